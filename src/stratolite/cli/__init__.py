@@ -1,0 +1,1 @@
+"""The command line: start the server, deploy to it, look inside it, call it."""

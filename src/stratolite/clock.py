@@ -1,0 +1,84 @@
+"""Time and chance: the only two things here that are not a function of the input.
+
+Everything else takes a ``World``. It has three clocks, all in seconds as float:
+
+``wall``   seconds since the epoch; for signatures, credentials, TLS.
+``mono``   never jumps; for leases, time-outs and sandboxes.
+``cloud``  wall + an offset that users may move forward (never back); for TTL, schedules, retention,
+           retries and visibility. The offset is a key in the store; ``core`` sets it here at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Awaitable
+
+
+class World:
+    """Real time and real randomness."""
+
+    cloud_offset_s: float = 0.0
+
+    def wall(self) -> float:
+        return time.time()
+
+    def mono(self) -> float:
+        return time.monotonic()
+
+    def cloud(self) -> float:
+        return self.wall() + self.cloud_offset_s
+
+    def token(self, size_bytes: int) -> bytes:
+        """Unpredictable bytes, fit for keys and ids."""
+        return os.urandom(size_bytes)
+
+    def uuid(self) -> str:
+        """A random (version 4) UUID in its usual 36 characters."""
+        raw = bytearray(self.token(16))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        text = raw.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait on the mono clock."""
+        return asyncio.sleep(seconds)
+
+
+class SeededWorld(World):
+    """A world that moves only when told to and repeats for a given seed.
+
+    ``wall`` starts at ``start_s``; ``advance`` moves all clocks and wakes sleepers whose time came.
+    """
+
+    def __init__(self, seed: int, start_s: float = 1_700_000_000.0) -> None:
+        self._rand = random.Random(seed)  # noqa: S311 - a simulation wants repeatable chance
+        self._wall_s = start_s
+        self._mono_s = 0.0
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    def wall(self) -> float:
+        return self._wall_s
+
+    def mono(self) -> float:
+        return self._mono_s
+
+    def token(self, size_bytes: int) -> bytes:
+        return self._rand.randbytes(size_bytes)
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self._mono_s + seconds, future))
+        return future
+
+    def advance(self, seconds: float) -> None:
+        self._wall_s += seconds
+        self._mono_s += seconds
+        due = [f for at, f in self._sleepers if at <= self._mono_s]
+        self._sleepers = [(at, f) for at, f in self._sleepers if at > self._mono_s]
+        for future in due:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,325 @@
+"""Transactions over one log: an overlay of batches not yet in the store, and group commit.
+
+Three generations lie over the store's newest applied reading:
+
+    current   writes of transactions run since the last hand-over; batch number ``_number``
+    flying    the batch the commit thread is making durable; batch number ``_number - 1``
+    store     everything durable, through one ``Reading`` renewed after each batch
+
+``submit`` runs a body at once. Its answer is released when the newest batch it read from or wrote to
+is durable. The commit thread takes one batch at a time: append to the log, apply to the store, tell the
+loop. The next batch is handed over once per loop turn, when the thread is idle.
+
+If another process takes the position first (a shared log), the winner's entry is applied and every
+transaction that ran since is run again, in order: that is validation, and the only retry there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import heapq
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from stratolite.clock import World
+from stratolite.core.keys import Span
+from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
+from stratolite.core.store import Engine
+from stratolite.core.tx import Tx, Wait
+from stratolite.errors import Conflict, Unavailable
+
+T = TypeVar("T")
+Body = Callable[[Tx], T]
+Done = Callable[[Any, BaseException | None], None]
+_MISS = object()
+_PARSED_COUNT_MAX = 10_000
+_SEQUENCE_BITS = 24
+
+
+class _Parked:
+    """A transaction that waits for a change or a time."""
+
+    __slots__ = ("body", "done", "live", "spans", "until_s")
+
+    def __init__(self, body: Body[Any], done: Done, wait: Wait) -> None:
+        self.body, self.done = body, done
+        self.spans, self.until_s = wait.spans, wait.until_s
+        self.live = True
+
+
+class Database:
+    def __init__(self, log: Log, engine: Engine, world: World) -> None:
+        """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it."""
+        self._log, self._engine, self._world = log, engine, world
+        self._writer = world.token(16)
+        self._reading = engine.reading()
+        self._last_time_s = 0.0
+        self._replay()
+        self._number = self._reading.position + 1
+        self.durable = self._reading.position
+        self._current: Writes = {}
+        self._flying: Writes = {}
+        self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
+        self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
+        self._busy = self._kicked = False
+        self._sequence = 0
+        self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
+        self._parked: list[_Parked] = []
+        self._timers: list[tuple[float, int, _Parked]] = []
+        self._timer_count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: BaseException | None = None
+        self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
+        self._handover: queue.SimpleQueue[tuple[int, Writes, int] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._commit_loop, name="commit", daemon=True)
+
+    def _replay(self) -> None:
+        position = self._reading.position + 1
+        while (payload := self._log.read(position)) is not None:
+            entry = decode_entry(payload)
+            self._engine.apply(entry.writes, position)
+            self._last_time_s = max(self._last_time_s, entry.time_ms / 1000)
+            position += 1
+        self._renew()
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Make durable what was acknowledged or is about to be, then close."""
+        while self._current or self._busy:
+            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, not time
+        if self._thread.is_alive():
+            self._handover.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        if self._timer:
+            self._timer.cancel()
+        self._reading.close()
+        self._engine.close()
+        self._log.close()
+
+    # -- running transactions
+
+    def submit(self, body: Body[T], done: Done) -> None:
+        """Run ``body(tx)`` now; call ``done(result, None)`` or ``done(None, error)`` when it is safe to answer.
+
+        ``done`` may be called before ``submit`` returns. ``body`` may run several times.
+        """
+        if self._failure is not None:
+            done(None, Unavailable(str(self._failure)))
+            return
+        self._run(body, done)
+
+    async def transact(self, body: Body[T]) -> T:
+        """``submit``, awaited."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self.submit(body, done)
+        return await future
+
+    def _run(self, body: Body[Any], done: Done) -> None:
+        now_s = self._world.cloud()
+        if now_s < self._last_time_s:
+            now_s = self._last_time_s
+        self._last_time_s = now_s
+        tx = Tx(self, now_s)
+        result, error = None, None
+        try:
+            result = body(tx)
+        except Wait as wait:
+            self._park(body, done, wait)
+            return
+        except Exception as caught:  # noqa: BLE001 - the caller's answer, released like any other
+            error = caught
+        else:
+            if tx.writes:
+                self._merge(tx)
+        if tx.need > self.durable and not tx.relaxed:
+            waiters = self._current_waiters if tx.need == self._number else self._flying_waiters
+            waiters.append((body, done, result, error))
+        else:
+            done(result, error)
+
+    def _merge(self, tx: Tx) -> None:
+        self._current.update(tx.writes)
+        tx.need = self._number
+        if not self._kicked and not self._busy:
+            self._kicked = True
+            assert self._loop is not None, "start() comes first"
+            self._loop.call_soon(self._kick)
+        if self._parked:
+            self._wake_changed(tx.writes)
+
+    # -- what Tx asks
+
+    def get_committed(self, tx: Tx, key: bytes) -> bytes | None:
+        if self._current and (value := self._current.get(key, _MISS)) is not _MISS:
+            tx.need = self._number
+            return value  # type: ignore[return-value]
+        if self._flying and (value := self._flying.get(key, _MISS)) is not _MISS:
+            if tx.need < self._number:
+                tx.need = self._number - 1
+            return value  # type: ignore[return-value]
+        return self._reading.get(key)
+
+    def scan_committed(
+        self, tx: Tx, span: Span, own: list[Writes], reverse: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        over: Writes = {}
+        for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
+            if writes:
+                keys = self._sorted_keys(writes)
+                low, high = bisect.bisect_left(keys, span[0]), bisect.bisect_left(keys, span[1])
+                if low < high:
+                    tx.need = max(tx.need, number)
+                    over.update((k, writes[k]) for k in keys[low:high])
+        for writes in own:
+            over.update((k, v) for k, v in writes.items() if span[0] <= k < span[1])
+        rows = self._reading.scan(span[0], span[1], reverse=reverse)
+        if not over:
+            return rows
+        kept = ((k, v) for k, v in rows if k not in over)
+        mine = sorted(((k, v) for k, v in over.items() if v is not None), reverse=reverse)
+        return heapq.merge(kept, mine, key=lambda row: row[0], reverse=reverse)
+
+    def _sorted_keys(self, writes: Writes) -> list[bytes]:
+        known = self._sorted.get(id(writes))
+        if known is None or known[0] is not writes or len(known[1]) != len(writes):
+            known = self._sorted[id(writes)] = (writes, sorted(writes))
+        return known[1]
+
+    def next_stamp(self, tx: Tx) -> int:
+        tx.need = self._number
+        self._sequence += 1
+        return self._number << _SEQUENCE_BITS | self._sequence
+
+    def remember_parsed(self, key: bytes, raw: bytes, parse: Any, made: Any) -> None:
+        if len(self.parsed) > _PARSED_COUNT_MAX:
+            self.parsed.clear()
+        self.parsed[key] = (raw, parse, made)
+
+    # -- waiting
+
+    def _park(self, body: Body[Any], done: Done, wait: Wait) -> None:
+        parked = _Parked(body, done, wait)
+        self._parked.append(parked)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (parked.until_s, self._timer_count, parked))
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._timers:
+            assert self._loop is not None
+            delay_s = max(0.0, self._timers[0][0] - self._world.cloud())
+            self._timer = self._loop.call_later(delay_s, self._wake_due)
+
+    def _wake_changed(self, writes: Writes) -> None:
+        woken = [
+            p
+            for p in self._parked
+            if any(start <= key < stop for start, stop in p.spans for key in writes)
+        ]
+        self._wake(woken)
+
+    def _wake_due(self) -> None:
+        now_s, due = self._world.cloud(), []
+        while self._timers and self._timers[0][0] <= now_s:
+            due.append(heapq.heappop(self._timers)[2])
+        self._wake(due)
+        self._arm()
+
+    def _wake(self, woken: Sequence[_Parked]) -> None:
+        assert self._loop is not None
+        for parked in woken:
+            if parked.live:
+                parked.live = False
+                self._parked.remove(parked)
+                self._loop.call_soon(self.submit, parked.body, parked.done)
+
+    # -- committing
+
+    def _kick(self) -> None:
+        self._kicked = False
+        if self._busy or not self._current:
+            return
+        self._busy = True
+        self._flying, self._current = self._current, {}
+        self._flying_waiters, self._current_waiters = self._current_waiters, []
+        self._sorted.clear()
+        self._handover.put((self._number, self._flying, int(self._last_time_s * 1000)))
+        self._number += 1
+        self._sequence = 0
+
+    def _commit_loop(self) -> None:
+        assert self._loop is not None
+        while (batch := self._handover.get()) is not None:
+            number, writes, time_ms = batch
+            try:
+                payload = encode_entry(Entry(self._writer, time_ms, writes))
+                if self._log.append(number, payload):
+                    self._engine.apply(writes, number)
+                    self._loop.call_soon_threadsafe(self._committed, number)
+                    continue
+                taken = self._log.read(number)
+                if taken is None:
+                    raise Conflict(f"position={number} is taken but cannot be read")  # noqa: TRY301
+                entry = decode_entry(taken)
+                self._engine.apply(entry.writes, number)
+                if entry.writer == self._writer:  # our own PUT, retried below us
+                    self._loop.call_soon_threadsafe(self._committed, number)
+                else:
+                    self._loop.call_soon_threadsafe(self._lost, number)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
+                self._loop.call_soon_threadsafe(self._failed, error)
+                return
+
+    def _committed(self, number: int) -> None:
+        self.durable = number
+        self._renew()
+        released, self._flying_waiters = self._flying_waiters, []
+        self._flying, self._busy = {}, False
+        self._sorted.clear()
+        self._kick()  # the next batch leaves before the answers are written
+        for _, done, result, error in released:
+            done(result, error)
+
+    def _lost(self, number: int) -> None:
+        """Someone else's entry has our position: forget what we ran since, and run it again."""
+        self.durable = number
+        self._number = number + 1
+        self._sequence = 0
+        self._renew()
+        again = self._flying_waiters + self._current_waiters
+        self._flying_waiters, self._current_waiters = [], []
+        self._flying, self._current, self._busy = {}, {}, False
+        self._sorted.clear()
+        for body, done, _, _ in again:
+            self._run(body, done)
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        waiting = self._flying_waiters + self._current_waiters
+        self._flying_waiters, self._current_waiters = [], []
+        self._flying, self._current, self._busy = {}, {}, False
+        for _, done, _, _ in waiting:
+            done(None, Unavailable(str(error)))
+
+    def _renew(self) -> None:
+        self._reading.close()
+        self._reading = self._engine.reading()

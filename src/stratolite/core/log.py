@@ -1,0 +1,63 @@
+"""What a log is: numbered, immutable entries; entry n+1 is created only if it does not exist.
+
+An entry is one batch: the merged write set of the transactions committed together. Its payload is a
+MessagePack array
+
+    [format: 1, writer: bytes(16), time_ms: int (cloud clock), writes: {key: value | nil}]
+
+where nil deletes. Positions start at 1; 0 is the empty store. The two back ends are ``segments``
+(CRC'd files, one writer) and ``objects`` (one object an entry, several writers).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+Writes = dict[bytes, bytes | None]
+FORMAT = 1
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, bytes, int, Writes]).decode
+
+
+class Entry(NamedTuple):
+    """One batch. ``time_ms`` is the cloud clock when it was handed to the log."""
+
+    writer: bytes
+    time_ms: int
+    writes: Writes
+
+
+def encode_entry(entry: Entry) -> bytes:
+    return _encode((FORMAT, entry.writer, entry.time_ms, entry.writes))
+
+
+def decode_entry(payload: bytes) -> Entry:
+    """Raises ValueError for a format this version does not know."""
+    version, writer, time_ms, writes = _decode(payload)
+    if version != FORMAT:
+        raise ValueError(f"log entry format={version}, this version reads {FORMAT}")
+    return Entry(writer, time_ms, writes)
+
+
+class Log(Protocol):
+    """Blocking: called from the commit thread, and before the loop starts."""
+
+    shared: bool
+    """Whether other processes may append too."""
+
+    def append(self, position: int, payload: bytes) -> bool:
+        """Make the entry durable; False if ``position`` is taken.
+
+        Raises Unavailable when the outcome is not known: nothing more may be appended through this
+        object; open the log again to learn what is true.
+        """
+        ...
+
+    def read(self, position: int) -> bytes | None:
+        """The payload at ``position``, None past the end. Raises ValueError if it is damaged."""
+        ...
+
+    def close(self) -> None: ...

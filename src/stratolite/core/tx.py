@@ -1,0 +1,124 @@
+"""One transaction: reads see its own writes over everything committed before it.
+
+Transactions run one after another on the event loop, so a transaction sees the latest ordered state
+and nothing changes under it. Its body takes ``tx`` first, touches nothing else and is quick (under
+10 ms): it runs again after a lost race for a log position, or when what it waited for happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from stratolite.core.keys import Span
+from stratolite.core.log import Writes
+from stratolite.limits import KEY_SIZE_BYTES_MAX, VALUE_SIZE_BYTES_MAX
+
+if TYPE_CHECKING:
+    from stratolite.core.database import Database
+
+T = TypeVar("T")
+_MISS = object()
+
+
+class Wait(BaseException):
+    """Raised by ``Tx.wait``: drop what was written; run again on a change in ``spans`` or at ``until_s``."""
+
+    def __init__(self, spans: Sequence[Span], until_s: float) -> None:
+        self.spans = spans
+        self.until_s = until_s
+
+
+class Tx:
+    __slots__ = ("_below", "_db", "need", "relaxed", "time_s", "writes")
+
+    def __init__(self, db: Database, time_s: float) -> None:
+        self._db = db
+        self._below: list[Writes] = []  # writes of the calls around this savepoint, outermost first
+        self.writes: Writes = {}
+        self.need = 0
+        """The newest batch this transaction read from or writes to; its answer waits for that one."""
+        self.time_s = time_s
+        """The cloud clock at the start of the transaction, never earlier than an earlier transaction's."""
+        self.relaxed = False
+        """Set only for what ``limits.RELAXED`` lists: answer before the sync."""
+
+    # -- reading
+
+    def get(self, key: bytes) -> bytes | None:
+        if self.writes and (value := self.writes.get(key, _MISS)) is not _MISS:
+            return value  # type: ignore[return-value]
+        for writes in reversed(self._below):
+            if (value := writes.get(key, _MISS)) is not _MISS:
+                return value  # type: ignore[return-value]
+        return self._db.get_committed(self, key)
+
+    def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
+        """``parse(value)``, kept while the stored bytes stay the same. Treat the result as frozen."""
+        raw = self.get(key)
+        if raw is None:
+            return None
+        known = self._db.parsed.get(key)
+        if known is not None and known[0] == raw and known[1] is parse:
+            return known[2]  # type: ignore[no-any-return]
+        made = parse(raw)
+        self._db.remember_parsed(key, raw, parse, made)
+        return made
+
+    def scan(
+        self, span: Span, *, reverse: bool = False, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of ``span`` in key order, lazily: stop iterating when you have enough.
+
+        Writing inside the span while iterating is undefined; collect first.
+        """
+        rows = self._db.scan_committed(self, span, [*self._below, self.writes], reverse)
+        if limit is None:
+            return rows
+        return (row for row, _ in zip(rows, range(limit), strict=False))
+
+    # -- writing
+
+    def put(self, key: bytes, value: bytes) -> None:
+        assert len(key) <= KEY_SIZE_BYTES_MAX, len(key)
+        assert len(value) <= VALUE_SIZE_BYTES_MAX, len(value)
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.writes[key] = None
+
+    def stamp(self) -> int:
+        """A number larger than any given out by an earlier transaction (position << 24 | sequence).
+
+        Use it in keys that must sort in commit order. Below 2**63.
+        """
+        return self._db.next_stamp(self)
+
+    # -- nested calls
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote if it raises; otherwise its writes join this transaction."""
+        outer = self.writes
+        self._below.append(outer)
+        self.writes = {}
+        try:
+            yield
+        except BaseException:
+            self._below.pop()
+            self.writes = outer
+            raise
+        self._below.pop()
+        outer.update(self.writes)
+        self.writes = outer
+
+    # -- waiting
+
+    def wait(self, spans: Sequence[Span], until_s: float) -> None:
+        """End this run; run the transaction again when a key in ``spans`` changes, or at ``until_s``.
+
+        ``until_s`` is on the cloud clock; the body must check ``tx.time_s`` against its own deadline,
+        or it would wait for ever. Does not return.
+        """
+        raise Wait(spans, until_s)

@@ -1,0 +1,1 @@
+"""Runs a function bundle in a sandboxed process and returns its answer."""

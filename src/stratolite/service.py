@@ -1,0 +1,530 @@
+"""What a service is, and how one API call is run: its kinds, its transaction, its principal.
+
+A service is a folder in ``services``: a ``Service`` subclass with one method per AWS operation
+(``put_item`` for PutItem). The method's form is its kind:
+
+``def op(self, call, request)``             tx: one transaction, ``call.tx``. Pure, under 10 ms, may run
+                                            again. Almost all operations.
+``@prepared(before)`` on such a method      prepare + tx: ``before(self, call, request)`` first works
+                                            without the store (stream a body into a blob, unzip) and
+                                            returns the request the tx gets, now or awaited.
+``async def op(self, call, request)``       effect or stream: several transactions through
+                                            ``call.transact`` around an effect outside the store.
+
+Requests and responses are dicts in the shape of the AWS model: blobs are bytes, timestamps are float
+seconds since the epoch, absent members are absent. A member whose shape is in
+``wire.overlays.JSON_SHAPES`` (DynamoDB's AttributeValue) stays as its JSON form, and a response may hold
+``orjson.Fragment`` for it. A streaming member is a ``Body`` of ``stratolite.http`` (bytes when small).
+
+Services never import each other. They call each other through ``call.invoke`` (inside the transaction)
+or ``call.request`` (from async code); both check IAM for the principal of that hop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+from stratolite.clock import World
+from stratolite.core import Database, Keyspace, Tx
+from stratolite.errors import Fault
+from stratolite.http import HttpRequest, HttpResponse
+from stratolite.limits import NESTED_CALLS_MAX
+
+Request = dict[str, Any]
+Response = dict[str, Any]
+T = TypeVar("T")
+Access = tuple[str, str]
+"""(IAM action, resource ARN), e.g. ("dynamodb:PutItem", "arn:aws:dynamodb:...:table/t")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking. ``kind`` is root, user, role (an assumed-role session), service or anonymous.
+
+    ``arn`` is what GetCallerIdentity answers. ``name`` is the user's, role's or service's name
+    (``lambda.amazonaws.com``). ``source_arn``/``source_account`` are set for deliveries by a service.
+    """
+
+    kind: str
+    account: str
+    arn: str
+    name: str = ""
+    session: str = ""
+    user_id: str = ""
+    access_key_id: str = ""
+    source_arn: str = ""
+    source_account: str = ""
+    session_policy: str = ""
+
+
+ANONYMOUS = Principal("anonymous", "", "")
+
+
+def root(account: str, access_key_id: str = "") -> Principal:
+    arn = f"arn:aws:iam::{account}:root"
+    return Principal("root", account, arn, user_id=account, access_key_id=access_key_id)
+
+
+class Call:
+    """One API call on its way: who asks, where, and the transaction while it runs."""
+
+    __slots__ = (
+        "account",
+        "cloud",
+        "context",
+        "depth",
+        "endpoint",
+        "principal",
+        "region",
+        "request_id",
+        "tx",
+    )
+
+    tx: Tx
+    """The transaction; only inside a tx operation, ``transact`` or ``invoke``."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        principal: Principal,
+        region: str,
+        request_id: str,
+        endpoint: str,
+        *,
+        account: str = "",
+        depth: int = 0,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        self.cloud = cloud
+        self.principal = principal
+        self.account = account or principal.account
+        """Whose resources names without an ARN refer to."""
+        self.region = region
+        self.request_id = request_id
+        self.endpoint = endpoint
+        """``http://HOST:PORT`` under which the caller reached us; URLs in answers start with it."""
+        self.depth = depth
+        self.context = context or {}
+        """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
+
+    @property
+    def world(self) -> World:
+        return self.cloud.world
+
+    def keys(self, service: str) -> Keyspace:
+        """Where ``service`` keeps what belongs to this account and region."""
+        return Keyspace(self.account, self.region, service)
+
+    def account_keys(self, service: str) -> Keyspace:
+        """For what an account has once in all regions (IAM, bucket names' owners)."""
+        return Keyspace(self.account, "", service)
+
+    def global_keys(self, service: str) -> Keyspace:
+        """For names that are unique everywhere (bucket names, API ids, function URL ids)."""
+        return Keyspace("", "", service)
+
+    def scoped(self, account: str, region: str, principal: Principal | None = None) -> Call:
+        """The same call in another account or region, or as another principal."""
+        call = Call(
+            self.cloud,
+            principal or self.principal,
+            region,
+            self.request_id,
+            self.endpoint,
+            account=account,
+            depth=self.depth,
+            context=self.context,
+        )
+        if hasattr(self, "tx"):
+            call.tx = self.tx
+        return call
+
+    def as_service(self, name: str, source_arn: str) -> Call:
+        """This call as the AWS service ``name`` (lambda.amazonaws.com) acting for ``source_arn``."""
+        arn = f"arn:aws:iam::{self.account}:service/{name}"
+        who = Principal(
+            "service",
+            self.account,
+            arn,
+            name=name,
+            source_arn=source_arn,
+            source_account=self.account,
+        )
+        return self.scoped(self.account, self.region, who)
+
+    def invoke(self, service: str, operation: str, request: Request) -> Response:
+        """Run a tx operation of another service inside this transaction.
+
+        A Fault undoes what that operation wrote and nothing else; let it rise or answer it.
+        """
+        target = self.cloud.service(service)
+        route = target.route(operation)
+        assert not route.is_async and route.before is None, f"{service} {operation} is not a tx"
+        if self.depth >= NESTED_CALLS_MAX:
+            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self.scoped(self.account, self.region)
+        inner.depth += 1
+        with self.tx.savepoint():
+            self.cloud.authorize(inner, target, operation, request)
+            return route.method(inner, request)  # type: ignore[no-any-return]
+
+    async def request(self, service: str, operation: str, request: Request) -> Response:
+        """Run any operation in transactions of its own; not from inside a transaction."""
+        inner = self.scoped(self.account, self.region)
+        inner.depth += 1
+        if inner.depth > NESTED_CALLS_MAX:
+            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        perform(inner, self.cloud.service(service), operation, request, _as_is, done)
+        return await future
+
+    async def transact(self, body: Callable[[Call], T]) -> T:
+        """``body(call)`` in one transaction of its own, ``call.tx`` set."""
+        inner = self.scoped(self.account, self.region)
+
+        def run(tx: Tx) -> T:
+            inner.tx = tx
+            return body(inner)
+
+        return await self.cloud.db.transact(run)
+
+
+def _as_is(response: Response) -> Response:
+    return response
+
+
+class Route(NamedTuple):
+    method: Callable[..., Any]
+    before: Callable[..., Any] | None
+    is_async: bool
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def prepared(before: Callable[..., Any]) -> Callable[[F], F]:
+    """Mark a tx operation whose ``before(service, call, request)`` does the slow part first.
+
+    ``before`` returns the request for the tx, or an awaitable of it. It must not write to the store;
+    what it learnt from it must be checked again by the tx.
+    """
+
+    def mark(method: F) -> F:
+        method.before = before  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Service:
+    """Subclass, set ``name`` to the botocore model name, write ``send_message`` for SendMessage."""
+
+    name: ClassVar[str]
+    prefix: ClassVar[str] = ""
+    """IAM prefix where it differs from ``name`` (``states`` for stepfunctions)."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._routes: dict[str, Route] = {}
+
+    def route(self, operation: str) -> Route:
+        """Raises Fault NotImplemented for an operation this service does not offer."""
+        found = self._routes.get(operation)
+        if found is None:
+            method = getattr(self, snake(operation), None)
+            if method is None:
+                raise Fault(
+                    "NotImplemented",
+                    f"{self.name} {operation} is not offered by Stratolite; see docs/coverage.md",
+                    status=501,
+                )
+            is_async = inspect.iscoroutinefunction(method)
+            found = Route(method, getattr(method, "before", None), is_async)
+            self._routes[operation] = found
+        return found
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        """What IAM must allow for this request; all of it. Runs in the transaction."""
+        return ((f"{self.prefix or self.name}:{operation}", "*"),)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
+        return None
+
+    async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
+        """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
+        raise NotImplementedError
+
+    def workers(self) -> Iterable[Worker]:
+        """The queues of committed work this service carries out."""
+        return ()
+
+    def resources(self) -> Iterable[Resource]:
+        """Its CloudFormation resource types."""
+        return ()
+
+
+class Door(NamedTuple):
+    """Raw HTTP for a service. Path form /_aws/NAME/LABEL/PATH, host form LABEL.NAME.REGION.localhost."""
+
+    name: str
+    """``execute-api``, ``lambda-url``, ``s3-website``."""
+    label: str
+    """API id, URL id, bucket."""
+    path: str
+    """The rest, still percent-encoded, starting with "/"."""
+    base: str
+    """What stands before ``path`` in the client's URL: "" in host form, ``/_aws/NAME/LABEL`` else."""
+
+
+class Job(NamedTuple):
+    """A unit of committed work. See ``core.work``."""
+
+    id: bytes
+    queue: str
+    partition: bytes
+    payload: bytes
+    attempt: int
+    """1 the first time."""
+
+
+Settle = Callable[[Tx], None]
+
+
+class Worker(Protocol):
+    """Carries out the jobs of one queue: claim (the platform), effect (``handle``), settle (a tx).
+
+    ``handle`` runs outside the store and may run again after a crash. What it returns is run in the
+    transaction that removes the job, only while the claim still holds. If it raises, the job comes
+    back after a growing delay, for ever: handle what must not be retried.
+    """
+
+    queue: str
+    """``<service>.<what>``, e.g. ``lambda.async``."""
+    ordered: bool
+    """Whether jobs of one partition run one after another, oldest first."""
+    concurrency: int
+
+    async def handle(self, job: Job) -> Settle | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A resource as a template wants it: every intrinsic function already resolved."""
+
+    type: str
+    logical_id: str
+    stack_name: str
+    stack_id: str
+    token: str
+    """Same for every attempt at the same step; names are derived from it, so a repeat finds its own."""
+    properties: dict[str, Any]
+
+    def generated_name(self, max_length: int = 63, *, lower: bool = False) -> str:
+        """CloudFormation's stack-logical-SUFFIX, the suffix from ``token``."""
+        suffix = self.token[-12:]
+        room = max_length - len(suffix) - 2
+        stack = self.stack_name[: max(1, room - min(len(self.logical_id), 24))]
+        name = f"{stack}-{self.logical_id[: room - len(stack)]}-{suffix}"
+        return name.lower() if lower else name
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A resource as it is: what Ref gives and what Fn::GetAtt gives."""
+
+    physical_id: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Resource:
+    """One CloudFormation resource type. Every method may run again after a crash: make it so.
+
+    Work through ``call.request`` as any caller would. A Fault is the resource's failure reason.
+    """
+
+    type: ClassVar[str]
+    create_only: ClassVar[frozenset[str]] = frozenset()
+    """Top-level properties whose change means replacement."""
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        raise NotImplementedError
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        raise NotImplementedError
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        """Gone already is success."""
+        raise NotImplementedError
+
+
+Authorize = Callable[[Call, Service, str, Request], None]
+
+
+@dataclass
+class Cloud:
+    """The running platform, put together once by ``server``: what every call may reach."""
+
+    db: Database
+    world: World
+    blobs: Any
+    work: Any
+    runtime: Any
+    vault: Any
+    services: Mapping[str, Callable[[Cloud], Service]]
+    """Lazily imported constructors by service name; ``service`` gives the instance."""
+    authorize: Authorize
+    """Raises Fault AccessDenied unless the call's principal may do it. Runs in the transaction."""
+    endpoint: str
+    data_folder: str
+    resource_owner: Callable[[str], str | None]
+    """Service name for a CloudFormation type name."""
+    _instances: dict[str, Service] = field(default_factory=dict)
+
+    def service(self, name: str) -> Service:
+        """Raises Fault for a service that is not offered."""
+        found = self._instances.get(name)
+        if found is None:
+            make = self.services.get(name)
+            if make is None:
+                raise Fault(
+                    "NotImplemented",
+                    f"The service {name} is not offered by Stratolite; see docs/coverage.md",
+                    status=501,
+                )
+            found = self._instances[name] = make(self)
+        return found
+
+    def resource(self, type_name: str) -> Resource | None:
+        owner = self.resource_owner(type_name)
+        if owner is None:
+            return None
+        return next((r for r in self.service(owner).resources() if r.type == type_name), None)
+
+
+_TASKS: set[asyncio.Task[None]] = set()
+
+
+def perform(
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    finish: Callable[[Response], T],
+    done: Callable[[T | None, BaseException | None], None],
+) -> None:
+    """Run one operation as its kind asks and call ``done`` when its answer may be given.
+
+    ``finish`` shapes the response (encodes it); for a tx it runs inside the transaction.
+    """
+    try:
+        route = service.route(operation)
+    except Fault as fault:
+        done(None, fault)
+        return
+    cloud, method = call.cloud, route.method
+    authorize = cloud.authorize
+    if not route.is_async and route.before is None:
+
+        def body(tx: Tx) -> T:
+            call.tx = tx
+            authorize(call, service, operation, request)
+            return finish(method(call, request))
+
+        cloud.db.submit(body, done)
+        return
+
+    def check(tx: Tx) -> None:
+        call.tx = tx
+        authorize(call, service, operation, request)
+
+    if route.before is None:
+
+        async def effect() -> T:
+            await cloud.db.transact(check)
+            return finish(await method(call, request))
+
+        _spawn(effect(), done)
+        return
+
+    before = route.before
+
+    def checked(_: None, error: BaseException | None) -> None:
+        if error is not None:
+            done(None, error)
+            return
+        try:
+            ready = before(service, call, request)
+        except Exception as fault:  # noqa: BLE001 - handed to the caller
+            done(None, fault)
+            return
+
+        def run(prepared_request: Request) -> None:
+            def body(tx: Tx) -> T:
+                call.tx = tx
+                return finish(method(call, prepared_request))
+
+            cloud.db.submit(body, done)
+
+        if not inspect.isawaitable(ready):
+            run(ready)
+            return
+
+        async def prepare() -> None:
+            try:
+                prepared_request = await _awaited(ready)
+            except Exception as fault:  # noqa: BLE001 - handed to the caller
+                done(None, fault)
+                return
+            run(prepared_request)
+
+        _keep(asyncio.ensure_future(prepare()))
+
+    cloud.db.submit(check, checked)
+
+
+async def _awaited(ready: Awaitable[Request]) -> Request:
+    return await ready
+
+
+def _spawn(work: Any, done: Callable[[Any, BaseException | None], None]) -> None:
+    async def run() -> None:
+        try:
+            result = await work
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            done(None, error)
+            return
+        done(result, None)
+
+    _keep(asyncio.ensure_future(run()))
+
+
+def _keep(task: asyncio.Task[None]) -> None:
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+
+
+_FIRST_CAP = re.compile(r"(.)([A-Z][a-z]+)")
+_END_CAP = re.compile(r"([a-z0-9])([A-Z])")
+_PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
+
+
+def snake(name: str) -> str:
+    """``PutItem`` -> ``put_item``, as botocore names its methods."""
+    if plural := _PLURAL_ACRONYM.search(name):
+        name = f"{name[: plural.start()]}_{plural[0].lower()}"
+    return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()

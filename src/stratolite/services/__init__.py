@@ -1,0 +1,53 @@
+"""The services this platform offers. Adding one: its folder, and its line here.
+
+A line says what must be known before the folder is imported, which happens on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+from stratolite.service import Cloud, Service
+
+
+class Offer(NamedTuple):
+    """``service`` is the botocore model name; ``folder:Class`` is where it lives."""
+
+    service: str
+    place: str
+    doors: tuple[str, ...] = ()
+    """Raw HTTP it answers, see ``service.Door``."""
+    types: tuple[str, ...] = ()
+    """Prefixes of the CloudFormation types it owns."""
+    queues: bool = False
+    """Whether it has workers (work left in the log must find them at start)."""
+
+    def make(self, cloud: Cloud) -> Service:
+        module, _, name = self.place.partition(":")
+        return getattr(import_module(f"stratolite.services.{module}"), name)(cloud)  # type: ignore[no-any-return]
+
+
+OFFERS: tuple[Offer, ...] = (
+    Offer("apigatewayv2", "apigatewayv2:Apigatewayv2", ("execute-api",), ("AWS::ApiGatewayV2::",)),
+    Offer(
+        "cloudformation",
+        "cloudformation:Cloudformation",
+        types=("AWS::CloudFormation::",),
+        queues=True,
+    ),
+    Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
+    Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
+    Offer("lambda", "lambda_:Lambda", ("lambda-url",), ("AWS::Lambda::",), queues=True),
+    Offer("logs", "logs:Logs", types=("AWS::Logs::",)),
+    Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
+    Offer("sts", "sts:Sts"),
+)
+
+
+def resource_owner(type_name: str) -> str | None:
+    """The service that owns a CloudFormation type, if any does."""
+    for offer in OFFERS:
+        if type_name.startswith(offer.types or "\0"):
+            return offer.service
+    return None
