@@ -409,7 +409,15 @@ class Cloud:
             found = self._instances[name] = make(self)
         return found
 
+    async def close(self) -> None:
+        """Stop taking work and make durable what was acknowledged."""
+        for part in (self.work, self.runtime):
+            if part is not None:
+                await part.close()
+        await self.db.close()
+
     def resource(self, type_name: str) -> Resource | None:
+        """The handler of a CloudFormation type, None if no service offers it."""
         owner = self.resource_owner(type_name)
         if owner is None:
             return None
