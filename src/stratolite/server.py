@@ -17,7 +17,9 @@ def _allow_root(call: Call, service: Service, operation: str, request: Request) 
     from stratolite.errors import Fault
 
     if call.principal.kind != "root" or call.principal.account != call.account:
-        raise Fault("AccessDeniedException", f"User: {call.principal.arn} is not authorized", status=403)
+        raise Fault(
+            "AccessDeniedException", f"User: {call.principal.arn} is not authorized", status=403
+        )
 
 
 async def open_cloud(folder: str, world: World, endpoint: str = "http://127.0.0.1:4566") -> Cloud:
