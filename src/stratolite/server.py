@@ -9,17 +9,9 @@ from stratolite.core.database import Database
 from stratolite.core.segments import SegmentLog
 from stratolite.core.store import LmdbEngine
 from stratolite.core.vault import Vault
-from stratolite.service import Call, Cloud, Request, Service
+from stratolite.service import Cloud
 from stratolite.services import OFFERS, resource_owner
-
-
-def _allow_root(call: Call, service: Service, operation: str, request: Request) -> None:
-    from stratolite.errors import Fault
-
-    if call.principal.kind != "root" or call.principal.account != call.account:
-        raise Fault(
-            "AccessDeniedException", f"User: {call.principal.arn} is not authorized", status=403
-        )
+from stratolite.services.iam.authorize import authorize
 
 
 async def open_cloud(folder: str, world: World, endpoint: str = "http://127.0.0.1:4566") -> Cloud:
@@ -35,7 +27,7 @@ async def open_cloud(folder: str, world: World, endpoint: str = "http://127.0.0.
         runtime=None,
         vault=Vault.in_folder(f"{folder}/keys", world),
         services={offer.service: offer.make for offer in OFFERS},
-        authorize=_allow_root,
+        authorize=authorize,
         endpoint=endpoint,
         data_folder=folder,
         resource_owner=resource_owner,

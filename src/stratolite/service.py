@@ -265,6 +265,11 @@ class Service:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
 
+    def resource_account(self, call: Call, resource: str) -> str:
+        """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
+        parts = resource.split(":", 5)
+        return (parts[4] if len(parts) == 6 else "") or call.account
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError

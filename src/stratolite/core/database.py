@@ -53,7 +53,7 @@ class _Parked:
 class Database:
     def __init__(self, log: Log, engine: Engine, world: World) -> None:
         """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it."""
-        self._log, self._engine, self._world = log, engine, world
+        self._log, self._engine, self.world = log, engine, world
         self._writer = world.token(16)
         self._reading = engine.reading()
         self._last_time_s = 0.0
@@ -130,8 +130,19 @@ class Database:
         self.submit(body, done)
         return await future
 
+    def peek(self, body: Body[T]) -> T:
+        """Run a read-only body now on the newest ordered state, durable or not.
+
+        For what is looked up before a transaction and harmless if its batch is never acknowledged
+        (whose key signed this?). Raises what the body raises.
+        """
+        tx = Tx(self, max(self.world.cloud(), self._last_time_s))
+        result = body(tx)
+        assert not tx.writes, "peek is for reading"
+        return result
+
     def _run(self, body: Body[Any], done: Done) -> None:
-        now_s = self._world.cloud()
+        now_s = self.world.cloud()
         if now_s < self._last_time_s:
             now_s = self._last_time_s
         self._last_time_s = now_s
@@ -226,7 +237,7 @@ class Database:
             self._timer = None
         if self._timers:
             assert self._loop is not None
-            delay_s = max(0.0, self._timers[0][0] - self._world.cloud())
+            delay_s = max(0.0, self._timers[0][0] - self.world.cloud())
             self._timer = self._loop.call_later(delay_s, self._wake_due)
 
     def _wake_changed(self, writes: Writes) -> None:
@@ -238,7 +249,7 @@ class Database:
         self._wake(woken)
 
     def _wake_due(self) -> None:
-        now_s, due = self._world.cloud(), []
+        now_s, due = self.world.cloud(), []
         while self._timers and self._timers[0][0] <= now_s:
             due.append(heapq.heappop(self._timers)[2])
         self._wake(due)
