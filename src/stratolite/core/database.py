@@ -126,6 +126,17 @@ class Database:
         finally:
             parked.cancel()
 
+    def peek(self, body: Body[T]) -> T:
+        """Run a read-only body now on the newest ordered state, durable or not.
+
+        For what is looked up before a transaction and harmless if its batch is never acknowledged
+        (whose key signed this?). Raises what the body raises.
+        """
+        tx = Tx(self, max(self._world.cloud(), self._last_time_s))
+        result = body(tx)
+        assert not tx.writes, "peek is for reading"
+        return result
+
     def _run(self, body: Body[Any], done: Done, parked: Parked | None = None) -> Parked | None:
         now_s = self._world.cloud()
         if now_s < self._last_time_s:
