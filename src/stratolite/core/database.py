@@ -17,6 +17,7 @@ transaction that ran since is run again, in order: that is validation, and the o
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import bisect
 import heapq
 import queue
@@ -27,7 +28,7 @@ from typing import Any, TypeVar
 from stratolite.clock import World
 from stratolite.core.keys import Span
 from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
-from stratolite.core.store import Engine
+from stratolite.core.store import Engine, StoreFull
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Unavailable
@@ -70,7 +71,7 @@ class Database:
         position = self._reading.position + 1
         while (payload := self._log.read(position)) is not None:
             entry = decode_entry(payload)
-            self._engine.apply(entry.writes, position)
+            self._apply(entry.writes, position)
             self._last_time_s = max(self._last_time_s, entry.time_ms / 1000)
             position += 1
         self._renew()
@@ -255,14 +256,14 @@ class Database:
             try:
                 payload = encode_entry(Entry(self._writer, time_ms, writes))
                 if self._log.append(number, payload):
-                    self._engine.apply(writes, number)
+                    self._apply(writes, number)
                     self._loop.call_soon_threadsafe(self._committed, number)
                     continue
                 taken = self._log.read(number)
                 if taken is None:
                     raise Conflict(f"position={number} is taken but cannot be read")
                 entry = decode_entry(taken)
-                self._engine.apply(entry.writes, number)
+                self._apply(entry.writes, number)
                 if entry.writer == self._writer:  # our own PUT, retried below us
                     self._loop.call_soon_threadsafe(self._committed, number)
                 else:
@@ -270,6 +271,33 @@ class Database:
             except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
+
+    def _apply(self, writes: Writes, position: int) -> None:
+        while True:
+            try:
+                self._engine.apply(writes, position)
+                return
+            except StoreFull:
+                self._grow()
+
+    def _grow(self) -> None:
+        """On the loop, which is the one that reads, while the commit thread waits."""
+        loop = self._loop
+        if loop is None or threading.current_thread() is not self._thread:
+            self._engine.grow()
+            return
+        grown: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def grow() -> None:
+            try:
+                self._engine.grow()
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                grown.set_exception(error)
+            else:
+                grown.set_result(None)
+
+        loop.call_soon_threadsafe(grow)
+        grown.result()
 
     def _committed(self, number: int) -> None:
         self.durable = number
