@@ -18,16 +18,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import bisect
-import heapq
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from stratolite.clock import World
-from stratolite.core.keys import Span
 from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
+from stratolite.core.overlay import Layer, between, overlaid
 from stratolite.core.store import Engine, StoreFull
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
@@ -58,7 +56,7 @@ class Database:
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
         self._sequence = 0
-        self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
+        self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
         self._waits = Waits(world, self._resume)
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
@@ -184,30 +182,21 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, span: Span, own: list[Writes], reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
-        over: Writes = {}
+        rows = self._reading.scan(start, stop, reverse=reverse)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
-                keys = self._sorted_keys(writes)
-                low, high = bisect.bisect_left(keys, span[0]), bisect.bisect_left(keys, span[1])
-                if low < high:
-                    tx.need = max(tx.need, number)
-                    over.update((k, writes[k]) for k in keys[low:high])
-        for writes in own:
-            over.update((k, v) for k, v in writes.items() if span[0] <= k < span[1])
-        rows = self._reading.scan(span[0], span[1], reverse=reverse)
-        if not over:
-            return rows
-        kept = ((k, v) for k, v in rows if k not in over)
-        mine = sorted(((k, v) for k, v in over.items() if v is not None), reverse=reverse)
-        return heapq.merge(kept, mine, key=lambda row: row[0], reverse=reverse)
-
-    def _sorted_keys(self, writes: Writes) -> list[bytes]:
-        known = self._sorted.get(id(writes))
-        if known is None or known[0] is not writes or len(known[1]) != len(writes):
-            known = self._sorted[id(writes)] = (writes, sorted(writes))
-        return known[1]
+                layer = self._layers.get(id(writes))
+                if layer is None or layer.writes is not writes:
+                    layer = self._layers[id(writes)] = Layer(writes)
+                keys = layer.keys()
+                if at := between(keys, start, stop):
+                    order = reversed(at) if reverse else at
+                    # not a copy: nothing is merged into a generation while a transaction runs
+                    fresh = map(keys.__getitem__, order)
+                    rows = overlaid(tx, number, rows, fresh, writes, reverse=reverse)
+        return rows
 
     def next_stamp(self, tx: Tx) -> int:
         tx.need = self._number
@@ -244,7 +233,6 @@ class Database:
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
-        self._sorted.clear()
         self._handover.put((self._number, self._flying, int(self._last_time_s * 1000)))
         self._number += 1
         self._sequence = 0
@@ -304,7 +292,7 @@ class Database:
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
-        self._sorted.clear()
+        self._layers.clear()
         self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
             done(result, error)
@@ -319,7 +307,7 @@ class Database:
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
-        self._sorted.clear()
+        self._layers.clear()
         if self._waits.count:  # they saw what we take back, or did not see theirs
             for writes in (theirs, *undone):
                 self._waits.changed(writes)
