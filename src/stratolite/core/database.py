@@ -21,7 +21,7 @@ import bisect
 import heapq
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from stratolite.clock import World
@@ -29,6 +29,7 @@ from stratolite.core.keys import Span
 from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
 from stratolite.core.store import Engine
 from stratolite.core.tx import Tx, Wait
+from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Unavailable
 
 T = TypeVar("T")
@@ -39,21 +40,11 @@ _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
 
 
-class _Parked:
-    """A transaction that waits for a change or a time."""
-
-    __slots__ = ("body", "done", "live", "spans", "until_s")
-
-    def __init__(self, body: Body[Any], done: Done, wait: Wait) -> None:
-        self.body, self.done = body, done
-        self.spans, self.until_s = wait.spans, wait.until_s
-        self.live = True
-
-
 class Database:
     def __init__(self, log: Log, engine: Engine, world: World) -> None:
         """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it."""
         self._log, self._engine, self._world = log, engine, world
+        self.shared = log.shared
         self._writer = world.token(16)
         self._reading = engine.reading()
         self._last_time_s = 0.0
@@ -67,11 +58,9 @@ class Database:
         self._busy = self._kicked = False
         self._sequence = 0
         self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
-        self._parked: list[_Parked] = []
-        self._timers: list[tuple[float, int, _Parked]] = []
-        self._timer_count = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._failure: BaseException | None = None
+        self._waits = Waits(world, self._resume)
+        self.failure: BaseException | None = None
+        """Why nothing more is acknowledged, once that is so."""
         self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
         self._handover: queue.SimpleQueue[tuple[int, Writes, int] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,23 +86,25 @@ class Database:
         if self._thread.is_alive():
             self._handover.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        if self._timer:
-            self._timer.cancel()
+        self._waits.close()
+        for parked in self._waits.take_all():
+            parked.done(None, Unavailable("closing"))
         self._reading.close()
         self._engine.close()
         self._log.close()
 
     # -- running transactions
 
-    def submit(self, body: Body[T], done: Done) -> None:
+    def submit(self, body: Body[T], done: Done) -> Parked | None:
         """Run ``body(tx)`` now; call ``done(result, None)`` or ``done(None, error)`` when it is safe to answer.
 
-        ``done`` may be called before ``submit`` returns. ``body`` may run several times.
+        ``done`` may be called before ``submit`` returns. ``body`` may run several times. If it waits
+        (``Tx.wait``), the handle to give that up by is returned.
         """
-        if self._failure is not None:
-            done(None, Unavailable(str(self._failure)))
-            return
-        self._run(body, done)
+        if self.failure is not None:
+            done(None, Unavailable(str(self.failure)))
+            return None
+        return self._run(body, done)
 
     async def transact(self, body: Body[T]) -> T:
         """``submit``, awaited."""
@@ -127,10 +118,26 @@ class Database:
             else:
                 future.set_exception(error)
 
-        self.submit(body, done)
-        return await future
+        parked = self.submit(body, done)
+        if parked is None:
+            return await future
+        try:
+            return await future
+        finally:
+            parked.cancel()
 
-    def _run(self, body: Body[Any], done: Done) -> None:
+    def peek(self, body: Body[T]) -> T:
+        """Run a read-only body now on the newest ordered state, durable or not.
+
+        For what is looked up before a transaction and harmless if its batch is never acknowledged
+        (whose key signed this?). Raises what the body raises.
+        """
+        tx = Tx(self, max(self._world.cloud(), self._last_time_s))
+        result = body(tx)
+        assert not tx.writes, "peek is for reading"
+        return result
+
+    def _run(self, body: Body[Any], done: Done, parked: Parked | None = None) -> Parked | None:
         now_s = self._world.cloud()
         if now_s < self._last_time_s:
             now_s = self._last_time_s
@@ -140,8 +147,7 @@ class Database:
         try:
             result = body(tx)
         except Wait as wait:
-            self._park(body, done, wait)
-            return
+            return self._park(body, done, wait, parked)
         except Exception as caught:  # noqa: BLE001 - the caller's answer, released like any other
             error = caught
         else:
@@ -152,6 +158,7 @@ class Database:
             waiters.append((body, done, result, error))
         else:
             done(result, error)
+        return None
 
     def _merge(self, tx: Tx) -> None:
         self._current.update(tx.writes)
@@ -160,8 +167,8 @@ class Database:
             self._kicked = True
             assert self._loop is not None, "start() comes first"
             self._loop.call_soon(self._kick)
-        if self._parked:
-            self._wake_changed(tx.writes)
+        if self._waits.count:
+            self._waits.changed(tx.writes)
 
     # -- what Tx asks
 
@@ -213,44 +220,19 @@ class Database:
 
     # -- waiting
 
-    def _park(self, body: Body[Any], done: Done, wait: Wait) -> None:
-        parked = _Parked(body, done, wait)
-        self._parked.append(parked)
-        self._timer_count += 1
-        heapq.heappush(self._timers, (parked.until_s, self._timer_count, parked))
-        self._arm()
+    def _park(self, body: Body[Any], done: Done, wait: Wait, parked: Parked | None) -> Parked:
+        if parked is None:
+            parked = Parked(self._waits, body, done)
+        self._waits.park(parked, wait)
+        return parked
 
-    def _arm(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if self._timers:
-            assert self._loop is not None
-            delay_s = max(0.0, self._timers[0][0] - self._world.cloud())
-            self._timer = self._loop.call_later(delay_s, self._wake_due)
-
-    def _wake_changed(self, writes: Writes) -> None:
-        woken = [
-            p
-            for p in self._parked
-            if any(start <= key < stop for start, stop in p.spans for key in writes)
-        ]
-        self._wake(woken)
-
-    def _wake_due(self) -> None:
-        now_s, due = self._world.cloud(), []
-        while self._timers and self._timers[0][0] <= now_s:
-            due.append(heapq.heappop(self._timers)[2])
-        self._wake(due)
-        self._arm()
-
-    def _wake(self, woken: Sequence[_Parked]) -> None:
-        assert self._loop is not None
-        for parked in woken:
-            if parked.live:
-                parked.live = False
-                self._parked.remove(parked)
-                self._loop.call_soon(self.submit, parked.body, parked.done)
+    def _resume(self, parked: Parked) -> None:
+        if parked.given_up:
+            return
+        if self.failure is not None:
+            parked.done(None, Unavailable(str(self.failure)))
+            return
+        self._run(parked.body, parked.done, parked)
 
     # -- committing
 
@@ -278,13 +260,13 @@ class Database:
                     continue
                 taken = self._log.read(number)
                 if taken is None:
-                    raise Conflict(f"position={number} is taken but cannot be read")  # noqa: TRY301
+                    raise Conflict(f"position={number} is taken but cannot be read")
                 entry = decode_entry(taken)
                 self._engine.apply(entry.writes, number)
                 if entry.writer == self._writer:  # our own PUT, retried below us
                     self._loop.call_soon_threadsafe(self._committed, number)
                 else:
-                    self._loop.call_soon_threadsafe(self._lost, number)
+                    self._loop.call_soon_threadsafe(self._lost, number, entry.writes)
             except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
@@ -299,8 +281,9 @@ class Database:
         for _, done, result, error in released:
             done(result, error)
 
-    def _lost(self, number: int) -> None:
+    def _lost(self, number: int, theirs: Writes) -> None:
         """Someone else's entry has our position: forget what we ran since, and run it again."""
+        undone = [self._flying, self._current]
         self.durable = number
         self._number = number + 1
         self._sequence = 0
@@ -309,16 +292,21 @@ class Database:
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
         self._sorted.clear()
+        if self._waits.count:  # they saw what we take back, or did not see theirs
+            for writes in (theirs, *undone):
+                self._waits.changed(writes)
         for body, done, _, _ in again:
             self._run(body, done)
 
     def _failed(self, error: BaseException) -> None:
-        self._failure = error
+        self.failure = error
         waiting = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
+        for parked in self._waits.take_all():
+            parked.done(None, Unavailable(str(error)))
 
     def _renew(self) -> None:
         self._reading.close()
