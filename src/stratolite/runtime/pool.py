@@ -72,7 +72,7 @@ class Runtime:
 
     def __init__(self, folder: str, world: World, *, sites: list[str] | None = None) -> None:
         """``folder`` is a cache: what is in it may be lost between runs."""
-        self._folder, self._world = folder, world
+        self._folder, self._world = os.path.abspath(folder), world
         self._sites = sites if sites is not None else _own_sites()
         self._zygote: Zygote | None = None
         self._starting: asyncio.Task[Zygote] | None = None
@@ -83,7 +83,7 @@ class Runtime:
         self._sweeper: asyncio.Task[None] | None = None
         self._count = 0
         self._closed = False
-        self.bundles = Bundles(f"{folder}/code", world)
+        self.bundles = Bundles(f"{self._folder}/code", world)
         self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
 
     @property
@@ -196,7 +196,7 @@ class Runtime:
         self._count += 1
         tmp = ""
         if "tmp" not in zygote.guards:
-            tmp = f"{self._folder}/tmp/{os.getpid()}-{self._count}"
+            tmp = f"{self._folder}/scratch/{os.getpid()}-{self._count}"
             os.makedirs(tmp, mode=0o700)
         spec = {
             "handler": launch.handler,
@@ -297,7 +297,7 @@ class Runtime:
         try:
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
-            self._zygote = await Zygote.start(os.path.abspath(root), self._sites)
+            self._zygote = await Zygote.start(root, self._sites)
             missing = [g for g in self._zygote.guards if g.startswith("no-")]
             if missing or "uid" not in self._zygote.guards:
                 _log.warning(
@@ -308,7 +308,7 @@ class Runtime:
             self._starting = None
 
     def _clean(self) -> None:
-        shutil.rmtree(f"{self._folder}/tmp", ignore_errors=True)
+        shutil.rmtree(f"{self._folder}/scratch", ignore_errors=True)
 
 
 def _own_sites() -> list[str]:

@@ -200,7 +200,7 @@ class Sandbox(asyncio.Protocol):
             if self._waiting is not None and not self._waiting.done():
                 self._waiting.set_result((kind, body))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
         """It closed its end: it is about to exit, with its status if it is quick, or is of no use."""
         self.alive = False
         if not self._exit.done():

@@ -55,7 +55,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - vfork: a millisecond; our own file
                 [sys.executable, "-I", "-S", _GUEST, str(theirs.fileno())],
                 env={},
                 cwd="/",
@@ -137,7 +137,9 @@ class Zygote:
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         lost = ZygoteLost("the zygote has ended")
-        for future in (self._ready, *(f for f, _ in self._forks.values())):
+        if not self._ready.done():
+            self._ready.set_exception(lost)
+        for future, _ in self._forks.values():
             if not future.done():
                 future.set_exception(lost)
         self._forks.clear()

@@ -21,6 +21,8 @@ Behaviour follows the public runtime interface client:
 https://github.com/aws/aws-lambda-python-runtime-interface-client (awslambdaric/bootstrap.py)
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import os
@@ -30,6 +32,14 @@ import struct
 import sys
 import time
 import traceback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing and collections.abc cost memory the zygote need not hold
+    from collections.abc import Callable
+    from io import BufferedReader
+    from typing import Any
+
+    from stratolite.runtime.guest import confine
 
 _HEAD = struct.Struct(">BI")
 _WORD = struct.Struct(">I")
@@ -43,7 +53,7 @@ _request_id = ""
 class Refused(Exception):
     """An error with the type and message Lambda gives it."""
 
-    def __init__(self, kind, message, trace=None):
+    def __init__(self, kind: str, message: str, trace: list[str] | None = None) -> None:
         super().__init__(message)
         self.kind, self.message, self.trace = kind, message, trace
 
@@ -52,12 +62,12 @@ class OutOfMemory(Exception):
     """The limit was reached where the system would have killed the process."""
 
 
-def run(cell, channel_fd, output_fd):
+def run(cell: confine.Cell, channel_fd: int, output_fd: int) -> int:
     """Be the sandbox until the server hangs up. The process's exit status."""
     status = 1
     try:
         channel = _settle(channel_fd, output_fd)
-        stream = channel.makefile("rb", 1 << 16)
+        stream = channel.makefile("rb")
         kind, body = _receive(stream)
         if kind != ord("C"):
             return 0
@@ -82,7 +92,7 @@ def run(cell, channel_fd, output_fd):
     return status
 
 
-def _settle(channel_fd, output_fd):
+def _settle(channel_fd: int, output_fd: int) -> socket.socket:
     """Leave only 0 (nothing), 1 and 2 (the output pipe) and the channel open."""
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -92,17 +102,14 @@ def _settle(channel_fd, output_fd):
     os.dup2(output_fd, 2)
     os.closerange(3, high)
     os.closerange(high + 1, high + 256)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(
-        1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )  # noqa: SIM115
-    sys.stderr = open(
-        2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )  # noqa: SIM115
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "closefd": False}
+    sys.stdin = open(0, **how)  # noqa: SIM115 - for the life of the process
+    sys.stdout = open(1, "w", 1, **how)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, **how)  # noqa: SIM115
     return socket.socket(fileno=high)
 
 
-def _serve(channel, stream, spec):
+def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any]) -> None:
     global _request_id  # noqa: PLW0603
     try:
         handler = _load(spec["handler"])
@@ -140,7 +147,9 @@ def _serve(channel, stream, spec):
         channel.sendall(_HEAD.pack(ord(tag), 4 + len(answer)) + peak + answer)
 
 
-def _invoke(handler, encode, about, raw):
+def _invoke(
+    handler: Callable[..., Any], encode: Callable[[Any], str], about: dict[str, Any], raw: bytes
+) -> bytes:
     context = Context(about)
     try:
         event = json.loads(raw)
@@ -162,7 +171,7 @@ def _invoke(handler, encode, about, raw):
         raise Refused("Runtime.MarshalError", message) from None
 
 
-def _load(name):
+def _load(name: str) -> Callable[..., Any]:
     """The handler ``module.function``, ``a/b.function`` or ``a.b.function``."""
     import importlib
 
@@ -183,17 +192,18 @@ def _load(name):
         message = f"Syntax error in module '{module_name}': {error}"
         raise Refused("Runtime.UserCodeSyntaxError", message, trace) from error
     try:
-        return getattr(module, function)
+        found: Callable[..., Any] = getattr(module, function)
     except AttributeError:
         message = f"Handler '{function}' missing on module '{module_name}'"
         raise Refused("Runtime.HandlerNotFound", message) from None
+    return found
 
 
-def _encoder(runtime):
+def _encoder(runtime: str) -> Callable[[Any], str]:
     """JSON as Lambda writes it: decimals as the numbers they are, no NaN, no ASCII escapes since 3.12."""
     mark = os.urandom(8).hex()
 
-    def default(value):
+    def default(value: Any) -> str:
         decimal = sys.modules.get("decimal")
         if decimal is not None and isinstance(value, decimal.Decimal):
             if not value.is_finite():
@@ -207,7 +217,7 @@ def _encoder(runtime):
         ascii_only = False
     encode = json.JSONEncoder(ensure_ascii=ascii_only, allow_nan=False, default=default).encode
 
-    def finish(value):
+    def finish(value: Any) -> str:
         text = encode(value)
         if mark in text:
             text = text.replace(f'"{mark}', "").replace(f'{mark}"', "")
@@ -220,7 +230,7 @@ def _encoder(runtime):
 
 
 class Context:
-    def __init__(self, about):
+    def __init__(self, about: dict[str, Any]) -> None:
         env = os.environ
         self.aws_request_id = about["id"]
         self.log_group_name = env.get("AWS_LAMBDA_LOG_GROUP_NAME")
@@ -230,26 +240,26 @@ class Context:
         self.function_version = env.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = about["arn"]
         self.tenant_id = None
-        self.client_context = None
+        self.client_context: Part | None = None
         if about.get("client"):
             try:
                 given = json.loads(about["client"])
             except ValueError as error:
                 message = f"Unable to parse Client Context JSON: {error}"
                 raise Refused("Runtime.LambdaContextUnmarshalError", message) from None
+            if given.get("client") is not None:
+                given = {**given, "client": Part(given["client"], _CLIENT)}
             self.client_context = Part(given, ("custom", "env", "client"))
-            if self.client_context.client is not None:
-                self.client_context.client = Part(self.client_context.client, _CLIENT)
         self.identity = Part(about.get("identity") or {}, _IDENTITY)
-        self._epoch_deadline_time_in_ms = about["deadline_ms"]
+        self._epoch_deadline_time_in_ms: int = about["deadline_ms"]
 
-    def get_remaining_time_in_millis(self):
+    def get_remaining_time_in_millis(self) -> int:
         return max(0, self._epoch_deadline_time_in_ms - int(time.time() * 1000))
 
-    def log(self, message):
+    def log(self, message: Any) -> None:
         sys.stdout.write(str(message))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shown = (k for k in vars(self) if not k.startswith("_"))
         return f"LambdaContext([{','.join(f'{k}={getattr(self, k)}' for k in shown)}])"
 
@@ -266,18 +276,18 @@ _IDENTITY = ("cognito_identity_id", "cognito_identity_pool_id")
 
 
 class Part:
-    def __init__(self, given, names):
+    def __init__(self, given: dict[str, Any], names: tuple[str, ...]) -> None:
         for name in names:
             setattr(self, name, given.get(name))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"([{','.join(f'{k}={v}' for k, v in vars(self).items())}])"
 
 
 # -- surroundings
 
 
-def _environment(spec, paths):
+def _environment(spec: dict[str, Any], paths: dict[str, Any]) -> None:
     python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     folders = [paths["task"]]
     for layer in paths["layers"]:
@@ -296,18 +306,18 @@ def _environment(spec, paths):
 
 
 class _WithRequestId(logging.Filter):
-    def filter(self, record):
+    def filter(self, record: logging.LogRecord) -> bool:
         record.aws_request_id = _request_id
         return True
 
 
 class _ToOutput(logging.Handler):
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         sys.stdout.write(text[:-1].replace("\n", _NEWLINE_INSIDE) + "\n")
 
 
-def _logging(spec):
+def _logging(spec: dict[str, Any]) -> None:
     logging.Formatter.converter = time.gmtime
     handler = _ToOutput()
     handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
@@ -322,7 +332,9 @@ def _logging(spec):
 # -- errors
 
 
-def _error(message, kind, trace=None, request_id=""):
+def _error(
+    message: str, kind: str, trace: list[str] | None = None, request_id: str = ""
+) -> dict[str, Any]:
     return {
         "errorMessage": message or "",
         "errorType": kind or "",
@@ -331,15 +343,16 @@ def _error(message, kind, trace=None, request_id=""):
     }
 
 
-def _error_now(request_id):
+def _error_now(request_id: str) -> dict[str, Any]:
     """The exception being handled, without our own frames."""
     kind, value, tb = sys.exc_info()
-    frames = [(f.filename, f.lineno, f.name, f.line) for f in traceback.extract_tb(tb)]
+    assert kind is not None
+    frames = [(f.filename, f.lineno or 0, f.name, f.line) for f in traceback.extract_tb(tb)]
     first = next((i for i, f in enumerate(frames) if f[0] != _HERE), 0)
     return _error(str(value), kind.__name__, traceback.format_list(frames[first:]), request_id)
 
 
-def _log_error(error):
+def _log_error(error: dict[str, Any]) -> bytes:
     lines = ["[ERROR] " + ": ".join(p for p in (error["errorType"], error["errorMessage"]) if p)]
     lines.append("Traceback (most recent call last):")
     for piece in error["stackTrace"]:
@@ -350,14 +363,14 @@ def _log_error(error):
     return json.dumps(error).encode()
 
 
-def _fail(channel, error):
+def _fail(channel: socket.socket, error: dict[str, Any]) -> None:
     body = _log_error(error)
     sys.stdout.flush()
     sys.stderr.flush()
     channel.sendall(_HEAD.pack(ord("F"), len(body)) + body)
 
 
-def _status(leaving):
+def _status(leaving: SystemExit) -> int:
     code = leaving.code
     if code is None:
         return 0
@@ -367,7 +380,7 @@ def _status(leaving):
     return 1
 
 
-def _receive(stream):
+def _receive(stream: BufferedReader) -> tuple[int, bytes]:
     head = stream.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return 0, b""

@@ -14,11 +14,17 @@ in either case yet: the network, system calls (seccomp), CPU time, resident memo
 into ``_enter`` and ``_restrict``, behind a guard's name of their own.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import resource
 import signal
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost memory
+    from typing import Any
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWPID = (
     0x20000,
@@ -56,7 +62,7 @@ _libc.syscall.restype = ctypes.c_long
 class Cell:
     """How sandboxes are confined here; ``guards`` names what holds."""
 
-    def __init__(self, wish):
+    def __init__(self, wish: dict[str, Any]) -> None:
         self._root = ""
         self._own_pids = -1
         self._count = 0
@@ -71,7 +77,7 @@ class Cell:
             else:
                 self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
 
-    def fork(self):
+    def fork(self) -> int:
         """``os.fork``; the child is the first process of a pid namespace where we may make one."""
         self._count += 1
         if not self._root:
@@ -85,7 +91,7 @@ class Cell:
             if pid:
                 _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
 
-    def enter(self, spec):
+    def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
         os.setsid()
         limits = {
@@ -100,14 +106,14 @@ class Cell:
             limits[resource.RLIMIT_NPROC] = (
                 PROCESSES_MAX  # counted per user id: only with one of our own
             )
-        for which, most in limits.items():
+        for which, asked in limits.items():
             _, hard = resource.getrlimit(which)
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            most = asked if hard == resource.RLIM_INFINITY else min(asked, hard)
             resource.setrlimit(which, (most, most))
-        self._restrict(spec)
+        self._restrict()
         return paths
 
-    def _restrict(self, spec):
+    def _restrict(self) -> None:
         """Give up rights for good; after this nothing more can be set up."""
         if self._root:
             uid = _UID_FIRST + self._count % _UID_COUNT
@@ -120,7 +126,7 @@ class Cell:
 
     # -- root folder
 
-    def _build(self, root, sites):
+    def _build(self, root: str, sites: list[str]) -> None:
         """The part of a sandbox's root that all of them share, mounted once."""
         if os.uname().machine not in _PIVOT_ROOT:
             raise OSError(f"pivot_root on {os.uname().machine} is not known")
@@ -148,13 +154,15 @@ class Cell:
             os.symlink(f"/proc/self/fd{target}", f"{root}/dev/{name}")
         with open(f"{root}/etc/passwd", "w", encoding="ascii") as file:
             file.write("root:x:0:0::/root:/bin/sh\n")
-            for uid in range(_UID_FIRST, _UID_FIRST + _UID_COUNT):
-                file.write(f"sbx{uid}:x:{uid}:{uid}::/tmp:/bin/sh\n")
+            file.writelines(
+                f"sbx{uid}:x:{uid}:{uid}::/tmp:/bin/sh\n"
+                for uid in range(_UID_FIRST, _UID_FIRST + _UID_COUNT)
+            )
         with open(f"{root}/etc/group", "w", encoding="ascii") as file:
             file.write("root:x:0:\n")
         self._root = root
 
-    def _enter(self, spec):
+    def _enter(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Namespaces of our own, and a root folder in which only what we may use exists."""
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
         _check(_libc.sethostname(b"sandbox", 7), "sethostname")
@@ -175,7 +183,7 @@ class Cell:
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
         return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
 
-    def _try(self):
+    def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
         read, write = os.pipe()
         pid = self.fork()
@@ -183,7 +191,7 @@ class Cell:
             try:
                 os.close(read)
                 self.enter({"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1})
-            except BaseException as error:  # noqa: BLE001 - reported to the parent
+            except BaseException as error:
                 os.write(write, str(error).encode())
             os._exit(0)
         os.close(write)
@@ -194,7 +202,7 @@ class Cell:
             raise OSError(said.decode())
 
 
-def kill(pid):
+def kill(pid: int) -> None:
     """The sandbox's whole session, as far as it stayed in it; in a pid namespace, everything."""
     for each in (os.killpg, os.kill):
         try:
@@ -203,7 +211,7 @@ def kill(pid):
             continue
 
 
-def _bind(source, target, flags=_MS_NOSUID | _MS_NODEV):
+def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:
     if not os.path.exists(target):
         if os.path.isdir(source):
             os.makedirs(target)
@@ -214,7 +222,7 @@ def _bind(source, target, flags=_MS_NOSUID | _MS_NODEV):
     _mount("none", target, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags)
 
 
-def _mount(source, target, kind, flags, data=""):
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     result = _libc.mount(
         source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags),
         data.encode() if data else None,
@@ -222,7 +230,7 @@ def _mount(source, target, kind, flags, data=""):
     _check(result, f"mount {target}")
 
 
-def _check(result, what):
+def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")

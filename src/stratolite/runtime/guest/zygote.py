@@ -22,18 +22,22 @@ import signal
 import socket
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import bootstrap  # the loop a sandbox runs
-import confine
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stratolite.runtime.guest import bootstrap, confine
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bootstrap  # the loop a sandbox runs
+    import confine
 
-sys.path.pop(0)
+    sys.path.pop(0)
 # What functions nearly always import anyway is shared by all of them.
 import json
 import logging  # noqa: F401
 import traceback  # noqa: F401
 
 for _ours in ("bootstrap", "confine"):
-    del sys.modules[_ours]  # a function may have modules of these names
+    sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10
 
