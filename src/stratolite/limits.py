@@ -45,5 +45,15 @@ WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 
+# -- sandboxes
+SANDBOXES_MAX = 200
+SANDBOX_MEMORY_SHARE_MAX = 1.0  # of physical memory, counted by what sandboxes may use, not by what they do
+SANDBOX_IDLE_S = 300.0
+SANDBOX_INIT_S_MAX = 10.0
+SANDBOX_ANSWER_BYTES_MAX = 8 << 20
+SANDBOX_LINE_BYTES_MAX = 256 << 10
+BUNDLE_FILES_MAX = 50_000
+BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
+
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})
