@@ -17,18 +17,18 @@ transaction that ran since is run again, in order: that is validation, and the o
 from __future__ import annotations
 
 import asyncio
-import bisect
-import heapq
+import concurrent.futures
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from stratolite.clock import World
-from stratolite.core.keys import Span
 from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
-from stratolite.core.store import Engine
+from stratolite.core.overlay import Layer, between, overlaid
+from stratolite.core.store import Engine, StoreFull
 from stratolite.core.tx import Tx, Wait
+from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Unavailable
 
 T = TypeVar("T")
@@ -39,21 +39,11 @@ _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
 
 
-class _Parked:
-    """A transaction that waits for a change or a time."""
-
-    __slots__ = ("body", "done", "live", "spans", "until_s")
-
-    def __init__(self, body: Body[Any], done: Done, wait: Wait) -> None:
-        self.body, self.done = body, done
-        self.spans, self.until_s = wait.spans, wait.until_s
-        self.live = True
-
-
 class Database:
     def __init__(self, log: Log, engine: Engine, world: World) -> None:
         """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it."""
         self._log, self._engine, self._world = log, engine, world
+        self.shared = log.shared
         self._writer = world.token(16)
         self._reading = engine.reading()
         self._last_time_s = 0.0
@@ -66,12 +56,10 @@ class Database:
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
         self._sequence = 0
-        self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
-        self._parked: list[_Parked] = []
-        self._timers: list[tuple[float, int, _Parked]] = []
-        self._timer_count = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._failure: BaseException | None = None
+        self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
+        self._waits = Waits(world, self._resume)
+        self.failure: BaseException | None = None
+        """Why nothing more is acknowledged, once that is so."""
         self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
         self._handover: queue.SimpleQueue[tuple[int, Writes, int] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,7 +69,7 @@ class Database:
         position = self._reading.position + 1
         while (payload := self._log.read(position)) is not None:
             entry = decode_entry(payload)
-            self._engine.apply(entry.writes, position)
+            self._apply(entry.writes, position)
             self._last_time_s = max(self._last_time_s, entry.time_ms / 1000)
             position += 1
         self._renew()
@@ -97,23 +85,25 @@ class Database:
         if self._thread.is_alive():
             self._handover.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        if self._timer:
-            self._timer.cancel()
+        self._waits.close()
+        for parked in self._waits.take_all():
+            parked.done(None, Unavailable("closing"))
         self._reading.close()
         self._engine.close()
         self._log.close()
 
     # -- running transactions
 
-    def submit(self, body: Body[T], done: Done) -> None:
+    def submit(self, body: Body[T], done: Done) -> Parked | None:
         """Run ``body(tx)`` now; call ``done(result, None)`` or ``done(None, error)`` when it is safe to answer.
 
-        ``done`` may be called before ``submit`` returns. ``body`` may run several times.
+        ``done`` may be called before ``submit`` returns. ``body`` may run several times. If it waits
+        (``Tx.wait``), the handle to give that up by is returned.
         """
-        if self._failure is not None:
-            done(None, Unavailable(str(self._failure)))
-            return
-        self._run(body, done)
+        if self.failure is not None:
+            done(None, Unavailable(str(self.failure)))
+            return None
+        return self._run(body, done)
 
     async def transact(self, body: Body[T]) -> T:
         """``submit``, awaited."""
@@ -127,10 +117,26 @@ class Database:
             else:
                 future.set_exception(error)
 
-        self.submit(body, done)
-        return await future
+        parked = self.submit(body, done)
+        if parked is None:
+            return await future
+        try:
+            return await future
+        finally:
+            parked.cancel()
 
-    def _run(self, body: Body[Any], done: Done) -> None:
+    def peek(self, body: Body[T]) -> T:
+        """Run a read-only body now on the newest ordered state, durable or not.
+
+        For what is looked up before a transaction and harmless if its batch is never acknowledged
+        (whose key signed this?). Raises what the body raises.
+        """
+        tx = Tx(self, max(self._world.cloud(), self._last_time_s))
+        result = body(tx)
+        assert not tx.writes, "peek is for reading"
+        return result
+
+    def _run(self, body: Body[Any], done: Done, parked: Parked | None = None) -> Parked | None:
         now_s = self._world.cloud()
         if now_s < self._last_time_s:
             now_s = self._last_time_s
@@ -140,8 +146,7 @@ class Database:
         try:
             result = body(tx)
         except Wait as wait:
-            self._park(body, done, wait)
-            return
+            return self._park(body, done, wait, parked)
         except Exception as caught:  # noqa: BLE001 - the caller's answer, released like any other
             error = caught
         else:
@@ -152,6 +157,7 @@ class Database:
             waiters.append((body, done, result, error))
         else:
             done(result, error)
+        return None
 
     def _merge(self, tx: Tx) -> None:
         self._current.update(tx.writes)
@@ -160,8 +166,8 @@ class Database:
             self._kicked = True
             assert self._loop is not None, "start() comes first"
             self._loop.call_soon(self._kick)
-        if self._parked:
-            self._wake_changed(tx.writes)
+        if self._waits.count:
+            self._waits.changed(tx.writes)
 
     # -- what Tx asks
 
@@ -176,30 +182,21 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, span: Span, own: list[Writes], reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
-        over: Writes = {}
+        rows = self._reading.scan(start, stop, reverse=reverse)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
-                keys = self._sorted_keys(writes)
-                low, high = bisect.bisect_left(keys, span[0]), bisect.bisect_left(keys, span[1])
-                if low < high:
-                    tx.need = max(tx.need, number)
-                    over.update((k, writes[k]) for k in keys[low:high])
-        for writes in own:
-            over.update((k, v) for k, v in writes.items() if span[0] <= k < span[1])
-        rows = self._reading.scan(span[0], span[1], reverse=reverse)
-        if not over:
-            return rows
-        kept = ((k, v) for k, v in rows if k not in over)
-        mine = sorted(((k, v) for k, v in over.items() if v is not None), reverse=reverse)
-        return heapq.merge(kept, mine, key=lambda row: row[0], reverse=reverse)
-
-    def _sorted_keys(self, writes: Writes) -> list[bytes]:
-        known = self._sorted.get(id(writes))
-        if known is None or known[0] is not writes or len(known[1]) != len(writes):
-            known = self._sorted[id(writes)] = (writes, sorted(writes))
-        return known[1]
+                layer = self._layers.get(id(writes))
+                if layer is None or layer.writes is not writes:
+                    layer = self._layers[id(writes)] = Layer(writes)
+                keys = layer.keys()
+                if at := between(keys, start, stop):
+                    order = reversed(at) if reverse else at
+                    # not a copy: nothing is merged into a generation while a transaction runs
+                    fresh = map(keys.__getitem__, order)
+                    rows = overlaid(tx, number, rows, fresh, writes, reverse=reverse)
+        return rows
 
     def next_stamp(self, tx: Tx) -> int:
         tx.need = self._number
@@ -213,44 +210,19 @@ class Database:
 
     # -- waiting
 
-    def _park(self, body: Body[Any], done: Done, wait: Wait) -> None:
-        parked = _Parked(body, done, wait)
-        self._parked.append(parked)
-        self._timer_count += 1
-        heapq.heappush(self._timers, (parked.until_s, self._timer_count, parked))
-        self._arm()
+    def _park(self, body: Body[Any], done: Done, wait: Wait, parked: Parked | None) -> Parked:
+        if parked is None:
+            parked = Parked(self._waits, body, done)
+        self._waits.park(parked, wait)
+        return parked
 
-    def _arm(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if self._timers:
-            assert self._loop is not None
-            delay_s = max(0.0, self._timers[0][0] - self._world.cloud())
-            self._timer = self._loop.call_later(delay_s, self._wake_due)
-
-    def _wake_changed(self, writes: Writes) -> None:
-        woken = [
-            p
-            for p in self._parked
-            if any(start <= key < stop for start, stop in p.spans for key in writes)
-        ]
-        self._wake(woken)
-
-    def _wake_due(self) -> None:
-        now_s, due = self._world.cloud(), []
-        while self._timers and self._timers[0][0] <= now_s:
-            due.append(heapq.heappop(self._timers)[2])
-        self._wake(due)
-        self._arm()
-
-    def _wake(self, woken: Sequence[_Parked]) -> None:
-        assert self._loop is not None
-        for parked in woken:
-            if parked.live:
-                parked.live = False
-                self._parked.remove(parked)
-                self._loop.call_soon(self.submit, parked.body, parked.done)
+    def _resume(self, parked: Parked) -> None:
+        if parked.given_up:
+            return
+        if self.failure is not None:
+            parked.done(None, Unavailable(str(self.failure)))
+            return
+        self._run(parked.body, parked.done, parked)
 
     # -- committing
 
@@ -261,7 +233,6 @@ class Database:
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
-        self._sorted.clear()
         self._handover.put((self._number, self._flying, int(self._last_time_s * 1000)))
         self._number += 1
         self._sequence = 0
@@ -273,34 +244,62 @@ class Database:
             try:
                 payload = encode_entry(Entry(self._writer, time_ms, writes))
                 if self._log.append(number, payload):
-                    self._engine.apply(writes, number)
+                    self._apply(writes, number)
                     self._loop.call_soon_threadsafe(self._committed, number)
                     continue
                 taken = self._log.read(number)
                 if taken is None:
-                    raise Conflict(f"position={number} is taken but cannot be read")  # noqa: TRY301
+                    raise Conflict(f"position={number} is taken but cannot be read")
                 entry = decode_entry(taken)
-                self._engine.apply(entry.writes, number)
+                self._apply(entry.writes, number)
                 if entry.writer == self._writer:  # our own PUT, retried below us
                     self._loop.call_soon_threadsafe(self._committed, number)
                 else:
-                    self._loop.call_soon_threadsafe(self._lost, number)
+                    self._loop.call_soon_threadsafe(self._lost, number, entry.writes)
             except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
+
+    def _apply(self, writes: Writes, position: int) -> None:
+        while True:
+            try:
+                self._engine.apply(writes, position)
+                return
+            except StoreFull:
+                self._grow()
+
+    def _grow(self) -> None:
+        """On the loop, which is the one that reads, while the commit thread waits."""
+        loop = self._loop
+        if loop is None or threading.current_thread() is not self._thread:
+            self._engine.grow()
+            return
+        grown: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def grow() -> None:
+            try:
+                self._engine.grow()
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                grown.set_exception(error)
+            else:
+                grown.set_result(None)
+
+        loop.call_soon_threadsafe(grow)
+        grown.result()
 
     def _committed(self, number: int) -> None:
         self.durable = number
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
-        self._sorted.clear()
+        self._layers.clear()
         self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
             done(result, error)
 
-    def _lost(self, number: int) -> None:
+    def _lost(self, number: int, theirs: Writes) -> None:
         """Someone else's entry has our position: forget what we ran since, and run it again."""
+        undone = [self._flying, self._current]
         self.durable = number
         self._number = number + 1
         self._sequence = 0
@@ -308,17 +307,22 @@ class Database:
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
-        self._sorted.clear()
+        self._layers.clear()
+        if self._waits.count:  # they saw what we take back, or did not see theirs
+            for writes in (theirs, *undone):
+                self._waits.changed(writes)
         for body, done, _, _ in again:
             self._run(body, done)
 
     def _failed(self, error: BaseException) -> None:
-        self._failure = error
+        self.failure = error
         waiting = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
+        for parked in self._waits.take_all():
+            parked.done(None, Unavailable(str(error)))
 
     def _renew(self) -> None:
         self._reading.close()
