@@ -33,6 +33,13 @@ BODY_STREAM_ABOVE_BYTES = 64 << 10  # bodies up to this size are handed over who
 IDLE_TIMEOUT_S = 75.0
 REQUEST_TIMEOUT_S = 60.0  # from first byte of a head to its end
 CONNECTIONS_MAX = 4096
+PIPELINED_BYTES_MAX = 64 << 10  # read ahead of the request being answered
+STREAM_BUFFERED_BYTES_MAX = 1 << 20  # of one body, between the socket and who reads it
+BODIES_BUFFERED_BYTES_MAX = 512 << 20  # of all bodies being gathered for operations that do not stream
+WRITE_BUFFERED_BYTES_MAX = 1 << 20  # of one connection's answers, not yet taken by its client
+DRAIN_BYTES_MAX = 1 << 20  # of an unread request body, before the connection is given up instead
+LINGER_S = 5.0  # an answer given before its body was read: how long the client may still send
+STOP_S = 20.0  # a graceful stop waits this long for what is in flight
 
 # -- signatures
 CLOCK_SKEW_S_MAX = 900.0
