@@ -198,8 +198,7 @@ class Database:
                     rows = overlaid(tx, number, rows, fresh, writes, reverse=reverse)
         return rows
 
-    def next_stamp(self, tx: Tx) -> int:
-        tx.need = self._number
+    def next_stamp(self) -> int:
         self._sequence += 1
         return self._number << _SEQUENCE_BITS | self._sequence
 
