@@ -13,8 +13,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
+from urllib.parse import unquote
 
 from stratolite import __version__
+from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.hosts import Hosts, Place
@@ -164,6 +166,20 @@ class Visit:
                 self._door(Door(place.name, place.label, path, ""))
                 return
             request.path = f"/{place.label}{path}"
+        if request.method == "OPTIONS":
+            self._preflight()
+        elif type(request.body) is not bytes and _is_form(request):  # its Action is in the body
+            app.spawn(self._later(self._gather_then_route()))
+        else:
+            self.route()
+
+    async def _gather_then_route(self) -> None:
+        self.request.body = await self.app.gather(self.request.body)  # type: ignore[arg-type]
+        self.route()
+
+    def route(self) -> None:
+        """Which operation, and in whose name."""
+        app, request = self.app, self.request
         try:
             self.claim = claim = app.auth.claim(request)
         except Refused as refused:
@@ -171,10 +187,10 @@ class Visit:
             raise refused.fault(self.service, self.protocol) from None
         target = resolve(request, claim.scope.service if claim is not None else None)
         self.service, self.operation, self.protocol = target
-        if "origin" in headers and self.service == "s3":
+        if "origin" in request.headers and self.service == "s3":
             self._ask_cors()
-            return
-        self.proceed()
+        else:
+            self.proceed()
 
     def proceed(self) -> None:
         """The target is known: believe the caller, read the body, run the operation."""
@@ -251,7 +267,7 @@ class Visit:
                 self.path,
                 payload,
                 ours=self.place.ours,
-                page_allowed=self.cors is not None,
+                page_allowed=bool(self.cors),
             )
         except Refused as refused:
             raise refused.fault(self.service, self.protocol) from None
@@ -332,7 +348,44 @@ class Visit:
     # -- web pages and S3
 
     def _ask_cors(self) -> None:
-        self.proceed()
+        """Go on once the bucket's rules have said whether this page may: ``cors`` of the s3 service."""
+        request = self.request
+        bucket = unquote(request.path[1:].partition("/")[0])
+        service = self.app.cloud.service("s3")
+        ask = getattr(service, "cors", None)
+        if not bucket or ask is None:
+            self.proceed()
+            return
+        call = self._call(ANONYMOUS, "")
+        origin = request.headers["origin"]
+
+        def body(tx: Tx) -> CorsHeaders:
+            call.tx = tx
+            return ask(call, bucket, origin, request.method, request.headers)  # type: ignore[no-any-return]
+
+        def done(headers: CorsHeaders | None, error: BaseException | None) -> None:
+            try:
+                if error is not None:
+                    raise error
+                self.cors = headers
+                if request.method == "OPTIONS":
+                    self.answer(HttpResponse(200))
+                else:
+                    self.proceed()
+            except Exception as failure:  # noqa: BLE001 - the one place, see fail
+                self.fail(failure)
+
+        self.app.cloud.db.submit(body, done)
+
+    def _preflight(self) -> None:
+        """A browser asks before it calls S3 from a page."""
+        self.service, self.protocol = "s3", "rest-xml"
+        headers = self.request.headers
+        if "origin" not in headers:
+            raise Fault("BadRequest", "Insufficient information. Origin request header needed.", status=400)
+        if "access-control-request-method" not in headers:
+            raise Fault("BadRequest", "Invalid Access-Control-Request-Method: null", status=400)
+        self._ask_cors()
 
     # -- the way out
 
@@ -443,6 +496,11 @@ _SIGNING: dict[str, str] = {
     "s3control": "s3",
     "stepfunctions": "states",
 }
+
+
+def _is_form(request: HttpRequest) -> bool:
+    kind = request.headers.get("content-type", "")
+    return request.method == "POST" and kind.startswith("application/x-www-form-urlencoded")
 
 
 def _too_large() -> Fault:
