@@ -28,7 +28,7 @@ from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
 from stratolite.service import ANONYMOUS, Call, Cloud, Door, Principal, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
-from stratolite.wire import fault_response, resolve
+from stratolite.wire import fault_response, guess, resolve
 
 Respond = Callable[[HttpResponse], None]
 CorsHeaders = list[tuple[str, str]]
@@ -382,7 +382,9 @@ class Visit:
         self.service, self.protocol = "s3", "rest-xml"
         headers = self.request.headers
         if "origin" not in headers:
-            raise Fault("BadRequest", "Insufficient information. Origin request header needed.", status=400)
+            raise Fault(
+                "BadRequest", "Insufficient information. Origin request header needed.", status=400
+            )
         if "access-control-request-method" not in headers:
             raise Fault("BadRequest", "Invalid Access-Control-Request-Method: null", status=400)
         self._ask_cors()
@@ -433,9 +435,9 @@ class Visit:
         if self.codec is not None:
             self.answer(self.codec.encode_fault(fault, self.request_id))
         else:
-            if not self.protocol:
-                self._guess()
-            self.answer(fault_response(self.protocol, fault, self.request_id))
+            scope = self.claim.scope.service if self.claim is not None else None
+            guessed = self.protocol or guess(self.request, scope)
+            self.answer(fault_response(guessed, fault, self.request_id))
 
     def _guess(self) -> None:
         """The protocol of a request whose operation is not known yet."""
