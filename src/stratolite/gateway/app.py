@@ -21,7 +21,10 @@ from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.hosts import Hosts, Place
 from stratolite.gateway.payload import declared_hash, open_payload
+from stratolite.gateway.post_form import answer as form_answer
+from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
 from stratolite.gateway.refusals import Refused
+from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
@@ -185,18 +188,27 @@ class Visit:
         except Refused as refused:
             self._guess()
             raise refused.fault(self.service, self.protocol) from None
-        target = resolve(request, claim.scope.service if claim is not None else None)
-        self.service, self.operation, self.protocol = target
+        if claim is None and is_form(request) and request.path.strip("/").count("/") == 0:
+            self.service, self.operation, self.protocol = "s3", "PutObject", "rest-xml"
+        else:
+            self._resolve(claim)
         if "origin" in request.headers and self.service == "s3":
             self._ask_cors()
         else:
             self.proceed()
+
+    def _resolve(self, claim: Claim | None) -> None:
+        target = resolve(self.request, claim.scope.service if claim is not None else None)
+        self.service, self.operation, self.protocol = target
 
     def proceed(self) -> None:
         """The target is known: believe the caller, read the body, run the operation."""
         request, claim = self.request, self.claim
         self.codec = codec = codec_for(self.service, self.operation, self.protocol)
         body = request.body
+        if self.operation == "PutObject" and request.method == "POST":
+            self.app.spawn(self._later(self._post_form()))
+            return
         s3 = claim.scope.is_s3 if claim is not None else self.service in ("s3", "s3control")
         if type(body) is bytes:
             if s3:
@@ -273,10 +285,47 @@ class Visit:
             raise refused.fault(self.service, self.protocol) from None
 
     def _anonymous(self) -> Principal:
-        """S3 decides itself what the public may do; nobody else has a public."""
+        """Not signed the usual way. S3 has an older way, and decides itself what the public may do."""
         if self.service != "s3":
             raise Refused("missing").fault(self.service, self.protocol)
-        return ANONYMOUS
+        weak = weak_claim(self.request)
+        if weak is None:
+            return ANONYMOUS
+        try:
+            return self.app.auth.verify_weak(
+                self.request, weak, ours=self.place.ours, page_allowed=bool(self.cors)
+            )
+        except Refused as refused:
+            raise refused.fault("s3", self.protocol) from None
+
+    async def _post_form(self) -> None:
+        """A browser's upload: the form's policy was signed, the form itself is a PutObject."""
+        request, app = self.request, self.app
+        whole = isinstance(request.body, bytes)
+        bucket = unquote(request.path.strip("/"))
+        form = await read_form(request)
+        principal = ANONYMOUS
+        if "policy" in form.fields:
+            try:
+                principal = app.auth.verify_policy(
+                    request, form.fields, ours=self.place.ours, page_allowed=bool(self.cors)
+                )
+            except Refused as refused:
+                raise refused.fault("s3", self.protocol) from None
+            check_policy(form, bucket, app.world.wall())
+        put = put_request(request, form, bucket)
+        if whole:
+            put.body = b"".join([piece async for piece in form.file])
+            put.headers["content-length"] = str(len(put.body))
+        call = self._call(principal, "")
+        decoded = self.codec.decode(put)
+
+        def finish(response: dict[str, Any]) -> HttpResponse:
+            return form_answer(
+                form, bucket, decoded["Key"], response.get("ETag", ""), call.endpoint
+            )
+
+        perform(call, app.cloud.service("s3"), "PutObject", decoded, finish, self.done)
 
     def perform(self, principal: Principal) -> None:
         call = self._call(principal, self.claim.scope.region if self.claim is not None else "")
