@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import queue
 import threading
 from collections.abc import Callable
@@ -17,6 +18,10 @@ class Background(Protocol):
 
     def run(self, job: Job) -> None:
         """Soon, after the jobs given earlier. Called on the loop."""
+        ...
+
+    def on_loop(self, work: Callable[[], None]) -> None:
+        """Called by a job: do it on the loop, while the job waits. Raises what ``work`` raises."""
         ...
 
     async def stop(self) -> None:
@@ -41,6 +46,18 @@ class CommitThread:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._loop.call_soon_threadsafe(job())
+
+    def on_loop(self, work: Callable[[], None]) -> None:
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def do() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(do)
+        done.result()
 
     async def stop(self) -> None:
         if self._thread.is_alive():

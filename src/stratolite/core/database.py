@@ -35,7 +35,7 @@ from stratolite.clock import World
 from stratolite.core.background import Background, CommitThread
 from stratolite.core.keys import Span
 from stratolite.core.log import Damaged, Entry, Log, Writes, decode_entry, encode_entry
-from stratolite.core.store import Engine
+from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Fenced, Unavailable
@@ -62,11 +62,13 @@ class Database:
         world: World,
         *,
         reopen: Callable[[], tuple[Log, Engine]] | None = None,
+        closed: Callable[[], None] | None = None,
         background: Background | None = None,
     ) -> None:
         """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it.
 
-        ``reopen`` opens log and store again after a failure; without it a failure is final.
+        ``reopen`` opens log and store again after a failure; without it a failure is final. ``closed``
+        is called at the end of an orderly close.
         """
         self._log, self._engine, self._world = log, engine, world
         self.shared = log.shared
@@ -91,7 +93,7 @@ class Database:
         """Called once with a failure that no retry can mend: the process should end."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background = background or CommitThread()
-        self._reopen = reopen
+        self._reopen, self._closed = reopen, closed
         self._recover_pause_s = _RECOVER_S[0]
         self._closing = False
         self.appended_bytes = 0
@@ -129,6 +131,8 @@ class Database:
         if self.failure is None:
             self._reading.close()
             self._engine.close()
+            if self._closed:  # under the log's lock still
+                self._closed()
             self._log.close()
 
     # -- running transactions
@@ -300,7 +304,7 @@ class Database:
         try:
             payload = encode_entry(Entry(self._writer, time_ms, writes))
             if self._log.append(number, payload):
-                self._engine.apply(writes, number)
+                self._apply(writes, number)
                 self.appended_bytes += len(payload)
                 return partial(self._committed, number)
             theirs = self._apply_tail(number)
@@ -318,9 +322,17 @@ class Database:
             if payload is None:
                 break
             entry = decode_entry(payload)
-            self._engine.apply(entry.writes, position + len(theirs))
+            self._apply(entry.writes, position + len(theirs))
             theirs.append(entry)
         return theirs
+
+    def _apply(self, writes: Writes, position: int) -> None:
+        while True:
+            try:
+                self._engine.apply(writes, position)
+                return
+            except StoreFull:
+                self._background.on_loop(self._engine.grow)  # the loop is the one that reads
 
     def _committed(self, number: int) -> None:
         self.durable = number
@@ -487,7 +499,7 @@ def replay(log: Log, engine: Engine) -> tuple[int, float]:
         time_s = decode_entry(newest).time_ms / 1000
     for position, payload in log.entries(position + 1):  # noqa: B020 - the first value is the start
         entry = decode_entry(payload)
-        engine.apply(entry.writes, position)
+        apply(engine, entry.writes, position)
         time_s = max(time_s, entry.time_ms / 1000)
     return position, time_s
 

@@ -147,7 +147,7 @@ class Home:
 
     def database(self) -> Database:
         log, engine = self.open()
-        return Database(log, engine, self._world, reopen=self.open)
+        return Database(log, engine, self._world, reopen=self.open, closed=self.mark_clean)
 
     def mark_clean(self) -> None:
         """After the database was closed: the store may be believed even after power loss."""

@@ -32,7 +32,7 @@ from stratolite.clock import World
 from stratolite.core import frames
 from stratolite.core.log import Damaged, Writes, decode_entry
 from stratolite.core.objects import Objects
-from stratolite.core.store import Engine
+from stratolite.core.store import Engine, apply
 from stratolite.errors import Unavailable
 
 PIECE_SIZE_BYTES = 8 << 20
@@ -107,8 +107,8 @@ def load(objects: Objects, manifest: Manifest, engine: Engine) -> None:
     """Fill an empty engine. Raises Unavailable if a piece is gone: then a newer manifest is there."""
     for run in manifest.runs:
         for piece in run.pieces:
-            engine.apply(_read_piece(objects, piece), 0)
-    engine.apply({}, manifest.position)
+            apply(engine, _read_piece(objects, piece), 0)
+    apply(engine, {}, manifest.position)
 
 
 def _read_piece(objects: Objects, piece: Piece) -> Writes:
