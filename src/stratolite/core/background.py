@@ -52,9 +52,11 @@ class CommitThread:
 
         def do() -> None:
             try:
-                done.set_result(work())
+                work()
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
                 done.set_exception(error)
+            else:
+                done.set_result(None)
 
         self._loop.call_soon_threadsafe(do)
         done.result()
