@@ -42,26 +42,24 @@ class GatedLog:
 
     def __init__(self, shared):
         self.shared = shared
-        self.entries = []
+        self.payloads = []
+        self.first = 1
         self.verdicts = queue.SimpleQueue()
-        self.waiting = 0
 
     def append(self, position, payload):
-        self.waiting += 1
         foreign = self.verdicts.get()
-        self.waiting -= 1
         if foreign is not None:
-            self.entries.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
+            self.payloads.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
             return False
-        assert position == len(self.entries) + 1
-        self.entries.append(payload)
+        assert position == len(self.payloads) + 1
+        self.payloads.append(payload)
         return True
 
     def read(self, position):
-        return self.entries[position - 1] if position <= len(self.entries) else None
+        return self.payloads[position - 1] if position <= len(self.payloads) else None
 
-    def tail(self):
-        return len(self.entries)
+    def entries(self, position):
+        return enumerate(self.payloads[position - 1 :], position)
 
     def close(self):
         pass
@@ -93,7 +91,7 @@ class Machine(RuleBasedStateMachine):
     def _catch_up(self):
         """Take what the log holds for true; after somebody else's entry, forget what ran since."""
         while self.read_count < self.db.durable:
-            entry = decode_entry(self.log.entries[self.read_count])
+            entry = decode_entry(self.log.payloads[self.read_count])
             self.read_count += 1
             if entry.writer == b"somebody else...":
                 self.pending.clear()
