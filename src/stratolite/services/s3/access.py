@@ -74,6 +74,8 @@ class AccessRules(Service):
         bucket = request.get("Bucket", "")
         if operation == "DeleteObjects":
             return ()  # asked for key by key, answered key by key
+        if operation != "CreateBucket" and state.bucket(call.tx, bucket) is None:
+            return ()  # NoSuchBucket for everyone
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
@@ -89,10 +91,10 @@ class AccessRules(Service):
             needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
         return needed
 
-    def resource_account(self, call: Call, resource: str) -> str | None:
-        """The owner of the bucket in an S3 ARN, which does not say; None if there is no such bucket."""
+    def resource_account(self, call: Call, resource: str) -> str:
+        """The owner of the bucket in an S3 ARN, which does not say."""
         bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
-        return None if bucket is None else bucket.account
+        return call.account if bucket is None else bucket.account
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""

@@ -94,9 +94,7 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     if asked is not None:
         check_algorithm(asked)
         if found is not None and found[0] != asked:
-            raise invalid_request(
-                "Value for x-amz-sdk-checksum-algorithm header is invalid."
-            )
+            raise invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid.")
         return asked, found[1] if found else None
     return found or (DEFAULT, None)
 

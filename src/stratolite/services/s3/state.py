@@ -150,7 +150,9 @@ def bucket(tx: Tx, name: str) -> Bucket | None:
 
 def _parse_bucket(raw: bytes) -> Bucket:
     value = orjson.loads(raw)
-    return Bucket(value["name"], value["account"], value["region"], value["id"], value["created_ms"])
+    return Bucket(
+        value["name"], value["account"], value["region"], value["id"], value["created_ms"]
+    )
 
 
 def put_bucket(tx: Tx, name: str, account: str, region: str) -> Bucket:
@@ -332,6 +334,6 @@ def upload_id_of(rows: Keyspace, row: bytes) -> str:
 
 def past_upload(key: bytes, upload_id: str) -> bytes:
     """Behind the row of one upload."""
-    return escape(key) + b"\x00\x02" + upload_id.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x00"
-
-
+    return (
+        escape(key) + b"\x00\x02" + upload_id.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x00"
+    )
