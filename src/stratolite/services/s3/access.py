@@ -12,7 +12,7 @@ import orjson
 
 from stratolite.service import Access, Call, Request, Service
 from stratolite.services.s3 import state
-from stratolite.services.s3.entry import ENFORCED, ownership, public_access_block
+from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.grants import statements_of_acl
 from stratolite.services.s3.objects import copy_source
 from stratolite.services.s3.public import parse_public
@@ -102,7 +102,9 @@ class AccessRules(Service):
         bucket = state.bucket(call.tx, name)
         if bucket is None:
             return None
-        policy: str | None = state.config(call.tx, bucket, "policy")
+        policy: str | None = None
+        if bucket.has_policy:
+            policy = state.config(call.tx, bucket, "policy")
         if policy is not None and self._restricted(call, bucket):
             policy = None
         granted = self._granted_by_acl(call, bucket, key)
@@ -126,7 +128,7 @@ class AccessRules(Service):
         return bool(call.tx.parsed(bucket.config.key("policy"), parse_public))
 
     def _granted_by_acl(self, call: Call, bucket: Bucket, key: str) -> list[dict[str, Any]]:
-        if ownership(call, bucket) == ENFORCED:
+        if bucket.ownership == ENFORCED:
             return []
         if public_access_block(call, bucket)["IgnorePublicAcls"]:
             return []

@@ -58,8 +58,7 @@ class Buckets(Service):
                     raise _owned_by_you(name)
                 return {"Location": _location(call, name, region)}
             return _exists_already(call, old, region)
-        bucket = state.put_bucket(call.tx, name, call.account, region)
-        state.put_config(call.tx, bucket, "ownership", ownership)
+        bucket = state.make_bucket(call.tx, name, call.account, region, ownership)
         state.put_config(call.tx, bucket, "public-access-block", ALL_BLOCKED)
         if token is not None:
             state.put_config(call.tx, bucket, "made-by", token)

@@ -12,6 +12,7 @@ import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from stratolite.errors import Fault
@@ -51,6 +52,7 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
+@cache
 def _crc_step(name: str) -> Callable[[bytes, int], int]:
     if name == "CRC32":
         return zlib.crc32

@@ -24,7 +24,6 @@ from stratolite.services.s3.entry import (
     PUBLIC_ACLS,
     acl_not_supported,
     bucket_of,
-    ownership,
     public_access_block,
     refuse_members,
 )
@@ -124,9 +123,11 @@ class Configuration(Service):
                 status=403,
             )
         state.put_config(call.tx, bucket, "policy", text)
+        state.put_bucket(call.tx, bucket, has_policy=True)
         return {}
 
     def delete_bucket_policy(self, call: Call, request: Request) -> Response:
+        state.put_bucket(call.tx, bucket_of(call, request), has_policy=False)
         return self._unset(call, request, "policy")
 
     def get_bucket_policy_status(self, call: Call, request: Request) -> Response:
@@ -176,7 +177,7 @@ class Configuration(Service):
 
     def get_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        found = state.config(call.tx, bucket, "ownership")
+        found = bucket.ownership
         if found is None:
             raise _missing(
                 "OwnershipControlsNotFoundError",
@@ -198,11 +199,12 @@ class Configuration(Service):
                 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
                 status=400,
             )
-        state.put_config(call.tx, bucket, "ownership", wanted)
+        state.put_bucket(call.tx, bucket, ownership=wanted)
         return {}
 
     def delete_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
-        return self._unset(call, request, "ownership")
+        state.put_bucket(call.tx, bucket_of(call, request), ownership="")
+        return {}
 
     def get_bucket_acl(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
@@ -210,7 +212,7 @@ class Configuration(Service):
 
     def put_bucket_acl(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        if ownership(call, bucket) == ENFORCED:
+        if bucket.ownership == ENFORCED:
             raise acl_not_supported()
         refuse_members(request)
         if "AccessControlPolicy" in request:

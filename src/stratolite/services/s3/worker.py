@@ -54,7 +54,7 @@ class Sweep:
     async def handle(self, job: Job) -> Settle | None:
         asked = orjson.loads(job.payload)
         name, account, region, number = asked["bucket"]
-        bucket = Bucket(name, account, region, number, 0)
+        bucket = Bucket(name, account, region, number)
 
         def settle(tx: Tx) -> None:
             if asked["upload"]:
