@@ -17,17 +17,16 @@ transaction that ran since is run again, in order: that is validation, and the o
 from __future__ import annotations
 
 import asyncio
-import bisect
-import heapq
+import concurrent.futures
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from stratolite.clock import World
-from stratolite.core.keys import Span
 from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
-from stratolite.core.store import Engine
+from stratolite.core.overlay import Layer, between, overlaid
+from stratolite.core.store import Engine, StoreFull
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Unavailable
@@ -57,7 +56,7 @@ class Database:
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
         self._sequence = 0
-        self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
+        self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
         self._waits = Waits(world, self._resume)
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
@@ -70,7 +69,7 @@ class Database:
         position = self._reading.position + 1
         while (payload := self._log.read(position)) is not None:
             entry = decode_entry(payload)
-            self._engine.apply(entry.writes, position)
+            self._apply(entry.writes, position)
             self._last_time_s = max(self._last_time_s, entry.time_ms / 1000)
             position += 1
         self._renew()
@@ -183,33 +182,23 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, span: Span, own: list[Writes], reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
-        over: Writes = {}
+        rows = self._reading.scan(start, stop, reverse=reverse)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
-                keys = self._sorted_keys(writes)
-                low, high = bisect.bisect_left(keys, span[0]), bisect.bisect_left(keys, span[1])
-                if low < high:
-                    tx.need = max(tx.need, number)
-                    over.update((k, writes[k]) for k in keys[low:high])
-        for writes in own:
-            over.update((k, v) for k, v in writes.items() if span[0] <= k < span[1])
-        rows = self._reading.scan(span[0], span[1], reverse=reverse)
-        if not over:
-            return rows
-        kept = ((k, v) for k, v in rows if k not in over)
-        mine = sorted(((k, v) for k, v in over.items() if v is not None), reverse=reverse)
-        return heapq.merge(kept, mine, key=lambda row: row[0], reverse=reverse)
+                layer = self._layers.get(id(writes))
+                if layer is None or layer.writes is not writes:
+                    layer = self._layers[id(writes)] = Layer(writes)
+                keys = layer.keys()
+                if at := between(keys, start, stop):
+                    order = reversed(at) if reverse else at
+                    # not a copy: nothing is merged into a generation while a transaction runs
+                    fresh = map(keys.__getitem__, order)
+                    rows = overlaid(tx, number, rows, fresh, writes, reverse=reverse)
+        return rows
 
-    def _sorted_keys(self, writes: Writes) -> list[bytes]:
-        known = self._sorted.get(id(writes))
-        if known is None or known[0] is not writes or len(known[1]) != len(writes):
-            known = self._sorted[id(writes)] = (writes, sorted(writes))
-        return known[1]
-
-    def next_stamp(self, tx: Tx) -> int:
-        tx.need = self._number
+    def next_stamp(self) -> int:
         self._sequence += 1
         return self._number << _SEQUENCE_BITS | self._sequence
 
@@ -243,7 +232,6 @@ class Database:
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
-        self._sorted.clear()
         self._handover.put((self._number, self._flying, int(self._last_time_s * 1000)))
         self._number += 1
         self._sequence = 0
@@ -255,14 +243,14 @@ class Database:
             try:
                 payload = encode_entry(Entry(self._writer, time_ms, writes))
                 if self._log.append(number, payload):
-                    self._engine.apply(writes, number)
+                    self._apply(writes, number)
                     self._loop.call_soon_threadsafe(self._committed, number)
                     continue
                 taken = self._log.read(number)
                 if taken is None:
                     raise Conflict(f"position={number} is taken but cannot be read")
                 entry = decode_entry(taken)
-                self._engine.apply(entry.writes, number)
+                self._apply(entry.writes, number)
                 if entry.writer == self._writer:  # our own PUT, retried below us
                     self._loop.call_soon_threadsafe(self._committed, number)
                 else:
@@ -271,12 +259,39 @@ class Database:
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
 
+    def _apply(self, writes: Writes, position: int) -> None:
+        while True:
+            try:
+                self._engine.apply(writes, position)
+                return
+            except StoreFull:
+                self._grow()
+
+    def _grow(self) -> None:
+        """On the loop, which is the one that reads, while the commit thread waits."""
+        loop = self._loop
+        if loop is None or threading.current_thread() is not self._thread:
+            self._engine.grow()
+            return
+        grown: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def grow() -> None:
+            try:
+                self._engine.grow()
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                grown.set_exception(error)
+            else:
+                grown.set_result(None)
+
+        loop.call_soon_threadsafe(grow)
+        grown.result()
+
     def _committed(self, number: int) -> None:
         self.durable = number
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
-        self._sorted.clear()
+        self._layers.clear()
         self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
             done(result, error)
@@ -291,7 +306,7 @@ class Database:
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
-        self._sorted.clear()
+        self._layers.clear()
         if self._waits.count:  # they saw what we take back, or did not see theirs
             for writes in (theirs, *undone):
                 self._waits.changed(writes)

@@ -277,7 +277,7 @@ class _Runner:
                         self._carry_out(one), name=f"work: {self.queue}"
                     )
         except Unavailable as error:
-            _log.error("queue=%s stops: %s", self.queue, error) 
+            _log.error("queue=%s stops: %s", self.queue, error)
 
     # -- claim
 
