@@ -91,7 +91,7 @@ class Doors(Service):
         self, call: Call, bucket: Bucket, config: website.Config, door: Door, request: HttpRequest
     ) -> HttpResponse:
         head = request.method == "HEAD"
-        if not door.path:  # so that relative links find their way
+        if door.base and request.path == door.base:  # so that relative links find their way
             return HttpResponse(302, [("Location", f"{door.base}/")])
         redirect = website.everything_redirected(config, door.path, request.query)
         if redirect is not None:
