@@ -98,11 +98,9 @@ async def _serve(
     key_file: str | None,
     say: Callable[[str], None],
 ) -> None:
-    from stratolite.gateway import App, check_listen, serve
+    from stratolite.gateway.app import App
+    from stratolite.gateway.listener import serve
 
-    refusal = check_listen(host, has_real_root_keys=False)
-    if refusal:
-        raise OSError(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
