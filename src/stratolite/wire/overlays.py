@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 JSON_SHAPES: dict[str, frozenset[str]] = {
@@ -147,6 +148,14 @@ S3_STATUSES: dict[str, int] = {
     "TemporaryRedirect": 307,
 }
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; all others are 400."""
+
+
+def dynamodb_words(message: str) -> str:
+    """``NUMBER_VALUE can not be converted to a String`` as DynamoDB says it."""
+    return _CONVERTED.sub("cannot be converted to ", message)
+
+
+_CONVERTED = re.compile("can not be converted to an? ")
 
 # -- S3's names -----------------------------------------------------------------------------------
 
