@@ -118,6 +118,8 @@ class Sampler:
             least = 0 if self.carries_empty and location is None else 1
             count = self.rand.randint(least, 2)
             keys = [self.key(location) for _ in range(count)]
+            if location == "headers":
+                return {key: self.text(shape.value, location) for key in keys}
             return {key: self.value(shape.value, depth + 1) for key in keys}
         if kind == "timestamp":
             seconds = self.rand.randint(0, 2_000_000_000)

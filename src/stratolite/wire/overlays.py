@@ -35,6 +35,7 @@ TARGETS: dict[str, str] = {
 SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "s3": ("s3", "s3control"),
     "s3express": ("s3",),
+    "s3-outposts": ("s3control",),
     "s3-object-lambda": ("s3",),
     "apigateway": ("apigatewayv2", "apigateway"),
     "dynamodb": ("dynamodb", "dynamodbstreams"),

@@ -50,7 +50,7 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
     ]
     fixed = model.operations[operation]["http"]["requestUri"].partition("?")[2]
     read_query = _query_reader(model, members, fixed)
-    payload, read_body = _body_reader(model, ref, members, bodies)
+    payload, read_body = _body_reader(ref, members, bodies)
     is_xml = isinstance(bodies, XmlReaders)
 
     def decode(request: HttpRequest) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _query_reader(
 
 
 def _body_reader(
-    model: Model, ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
+    ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
 ) -> tuple[str | None, Callable[[Any], Any] | None]:
     """(payload member or None, reader). The reader of a payload gives None for an absent one."""
     payload = ref.get("payload")

@@ -81,6 +81,7 @@ def _refuse(text: str) -> float:
     raise Malformed(f"Invalid date value: {text[:64]}")
 
 
+@lru_cache(maxsize=8192)
 def iso8601(seconds: float) -> str:
     """2006-02-03T16:45:09.000Z"""
     moment = datetime.fromtimestamp(seconds, UTC)

@@ -20,6 +20,8 @@ _SPECIAL_IN_ATTRIBUTE = re.compile('[&<>"\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f]')
 
 def escape(text: str) -> str:
     """Text of an element. Characters XML 1.0 cannot carry become references, as AWS writes them."""
+    if text.isprintable() and "&" not in text and "<" not in text and ">" not in text:
+        return text
     return _SPECIAL.sub(_reference, text)
 
 
