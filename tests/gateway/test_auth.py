@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from stratolite.gateway.sigv2 import weak_claim
 from stratolite.http import HttpRequest
 from stratolite.service import Principal
 
-NOW = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.UTC)
+NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 WHO = Principal("user", "123456789012", "arn:aws:iam::123456789012:user/u", "u")
 
