@@ -16,6 +16,11 @@ VALUE_SIZE_BYTES_MAX = 1 << 20
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
 
+# -- snapshots
+SNAPSHOT_EVERY_BYTES = 64 << 20  # of log since the last one
+SNAPSHOT_EVERY_ENTRIES = 50_000
+SNAPSHOT_KEEP_S = 3600.0  # how far back any second can be restored
+
 # -- blobs
 BLOB_GRACE_S = 600.0  # from the last link to removal: answers under way still read it
 BLOB_FRESH_S = 3600.0  # from finish() to the link; older and never linked is an orphan

@@ -109,9 +109,10 @@ class Tx:
     def stamp(self) -> int:
         """A number larger than any given out by an earlier transaction (position << 24 | sequence).
 
-        Use it in keys that must sort in commit order. Below 2**63.
+        Use it in keys that must sort in commit order, written by this transaction: one that writes
+        nothing is not remembered, and its stamps may be given out again after a crash. Below 2**63.
         """
-        return self._db.next_stamp(self)
+        return self._db.next_stamp()
 
     # -- nested calls
 

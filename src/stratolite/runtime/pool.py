@@ -35,10 +35,14 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """``key`` stands for everything that makes sandboxes interchangeable: code, settings, version."""
+    """What a sandbox of one kind is, and how it is counted."""
 
     owner: str
+    """Whose: limits are counted by it."""
+    edition: str
+    """Which line of the owner's code. A new ``key`` for an edition replaces the old one's sandboxes."""
     key: str
+    """Stands for everything that makes sandboxes interchangeable: code, settings."""
     handler: str
     runtime: str
     memory_mb: int
@@ -79,10 +83,13 @@ class Runtime:
         self._idle: dict[str, list[_Member]] = {}
         self._members: set[_Member] = set()
         self._pending: dict[str, int] = {}
-        self._epochs: dict[str, int] = {}
+        self._current: dict[str, str] = {}
+        """The newest key of each edition that was invoked."""
         self._sweeper: asyncio.Task[None] | None = None
         self._count = 0
         self._closed = False
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
+        """What must still be done with sandboxes' output before the store closes."""
         self.bundles = Bundles(f"{self._folder}/code", world)
         self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
 
@@ -116,6 +123,9 @@ class Runtime:
         ``begin(listen)`` is called with the chosen sandbox's listener once the code is loaded and may
         put its own in front for this invocation.
         """
+        if self._current.get(launch.edition, launch.key) != launch.key:
+            self.end(launch.owner, launch.edition)
+        self._current[launch.edition] = launch.key
         member = self._take_idle(launch)
         if member is None:
             if owner_max is not None and self._busy(launch.owner) >= owner_max:
@@ -131,7 +141,6 @@ class Runtime:
         begin: Callable[[Listen], Listen] | None,
     ) -> Outcome:
         self._make_room(launch)
-        epoch = self._epochs.get(launch.owner, 0)
         self._pending[launch.owner] = self._pending.get(launch.owner, 0) + 1
         try:
             zygote, (start, listen) = await asyncio.gather(self._get_zygote(), starting())
@@ -143,7 +152,7 @@ class Runtime:
             self._pending[launch.owner] -= 1
             if not self._pending[launch.owner]:
                 del self._pending[launch.owner]
-        member.stale = epoch != self._epochs.get(launch.owner, 0)
+        member.stale = self._current.get(launch.edition) != launch.key
         return await self._run(member, invocation, begin, cold=True)
 
     async def _run(
@@ -169,17 +178,22 @@ class Runtime:
             sandbox.listen = listen
             self._put_back(member)
 
-    def end(self, owner: str) -> None:
-        """``owner`` has changed: end its idle sandboxes now, its busy ones after their invocation."""
-        self._epochs[owner] = self._epochs.get(owner, 0) + 1
-        for member in [m for m in self._members if m.launch.owner == owner]:
+    def end(self, owner: str, edition: str | None = None) -> None:
+        """End idle sandboxes of ``owner`` (one edition of it) now, busy ones after their invocation."""
+        for member in list(self._members):
+            launch = member.launch
+            if launch.owner != owner or edition not in (None, launch.edition):
+                continue
+            self._current.pop(launch.edition, None)
             member.stale = True
-            idle = self._idle.get(member.launch.key, [])
+            idle = self._idle.get(launch.key, [])
             if member in idle:
                 idle.remove(member)
                 member.sandbox.kill()
 
     async def close(self) -> None:
+        for last in self.before_close:
+            await last()
         self._closed = True
         if self._sweeper:
             self._sweeper.cancel()

@@ -16,11 +16,14 @@ socket ends: everything forked here is killed. When the zygote is gone, the kern
 
 import array
 import gc
+import json
+import logging  # noqa: F401 - functions nearly always import it: shared by all of them
 import os
 import select
 import signal
 import socket
 import sys
+import traceback  # noqa: F401 - likewise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +34,6 @@ else:
     import confine
 
     sys.path.pop(0)
-# What functions nearly always import anyway is shared by all of them.
-import json
-import logging  # noqa: F401
-import traceback  # noqa: F401
-
 for _ours in ("bootstrap", "confine"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
