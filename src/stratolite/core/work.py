@@ -214,15 +214,19 @@ class Workers:
     def worker(self, queue: str) -> Worker | None:
         return self._registered.get(queue) or self._find(queue)
 
+    async def pause(self) -> None:
+        """Raises Unavailable when we are closing anyway."""
+        if self._closing:
+            raise Unavailable("closing")
+        await self.world.sleep(WORK_PAUSE_S)
+
     async def transact(self, body: Callable[[Tx], T]) -> T:
         """Again and again while the log cannot be written."""
         while True:
             try:
                 return await self.db.transact(body)
             except Unavailable:
-                if self._closing:
-                    raise
-                await self.world.sleep(WORK_PAUSE_S)
+                await self.pause()
 
     async def _watch(self) -> None:
         """A runner for every queue that has ever had a job; parked until it has one again."""
@@ -231,6 +235,7 @@ class Workers:
             for queue in await self.transact(self._new_queues):
                 runner = self._runners[queue] = _Runner(self, queue)
                 runner.task = loop.create_task(runner.run(), name=f"work: {queue}")
+                runner.task.add_done_callback(_report)
 
     def _new_queues(self, tx: Tx) -> list[str]:
         fresh = []
@@ -281,12 +286,18 @@ class _Runner:
                 self._room.clear()
                 await self._room.wait()
                 continue
-            taken = await self._transact(self._claim)
+            try:
+                taken = await self._workers.db.transact(self._claim)
+            except Unavailable:  # perhaps claimed all the same: look through our own claims, too
+                self._first = True
+                await self._workers.pause()
+                continue
             self._first = False
             for one in taken:
                 self.running[one.stamp] = asyncio.get_running_loop().create_task(
                     self._carry_out(one), name=f"work: {self.queue}"
                 )
+                self.running[one.stamp].add_done_callback(_report)
 
     # -- claim
 
@@ -364,14 +375,17 @@ class _Runner:
         return float("inf")
 
     def _take_over(self, tx: Tx) -> bool:
-        """Claims whose owner is gone become ready again, before everything that is."""
+        """Claims that nobody works on become ready again, before everything that is."""
         now_ms = self._wall_s(tx) * 1000
-        dead = [
-            (key, claim)
-            for key, raw in tx.scan(self.keys.claim.span())
-            if (claim := _decode_claim(raw)).owner != self._owner
-            and (not self._shared or claim.until_ms < now_ms)
-        ]
+        dead = []
+        for key, raw in tx.scan(self.keys.claim.span()):
+            claim = _decode_claim(raw)
+            if claim.owner == self._owner:
+                (stamp,) = self.keys.claim.parts(key)
+                if stamp not in self.running:
+                    dead.append((key, claim))
+            elif not self._shared or claim.until_ms < now_ms:
+                dead.append((key, claim))
         for key, claim in dead:
             self._make_ready(tx, key, claim, claim.attempts)
         return bool(dead)
@@ -467,6 +481,12 @@ class _Runner:
     def _wall_s(self, tx: Tx) -> float:
         """A user's jump of the cloud clock must not end leases."""
         return tx.time_s - self._world.cloud_offset_s
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A task nobody awaits must not fail in silence."""
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, Unavailable):
+        _log.error("%s ended", task.get_name(), exc_info=error)
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:
