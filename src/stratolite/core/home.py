@@ -171,6 +171,8 @@ class Home:
             )  # before the mark: a mark says that what is there may be believed
         if words != [boot, "open"]:
             self._disk.replace_file(self._mark, f"{boot} open\n".encode())
+        else:  # a process killed just after its rename has left us a mark that power loss would take back
+            self._disk.sync_folder(self.folder)
         engine, position = self._try_store()
         manifest = None
         if engine is None or position == 0 or isinstance(log, SegmentLog):

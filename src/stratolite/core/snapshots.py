@@ -179,12 +179,17 @@ def _rows_of(objects: Objects, run: Run) -> Rows:
 
 def _merge(sources: list[Rows]) -> Rows:
     """One row a key, from the last source that has it."""
-    tagged = [((key, -age, value) for key, value in rows) for age, rows in enumerate(sources)]
     last: bytes | None = None
-    for key, _, value in heapq.merge(*tagged, key=lambda row: row[:2]):
+    aged = [_aged(rows, age) for age, rows in enumerate(sources)]
+    for key, _, value in heapq.merge(*aged, key=lambda row: row[:2]):
         if key != last:
             last = key
             yield key, value
+
+
+def _aged(rows: Rows, age: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+    for key, value in rows:
+        yield key, -age, value
 
 
 def _write_pieces(objects: Objects, world: World, sequence: int, rows: Rows) -> list[Piece]:
