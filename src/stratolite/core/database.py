@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -36,17 +37,20 @@ from stratolite.core.overlay import Layer, between, overlaid
 from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
-from stratolite.errors import Conflict, Fenced, Unavailable
+from stratolite.errors import Conflict, Fault, Fenced, Unavailable
+from stratolite.limits import BATCH_SIZE_BYTES_MAX, TX_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 Body = Callable[[Tx], T]
 Done = Callable[[Any, BaseException | None], None]
+_log = logging.getLogger("stratolite.database")
 _MISS = object()
 _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
 _APPLIED_AT_ONCE = (
     1000  # entries of others in one job, so that a far tail does not hold the loop's work
 )
+_HOLD_ABOVE_BYTES = BATCH_SIZE_BYTES_MAX - TX_SIZE_BYTES_MAX
 _STALE_S = 1.0
 _FOLLOW_S = 0.5, 4.0  # between looks at a shared log's tail: at first, and when it is quiet
 _RECOVER_S = 0.1, 5.0  # between attempts to open log and store again: at first, and at most
@@ -78,6 +82,7 @@ class Database:
         self.durable = self._reading.position
         self._current: Writes = {}
         self._flying: Writes = {}
+        self._current_size_bytes = 0
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
@@ -97,6 +102,7 @@ class Database:
         self.appended_bytes = 0
         self._looked_s = world.mono()
         self._held: list[Parked] = []  # wait for a look at the tail
+        self._full: list[Parked] = []  # wait for room in the batch
         self._tasks: set[asyncio.Future[Any]] = set()
 
     @property
@@ -144,6 +150,9 @@ class Database:
         if self.failure is not None:
             done(None, Unavailable(str(self.failure)))
             return None
+        if self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked := Parked(self._waits, body, done))
+            return parked
         if self.shared and self._world.mono() - self._looked_s > _STALE_S:
             self._held.append(parked := Parked(self._waits, body, done))
             self._look()
@@ -198,7 +207,17 @@ class Database:
             error = caught
         else:
             if tx.writes:
-                self._merge(tx)
+                size_bytes = _size_bytes(tx.writes)
+                if size_bytes > TX_SIZE_BYTES_MAX:
+                    result = None
+                    error = Fault(
+                        "RequestEntityTooLarge",
+                        f"One call may write {TX_SIZE_BYTES_MAX} bytes, this one wrote {size_bytes}",
+                        status=413,
+                    )
+                else:
+                    self._merge(tx)
+                    self._current_size_bytes += size_bytes
         if tx.need > self.durable:
             waiters = self._current_waiters if tx.need == self._number else self._flying_waiters
             # A relaxed one is answered now, but a lost race must not lose what it wrote.
@@ -272,6 +291,17 @@ class Database:
             return
         self._run(parked.body, parked.done, parked)
 
+    def _release_full(self) -> None:
+        full, self._full = self._full, []
+        for parked in full:
+            asyncio.get_running_loop().call_soon(self._retry, parked)
+
+    def _retry(self, parked: Parked) -> None:
+        if not parked.given_up and self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked)
+        else:
+            self._resume(parked)
+
     # -- committing
 
     def _kick(self) -> None:
@@ -286,6 +316,8 @@ class Database:
         )
         self._number += 1
         self._sequence = 0
+        self._current_size_bytes = 0
+        self._release_full()
 
     def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
         """In the background: make the batch durable and visible, or learn who was first."""
@@ -335,11 +367,15 @@ class Database:
         else:
             self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
-            done(result, error)
+            try:
+                done(result, error)
+            except Exception:  # noqa: BLE001 - a bug of one caller; the others' answers must go out
+                _log.exception("an answer could not be given")
 
     def _lost(self, theirs: list[Entry]) -> None:
         """Others' entries have our positions: forget what we ran since, and run it again."""
         undone = [self._flying, self._current]
+        self._current_size_bytes = 0
         self.durable += len(theirs)
         self._number = self.durable + 1
         self._sequence = 0
@@ -356,6 +392,7 @@ class Database:
         for body, done, _, _ in again:
             self._run(body, done)
         self._release_held()
+        self._release_full()
 
     # -- a log that others write to
 
@@ -412,7 +449,8 @@ class Database:
         self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        held, self._held = self._held, []
+        held, self._held, self._full = [*self._held, *self._full], [], []
+        self._current_size_bytes = 0
         for parked in (*held, *self._waits.take_all()):
             parked.done(None, Unavailable(str(error)))
         self._background.run(self._abandon)
@@ -490,6 +528,13 @@ def replay(log: Log, engine: Engine) -> tuple[int, float]:
         apply(engine, entry.writes, position)
         time_s = max(time_s, entry.time_ms / 1000)
     return position, time_s
+
+
+def _size_bytes(writes: Writes) -> int:
+    size_bytes = 0
+    for key, value in writes.items():
+        size_bytes += len(key) + len(value or b"")
+    return size_bytes
 
 
 def _mendable(error: BaseException) -> bool:
