@@ -15,8 +15,20 @@ class Harness:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
-    def call(self, account: str = "000000000000", region: str = "us-east-1", principal: Principal | None = None) -> Call:
-        return Call(self.cloud, principal or root(account), region, "test-request", self.cloud.endpoint, account=account)
+    def call(
+        self,
+        account: str = "000000000000",
+        region: str = "us-east-1",
+        principal: Principal | None = None,
+    ) -> Call:
+        return Call(
+            self.cloud,
+            principal or root(account),
+            region,
+            "test-request",
+            self.cloud.endpoint,
+            account=account,
+        )
 
     async def __call__(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
         return await self.call().request(service, operation, request)

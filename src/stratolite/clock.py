@@ -14,13 +14,34 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 
 class World:
     """Real time and real randomness."""
 
     cloud_offset_s: float = 0.0
+
+    def __init__(self) -> None:
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Call ``moved`` whenever a clock has jumped, so that timers set on it can be set anew."""
+        self._watchers.append(moved)
+
+    def unwatch(self, moved: Callable[[], None]) -> None:
+        if moved in self._watchers:
+            self._watchers.remove(moved)
+
+    def set_cloud_offset(self, offset_s: float) -> None:
+        """Move the cloud clock forward to wall + ``offset_s``; a smaller offset than now is ignored."""
+        if offset_s > self.cloud_offset_s:
+            self.cloud_offset_s = offset_s
+            self._moved()
+
+    def _moved(self) -> None:
+        for moved in list(self._watchers):
+            moved()
 
     def wall(self) -> float:
         return time.time()
@@ -47,6 +68,10 @@ class World:
         """Wait on the mono clock."""
         return asyncio.sleep(seconds)
 
+    def pause(self, seconds: float) -> None:
+        """Block this thread, never the loop's."""
+        time.sleep(seconds)
+
 
 class SeededWorld(World):
     """A world that moves only when told to and repeats for a given seed.
@@ -55,6 +80,7 @@ class SeededWorld(World):
     """
 
     def __init__(self, seed: int, start_s: float = 1_700_000_000.0) -> None:
+        super().__init__()
         self._rand = random.Random(seed)  # noqa: S311 - a simulation wants repeatable chance
         self._wall_s = start_s
         self._mono_s = 0.0
@@ -74,6 +100,10 @@ class SeededWorld(World):
         self._sleepers.append((self._mono_s + seconds, future))
         return future
 
+    def pause(self, seconds: float) -> None:
+        self._wall_s += seconds
+        self._mono_s += seconds
+
     def advance(self, seconds: float) -> None:
         self._wall_s += seconds
         self._mono_s += seconds
@@ -82,3 +112,4 @@ class SeededWorld(World):
         for future in due:
             if not future.done():
                 future.set_result(None)
+        self._moved()

@@ -27,10 +27,16 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
 from stratolite.core import Database, Keyspace, Tx
+from stratolite.core.blobs import Blobs
+from stratolite.core.keeper import Keeper
+from stratolite.core.work import Job as Job
+from stratolite.core.work import Settle as Settle
+from stratolite.core.work import Worker as Worker
+from stratolite.core.work import Workers
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import NESTED_CALLS_MAX
@@ -164,7 +170,8 @@ class Call:
         """
         target = self.cloud.service(service)
         route = target.route(operation)
-        assert not route.is_async and route.before is None, f"{service} {operation} is not a tx"
+        is_tx = not route.is_async and route.before is None
+        assert is_tx, f"{service} {operation} is not a tx"
         if self.depth >= NESTED_CALLS_MAX:
             raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
         inner = self.scoped(self.account, self.region)
@@ -265,6 +272,11 @@ class Service:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
 
+    def resource_account(self, call: Call, resource: str) -> str:
+        """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
+        parts = resource.split(":", 5)
+        return (parts[4] if len(parts) == 6 else "") or call.account
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
@@ -289,37 +301,6 @@ class Door(NamedTuple):
     """The rest, still percent-encoded, starting with "/"."""
     base: str
     """What stands before ``path`` in the client's URL: "" in host form, ``/_aws/NAME/LABEL`` else."""
-
-
-class Job(NamedTuple):
-    """A unit of committed work. See ``core.work``."""
-
-    id: bytes
-    queue: str
-    partition: bytes
-    payload: bytes
-    attempt: int
-    """1 the first time."""
-
-
-Settle = Callable[[Tx], None]
-
-
-class Worker(Protocol):
-    """Carries out the jobs of one queue: claim (the platform), effect (``handle``), settle (a tx).
-
-    ``handle`` runs outside the store and may run again after a crash. What it returns is run in the
-    transaction that removes the job, only while the claim still holds. If it raises, the job comes
-    back after a growing delay, for ever: handle what must not be retried.
-    """
-
-    queue: str
-    """``<service>.<what>``, e.g. ``lambda.async``."""
-    ordered: bool
-    """Whether jobs of one partition run one after another, oldest first."""
-    concurrency: int
-
-    async def handle(self, job: Job) -> Settle | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,8 +362,8 @@ class Cloud:
 
     db: Database
     world: World
-    blobs: Any
-    work: Any
+    blobs: Blobs
+    work: Workers
     runtime: Any
     vault: Any
     services: Mapping[str, Callable[[Cloud], Service]]
@@ -393,6 +374,8 @@ class Cloud:
     data_folder: str
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
+    keeper: Keeper | None = None
+    """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:
@@ -411,7 +394,7 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime):
+        for part in (self.work, self.runtime, self.blobs, self.keeper):
             if part is not None:
                 await part.close()
         await self.db.close()

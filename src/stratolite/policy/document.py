@@ -1,0 +1,169 @@
+"""A policy document: parsed, checked as AWS checks it, compiled to matchers.
+
+Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from stratolite.policy.conditions import OPERATORS, Context, Test, fill
+
+_VERSIONS = ("2012-10-17", "2008-10-17")
+_STATEMENT_FIELDS = {
+    "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction",
+    "Resource", "NotResource", "Condition",
+}  # fmt: skip
+_VARIABLE = re.compile(r"\$\{")
+
+
+class Malformed(Exception):
+    """The document is not a policy; the text says why, in AWS's words where they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    sid: str
+    allow: bool
+    principals: tuple[tuple[str, str], ...] | None
+    """(kind, pattern): ("AWS", "*"), ("Service", "lambda.amazonaws.com"); None in identity policies."""
+    principals_negated: bool
+    actions: tuple[str, ...]
+    actions_negated: bool
+    resources: tuple[str, ...]
+    resources_negated: bool
+    tests: tuple[Test, ...]
+
+    def covers(self, action: str, resource: str, context: Context) -> bool:
+        """Whether action, resource and conditions match; the principal is the caller's part."""
+        lower = action.lower()
+        if any(wild(p.lower()).match(lower) for p in self.actions) is self.actions_negated:
+            return False
+        if any(_resource_matches(p, resource, context) for p in self.resources) is (
+            self.resources_negated
+        ):
+            return False
+        return all(test.holds(context) for test in self.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """``statements`` in order; ``text`` as it was given."""
+
+    statements: tuple[Statement, ...]
+    text: str
+
+    @classmethod
+    def parse(cls, text: str, *, has_principal: bool = False) -> Document:
+        """Raises Malformed. ``has_principal``: a resource or trust policy, whose statements must name one."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise Malformed("Syntax errors in policy.") from error
+        if not isinstance(data, dict) or "Statement" not in data:
+            raise Malformed("Syntax errors in policy.")
+        if data.keys() - {"Version", "Id", "Statement"}:
+            raise Malformed("Syntax errors in policy.")
+        if data.get("Version", "2008-10-17") not in _VERSIONS:
+            raise Malformed("The policy must contain a valid version string")
+        raw = data["Statement"]
+        statements = raw if isinstance(raw, list) else [raw]
+        parsed = tuple(_statement(s, has_principal) for s in statements)
+        sids = [s.sid for s in parsed if s.sid]
+        if len(sids) != len(set(sids)):
+            raise Malformed("Statement IDs (SID) in a single policy must be unique.")
+        return cls(parsed, text)
+
+
+def _statement(raw: Any, has_principal: bool) -> Statement:
+    if not isinstance(raw, dict) or raw.keys() - _STATEMENT_FIELDS:
+        raise Malformed("Syntax errors in policy.")
+    if raw.get("Effect") not in ("Allow", "Deny"):
+        raise Malformed("Syntax errors in policy.")
+    if ("Action" in raw) == ("NotAction" in raw):
+        raise Malformed("Policy statement must contain actions.")
+    named = "Principal" in raw or "NotPrincipal" in raw
+    if named and not has_principal:
+        raise Malformed("Policy document should not specify a principal.")
+    if has_principal and not named:
+        raise Malformed("Missing required field Principal")
+    if not has_principal and ("Resource" in raw) == ("NotResource" in raw):
+        raise Malformed("Policy statement must contain resources.")
+    actions = _strings(raw.get("Action", raw.get("NotAction")))
+    if any(a != "*" and ":" not in a for a in actions):
+        raise Malformed(
+            "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+        )
+    resources = _strings(raw.get("Resource", raw.get("NotResource", "*")))
+    if any(r != "*" and not r.startswith("arn:") for r in resources):
+        bad = next(r for r in resources if r != "*" and not r.startswith("arn:"))
+        raise Malformed(f'Resource {bad} must be in ARN format or "*".')
+    return Statement(
+        sid=str(raw.get("Sid", "")),
+        allow=raw["Effect"] == "Allow",
+        principals=_principals(raw.get("Principal", raw.get("NotPrincipal"))) if named else None,
+        principals_negated="NotPrincipal" in raw,
+        actions=actions,
+        actions_negated="NotAction" in raw,
+        resources=resources,
+        resources_negated="NotResource" in raw,
+        tests=_tests(raw.get("Condition", {})),
+    )
+
+
+def _strings(raw: Any) -> tuple[str, ...]:
+    values = raw if isinstance(raw, list) else [raw]
+    if not values or not all(isinstance(v, str) for v in values):
+        raise Malformed("Syntax errors in policy.")
+    return tuple(values)
+
+
+def _principals(raw: Any) -> tuple[tuple[str, str], ...]:
+    if raw == "*":
+        return (("AWS", "*"),)
+    if not isinstance(raw, dict) or raw.keys() - {"AWS", "Service", "Federated", "CanonicalUser"}:
+        raise Malformed("Syntax errors in policy.")
+    return tuple((kind, value) for kind, values in raw.items() for value in _strings(values))
+
+
+def _tests(raw: Any) -> tuple[Test, ...]:
+    if not isinstance(raw, Mapping):
+        raise Malformed("Syntax errors in policy.")
+    tests: list[Test] = []
+    for operator, keys in raw.items():
+        prefix, _, base = operator.rpartition(":")
+        if_exists = base.endswith("IfExists")
+        base = base.removesuffix("IfExists")
+        if base not in OPERATORS or prefix not in ("", "ForAnyValue", "ForAllValues"):
+            raise Malformed(f"Invalid Condition type : {operator}.")
+        if not isinstance(keys, Mapping):
+            raise Malformed("Syntax errors in policy.")
+        for key, values in keys.items():
+            listed = values if isinstance(values, list) else [values]
+            texts = tuple(str(v).lower() if isinstance(v, bool) else str(v) for v in listed)
+            tests.append(Test(base, key.lower(), texts, prefix, if_exists))
+    return tuple(tests)
+
+
+def _resource_matches(pattern: str, resource: str, context: Context) -> bool:
+    if _VARIABLE.search(pattern):
+        filled = fill(pattern, context)
+        if filled is None:
+            return False
+        return wild(filled).match(resource) is not None
+    return wild(pattern).match(resource) is not None
+
+
+@lru_cache(maxsize=20_000)
+def wild(pattern: str) -> re.Pattern[str]:
+    """``*`` any run, ``?`` any one character, the rest literally, the whole string."""
+    parts = (
+        ".*" if c == "*" else "." if c == "?" else re.escape(c)
+        for c in re.sub(r"\*+", "*", pattern)
+    )
+    return re.compile("".join(parts) + r"\Z", re.DOTALL)

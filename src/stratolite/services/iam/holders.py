@@ -1,0 +1,161 @@
+"""What roles and users have in common: policies inline and attached, tags, listing, deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response
+from stratolite.services.iam import state
+from stratolite.services.iam.managed import aws_managed
+from stratolite.services.iam.names import TITLES, check_document, check_name, missing
+
+PAGE_COUNT = 100
+TAGS_COUNT_MAX = 50
+ATTACHED_COUNT_MAX = 20
+
+
+def load(call: Call, kind: str, name: str) -> dict[str, Any]:
+    """A copy of the record. Raises Fault NoSuchEntity."""
+    found = state.get(call.tx, call.account, kind, name)
+    if found is None:
+        raise missing(kind, name)
+    return dict(found)
+
+
+def shown(record: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """A record as the API gives it: documents percent-encoded (RFC 3986)."""
+    out = {k: v for k, v in record.items() if v not in (None, [])}
+    if "AssumeRolePolicyDocument" in out:
+        out["AssumeRolePolicyDocument"] = quote(out["AssumeRolePolicyDocument"], safe="-_.~")
+    for field in fields:
+        out.pop(field, None)
+    return out
+
+
+def listed(call: Call, kind: str, request: Request, member: str, *hide: str) -> Response:
+    """One page of roles or users under PathPrefix."""
+    limit = request.get("MaxItems", PAGE_COUNT)
+    records, after = state.page(call.tx, call.account, kind, request.get("Marker", ""), limit)
+    prefix = request.get("PathPrefix", "/")
+    kept = [shown(r, *hide) for r in records if r["Path"].startswith(prefix)]
+    return {member: kept, "IsTruncated": after is not None} | ({"Marker": after} if after else {})
+
+
+def put_inline(call: Call, kind: str, request: Request) -> Response:
+    name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
+    load(call, kind, name)
+    check_name("policyName", policy, 128)
+    check_document(request["PolicyDocument"])
+    state.put_inline(call.tx, call.account, kind, name, policy, request["PolicyDocument"])
+    return {}
+
+
+def get_inline(call: Call, kind: str, request: Request) -> Response:
+    name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
+    load(call, kind, name)
+    text = _inline(call, kind, name, policy)
+    return {
+        f"{TITLES[kind]}Name": name,
+        "PolicyName": policy,
+        "PolicyDocument": quote(text, safe="-_.~"),
+    }
+
+
+def delete_inline(call: Call, kind: str, request: Request) -> Response:
+    name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
+    load(call, kind, name)
+    _inline(call, kind, name, policy)
+    state.delete_inline(call.tx, call.account, kind, name, policy)
+    return {}
+
+
+def _inline(call: Call, kind: str, name: str, policy: str) -> str:
+    text = state.get_inline(call.tx, call.account, kind, name, policy)
+    if text is None:
+        raise Fault("NoSuchEntity", f"The {kind} policy with name {policy} cannot be found.")
+    return text
+
+
+def list_inline(call: Call, kind: str, request: Request) -> Response:
+    name = request[f"{TITLES[kind]}Name"]
+    load(call, kind, name)
+    names = [policy for policy, _ in state.inline(call.tx, call.account, kind, name)]
+    return {"PolicyNames": names, "IsTruncated": False}
+
+
+def managed_exists(call: Call, arn: str) -> bool:
+    if arn.startswith("arn:aws:iam::aws:policy/"):
+        return aws_managed(arn) is not None
+    if not arn.startswith(f"arn:aws:iam::{call.account}:policy/"):
+        return False
+    found = state.get(call.tx, call.account, "policy", arn.rsplit("/", 1)[-1])
+    return found is not None and found["Arn"] == arn
+
+
+def attach(call: Call, kind: str, request: Request) -> Response:
+    name, arn = request[f"{TITLES[kind]}Name"], request["PolicyArn"]
+    load(call, kind, name)
+    if not arn.startswith("arn:"):
+        raise Fault("InvalidInput", f"ARN {arn} is not valid.")
+    if not managed_exists(call, arn):
+        raise missing("policy", arn)
+    held = state.attached(call.tx, call.account, kind, name)
+    if arn not in held and len(held) >= ATTACHED_COUNT_MAX:
+        quota = f"Cannot exceed quota for PoliciesPer{TITLES[kind]}: {ATTACHED_COUNT_MAX}"
+        raise Fault("LimitExceeded", quota)
+    state.attach(call.tx, call.account, kind, name, arn)
+    return {}
+
+
+def detach(call: Call, kind: str, request: Request) -> Response:
+    name, arn = request[f"{TITLES[kind]}Name"], request["PolicyArn"]
+    load(call, kind, name)
+    if arn not in state.attached(call.tx, call.account, kind, name):
+        raise Fault("NoSuchEntity", f"Policy {arn} was not found.")
+    state.detach(call.tx, call.account, kind, name, arn)
+    return {}
+
+
+def list_attached(call: Call, kind: str, request: Request) -> Response:
+    name = request[f"{TITLES[kind]}Name"]
+    load(call, kind, name)
+    arns = state.attached(call.tx, call.account, kind, name)
+    policies = [{"PolicyName": arn.rsplit("/", 1)[-1], "PolicyArn": arn} for arn in arns]
+    return {"AttachedPolicies": policies, "IsTruncated": False}
+
+
+def delete(call: Call, kind: str, name: str) -> None:
+    """Raises Fault DeleteConflict while policies or keys still hang on it."""
+    load(call, kind, name)
+    if next(state.inline(call.tx, call.account, kind, name), None) is not None:
+        raise Fault("DeleteConflict", "Cannot delete entity, must delete policies first.")
+    if state.attached(call.tx, call.account, kind, name):
+        raise Fault("DeleteConflict", "Cannot delete entity, must detach all policies first.")
+    if kind == "user" and state.keys_of(call.tx, call.account, name):
+        raise Fault("DeleteConflict", "Cannot delete entity, must delete access keys first.")
+    state.delete(call.tx, call.account, kind, name)
+
+
+def tag(call: Call, kind: str, name: str, tags: list[dict[str, str]]) -> Response:
+    record = load(call, kind, name)
+    merged = {t["Key"]: t for t in [*record.get("Tags", []), *tags]}
+    if len(merged) > TAGS_COUNT_MAX:
+        raise Fault(
+            "LimitExceeded", f"The number of tags has reached the maximum limit. {kind}={name}"
+        )
+    record["Tags"] = list(merged.values())
+    state.put(call.tx, call.account, kind, name, record)
+    return {}
+
+
+def untag(call: Call, kind: str, name: str, keys: list[str]) -> Response:
+    record = load(call, kind, name)
+    record["Tags"] = [t for t in record.get("Tags", []) if t["Key"] not in keys]
+    state.put(call.tx, call.account, kind, name, record)
+    return {}
+
+
+def tags_of(call: Call, kind: str, name: str) -> Response:
+    return {"Tags": load(call, kind, name).get("Tags", []), "IsTruncated": False}

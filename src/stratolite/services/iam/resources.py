@@ -1,0 +1,282 @@
+"""CloudFormation types of IAM: Role, User, Policy, RolePolicy, UserPolicy, ManagedPolicy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Request, Resource, Response, Spec
+
+
+def _text(document: Any) -> str:
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+async def _ask(call: Call, operation: str, **request: Any) -> Response:
+    return await call.request("iam", operation, request)
+
+
+async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
+    try:
+        await call.request("iam", operation, request)
+    except Fault as fault:
+        if fault.code != "NoSuchEntity":
+            raise
+
+
+class _Holder(Resource):
+    """A role or a user: a thing with inline and attached policies."""
+
+    kind: ClassVar[str]
+
+    def _name(self, spec: Spec) -> str:
+        return str(spec.properties.get(f"{self.kind}Name") or spec.generated_name(64))
+
+    async def _make(self, call: Call, name: str, spec: Spec) -> Response:
+        raise NotImplementedError
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = self._name(spec)
+        try:
+            await self._make(call, name, spec)
+        except Fault as fault:
+            # A generated name that exists is our own, made before a crash; a given one is someone's.
+            if fault.code != "EntityAlreadyExists" or spec.properties.get(f"{self.kind}Name"):
+                raise
+        await self._set_policies(call, name, {}, spec.properties)
+        return await self._made(call, name)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self._change(call, physical_id, old.properties, new.properties)
+        await self._set_policies(call, physical_id, old.properties, new.properties)
+        await self._set_tags(call, physical_id, old.properties, new.properties)
+        return await self._made(call, physical_id)
+
+    async def _change(self, call: Call, name: str, old: Request, new: Request) -> None:
+        return
+
+    async def _set_tags(self, call: Call, name: str, old: Request, new: Request) -> None:
+        holder = {f"{self.kind}Name": name}
+        kept = {t["Key"] for t in new.get("Tags", [])}
+        if gone := [t["Key"] for t in old.get("Tags", []) if t["Key"] not in kept]:
+            await _ask(call, f"Untag{self.kind}", **holder, TagKeys=gone)
+        if new.get("Tags"):
+            await _ask(call, f"Tag{self.kind}", **holder, Tags=new["Tags"])
+
+    async def _set_policies(self, call: Call, name: str, old: Request, new: Request) -> None:
+        holder = {f"{self.kind}Name": name}
+        wanted = {p["PolicyName"]: _text(p["PolicyDocument"]) for p in new.get("Policies", [])}
+        for policy, text in wanted.items():
+            await _ask(
+                call, f"Put{self.kind}Policy", **holder, PolicyName=policy, PolicyDocument=text
+            )
+        for policy in (p["PolicyName"] for p in old.get("Policies", [])):
+            if policy not in wanted:
+                await _gone_is_fine(call, f"Delete{self.kind}Policy", **holder, PolicyName=policy)
+        arns = set(new.get("ManagedPolicyArns", []))
+        for arn in sorted(arns):
+            await _ask(call, f"Attach{self.kind}Policy", **holder, PolicyArn=arn)
+        for arn in sorted(set(old.get("ManagedPolicyArns", [])) - arns):
+            await _gone_is_fine(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
+        before, after = old.get("PermissionsBoundary"), new.get("PermissionsBoundary")
+        if before and not after:
+            await _ask(call, f"Delete{self.kind}PermissionsBoundary", **holder)
+        elif before and before != after:
+            await _ask(
+                call, f"Put{self.kind}PermissionsBoundary", **holder, PermissionsBoundary=after
+            )
+
+    async def _made(self, call: Call, name: str) -> Made:
+        record = (await _ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
+        return Made(name, {"Arn": record["Arn"], f"{self.kind}Id": record[f"{self.kind}Id"]})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        """Takes off what the template put on, and what hangs on it as an inline policy from elsewhere stays."""
+        holder = {f"{self.kind}Name": physical_id}
+        for policy in spec.properties.get("Policies", []):
+            await _gone_is_fine(
+                call, f"Delete{self.kind}Policy", **holder, PolicyName=policy["PolicyName"]
+            )
+        for arn in spec.properties.get("ManagedPolicyArns", []):
+            await _gone_is_fine(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
+        await _gone_is_fine(call, f"Delete{self.kind}", **holder)
+
+
+class Role(_Holder):
+    type = "AWS::IAM::Role"
+    kind = "Role"
+    create_only = frozenset({"RoleName", "Path"})
+
+    async def _make(self, call: Call, name: str, spec: Spec) -> Response:
+        wanted = spec.properties
+        request: Request = {
+            k: wanted[k]
+            for k in ("Path", "Description", "Tags", "PermissionsBoundary")
+            if k in wanted
+        }
+        if "MaxSessionDuration" in wanted:
+            request["MaxSessionDuration"] = int(wanted["MaxSessionDuration"])
+        trust = _text(wanted["AssumeRolePolicyDocument"])
+        return await _ask(
+            call, "CreateRole", RoleName=name, AssumeRolePolicyDocument=trust, **request
+        )
+
+    async def _change(self, call: Call, name: str, old: Request, new: Request) -> None:
+        trust = _text(new["AssumeRolePolicyDocument"])
+        await _ask(call, "UpdateAssumeRolePolicy", RoleName=name, PolicyDocument=trust)
+        session_s = int(new.get("MaxSessionDuration", 3600))
+        description = new.get("Description", "")
+        await _ask(
+            call, "UpdateRole", RoleName=name, Description=description, MaxSessionDuration=session_s
+        )
+
+
+class User(_Holder):
+    type = "AWS::IAM::User"
+    kind = "User"
+    create_only = frozenset({"UserName", "Path"})
+
+    async def _make(self, call: Call, name: str, spec: Spec) -> Response:
+        for field in ("Groups", "LoginProfile"):
+            if spec.properties.get(field):
+                raise Fault(
+                    "ValidationError", f"AWS::IAM::User {field} is not offered by Stratolite yet"
+                )
+        wanted = spec.properties
+        request = {k: wanted[k] for k in ("Path", "Tags", "PermissionsBoundary") if k in wanted}
+        return await _ask(call, "CreateUser", UserName=name, **request)
+
+
+class _Inline(Resource):
+    """One inline document put on several roles and users."""
+
+    def _targets(self, properties: Request) -> list[tuple[str, str]]:
+        if properties.get("Groups"):
+            raise Fault("ValidationError", f"{self.type} Groups is not offered by Stratolite yet")
+        roles = [("Role", name) for name in properties.get("Roles", [])]
+        return roles + [("User", name) for name in properties.get("Users", [])]
+
+    async def _put(self, call: Call, properties: Request) -> None:
+        text = _text(properties["PolicyDocument"])
+        for kind, name in self._targets(properties):
+            await _ask(
+                call,
+                f"Put{kind}Policy",
+                **{f"{kind}Name": name},
+                PolicyName=properties["PolicyName"],
+                PolicyDocument=text,
+            )
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        await self._put(call, spec.properties)
+        return Made(spec.generated_name(64))
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self._put(call, new.properties)
+        kept = self._targets(new.properties)
+        same_name = old.properties["PolicyName"] == new.properties["PolicyName"]
+        gone = [t for t in self._targets(old.properties) if not (same_name and t in kept)]
+        await self._take_off(call, gone, old.properties["PolicyName"])
+        return Made(physical_id)
+
+    async def _take_off(self, call: Call, targets: list[tuple[str, str]], policy: str) -> None:
+        for kind, name in targets:
+            await _gone_is_fine(
+                call, f"Delete{kind}Policy", **{f"{kind}Name": name}, PolicyName=policy
+            )
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self._take_off(call, self._targets(spec.properties), spec.properties["PolicyName"])
+
+
+class Policy(_Inline):
+    type = "AWS::IAM::Policy"
+
+
+class RolePolicy(_Inline):
+    type = "AWS::IAM::RolePolicy"
+    create_only = frozenset({"PolicyName", "RoleName"})
+
+    def _targets(self, properties: Request) -> list[tuple[str, str]]:
+        return [("Role", properties["RoleName"])]
+
+
+class UserPolicy(_Inline):
+    type = "AWS::IAM::UserPolicy"
+    create_only = frozenset({"PolicyName", "UserName"})
+
+    def _targets(self, properties: Request) -> list[tuple[str, str]]:
+        return [("User", properties["UserName"])]
+
+
+class ManagedPolicy(Resource):
+    type = "AWS::IAM::ManagedPolicy"
+    create_only = frozenset({"ManagedPolicyName", "Path", "Description"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted = spec.properties
+        if wanted.get("Groups"):
+            raise Fault("ValidationError", f"{self.type} Groups is not offered by Stratolite yet")
+        given = wanted.get("ManagedPolicyName")
+        name = given or spec.generated_name(128)
+        request = {k: wanted[k] for k in ("Path", "Description") if k in wanted}
+        arn = f"arn:aws:iam::{call.account}:policy{wanted.get('Path', '/')}{name}"
+        try:
+            text = _text(wanted["PolicyDocument"])
+            await _ask(call, "CreatePolicy", PolicyName=name, PolicyDocument=text, **request)
+        except Fault as fault:
+            if fault.code != "EntityAlreadyExists" or given:
+                raise
+        await self._attach(call, arn, {}, wanted)
+        return Made(arn, {"PolicyArn": arn})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        if old.properties["PolicyDocument"] != new.properties["PolicyDocument"]:
+            listed = (await _ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
+            if len(listed) >= 5:
+                oldest = [v["VersionId"] for v in listed if not v["IsDefaultVersion"]][-1]
+                await _ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=oldest)
+            text = _text(new.properties["PolicyDocument"])
+            await _ask(
+                call,
+                "CreatePolicyVersion",
+                PolicyArn=physical_id,
+                PolicyDocument=text,
+                SetAsDefault=True,
+            )
+        await self._attach(call, physical_id, old.properties, new.properties)
+        return Made(physical_id, {"PolicyArn": physical_id})
+
+    async def _attach(self, call: Call, arn: str, old: Request, new: Request) -> None:
+        for kind in ("Role", "User"):
+            wanted = new.get(f"{kind}s", [])
+            for name in wanted:
+                await _ask(call, f"Attach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn)
+            for name in old.get(f"{kind}s", []):
+                if name not in wanted:
+                    await _gone_is_fine(
+                        call, f"Detach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn
+                    )
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self._attach(call, physical_id, spec.properties, {})
+        try:
+            listed = (await _ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
+        except Fault as fault:
+            if fault.code == "NoSuchEntity":
+                return
+            raise
+        for version in (v["VersionId"] for v in listed if not v["IsDefaultVersion"]):
+            await _ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=version)
+        await _gone_is_fine(call, "DeletePolicy", PolicyArn=physical_id)
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Role(),
+    User(),
+    Policy(),
+    RolePolicy(),
+    UserPolicy(),
+    ManagedPolicy(),
+)

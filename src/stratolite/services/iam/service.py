@@ -1,0 +1,290 @@
+"""The IAM operations offered: roles, users, access keys, managed policies."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Request, Resource, Response, Service
+from stratolite.services.iam import holders, names, state
+from stratolite.services.iam.versions import ManagedPolicies
+
+_SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
+_KEYS_COUNT_MAX = 2
+
+
+class Iam(ManagedPolicies, Service):
+    name: ClassVar[str] = "iam"
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        resource = request.get("PolicyArn", "*")
+        for kind in ("role", "user", "policy"):
+            name = request.get(f"{names.TITLES[kind]}Name")
+            if (
+                name
+                and not (kind == "policy" and resource != "*")
+                and ("Role" in operation) is (kind == "role")
+            ):
+                found = state.get(call.tx, call.account, kind, name)
+                path = found["Path"] if found else request.get("Path", "/")
+                resource = names.arn(call.account, kind, path, name)
+                break
+        return ((f"iam:{operation}", resource),)
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.iam.resources import RESOURCES
+
+        return RESOURCES
+
+    # -- roles
+
+    def create_role(self, call: Call, request: Request) -> Response:
+        name = request["RoleName"]
+        names.check_holder_name("role", name)
+        path = names.check_path(request.get("Path", "/"))
+        names.check_document(request["AssumeRolePolicyDocument"], trust=True)
+        session_s = _session_s(request.get("MaxSessionDuration", _SESSION_S_MIN))
+        if state.get(call.tx, call.account, "role", name):
+            raise Fault("EntityAlreadyExists", f"Role with name {name} already exists.")
+        record: dict[str, Any] = {
+            "Path": path,
+            "RoleName": name,
+            "RoleId": names.new_id(call.world, "role"),
+            "Arn": names.arn(call.account, "role", path, name),
+            "CreateDate": int(call.tx.time_s),
+            "AssumeRolePolicyDocument": request["AssumeRolePolicyDocument"],
+            "MaxSessionDuration": session_s,
+            "Tags": request.get("Tags", []),
+        }
+        if request.get("Description"):
+            record["Description"] = request["Description"]
+        if boundary := request.get("PermissionsBoundary"):
+            if not holders.managed_exists(call, boundary):
+                raise names.missing("policy", boundary)
+            record["PermissionsBoundary"] = _boundary(boundary)
+        state.put(call.tx, call.account, "role", name, record)
+        return {"Role": holders.shown(record)}
+
+    def get_role(self, call: Call, request: Request) -> Response:
+        return {"Role": holders.shown(holders.load(call, "role", request["RoleName"]))}
+
+    def list_roles(self, call: Call, request: Request) -> Response:
+        return holders.listed(call, "role", request, "Roles", "Tags", "PermissionsBoundary")
+
+    def update_role(self, call: Call, request: Request) -> Response:
+        record = holders.load(call, "role", request["RoleName"])
+        if "Description" in request:
+            record["Description"] = request["Description"]
+        if "MaxSessionDuration" in request:
+            record["MaxSessionDuration"] = _session_s(request["MaxSessionDuration"])
+        state.put(call.tx, call.account, "role", request["RoleName"], record)
+        return {}
+
+    def update_assume_role_policy(self, call: Call, request: Request) -> Response:
+        record = holders.load(call, "role", request["RoleName"])
+        names.check_document(request["PolicyDocument"], trust=True)
+        record["AssumeRolePolicyDocument"] = request["PolicyDocument"]
+        state.put(call.tx, call.account, "role", request["RoleName"], record)
+        return {}
+
+    def delete_role(self, call: Call, request: Request) -> Response:
+        holders.delete(call, "role", request["RoleName"])
+        return {}
+
+    def put_role_permissions_boundary(self, call: Call, request: Request) -> Response:
+        return self._set_boundary(call, "role", request["RoleName"], request["PermissionsBoundary"])
+
+    def delete_role_permissions_boundary(self, call: Call, request: Request) -> Response:
+        return self._set_boundary(call, "role", request["RoleName"], None)
+
+    def _set_boundary(self, call: Call, kind: str, name: str, arn: str | None) -> Response:
+        record = holders.load(call, kind, name)
+        if arn is None:
+            record.pop("PermissionsBoundary", None)
+        elif not holders.managed_exists(call, arn):
+            raise names.missing("policy", arn)
+        else:
+            record["PermissionsBoundary"] = _boundary(arn)
+        state.put(call.tx, call.account, kind, name, record)
+        return {}
+
+    def put_role_policy(self, call: Call, request: Request) -> Response:
+        return holders.put_inline(call, "role", request)
+
+    def get_role_policy(self, call: Call, request: Request) -> Response:
+        return holders.get_inline(call, "role", request)
+
+    def delete_role_policy(self, call: Call, request: Request) -> Response:
+        return holders.delete_inline(call, "role", request)
+
+    def list_role_policies(self, call: Call, request: Request) -> Response:
+        return holders.list_inline(call, "role", request)
+
+    def attach_role_policy(self, call: Call, request: Request) -> Response:
+        return holders.attach(call, "role", request)
+
+    def detach_role_policy(self, call: Call, request: Request) -> Response:
+        return holders.detach(call, "role", request)
+
+    def list_attached_role_policies(self, call: Call, request: Request) -> Response:
+        return holders.list_attached(call, "role", request)
+
+    def tag_role(self, call: Call, request: Request) -> Response:
+        return holders.tag(call, "role", request["RoleName"], request["Tags"])
+
+    def untag_role(self, call: Call, request: Request) -> Response:
+        return holders.untag(call, "role", request["RoleName"], request["TagKeys"])
+
+    def list_role_tags(self, call: Call, request: Request) -> Response:
+        return holders.tags_of(call, "role", request["RoleName"])
+
+    # -- users
+
+    def create_user(self, call: Call, request: Request) -> Response:
+        name = request["UserName"]
+        names.check_holder_name("user", name)
+        path = names.check_path(request.get("Path", "/"))
+        if state.get(call.tx, call.account, "user", name):
+            raise Fault("EntityAlreadyExists", f"User with name {name} already exists.")
+        record: dict[str, Any] = {
+            "Path": path,
+            "UserName": name,
+            "UserId": names.new_id(call.world, "user"),
+            "Arn": names.arn(call.account, "user", path, name),
+            "CreateDate": int(call.tx.time_s),
+            "Tags": request.get("Tags", []),
+        }
+        if boundary := request.get("PermissionsBoundary"):
+            if not holders.managed_exists(call, boundary):
+                raise names.missing("policy", boundary)
+            record["PermissionsBoundary"] = _boundary(boundary)
+        state.put(call.tx, call.account, "user", name, record)
+        return {"User": holders.shown(record)}
+
+    def get_user(self, call: Call, request: Request) -> Response:
+        name = request.get("UserName") or self._own_name(call)
+        return {"User": holders.shown(holders.load(call, "user", name))}
+
+    def list_users(self, call: Call, request: Request) -> Response:
+        return holders.listed(call, "user", request, "Users", "Tags", "PermissionsBoundary")
+
+    def delete_user(self, call: Call, request: Request) -> Response:
+        holders.delete(call, "user", request["UserName"])
+        return {}
+
+    def put_user_permissions_boundary(self, call: Call, request: Request) -> Response:
+        return self._set_boundary(call, "user", request["UserName"], request["PermissionsBoundary"])
+
+    def delete_user_permissions_boundary(self, call: Call, request: Request) -> Response:
+        return self._set_boundary(call, "user", request["UserName"], None)
+
+    def put_user_policy(self, call: Call, request: Request) -> Response:
+        return holders.put_inline(call, "user", request)
+
+    def get_user_policy(self, call: Call, request: Request) -> Response:
+        return holders.get_inline(call, "user", request)
+
+    def delete_user_policy(self, call: Call, request: Request) -> Response:
+        return holders.delete_inline(call, "user", request)
+
+    def list_user_policies(self, call: Call, request: Request) -> Response:
+        return holders.list_inline(call, "user", request)
+
+    def attach_user_policy(self, call: Call, request: Request) -> Response:
+        return holders.attach(call, "user", request)
+
+    def detach_user_policy(self, call: Call, request: Request) -> Response:
+        return holders.detach(call, "user", request)
+
+    def list_attached_user_policies(self, call: Call, request: Request) -> Response:
+        return holders.list_attached(call, "user", request)
+
+    def tag_user(self, call: Call, request: Request) -> Response:
+        return holders.tag(call, "user", request["UserName"], request["Tags"])
+
+    def untag_user(self, call: Call, request: Request) -> Response:
+        return holders.untag(call, "user", request["UserName"], request["TagKeys"])
+
+    def list_user_tags(self, call: Call, request: Request) -> Response:
+        return holders.tags_of(call, "user", request["UserName"])
+
+    # -- access keys
+
+    def create_access_key(self, call: Call, request: Request) -> Response:
+        user = request.get("UserName") or self._own_name(call)
+        holders.load(call, "user", user)
+        if len(state.keys_of(call.tx, call.account, user)) >= _KEYS_COUNT_MAX:
+            quota = f"Cannot exceed quota for AccessKeysPerUser: {_KEYS_COUNT_MAX}"
+            raise Fault("LimitExceeded", quota)
+        key_id = "AKIA" + base64.b32encode(call.world.token(10))[:16].decode()
+        secret = base64.b64encode(call.world.token(30)).decode()
+        sealed = call.cloud.vault.seal(secret.encode(), f"access-key:{key_id}")
+        record = {
+            "UserName": user,
+            "AccessKeyId": key_id,
+            "Status": "Active",
+            "CreateDate": int(call.tx.time_s),
+            "Account": call.account,
+            "Sealed": base64.b64encode(sealed).decode(),
+        }
+        state.put_key(call.tx, record)
+        return {"AccessKey": _key_shown(record) | {"SecretAccessKey": secret}}
+
+    def list_access_keys(self, call: Call, request: Request) -> Response:
+        user = request.get("UserName") or self._own_name(call)
+        holders.load(call, "user", user)
+        keys = [_key_shown(k) for k in state.keys_of(call.tx, call.account, user)]
+        return {"AccessKeyMetadata": keys, "IsTruncated": False}
+
+    def update_access_key(self, call: Call, request: Request) -> Response:
+        record = self._own_key(call, request)
+        if request["Status"] not in ("Active", "Inactive"):
+            raise Fault("ValidationError", f"Invalid status: {request['Status']}")
+        state.put_key(call.tx, record | {"Status": request["Status"]})
+        return {}
+
+    def delete_access_key(self, call: Call, request: Request) -> Response:
+        record = self._own_key(call, request)
+        state.delete_key(call.tx, call.account, record["UserName"], record["AccessKeyId"])
+        return {}
+
+    def _own_key(self, call: Call, request: Request) -> dict[str, Any]:
+        key_id = request["AccessKeyId"]
+        record = state.get_key(call.tx, key_id)
+        user = request.get("UserName") or (record and record["UserName"])
+        if record is None or record["Account"] != call.account or record["UserName"] != user:
+            raise Fault("NoSuchEntity", f"The Access Key with id {key_id} cannot be found.")
+        return record
+
+    @staticmethod
+    def _own_name(call: Call) -> str:
+        if call.principal.kind != "user":
+            raise Fault(
+                "ValidationError", "Must specify userName when calling with non-User credentials"
+            )
+        return call.principal.name
+
+
+def _session_s(value: int) -> int:
+    if not _SESSION_S_MIN <= value <= _SESSION_S_MAX:
+        bound = (
+            "greater than or equal to 3600"
+            if value < _SESSION_S_MIN
+            else "less than or equal to 43200"
+        )
+        raise Fault(
+            "ValidationError",
+            f"1 validation error detected: Value '{value}' at 'maxSessionDuration' failed to satisfy"
+            f" constraint: Member must have value {bound}",
+        )
+    return value
+
+
+def _boundary(arn: str) -> dict[str, str]:
+    return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
+
+
+def _key_shown(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: record[k] for k in ("UserName", "AccessKeyId", "Status", "CreateDate")}

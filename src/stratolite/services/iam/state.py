@@ -1,0 +1,166 @@
+"""What IAM keeps: the only functions that read or write its keys. Each takes ``tx`` first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from stratolite.core import Keyspace, Tx
+from stratolite.policy import Document
+
+Record = dict[str, Any]
+
+
+def keyspace(account: str) -> Keyspace:
+    return Keyspace(account, "", "iam")
+
+
+_GLOBAL = Keyspace("", "", "iam")
+
+
+def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
+    """A role, user or policy by name. Frozen: copy before changing."""
+    return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
+
+
+def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
+    tx.put(keyspace(account).key(kind, name), orjson.dumps(record))
+
+
+def delete(tx: Tx, account: str, kind: str, name: str) -> None:
+    tx.delete(keyspace(account).key(kind, name))
+
+
+def page(
+    tx: Tx, account: str, kind: str, after: str, limit: int
+) -> tuple[list[Record], str | None]:
+    """Records with a name above ``after``, and the name to go on from if there are more."""
+    space = keyspace(account)
+    start, stop = space.span(kind)
+    if after:
+        start = space.key(kind, after) + b"\x00"
+    rows = list(tx.scan((start, stop), limit=limit + 1))
+    found = [orjson.loads(v) for _, v in rows[:limit]]
+    if len(rows) <= limit:
+        return found, None
+    return found, str(space.parts(rows[limit - 1][0])[1])
+
+
+# -- inline policies: document text under the holder's name
+
+
+def inline(tx: Tx, account: str, kind: str, name: str) -> Iterator[tuple[str, str]]:
+    """(policy name, document text) of a role's or user's inline policies."""
+    space = keyspace(account)
+    for key, value in tx.scan(space.span(f"{kind}-inline", name)):
+        yield str(space.parts(key)[2]), value.decode()
+
+
+def get_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> str | None:
+    raw = tx.get(keyspace(account).key(f"{kind}-inline", name, policy))
+    return None if raw is None else raw.decode()
+
+
+def put_inline(tx: Tx, account: str, kind: str, name: str, policy: str, text: str) -> None:
+    tx.put(keyspace(account).key(f"{kind}-inline", name, policy), text.encode())
+
+
+def delete_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> None:
+    tx.delete(keyspace(account).key(f"{kind}-inline", name, policy))
+
+
+# -- attached managed policies: an edge each way
+
+
+def attached(tx: Tx, account: str, kind: str, name: str) -> list[str]:
+    """ARNs of the managed policies attached to a role or user."""
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span(f"{kind}-attached", name))]
+
+
+def attach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    tx.put(keyspace(account).key(f"{kind}-attached", name, arn), b"")
+    tx.put(keyspace(account).key("policy-user", arn, kind, name), b"")
+
+
+def detach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    tx.delete(keyspace(account).key(f"{kind}-attached", name, arn))
+    tx.delete(keyspace(account).key("policy-user", arn, kind, name))
+
+
+def attached_to(tx: Tx, account: str, arn: str) -> list[tuple[str, str]]:
+    """(kind, name) of everything the managed policy is attached to."""
+    space = keyspace(account)
+    parts = (space.parts(k) for k, _ in tx.scan(space.span("policy-user", arn)))
+    return [(str(p[2]), str(p[3])) for p in parts]
+
+
+# -- access keys: found by their id alone, since a signature names nothing else
+
+
+def get_key(tx: Tx, access_key_id: str) -> Record | None:
+    return tx.parsed(_GLOBAL.key("key", access_key_id), orjson.loads)
+
+
+def put_key(tx: Tx, record: Record) -> None:
+    """``record`` has AccessKeyId, Account, UserName, Status, CreateDate and Sealed (base64)."""
+    tx.put(_GLOBAL.key("key", record["AccessKeyId"]), orjson.dumps(record))
+    space = keyspace(record["Account"])
+    tx.put(space.key("user-key", record["UserName"], record["AccessKeyId"]), b"")
+
+
+def delete_key(tx: Tx, account: str, user: str, access_key_id: str) -> None:
+    tx.delete(_GLOBAL.key("key", access_key_id))
+    tx.delete(keyspace(account).key("user-key", user, access_key_id))
+
+
+def keys_of(tx: Tx, account: str, user: str) -> list[Record]:
+    space = keyspace(account)
+    ids = [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-key", user))]
+    return [key for key in (get_key(tx, i) for i in ids) if key is not None]
+
+
+# -- documents ready to be evaluated
+
+
+def document(tx: Tx, key: bytes) -> Document | None:
+    """The compiled policy stored as text under ``key``, kept while the text stays the same."""
+    return tx.parsed(key, _parse_identity)
+
+
+def _parse_identity(raw: bytes) -> Document:
+    return Document.parse(raw.decode())
+
+
+def _parse_trust(raw: bytes) -> Document:
+    return Document.parse(orjson.loads(raw)["AssumeRolePolicyDocument"], has_principal=True)
+
+
+def _parse_default_version(raw: bytes) -> Document:
+    record = orjson.loads(raw)
+    version = next(v for v in record["Versions"] if v["IsDefaultVersion"])
+    return Document.parse(version["Document"])
+
+
+def trust_document(tx: Tx, account: str, role: str) -> Document | None:
+    return tx.parsed(keyspace(account).key("role", role), _parse_trust)
+
+
+def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
+    """Every compiled identity policy of a role or user: inline, then managed."""
+    keys = [key for key, _ in tx.scan(keyspace(account).span(f"{kind}-inline", name))]
+    found = [document(tx, key) for key in keys]
+    found += [managed_document(tx, account, arn) for arn in attached(tx, account, kind, name)]
+    return [d for d in found if d is not None]
+
+
+def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
+    """The default version of a managed policy, AWS's or the account's own."""
+    from stratolite.services.iam.managed import aws_managed
+
+    if arn.startswith("arn:aws:iam::aws:"):
+        return aws_managed(arn)
+    key = keyspace(account).key("policy", arn.rsplit("/", 1)[-1])
+    return tx.parsed(key, _parse_default_version)

@@ -1,0 +1,131 @@
+"""The STS operations offered: GetCallerIdentity, AssumeRole, GetSessionToken, GetAccessKeyInfo."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Principal, Request, Response, Service, root
+from stratolite.services.sts.tokens import issue
+
+_ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:.*/)?([\w+=,.@-]+)\Z", re.ASCII)
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}\Z", re.ASCII)
+
+
+class Sts(Service):
+    name: ClassVar[str] = "sts"
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        return ((f"sts:{operation}", request.get("RoleArn", "*")),)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        """A role's trust policy decides who may become it."""
+        if not _ROLE_ARN.match(resource):
+            return None
+        role = _role(call, resource)
+        return unquote(role["AssumeRolePolicyDocument"]) if role else None
+
+    def get_caller_identity(self, call: Call, request: Request) -> Response:
+        who = call.principal
+        return {"UserId": who.user_id or who.account, "Account": who.account, "Arn": who.arn}
+
+    def get_access_key_info(self, call: Call, request: Request) -> Response:
+        key = request["AccessKeyId"]
+        if key == call.principal.access_key_id:
+            return {"Account": call.principal.account}
+        raise Fault("ValidationError", f"Only the caller's own access key is known here, not {key}")
+
+    def assume_role(self, call: Call, request: Request) -> Response:
+        for field in (
+            "SerialNumber",
+            "TokenCode",
+            "ProvidedContexts",
+            "TransitiveTagKeys",
+            "Tags",
+            "PolicyArns",
+        ):
+            if request.get(field):
+                raise Fault(
+                    "ValidationError", f"AssumeRole {field} is not offered by Stratolite yet"
+                )
+        match = _ROLE_ARN.match(request["RoleArn"])
+        if not match:
+            raise Fault("ValidationError", f"{request['RoleArn']} is invalid")
+        session = request["RoleSessionName"]
+        if not _SESSION_NAME.match(session):
+            raise Fault(
+                "ValidationError",
+                f"1 validation error detected: Value '{session}' at 'roleSessionName' failed to satisfy"
+                " constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*",
+            )
+        role = _role(call, request["RoleArn"])
+        assert role is not None, "authorize reads the trust policy of the role first"
+        duration_s = request.get("DurationSeconds", 3600)
+        if not 900 <= duration_s <= role["MaxSessionDuration"]:
+            raise Fault(
+                "ValidationError",
+                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+                if duration_s > 900
+                else f"1 validation error detected: Value '{duration_s}' at 'durationSeconds' failed to"
+                " satisfy constraint: Member must have value greater than or equal to 900",
+            )
+        account = match[1]
+        who = Principal(
+            "role",
+            account,
+            f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/{session}",
+            role["RoleName"],
+            session,
+            user_id=f"{role['RoleId']}:{session}",
+            session_policy=request.get("Policy", ""),
+        )
+        return {
+            "Credentials": _credentials(call, who, duration_s),
+            "AssumedRoleUser": {"AssumedRoleId": who.user_id, "Arn": who.arn},
+        }
+
+    def get_session_token(self, call: Call, request: Request) -> Response:
+        if call.principal.kind == "role":
+            raise Fault(
+                "AccessDenied", "Cannot call GetSessionToken with session credentials", status=403
+            )
+        if request.get("SerialNumber") or request.get("TokenCode"):
+            raise Fault(
+                "ValidationError", "GetSessionToken with MFA is not offered by Stratolite yet"
+            )
+        duration_s = request.get("DurationSeconds", 43200)
+        if not 900 <= duration_s <= 129600:
+            raise Fault(
+                "ValidationError", f"DurationSeconds {duration_s} is not between 900 and 129600"
+            )
+        return {"Credentials": _credentials(call, call.principal, duration_s)}
+
+
+def _credentials(call: Call, who: Principal, duration_s: int) -> dict[str, Any]:
+    key_id = "ASIA" + base64.b32encode(call.world.token(10))[:16].decode()
+    end_s = int(call.world.wall()) + duration_s
+    secret, token = issue(call.cloud.vault, key_id, end_s, replace(who, access_key_id=key_id))
+    return {
+        "AccessKeyId": key_id,
+        "SecretAccessKey": secret,
+        "SessionToken": token,
+        "Expiration": end_s,
+    }
+
+
+def _role(call: Call, arn: str) -> dict[str, Any] | None:
+    """The role as IAM has it, read on behalf of its own account: the caller need not be allowed to."""
+    match = _ROLE_ARN.match(arn)
+    if match is None:
+        return None
+    inside = call.scoped(match[1], call.region, root(match[1]))
+    try:
+        role: dict[str, Any] = inside.invoke("iam", "GetRole", {"RoleName": match[2]})["Role"]
+    except Fault:
+        return None
+    return role if role["Arn"] == arn else None

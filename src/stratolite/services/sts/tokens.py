@@ -1,0 +1,60 @@
+"""Temporary credentials: sealed session tokens that carry who they are for and when they end.
+
+A token is base64 of the vault-sealed JSON {k: access key id, e: end (wall clock, s), p: principal}.
+The secret is derived from the key id by the vault, so nothing is stored, looked up or cleaned up.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from stratolite.core.vault import Vault
+from stratolite.service import Principal
+
+_PURPOSE = "session-token"
+_OPENED_COUNT_MAX = 4096
+
+
+class Expired(Exception):
+    """The token was good once."""
+
+
+def issue(vault: Vault, key_id: str, end_s: float, who: Principal) -> tuple[str, str]:
+    """(secret access key, session token) for the temporary access key ``key_id``."""
+    body = orjson.dumps({"k": key_id, "e": end_s, "p": asdict(who)})
+    token = base64.b64encode(vault.seal(body, _PURPOSE)).decode()
+    return _secret(vault, key_id), token
+
+
+def _secret(vault: Vault, key_id: str) -> str:
+    return base64.b64encode(vault.derive(f"session-secret:{key_id}")).decode()[:40]
+
+
+class Tokens:
+    """Opens session tokens; remembers what it opened, since one signs many requests."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._opened: dict[str, dict[str, Any]] = {}
+
+    def open(self, key_id: str, token: str, now_s: float) -> tuple[str, Principal] | None:
+        """(secret, principal); None for a token that is not ours or another key's. Raises Expired."""
+        body = self._opened.get(token)
+        if body is None:
+            try:
+                raw = base64.b64decode(token, validate=True)
+                body = orjson.loads(self._vault.open(raw, _PURPOSE))
+            except ValueError:
+                return None
+            if len(self._opened) >= _OPENED_COUNT_MAX:
+                self._opened.clear()
+            self._opened[token] = body
+        if body["k"] != key_id:
+            return None
+        if body["e"] <= now_s:
+            raise Expired
+        return _secret(self._vault, key_id), Principal(**body["p"])
