@@ -68,6 +68,10 @@ class World:
         """Wait on the mono clock."""
         return asyncio.sleep(seconds)
 
+    def pause(self, seconds: float) -> None:
+        """Block this thread, never the loop's."""
+        time.sleep(seconds)
+
 
 class SeededWorld(World):
     """A world that moves only when told to and repeats for a given seed.
@@ -95,6 +99,10 @@ class SeededWorld(World):
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._mono_s + seconds, future))
         return future
+
+    def pause(self, seconds: float) -> None:
+        self._wall_s += seconds
+        self._mono_s += seconds
 
     def advance(self, seconds: float) -> None:
         self._wall_s += seconds

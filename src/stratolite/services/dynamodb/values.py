@@ -1,0 +1,293 @@
+"""Attribute values in their JSON form ({"S": "a"}): checked, made canonical, measured, compared.
+
+Sizes follow DynamoDB's rules: names and strings by their UTF-8 bytes, numbers by two digits a byte, one byte for
+a boolean or null, 3 bytes for a list or map and one more for each element.
+Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.services.dynamodb import numerals
+from stratolite.services.dynamodb.faults import invalid, malformed
+
+Value = dict[str, Any]
+"""One attribute value, e.g. {"N": "1"}."""
+Item = dict[str, Value]
+
+ITEM_SIZE_BYTES_MAX = 400 << 10
+NESTING_MAX = 32
+
+_INVALID = "One or more parameter values were invalid: "
+
+
+def checked_size(value: Any, depth: int = 0) -> int:
+    """Check one attribute value, make its numbers canonical in place, return its size in bytes.
+
+    Raises ValidationException or SerializationException as DynamoDB does.
+    """
+    if type(value) is not dict:
+        raise malformed(
+            "Unexpected value type in payload"
+            if not isinstance(value, list)
+            else "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue"
+        )
+    if len(value) != 1:
+        _tidy(value)
+    for kind, inner in value.items():
+        if kind == "S":
+            if type(inner) is not str:
+                raise _wrong_type(inner, "String")
+            return len(inner) if inner.isascii() else len(inner.encode())
+        if kind == "N":
+            if type(inner) is not str:
+                raise _wrong_type(inner, "String")
+            value["N"] = text = _number(inner)
+            return numerals.size_bytes(text)
+        check = _CHECKS.get(kind)
+        if check is None or inner is None:
+            _tidy(value)
+            return checked_size(value, depth)
+        return check(value, inner, depth)
+    raise AssertionError("_tidy leaves exactly one member")
+
+
+def checked_item_size(item: Any) -> int:
+    """Check a map of attributes, make its numbers canonical in place, return the item's size in bytes."""
+    if type(item) is not dict:
+        raise malformed("Unexpected field type")
+    size = 0
+    for name, value in item.items():
+        size += (len(name) if name.isascii() else len(name.encode())) + checked_size(value)
+    return size
+
+
+def size(value: Value) -> int:
+    """The size of a value that was checked before (a stored one)."""
+    ((kind, inner),) = value.items()
+    if kind == "S":
+        return len(inner) if inner.isascii() else len(inner.encode())
+    if kind == "N":
+        return numerals.size_bytes(inner)
+    if kind == "B":
+        return _binary_size(inner)
+    if kind in ("BOOL", "NULL"):
+        return 1
+    if kind == "SS":
+        return sum(len(s.encode()) for s in inner)
+    if kind == "NS":
+        return sum(map(numerals.size_bytes, inner))
+    if kind == "BS":
+        return sum(map(_binary_size, inner))
+    if kind == "L":
+        return 3 + len(inner) + sum(map(size, inner))
+    return 3 + len(inner) + item_size(inner)
+
+
+def item_size(item: Item) -> int:
+    return sum(len(name.encode()) + size(value) for name, value in item.items())
+
+
+def _tidy(value: Value) -> None:
+    """Drop nulls and members that are no type, as DynamoDB's parser does; exactly one must be left."""
+    for kind in [k for k, v in value.items() if v is None or (k not in _CHECKS and k not in "SN")]:
+        del value[kind]
+    if not value:
+        raise invalid(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+        )
+    if len(value) > 1:
+        for kind in list(value):  # what is wrong inside is reported first
+            checked_size({kind: value[kind]})
+        raise invalid(
+            "Supplied AttributeValue has more than one datatypes set, "
+            "must contain exactly one of the supported datatypes"
+        )
+
+
+def _wrong_type(given: Any, wanted: str) -> Fault:
+    if given is None:
+        return invalid(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+        )
+    if isinstance(given, bool):
+        return malformed(f"{str(given).upper()}_VALUE cannot be converted to {wanted}")
+    if isinstance(given, int):
+        return malformed(f"NUMBER_VALUE cannot be converted to {wanted}")
+    if isinstance(given, float):
+        return malformed(f"DECIMAL_VALUE cannot be converted to {wanted}")
+    if isinstance(given, list):
+        return malformed(f"Unrecognized collection type class java.lang.{wanted}")
+    if isinstance(given, dict):
+        return malformed("Start of structure or map found where not expected")
+    return malformed(f"STRING_VALUE cannot be converted to {wanted}")
+
+
+def _number(text: str) -> str:
+    try:
+        return numerals.canonical(text)
+    except numerals.NotANumber as error:
+        raise invalid(str(error)) from None
+
+
+def _binary(text: Any) -> bytes:
+    if type(text) is not str:
+        raise malformed("only base-64-encoded strings are convertible to bytes")
+    if len(text) % 4:
+        raise malformed(
+            f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text)}"
+        )
+    try:
+        raw = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise malformed("Invalid Base64 character detected") from None
+    if binascii.b2a_base64(raw, newline=False).decode() != text:
+        raise malformed("Invalid last non-pad Base64 character dectected")
+    return raw
+
+
+def _binary_size(text: str) -> int:
+    return len(text) // 4 * 3 - (text[-2:].count("=") if text else 0)
+
+
+def _check_binary(_value: Value, inner: Any, _depth: int) -> int:
+    return len(_binary(inner))
+
+
+def _check_boolean(_value: Value, inner: Any, _depth: int) -> int:
+    if type(inner) is not bool:
+        raise _wrong_type(inner, "Boolean")
+    return 1
+
+
+def _check_null(value: Value, inner: Any, _depth: int) -> int:
+    if type(inner) is not bool:
+        raise _wrong_type(inner, "Boolean")
+    if not inner:
+        raise invalid(_INVALID + "Null attribute value types must have the value of true")
+    return 1
+
+
+def _listed(inner: Any) -> list[Any]:
+    if type(inner) is list:
+        return inner
+    raise malformed(
+        "Start of structure or map found where not expected"
+        if isinstance(inner, dict)
+        else "Unexpected field type"
+    )
+
+
+def _check_strings(_value: Value, inner: Any, _depth: int) -> int:
+    total = 0
+    for text in _listed(inner):
+        if type(text) is not str:
+            raise _wrong_type(text, "String")
+        total += len(text.encode())
+    if not inner:
+        raise invalid(_INVALID + "An string set  may not be empty")
+    if len(set(inner)) != len(inner):
+        raise invalid(f"{_INVALID}Input collection [{', '.join(inner)}] contains duplicates.")
+    return total
+
+
+def _check_numbers(value: Value, inner: Any, _depth: int) -> int:
+    for text in _listed(inner):
+        if type(text) is not str:
+            raise _wrong_type(text, "String")
+    if not inner:
+        raise invalid(_INVALID + "An number set  may not be empty")
+    value["NS"] = numbers = [_number(text) for text in inner]
+    if len(set(numbers)) != len(numbers):
+        raise invalid("Input collection contains duplicates")
+    return sum(map(numerals.size_bytes, numbers))
+
+
+def _check_binaries(_value: Value, inner: Any, _depth: int) -> int:
+    total = sum(len(_binary(text)) for text in _listed(inner))
+    if not inner:
+        raise invalid(_INVALID + "Binary sets should not be empty")
+    if len(set(inner)) != len(inner):
+        raise invalid(
+            f"{_INVALID}Input collection [{', '.join(inner)}]of type BS contains duplicates."
+        )
+    return total
+
+
+def _deeper(depth: int) -> int:
+    if depth >= NESTING_MAX:
+        raise invalid(
+            "Nesting Levels have exceeded supported limits: "
+            "Attributes cannot have more than 32 levels of nesting"
+        )
+    return depth + 1
+
+
+def _check_list(_value: Value, inner: Any, depth: int) -> int:
+    below = _deeper(depth)
+    total = 3
+    for element in _listed(inner):
+        total += 1 + checked_size(element, below)
+    return total
+
+
+def _check_map(_value: Value, inner: Any, depth: int) -> int:
+    below = _deeper(depth)
+    if type(inner) is not dict:
+        raise malformed("Unexpected field type")
+    total = 3
+    for name, element in inner.items():
+        total += 1 + len(name.encode()) + checked_size(element, below)
+    return total
+
+
+_CHECKS = {
+    "B": _check_binary,
+    "BOOL": _check_boolean,
+    "NULL": _check_null,
+    "SS": _check_strings,
+    "NS": _check_numbers,
+    "BS": _check_binaries,
+    "L": _check_list,
+    "M": _check_map,
+}
+
+
+def kind_of(value: Value) -> str:
+    """ "S", "N", ..."""
+    for kind in value:
+        return kind
+    raise AssertionError("a checked value has a type")
+
+
+def equal(left: Value, right: Value) -> bool:
+    """Equality as expressions see it: sets without order, also inside lists and maps."""
+    if left == right:
+        return True
+    for kind, x in left.items():
+        y = right.get(kind)
+        if y is None or kind in _SCALARS:
+            return False
+        if kind in _SETS:
+            return len(x) == len(y) and set(x) == set(y)
+        if kind == "L":
+            return len(x) == len(y) and all(map(equal, x, y))
+        if kind == "M":
+            return x.keys() == y.keys() and all(equal(v, y[k]) for k, v in x.items())
+    return False
+
+
+_SCALARS = frozenset(("S", "N", "B", "BOOL", "NULL"))
+_SETS = frozenset(("SS", "NS", "BS"))
+
+
+def clone(value: Any) -> Any:
+    """A copy that shares nothing changeable."""
+    if type(value) is dict:
+        return {k: clone(v) for k, v in value.items()}
+    if type(value) is list:
+        return [clone(v) for v in value]
+    return value
