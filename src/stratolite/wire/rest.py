@@ -48,8 +48,9 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
         for name, m in members.items()
         if m.get("location") == "headers"
     ]
-    read_query = _query_reader(model, members)
-    payload, read_body = _body_reader(model, ref, members, bodies)
+    fixed = model.operations[operation]["http"]["requestUri"].partition("?")[2]
+    read_query = _query_reader(model, members, fixed)
+    payload, read_body = _body_reader(ref, members, bodies)
     is_xml = isinstance(bodies, XmlReaders)
 
     def decode(request: HttpRequest) -> dict[str, Any]:
@@ -160,7 +161,10 @@ def split_header_list(text: str) -> list[str]:
     return items
 
 
-def _query_reader(model: Model, members: dict[str, Ref]) -> Callable[[str, dict[str, Any]], None]:
+def _query_reader(
+    model: Model, members: dict[str, Ref], fixed: str
+) -> Callable[[str, dict[str, Any]], None]:
+    known = {name for name, _ in parse_pairs(fixed)}
     table: dict[str, tuple[str, Callable[[str], Any] | None, bool]] = {}
     rest: tuple[str, bool] | None = None
     for name, member in members.items():
@@ -187,7 +191,7 @@ def _query_reader(model: Model, members: dict[str, Ref]) -> Callable[[str, dict[
                     out.setdefault(name, []).append(convert(value) if convert else value)
                 elif name not in out:
                     out[name] = convert(value) if convert else value
-            elif rest is not None and not key.lower().startswith("x-amz-"):
+            elif rest is not None and key not in known and not key.lower().startswith("x-amz-"):
                 if rest[1]:
                     out.setdefault(rest[0], {}).setdefault(key, []).append(value)
                 else:
@@ -197,7 +201,7 @@ def _query_reader(model: Model, members: dict[str, Ref]) -> Callable[[str, dict[
 
 
 def _body_reader(
-    model: Model, ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
+    ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
 ) -> tuple[str | None, Callable[[Any], Any] | None]:
     """(payload member or None, reader). The reader of a payload gives None for an absent one."""
     payload = ref.get("payload")
@@ -207,12 +211,12 @@ def _body_reader(
             return payload, lambda body: body
         if member["type"] == "string":
             return payload, _text_body
-        read = _structured(bodies, model.service, member, None)
+        read = _structured(bodies, member, None)
         return payload, lambda body: read(body) if body else None
     inside = {name: m for name, m in members.items() if "location" not in m}
     if not inside:
         return None, None
-    return None, _structured(bodies, model.service, ref, inside)
+    return None, _structured(bodies, ref, inside)
 
 
 def _text_body(body: bytes) -> str:
@@ -223,7 +227,7 @@ def _text_body(body: bytes) -> str:
 
 
 def _structured(
-    bodies: JsonBodies | XmlReaders, service: str, ref: Ref, members: dict[str, Ref] | None
+    bodies: JsonBodies | XmlReaders, ref: Ref, members: dict[str, Ref] | None
 ) -> Callable[[bytes], Any]:
     if isinstance(bodies, JsonBodies):
         read_json = bodies.reader(ref, members)
@@ -354,7 +358,7 @@ def _body_writer(
             write_json = json_bodies.writer(member)
             return lambda response: _given(write_json, response.get(payload)), "application/json"
         assert xml_writers is not None
-        tag = member.get("locationName", member["shape"])
+        tag = str(member.get("locationName", member["shape"]))
         write_element = xml_writers.element(member, tag, _namespace(model))
 
         def payload_xml(response: dict[str, Any]) -> bytes:
@@ -470,12 +474,12 @@ class Router:
                 return found
         if node.greedy is not None:
             after = node.greedy
-            if not after.literals and after.label is None:
-                return self._choose(after.candidates, fields, headers)
-            for end in range(len(segments) - 1, at, -1):
-                found = self._find(after, segments, end, fields, headers)
-                if found is not None:
-                    return found
+            if after.literals:
+                for end in range(len(segments) - 1, at, -1):
+                    found = self._find(after, segments, end, fields, headers)
+                    if found is not None:
+                        return found
+            return self._choose(after.candidates, fields, headers)
         return None
 
     def _choose(
