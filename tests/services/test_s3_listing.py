@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 from botocore.exceptions import ClientError
+from harness import run_in_cloud
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import run_in_cloud
 from stratolite.core import Keyspace
 from stratolite.services.s3 import listing, state
 
@@ -39,10 +39,10 @@ def entries_of(answer, contents="Contents", groups="CommonPrefixes"):
 @pytest.fixture(scope="module")
 def loop_cloud(tmp_path_factory):
     """One cloud for all examples; each takes a bucket of its own."""
+    from harness import Harness
+
     from stratolite.clock import World
     from stratolite.server import open_cloud
-
-    from harness import Harness
 
     loop = asyncio.new_event_loop()
     cloud = loop.run_until_complete(open_cloud(str(tmp_path_factory.mktemp("c")), World()))
@@ -86,7 +86,10 @@ def test_pages_put_together_are_the_model(loop_cloud, keys, prefix, delimiter, s
                     more["VersionIdMarker"] = answer["NextVersionIdMarker"]
             raise AssertionError("no end")
 
-        assert await all_pages("ListObjectsV2", "ContinuationToken", "NextContinuationToken") == expected
+        assert (
+            await all_pages("ListObjectsV2", "ContinuationToken", "NextContinuationToken")
+            == expected
+        )
         assert await all_pages("ListObjects", "Marker", "NextMarker") == expected
         assert await all_pages("ListObjectVersions", "KeyMarker", "NextKeyMarker") == expected
         later = model({k for k in keys if k.encode() > start_after.encode()}, prefix, delimiter)
@@ -142,9 +145,9 @@ def test_bounds_hold_for_any_keys():
         row = rows.key(one)
         assert state.key_of(rows, row) == one
         assert state.key_of(rows, rows.key(one, "upload")) == one
-        assert (rows.prefix + state.at_prefix(two) <= row < rows.prefix + state.past_prefix(two)) == (
-            one.startswith(two)
-        )
+        assert (
+            rows.prefix + state.at_prefix(two) <= row < rows.prefix + state.past_prefix(two)
+        ) == (one.startswith(two))
         assert (row < rows.prefix + state.past_key(two)) == (one <= two)
         assert (rows.key(one, "up") < rows.prefix + state.past_key(two)) == (one <= two)
 
@@ -159,7 +162,16 @@ def s3(client):
 
 
 def test_keys_come_back_whatever_letters_they_have(s3):
-    keys = ["a b+c%20.txt", "a/b?c&d=e", "ü/😀", "x<y>\"'&amp;", "tab\there", "#frag", "..", "/lead"]
+    keys = [
+        "a b+c%20.txt",
+        "a/b?c&d=e",
+        "ü/😀",
+        "x<y>\"'&amp;",
+        "tab\there",
+        "#frag",
+        "..",
+        "/lead",
+    ]
     for key in keys:
         s3.put_object(Bucket="listed", Key=key, Body=b"")
     listed = [c["Key"] for c in s3.list_objects_v2(Bucket="listed")["Contents"]]

@@ -40,7 +40,12 @@ def upload(s3, key: str, parts: dict[int, bytes], order=None, **options):
     checked = {k: v for k, v in options.items() if k == "ChecksumAlgorithm"}
     for number in order or parts:
         answer = s3.upload_part(
-            Bucket="parts", Key=key, UploadId=upload_id, PartNumber=number, Body=parts[number], **checked
+            Bucket="parts",
+            Key=key,
+            UploadId=upload_id,
+            PartNumber=number,
+            Body=parts[number],
+            **checked,
         )
         done[number] = {
             "PartNumber": number,
@@ -67,7 +72,12 @@ def test_the_object_is_its_parts_in_order(s3, platform):
     whole = b"".join(bodies.values())
     got = s3.get_object(Bucket="parts", Key="k")
     assert (got["Body"].read(), got["ContentType"]) == (whole, "text/x")
-    for start, stop in ((0, 1), (FIVE - 1, FIVE + 1), (FIVE * 2 - 3, FIVE * 3 + 50), (len(whole) - 5, len(whole))):
+    for start, stop in (
+        (0, 1),
+        (FIVE - 1, FIVE + 1),
+        (FIVE * 2 - 3, FIVE * 3 + 50),
+        (len(whole) - 5, len(whole)),
+    ):
         got = s3.get_object(Bucket="parts", Key="k", Range=f"bytes={start}-{stop - 1}")
         assert got["Body"].read() == whole[start:stop]
     second = s3.get_object(Bucket="parts", Key="k", PartNumber=2)
@@ -89,7 +99,9 @@ def test_completing_again_gives_the_same_answer(s3):
 
 def test_a_part_may_be_replaced_and_left_out(s3, platform):
     upload_id, _ = upload(s3, "k", {1: body_of(FIVE, 1), 2: body_of(FIVE, 2)})
-    answer = s3.upload_part(Bucket="parts", Key="k", UploadId=upload_id, PartNumber=1, Body=b"short")
+    answer = s3.upload_part(
+        Bucket="parts", Key="k", UploadId=upload_id, PartNumber=1, Body=b"short"
+    )
     part = {"PartNumber": 1, "ETag": answer["ETag"], "ChecksumCRC32": answer["ChecksumCRC32"]}
     complete(s3, "k", upload_id, [part])
     assert s3.get_object(Bucket="parts", Key="k")["Body"].read() == b"short"
@@ -129,7 +141,9 @@ def rows_of_s3(platform) -> int:
              (("", ""), ("000000000000", ""), ("000000000000", "us-east-1"))]  # fmt: skip
 
     async def count():
-        return await platform.cloud.db.transact(lambda tx: sum(len(list(tx.scan(s))) for s in spans))
+        return await platform.cloud.db.transact(
+            lambda tx: sum(len(list(tx.scan(s))) for s in spans)
+        )
 
     return platform.run(count())
 
@@ -148,9 +162,7 @@ def test_a_deleted_bucket_takes_its_unfinished_uploads_along(s3, platform):
 
     async def swept():
         for _ in range(500):
-            if await platform.cloud.db.transact(
-                lambda tx: not list(tx.scan(_s3_span(), limit=1))
-            ):
+            if await platform.cloud.db.transact(lambda tx: not list(tx.scan(_s3_span(), limit=1))):
                 return True
             await platform.world.sleep(0.02)
         return False
@@ -209,29 +221,43 @@ def test_a_full_object_checksum_is_that_of_the_bytes(s3, name):
     bodies = {1: body_of(FIVE, 1), 2: body_of(FIVE + 3, 2), 3: b"end"}
     upload_id, parts = upload(s3, "k", bodies, ChecksumAlgorithm=name, ChecksumType="FULL_OBJECT")
     made = complete(s3, "k", upload_id, [{k: p[k] for k in ("PartNumber", "ETag")} for p in parts])
-    whole = s3.put_object(Bucket="parts", Key="w", Body=b"".join(bodies.values()), ChecksumAlgorithm=name)
+    whole = s3.put_object(
+        Bucket="parts", Key="w", Body=b"".join(bodies.values()), ChecksumAlgorithm=name
+    )
     assert made[f"Checksum{name}"] == whole[f"Checksum{name}"]
     upload_id, parts = upload(s3, "k", bodies, ChecksumAlgorithm=name, ChecksumType="FULL_OBJECT")
     with pytest.raises(ClientError) as error:
-        complete(s3, "k", upload_id, parts, **{f"Checksum{name}": made[f"Checksum{name}"][::-1].replace("=", "") + "="})
+        complete(
+            s3,
+            "k",
+            upload_id,
+            parts,
+            **{f"Checksum{name}": made[f"Checksum{name}"][::-1].replace("=", "") + "="},
+        )
     assert code_of(error) in ("BadDigest", "InvalidRequest")
 
 
 def test_an_upload_without_a_checksum_gets_crc64nvme(plain):
     bodies = {1: body_of(FIVE, 1), 2: b"end"}
     upload_id, parts = upload(plain, "k", bodies)
-    made = complete(plain, "k", upload_id, [{k: p[k] for k in ("PartNumber", "ETag")} for p in parts])
+    made = complete(
+        plain, "k", upload_id, [{k: p[k] for k in ("PartNumber", "ETag")} for p in parts]
+    )
     whole = plain.put_object(Bucket="parts", Key="w", Body=b"".join(bodies.values()))
     assert made["ChecksumCRC64NVME"] == whole["ChecksumCRC64NVME"]
 
 
 def test_a_part_must_carry_the_upload_s_checksum(s3, plain):
-    upload_id = s3.create_multipart_upload(Bucket="parts", Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
+    upload_id = s3.create_multipart_upload(Bucket="parts", Key="k", ChecksumAlgorithm="SHA256")[
+        "UploadId"
+    ]
     with pytest.raises(ClientError) as error:
         plain.upload_part(Bucket="parts", Key="k", UploadId=upload_id, PartNumber=1, Body=b"x")
     assert code_of(error) == "InvalidRequest"
     with pytest.raises(ClientError) as error:
-        s3.create_multipart_upload(Bucket="parts", Key="k", ChecksumAlgorithm="SHA256", ChecksumType="FULL_OBJECT")
+        s3.create_multipart_upload(
+            Bucket="parts", Key="k", ChecksumAlgorithm="SHA256", ChecksumType="FULL_OBJECT"
+        )
     assert code_of(error) == "InvalidRequest"
 
 
@@ -282,11 +308,14 @@ def test_a_copy_of_a_multipart_object_has_an_etag_of_its_bytes(s3, platform):
 
 
 def test_listing_parts_and_uploads_goes_page_by_page(s3):
-    upload_id, parts = upload(s3, "a/1", {n: b"x" for n in (1, 2, 5, 9)})
+    upload_id, _ = upload(s3, "a/1", dict.fromkeys((1, 2, 5, 9), b"x"))
     first = s3.list_parts(Bucket="parts", Key="a/1", UploadId=upload_id, MaxParts=3)
     assert ([p["PartNumber"] for p in first["Parts"]], first["IsTruncated"]) == ([1, 2, 5], True)
     rest = s3.list_parts(
-        Bucket="parts", Key="a/1", UploadId=upload_id, PartNumberMarker=first["NextPartNumberMarker"]
+        Bucket="parts",
+        Key="a/1",
+        UploadId=upload_id,
+        PartNumberMarker=first["NextPartNumberMarker"],
     )
     assert ([p["PartNumber"] for p in rest["Parts"]], rest["IsTruncated"]) == ([9], False)
     again = s3.create_multipart_upload(Bucket="parts", Key="a/1")["UploadId"]
