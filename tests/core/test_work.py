@@ -107,8 +107,9 @@ actions = st.lists(
             st.integers(0, 3),
             st.sampled_from([None, None, None, 0.05, 30.0]),
         ),
-        st.tuples(st.just("cancel"), st.integers(0, 20)),
-        st.tuples(st.just("turns"), st.integers(1, 60)),
+        st.tuples(st.just("put"), queues, st.just(b"p"), st.integers(0, 2), st.none()),
+        st.tuples(st.just("cancel"), st.integers(0, 4)),
+        st.tuples(st.just("turns"), st.integers(1, 20)),
         st.tuples(st.just("advance"), st.sampled_from([0.1, 1.0, 50.0])),
         st.tuples(st.just("crash")),
         st.tuples(st.just("restart")),
@@ -117,8 +118,8 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(actions, st.integers(0, 5), st.booleans())
+@settings(max_examples=250, deadline=None)
+@given(actions, st.sampled_from([0, 3, 15, 40]), st.booleans())
 def test_jobs_happen_and_are_settled_once_in_their_partitions_order(script, slow, shared):
     """At least once for effects, exactly once for what they lead to, oldest first where order is asked for."""
 
@@ -139,8 +140,8 @@ def test_jobs_happen_and_are_settled_once_in_their_partitions_order(script, slow
 
                 job_id = await cell.db.transact(body)
                 put.append((job_id, queue, partition, name, delay_s))
-            elif action[0] == "cancel" and action[1] < len(put):
-                job_id, *_, name, _ = put[action[1]]
+            elif action[0] == "cancel" and put:
+                job_id, *_, name, _ = put[-1 - action[1] % len(put)]
                 if await cell.db.transact(lambda tx, job_id=job_id: work.cancel(tx, job_id)):
                     cancelled.add(name)
             elif action[0] == "turns":
@@ -236,6 +237,34 @@ def test_on_a_shared_log_a_claim_ends_with_its_lease():
         assert cell.handled == [("t.loose", b"", b"a")]
         await cell.work.close()
         await cell.db.close()
+
+    asyncio.run(main())
+
+
+def test_who_lost_its_lease_settles_nothing():
+    """A process that slept through its lease must not end a job that another has begun."""
+
+    async def main():
+        late, other = Cell(shared=True), Cell(shared=True)
+        other.world, other.payloads = late.world, late.payloads
+        late.open()
+        late.slow = 200
+        await late.db.transact(lambda tx: work.put(tx, "t.loose", b"a"))
+        await turns(30)
+        assert late.running
+        late.work._tasks[1].cancel()  # its renewals
+        other.slow = 600
+        other.open()
+        late.world.advance(40)
+        await turns(300)
+        assert (len(late.handled), len(other.running)) == (1, 1)
+        await other.db.catch_up()
+        assert await other.db.transact(lambda tx: tx.get(b"settleda")) is None
+        await turns(600)
+        assert await other.db.transact(lambda tx: tx.get(b"settleda")) == b"1"
+        for cell in (late, other):
+            await cell.work.close()
+            await cell.db.close()
 
     asyncio.run(main())
 
