@@ -169,7 +169,9 @@ async def run_plan(
             todo = todo[1:]
         except Crash:
             pass
-        except Unavailable:  # opening failed for a fault: the process would end and be started again
+        except (
+            Unavailable
+        ):  # opening failed for a fault: the process would end and be started again
             machine.steps.dead = True
         if machine.steps.dead:
             after_crash(machine)

@@ -63,7 +63,9 @@ class SimDisk(Disk):
         self.steps = steps
         self.files: dict[str, _Inode] = {}
         self.durable_files: dict[str, _Inode] = {}
-        self.pending: list[tuple[str, list[tuple[str, _Inode | None]]]] = []  # folder, names changed at once
+        self.pending: list[
+            tuple[str, list[tuple[str, _Inode | None]]]
+        ] = []  # folder, names changed at once
         self.boot = 1
         self._fds: dict[int, _Inode | str] = {}
         self._next_fd = 100
@@ -223,7 +225,9 @@ class SimBucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.late: list[tuple[str, bytes]] = []  # PUTs that were given up on and are still on their way
+        self.late: list[
+            tuple[str, bytes]
+        ] = []  # PUTs that were given up on and are still on their way
 
     def deliver_late(self) -> None:
         late, self.late = self.late, []
@@ -315,9 +319,14 @@ class SimStores:
     def lose_power(self, rand: random.Random) -> None:
         for name, files in list(self.stores.items()):
             synced = self._synced
-            if name == "store" and synced and (synced.rows, synced.position) == (
-                files.rows,
-                files.position,
+            if (
+                name == "store"
+                and synced
+                and (synced.rows, synced.position)
+                == (
+                    files.rows,
+                    files.position,
+                )
             ):
                 continue
             for key in list(files.rows):  # pages that reached the disk, and pages that did not
@@ -337,7 +346,10 @@ class SimEngine:
     def apply(self, writes: Writes, position: int) -> None:
         if self._stores.steps.step("apply"):
             raise OSError(errno.ENOSPC, "no space")
-        assert position in (0, self._files.position, self._files.position + 1) or not self._files.position
+        assert (
+            position in (0, self._files.position, self._files.position + 1)
+            or not self._files.position
+        )
         for key, value in writes.items():
             if value is None:
                 self._files.rows.pop(key, None)

@@ -73,7 +73,9 @@ def test_a_crash_at_any_boundary_loses_nothing_acknowledged(ending):
             try:
                 _history(seed * 1000 + at, list(_SHORT), [Steps(crash_at=at)], ending)
             except BaseException as error:
-                raise AssertionError(f"{ending} crash_at={at} {kinds[at - 1]} seed={seed}") from error
+                raise AssertionError(
+                    f"{ending} crash_at={at} {kinds[at - 1]} seed={seed}"
+                ) from error
 
 
 def test_a_failed_call_at_any_boundary_is_recovered_from_in_place():
