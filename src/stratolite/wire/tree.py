@@ -200,6 +200,8 @@ def _map(element: Convert, sparse: bool) -> Convert:
                 out[key] = element(item)
             elif sparse:
                 out[key] = None
+            elif element is _document_structure:
+                out[key] = {}  # for DynamoDB an AttributeValue that is empty, not an absent one
         return out
 
     return read
