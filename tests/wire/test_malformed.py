@@ -43,6 +43,7 @@ def refused(codec: wire.Codec, asked: HttpRequest) -> Fault:
         (b'{"AttributesToGet":"x"}', "Unexpected field type"),
         (b'{"AttributesToGet":{}}', "Start of structure or map found where not expected."),
         (b'{"ExclusiveStartKey":"x"}', "Unexpected field type"),
+        (b'{"Limit":9223372036854775808}', "NUMBER_VALUE cannot be converted to Long"),
         (b"[]", "Start of list found where not expected"),
         (b'"x"', "Unexpected value type in payload"),
         (b"{", "Unexpected token received from parser"),
@@ -54,6 +55,14 @@ def test_json_of_the_wrong_type_is_a_serialization_exception(body: bytes, messag
     """Operations may rely on types; DynamoDB's own words are matched on by its clients' tests."""
     fault = refused(wire.codec("dynamodb", "Query", "json"), request(body))
     assert (fault.code, fault.message, fault.status) == ("SerializationException", message, 400)
+
+
+@pytest.mark.parametrize("seconds", [b"1e300", b"-1e300", b"253402300800", b'"yesterday"', b"true"])
+def test_times_that_are_no_dates_are_refused(seconds: bytes) -> None:
+    """They could be stored and never be shown again."""
+    codec = wire.codec("kinesis", "GetShardIterator", "json")
+    fault = refused(codec, request(b'{"Timestamp":' + seconds + b"}"))
+    assert fault.code == "SerializationException"
 
 
 def test_other_json_services_use_the_longer_words() -> None:
@@ -101,6 +110,7 @@ def test_json_too_deep_to_write_back_is_refused() -> None:
         b"\xff\xfe<\x00a\x00/\x00>\x00",
         b'<!DOCTYPE x [<!ENTITY a "b">]><Delete>&a;</Delete>',
         b'<?xml version="1.0" encoding="cp037"?><Delete/>\xff',
+        b"<Erase><Quiet>true</Quiet></Erase>",
         b"<Delete><Quiet>perhaps</Quiet></Delete>",
         b"<Delete><Object><Key>&undefined;</Key></Object></Delete>",
     ],

@@ -166,7 +166,6 @@ def test_a_bucket_may_be_called_service() -> None:
         (ask("GET", "/v2/apis"), "apigateway", "GetApis"),
         (ask("GET", "/v2/apis/1/routes"), "apigateway", "GetRoutes"),
     ],
-    ids=str,
 )
 def test_the_operation_is_found(
     asked: HttpRequest, signing_name: str | None, operation: str
@@ -199,7 +198,6 @@ def test_the_operation_is_found(
         ),
         (ask("GET", "/"), "no-such-service", "UnknownOperationException"),
     ],
-    ids=str,
 )
 def test_what_no_service_knows_is_named(
     asked: HttpRequest, signing_name: str | None, code: str
