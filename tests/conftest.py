@@ -36,10 +36,11 @@ class Platform:
 
     def _open(self) -> None:
         from stratolite.gateway.app import App
+        from stratolite.gateway.credentials import credentials_of
         from stratolite.server import open_cloud
 
         self.cloud = self.run(open_cloud(self.folder, self.world, ENDPOINT))
-        self.app = App(self.cloud)
+        self.app = App(self.cloud, credentials=credentials_of(self.cloud))
 
     def run(self, work: Any) -> Any:
         """The result of an awaitable of the cloud's loop."""
@@ -80,7 +81,7 @@ async def _body(response: HttpResponse) -> bytes:
     if isinstance(body, bytes):
         return body
     if isinstance(body, FileSlice):
-        with open(body.path, "rb") as file:
+        with open(body.path, "rb") as file:  # noqa: ASYNC230 - a test may wait
             file.seek(body.offset)
             return file.read(body.size_bytes)
     return b"".join([piece async for piece in body])
@@ -89,9 +90,8 @@ async def _body(response: HttpResponse) -> bytes:
 class Arriving:
     """A body too large to be handed over whole, in pieces as a socket gives them."""
 
-    trailers: dict[str, str] = {}
-
     def __init__(self, body: bytes) -> None:
+        self.trailers: dict[str, str] = {}
         self._body = body
         self.size_bytes = len(body)
 

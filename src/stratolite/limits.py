@@ -16,6 +16,11 @@ VALUE_SIZE_BYTES_MAX = 1 << 20
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
 
+# -- snapshots
+SNAPSHOT_EVERY_BYTES = 64 << 20  # of log since the last one
+SNAPSHOT_EVERY_ENTRIES = 50_000
+SNAPSHOT_KEEP_S = 3600.0  # how far back any second can be restored
+
 # -- blobs
 BLOB_GRACE_S = 600.0  # from the last link to removal: answers under way still read it
 BLOB_FRESH_S = 3600.0  # from finish() to the link; older and never linked is an orphan
@@ -49,6 +54,7 @@ NESTED_CALLS_MAX = 16
 WORK_RETRY_S_FIRST = 0.2  # doubles with every failed attempt
 WORK_RETRY_S_MAX = 300.0
 WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
+WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Callable
 
 from stratolite.clock import World
 from stratolite.core.blob_files import FileShelf
 from stratolite.core.blobs import Blobs
-from stratolite.core.database import Database
 from stratolite.core.floors import Floors
-from stratolite.core.segments import SegmentLog
-from stratolite.core.store import LmdbEngine
+from stratolite.core.home import Home
+from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
 from stratolite.errors import Fault
@@ -26,12 +24,18 @@ from stratolite.services.iam.credentials import AccessKeys
 from stratolite.services.sts.tokens import Expired, Tokens
 
 
-async def open_cloud(folder: str, world: World, endpoint: str = "http://127.0.0.1:4566") -> Cloud:
-    """The platform over ``folder``, replayed and running, without its front door."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    db = Database(SegmentLog(f"{folder}/log"), LmdbEngine(f"{folder}/store"), world)
+async def open_cloud(
+    folder: str, world: World, endpoint: str = "http://127.0.0.1:4566", url: str | None = None
+) -> Cloud:
+    """The platform over ``folder``, replayed and running, without its front door.
+
+    With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
+    """
+    home = Home(folder, world, url)
+    db = home.database()
     db.start()
     floors = Floors()
+    keeper = Keeper(home, db, world, floors)
     blobs = Blobs(db, world, FileShelf(f"{folder}/blobs", world), floors)
 
     def worker_of(queue: str) -> Worker | None:
@@ -52,9 +56,11 @@ async def open_cloud(folder: str, world: World, endpoint: str = "http://127.0.0.
         endpoint=endpoint,
         data_folder=folder,
         resource_owner=resource_owner,
+        keeper=keeper,
     )
     blobs.start()
     cloud.work.start()
+    keeper.start()
     return cloud
 
 

@@ -12,46 +12,84 @@ loop. The next batch is handed over once per loop turn, when the thread is idle.
 
 If another process takes the position first (a shared log), the winner's entry is applied and every
 transaction that ran since is run again, in order: that is validation, and the only retry there is.
+On a shared log the tail is also looked at when there is nothing to do, and before the first transaction
+after ``_STALE_S`` without a look: what a caller sees is never older than that.
+
+When the log or the store fails, every caller gets Unavailable, and nothing is acknowledged until
+log and store have been opened again and replayed: only that tells which of the writes in flight are
+true. It is tried with growing pauses for as long as it takes (a full disk, a bucket out of reach).
+What no retry can mend (``Damaged``, ``Fenced``) stays failed and calls ``on_dead``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import queue
-import threading
-from collections.abc import Callable, Iterator
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from stratolite.clock import World
-from stratolite.core.log import Entry, Log, Writes, decode_entry, encode_entry
+from stratolite.core.background import Background, CommitThread
+from stratolite.core.log import Damaged, Entry, Log, Writes, decode_entry, encode_entry
 from stratolite.core.overlay import Layer, between, overlaid
-from stratolite.core.store import Engine, StoreFull
+from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
-from stratolite.errors import Conflict, Unavailable
+from stratolite.errors import Conflict, Fault, Fenced, Unavailable
+from stratolite.limits import BATCH_SIZE_BYTES_MAX, TX_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 Body = Callable[[Tx], T]
 Done = Callable[[Any, BaseException | None], None]
+_log = logging.getLogger("stratolite.database")
 _MISS = object()
 _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
+_APPLIED_AT_ONCE = (
+    1000  # entries of others in one job, so that a far tail does not hold the loop's work
+)
+_HOLD_ABOVE_BYTES = BATCH_SIZE_BYTES_MAX - TX_SIZE_BYTES_MAX
+_STALE_S = 1.0
+_FOLLOW_S = 0.5, 4.0  # between looks at a shared log's tail: at first, and when it is quiet
+_RECOVER_S = 0.1, 5.0  # between attempts to open log and store again: at first, and at most
 
 
 class Database:
-    def __init__(self, log: Log, engine: Engine, world: World) -> None:
-        """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it."""
+    def __init__(
+        self,
+        log: Log,
+        engine: Engine,
+        world: World,
+        *,
+        reopen: Callable[[], tuple[Log, Engine]] | None = None,
+        closed: Callable[[], None] | None = None,
+        background: Background | None = None,
+    ) -> None:
+        """Replays what the log has and the store lacks. Call ``start`` on the loop that will use it.
+
+        ``reopen`` opens log and store again after a failure; without it a failure is final. ``closed``
+        is called at the end of an orderly close.
+        """
         self._log, self._engine, self._world = log, engine, world
         self.shared = log.shared
         self._writer = world.token(16)
-        self._reading = engine.reading()
         self._last_time_s = 0.0
-        self._replay()
+        try:
+            _, self._last_time_s = replay(log, engine)
+        except BaseException as error:
+            engine.close()
+            log.close()
+            if isinstance(error, OSError):
+                raise Unavailable(f"the store cannot be brought up to date: {error}") from error
+            raise
+        self._reading = engine.reading()
         self._number = self._reading.position + 1
         self.durable = self._reading.position
         self._current: Writes = {}
         self._flying: Writes = {}
+        self._current_size_bytes = 0
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
@@ -61,36 +99,54 @@ class Database:
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
         self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
-        self._handover: queue.SimpleQueue[tuple[int, Writes, int] | None] = queue.SimpleQueue()
+        self.on_dead: Callable[[BaseException], None] | None = None
+        """Called once with a failure that no retry can mend: the process should end."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._commit_loop, name="commit", daemon=True)
+        self._background = background or CommitThread()
+        self._reopen, self._closed = reopen, closed
+        self._recover_pause_s = _RECOVER_S[0]
+        self._closing = False
+        self.appended_bytes = 0
+        self._looked_s = world.mono()
+        self._began_s = self._looked_s  # the job under way, or the last one
+        self._held: list[Parked] = []  # wait for a look at the tail that begins after they came
+        self._looking: list[Parked] = []  # the look under way is theirs
+        self._full: list[Parked] = []  # wait for room in the batch
+        self._tasks: set[asyncio.Future[Any]] = set()
 
-    def _replay(self) -> None:
-        position = self._reading.position + 1
-        while (payload := self._log.read(position)) is not None:
-            entry = decode_entry(payload)
-            self._apply(entry.writes, position)
-            self._last_time_s = max(self._last_time_s, entry.time_ms / 1000)
-            position += 1
-        self._renew()
+    @property
+    def log(self) -> Log:
+        """The log as it is open now; another object after a recovery."""
+        return self._log
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        self._background.start(self._loop)
+        if self.shared:
+            self._keep(self._follow())
+
+    def _keep(self, task: Coroutine[Any, Any, None]) -> None:
+        kept = asyncio.ensure_future(task)
+        self._tasks.add(kept)
+        kept.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Make durable what was acknowledged or is about to be, then close."""
-        while self._current or self._busy:
+        self._closing = True
+        while self._current or self._busy:  # noqa: ASYNC110 - only close() waits for all to be done
             await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, not time
-        if self._thread.is_alive():
-            self._handover.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        for task in list(self._tasks):
+            task.cancel()
+        await self._background.stop()
         self._waits.close()
         for parked in self._waits.take_all():
             parked.done(None, Unavailable("closing"))
-        self._reading.close()
-        self._engine.close()
-        self._log.close()
+        if self.failure is None:
+            self._reading.close()
+            self._engine.close()
+            if self._closed:  # under the log's lock still
+                self._closed()
+            self._log.close()
 
     # -- running transactions
 
@@ -103,6 +159,13 @@ class Database:
         if self.failure is not None:
             done(None, Unavailable(str(self.failure)))
             return None
+        if self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked := Parked(self._waits, body, done))
+            return parked
+        if self.shared and self._world.mono() - self._looked_s > _STALE_S:
+            self._held.append(parked := Parked(self._waits, body, done))
+            self._look()
+            return parked
         return self._run(body, done)
 
     async def transact(self, body: Body[T]) -> T:
@@ -131,6 +194,8 @@ class Database:
         For what is looked up before a transaction and harmless if its batch is never acknowledged
         (whose key signed this?). Raises what the body raises.
         """
+        if self.failure is not None:
+            raise Unavailable(str(self.failure))
         tx = Tx(self, max(self._world.cloud(), self._last_time_s))
         result = body(tx)
         assert not tx.writes, "peek is for reading"
@@ -138,7 +203,7 @@ class Database:
 
     def _run(self, body: Body[Any], done: Done, parked: Parked | None = None) -> Parked | None:
         now_s = self._world.cloud()
-        if now_s < self._last_time_s:
+        if now_s < self._last_time_s:  # noqa: PLR1730 - max() costs more, on every transaction
             now_s = self._last_time_s
         self._last_time_s = now_s
         tx = Tx(self, now_s)
@@ -151,12 +216,24 @@ class Database:
             error = caught
         else:
             if tx.writes:
-                self._merge(tx)
-        if tx.need > self.durable and not tx.relaxed:
+                size_bytes = _size_bytes(tx.writes)
+                if size_bytes > TX_SIZE_BYTES_MAX:
+                    result = None
+                    error = Fault(
+                        "RequestEntityTooLarge",
+                        f"One call may write {TX_SIZE_BYTES_MAX} bytes, this one wrote {size_bytes}",
+                        status=413,
+                    )
+                else:
+                    self._merge(tx)
+                    self._current_size_bytes += size_bytes
+        if tx.need > self.durable:
             waiters = self._current_waiters if tx.need == self._number else self._flying_waiters
-            waiters.append((body, done, result, error))
-        else:
-            done(result, error)
+            # A relaxed one is answered now, but a lost race must not lose what it wrote.
+            waiters.append((body, _answered if tx.relaxed else done, result, error))
+            if not tx.relaxed:
+                return None
+        done(result, error)
         return None
 
     def _merge(self, tx: Tx) -> None:
@@ -223,6 +300,17 @@ class Database:
             return
         self._run(parked.body, parked.done, parked)
 
+    def _release_full(self) -> None:
+        full, self._full = self._full, []
+        for parked in full:
+            asyncio.get_running_loop().call_soon(self._retry, parked)
+
+    def _retry(self, parked: Parked) -> None:
+        if not parked.given_up and self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked)
+        else:
+            self._resume(parked)
+
     # -- committing
 
     def _kick(self) -> None:
@@ -232,32 +320,42 @@ class Database:
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
-        self._handover.put((self._number, self._flying, int(self._last_time_s * 1000)))
+        self._background.run(
+            partial(self._commit, self._number, self._flying, int(self._last_time_s * 1000))
+        )
         self._number += 1
         self._sequence = 0
+        self._current_size_bytes = 0
+        self._release_full()
+        if self.shared:
+            self._began_s = self._world.mono()
 
-    def _commit_loop(self) -> None:
-        assert self._loop is not None
-        while (batch := self._handover.get()) is not None:
-            number, writes, time_ms = batch
-            try:
-                payload = encode_entry(Entry(self._writer, time_ms, writes))
-                if self._log.append(number, payload):
-                    self._apply(writes, number)
-                    self._loop.call_soon_threadsafe(self._committed, number)
-                    continue
-                taken = self._log.read(number)
-                if taken is None:
-                    raise Conflict(f"position={number} is taken but cannot be read")
-                entry = decode_entry(taken)
-                self._apply(entry.writes, number)
-                if entry.writer == self._writer:  # our own PUT, retried below us
-                    self._loop.call_soon_threadsafe(self._committed, number)
-                else:
-                    self._loop.call_soon_threadsafe(self._lost, number, entry.writes)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
-                self._loop.call_soon_threadsafe(self._failed, error)
-                return
+    def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
+        """In the background: make the batch durable and visible, or learn who was first."""
+        try:
+            payload = encode_entry(Entry(self._writer, time_ms, writes))
+            if self._log.append(number, payload):
+                self._apply(writes, number)
+                self.appended_bytes += len(payload)
+                return partial(self._committed, number)
+            theirs = self._apply_tail(number)
+            if not theirs:
+                raise Conflict(f"position={number} is taken but cannot be read")
+            return partial(self._lost, theirs)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nothing more is acknowledged
+            return partial(self._failed, error)
+
+    def _apply_tail(self, position: int) -> list[Entry]:
+        """Apply the entries from ``position`` on, up to a bound."""
+        theirs: list[Entry] = []
+        while len(theirs) < _APPLIED_AT_ONCE:
+            payload = self._log.read(position + len(theirs))
+            if payload is None:
+                break
+            entry = decode_entry(payload)
+            self._apply(entry.writes, position + len(theirs))
+            theirs.append(entry)
+        return theirs
 
     def _apply(self, writes: Writes, position: int) -> None:
         while True:
@@ -265,64 +363,199 @@ class Database:
                 self._engine.apply(writes, position)
                 return
             except StoreFull:
-                self._grow()
-
-    def _grow(self) -> None:
-        """On the loop, which is the one that reads, while the commit thread waits."""
-        loop = self._loop
-        if loop is None or threading.current_thread() is not self._thread:
-            self._engine.grow()
-            return
-        grown: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-        def grow() -> None:
-            try:
-                self._engine.grow()
-            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                grown.set_exception(error)
-            else:
-                grown.set_result(None)
-
-        loop.call_soon_threadsafe(grow)
-        grown.result()
+                self._background.on_loop(self._engine.grow)  # the loop is the one that reads
 
     def _committed(self, number: int) -> None:
         self.durable = number
+        self._looked_s = self._began_s
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
         self._layers.clear()
-        self._kick()  # the next batch leaves before the answers are written
+        if self._held:
+            self._look()
+        else:
+            self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
-            done(result, error)
+            try:
+                done(result, error)
+            except Exception:  # noqa: BLE001 - a bug of one caller; the others' answers must go out
+                _log.exception("an answer could not be given")
 
-    def _lost(self, number: int, theirs: Writes) -> None:
-        """Someone else's entry has our position: forget what we ran since, and run it again."""
+    def _lost(self, theirs: list[Entry]) -> None:
+        """Others' entries have our positions: forget what we ran since, and run it again."""
         undone = [self._flying, self._current]
-        self.durable = number
-        self._number = number + 1
+        self._current_size_bytes = 0
+        self.durable += len(theirs)
+        self._number = self.durable + 1
         self._sequence = 0
+        self._last_time_s = max(self._last_time_s, *(entry.time_ms / 1000 for entry in theirs))
+        self._looked_s = self._began_s
         self._renew()
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
         self._layers.clear()
         if self._waits.count:  # they saw what we take back, or did not see theirs
-            for writes in (theirs, *undone):
+            for writes in (*(entry.writes for entry in theirs), *undone):
                 self._waits.changed(writes)
         for body, done, _, _ in again:
             self._run(body, done)
+        if self._held:
+            self._look()
+        self._release_full()
+
+    # -- a log that others write to
+
+    def _look(self) -> None:
+        """Apply what others appended, unless a job under way will tell anyway."""
+        if not self._busy:
+            self._busy = True
+            self._began_s = self._world.mono()
+            self._looking, self._held = self._held, []
+            self._background.run(partial(self._look_now, self.durable + 1))
+
+    def _look_now(self, position: int) -> Callable[[], None]:
+        try:
+            return partial(self._looked, self._apply_tail(position))
+        except BaseException as error:  # noqa: BLE001 - as in _commit
+            return partial(self._failed, error)
+
+    def _looked(self, theirs: list[Entry]) -> None:
+        released, self._looking = self._looking, []
+        if len(theirs) == _APPLIED_AT_ONCE:  # not the end yet
+            self._held += released
+            released = []
+        if theirs:
+            self._lost(theirs)
+        else:
+            self._busy = False
+            self._looked_s = self._began_s
+            if self._held:
+                self._look()
+            else:
+                self._kick()
+        for parked in released:
+            self._resume(parked)
+
+    async def _follow(self) -> None:
+        pause_s, seen = _FOLLOW_S[0], self.durable
+        while True:
+            await self._world.sleep(pause_s)
+            pause_s = _FOLLOW_S[0] if self.durable != seen else min(pause_s * 2, _FOLLOW_S[1])
+            seen = self.durable
+            if self.failure is None and not self._closing:
+                self._look()
+
+    async def catch_up(self) -> None:
+        """See everything that others had acknowledged when this was called. Raises Unavailable."""
+        self._looked_s = float("-inf")
+        await self.transact(lambda _: None)
+
+    # -- failure and recovery
 
     def _failed(self, error: BaseException) -> None:
         self.failure = error
+        self._reading.close()
         waiting = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
+        self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        for parked in self._waits.take_all():
+        held = [*self._held, *self._looking, *self._full]
+        self._held, self._looking, self._full = [], [], []
+        self._current_size_bytes = 0
+        for parked in (*held, *self._waits.take_all()):
             parked.done(None, Unavailable(str(error)))
+        self._background.run(self._abandon)
+
+    def _abandon(self) -> Callable[[], None]:
+        """In the background: let go of log and store, whatever state they are in."""
+        for part in (self._engine, self._log):
+            with contextlib.suppress(
+                Exception
+            ):  # they failed already; opening again tells what is true
+                part.close()
+        return self._plan_recovery
+
+    def _plan_recovery(self) -> None:
+        assert self.failure is not None
+        if self._closing:
+            return
+        if self._reopen is None or not _mendable(self.failure):
+            if self.on_dead:
+                self.on_dead(self.failure)
+            return
+        self._keep(self._recover_later())
+
+    async def _recover_later(self) -> None:
+        pause_s = self._recover_pause_s
+        self._recover_pause_s = min(pause_s * 2, _RECOVER_S[1])
+        await self._world.sleep(pause_s)
+        self._busy = True
+        self._began_s = self._world.mono()
+        self._background.run(self._recover)
+
+    def _recover(self) -> Callable[[], None]:
+        assert self._reopen is not None
+        try:
+            log, engine = self._reopen()
+        except BaseException as error:  # noqa: BLE001 - the next attempt, or the end
+            return partial(self._unrecovered, error)
+        try:
+            _, time_s = replay(log, engine)
+            return partial(self._recovered, log, engine, time_s)
+        except BaseException as error:  # noqa: BLE001 - as above
+            for part in (engine, log):
+                with contextlib.suppress(Exception):
+                    part.close()
+            return partial(self._unrecovered, error)
+
+    def _unrecovered(self, error: BaseException) -> None:
+        self.failure, self._busy = error, False
+        self._plan_recovery()
+
+    def _recovered(self, log: Log, engine: Engine, time_s: float) -> None:
+        self._log, self._engine = log, engine
+        self._last_time_s = max(self._last_time_s, time_s)
+        self._reading = engine.reading()
+        self.durable = self._reading.position
+        self._number = self.durable + 1
+        self._sequence = 0
+        self._busy, self.failure = False, None
+        self._recover_pause_s = _RECOVER_S[0]
+        self._looked_s = self._began_s
 
     def _renew(self) -> None:
         self._reading.close()
         self._reading = self._engine.reading()
+
+
+def replay(log: Log, engine: Engine) -> tuple[int, float]:
+    """Apply what the log has and the store lacks. Gives the last position and the newest entry's time, in s."""
+    reading = engine.reading()
+    position, time_s = reading.position, 0.0
+    reading.close()
+    if position >= log.first and (newest := log.read(position)) is not None:
+        time_s = decode_entry(newest).time_ms / 1000
+    for position, payload in log.entries(position + 1):  # noqa: B020 - the first value is the start
+        entry = decode_entry(payload)
+        apply(engine, entry.writes, position)
+        time_s = max(time_s, entry.time_ms / 1000)
+    return position, time_s
+
+
+def _size_bytes(writes: Writes) -> int:
+    size_bytes = 0
+    for key, value in writes.items():
+        size_bytes += len(key) + len(value or b"")
+    return size_bytes
+
+
+def _mendable(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, Damaged | Fenced)
+
+
+def _answered(_result: Any, _error: BaseException | None) -> None:
+    """The caller of a relaxed transaction has its answer."""

@@ -64,8 +64,10 @@ class Log(Protocol):
     shared: bool
     """Whether other processes may append too."""
 
-    first: int
-    """The oldest position that may still be read (as far as this process knows)."""
+    @property
+    def first(self) -> int:
+        """The oldest position that may still be read (as far as this process knows)."""
+        ...
 
     def append(self, position: int, payload: bytes) -> bool:
         """Make the entry durable; False if ``position`` is taken by another entry.

@@ -273,9 +273,13 @@ class ObjectLog:
         """Raises Unavailable if the place cannot be reached."""
         self._objects, self._world, self._grace_s = objects, world, grace_s
         self._contact = self._now()
-        self.first = self._floor()
+        self._first = self._floor()
         self._failed = False
         self._published: tuple[int, float] | None = None  # our newest floor, and when it was up
+
+    @property
+    def first(self) -> int:
+        return self._first
 
     def _now(self) -> tuple[float, float]:
         return self._world.mono(), self._world.wall()
@@ -324,14 +328,14 @@ class ObjectLog:
         # Neither clock alone sees a machine that slept: mono stands still, wall may be set back.
         silent_s = max(mono_s - self._contact[0], wall_s - self._contact[1])
         if silent_s > self._grace_s or silent_s < 0:
-            self.first = max(self.first, self._floor())
-        if position < self.first:
-            raise Trimmed(f"position={position} first={self.first} silent_s={silent_s:.0f}")
+            self._first = max(self._first, self._floor())
+        if position < self._first:
+            raise Trimmed(f"position={position} first={self._first} silent_s={silent_s:.0f}")
         self._contact = began
 
     def read(self, position: int) -> bytes | None:
-        if position < self.first:
-            raise Trimmed(f"position={position} first={self.first}")
+        if position < self._first:
+            raise Trimmed(f"position={position} first={self._first}")
         began = self._now()
         data = self._objects.get(_log_name(position))
         self._confirm(position, began)
@@ -345,8 +349,8 @@ class ObjectLog:
         return bytes(body[_POSITION_SIZE_BYTES:])
 
     def entries(self, start: int) -> Iterator[tuple[int, bytes]]:
-        if start < self.first:
-            raise Trimmed(f"position={start} first={self.first}")
+        if start < self._first:
+            raise Trimmed(f"position={start} first={self._first}")
         after = _log_name(start - 1)
         while names := self._objects.names("log/", after):
             positions = range(start, start + len(names))
@@ -366,9 +370,9 @@ class ObjectLog:
             start += 1
 
     def _confirm_hole(self, position: int) -> None:
-        self.first = max(self.first, self._floor())
-        if position < self.first:
-            raise Trimmed(f"position={position} first={self.first}")
+        self._first = max(self._first, self._floor())
+        if position < self._first:
+            raise Trimmed(f"position={position} first={self._first}")
         raise Damaged(f"object={_log_name(position)} is missing, later ones exist")
 
     def _fetch(self, names: list[str]) -> Iterator[bytes | None]:
@@ -392,7 +396,7 @@ class ObjectLog:
         if self._published is None and floor > self._floor():
             self._objects.put_new(f"floor/{floor:020d}", b"floor")
             self._published = floor, self._world.mono()
-            self.first = max(self.first, floor)
+            self._first = max(self._first, floor)
 
     def close(self) -> None:
         self._failed = True

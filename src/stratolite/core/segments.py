@@ -71,7 +71,7 @@ class SegmentReader:
         self.fd = disk.open(f"{folder}/{self.name}", write=write)
         try:
             self.size = disk.size(self.fd)
-            self._scan(memoryview(disk.read(self.fd, 0, self.size)))
+            self._scan(disk.read(self.fd, 0, self.size))
         except BaseException:
             disk.close(self.fd)
             raise
@@ -80,7 +80,8 @@ class SegmentReader:
     def last(self) -> int:
         return self.first + len(self.offsets) - 1
 
-    def _scan(self, data: memoryview) -> None:
+    def _scan(self, raw: bytes) -> None:
+        data = memoryview(raw)
         if (
             len(data) < _HEADER_SIZE_BYTES
             or data[:8] != MAGIC
@@ -96,15 +97,14 @@ class SegmentReader:
             self.offsets.append(at)
             at, position = at + size, position + 1
         self.end = at
-        rest = bytes(data[at:])
-        found = rest.find(_RECORD)
+        found = raw.find(_RECORD, at)
         while found >= 0:
-            if self._record(data, at + found, None, above=position) is not None:
+            if self._record(data, found, None, above=position) is not None:
                 raise Damaged(
                     f"log segment={self.name} position={position} offset={at} is damaged, "
-                    f"a whole record follows at offset={at + found}"
+                    f"a whole record follows at offset={found}"
                 )
-            found = rest.find(_RECORD, found + 1)
+            found = raw.find(_RECORD, found + 1)
 
     def _record(
         self, data: memoryview, at: int, position: int | None, above: int = 0
@@ -131,7 +131,7 @@ class SegmentReader:
         disk, at = self._disk, self.end
         while at < self.size:
             piece = disk.read(self.fd, at, min(len(_ZEROS), self.size - at))
-            if piece.count(0) != len(piece):
+            if piece != _ZEROS[: len(piece)]:
                 disk.write(self.fd, [bytes(len(piece))], at)
             at += len(piece)
         if self.offsets:

@@ -56,6 +56,16 @@ class Engine(Protocol):
         ...
 
 
+def apply(engine: Engine, writes: Writes, position: int) -> None:
+    """``engine.apply``, growing it where needed: for an engine that nobody reads."""
+    while True:
+        try:
+            engine.apply(writes, position)
+            return
+        except StoreFull:
+            engine.grow()
+
+
 _CHUNK = 500
 _MARK = b"\x00"
 _FORMAT = b"2"

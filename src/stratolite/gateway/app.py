@@ -13,20 +13,25 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
+from urllib.parse import unquote
 
 from stratolite import __version__
+from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.hosts import Hosts, Place
 from stratolite.gateway.payload import declared_hash, open_payload
+from stratolite.gateway.post_form import answer as form_answer
+from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
 from stratolite.gateway.refusals import Refused
+from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
 from stratolite.service import ANONYMOUS, Call, Cloud, Door, Principal, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
-from stratolite.wire import fault_response, resolve
+from stratolite.wire import fault_response, guess, resolve
 
 Respond = Callable[[HttpResponse], None]
 CorsHeaders = list[tuple[str, str]]
@@ -164,23 +169,46 @@ class Visit:
                 self._door(Door(place.name, place.label, path, ""))
                 return
             request.path = f"/{place.label}{path}"
+        if request.method == "OPTIONS":
+            self._preflight()
+        elif type(request.body) is not bytes and _is_form(request):  # its Action is in the body
+            app.spawn(self._later(self._gather_then_route()))
+        else:
+            self.route()
+
+    async def _gather_then_route(self) -> None:
+        self.request.body = await self.app.gather(self.request.body)  # type: ignore[arg-type]
+        self.route()
+
+    def route(self) -> None:
+        """Which operation, and in whose name."""
+        app, request = self.app, self.request
         try:
             self.claim = claim = app.auth.claim(request)
         except Refused as refused:
             self._guess()
             raise refused.fault(self.service, self.protocol) from None
-        target = resolve(request, claim.scope.service if claim is not None else None)
-        self.service, self.operation, self.protocol = target
-        if "origin" in headers and self.service == "s3":
+        if claim is None and is_form(request) and request.path.strip("/").count("/") == 0:
+            self.service, self.operation, self.protocol = "s3", "PutObject", "rest-xml"
+        else:
+            self._resolve(claim)
+        if "origin" in request.headers and self.service == "s3":
             self._ask_cors()
-            return
-        self.proceed()
+        else:
+            self.proceed()
+
+    def _resolve(self, claim: Claim | None) -> None:
+        target = resolve(self.request, claim.scope.service if claim is not None else None)
+        self.service, self.operation, self.protocol = target
 
     def proceed(self) -> None:
         """The target is known: believe the caller, read the body, run the operation."""
         request, claim = self.request, self.claim
         self.codec = codec = codec_for(self.service, self.operation, self.protocol)
         body = request.body
+        if self.operation == "PutObject" and request.method == "POST":
+            self.app.spawn(self._later(self._post_form()))
+            return
         s3 = claim.scope.is_s3 if claim is not None else self.service in ("s3", "s3control")
         if type(body) is bytes:
             if s3:
@@ -251,16 +279,53 @@ class Visit:
                 self.path,
                 payload,
                 ours=self.place.ours,
-                page_allowed=self.cors is not None,
+                page_allowed=bool(self.cors),
             )
         except Refused as refused:
             raise refused.fault(self.service, self.protocol) from None
 
     def _anonymous(self) -> Principal:
-        """S3 decides itself what the public may do; nobody else has a public."""
+        """Not signed the usual way. S3 has an older way, and decides itself what the public may do."""
         if self.service != "s3":
             raise Refused("missing").fault(self.service, self.protocol)
-        return ANONYMOUS
+        weak = weak_claim(self.request)
+        if weak is None:
+            return ANONYMOUS
+        try:
+            return self.app.auth.verify_weak(
+                self.request, weak, ours=self.place.ours, page_allowed=bool(self.cors)
+            )
+        except Refused as refused:
+            raise refused.fault("s3", self.protocol) from None
+
+    async def _post_form(self) -> None:
+        """A browser's upload: the form's policy was signed, the form itself is a PutObject."""
+        request, app = self.request, self.app
+        whole = isinstance(request.body, bytes)
+        bucket = unquote(request.path.strip("/"))
+        form = await read_form(request)
+        principal = ANONYMOUS
+        if "policy" in form.fields:
+            try:
+                principal = app.auth.verify_policy(
+                    request, form.fields, ours=self.place.ours, page_allowed=bool(self.cors)
+                )
+            except Refused as refused:
+                raise refused.fault("s3", self.protocol) from None
+            check_policy(form, bucket, app.world.wall())
+        put = put_request(request, form, bucket)
+        if whole:
+            put.body = b"".join([piece async for piece in form.file])
+            put.headers["content-length"] = str(len(put.body))
+        call = self._call(principal, "")
+        decoded = self.codec.decode(put)
+
+        def finish(response: dict[str, Any]) -> HttpResponse:
+            return form_answer(
+                form, bucket, decoded["Key"], response.get("ETag", ""), call.endpoint
+            )
+
+        perform(call, app.cloud.service("s3"), "PutObject", decoded, finish, self.done)
 
     def perform(self, principal: Principal) -> None:
         call = self._call(principal, self.claim.scope.region if self.claim is not None else "")
@@ -332,7 +397,46 @@ class Visit:
     # -- web pages and S3
 
     def _ask_cors(self) -> None:
-        self.proceed()
+        """Go on once the bucket's rules have said whether this page may: ``cors`` of the s3 service."""
+        request = self.request
+        bucket = unquote(request.path[1:].partition("/")[0])
+        service = self.app.cloud.service("s3")
+        ask = getattr(service, "cors", None)
+        if not bucket or ask is None:
+            self.proceed()
+            return
+        call = self._call(ANONYMOUS, "")
+        origin = request.headers["origin"]
+
+        def body(tx: Tx) -> CorsHeaders:
+            call.tx = tx
+            return ask(call, bucket, origin, request.method, request.headers)  # type: ignore[no-any-return]
+
+        def done(headers: CorsHeaders | None, error: BaseException | None) -> None:
+            try:
+                if error is not None:
+                    raise error
+                self.cors = headers
+                if request.method == "OPTIONS":
+                    self.answer(HttpResponse(200))
+                else:
+                    self.proceed()
+            except Exception as failure:  # noqa: BLE001 - the one place, see fail
+                self.fail(failure)
+
+        self.app.cloud.db.submit(body, done)
+
+    def _preflight(self) -> None:
+        """A browser asks before it calls S3 from a page."""
+        self.service, self.protocol = "s3", "rest-xml"
+        headers = self.request.headers
+        if "origin" not in headers:
+            raise Fault(
+                "BadRequest", "Insufficient information. Origin request header needed.", status=400
+            )
+        if "access-control-request-method" not in headers:
+            raise Fault("BadRequest", "Invalid Access-Control-Request-Method: null", status=400)
+        self._ask_cors()
 
     # -- the way out
 
@@ -380,9 +484,9 @@ class Visit:
         if self.codec is not None:
             self.answer(self.codec.encode_fault(fault, self.request_id))
         else:
-            if not self.protocol:
-                self._guess()
-            self.answer(fault_response(self.protocol, fault, self.request_id))
+            scope = self.claim.scope.service if self.claim is not None else None
+            guessed = self.protocol or guess(self.request, scope)
+            self.answer(fault_response(guessed, fault, self.request_id))
 
     def _guess(self) -> None:
         """The protocol of a request whose operation is not known yet."""
@@ -443,6 +547,11 @@ _SIGNING: dict[str, str] = {
     "s3control": "s3",
     "stepfunctions": "states",
 }
+
+
+def _is_form(request: HttpRequest) -> bool:
+    kind = request.headers.get("content-type", "")
+    return request.method == "POST" and kind.startswith("application/x-www-form-urlencoded")
 
 
 def _too_large() -> Fault:

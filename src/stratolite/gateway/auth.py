@@ -6,8 +6,10 @@ believed only there: from a loopback peer, under a Host that is ours, and not fr
 
 from __future__ import annotations
 
+import hmac
 import re
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -15,7 +17,8 @@ from stratolite.clock import World
 from stratolite.errors import Fault
 from stratolite.gateway.hosts import is_loopback
 from stratolite.gateway.refusals import HINT, Refused
-from stratolite.gateway.sigv4 import ALGORITHM, Claim, header_claim, matches, query_claim
+from stratolite.gateway.sigv2 import WeakClaim, check_signature, check_time
+from stratolite.gateway.sigv4 import ALGORITHM, Claim, Scope, header_claim, matches, query_claim
 from stratolite.http import HttpRequest
 from stratolite.limits import CLOCK_SKEW_S_MAX
 from stratolite.service import Principal, root
@@ -119,6 +122,64 @@ class Auth:
             )
         return Identity(principal, key)
 
+    def verify_weak(
+        self, request: HttpRequest, claim: WeakClaim, *, ours: bool, page_allowed: bool = False
+    ) -> Principal:
+        """Signature Version 2, for S3; ``request.path`` in path form. Raises Refused or Fault."""
+        self._allow_weak()
+        check_time(request, claim, self._world.wall())
+        secret, principal = self.secret(
+            request, claim.key_id, claim.token, ours=ours, page_allowed=page_allowed
+        )
+        check_signature(request, claim, secret)
+        return principal
+
+    def verify_policy(
+        self,
+        request: HttpRequest,
+        fields: Mapping[str, str],
+        *,
+        ours: bool,
+        page_allowed: bool = False,
+    ) -> Principal:
+        """Who signed the policy of a POST form (lower-case ``fields``). Raises Refused or Fault."""
+        policy = fields["policy"]
+        if "x-amz-algorithm" in fields:
+            if fields["x-amz-algorithm"] != ALGORITHM:
+                raise Refused(
+                    "mechanism", f"{fields['x-amz-algorithm']} is not offered; use {ALGORITHM}."
+                )
+            scope = Scope(fields.get("x-amz-credential", ""), "host")
+            if not scope.is_s3 or fields.get("x-amz-date", "")[:8] != scope.day:
+                raise Refused("wrong-scope", "the Credential is not for this service and day")
+            key_id, given = scope.key_id, fields.get("x-amz-signature", "")
+        else:
+            self._allow_weak()
+            scope, key_id, given = (
+                None,
+                fields.get("awsaccesskeyid", ""),
+                fields.get("signature", ""),
+            )
+        token = fields.get("x-amz-security-token")
+        secret, principal = self.secret(
+            request, key_id, token, ours=ours, page_allowed=page_allowed
+        )
+        if scope is not None:
+            made = hmac.digest(scope.key(secret), policy.encode(), "sha256").hex()
+        else:
+            made = b64encode(hmac.digest(secret.encode(), policy.encode(), "sha1")).decode()
+        if not hmac.compare_digest(made.encode(), given.encode()):
+            raise Refused("mismatch", AWSAccessKeyId=key_id, SignatureProvided=given)
+        return principal
+
+    def _allow_weak(self) -> None:
+        if not self.allow_sigv2:
+            raise Fault(
+                "InvalidRequest",
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+                status=400,
+            )
+
     def secret(
         self,
         request: HttpRequest,
@@ -206,6 +267,16 @@ class Auth:
                 Expires=_iso(until_s),
                 ServerTime=_iso(now_s),
             )
+
+
+def check_listen(host: str, has_real_root_keys: bool) -> str | None:
+    """Why listening on ``host`` must be refused, None if it may be: what others can reach needs real keys."""
+    if host == "localhost" or is_loopback(host) or has_real_root_keys:
+        return None
+    return (
+        f"refusing to listen on {host or 'all addresses'}: others could reach it, and there is no real root key yet. "
+        "Listen on 127.0.0.1, or set STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET first."
+    )
 
 
 def _presigned(request: HttpRequest) -> Claim | None:

@@ -10,6 +10,7 @@ cost what its C saves) and lets us be stricter.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -29,6 +30,7 @@ from stratolite.limits import (
 
 Respond = Callable[[HttpResponse], None]
 Handle = Callable[[HttpRequest, Respond], None]
+_log = logging.getLogger("stratolite.gateway")
 _NEVER = float("inf")
 
 
@@ -353,16 +355,26 @@ class Connection(asyncio.Protocol):
         incoming = self._incoming
         if incoming is not None and not incoming.complete:
             self._judge_rest(incoming)
+        try:
+            self._answer(transport, response)
+        except (OSError, ValueError) as error:  # a header or file that cannot be sent: nothing was
+            _log.error("answer cannot be sent status=%s", response.status, exc_info=error)
+            self._close = True
+            _discard(response)
+            self._answer(transport, HttpResponse(500))
+
+    def _answer(self, transport: asyncio.Transport, response: HttpResponse) -> None:
         body = response.body
         out = self._owner.out
         if type(body) is bytes:
             transport.write(out.whole(response, body, self._head_only, self._close))
             self._finish()
         elif isinstance(body, FileSlice):
-            self._download = Download(body)
-            transport.write(out.start(response, body.size_bytes, self._head_only, self._close))
-            if self._head_only:
-                self._download = None
+            head = out.start(response, body.size_bytes, self._head_only, self._close)
+            if not self._head_only:
+                self._download = Download(body)
+            transport.write(head)
+            if self._download is None:
                 self._finish()
             else:
                 self._pump()

@@ -18,6 +18,7 @@ _NOT_MATCHING = (
     "The request signature we calculated does not match the signature you provided. "
     "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
 )
+_NOT_MATCHING_S3 = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
 _INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's words
 _EXPIRED_TOKEN = "The security token included in the request is expired"  # noqa: S105 - AWS's words
 _MISSING = "Request is missing Authentication Token"
@@ -38,8 +39,7 @@ _WORDS: dict[str, dict[str, tuple[str, int, str]]] = {
         "s3": (
             "SignatureDoesNotMatch",
             403,
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your key and signing method.{hint}",
+            _NOT_MATCHING_S3 + "{hint}",
         ),
         "json": ("InvalidSignatureException", 400, _NOT_MATCHING + "{hint}"),
         "query": ("SignatureDoesNotMatch", 403, _NOT_MATCHING + "{hint}"),

@@ -65,10 +65,7 @@ class JsonBodies:
     def writer(self, ref: Ref, members: dict[str, Ref] | None = None) -> Callable[[Any], bytes]:
         """Dict of the model -> body bytes."""
         convert: Convert | None
-        if members is None:
-            convert = self._writers.of(ref)
-        else:
-            convert = self._writers.fields(members)
+        convert = self._writers.of(ref) if members is None else self._writers.fields(members)
         dumps = orjson.dumps
         if convert is None:
             return lambda value: dumps(value, _blob)

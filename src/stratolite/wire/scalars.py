@@ -6,6 +6,7 @@ import base64
 import math
 import re
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -80,6 +81,7 @@ def _refuse(text: str) -> float:
     raise Malformed(f"Invalid date value: {text[:64]}")
 
 
+@lru_cache(maxsize=8192)
 def iso8601(seconds: float) -> str:
     """2006-02-03T16:45:09.000Z"""
     moment = datetime.fromtimestamp(seconds, UTC)
@@ -100,7 +102,11 @@ def unix(seconds: float) -> str:
     return str(int(seconds)) if seconds == int(seconds) else repr(seconds)
 
 
-TIMESTAMP_WRITERS = {"iso8601": iso8601, "rfc822": rfc822, "unixTimestamp": unix}
+TIMESTAMP_WRITERS: dict[str, Callable[[float], str]] = {
+    "iso8601": iso8601,
+    "rfc822": rfc822,
+    "unixTimestamp": unix,
+}
 
 
 def base64_text(data: Any) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from stratolite.service import Access, Call, Request, Service
 from stratolite.services.s3 import state
-from stratolite.services.s3.entry import ENFORCED, ownership, public_access_block
+from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.grants import statements_of_acl
 from stratolite.services.s3.objects import copy_source
 from stratolite.services.s3.public import parse_public
@@ -74,6 +74,12 @@ class AccessRules(Service):
         bucket = request.get("Bucket", "")
         if operation == "DeleteObjects":
             return ()  # asked for key by key, answered key by key
+        found = state.bucket(call.tx, bucket)
+        if operation == "CreateBucket":
+            if found is not None and found.account != call.account:
+                return ()  # BucketAlreadyExists for everyone
+        elif found is None:
+            return ()  # NoSuchBucket for everyone
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
@@ -89,10 +95,10 @@ class AccessRules(Service):
             needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
         return needed
 
-    def resource_account(self, call: Call, resource: str) -> str | None:
-        """The owner of the bucket in an S3 ARN, which does not say; None if there is no such bucket."""
+    def resource_account(self, call: Call, resource: str) -> str:
+        """The owner of the bucket in an S3 ARN, which does not say."""
         bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
-        return None if bucket is None else bucket.account
+        return call.account if bucket is None else bucket.account
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
@@ -100,7 +106,9 @@ class AccessRules(Service):
         bucket = state.bucket(call.tx, name)
         if bucket is None:
             return None
-        policy: str | None = state.config(call.tx, bucket, "policy")
+        policy: str | None = None
+        if bucket.has_policy:
+            policy = state.config(call.tx, bucket, "policy")
         if policy is not None and self._restricted(call, bucket):
             policy = None
         granted = self._granted_by_acl(call, bucket, key)
@@ -124,7 +132,7 @@ class AccessRules(Service):
         return bool(call.tx.parsed(bucket.config.key("policy"), parse_public))
 
     def _granted_by_acl(self, call: Call, bucket: Bucket, key: str) -> list[dict[str, Any]]:
-        if ownership(call, bucket) == ENFORCED:
+        if bucket.ownership == ENFORCED:
             return []
         if public_access_block(call, bucket)["IgnorePublicAcls"]:
             return []

@@ -35,7 +35,9 @@ class Buckets(Service):
             raise not_offered(f"BucketNamespace {request['BucketNamespace']}")
         ownership = request.get("ObjectOwnership") or ENFORCED
         if ownership not in OWNERSHIPS:
-            raise invalid_argument("Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership)
+            raise invalid_argument(
+                "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
+            )
         acl = request.get("ACL") or "private"
         if acl not in CANNED_ACLS:
             raise invalid_argument("", "x-amz-acl", acl)
@@ -48,12 +50,18 @@ class Buckets(Service):
         if acl not in ("private", "bucket-owner-read", "bucket-owner-full-control"):
             # https://aws.amazon.com/blogs/aws/heads-up-amazon-s3-security-changes-are-coming-in-april-of-2023/
             raise Fault("AccessDenied", "Access Denied", status=403)
+        token = request.get("_token")  # of our CloudFormation step; nothing from outside carries it
         old = state.bucket(call.tx, name)
         if old is not None:
+            if token is not None and old.account == call.account:
+                if state.config(call.tx, old, "made-by") != token:
+                    raise _owned_by_you(name)
+                return {"Location": _location(call, name, region)}
             return _exists_already(call, old, region)
-        bucket = state.put_bucket(call.tx, name, call.account, region)
-        state.put_config(call.tx, bucket, "ownership", ownership)
+        bucket = state.make_bucket(call.tx, name, call.account, region, ownership)
         state.put_config(call.tx, bucket, "public-access-block", ALL_BLOCKED)
+        if token is not None:
+            state.put_config(call.tx, bucket, "made-by", token)
         tags = names.tags_of_set(
             (request.get("CreateBucketConfiguration") or {}).get("Tags") or (), bucket=True
         )
@@ -129,11 +137,15 @@ def _exists_already(call: Call, old: state.Bucket, region: str) -> Response:
         )
     if region == "us-east-1" and old.region == "us-east-1":
         return {"Location": f"/{old.name}", "BucketArn": f"arn:aws:s3:::{old.name}"}
-    raise Fault(
+    raise _owned_by_you(old.name)
+
+
+def _owned_by_you(name: str) -> Fault:
+    return Fault(
         "BucketAlreadyOwnedByYou",
         "Your previous request to create the named bucket succeeded and you already own it.",
         status=409,
-        BucketName=old.name,
+        BucketName=name,
     )
 
 
@@ -161,7 +173,7 @@ def _region(call: Call, request: Request) -> str:
             LocationConstraint=constraint,
         )
     region = "eu-west-1" if constraint == "EU" else constraint
-    if region != call.region and call.region != "us-east-1":
+    if call.region not in (region, "us-east-1"):
         raise Fault(
             "IllegalLocationConstraintException",
             f"The {constraint} location constraint is incompatible for the region specific endpoint "
@@ -189,5 +201,3 @@ def _after(token: str | None) -> str:
         raise invalid_argument(
             "The continuation token provided is incorrect", "continuation-token", token
         ) from None
-
-

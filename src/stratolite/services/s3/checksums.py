@@ -12,6 +12,7 @@ import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from stratolite.errors import Fault
@@ -51,6 +52,7 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
+@cache
 def _crc_step(name: str) -> Callable[[bytes, int], int]:
     if name == "CRC32":
         return zlib.crc32
@@ -94,9 +96,7 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     if asked is not None:
         check_algorithm(asked)
         if found is not None and found[0] != asked:
-            raise invalid_request(
-                "Value for x-amz-sdk-checksum-algorithm header is invalid."
-            )
+            raise invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid.")
         return asked, found[1] if found else None
     return found or (DEFAULT, None)
 

@@ -79,7 +79,9 @@ def check_copy(have: Validators, want: Reads) -> None:
         raise precondition_failed(f"{name}Modified-Since")
 
 
-def check_write(key: str, etag: str | None, if_match: str | None, if_none_match: str | None) -> None:
+def check_write(
+    key: str, etag: str | None, if_match: str | None, if_none_match: str | None
+) -> None:
     """Conditions on what a write replaces; ``etag`` is None when there is nothing."""
     if if_none_match is not None:
         if if_none_match != "*":

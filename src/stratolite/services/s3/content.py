@@ -50,9 +50,7 @@ def weighed(data: bytes, checksum: str) -> Content:
     return Content(len(data), md5, checksum, checksums.of_bytes(checksum, data), data, "")
 
 
-async def taken(
-    cloud: Cloud, request: Request, inline_bytes_max: int
-) -> Content:
+async def taken(cloud: Cloud, request: Request, inline_bytes_max: int) -> Content:
     """The body of PutObject or UploadPart, checked against every digest the client gave."""
     body: bytes | BodyStream = request.get("Body", b"")
     checksum, expected = checksums.wanted(request)
@@ -225,7 +223,7 @@ def as_body(cloud: Cloud, found: Sequence[Piece]) -> Body:
         return b""
     if len(found) == 1:
         piece = found[0]
-        return piece if isinstance(piece, bytes) else cloud.blobs.body(*piece)  # type: ignore[no-any-return]
+        return piece if isinstance(piece, bytes) else cloud.blobs.body(*piece)
     return joined(cloud, found)
 
 
@@ -260,9 +258,7 @@ async def _read(part: FileSlice) -> AsyncIterator[bytes]:
         os.close(file)
 
 
-async def digests(
-    cloud: Cloud, found: Sequence[Piece], checksum: str
-) -> tuple[str, str]:
+async def digests(cloud: Cloud, found: Sequence[Piece], checksum: str) -> tuple[str, str]:
     """(MD5 in hex, checksum value) of pieces, read through."""
     md5, check = hashlib.md5(usedforsecurity=False), checksums.running(checksum)
     updates: list[Callable[[bytes], None]] = [md5.update, check.update]

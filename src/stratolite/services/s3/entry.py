@@ -79,11 +79,6 @@ def public_access_block(call: Call, bucket: Bucket) -> dict[str, bool]:
     return state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
 
 
-def ownership(call: Call, bucket: Bucket) -> str:
-    found: str | None = state.config(call.tx, bucket, "ownership")
-    return found or "ObjectWriter"
-
-
 def check_version_id(version_id: str | None) -> None:
     """In a bucket without versioning the one version is called ``null``."""
     if version_id not in (None, "", "null"):
@@ -167,7 +162,7 @@ def check_acl(call: Call, bucket: Bucket, acl: str | None) -> None:
         return
     if acl not in CANNED_ACLS:
         raise invalid_argument("", "x-amz-acl", acl)
-    if ownership(call, bucket) == ENFORCED:
+    if bucket.ownership == ENFORCED:
         if acl != "bucket-owner-full-control":
             raise acl_not_supported()
     elif acl in PUBLIC_ACLS and public_access_block(call, bucket)["BlockPublicAcls"]:

@@ -60,9 +60,7 @@ class Page(NamedTuple):
     more: bool
 
 
-def page(
-    tx: Tx, rows: Keyspace, prefix: bytes, delimiter: bytes, start: bytes, most: int
-) -> Page:
+def page(tx: Tx, rows: Keyspace, prefix: bytes, delimiter: bytes, start: bytes, most: int) -> Page:
     """At most ``most`` entries, and whether there are more."""
     shown: list[Row] = []
     if most == 0:

@@ -15,7 +15,13 @@ from stratolite.service import Call, Request, Response, prepared
 from stratolite.services.s3 import checksums, content, names, state
 from stratolite.services.s3.conditions import check_write, matches, slice_of
 from stratolite.services.s3.content import Content
-from stratolite.services.s3.entry import Attributes, attributes, bucket_of, check_acl, refuse_members
+from stratolite.services.s3.entry import (
+    Attributes,
+    attributes,
+    bucket_of,
+    check_acl,
+    refuse_members,
+)
 from stratolite.services.s3.faults import (
     invalid_argument,
     invalid_request,
@@ -102,14 +108,22 @@ class Multipart(Objects):
             else:
                 pieces: list[content.Piece] = [(taken.blob, 0, taken.size_bytes)]
                 _, value = await content.digests(self.cloud, pieces, upload.checksum)
-        return {**request, "Body": taken, "_value": value, "_given": given if chosen else "", "PartNumber": number}
+        return {
+            **request,
+            "Body": taken,
+            "_value": value,
+            "_given": given if chosen else "",
+            "PartNumber": number,
+        }
 
     @prepared(_take_part)
     def upload_part(self, call: Call, request: Request) -> Response:
-        bucket, _, upload = self._opened(call, request)
+        bucket, _, _ = self._opened(call, request)
         refuse_members(request)
         taken: Content = request["Body"]
-        self._put_part(call, bucket, request["UploadId"], request["PartNumber"], taken, request["_value"])
+        self._put_part(
+            call, bucket, request["UploadId"], request["PartNumber"], taken, request["_value"]
+        )
         response: Response = {"ETag": f'"{taken.md5}"', "ServerSideEncryption": "AES256"}
         if request["_given"]:
             response[f"Checksum{taken.checksum}"] = taken.checksum_value
@@ -383,7 +397,13 @@ def _copy_slice(request: Request, size: int) -> tuple[int, int]:
     if given is None:
         return 0, size
     first, _, last = given.removeprefix("bytes=").partition("-")
-    if not (given.startswith("bytes=") and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
+    if not (
+        given.startswith("bytes=")
+        and first.isascii()
+        and first.isdigit()
+        and last.isascii()
+        and last.isdigit()
+    ):
         raise invalid_argument(
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and "
             "last are the zero-based offsets of the first and last bytes to copy",
@@ -501,5 +521,3 @@ def _completed(call: Call, bucket: Bucket, key: str, head: Head) -> Response:
         "ServerSideEncryption": "AES256",
     }
     return show_checksum(response, head)
-
-

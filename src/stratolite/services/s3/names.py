@@ -77,7 +77,9 @@ def key_bytes(key: str) -> bytes:
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
-    size = sum(len(k.encode()) + len(v.encode("utf-8", "surrogateescape")) for k, v in metadata.items())
+    size = sum(
+        len(k.encode()) + len(v.encode("utf-8", "surrogateescape")) for k, v in metadata.items()
+    )
     if size > METADATA_SIZE_BYTES_MAX:
         raise Fault(
             "MetadataTooLarge",

@@ -253,7 +253,7 @@ class Objects(Service):
         shown: dict[str, Any] = {"TotalPartsCount": total}
         if head.checksum_type != "COMPOSITE":
             return shown  # S3 lists parts only of objects with composite checksums
-        listed = []
+        listed: list[dict[str, Any]] = []
         more = False
         for number, part in state.parts(call.tx, bucket, head.upload, marker + 1):
             if len(listed) == most:
@@ -384,7 +384,9 @@ class Objects(Service):
     def _copy_attributes(self, request: Request, source: Head) -> Attributes:
         for member in ("MetadataDirective", "TaggingDirective"):
             if request.get(member) not in (None, "COPY", "REPLACE"):
-                header = "x-amz-metadata-directive" if member[0] == "M" else "x-amz-tagging-directive"
+                header = (
+                    "x-amz-metadata-directive" if member[0] == "M" else "x-amz-tagging-directive"
+                )
                 raise invalid_argument(
                     f"Unknown {'metadata' if member[0] == 'M' else 'tagging'} directive.",
                     header,
@@ -616,5 +618,3 @@ def operation_aborted() -> Fault:
         "Please try again.",
         status=409,
     )
-
-

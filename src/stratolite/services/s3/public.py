@@ -30,7 +30,14 @@ _NARROWING = frozenset(
     }
 )
 """A fixed value for one of these makes a statement for everyone a statement for some."""
-_FIXING = ("stringequals", "stringlike", "arnequals", "arnlike", "ipaddress", "stringequalsignorecase")
+_FIXING = (
+    "stringequals",
+    "stringlike",
+    "arnequals",
+    "arnlike",
+    "ipaddress",
+    "stringequalsignorecase",
+)
 _EVERYWHERE = frozenset({"0.0.0.0/0", "::/0", "*"})
 
 
@@ -59,7 +66,7 @@ def _narrowed(statement: Statement) -> bool:
         and not test.if_exists
         and test.quantifier != "ForAllValues"
         and test.key in _NARROWING
-        and all(_fixed(value) for value in test.values)
+        and all(_fixed(value) for value in test.wanted)
         for test in statement.tests
     )
 

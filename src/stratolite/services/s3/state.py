@@ -4,7 +4,8 @@ Bucket names are one namespace for all accounts and regions; everything in a buc
 and region, below the number (``id``) the bucket got when it was made, so that nothing of a deleted
 bucket shows up in a new one of the same name.
 
-    ("", "", "s3", "bucket", name)                -> JSON {account, region, id, created_ms}
+    ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
+                                                     has_policy}: what every request asks
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
     (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
     (account, region, "s3", "o", id, KEY)         -> msgpack Head
@@ -24,6 +25,7 @@ Head, Upload and Part are msgpack arrays in the order of the fields below; new f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -51,18 +53,32 @@ class Bucket:
         "bodies",
         "config",
         "created_ms",
+        "has_policy",
         "heads",
         "id",
         "name",
+        "ownership",
         "part_bodies",
         "parts",
         "region",
         "uploads",
     )
 
-    def __init__(self, name: str, account: str, region: str, id: int, created_ms: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        account: str,
+        region: str,
+        id: int,
+        created_ms: int = 0,
+        ownership: str | None = None,
+        has_policy: bool = False,
+    ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
+        self.ownership = ownership
+        """BucketOwnerEnforced, BucketOwnerPreferred, ObjectWriter; None when its controls were deleted."""
+        self.has_policy = has_policy
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
@@ -145,30 +161,43 @@ _NAMES = Keyspace("", "", "s3")["bucket"]
 
 
 def bucket(tx: Tx, name: str) -> Bucket | None:
-    return tx.parsed(_NAMES.key(name), _parse_bucket)
+    return tx.parsed(_name_key(name), _parse_bucket)
+
+
+@lru_cache(maxsize=1000)
+def _name_key(name: str) -> bytes:
+    return _NAMES.key(name)
 
 
 def _parse_bucket(raw: bytes) -> Bucket:
-    value = orjson.loads(raw)
-    return Bucket(value["name"], value["account"], value["region"], value["id"], value["created_ms"])
+    return Bucket(**orjson.loads(raw))
 
 
-def put_bucket(tx: Tx, name: str, account: str, region: str) -> Bucket:
-    value = {
-        "name": name,
-        "account": account,
-        "region": region,
-        "id": tx.stamp(),
-        "created_ms": int(tx.time_s * 1000),
-    }
-    raw = orjson.dumps(value)
-    tx.put(_NAMES.key(name), raw)
+def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) -> Bucket:
+    bucket = Bucket(name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership)
+    put_bucket(tx, bucket)
     tx.put(Keyspace(account, "", "s3")["mine"].key(name), orjson.dumps(region))
-    return _parse_bucket(raw)
+    return bucket
+
+
+def put_bucket(
+    tx: Tx, bucket: Bucket, *, ownership: str | None = None, has_policy: bool | None = None
+) -> None:
+    """The bucket's record, with what is given changed; ownership "" for none."""
+    value = {
+        "name": bucket.name,
+        "account": bucket.account,
+        "region": bucket.region,
+        "id": bucket.id,
+        "created_ms": bucket.created_ms,
+        "ownership": bucket.ownership if ownership is None else ownership or None,
+        "has_policy": bucket.has_policy if has_policy is None else has_policy,
+    }
+    tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
 def delete_bucket(tx: Tx, bucket: Bucket) -> None:
-    tx.delete(_NAMES.key(bucket.name))
+    tx.delete(_name_key(bucket.name))
     tx.delete(Keyspace(bucket.account, "", "s3")["mine"].key(bucket.name))
     for key, _ in list(tx.scan(bucket.config.span())):
         tx.delete(key)
@@ -332,6 +361,6 @@ def upload_id_of(rows: Keyspace, row: bytes) -> str:
 
 def past_upload(key: bytes, upload_id: str) -> bytes:
     """Behind the row of one upload."""
-    return escape(key) + b"\x00\x02" + upload_id.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x00"
-
-
+    return (
+        escape(key) + b"\x00\x02" + upload_id.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x00"
+    )

@@ -26,7 +26,7 @@ def drop_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> None:
 
 def drop_some_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> bool:
     """Whether that were all."""
-    some = []
+    some: list[tuple[int, state.Part]] = []
     for numbered in state.parts(tx, bucket, upload_id):
         if len(some) == SWEEP_COUNT_MAX:
             break
@@ -53,7 +53,8 @@ class Sweep:
 
     async def handle(self, job: Job) -> Settle | None:
         asked = orjson.loads(job.payload)
-        bucket = Bucket(*asked["bucket"], 0)
+        name, account, region, number = asked["bucket"]
+        bucket = Bucket(name, account, region, number)
 
         def settle(tx: Tx) -> None:
             if asked["upload"]:
