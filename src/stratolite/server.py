@@ -8,8 +8,7 @@ import signal
 from collections.abc import Callable
 
 from stratolite.clock import World
-from stratolite.core.blob_files import FileShelf
-from stratolite.core.blobs import Blobs
+from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
@@ -36,7 +35,7 @@ async def open_cloud(
     db.start()
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
-    blobs = Blobs(db, world, FileShelf(f"{folder}/blobs", world), floors)
+    blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
