@@ -28,6 +28,7 @@ BLOB_SWEEP_AFTER_S = 60.0  # from start to the first look for orphans
 BLOB_SWEEP_EVERY_S = 86_400.0
 BLOB_COLLECT_COUNT_MAX = 500  # a transaction of the collector
 BLOB_BUFFER_BYTES = 1 << 20  # a writer holds back, then one trip to a thread
+BLOB_PART_BYTES = 8 << 20  # of an upload to a bucket; S3 allows 10,000 of them
 BLOB_THREADS_MAX = 8
 
 # -- http
@@ -54,6 +55,7 @@ NESTED_CALLS_MAX = 16
 WORK_RETRY_S_FIRST = 0.2  # doubles with every failed attempt
 WORK_RETRY_S_MAX = 300.0
 WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
+WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 

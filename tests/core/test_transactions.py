@@ -128,13 +128,17 @@ class Machine(RuleBasedStateMachine):
                     needs.add(self._number_of(step[1]))
             elif kind == "scan":
                 (start, stop), reverse, limit = step[1:]
-                rows = sorted((k, v) for k, v in state.items() if v is not None and start <= k < stop)
+                rows = sorted(
+                    (k, v) for k, v in state.items() if v is not None and start <= k < stop
+                )
                 if reverse:
                     rows.reverse()
                 seen = list(tx.scan((start, stop), reverse=reverse, limit=limit))
                 assert seen == rows[:limit]
                 for key in KEYS:
-                    if start <= key < stop and (limit is None or self._passed(key, seen, limit, reverse)):
+                    if start <= key < stop and (
+                        limit is None or self._passed(key, seen, limit, reverse)
+                    ):
                         needs.add(self._number_of(key))
             elif kind == "put":
                 tx.put(step[1], step[2])
@@ -197,11 +201,18 @@ class Machine(RuleBasedStateMachine):
 
         self.unanswered[name] = "asked"
         self.loop.run_until_complete(self._submit(noting, done))
-        if not fails and not seen["wrote"] and not self._has_own(program) and seen["need"] <= self.db.durable:
+        if (
+            not fails
+            and not seen["wrote"]
+            and not self._has_own(program)
+            and seen["need"] <= self.db.durable
+        ):
             assert name not in self.unanswered, "waits for a batch it does not depend on"
 
     def _has_own(self, program):
-        return any(s[0] in ("put", "delete") or (s[0] == "nested" and self._has_own(s[1])) for s in program)
+        return any(
+            s[0] in ("put", "delete") or (s[0] == "nested" and self._has_own(s[1])) for s in program
+        )
 
     async def _submit(self, body, done):
         return self.db.submit(body, done)
@@ -255,7 +266,9 @@ class Machine(RuleBasedStateMachine):
         self.turn(3)
         assert not self.unanswered
         state = self._state()
-        assert not [k for k in self.waiters.values() if k in state], "slept through what it waited for"
+        assert not [k for k in self.waiters.values() if k in state], (
+            "slept through what it waited for"
+        )
         state_read = self.loop.run_until_complete(
             self.db.transact(lambda tx: dict(tx.scan((b"\x00", b"\xff"))))
         )

@@ -96,7 +96,9 @@ def test_fault_codes_are_in_the_model(name: str) -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Fault":
                 code = node.args[0]
                 if isinstance(code, ast.Constant):
-                    assert code.value in shapes | COMMON_FAULTS, f"{path.name}: {code.value} is not an error of {name}"
+                    assert code.value in shapes | COMMON_FAULTS, (
+                        f"{path.name}: {code.value} is not an error of {name}"
+                    )
 
 
 def test_no_absolute_machine_path_in_the_tree() -> None:

@@ -63,7 +63,9 @@ class SimDisk(Disk):
         self.steps = steps
         self.files: dict[str, _Inode] = {}
         self.durable_files: dict[str, _Inode] = {}
-        self.pending: list[tuple[str, list[tuple[str, _Inode | None]]]] = []  # folder, names changed at once
+        self.pending: list[
+            tuple[str, list[tuple[str, _Inode | None]]]
+        ] = []  # folder, names changed at once
         self.boot = 1
         self._fds: dict[int, _Inode | str] = {}
         self._next_fd = 100
@@ -153,8 +155,9 @@ class SimDisk(Disk):
         try:
             fault = self.steps.step("write")
         except Crash:
-            inode.pending.append((at, data))
-            _put(inode.now, at, data[: len(data) // 2])  # a kill inside the call
+            part = data[: len(data) * (self.steps.count % 3) // 2]  # a kill inside the call
+            inode.pending.append((at, part))
+            _put(inode.now, at, part)
             raise
         if fault:
             _put(inode.now, at, data[: len(data) // 2])
@@ -184,7 +187,8 @@ class SimDisk(Disk):
         try:
             fault = self.steps.step(kind)
         except Crash:
-            self.pending.append((os.path.dirname(changes[0][0]), list(changes)))
+            if self.steps.count % 2:
+                self._change(*changes)
             raise
         if fault:
             raise OSError(errno.EIO, f"{kind} failed")
@@ -201,7 +205,7 @@ class SimDisk(Disk):
     def unlink(self, path: str) -> None:
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, path)
-        self._named("unlink", (path, None))
+        self._named(f"unlink {path.rpartition('.')[2]}", (path, None))
 
     def close(self, fd: int) -> None:
         what = self._fds.pop(fd, None)
@@ -223,7 +227,9 @@ class SimBucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.late: list[tuple[str, bytes]] = []  # PUTs that were given up on and are still on their way
+        self.late: list[
+            tuple[str, bytes]
+        ] = []  # PUTs that were given up on and are still on their way
 
     def deliver_late(self) -> None:
         late, self.late = self.late, []
@@ -315,9 +321,14 @@ class SimStores:
     def lose_power(self, rand: random.Random) -> None:
         for name, files in list(self.stores.items()):
             synced = self._synced
-            if name == "store" and synced and (synced.rows, synced.position) == (
-                files.rows,
-                files.position,
+            if (
+                name == "store"
+                and synced
+                and (synced.rows, synced.position)
+                == (
+                    files.rows,
+                    files.position,
+                )
             ):
                 continue
             for key in list(files.rows):  # pages that reached the disk, and pages that did not
@@ -337,7 +348,10 @@ class SimEngine:
     def apply(self, writes: Writes, position: int) -> None:
         if self._stores.steps.step("apply"):
             raise OSError(errno.ENOSPC, "no space")
-        assert position in (0, self._files.position, self._files.position + 1) or not self._files.position
+        assert (
+            position in (0, self._files.position, self._files.position + 1)
+            or not self._files.position
+        )
         for key, value in writes.items():
             if value is None:
                 self._files.rows.pop(key, None)
@@ -379,15 +393,27 @@ class LoopBackground:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
+        self.frozen = False
+        """A stopped process: what it was about to do happens once it goes on."""
+        self._frozen: list[Callable[[], None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+
+    def thaw(self) -> None:
+        self.frozen, waiting = False, self._frozen
+        self._frozen = []
+        for work in waiting:
+            self._loop.call_soon(work)
 
     def run(self, job: Job) -> None:
         self._loop.call_soon(self._do, job)
 
     def _do(self, job: Job) -> None:
         if self._steps.dead:
+            return
+        if self.frozen:
+            self._frozen.append(lambda: self._do(job))
             return
         then = job()
         if not self._steps.dead:

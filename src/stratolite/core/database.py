@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -36,17 +37,20 @@ from stratolite.core.overlay import Layer, between, overlaid
 from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
-from stratolite.errors import Conflict, Fenced, Unavailable
+from stratolite.errors import Conflict, Fault, Fenced, Unavailable
+from stratolite.limits import BATCH_SIZE_BYTES_MAX, TX_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 Body = Callable[[Tx], T]
 Done = Callable[[Any, BaseException | None], None]
+_log = logging.getLogger("stratolite.database")
 _MISS = object()
 _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
 _APPLIED_AT_ONCE = (
     1000  # entries of others in one job, so that a far tail does not hold the loop's work
 )
+_HOLD_ABOVE_BYTES = BATCH_SIZE_BYTES_MAX - TX_SIZE_BYTES_MAX
 _STALE_S = 1.0
 _FOLLOW_S = 0.5, 4.0  # between looks at a shared log's tail: at first, and when it is quiet
 _RECOVER_S = 0.1, 5.0  # between attempts to open log and store again: at first, and at most
@@ -72,12 +76,20 @@ class Database:
         self.shared = log.shared
         self._writer = world.token(16)
         self._last_time_s = 0.0
-        _, self._last_time_s = replay(log, engine)
+        try:
+            _, self._last_time_s = replay(log, engine)
+        except BaseException as error:
+            engine.close()
+            log.close()
+            if isinstance(error, OSError):
+                raise Unavailable(f"the store cannot be brought up to date: {error}") from error
+            raise
         self._reading = engine.reading()
         self._number = self._reading.position + 1
         self.durable = self._reading.position
         self._current: Writes = {}
         self._flying: Writes = {}
+        self._current_size_bytes = 0
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
@@ -96,7 +108,10 @@ class Database:
         self._closing = False
         self.appended_bytes = 0
         self._looked_s = world.mono()
-        self._held: list[Parked] = []  # wait for a look at the tail
+        self._began_s = self._looked_s  # the job under way, or the last one
+        self._held: list[Parked] = []  # wait for a look at the tail that begins after they came
+        self._looking: list[Parked] = []  # the look under way is theirs
+        self._full: list[Parked] = []  # wait for room in the batch
         self._tasks: set[asyncio.Future[Any]] = set()
 
     @property
@@ -144,6 +159,9 @@ class Database:
         if self.failure is not None:
             done(None, Unavailable(str(self.failure)))
             return None
+        if self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked := Parked(self._waits, body, done))
+            return parked
         if self.shared and self._world.mono() - self._looked_s > _STALE_S:
             self._held.append(parked := Parked(self._waits, body, done))
             self._look()
@@ -198,7 +216,17 @@ class Database:
             error = caught
         else:
             if tx.writes:
-                self._merge(tx)
+                size_bytes = _size_bytes(tx.writes)
+                if size_bytes > TX_SIZE_BYTES_MAX:
+                    result = None
+                    error = Fault(
+                        "RequestEntityTooLarge",
+                        f"One call may write {TX_SIZE_BYTES_MAX} bytes, this one wrote {size_bytes}",
+                        status=413,
+                    )
+                else:
+                    self._merge(tx)
+                    self._current_size_bytes += size_bytes
         if tx.need > self.durable:
             waiters = self._current_waiters if tx.need == self._number else self._flying_waiters
             # A relaxed one is answered now, but a lost race must not lose what it wrote.
@@ -272,6 +300,17 @@ class Database:
             return
         self._run(parked.body, parked.done, parked)
 
+    def _release_full(self) -> None:
+        full, self._full = self._full, []
+        for parked in full:
+            asyncio.get_running_loop().call_soon(self._retry, parked)
+
+    def _retry(self, parked: Parked) -> None:
+        if not parked.given_up and self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked)
+        else:
+            self._resume(parked)
+
     # -- committing
 
     def _kick(self) -> None:
@@ -286,6 +325,10 @@ class Database:
         )
         self._number += 1
         self._sequence = 0
+        self._current_size_bytes = 0
+        self._release_full()
+        if self.shared:
+            self._began_s = self._world.mono()
 
     def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
         """In the background: make the batch durable and visible, or learn who was first."""
@@ -324,8 +367,7 @@ class Database:
 
     def _committed(self, number: int) -> None:
         self.durable = number
-        if self.shared and not self._held:
-            self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
@@ -335,16 +377,20 @@ class Database:
         else:
             self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
-            done(result, error)
+            try:
+                done(result, error)
+            except Exception:  # noqa: BLE001 - a bug of one caller; the others' answers must go out
+                _log.exception("an answer could not be given")
 
     def _lost(self, theirs: list[Entry]) -> None:
         """Others' entries have our positions: forget what we ran since, and run it again."""
         undone = [self._flying, self._current]
+        self._current_size_bytes = 0
         self.durable += len(theirs)
         self._number = self.durable + 1
         self._sequence = 0
         self._last_time_s = max(self._last_time_s, *(entry.time_ms / 1000 for entry in theirs))
-        self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
         self._renew()
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
@@ -355,7 +401,9 @@ class Database:
                 self._waits.changed(writes)
         for body, done, _, _ in again:
             self._run(body, done)
-        self._release_held()
+        if self._held:
+            self._look()
+        self._release_full()
 
     # -- a log that others write to
 
@@ -363,6 +411,8 @@ class Database:
         """Apply what others appended, unless a job under way will tell anyway."""
         if not self._busy:
             self._busy = True
+            self._began_s = self._world.mono()
+            self._looking, self._held = self._held, []
             self._background.run(partial(self._look_now, self.durable + 1))
 
     def _look_now(self, position: int) -> Callable[[], None]:
@@ -372,19 +422,20 @@ class Database:
             return partial(self._failed, error)
 
     def _looked(self, theirs: list[Entry]) -> None:
+        released, self._looking = self._looking, []
+        if len(theirs) == _APPLIED_AT_ONCE:  # not the end yet
+            self._held += released
+            released = []
         if theirs:
             self._lost(theirs)
-            if len(theirs) == _APPLIED_AT_ONCE:
+        else:
+            self._busy = False
+            self._looked_s = self._began_s
+            if self._held:
                 self._look()
-            return
-        self._busy = False
-        self._looked_s = self._world.mono()
-        self._kick()
-        self._release_held()
-
-    def _release_held(self) -> None:
-        held, self._held = self._held, []
-        for parked in held:
+            else:
+                self._kick()
+        for parked in released:
             self._resume(parked)
 
     async def _follow(self) -> None:
@@ -412,7 +463,9 @@ class Database:
         self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        held, self._held = self._held, []
+        held = [*self._held, *self._looking, *self._full]
+        self._held, self._looking, self._full = [], [], []
+        self._current_size_bytes = 0
         for parked in (*held, *self._waits.take_all()):
             parked.done(None, Unavailable(str(error)))
         self._background.run(self._abandon)
@@ -441,6 +494,7 @@ class Database:
         self._recover_pause_s = min(pause_s * 2, _RECOVER_S[1])
         await self._world.sleep(pause_s)
         self._busy = True
+        self._began_s = self._world.mono()
         self._background.run(self._recover)
 
     def _recover(self) -> Callable[[], None]:
@@ -471,7 +525,7 @@ class Database:
         self._sequence = 0
         self._busy, self.failure = False, None
         self._recover_pause_s = _RECOVER_S[0]
-        self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
 
     def _renew(self) -> None:
         self._reading.close()
@@ -490,6 +544,13 @@ def replay(log: Log, engine: Engine) -> tuple[int, float]:
         apply(engine, entry.writes, position)
         time_s = max(time_s, entry.time_ms / 1000)
     return position, time_s
+
+
+def _size_bytes(writes: Writes) -> int:
+    size_bytes = 0
+    for key, value in writes.items():
+        size_bytes += len(key) + len(value or b"")
+    return size_bytes
 
 
 def _mendable(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stratolite.core.keys import Span
 from stratolite.core.log import Writes
 from stratolite.core.overlay import Layer, between, overlaid
+from stratolite.errors import Fault
 from stratolite.limits import KEY_SIZE_BYTES_MAX, VALUE_SIZE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ class Tx:
     # -- writing
 
     def put(self, key: bytes, value: bytes) -> None:
-        assert len(key) <= KEY_SIZE_BYTES_MAX, len(key)
-        assert len(value) <= VALUE_SIZE_BYTES_MAX, len(value)
+        """Raises Fault for a key or value over the limits; a transaction's sum is looked at when it ends."""
+        if len(value) > VALUE_SIZE_BYTES_MAX or not 0 < len(key) <= KEY_SIZE_BYTES_MAX:
+            raise _too_large(key, value)
         self.writes[key] = value
 
     def delete(self, key: bytes) -> None:
@@ -141,3 +143,12 @@ class Tx:
         or it would wait for ever. Does not return.
         """
         raise Wait(spans, until_s)
+
+
+def _too_large(key: bytes, value: bytes) -> Fault:
+    return Fault(
+        "RequestEntityTooLarge",
+        f"key_size_bytes={len(key)} (1 to {KEY_SIZE_BYTES_MAX}),"
+        f" value_size_bytes={len(value)} (at most {VALUE_SIZE_BYTES_MAX})",
+        status=413,
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from zlib import crc32
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.wire import query, rest
+from stratolite.wire import overlays, query, rest
+from stratolite.wire.bodies import whole
 from stratolite.wire.cbor import CborBodies
 from stratolite.wire.eventstream import EventWriter
 from stratolite.wire.faults import FaultWriter
@@ -63,7 +64,7 @@ class Codec:
         """Member that must be an async iterator of ``{"EventName": {...}}``."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def codec(service: str, operation: str, protocol: str) -> Codec:
     """The compiled codec. Raises Fault if the service does not speak so."""
     tools = _tools(service)
@@ -132,7 +133,7 @@ class _Tools:
         return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tools(service: str) -> _Tools:
     try:
         return _Tools(service)
@@ -177,15 +178,21 @@ def _rpc_decoder(
     if ref is None:
         return lambda _request: {}
     read = reader(ref)
+    is_dynamodb = model.service.startswith("dynamodb")
 
     def decode(request: HttpRequest) -> dict[str, Any]:
         body = request.body
         if not body:
             return {}
         try:
+            if "content-encoding" in request.headers:
+                body = whole(request)
             return read(body)  # type: ignore[arg-type]  # RPC bodies never stream
         except Malformed as error:
-            raise Fault("SerializationException", str(error), status=400) from None
+            message = str(error)
+            if is_dynamodb:
+                message = overlays.dynamodb_words(message)
+            raise Fault("SerializationException", message, status=400) from None
         except RecursionError:
             raise Fault("SerializationException", "Nesting too deep", status=400) from None
 

@@ -121,10 +121,9 @@ def _decode_headers(data: bytes) -> dict[str, HeaderValue]:
                 value = kind == 0
             elif kind in _FIXED:
                 form = _FIXED[kind]
-                value = struct.unpack_from(form, data, at)[0]
+                number: int = struct.unpack_from(form, data, at)[0]
                 at += struct.calcsize(form)
-                if kind == 8:
-                    value = Timestamp(value / 1000)
+                value = Timestamp(number / 1000) if kind == 8 else number
             elif kind in (6, 7):
                 length = int.from_bytes(data[at : at + 2], "big")
                 raw = data[at + 2 : at + 2 + length]

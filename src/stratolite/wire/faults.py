@@ -54,7 +54,9 @@ class FaultWriter:
                 self._service == "sqs" and self._protocol == "json"
             ):
                 return int(trait["httpStatusCode"])
-            return 500 if shape.get("fault") else 400
+            if shape.get("fault"):
+                return overlays.STATUSES.get(fault.code, 500)
+            return 400
         return overlays.STATUSES.get(fault.code, 400)
 
     # -- JSON and CBOR ------------------------------------------------------------------------
@@ -69,7 +71,7 @@ class FaultWriter:
         name = next((n for n in members if n.lower() == "message"), None)
         tree.setdefault(name or "message", fault.message)
         convert = self._json_writers.of(shape)
-        return convert(tree) if convert else tree  # type: ignore[no-any-return]
+        return convert(tree) if convert else tree
 
     def _typed_code(self, fault: Fault, shape: Ref | None) -> str:
         code = shape["shape"] if shape else fault.code

@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import orjson
 
 from stratolite.wire.model import Model, Ref
-from stratolite.wire.scalars import Malformed, base64_text
+from stratolite.wire.scalars import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    TIMESTAMP_MAX,
+    TIMESTAMP_MIN,
+    Malformed,
+    base64_text,
+)
 from stratolite.wire.tree import DEPTH_MAX, Convert, Readers, Writers
 
 ReadBody = Callable[[bytes], dict[str, Any]]
 
 _TYPES: dict[str, Any] = {
-    "integer": int,
-    "long": int,
+    "integer": Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)],
+    "long": Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)],
+    "timestamp": Annotated[float, msgspec.Meta(ge=TIMESTAMP_MIN, le=TIMESTAMP_MAX)],
     "float": float,
     "double": float,
     "boolean": bool,
@@ -65,10 +73,7 @@ class JsonBodies:
     def writer(self, ref: Ref, members: dict[str, Ref] | None = None) -> Callable[[Any], bytes]:
         """Dict of the model -> body bytes."""
         convert: Convert | None
-        if members is None:
-            convert = self._writers.of(ref)
-        else:
-            convert = self._writers.fields(members)
+        convert = self._writers.of(ref) if members is None else self._writers.fields(members)
         dumps = orjson.dumps
         if convert is None:
             return lambda value: dumps(value, _blob)
@@ -120,8 +125,6 @@ class JsonBodies:
             return list[self._type(self._model.resolve(ref["member"]))]  # type: ignore[misc]
         if kind == "map":
             return dict[str, self._type(self._model.resolve(ref["value"]))]  # type: ignore[misc]
-        if kind == "timestamp":
-            return float
         if kind != "structure":
             return _TYPES.get(kind, str)
         if ref.get("document"):

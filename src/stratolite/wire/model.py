@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -87,7 +87,7 @@ def error_code(ref: Ref) -> str:
     return str(ref.get("error", {}).get("code") or ref["shape"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(service: str) -> Model:
     """The newest model of ``service``. Raises LookupError when botocore has none."""
     folder = os.path.join(data_folder(), service)
@@ -104,14 +104,14 @@ def load(service: str) -> Model:
     raise LookupError(service)
 
 
-@lru_cache(maxsize=1)
+@cache
 def services() -> frozenset[str]:
     """Names of all services botocore has a folder for."""
     root = data_folder()
     return frozenset(entry.name for entry in os.scandir(root) if entry.is_dir())
 
 
-@lru_cache(maxsize=1)
+@cache
 def data_folder() -> str:
     spec = find_spec("botocore")
     if spec is None or not spec.submodule_search_locations:

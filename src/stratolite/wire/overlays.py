@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 JSON_SHAPES: dict[str, frozenset[str]] = {
@@ -34,6 +35,7 @@ TARGETS: dict[str, str] = {
 SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "s3": ("s3", "s3control"),
     "s3express": ("s3",),
+    "s3-outposts": ("s3control",),
     "s3-object-lambda": ("s3",),
     "apigateway": ("apigatewayv2", "apigateway"),
     "dynamodb": ("dynamodb", "dynamodbstreams"),
@@ -147,6 +149,14 @@ S3_STATUSES: dict[str, int] = {
     "TemporaryRedirect": 307,
 }
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; all others are 400."""
+
+
+def dynamodb_words(message: str) -> str:
+    """``NUMBER_VALUE can not be converted to a String`` as DynamoDB says it."""
+    return _CONVERTED.sub("cannot be converted to ", message)
+
+
+_CONVERTED = re.compile("can not be converted to an? ")
 
 # -- S3's names -----------------------------------------------------------------------------------
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire import overlays
+from stratolite.wire.bodies import whole
 from stratolite.wire.model import load, services
-from stratolite.wire.query import parse_form
 from stratolite.wire.rest import Router
 from stratolite.wire.scalars import Malformed
 
@@ -107,11 +107,16 @@ def _query_form(request: HttpRequest, signing_name: str | None) -> str | None:
         return None
     if request.method == "POST":
         body = request.body
-        if not request.headers.get("content-type", "").startswith(_FORM):
-            # of those that speak query alone, an unlabelled body is a form too
-            if signing_name is None or not body:
-                return None if signing_name is None else request.query
-        return body.decode("utf-8", "replace") if isinstance(body, bytes) else None
+        if signing_name is None and not request.headers.get("content-type", "").startswith(_FORM):
+            return None
+        if not body:
+            return request.query
+        if not isinstance(body, bytes):
+            return None
+        try:
+            return whole(request).decode("utf-8", "replace")
+        except Malformed as error:
+            raise Fault("MalformedInput", str(error), status=400) from None
     if request.method == "GET" and (signing_name is not None or "Action=" in request.query):
         if signing_name is None and not _VERSION.search(request.query):
             return None
@@ -150,7 +155,7 @@ def _by_action(form: str, signing_name: str | None) -> Target:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def router(service: str) -> Router:
     return Router(load(service))
 
@@ -160,16 +165,18 @@ def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
     if names == ("",):
         raise Fault("UnknownOperationException", f"Unknown service: {signing_name}", status=404)
     if names[0] == "s3":
-        # a bucket may be called v20180820, but its calls never carry an account id
-        if request.path.startswith("/v20180820/") and "x-amz-account-id" in request.headers:
-            names = ("s3control",)
-        else:
-            names = ("s3",)
+        # a bucket may be called v20180820, but its calls never carry these
+        control = request.path.startswith("/v20180820/") and (
+            "x-amz-account-id" in request.headers or "x-amz-outpost-id" in request.headers
+        )
+        names = ("s3control",) if control else ("s3",)
     for name in names:
         protocol = _rest_protocol(name)
         if protocol is None:
             continue
         operation = router(name).match(request.method, request.path, request.query, request.headers)
+        if operation == "ListBuckets" and signing_name == "s3express":
+            operation = "ListDirectoryBuckets"  # the same address but for its host
         if operation is not None:
             return Target(name, operation, protocol)
     if names[0] == "s3":
@@ -186,14 +193,3 @@ def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
 @lru_cache(maxsize=256)
 def _rest_protocol(service: str) -> str | None:
     return next((p for p in load(service).protocols if p.startswith("rest-")), None)
-
-
-def form_fields(request: HttpRequest) -> dict[str, object]:
-    """The fields of a query request. Raises Malformed."""
-    body = request.body
-    if isinstance(body, bytes) and body:
-        try:
-            return parse_form(body.decode())
-        except UnicodeDecodeError:
-            raise Malformed("The form is not UTF-8") from None
-    return parse_form(request.query)

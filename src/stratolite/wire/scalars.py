@@ -6,6 +6,7 @@ import base64
 import math
 import re
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -22,11 +23,19 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
+TIMESTAMP_MIN, TIMESTAMP_MAX = -62_135_596_800.0, 253_402_300_799.0
+"""Years 1 to 9999: what can be written as a date again."""
+
+
 def integer(text: str) -> int:
     text = text.strip()
     if not _INTEGER.match(text):
         raise Malformed("STRING_VALUE can not be converted to an Integer")
-    return int(text)
+    value = int(text)
+    if not INTEGER_MIN <= value <= INTEGER_MAX:
+        raise Malformed("NUMBER_VALUE can not be converted to a Long")
+    return value
 
 
 def number(text: str) -> float:
@@ -64,7 +73,7 @@ def timestamp(text: str) -> float:
     try:
         if _NUMBER.match(text):
             found = float(text)
-            return found if abs(found) < 1e13 else _refuse(text)
+            return found if TIMESTAMP_MIN <= found <= TIMESTAMP_MAX else _refuse(text)
         if text[:1].isdigit():
             moment = datetime.fromisoformat(text)
         else:
@@ -80,6 +89,7 @@ def _refuse(text: str) -> float:
     raise Malformed(f"Invalid date value: {text[:64]}")
 
 
+@lru_cache(maxsize=8192)
 def iso8601(seconds: float) -> str:
     """2006-02-03T16:45:09.000Z"""
     moment = datetime.fromtimestamp(seconds, UTC)
@@ -100,7 +110,11 @@ def unix(seconds: float) -> str:
     return str(int(seconds)) if seconds == int(seconds) else repr(seconds)
 
 
-TIMESTAMP_WRITERS = {"iso8601": iso8601, "rfc822": rfc822, "unixTimestamp": unix}
+TIMESTAMP_WRITERS: dict[str, Callable[[float], str]] = {
+    "iso8601": iso8601,
+    "rfc822": rfc822,
+    "unixTimestamp": unix,
+}
 
 
 def base64_text(data: Any) -> str:

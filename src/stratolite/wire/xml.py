@@ -20,6 +20,8 @@ _SPECIAL_IN_ATTRIBUTE = re.compile('[&<>"\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f]')
 
 def escape(text: str) -> str:
     """Text of an element. Characters XML 1.0 cannot carry become references, as AWS writes them."""
+    if text.isprintable() and "&" not in text and "<" not in text and ">" not in text:
+        return text
     return _SPECIAL.sub(_reference, text)
 
 
@@ -33,9 +35,11 @@ def _reference(found: re.Match[str]) -> str:
 
 def parse(body: bytes) -> Any:
     """The root element. Raises Malformed; document types and entities are refused unread."""
+    if b"\0" in body:
+        raise Malformed("only UTF-8 is understood")  # in UTF-16 the next check would see nothing
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise Malformed("document types are not allowed")
-    from xml.etree.ElementTree import ParseError, XMLParser  # noqa: S405 - no DTD gets this far
+    from xml.etree.ElementTree import ParseError, XMLParser
 
     parser = XMLParser(encoding="utf-8")  # noqa: S314 - whatever the document claims
     try:

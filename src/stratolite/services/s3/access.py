@@ -74,7 +74,11 @@ class AccessRules(Service):
         bucket = request.get("Bucket", "")
         if operation == "DeleteObjects":
             return ()  # asked for key by key, answered key by key
-        if operation != "CreateBucket" and state.bucket(call.tx, bucket) is None:
+        found = state.bucket(call.tx, bucket)
+        if operation == "CreateBucket":
+            if found is not None and found.account != call.account:
+                return ()  # BucketAlreadyExists for everyone
+        elif found is None:
             return ()  # NoSuchBucket for everyone
         action = _ON_OBJECT.get(operation)
         if action is None:
