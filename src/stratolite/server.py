@@ -8,20 +8,16 @@ import signal
 from collections.abc import Callable
 
 from stratolite.clock import World
-from stratolite.core.blob_files import FileShelf
-from stratolite.core.blobs import Blobs
+from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
-from stratolite.errors import Fault
 from stratolite.runtime import Runtime
-from stratolite.service import Cloud, Principal
+from stratolite.service import Cloud
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.iam.authorize import authorize
-from stratolite.services.iam.credentials import AccessKeys
-from stratolite.services.sts.tokens import Expired, Tokens
 
 
 async def open_cloud(
@@ -36,7 +32,7 @@ async def open_cloud(
     db.start()
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
-    blobs = Blobs(db, world, FileShelf(f"{folder}/blobs", world), floors)
+    blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
@@ -64,24 +60,6 @@ async def open_cloud(
     return cloud
 
 
-class Credentials:
-    """Who signed, for the gateway: long-lived keys are IAM's, temporary ones are in their token."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._keys = AccessKeys(cloud.db, cloud.vault)
-        self._tokens = Tokens(cloud.vault)
-
-    def __call__(self, key_id: str, token: str | None) -> tuple[str, Principal] | None:
-        """(secret, principal) or None. Raises Fault ExpiredToken."""
-        if token is None:
-            return self._keys.open(key_id)
-        try:
-            return self._tokens.open(key_id, token, self._cloud.world.wall())
-        except Expired as error:
-            raise Fault("ExpiredToken", "The security token included in the request is expired", status=403) from error
-
-
 def run(
     data: str,
     host: str,
@@ -105,6 +83,7 @@ async def _serve(
     say: Callable[[str], None],
 ) -> None:
     from stratolite.gateway.app import App
+    from stratolite.gateway.credentials import credentials_of
     from stratolite.gateway.listener import serve
 
     stop = asyncio.Event()
@@ -113,7 +92,7 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     cloud = await open_cloud(data, World())
     server = await serve(
-        App(cloud, credentials=Credentials(cloud)),
+        App(cloud, credentials=credentials_of(cloud)),
         host,
         port,
         cert_file=cert_file,

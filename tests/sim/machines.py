@@ -16,6 +16,7 @@ from sim.simulated import (
     SimStores,
     Steps,
 )
+
 from stratolite.clock import SeededWorld
 from stratolite.core import snapshots
 from stratolite.core.database import Database
@@ -72,6 +73,7 @@ class Machine:
             objects=self.objects,
             open_log=self._open_log,
         )
+        self.background = LoopBackground(self.steps)
         log, engine = self.home.open()
         self.db = Database(
             log,
@@ -79,7 +81,7 @@ class Machine:
             self.world,
             reopen=self.home.open,
             closed=self.home.mark_clean,
-            background=LoopBackground(self.steps),
+            background=self.background,
         )
         self.db.start()
         self.keeper = Keeper(self.home, self.db, self.world, Floors(), keep_s=5.0)
@@ -93,12 +95,12 @@ class Machine:
 
     def snapshot(self) -> None:
         assert self.db is not None
-        log = (
-            SegmentFolder(f"{FOLDER}/log", self.disk)
-            if self.bucket is None
-            else ObjectLog(SimObjects(self.bucket, self.steps), self.world)
-        )
         try:
+            log = (
+                SegmentFolder(f"{FOLDER}/log", self.disk)
+                if self.bucket is None
+                else ObjectLog(SimObjects(self.bucket, self.steps), self.world)
+            )
             snapshots.advance(log, self.objects, self.world, self.db.durable)
             self.keeper._forget(self.db.durable)
         except Unavailable:
@@ -123,13 +125,13 @@ async def settle(machine: Machine) -> None:
     """Turn the loop until the machine is idle or dead; time passes where it must."""
     for turn in range(_TURNS_MAX):
         await asyncio.sleep(0)
-        if machine.steps.dead or machine.db is None:
+        if machine.steps.dead or machine.db is None or machine.background.frozen:
             return
         db = machine.db
         if db.failure is None and not (db._busy or db._current or db._held or db._kicked):
             return
         if turn % 20 == 19:
-            machine.world.advance(1.0)
+            machine.world.advance(1.0 if db.failure is None else 6.0)
     raise AssertionError(f"not idle: {machine.db and machine.db.failure!r}")
 
 
@@ -162,6 +164,8 @@ async def run_plan(
                     machine.db = None
                 else:
                     closing.cancel()
+            elif action == "sleep":
+                machine.world.advance(3.0)
             elif action == "end":
                 await settle(machine)
             elif machine.db is not None:
@@ -178,3 +182,74 @@ async def run_plan(
     assert machine.db is not None
     machine.ledger.check(machine.state())
     machine.restart(Steps())
+
+
+SHORT = [
+    *["write", "write", "settle", "write", "turn", "write", "turn", "read", "write", "settle"],
+    *[
+        "snapshot",
+        "write",
+        "write",
+        "settle",
+        "sleep",
+        "write",
+        "write",
+        "write",
+        "settle",
+        "write",
+    ],
+    *["settle", "write", "read", "settle", "snapshot", "sleep", "write", "settle", "close"],
+    *["write", "write", "settle", "read", "write", "settle", "snapshot", "write", "turn", "read"],
+    *["sleep", "write", "settle", "write", "settle", "snapshot", "sleep", "write", "write"],
+    *[
+        "write",
+        "settle",
+        "snapshot",
+        "close",
+        "write",
+        "settle",
+        "read",
+        "sleep",
+        "snapshot",
+        "write",
+    ],
+]
+
+
+def history(
+    seed: int,
+    plan: list[str],
+    lives: list[Steps],
+    ending: str,
+    bucket: SimBucket | None = None,
+) -> tuple[Machine, list[Steps]]:
+    """Run ``plan`` over processes that get ``lives`` one after another, then ones without faults.
+
+    ``ending`` is how a process ends: "kill", "power", or "any".
+    """
+    rand = random.Random(seed)
+    ledger = Ledger()
+    machine = Machine(SeededWorld(seed), ledger, bucket)
+    spent: list[Steps] = []
+
+    def next_life(machine: Machine) -> None:
+        steps = lives.pop(0) if lives else Steps()
+        spent.append(steps)
+        how = ending if ending != "any" else rand.choice(["kill", "power", "power", "wipe"])
+        if how == "power":
+            machine.lose_power(rand, steps)
+        else:
+            machine.restart(steps)
+            if how == "wipe":
+                machine.stores.wipe()
+
+    next_life(machine)
+
+    async def main() -> None:
+        await run_plan(machine, plan, next_life)
+        # Whatever is true now is still true after one more loss of power.
+        machine.lose_power(rand, Steps())
+        await run_plan(machine, [], next_life)
+
+    asyncio.run(main())
+    return machine, spent

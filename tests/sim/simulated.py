@@ -155,8 +155,9 @@ class SimDisk(Disk):
         try:
             fault = self.steps.step("write")
         except Crash:
-            inode.pending.append((at, data))
-            _put(inode.now, at, data[: len(data) // 2])  # a kill inside the call
+            part = data[: len(data) * (self.steps.count % 3) // 2]  # a kill inside the call
+            inode.pending.append((at, part))
+            _put(inode.now, at, part)
             raise
         if fault:
             _put(inode.now, at, data[: len(data) // 2])
@@ -186,7 +187,8 @@ class SimDisk(Disk):
         try:
             fault = self.steps.step(kind)
         except Crash:
-            self.pending.append((os.path.dirname(changes[0][0]), list(changes)))
+            if self.steps.count % 2:
+                self._change(*changes)
             raise
         if fault:
             raise OSError(errno.EIO, f"{kind} failed")
@@ -203,7 +205,7 @@ class SimDisk(Disk):
     def unlink(self, path: str) -> None:
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, path)
-        self._named("unlink", (path, None))
+        self._named(f"unlink {path.rpartition('.')[2]}", (path, None))
 
     def close(self, fd: int) -> None:
         what = self._fds.pop(fd, None)
@@ -391,15 +393,27 @@ class LoopBackground:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
+        self.frozen = False
+        """A stopped process: what it was about to do happens once it goes on."""
+        self._frozen: list[Callable[[], None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+
+    def thaw(self) -> None:
+        self.frozen, waiting = False, self._frozen
+        self._frozen = []
+        for work in waiting:
+            self._loop.call_soon(work)
 
     def run(self, job: Job) -> None:
         self._loop.call_soon(self._do, job)
 
     def _do(self, job: Job) -> None:
         if self._steps.dead:
+            return
+        if self.frozen:
+            self._frozen.append(lambda: self._do(job))
             return
         then = job()
         if not self._steps.dead:

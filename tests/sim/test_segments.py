@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 
 import pytest
+from sim.machines import SHORT, history
+from sim.simulated import SimDisk, Steps
 
-from sim.ledger import Ledger
-from sim.machines import Machine, run_plan
-from sim.simulated import Steps
-from stratolite.clock import SeededWorld
-
-_SHORT = (
-    "write write settle write turn write turn read write settle snapshot write write settle "
-    "write write write settle write settle write read settle snapshot write settle close "
-    "write write settle read write settle snapshot write turn read"
-).split()
-
-
-def _history(
-    seed: int,
-    plan: list[str],
-    lives: list[Steps],
-    ending: str,
-) -> tuple[Machine, list[Steps]]:
-    """Run ``plan`` over processes that get ``lives`` one after another, then ones without faults.
-
-    ``ending`` is how a process ends: "kill", "power", or "any".
-    """
-    rand = random.Random(seed)
-    ledger = Ledger()
-    machine = Machine(SeededWorld(seed), ledger)
-    spent: list[Steps] = []
-
-    def next_life(machine: Machine) -> None:
-        steps = lives.pop(0) if lives else Steps()
-        spent.append(steps)
-        how = ending if ending != "any" else rand.choice(["kill", "power", "power", "wipe"])
-        if how == "power":
-            machine.lose_power(rand, steps)
-        else:
-            machine.restart(steps)
-            if how == "wipe":
-                machine.stores.wipe()
-
-    next_life(machine)
-
-    async def main() -> None:
-        await run_plan(machine, plan, next_life)
-        # Whatever is true now is still true after one more loss of power.
-        machine.lose_power(rand, Steps())
-        await run_plan(machine, [], next_life)
-
-    asyncio.run(main())
-    return machine, spent
+from stratolite.core.segments import SegmentReader
 
 
 def _boundaries() -> list[str]:
-    _, spent = _history(0, list(_SHORT), [], "kill")
+    _, spent = history(0, SHORT, [], "kill")
     return spent[0].kinds
 
 
@@ -71,7 +25,7 @@ def test_a_crash_at_any_boundary_loses_nothing_acknowledged(ending):
     for at in range(1, len(kinds) + 1):
         for seed in range(1 if ending == "kill" else 3):
             try:
-                _history(seed * 1000 + at, list(_SHORT), [Steps(crash_at=at)], ending)
+                history(seed * 1000 + at, SHORT, [Steps(crash_at=at)], ending)
             except BaseException as error:
                 raise AssertionError(
                     f"{ending} crash_at={at} {kinds[at - 1]} seed={seed}"
@@ -83,7 +37,7 @@ def test_a_failed_call_at_any_boundary_is_recovered_from_in_place():
     kinds = _boundaries()
     for at in range(1, len(kinds) + 1):
         try:
-            machine, _ = _history(at, list(_SHORT), [Steps(faults={at: "error"})], "power")
+            history(at, SHORT, [Steps(faults={at: "error"})], "power")
         except BaseException as error:
             raise AssertionError(f"fault_at={at} {kinds[at - 1]}") from error
 
@@ -91,8 +45,8 @@ def test_a_failed_call_at_any_boundary_is_recovered_from_in_place():
 def _random_history(seed: int) -> None:
     rand = random.Random(seed)
     plan = rand.choices(
-        ["write", "read", "turn", "settle", "snapshot", "close"],
-        [10, 3, 6, 3, 1, 0.3],
+        ["write", "read", "turn", "settle", "snapshot", "sleep", "close"],
+        [10, 3, 6, 3, 1, 1, 0.3],
         k=rand.randrange(20, 150),
     )
     lives = []
@@ -103,7 +57,7 @@ def _random_history(seed: int) -> None:
             faults |= dict.fromkeys(range(first, first + rand.randrange(30)), "error")
         lives.append(Steps(rand.randrange(1, 300), faults))
     try:
-        _history(seed, plan, lives, "any")
+        history(seed, plan, lives, "any")
     except BaseException as error:
         raise AssertionError(f"seed={seed}") from error
 
@@ -115,3 +69,36 @@ def test_random_histories_with_many_crashes_and_faults():
         return
     for seed in range(int(os.environ.get("SIM_COUNT", "150"))):
         _random_history(seed)
+
+
+def _no_sync(self: SimDisk, fd: int) -> None:
+    self.steps.step("sync")
+
+
+def _no_folder_sync(self: SimDisk, path: str) -> None:
+    self.steps.step("sync_folder")
+
+
+def _keep_tail(self: SegmentReader) -> None:
+    self._disk.sync(self.fd)
+
+
+def _believe(self: SimDisk) -> str:
+    return "same"
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken"),
+    [
+        (SimDisk, "sync", _no_sync),
+        (SimDisk, "sync_folder", _no_folder_sync),
+        (SegmentReader, "clean_tail", _keep_tail),
+        (SimDisk, "boot_id", _believe),
+    ],
+)
+def test_the_simulation_notices_what_is_left_out(monkeypatch, where, name, broken):
+    """Negative controls: no sync, no sync of names, an uncleaned tail, a store believed after power loss."""
+    monkeypatch.setattr(where, name, broken)
+    with pytest.raises(AssertionError, match="seed="):
+        for seed in range(2000):
+            _random_history(seed)

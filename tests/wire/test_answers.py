@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
 from email.utils import formatdate
 from typing import Any
 
@@ -17,7 +18,7 @@ from stratolite import wire
 from stratolite.http import HttpResponse
 from stratolite.wire.overlays import JSON_SHAPES
 
-SAMPLES = 6
+SAMPLES = int(os.environ.get("WIRE_SAMPLES", "6"))
 
 
 class RawBody(io.BytesIO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from email.utils import formatdate
 from typing import Any
 
@@ -15,7 +16,7 @@ from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire.overlays import JSON_SHAPES
 
-SAMPLES = 6
+SAMPLES = int(os.environ.get("WIRE_SAMPLES", "6"))
 SIGNERS = {
     ("s3", "ListDirectoryBuckets"): "s3express",
     ("s3control", "CreateBucket"): "s3-outposts",

@@ -76,7 +76,14 @@ class Database:
         self.shared = log.shared
         self._writer = world.token(16)
         self._last_time_s = 0.0
-        _, self._last_time_s = replay(log, engine)
+        try:
+            _, self._last_time_s = replay(log, engine)
+        except BaseException as error:
+            engine.close()
+            log.close()
+            if isinstance(error, OSError):
+                raise Unavailable(f"the store cannot be brought up to date: {error}") from error
+            raise
         self._reading = engine.reading()
         self._number = self._reading.position + 1
         self.durable = self._reading.position
@@ -101,7 +108,9 @@ class Database:
         self._closing = False
         self.appended_bytes = 0
         self._looked_s = world.mono()
-        self._held: list[Parked] = []  # wait for a look at the tail
+        self._began_s = self._looked_s  # the job under way, or the last one
+        self._held: list[Parked] = []  # wait for a look at the tail that begins after they came
+        self._looking: list[Parked] = []  # the look under way is theirs
         self._full: list[Parked] = []  # wait for room in the batch
         self._tasks: set[asyncio.Future[Any]] = set()
 
@@ -318,6 +327,8 @@ class Database:
         self._sequence = 0
         self._current_size_bytes = 0
         self._release_full()
+        if self.shared:
+            self._began_s = self._world.mono()
 
     def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
         """In the background: make the batch durable and visible, or learn who was first."""
@@ -356,8 +367,7 @@ class Database:
 
     def _committed(self, number: int) -> None:
         self.durable = number
-        if self.shared and not self._held:
-            self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
@@ -380,7 +390,7 @@ class Database:
         self._number = self.durable + 1
         self._sequence = 0
         self._last_time_s = max(self._last_time_s, *(entry.time_ms / 1000 for entry in theirs))
-        self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
         self._renew()
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
@@ -391,7 +401,8 @@ class Database:
                 self._waits.changed(writes)
         for body, done, _, _ in again:
             self._run(body, done)
-        self._release_held()
+        if self._held:
+            self._look()
         self._release_full()
 
     # -- a log that others write to
@@ -400,6 +411,8 @@ class Database:
         """Apply what others appended, unless a job under way will tell anyway."""
         if not self._busy:
             self._busy = True
+            self._began_s = self._world.mono()
+            self._looking, self._held = self._held, []
             self._background.run(partial(self._look_now, self.durable + 1))
 
     def _look_now(self, position: int) -> Callable[[], None]:
@@ -409,19 +422,20 @@ class Database:
             return partial(self._failed, error)
 
     def _looked(self, theirs: list[Entry]) -> None:
+        released, self._looking = self._looking, []
+        if len(theirs) == _APPLIED_AT_ONCE:  # not the end yet
+            self._held += released
+            released = []
         if theirs:
             self._lost(theirs)
-            if len(theirs) == _APPLIED_AT_ONCE:
+        else:
+            self._busy = False
+            self._looked_s = self._began_s
+            if self._held:
                 self._look()
-            return
-        self._busy = False
-        self._looked_s = self._world.mono()
-        self._kick()
-        self._release_held()
-
-    def _release_held(self) -> None:
-        held, self._held = self._held, []
-        for parked in held:
+            else:
+                self._kick()
+        for parked in released:
             self._resume(parked)
 
     async def _follow(self) -> None:
@@ -449,7 +463,8 @@ class Database:
         self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        held, self._held, self._full = [*self._held, *self._full], [], []
+        held = [*self._held, *self._looking, *self._full]
+        self._held, self._looking, self._full = [], [], []
         self._current_size_bytes = 0
         for parked in (*held, *self._waits.take_all()):
             parked.done(None, Unavailable(str(error)))
@@ -479,6 +494,7 @@ class Database:
         self._recover_pause_s = min(pause_s * 2, _RECOVER_S[1])
         await self._world.sleep(pause_s)
         self._busy = True
+        self._began_s = self._world.mono()
         self._background.run(self._recover)
 
     def _recover(self) -> Callable[[], None]:
@@ -509,7 +525,7 @@ class Database:
         self._sequence = 0
         self._busy, self.failure = False, None
         self._recover_pause_s = _RECOVER_S[0]
-        self._looked_s = self._world.mono()
+        self._looked_s = self._began_s
 
     def _renew(self) -> None:
         self._reading.close()

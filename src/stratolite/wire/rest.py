@@ -18,7 +18,7 @@ from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model, Ref
 from stratolite.wire.query import parse_pairs
 from stratolite.wire.scalars import Malformed
-from stratolite.wire.xml import XmlReaders, XmlWriters, parse
+from stratolite.wire.xml import XmlReaders, XmlWriters, local, parse
 
 Decode = Callable[[HttpRequest], dict[str, Any]]
 Encode = Callable[[dict[str, Any], str], HttpResponse]
@@ -240,10 +240,14 @@ def _structured(
 
         return decode_json
     read_xml = bodies.of(ref) if members is None else bodies.fields(members)
+    root_tag = ref.get("locationName", ref["shape"]) if members is None else None
 
     def decode_xml(body: bytes) -> Any:
         try:
-            return read_xml(parse(body))
+            root = parse(body)
+            if root_tag is not None and local(root.tag) != root_tag:
+                raise Malformed("another document than this operation takes")
+            return read_xml(root)
         except (Malformed, RecursionError):
             raise Fault(
                 "MalformedXML",
@@ -430,92 +434,76 @@ class Router:
     """Method, path, query and headers -> operation, for one service."""
 
     def __init__(self, model: Model) -> None:
-        self._strict = model.service == "s3"
+        self._is_s3 = model.service == "s3"
         self._roots: dict[str, _Node] = {}
         for operation, entry in model.operations.items():
             path, _, query = entry["http"]["requestUri"].partition("?")
             node = self._roots.setdefault(entry["http"]["method"], _Node())
             segments = path.split("/")[1:]
-            if segments and segments[-1] == "" and len(segments) > 1:
+            if segments[-1] == "":
                 segments.pop()
             for segment in segments:
                 node = node.below(segment)
             node.candidates.append(_Candidate(model, operation, entry, query))
-            node.candidates.sort(key=_Candidate.order)
 
     def match(self, method: str, path: str, query: str, headers: dict[str, str]) -> str | None:
         """The operation, None if there is none."""
         root = self._roots.get(method)
         if root is None:
             return None
-        segments = path.split("/")[1:]
-        parts = query.split("&") if query else ()
-        fields = {part.partition("=")[0] for part in parts}
-        fields.update(parts)
-        return self._find(root, segments, 0, fields, headers)
+        if self._is_s3:
+            node = _s3_node(root, path)
+            return None if node is None else node.choose(query, headers, strict=True)
+        return _find(root, path.split("/")[1:], 0, query, headers)
 
-    def _find(
-        self, node: _Node, segments: list[str], at: int, fields: set[str], headers: dict[str, str]
-    ) -> str | None:
-        left = len(segments) - at
-        if left == 0 or (left == 1 and segments[at] == "" and at > 0):
-            return self._choose(node.candidates, fields, headers)
-        segment = segments[at]
-        below = node.literals.get(segment)
-        if below is None and "%" in segment:
-            below = node.literals.get(unquote(segment))
-        if below is not None:
-            found = self._find(below, segments, at + 1, fields, headers)
-            if found is not None:
-                return found
-        if node.label is not None and segment != "":
-            found = self._find(node.label, segments, at + 1, fields, headers)
-            if found is not None:
-                return found
-        if node.greedy is not None:
-            after = node.greedy
-            if after.literals:
-                for end in range(len(segments) - 1, at, -1):
-                    found = self._find(after, segments, end, fields, headers)
-                    if found is not None:
-                        return found
-            return self._choose(after.candidates, fields, headers)
-        return None
 
-    def _choose(
-        self, candidates: list[_Candidate], fields: set[str], headers: dict[str, str]
-    ) -> str | None:
-        fitting = [c for c in candidates if c.fixed <= fields]
-        if not fitting:
-            return None
-        best = len(fitting[0].fixed)
-        found = None
-        for candidate in fitting:
-            if candidate.satisfied(fields, headers):
-                if candidate.x_id in fields:
-                    return candidate.operation
-                if found is None:
-                    found = candidate
-                elif candidate.order()[:2] != found.order()[:2]:
-                    break
-            elif best and len(candidate.fixed) == best and candidate is fitting[-1]:
-                break
-        if found is None or len(found.fixed) < best:
-            if best:
-                found = next(c for c in reversed(fitting) if len(c.fixed) == best)
-            elif not self._strict:
-                found = fitting[-1]
-        return found.operation if found is not None else None
+def _s3_node(root: _Node, path: str) -> _Node | None:
+    """S3 has three kinds of paths: /, /bucket (one slash may follow) and /bucket/key."""
+    slash = path.find("/", 1)
+    if slash == -1 or slash == len(path) - 1:
+        name = path[1:].rstrip("/")
+        return root.literals.get(name, root.label) if name else root
+    return root.label.greedy if root.label is not None else None
+
+
+def _find(
+    node: _Node, segments: list[str], at: int, query: str, headers: dict[str, str]
+) -> str | None:
+    left = len(segments) - at
+    if left == 0 or (left == 1 and segments[at] == ""):
+        return node.choose(query, headers, strict=False)
+    segment = segments[at]
+    below = node.literals.get(segment)
+    if below is not None:
+        found = _find(below, segments, at + 1, query, headers)
+        if found is not None:
+            return found
+    if node.label is not None and segment != "":
+        found = _find(node.label, segments, at + 1, query, headers)
+        if found is not None:
+            return found
+    if node.greedy is not None:
+        after = node.greedy
+        if after.literals:
+            for end in range(len(segments) - 1, at, -1):
+                found = _find(after, segments, end, query, headers)
+                if found is not None:
+                    return found
+        return after.choose(query, headers, strict=False)
+    return None
 
 
 class _Node:
-    __slots__ = ("candidates", "greedy", "label", "literals")
+    """Where a path may have come to, and the operations it may mean if it ends here."""
+
+    __slots__ = ("_plans", "candidates", "greedy", "label", "literals")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.label: _Node | None = None
         self.greedy: _Node | None = None
         self.candidates: list[_Candidate] = []
+        self._plans: dict[str, tuple[list[_Candidate], str | None]] = {}
 
     def below(self, segment: str) -> _Node:
         if segment.endswith("+}"):
@@ -526,13 +514,48 @@ class _Node:
             return self.label
         return self.literals.setdefault(segment, _Node())
 
+    def choose(self, query: str, headers: dict[str, str], *, strict: bool) -> str | None:
+        """The most demanding operation whose demands are met.
+
+        If there is none: not ``strict`` gives the least demanding, whose service can say what is
+        missing; so does a query that names a sub-resource (``?acl``).
+        """
+        plan = self._plans.get(query)
+        if plan is None:
+            plan = self._plan(query, strict)
+            if len(query) <= 64 and len(self._plans) < 512:
+                self._plans[query] = plan
+        options, otherwise = plan
+        for option in options:
+            for header in option.headers:
+                if header not in headers:
+                    break
+            else:
+                return option.operation
+        return otherwise
+
+    def _plan(self, query: str, strict: bool) -> tuple[list[_Candidate], str | None]:
+        """(operations that fit this query but for their headers, what to take if none fits)."""
+        parts = query.split("&") if query else []
+        fields = {part.partition("=")[0] for part in parts}
+        fields.update(parts)
+        fitting = [c for c in self.candidates if c.fixed <= fields]
+        if not fitting:
+            return [], None
+        best = max(len(c.fixed) for c in fitting)
+        fitting = [c for c in fitting if len(c.fixed) == best]
+        fitting.sort(key=lambda c: (-c.demands, c.x_id not in fields, c.rank))
+        options = [c for c in fitting if c.queries <= fields]
+        otherwise = fitting[-1].operation if best or not strict else None
+        return options, otherwise
+
 
 class _Candidate:
-    __slots__ = ("deprecated", "fixed", "headers", "operation", "queries", "x_id")
+    __slots__ = ("demands", "fixed", "headers", "operation", "queries", "rank", "x_id")
 
     def __init__(self, model: Model, operation: str, entry: dict[str, Any], query: str) -> None:
         self.operation = operation
-        self.deprecated = bool(entry.get("deprecated"))
+        self.rank = (bool(entry.get("deprecated")), len(operation))
         parts = [part for part in query.split("&") if part]
         self.x_id = f"x-id={operation}"
         self.fixed = frozenset(
@@ -546,16 +569,9 @@ class _Candidate:
             for k, m in members.items()
             if m.get("location") == "querystring"
         )
-        self.headers = frozenset(
+        self.headers = tuple(
             m.get("locationName", k).lower()
             for k, m in members.items()
             if m.get("location") == "header"
         )
-
-    def order(self) -> tuple[int, int, bool, int]:
-        """The most demanding first."""
-        wanted = len(self.queries) + len(self.headers)
-        return (-len(self.fixed), -wanted, self.deprecated, len(self.operation))
-
-    def satisfied(self, fields: set[str], headers: dict[str, str]) -> bool:
-        return self.queries <= fields and all(name in headers for name in self.headers)
+        self.demands = len(self.queries) + len(self.headers)

@@ -9,7 +9,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import legacy, shapes, state
+from stratolite.services.dynamodb import expiry, legacy, shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.conditions import Test
@@ -165,6 +165,8 @@ class Write:
         state.put(self.tx, self.row, raw, self.raw)
         if self.table.indexes:
             state.index_item(self.tx, self.table, self.old, item)
+        if self.table.ttl_attribute is not None:
+            expiry.note(self.tx, self.table, self.row, self.old, item)
 
     def update(
         self, key: Item, apply: Apply | None, values: Mapping[str, Any], forms: Plan
@@ -188,6 +190,8 @@ class Write:
         state.delete(self.tx, self.row, self.raw)
         if self.table.indexes:
             state.index_item(self.tx, self.table, self.old, None)
+        if self.table.ttl_attribute is not None:
+            expiry.note(self.tx, self.table, self.row, self.old, None)
 
     def answer(
         self, request: Request, key: Item, returns: str | None, targets: list[Path] | None = None

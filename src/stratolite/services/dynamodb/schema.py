@@ -271,7 +271,8 @@ def add_global(call: Call, record: Record, index: Wanted, status: str) -> None:
     description.setdefault("GlobalSecondaryIndexes", []).append(made)
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
+def check_tags(tags: Mapping[str, str], *, ours: bool = False) -> None:
+    """``ours``: the call comes from another service here, which may set tags that start with aws:."""
     if len(tags) > 50:
         raise invalid(f"{_INVALID}Too many tags: the limit is 50 for a resource")
     for key, value in tags.items():
@@ -279,5 +280,5 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise invalid(
                 f"{_INVALID}Tag keys have 1 to 128 characters, tag values up to 256; tag={key[:128]}"
             )
-        if key.lower().startswith("aws:"):
+        if key.lower().startswith("aws:") and not ours:
             raise Fault("ValidationException", f"Tag keys may not start with aws:; tag={key}")

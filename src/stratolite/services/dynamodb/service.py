@@ -48,9 +48,10 @@ class Dynamodb(Items, Reading, Batches, Transactions, Tables):
         return ((action, arn),)
 
     def workers(self) -> Iterable[Worker]:
+        from stratolite.services.dynamodb.expiry import Expirer
         from stratolite.services.dynamodb.worker import Backfiller, Sweeper
 
-        return (Sweeper(self.cloud), Backfiller(self.cloud))
+        return (Sweeper(self.cloud), Backfiller(self.cloud), Expirer(self.cloud))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.dynamodb.resources import TableResource

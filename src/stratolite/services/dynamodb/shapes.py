@@ -189,8 +189,12 @@ class Attributes(Shape):
 
 
 class Structure(Shape):
-    def __init__(self, members: Mapping[str, Shape], *, required: bool = False) -> None:
-        self.members, self.required = members, required
+    """``label`` is the name DynamoDB shows it by inside a list."""
+
+    def __init__(
+        self, members: Mapping[str, Shape], *, required: bool = False, label: str = ""
+    ) -> None:
+        self.members, self.required, self.label = members, required, label
         self.needed = [name for name, shape in members.items() if shape.required]
 
     def ok(self, value: Any) -> bool:
@@ -217,6 +221,10 @@ class Structure(Shape):
             elif shape is not None:
                 value[name] = shape.clean(value[name])
         return value
+
+    def show(self, value: dict[str, Any]) -> str:
+        inner = ", ".join(f"{k[0].lower()}{k[1:]}={_shown(v)}" for k, v in value.items())
+        return f"{self.label}({inner})"
 
     def errors(self, value: Any, path: str, found: list[str]) -> None:
         prefix = f"{path}." if path else ""
@@ -253,16 +261,19 @@ class Listed(Shape):
         return [self.element.clean(inner) for inner in value if inner is not None]
 
     def errors(self, value: Any, path: str, found: list[str]) -> None:
+        shown = value
+        if isinstance(self.element, Structure) and self.element.label:
+            shown = [self.element.show(element) for element in value]
         if len(value) < self.minimum:
             found.append(
                 _failed(
-                    value, path, f"Member must have length greater than or equal to {self.minimum}"
+                    shown, path, f"Member must have length greater than or equal to {self.minimum}"
                 )
             )
         if len(value) > self.maximum:
             found.append(
                 _failed(
-                    value, path, f"Member must have length less than or equal to {self.maximum}"
+                    shown, path, f"Member must have length less than or equal to {self.maximum}"
                 )
             )
         for i, inner in enumerate(value):
@@ -528,7 +539,8 @@ _KEY_SCHEMA = Listed(
         {
             "AttributeName": Text(minimum=1, maximum=255, required=True),
             "KeyType": Text(enum=("HASH", "RANGE"), required=True),
-        }
+        },
+        label="KeySchemaElement",
     ),
     1,
     2,

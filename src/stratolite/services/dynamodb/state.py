@@ -5,10 +5,12 @@ Under (account, region, "dynamodb"):
     ("table", name)                     -> JSON, see ``table``
     ("item", table) bucket key          -> an item, see below
     ("index", table, index) bucket key  -> the projected part of an item, the same form
+    ("ttl", table, ttl, expires_s, row) -> ""        ``row`` is the item's key without the table's prefix
+    ("ttl-job", table)                  -> JSON [job id, base64; due_s]   the job that waits for the first of them
     ("token", token)                    -> JSON [sha256 of the request, hex; expires_ms]
     ("token-end", expires_ms, token)    -> ""
 
-``table`` and ``index`` are numbers no other table or index ever had. ``bucket`` and ``key`` are ``keycode``'s; an
+``table``, ``index`` and ``ttl`` are numbers no other table, index or TTL setting ever had. ``bucket`` and ``key`` are ``keycode``'s; an
 index row's key is its index key, then its table key (or b"\\x03" and the SHA-256 of one over 2 KiB).
 
 An item is its JSON with canonical numbers: {"pk": {"S": "a"}, ...}. One whose JSON is longer than a value may be
@@ -20,6 +22,7 @@ An item is its JSON with canonical numbers: {"pk": {"S": "a"}, ...}. One whose J
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -141,7 +144,12 @@ def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None
 
 def table_spans(keys: Keyspace, number: int) -> list[Span]:
     """All rows of a table and of its indexes."""
-    return [whole_span(keys.key("item", number)), keys.span("index", number)]
+    return [
+        whole_span(keys.key("item", number)),
+        keys.span("index", number),
+        keys.span("ttl", number),
+        keys.span("ttl-job", number),
+    ]
 
 
 def index_span(keys: Keyspace, number: int, index: int) -> Span:
@@ -151,6 +159,67 @@ def index_span(keys: Keyspace, number: int, index: int) -> Span:
 def whole_span(prefix: bytes) -> Span:
     """All rows under a table's or index's prefix; their first byte, of a bucket, may be 0xFF."""
     return prefix, keycode.after(prefix)
+
+
+# -- time to live
+
+
+def put_ttl(tx: Tx, table: Table, expires_s: int, row: bytes) -> None:
+    tx.put(
+        table.space.key("ttl", table.number, table.ttl_number, expires_s, row[len(table.prefix) :]),
+        b"",
+    )
+
+
+def delete_ttl(tx: Tx, table: Table, expires_s: int, row: bytes) -> None:
+    tx.delete(
+        table.space.key("ttl", table.number, table.ttl_number, expires_s, row[len(table.prefix) :])
+    )
+
+
+def due_ttl(
+    tx: Tx, table: Table, after_s: int, until_s: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """(expires_s, row) of items due from ``after_s`` to ``until_s``, earliest first."""
+    start = table.space.key("ttl", table.number, table.ttl_number, after_s)
+    stop = table.space.key("ttl", table.number, table.ttl_number, until_s + 1)
+    found = []
+    for key, _ in tx.scan((start, stop), limit=limit):
+        _, _, _, expires_s, row = table.space.parts(key)
+        assert isinstance(expires_s, int), key
+        assert isinstance(row, bytes), key
+        found.append((expires_s, table.prefix + row))
+    return found
+
+
+def first_ttl(tx: Tx, table: Table, after_s: int) -> int | None:
+    """The earliest expiry from ``after_s`` on."""
+    span = (
+        table.space.key("ttl", table.number, table.ttl_number, after_s),
+        table.space.span("ttl", table.number, table.ttl_number)[1],
+    )
+    for key, _ in tx.scan(span, limit=1):
+        expires_s = table.space.parts(key)[3]
+        assert isinstance(expires_s, int), key
+        return expires_s
+    return None
+
+
+def ttl_job(tx: Tx, table: Table) -> tuple[bytes, int] | None:
+    """(job id, due_s) of the job that waits."""
+    raw = tx.get(table.space.key("ttl-job", table.number))
+    if raw is None:
+        return None
+    job, due_s = orjson.loads(raw)
+    return base64.b64decode(job), due_s
+
+
+def put_ttl_job(tx: Tx, table: Table, job: bytes | None, due_s: int) -> None:
+    key = table.space.key("ttl-job", table.number)
+    if job is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps([base64.b64encode(job).decode(), due_s]))
 
 
 # -- idempotency tokens of TransactWriteItems

@@ -5,7 +5,7 @@ The record (JSON, under state's ("table", name)):
     {"Description": {...}     what DescribeTable answers, without what is counted or derived
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
-     "Tags": {key: value}, "TimeToLive": {"AttributeName": str, "Enabled": true} or absent}
+     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off}
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Table:
             self.description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
         )
         _, _, _, region, account, _ = self.arn.split(":", 5)
-        keys = Keyspace(account, region, "dynamodb")
+        self.space = keys = Keyspace(account, region, "dynamodb")
+        self.number: int = record["Key"]
         self.prefix = keys.key("item", record["Key"])
         self.kinds = {
             d["AttributeName"]: d["AttributeType"] for d in self.description["AttributeDefinitions"]
@@ -113,7 +114,9 @@ class Table:
             for index in sorted(self.indexes, key=lambda i: i.is_local)
             for key in index.keys
         ]
-        self.ttl_attribute: str | None = record.get("TimeToLive", {}).get("AttributeName")
+        ttl = record.get("TimeToLive")
+        self.ttl_attribute: str | None = ttl[0] if ttl else None
+        self.ttl_number: int = ttl[1] if ttl else 0
 
     def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:
         found = []

@@ -12,7 +12,7 @@ from typing import Any
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import schema, shapes, state
+from stratolite.services.dynamodb import expiry, schema, shapes, state
 from stratolite.services.dynamodb.base import Base, name_of, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.table import Record, Table
@@ -33,7 +33,7 @@ class Tables(Base):
         schema.check_offered("CreateTable", request)
         name = request["TableName"]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
-        schema.check_tags(tags)
+        schema.check_tags(tags, ours=call.depth > 0)
         if state.table(call.tx, call.account, call.region, name) is not None:
             raise in_use(f"Table already exists: {name}")
         record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
@@ -120,7 +120,8 @@ class Tables(Base):
             raise invalid("Atleast one Tag needs to be provided as Input.")
         record = deepcopy(table.record)
         record["Tags"] |= {tag["Key"]: tag["Value"] for tag in tags}
-        schema.check_tags(record["Tags"])
+        schema.check_tags({t["Key"]: t["Value"] for t in tags}, ours=call.depth > 0)
+        schema.check_tags(record["Tags"], ours=True)
         state.put_table(call.tx, call.account, call.region, record)
         return {}
 
@@ -180,6 +181,35 @@ class Tables(Base):
                 "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
             }
         }
+
+    def update_time_to_live(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.TIME_TO_LIVE, request)
+        wanted = request["TimeToLiveSpecification"]
+        table = self.table(
+            call,
+            request["TableName"],
+            f"Requested resource not found: Table: {request['TableName']} not found",
+        )
+        current, name = table.ttl_attribute, wanted["AttributeName"]
+        if wanted["Enabled"] and current == name:
+            raise invalid("TimeToLive is already enabled")
+        if not wanted["Enabled"] and current is None:
+            raise invalid("TimeToLive is already disabled")
+        if current not in (None, name):
+            raise invalid(
+                f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
+            )
+        record = deepcopy(table.record)
+        if wanted["Enabled"]:
+            record["TimeToLive"] = [name, call.tx.stamp()]
+        else:
+            del record["TimeToLive"]
+            job = Sweep(call.account, call.region, table.number, None, only_ttl=table.ttl_number)
+            work.put(call.tx, SWEEP, job.pack())
+        state.put_table(call.tx, call.account, call.region, record)
+        if wanted["Enabled"]:
+            expiry.start(call.tx, table, int(call.tx.time_s), b"")
+        return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
 
     def describe_time_to_live(self, call: Call, request: Request) -> Response:
         table = self._named(call, request)

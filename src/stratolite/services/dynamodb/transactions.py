@@ -5,6 +5,7 @@ Conflicts cannot happen: transactions run one after another, so TransactionConfl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -28,6 +29,7 @@ from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
+    Item,
     checked_item_size,
     item_size,
 )
@@ -40,15 +42,20 @@ _REPEATED = "Transaction request cannot include multiple operations on one item"
 class Action:
     """One checked action of a TransactWriteItems."""
 
-    __slots__ = ("forms", "key", "kind", "request", "row", "table")
+    __slots__ = ("fault", "forms", "key", "kind", "request", "row", "table")
 
     def __init__(self, kind: str, request: dict[str, Any], table: Table, forms: Plan) -> None:
         self.kind, self.request, self.table, self.forms = kind, request, table, forms
         self.key = request["Item"] if kind == "Put" else request["Key"]
-        self.row = table.row(self.key)
+        self.fault = _key_fault(table.check_item if kind == "Put" else table.check_key, self.key)
+        """What is wrong with the key, which cancels the transaction."""
+        self.row = b"" if self.fault is not None else table.row(self.key)
 
-    def run(self, write: Write) -> None:
+    def run(self, write: Write | None) -> None:
         """Check the condition and write. Raises Fault where this action cancels the transaction."""
+        if self.fault is not None:
+            raise self.fault
+        assert write is not None, "only a faulty key names no row"
         write.check(self.forms.condition, self.request)
         if self.kind == "Put":
             write.put(self.key)
@@ -78,21 +85,27 @@ class Transactions(Base):
                         "but with an idempotent token that was already used.",
                     )
                 return {}
-        actions = [self._action(call, each) for each in request["TransactItems"]]
-        if len({action.row for action in actions}) != len(actions):
-            raise invalid(_REPEATED)
+        actions, total = [], 0
+        for each in request["TransactItems"]:
+            action, size = self._action(call, each)
+            actions.append(action)
+            total += size
+        if total > TRANSACTION_SIZE_BYTES_MAX:
+            raise invalid("Transaction request size has exceeded the maximum allowed size of 4 MB")
+        _check_distinct([action.row for action in actions])
         reasons: list[dict[str, Any]] = []
         costs: dict[str, Cost] = {}
         metrics: dict[str, list[Any]] = {}
         mode: str = request.get("ReturnConsumedCapacity", "NONE")
         for action in actions:
-            write = Write(tx, action.table, action.row)
+            write = Write(tx, action.table, action.row) if action.row else None
             try:
                 action.run(write)
                 reasons.append({"Code": "None"})
             except Fault as fault:
                 reasons.append(_reason(fault))
                 continue
+            assert write is not None, "it ran"
             if mode != "NONE":
                 name = action.table.name
                 costs.setdefault(name, Cost(action.table)).add_write(write.old, write.new, 2)
@@ -100,13 +113,7 @@ class Transactions(Base):
                 metric := collection_metrics(action.table, action.key)
             ):
                 metrics.setdefault(action.table.name, []).append(metric)
-        if any(reason["Code"] != "None" for reason in reasons):
-            raise Fault(
-                "TransactionCanceledException",
-                "Transaction cancelled, please refer cancellation reasons for specific reasons "
-                f"[{', '.join(reason['Code'] for reason in reasons)}]",
-                CancellationReasons=reasons,
-            )
+        _cancel_unless_all_good(reasons)
         if token is not None:
             state.put_token(tx, keys, token, digest)
         response: Response = {}
@@ -116,7 +123,7 @@ class Transactions(Base):
             response["ItemCollectionMetrics"] = metrics
         return response
 
-    def _action(self, call: Call, each: dict[str, Any]) -> Action:
+    def _action(self, call: Call, each: dict[str, Any]) -> tuple[Action, int]:
         kinds = [kind for kind in _KINDS if kind in each]
         if len(kinds) != 1:
             raise invalid("TransactItems can only contain one of Check, Put, Update or Delete")
@@ -128,29 +135,27 @@ class Transactions(Base):
         labels = ("ConditionExpression",)
         forms = plan(request, ("UpdateExpression", *labels) if kind == "Update" else labels)
         table = self.table(call, request["TableName"])
-        if kind == "Put":
-            table.check_item(request["Item"])
-        else:
-            table.check_key(request["Key"])
         check_targets(table, forms.targets)
         if forms.nested:
             table.check_nested(forms.nested)
-        return Action(kind, request, table, forms)
+        return Action(kind, request, table, forms), size
 
     def transact_get_items(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TRANSACT_GET, request)
         gets = []
+        reasons: list[dict[str, Any]] = []
         for each in request["TransactItems"]:
             get = each["Get"]
             paths = projection_of(get)
             checked_item_size(get["Key"])
             table = self.table(call, get["TableName"])
-            table.check_key(get["Key"])
+            fault = _key_fault(table.check_key, get["Key"])
+            reasons.append({"Code": "None"} if fault is None else _reason(fault))
             if paths is not None:
                 table.check_nested(nested_of(paths))
-            gets.append((table, table.row(get["Key"]), paths))
-        if len({row for _, row, _ in gets}) != len(gets):
-            raise invalid(_REPEATED)
+            gets.append((table, b"" if fault is not None else table.row(get["Key"]), paths))
+        _check_distinct([row for _, row, _ in gets])
+        _cancel_unless_all_good(reasons)
         mode: str = request.get("ReturnConsumedCapacity", "NONE")
         costs: dict[str, Cost] = {}
         responses: list[dict[str, Any]] = []
@@ -175,6 +180,34 @@ class Transactions(Base):
         if costs:
             response["ConsumedCapacity"] = [c.answer(mode, kind="Read") for c in costs.values()]
         return response
+
+
+def _key_fault(check: Callable[[Item], None], key: Item) -> Fault | None:
+    """What ``check`` finds wrong with ``key``; an empty value is refused at once, as DynamoDB does."""
+    try:
+        check(key)
+    except Fault as fault:
+        if fault.message.startswith("One or more parameter values are not valid"):
+            raise
+        return fault
+    return None
+
+
+def _check_distinct(rows: list[bytes]) -> None:
+    named = [row for row in rows if row]
+    if len(set(named)) != len(named):
+        raise invalid(_REPEATED)
+
+
+def _cancel_unless_all_good(reasons: list[dict[str, Any]]) -> None:
+    codes = [reason["Code"] for reason in reasons]
+    if any(code != "None" for code in codes):
+        raise Fault(
+            "TransactionCanceledException",
+            "Transaction cancelled, please refer cancellation reasons for specific reasons "
+            f"[{', '.join(codes)}]",
+            CancellationReasons=reasons,
+        )
 
 
 def _reason(fault: Fault) -> dict[str, Any]:

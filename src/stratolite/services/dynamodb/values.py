@@ -163,7 +163,7 @@ def _check_boolean(_value: Value, inner: Any, _depth: int) -> int:
     return 1
 
 
-def _check_null(value: Value, inner: Any, _depth: int) -> int:
+def _check_null(_value: Value, inner: Any, _depth: int) -> int:
     if type(inner) is not bool:
         raise _wrong_type(inner, "Boolean")
     if not inner:

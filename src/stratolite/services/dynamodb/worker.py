@@ -33,6 +33,7 @@ class Sweep(NamedTuple):
     region: str
     table: int
     only_index: int | None
+    only_ttl: int | None = None
 
     def pack(self) -> bytes:
         return _pack(self)
@@ -67,7 +68,9 @@ class Sweeper:
     async def handle(self, job: Job) -> Settle | None:
         wanted = _sweep_of(job.payload)
         keys = Keyspace(wanted.account, wanted.region, "dynamodb")
-        if wanted.only_index is None:
+        if wanted.only_ttl is not None:
+            spans = [keys.span("ttl", wanted.table, wanted.only_ttl)]
+        elif wanted.only_index is None:
             spans = state.table_spans(keys, wanted.table)
         else:
             spans = [state.index_span(keys, wanted.table, wanted.only_index)]
