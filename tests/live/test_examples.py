@@ -93,9 +93,9 @@ def browser():
 def test_bookmarks_in_a_browser(server, bookmarks, browser):
     """A person signs up, adds bookmarks, looks into a folder, removes one, and finds all of it after a restart of both."""
     browser.go(bookmarks["SiteUrl"])
-    browser.until("!document.getElementById('join').hidden")
+    browser.until("document.getElementById('join').checkVisibility()")
     browser.fill("#join", name="Ann", email="ann@example.org")
-    browser.until("!document.getElementById('app').hidden")
+    browser.until("document.getElementById('app').checkVisibility() && !document.getElementById('join').checkVisibility()")
     for number, (title, folder) in enumerate(
         (("SQLite", "databases"), ("LMDB", "databases"), ("Python", "languages")), 1
     ):
