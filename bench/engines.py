@@ -27,7 +27,9 @@ ORDER = list(range(997))
 
 
 def key_of(number):
-    return b"\x02000000000000\x00\x02us-east-1\x00\x02dynamodb\x00\x02item\x00%016d" % (number * 2654435761 % 10**9)
+    return b"\x02000000000000\x00\x02us-east-1\x00\x02dynamodb\x00\x02item\x00%016d" % (
+        number * 2654435761 % 10**9
+    )
 
 
 class RocksEngine:
@@ -177,7 +179,10 @@ def measure(name, items, seconds, folder):
         alone.append(clock() - now)
     reading.close()
     rss, pss, anon = memory_mib()
-    size_mib = sum(os.stat(f"{base}/{f}").st_blocks for base, _, files in os.walk(folder) for f in files) >> 11
+    size_mib = (
+        sum(os.stat(f"{base}/{f}").st_blocks for base, _, files in os.walk(folder) for f in files)
+        >> 11
+    )
     print(
         f"{name:8} load_s={load_s:.1f} open_ms={open_ms:.1f} get_us={micros(quiet, 0.5):.2f}"
         f" get_us_p99={micros(quiet, 0.99):.2f} scan100_us={micros(scans, 0.5):.1f}"
@@ -199,7 +204,14 @@ def main():
     args = parser.parse_args()
     if args.engine is None:
         for name in ENGINES:  # each in a process of its own, so that memory is its own
-            command = [sys.executable, __file__, "--items", str(args.items), "--seconds", str(args.seconds)]
+            command = [
+                sys.executable,
+                __file__,
+                "--items",
+                str(args.items),
+                "--seconds",
+                str(args.seconds),
+            ]
             subprocess.run([*command, "--engine", name], check=True)
         return
     folder = tempfile.mkdtemp(dir=args.folder)

@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 from stratolite.core.store import LmdbEngine, StoreFull
 
 _units = st.sampled_from([b"\x00", b"\x01", b"\x7f", b"\xff"])
-_lengths = st.sampled_from([1, 2, 3, 498, 499, 500, 501, 502, 510, 511, 512, 999, 1000, 1001, 1002, 1500, 1501, 10240])
-_keys = st.builds(
-    lambda unit, length, tail: (unit * length + tail)[:10240], _units, _lengths, st.binary(max_size=2)
+_lengths = st.sampled_from(
+    [1, 2, 3, 498, 499, 500, 501, 502, 510, 511, 512, 999, 1000, 1001, 1002, 1500, 1501, 10240]
 )
-_batches = st.lists(st.dictionaries(_keys, st.none() | st.binary(max_size=3), max_size=8), max_size=6)
+_keys = st.builds(
+    lambda unit, length, tail: (unit * length + tail)[:10240],
+    _units,
+    _lengths,
+    st.binary(max_size=2),
+)
+_batches = st.lists(
+    st.dictionaries(_keys, st.none() | st.binary(max_size=3), max_size=8), max_size=6
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -54,7 +61,11 @@ def test_a_reading_sees_one_position(tmp_path):
     engine.apply({b"a": b"1"}, 1)
     before = engine.reading()
     engine.apply({b"a": b"2", b"b": b"2"}, 2)
-    assert (before.position, before.get(b"a"), list(before.scan(b"a", b"z"))) == (1, b"1", [(b"a", b"1")])
+    assert (before.position, before.get(b"a"), list(before.scan(b"a", b"z"))) == (
+        1,
+        b"1",
+        [(b"a", b"1")],
+    )
     assert engine.reading().get(b"a") == b"2"
     engine.close()
 

@@ -47,7 +47,15 @@ def test_one_moment_in_many_ways_is_one_moment(handler, written):
 
 @pytest.mark.parametrize(
     ("written", "minutes"),
-    [("90", 90), ("1h30m", 90), ("1.5 hours", 90), ("1:30", 90), ("PT1H30M", 90), ("2 days", 2880), ("1 hour and 5 minutes", 65)],
+    [
+        ("90", 90),
+        ("1h30m", 90),
+        ("1.5 hours", 90),
+        ("1:30", 90),
+        ("PT1H30M", 90),
+        ("2 days", 2880),
+        ("1 hour and 5 minutes", 65),
+    ],
 )
 def test_durations(handler, written, minutes):
     event = event_of(handler, start="2026-12-24 18:00", duration=written)
@@ -56,20 +64,32 @@ def test_durations(handler, written, minutes):
 
 def test_a_day_without_a_time_is_an_all_day_event(handler):
     event = event_of(handler, start="24 December 2026")
-    assert (event.decoded("dtstart"), event.decoded("dtend")) == (date(2026, 12, 24), date(2026, 12, 25))
+    assert (event.decoded("dtstart"), event.decoded("dtend")) == (
+        date(2026, 12, 24),
+        date(2026, 12, 25),
+    )
 
 
 def test_a_weekly_event_stays_at_its_local_hour_over_the_change_of_clocks(handler):
     """18:00 in Berlin is 16:00 UTC in summer and 17:00 UTC in winter."""
-    query = {"start": "2026-10-20 18:00", "timezone": "Europe/Berlin", "recurrence": "weekly 3 times", "title": "Choir"}
+    query = {
+        "start": "2026-10-20 18:00",
+        "timezone": "Europe/Berlin",
+        "recurrence": "weekly 3 times",
+        "title": "Choir",
+    }
     answer = handler({"queryStringParameters": query}, None)
     calendar = icalendar.Calendar.from_ical(answer["body"])
-    found = recurring_ical_events.of(calendar).between(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    found = recurring_ical_events.of(calendar).between(
+        datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    )
     starts = sorted(e.decoded("dtstart").astimezone(UTC).hour for e in found)
     assert starts == [16, 17, 17]
     zone = calendar.walk("VTIMEZONE")[0].to_tz()
     winter = datetime(2027, 1, 5, 12, tzinfo=zone)
-    assert winter.utcoffset() == datetime(2027, 1, 5, 12, tzinfo=ZoneInfo("Europe/Berlin")).utcoffset()
+    assert (
+        winter.utcoffset() == datetime(2027, 1, 5, 12, tzinfo=ZoneInfo("Europe/Berlin")).utcoffset()
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +107,10 @@ def test_text_survives_whatever_it_contains(handler):
     """Commas, semicolons, line ends, long lines and other scripts: escaping and folding are undone by the reader."""
     text = "a, b; c\\d\n" + "Überraschung 🎉 " * 20
     event = event_of(handler, start="2026-12-24", title=text, description=text, location=text)
-    assert event["summary"] == event["description"] == event["location"] == text.strip() or event["summary"] == text
+    assert (
+        event["summary"] == event["description"] == event["location"] == text.strip()
+        or event["summary"] == text
+    )
 
 
 @pytest.mark.parametrize(

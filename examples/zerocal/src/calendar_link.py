@@ -36,11 +36,15 @@ def file_of(query):
             raise Unreadable(f"{name} is longer than {TEXT_LENGTH_MAX} characters.")
     zone = zone_of(query.get("timezone", "UTC"))
     now = datetime.now(UTC)
-    start = moment(query["start"], zone) if "start" in query else now.replace(second=0, microsecond=0)
+    start = (
+        moment(query["start"], zone) if "start" in query else now.replace(second=0, microsecond=0)
+    )
     end = end_of(query, start, zone)
     rule = rrule(query["recurrence"], start, zone) if "recurrence" in query else ""
     title = query.get("title", "Event")
-    text = calendar(start, end, zone, title, query.get("description"), query.get("location"), rule, now)
+    text = calendar(
+        start, end, zone, title, query.get("description"), query.get("location"), rule, now
+    )
     name = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()[:60] or "event"
     return {
         "statusCode": 200,
@@ -83,4 +87,8 @@ def end_of(query, start, zone):
 
 
 def show(status, body):
-    return {"statusCode": status, "headers": {"content-type": "text/html; charset=utf-8"}, "body": body}
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "text/html; charset=utf-8"},
+        "body": body,
+    }

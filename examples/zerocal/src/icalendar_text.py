@@ -24,7 +24,12 @@ def calendar(start, end, zone, title, description, location, rule, stamp):
     if rule:
         event.append(f"RRULE:{rule}")
     event.append("END:VEVENT")
-    head = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//zerocal//example//EN", "CALSCALE:GREGORIAN"]
+    head = [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//zerocal//example//EN",
+        "CALSCALE:GREGORIAN",
+    ]
     zones = timezone_lines(start, zone) if rule and isinstance(start, datetime) else []
     return "".join(fold(line) for line in [*head, *zones, *event, "END:VCALENDAR"])
 

@@ -19,7 +19,10 @@ MONTHS = {
 WEEKDAY = re.compile(r"^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+", re.I)
 ZONE = r"(?P<zone>z|utc|gmt|[+-]\d{2}:?\d{2})?"
 CLOCK = re.compile(
-    r"(?P<h>\d{1,2})(?::(?P<m>\d{2}))?(?::(?P<s>\d{2})(?:\.\d+)?)?\s*(?P<ap>[ap]\.?m\.?)?\s*" + ZONE + r"$", re.I
+    r"(?P<h>\d{1,2})(?::(?P<m>\d{2}))?(?::(?P<s>\d{2})(?:\.\d+)?)?\s*(?P<ap>[ap]\.?m\.?)?\s*"
+    + ZONE
+    + r"$",
+    re.I,
 )
 DATES = (
     re.compile(r"(?P<y>\d{4})-(?P<mo>\d{1,2})-(?P<d>\d{1,2})"),
@@ -30,7 +33,9 @@ DATES = (
     re.compile(r"(?P<name>[a-z]+)\.?\s+(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<y>\d{4})", re.I),
 )
 COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})?(Z)?)?$", re.I)
-DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)", re.I)
+DURATION_PART = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)", re.I
+)
 SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -109,7 +114,9 @@ def duration(text):
         return positive(timedelta(minutes=int(raw)), text)
     if clock := re.fullmatch(r"(\d+):(\d{2})", raw):
         return positive(timedelta(hours=int(clock[1]), minutes=int(clock[2])), text)
-    if iso := re.fullmatch(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", raw, re.I):
+    if iso := re.fullmatch(
+        r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", raw, re.I
+    ):
         w, d, h, m, s = (int(g or 0) for g in iso.groups())
         return positive(timedelta(weeks=w, days=d, hours=h, minutes=m, seconds=s), text)
     rest = DURATION_PART.sub("", raw).replace("and", "").strip(" ,")

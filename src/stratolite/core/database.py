@@ -24,31 +24,33 @@ What no retry can mend (``Damaged``, ``Fenced``) stays failed and calls ``on_dea
 from __future__ import annotations
 
 import asyncio
-import bisect
 import contextlib
-import heapq
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from stratolite.clock import World
 from stratolite.core.background import Background, CommitThread
-from stratolite.core.keys import Span
 from stratolite.core.log import Damaged, Entry, Log, Writes, decode_entry, encode_entry
+from stratolite.core.overlay import Layer, between, overlaid
 from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
-from stratolite.errors import Conflict, Fenced, Unavailable
+from stratolite.errors import Conflict, Fault, Fenced, Unavailable
+from stratolite.limits import BATCH_SIZE_BYTES_MAX, TX_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 Body = Callable[[Tx], T]
 Done = Callable[[Any, BaseException | None], None]
+_log = logging.getLogger("stratolite.database")
 _MISS = object()
 _PARSED_COUNT_MAX = 10_000
 _SEQUENCE_BITS = 24
 _APPLIED_AT_ONCE = (
     1000  # entries of others in one job, so that a far tail does not hold the loop's work
 )
+_HOLD_ABOVE_BYTES = BATCH_SIZE_BYTES_MAX - TX_SIZE_BYTES_MAX
 _STALE_S = 1.0
 _FOLLOW_S = 0.5, 4.0  # between looks at a shared log's tail: at first, and when it is quiet
 _RECOVER_S = 0.1, 5.0  # between attempts to open log and store again: at first, and at most
@@ -87,11 +89,12 @@ class Database:
         self.durable = self._reading.position
         self._current: Writes = {}
         self._flying: Writes = {}
+        self._current_size_bytes = 0
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
         self._sequence = 0
-        self._sorted: dict[int, tuple[Writes, list[bytes]]] = {}
+        self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
         self._waits = Waits(world, self._resume)
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
@@ -108,6 +111,7 @@ class Database:
         self._began_s = self._looked_s  # the job under way, or the last one
         self._held: list[Parked] = []  # wait for a look at the tail that begins after they came
         self._looking: list[Parked] = []  # the look under way is theirs
+        self._full: list[Parked] = []  # wait for room in the batch
         self._tasks: set[asyncio.Future[Any]] = set()
 
     @property
@@ -155,6 +159,9 @@ class Database:
         if self.failure is not None:
             done(None, Unavailable(str(self.failure)))
             return None
+        if self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked := Parked(self._waits, body, done))
+            return parked
         if self.shared and self._world.mono() - self._looked_s > _STALE_S:
             self._held.append(parked := Parked(self._waits, body, done))
             self._look()
@@ -209,7 +216,17 @@ class Database:
             error = caught
         else:
             if tx.writes:
-                self._merge(tx)
+                size_bytes = _size_bytes(tx.writes)
+                if size_bytes > TX_SIZE_BYTES_MAX:
+                    result = None
+                    error = Fault(
+                        "RequestEntityTooLarge",
+                        f"One call may write {TX_SIZE_BYTES_MAX} bytes, this one wrote {size_bytes}",
+                        status=413,
+                    )
+                else:
+                    self._merge(tx)
+                    self._current_size_bytes += size_bytes
         if tx.need > self.durable:
             waiters = self._current_waiters if tx.need == self._number else self._flying_waiters
             # A relaxed one is answered now, but a lost race must not lose what it wrote.
@@ -242,32 +259,23 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, span: Span, own: list[Writes], reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
-        over: Writes = {}
+        rows = self._reading.scan(start, stop, reverse=reverse)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
-                keys = self._sorted_keys(writes)
-                low, high = bisect.bisect_left(keys, span[0]), bisect.bisect_left(keys, span[1])
-                if low < high:
-                    tx.need = max(tx.need, number)
-                    over.update((k, writes[k]) for k in keys[low:high])
-        for writes in own:
-            over.update((k, v) for k, v in writes.items() if span[0] <= k < span[1])
-        rows = self._reading.scan(span[0], span[1], reverse=reverse)
-        if not over:
-            return rows
-        kept = ((k, v) for k, v in rows if k not in over)
-        mine = sorted(((k, v) for k, v in over.items() if v is not None), reverse=reverse)
-        return heapq.merge(kept, mine, key=lambda row: row[0], reverse=reverse)
+                layer = self._layers.get(id(writes))
+                if layer is None or layer.writes is not writes:
+                    layer = self._layers[id(writes)] = Layer(writes)
+                keys = layer.keys()
+                if at := between(keys, start, stop):
+                    order = reversed(at) if reverse else at
+                    # not a copy: nothing is merged into a generation while a transaction runs
+                    fresh = map(keys.__getitem__, order)
+                    rows = overlaid(tx, number, rows, fresh, writes, reverse=reverse)
+        return rows
 
-    def _sorted_keys(self, writes: Writes) -> list[bytes]:
-        known = self._sorted.get(id(writes))
-        if known is None or known[0] is not writes or len(known[1]) != len(writes):
-            known = self._sorted[id(writes)] = (writes, sorted(writes))
-        return known[1]
-
-    def next_stamp(self, _tx: Tx) -> int:
+    def next_stamp(self) -> int:
         self._sequence += 1
         return self._number << _SEQUENCE_BITS | self._sequence
 
@@ -292,6 +300,17 @@ class Database:
             return
         self._run(parked.body, parked.done, parked)
 
+    def _release_full(self) -> None:
+        full, self._full = self._full, []
+        for parked in full:
+            asyncio.get_running_loop().call_soon(self._retry, parked)
+
+    def _retry(self, parked: Parked) -> None:
+        if not parked.given_up and self._current_size_bytes > _HOLD_ABOVE_BYTES:
+            self._full.append(parked)
+        else:
+            self._resume(parked)
+
     # -- committing
 
     def _kick(self) -> None:
@@ -301,7 +320,6 @@ class Database:
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
-        self._sorted.clear()
         self._background.run(
             partial(self._commit, self._number, self._flying, int(self._last_time_s * 1000))
         )
@@ -309,6 +327,8 @@ class Database:
         self._sequence = 0
         if self.shared:
             self._began_s = self._world.mono()
+        self._current_size_bytes = 0
+        self._release_full()
 
     def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
         """In the background: make the batch durable and visible, or learn who was first."""
@@ -351,17 +371,21 @@ class Database:
         self._renew()
         released, self._flying_waiters = self._flying_waiters, []
         self._flying, self._busy = {}, False
-        self._sorted.clear()
+        self._layers.clear()
         if self._held:
             self._look()
         else:
             self._kick()  # the next batch leaves before the answers are written
         for _, done, result, error in released:
-            done(result, error)
+            try:
+                done(result, error)
+            except Exception:  # noqa: BLE001 - a bug of one caller; the others' answers must go out
+                _log.exception("an answer could not be given")
 
     def _lost(self, theirs: list[Entry]) -> None:
         """Others' entries have our positions: forget what we ran since, and run it again."""
         undone = [self._flying, self._current]
+        self._current_size_bytes = 0
         self.durable += len(theirs)
         self._number = self.durable + 1
         self._sequence = 0
@@ -371,7 +395,7 @@ class Database:
         again = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
-        self._sorted.clear()
+        self._layers.clear()
         if self._waits.count:  # they saw what we take back, or did not see theirs
             for writes in (*(entry.writes for entry in theirs), *undone):
                 self._waits.changed(writes)
@@ -379,6 +403,7 @@ class Database:
             self._run(body, done)
         if self._held:
             self._look()
+        self._release_full()
 
     # -- a log that others write to
 
@@ -435,10 +460,12 @@ class Database:
         waiting = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
         self._flying, self._current, self._busy = {}, {}, False
-        self._sorted.clear()
+        self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        held, self._held, self._looking = self._held + self._looking, [], []
+        held = self._held + self._looking + self._full
+        self._held, self._looking, self._full = [], [], []
+        self._current_size_bytes = 0
         for parked in (*held, *self._waits.take_all()):
             parked.done(None, Unavailable(str(error)))
         self._background.run(self._abandon)
@@ -517,6 +544,13 @@ def replay(log: Log, engine: Engine) -> tuple[int, float]:
         apply(engine, entry.writes, position)
         time_s = max(time_s, entry.time_ms / 1000)
     return position, time_s
+
+
+def _size_bytes(writes: Writes) -> int:
+    size_bytes = 0
+    for key, value in writes.items():
+        size_bytes += len(key) + len(value or b"")
+    return size_bytes
 
 
 def _mendable(error: BaseException) -> bool:

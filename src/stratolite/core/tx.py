@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from stratolite.core.keys import Span
 from stratolite.core.log import Writes
+from stratolite.core.overlay import Layer, between, overlaid
+from stratolite.errors import Fault
 from stratolite.limits import KEY_SIZE_BYTES_MAX, VALUE_SIZE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MISS = object()
+_FEW = 32  # writes are looked through; more are sorted once and kept so
 
 
 class Wait(BaseException):
@@ -31,11 +35,12 @@ class Wait(BaseException):
 
 
 class Tx:
-    __slots__ = ("_below", "_db", "need", "relaxed", "time_s", "writes")
+    __slots__ = ("_below", "_db", "_layers", "need", "relaxed", "time_s", "writes")
 
     def __init__(self, db: Database, time_s: float) -> None:
         self._db = db
         self._below: list[Writes] = []  # writes of the calls around this savepoint, outermost first
+        self._layers: dict[int, Layer] = {}  # of write sets that are large and scanned
         self.writes: Writes = {}
         self.need = 0
         """The newest batch this transaction read from or writes to; its answer waits for that one."""
@@ -73,16 +78,31 @@ class Tx:
 
         Writing inside the span while iterating is undefined; collect first.
         """
-        rows = self._db.scan_committed(self, span, [*self._below, self.writes], reverse)
-        if limit is None:
-            return rows
-        return (row for row, _ in zip(rows, range(limit), strict=False))
+        start, stop = span
+        rows = self._db.scan_committed(self, start, stop, reverse=reverse)
+        for writes in (*self._below, self.writes):
+            if writes and (keys := self._own_keys(writes, start, stop)):
+                fresh = reversed(keys) if reverse else iter(keys)
+                rows = overlaid(self, 0, rows, fresh, writes, reverse=reverse)
+        return rows if limit is None else islice(rows, limit)
+
+    def _own_keys(self, writes: Writes, start: bytes, stop: bytes) -> list[bytes]:
+        """A copy: the caller may write elsewhere while it iterates."""
+        if len(writes) <= _FEW:
+            return sorted([key for key in writes if start <= key < stop])
+        layer = self._layers.get(id(writes))
+        if layer is None or layer.writes is not writes:
+            layer = self._layers[id(writes)] = Layer(writes)
+        keys = layer.keys()
+        at = between(keys, start, stop)
+        return keys[at.start : at.stop]
 
     # -- writing
 
     def put(self, key: bytes, value: bytes) -> None:
-        assert len(key) <= KEY_SIZE_BYTES_MAX, len(key)
-        assert len(value) <= VALUE_SIZE_BYTES_MAX, len(value)
+        """Raises Fault for a key or value over the limits; a transaction's sum is looked at when it ends."""
+        if len(value) > VALUE_SIZE_BYTES_MAX or not 0 < len(key) <= KEY_SIZE_BYTES_MAX:
+            raise _too_large(key, value)
         self.writes[key] = value
 
     def delete(self, key: bytes) -> None:
@@ -91,9 +111,10 @@ class Tx:
     def stamp(self) -> int:
         """A number larger than any given out by an earlier transaction (position << 24 | sequence).
 
-        Use it in keys that must sort in commit order. Below 2**63.
+        Use it in keys that must sort in commit order, written by this transaction: one that writes
+        nothing is not remembered, and its stamps may be given out again after a crash. Below 2**63.
         """
-        return self._db.next_stamp(self)
+        return self._db.next_stamp()
 
     # -- nested calls
 
@@ -122,3 +143,12 @@ class Tx:
         or it would wait for ever. Does not return.
         """
         raise Wait(spans, until_s)
+
+
+def _too_large(key: bytes, value: bytes) -> Fault:
+    return Fault(
+        "RequestEntityTooLarge",
+        f"key_size_bytes={len(key)} (1 to {KEY_SIZE_BYTES_MAX}),"
+        f" value_size_bytes={len(value)} (at most {VALUE_SIZE_BYTES_MAX})",
+        status=413,
+    )

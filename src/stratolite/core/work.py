@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -45,11 +45,13 @@ from stratolite.limits import (
     VALUE_SIZE_BYTES_MAX,
     WORK_CLOSE_S,
     WORK_LEASE_S,
+    WORK_PAUSE_S,
     WORK_RETRY_S_FIRST,
     WORK_RETRY_S_MAX,
     WORK_STEP_COUNT_MAX,
 )
 
+T = TypeVar("T")
 _log = logging.getLogger("stratolite.work")
 _WORK = Keyspace("", "", "work")
 _QUEUES = _WORK["queue"]
@@ -212,13 +214,28 @@ class Workers:
     def worker(self, queue: str) -> Worker | None:
         return self._registered.get(queue) or self._find(queue)
 
+    async def pause(self) -> None:
+        """Raises Unavailable when we are closing anyway."""
+        if self._closing:
+            raise Unavailable("closing")
+        await self.world.sleep(WORK_PAUSE_S)
+
+    async def transact(self, body: Callable[[Tx], T]) -> T:
+        """Again and again while the log cannot be written."""
+        while True:
+            try:
+                return await self.db.transact(body)
+            except Unavailable:
+                await self.pause()
+
     async def _watch(self) -> None:
         """A runner for every queue that has ever had a job; parked until it has one again."""
         loop = asyncio.get_running_loop()
         while True:
-            for queue in await self.db.transact(self._new_queues):
+            for queue in await self.transact(self._new_queues):
                 runner = self._runners[queue] = _Runner(self, queue)
                 runner.task = loop.create_task(runner.run(), name=f"work: {queue}")
+                runner.task.add_done_callback(_report)
 
     def _new_queues(self, tx: Tx) -> list[str]:
         fresh = []
@@ -236,7 +253,7 @@ class Workers:
             await self.world.sleep(WORK_LEASE_S / 3)
             for runner in list(self._runners.values()):
                 if runner.running:
-                    await self.db.transact(runner.renew)
+                    await self.transact(runner.renew)
 
 
 class _Taken(NamedTuple):
@@ -252,32 +269,35 @@ class _Runner:
     def __init__(self, workers: Workers, queue: str) -> None:
         self.queue, self.keys = queue, _keys(queue)
         self.running: dict[int, asyncio.Task[None]] = {}
-        self._db, self._world, self._workers = workers.db, workers.world, workers
+        self._world, self._workers, self._transact = workers.world, workers, workers.transact
         self._owner, self._shared = workers.owner, workers.db.shared
         self._worker: Worker | None = None
         self._first = True
         self._room = asyncio.Event()
 
     async def run(self) -> None:
-        try:
-            await self._db.transact(self._look)
-            self._worker = self._workers.worker(self.queue)
-            if self._worker is None:
-                _log.error("jobs wait in queue=%s, which nobody here carries out", self.queue)
-                return
-            while True:
-                if len(self.running) >= self._worker.concurrency:
-                    self._room.clear()
-                    await self._room.wait()
-                    continue
-                taken = await self._db.transact(self._claim)
-                self._first = False
-                for one in taken:
-                    self.running[one.stamp] = asyncio.get_running_loop().create_task(
-                        self._carry_out(one), name=f"work: {self.queue}"
-                    )
-        except Unavailable as error:
-            _log.error("queue=%s stops: %s", self.queue, error)
+        await self._transact(self._look)
+        self._worker = self._workers.worker(self.queue)
+        if self._worker is None:
+            _log.error("jobs wait in queue=%s, which nobody here carries out", self.queue)
+            return
+        while True:
+            if len(self.running) >= self._worker.concurrency:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            try:
+                taken = await self._workers.db.transact(self._claim)
+            except Unavailable:  # perhaps claimed all the same: look through our own claims, too
+                self._first = True
+                await self._workers.pause()
+                continue
+            self._first = False
+            for one in taken:
+                self.running[one.stamp] = asyncio.get_running_loop().create_task(
+                    self._carry_out(one), name=f"work: {self.queue}"
+                )
+                self.running[one.stamp].add_done_callback(_report)
 
     # -- claim
 
@@ -355,14 +375,17 @@ class _Runner:
         return float("inf")
 
     def _take_over(self, tx: Tx) -> bool:
-        """Claims whose owner is gone become ready again, before everything that is."""
+        """Claims that nobody works on become ready again, before everything that is."""
         now_ms = self._wall_s(tx) * 1000
-        dead = [
-            (key, claim)
-            for key, raw in tx.scan(self.keys.claim.span())
-            if (claim := _decode_claim(raw)).owner != self._owner
-            and (not self._shared or claim.until_ms < now_ms)
-        ]
+        dead = []
+        for key, raw in tx.scan(self.keys.claim.span()):
+            claim = _decode_claim(raw)
+            if claim.owner == self._owner:
+                (stamp,) = self.keys.claim.parts(key)
+                if stamp not in self.running:
+                    dead.append((key, claim))
+            elif not self._shared or claim.until_ms < now_ms:
+                dead.append((key, claim))
         for key, claim in dead:
             self._make_ready(tx, key, claim, claim.attempts)
         return bool(dead)
@@ -386,18 +409,11 @@ class _Runner:
         assert self._worker is not None
         job, stamp = taken
         try:
-            try:
-                settle = await self._worker.handle(job)
-                await self._db.transact(lambda tx: self._settle(tx, taken, settle))
-            except Unavailable:
-                if self._db.failure is not None:
-                    raise
-                await self._db.transact(lambda tx: self._again(tx, taken))
-            except Exception:  # noqa: BLE001 - whatever a worker raises, its job comes back
-                _log.exception("queue=%s attempt=%d failed", self.queue, job.attempt)
-                await self._db.transact(lambda tx: self._again(tx, taken))
-        except Unavailable:
-            pass  # the job is still claimed: whoever opens the log next takes it over
+            settle = await self._worker.handle(job)
+            await self._transact(lambda tx: self._settle(tx, taken, settle))
+        except Exception:  # noqa: BLE001 - whatever a worker raises, its job comes back
+            _log.exception("queue=%s attempt=%d failed", self.queue, job.attempt)
+            await self._transact(lambda tx: self._again(tx, taken))
         finally:
             del self.running[stamp]
             self._room.set()
@@ -465,6 +481,12 @@ class _Runner:
     def _wall_s(self, tx: Tx) -> float:
         """A user's jump of the cloud clock must not end leases."""
         return tx.time_s - self._world.cloud_offset_s
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A task nobody awaits must not fail in silence."""
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, Unavailable):
+        _log.error("%s ended", task.get_name(), exc_info=error)
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:

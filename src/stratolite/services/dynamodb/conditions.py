@@ -55,11 +55,7 @@ def _compile_function(name: str, args: list[Node]) -> Test:
     if name == "attribute_not_exists":
         return lambda item, values: first(item, values) is None
     second = compile_operand(args[1])
-    relation = {
-        "begins_with": begins_with,
-        "contains": contains,
-        "attribute_type": lambda x, y: x is not None and y is not None and kind_of(x) == y.get("S"),
-    }[name]
+    relation = _RELATIONS[name]
     return lambda item, values: relation(first(item, values), second(item, values))
 
 
@@ -69,7 +65,7 @@ def compile_operand(node: Node) -> Get:
         return compile_path(node[1])
     if kind == "value":
         name = node[1]
-        return lambda item, values: values[name]
+        return lambda _, values: values[name]
     assert node[1] == "size", node
     inner = compile_operand(node[2][0])
     return lambda item, values: size_of(inner(item, values))
@@ -79,8 +75,8 @@ def compile_path(path: Path) -> Get:
     head, rest = path[0], path[1:]
     assert isinstance(head, str), path
     if not rest:
-        return lambda item, values: item.get(head)
-    return lambda item, values: find(item, path)
+        return lambda item, _: item.get(head)
+    return lambda item, _: find(item, path)
 
 
 def find(item: Item, path: Path) -> Value | None:
@@ -172,6 +168,10 @@ def begins_with(x: Value | None, start: Value | None) -> bool:
     return False
 
 
+def has_type(x: Value | None, name: Value | None) -> bool:
+    return x is not None and name is not None and kind_of(x) == name.get("S")
+
+
 def contains(x: Value | None, wanted: Value | None) -> bool:
     """A part of a string or binary, a member of a set, an element of a list."""
     if x is None or wanted is None:
@@ -185,3 +185,10 @@ def contains(x: Value | None, wanted: Value | None) -> bool:
     if kind == "B" and wanted_kind == "B":
         return binascii.a2b_base64(wanted_inner) in binascii.a2b_base64(inner)
     return kind == wanted_kind + "S" and wanted_inner in inner
+
+
+_RELATIONS: dict[str, Callable[[Value | None, Value | None], bool]] = {
+    "begins_with": begins_with,
+    "contains": contains,
+    "attribute_type": has_type,
+}

@@ -53,7 +53,11 @@ class Parser:
     """One expression. ``names`` is ExpressionAttributeNames, ``types`` the value types (":v" -> "S")."""
 
     def __init__(
-        self, text: str, names: Mapping[str, str], types: Mapping[str, str], keywords: frozenset[str]
+        self,
+        text: str,
+        names: Mapping[str, str],
+        types: Mapping[str, str],
+        keywords: frozenset[str],
     ) -> None:
         self.source = text
         self.names, self.types = names, types
@@ -151,7 +155,10 @@ class Parser:
                 self.expect_op("]")
                 index = int(token.text[:10])
                 if index >= 2**31:
-                    self.note("index", f"List index is not within the allowable range; index: [{token.text}]")
+                    self.note(
+                        "index",
+                        f"List index is not within the allowable range; index: [{token.text}]",
+                    )
                 parts.append(index)
             else:
                 found = tuple(parts)
@@ -180,7 +187,12 @@ class Parser:
         if token.kind == ":":
             return ("value", self.value())
         after = self.tokens[self.at + 1] if token.kind == "name" else None
-        if after is not None and after.kind == "op" and after.text == "(" and token.text.upper() not in self.keywords:
+        if (
+            after is not None
+            and after.kind == "op"
+            and after.text == "("
+            and token.text.upper() not in self.keywords
+        ):
             return self.function()
         return ("path", self.path())
 
@@ -216,7 +228,9 @@ class Parser:
     def check_function(self, name: str, args: list[Node]) -> None:
         raise NotImplementedError
 
-    def count_matches(self, name: str, args: list[Node], wanted: Mapping[str, int], kind: str) -> bool:
+    def count_matches(
+        self, name: str, args: list[Node], wanted: Mapping[str, int], kind: str
+    ) -> bool:
         if name not in wanted:
             self.note("unknown", f"Invalid function name; function: {name}")
             return False
@@ -378,7 +392,10 @@ class ConditionParser(Parser):
             self.expect_op(")")
             self.not_boolean([x, *choices])
             if len(choices) > 100:
-                self.note("operand", f"Incorrect number of operands for operator or function; operator or function: IN, number of operands: {len(choices) + 1}")
+                self.note(
+                    "operand",
+                    f"Incorrect number of operands for operator or function; operator or function: IN, number of operands: {len(choices) + 1}",
+                )
             return ("in", x, choices)
         if x[0] != "fn":
             raise self.syntax_error()

@@ -107,7 +107,10 @@ def check_condition_map(conditions: Mapping[str, Any]) -> None:
     from stratolite.services.dynamodb.conditions import COMPARISONS
 
     for condition in conditions.values():
-        operator, values = condition["ComparisonOperator"], condition.get("AttributeValueList") or []
+        operator, values = (
+            condition["ComparisonOperator"],
+            condition.get("AttributeValueList") or [],
+        )
         for value in values:
             checked_size(value)
         low, high = LENGTHS[operator]

@@ -34,7 +34,9 @@ def _part(value: Value, paths: list[Path]) -> Value:
     for path in paths:
         below.setdefault(path[0], []).append(path[1:])
     if "M" in value:
-        return {"M": {name: _part(value["M"][name], rest) for name, rest in below.items()}}  # type: ignore[index]
+        return {"M": {name: _part(value["M"][name], rest) for name, rest in below.items()}}
     return {
-        "L": [_part(value["L"][i], below[i]) for i in sorted(k for k in below if isinstance(k, int))]
+        "L": [
+            _part(value["L"][i], below[i]) for i in sorted(k for k in below if isinstance(k, int))
+        ]
     }

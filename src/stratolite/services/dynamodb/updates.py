@@ -34,7 +34,7 @@ def compile_update(actions: list[Node]) -> Apply:
         top = [(path[0], value) for path, value in sets]
 
         def apply_plain(item: Item, values: Values) -> None:
-            item.update([(name, evaluate(item, values)) for name, evaluate in top])  # type: ignore[misc]
+            item.update([(name, evaluate(item, values)) for name, evaluate in top])
 
         return apply_plain
 
@@ -66,7 +66,7 @@ def _compile_value(node: Node) -> Evaluate:
     kind = node[0]
     if kind == "value":
         name = node[1]
-        return lambda item, values: values[name]
+        return lambda _, values: values[name]
     if kind == "path":
         get = compile_path(node[1])
 

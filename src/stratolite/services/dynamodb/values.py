@@ -153,17 +153,17 @@ def _binary_size(text: str) -> int:
     return len(text) // 4 * 3 - (text[-2:].count("=") if text else 0)
 
 
-def _check_binary(value: Value, inner: Any, depth: int) -> int:
+def _check_binary(_value: Value, inner: Any, _depth: int) -> int:
     return len(_binary(inner))
 
 
-def _check_boolean(value: Value, inner: Any, depth: int) -> int:
+def _check_boolean(_value: Value, inner: Any, _depth: int) -> int:
     if type(inner) is not bool:
         raise _wrong_type(inner, "Boolean")
     return 1
 
 
-def _check_null(value: Value, inner: Any, depth: int) -> int:
+def _check_null(_value: Value, inner: Any, _depth: int) -> int:
     if type(inner) is not bool:
         raise _wrong_type(inner, "Boolean")
     if not inner:
@@ -181,7 +181,7 @@ def _listed(inner: Any) -> list[Any]:
     )
 
 
-def _check_strings(value: Value, inner: Any, depth: int) -> int:
+def _check_strings(_value: Value, inner: Any, _depth: int) -> int:
     total = 0
     for text in _listed(inner):
         if type(text) is not str:
@@ -194,7 +194,7 @@ def _check_strings(value: Value, inner: Any, depth: int) -> int:
     return total
 
 
-def _check_numbers(value: Value, inner: Any, depth: int) -> int:
+def _check_numbers(value: Value, inner: Any, _depth: int) -> int:
     for text in _listed(inner):
         if type(text) is not str:
             raise _wrong_type(text, "String")
@@ -206,7 +206,7 @@ def _check_numbers(value: Value, inner: Any, depth: int) -> int:
     return sum(map(numerals.size_bytes, numbers))
 
 
-def _check_binaries(value: Value, inner: Any, depth: int) -> int:
+def _check_binaries(_value: Value, inner: Any, _depth: int) -> int:
     total = sum(len(_binary(text)) for text in _listed(inner))
     if not inner:
         raise invalid(_INVALID + "Binary sets should not be empty")
@@ -226,7 +226,7 @@ def _deeper(depth: int) -> int:
     return depth + 1
 
 
-def _check_list(value: Value, inner: Any, depth: int) -> int:
+def _check_list(_value: Value, inner: Any, depth: int) -> int:
     below = _deeper(depth)
     total = 3
     for element in _listed(inner):
@@ -234,7 +234,7 @@ def _check_list(value: Value, inner: Any, depth: int) -> int:
     return total
 
 
-def _check_map(value: Value, inner: Any, depth: int) -> int:
+def _check_map(_value: Value, inner: Any, depth: int) -> int:
     below = _deeper(depth)
     if type(inner) is not dict:
         raise malformed("Unexpected field type")
@@ -257,7 +257,7 @@ _CHECKS = {
 
 
 def kind_of(value: Value) -> str:
-    """"S", "N", ..."""
+    """ "S", "N", ..."""
     for kind in value:
         return kind
     raise AssertionError("a checked value has a type")

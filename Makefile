@@ -1,0 +1,48 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set themselves up in .venv.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test check format docs bench soak conformance clean
+
+demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed-dev  ## set up, run every test
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+check: $(VENV)/.installed-dev  ## what `make test` checks of the code itself
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+docs: $(VENV)/.installed-dev  ## docs/coverage.md from the services themselves
+	$(BIN)/python docs/make_coverage.py
+
+bench: $(VENV)/.installed-dev  ## peers side by side; exits 1 below the bars
+	$(BIN)/python bench/run.py
+
+soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
+	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "stratolite needs Python 3.11 or newer"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.installed

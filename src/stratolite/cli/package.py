@@ -1,0 +1,151 @@
+"""Packaging: a template's local code becomes objects in S3 named by their content.
+
+The same files give the same zip (order, times and modes fixed), so an unchanged function is not updated.
+Source  https://docs.aws.amazon.com/cli/latest/reference/cloudformation/package.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import yaml
+
+_SKIPPED = {"__pycache__", ".git", ".venv", "node_modules/.cache", ".pytest_cache", ".mypy_cache"}
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+# resource type -> (property with the code, how S3 places are written there)
+_PLACES: dict[str, tuple[str, tuple[str, str]]] = {
+    "AWS::Serverless::Function": ("CodeUri", ("Bucket", "Key")),
+    "AWS::Serverless::LayerVersion": ("ContentUri", ("Bucket", "Key")),
+    "AWS::Lambda::Function": ("Code", ("S3Bucket", "S3Key")),
+    "AWS::Lambda::LayerVersion": ("Content", ("S3Bucket", "S3Key")),
+}
+_NOT_PACKAGED = {
+    "AWS::CloudFormation::Stack": "TemplateURL",
+    "AWS::Serverless::Application": "Location",
+    "AWS::Serverless::StateMachine": "DefinitionUri",
+    "AWS::Serverless::HttpApi": "DefinitionUri",
+    "AWS::Serverless::Api": "DefinitionUri",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: !Ref X is {Ref: X}, !Sub X is {Fn::Sub: X}."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+def _as_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """2010-09-09 stays text."""
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_multi_constructor("!", _short_form)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+
+
+def load(path: str) -> dict[str, Any]:
+    """The template with short forms written out. Raises ClickException."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            template = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise click.ClickException(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
+        raise click.ClickException(f"{path} is not a template: it has no Resources")
+    return template
+
+
+def package(
+    template: dict[str, Any], folder: str, upload: Callable[[str, bytes], tuple[str, str]]
+) -> int:
+    """Replace local code by what ``upload(key, zip) -> (bucket, key)`` answers; how many uploads.
+
+    Paths are relative to ``folder``, the template's own. Raises ClickException for a missing one.
+    """
+    done: dict[str, tuple[str, str]] = {}
+    for name, resource, field in _coded(template):
+        _, (bucket_field, key_field) = _PLACES[resource["Type"]]
+        properties = resource.setdefault("Properties", {})
+        path = os.path.normpath(os.path.join(folder, properties[field]))
+        if path not in done:
+            body = _zipped(name, path)
+            done[path] = upload(f"{hashlib.sha256(body).hexdigest()}.zip", body)
+        bucket, key = done[path]
+        properties[field] = {bucket_field: bucket, key_field: key}
+    return len(done)
+
+
+def _coded(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """(logical id, resource, property) for every resource whose code is a local path."""
+    inherited = template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
+    for name, resource in template["Resources"].items():
+        if not isinstance(resource, dict):
+            continue
+        kind, properties = resource.get("Type"), resource.setdefault("Properties", {})
+        if _is_local(properties.get(_NOT_PACKAGED.get(str(kind), ""))):
+            field = _NOT_PACKAGED[str(kind)]
+            raise click.ClickException(
+                f"{name}: packaging a local {field} of {kind} is not offered yet"
+            )
+        if kind not in _PLACES:
+            continue
+        field = _PLACES[kind][0]
+        inherits = kind == "AWS::Serverless::Function" and inherited is not None
+        if inherits and not {"CodeUri", "InlineCode", "ImageUri"} & properties.keys():
+            properties["CodeUri"] = inherited
+        if _is_local(properties.get(field)):
+            yield name, resource, field
+
+
+def _is_local(value: Any) -> bool:
+    return isinstance(value, str) and not value.startswith(("s3://", "http://", "https://"))
+
+
+def _zipped(name: str, path: str) -> bytes:
+    if not os.path.exists(path):
+        raise click.ClickException(f"{name}: there is no {path}")
+    if os.path.isfile(path) and path.endswith((".zip", ".jar")):
+        with open(path, "rb") as file:
+            return file.read()
+    if os.path.exists(os.path.join(path, "requirements.txt")) and ".aws-sam" not in path:
+        raise click.ClickException(
+            f"{name}: {path}/requirements.txt is not installed by deploy yet; run `sam build` and deploy its template"
+        )
+    files = [path] if os.path.isfile(path) else sorted(_walk(path))
+    root = os.path.dirname(path) if os.path.isfile(path) else path
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file_path in files:
+            info = zipfile.ZipInfo(os.path.relpath(file_path, root), _ZIP_TIME)
+            mode = 0o755 if os.access(file_path, os.X_OK) else 0o644
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with open(file_path, "rb") as file:
+                archive.writestr(info, file.read())
+    return out.getvalue()
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(d for d in folders if d not in _SKIPPED)
+        yield from (os.path.join(here, f) for f in files if not f.endswith(".pyc"))

@@ -1,0 +1,40 @@
+"""stratolite up: start the cloud and keep it running until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+
+def _default_data() -> str:
+    return os.environ.get("STRATOLITE_DATA") or os.path.expanduser("~/.stratolite")
+
+
+@click.command("up")
+@click.option(
+    "--data",
+    default=_default_data,
+    show_default="$STRATOLITE_DATA or ~/.stratolite",
+    help="A folder, or s3://BUCKET/PREFIX, gs://, az:// for the log; the view is rebuilt from it.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=4566, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate chain (PEM)."
+)
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Private key (PEM).")
+def command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
+    """Start the cloud and keep it running.
+
+    Prints "ready http://HOST:PORT" once it can serve. Everything acknowledged is in DATA; stop it in
+    any way you like.
+    """
+    from stratolite.server import run
+
+    if bool(tls_cert) != bool(tls_key):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    try:
+        run(data, host, port, tls_cert, tls_key, click.echo)
+    except OSError as error:
+        raise click.ClickException(f"cannot start: {error}") from error

@@ -1,0 +1,529 @@
+"""One client's HTTP/1.1 connection: requests in, answers out in their order, both held back when too fast.
+
+    data_received -> head -> (body whole | Incoming) -> handle(request, respond) -> respond -> next request
+
+While a request is being answered nothing further is parsed, and at most ``PIPELINED_BYTES_MAX`` (and one
+read of the socket) is kept. Measured: splitting the head in Python is as fast as httptools (its callbacks
+cost what its C saves) and lets us be stricter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from stratolite.errors import Fault
+from stratolite.gateway.head import Head, Malformed, read_head
+from stratolite.gateway.incoming import Chunked, Counted, Incoming, cut_short, too_slow
+from stratolite.gateway.outgoing import CONTINUE, Download, Outgoing, refusal
+from stratolite.http import FileSlice, HttpRequest, HttpResponse
+from stratolite.limits import (
+    BODY_STREAM_ABOVE_BYTES,
+    DRAIN_BYTES_MAX,
+    HEAD_SIZE_BYTES_MAX,
+    LINGER_S,
+    PIPELINED_BYTES_MAX,
+    WRITE_BUFFERED_BYTES_MAX,
+)
+
+Respond = Callable[[HttpResponse], None]
+Handle = Callable[[HttpRequest, Respond], None]
+_log = logging.getLogger("stratolite.gateway")
+_NEVER = float("inf")
+
+
+class Owner(Protocol):
+    """What a connection knows of the server it belongs to."""
+
+    handle: Handle
+    out: Outgoing
+    scheme: str
+    idle_s: float
+    request_s: float
+    now_s: float
+    """The mono clock, renewed by the sweep that enforces deadlines."""
+    stopping: bool
+
+    def joined(self, connection: Connection) -> bool: ...
+    def left(self, connection: Connection) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_buffer",
+        "_busy",
+        "_close",
+        "_download",
+        "_expects",
+        "_gathering",
+        "_have",
+        "_head_only",
+        "_held",
+        "_incoming",
+        "_lingering",
+        "_looping",
+        "_need",
+        "_old",
+        "_owner",
+        "_parts",
+        "_paused",
+        "_peer",
+        "_request",
+        "_resumed",
+        "_sender",
+        "_transport",
+        "deadline_s",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._buffer = b""
+        self._request: HttpRequest | None = (
+            None  # its body is still being gathered, or it is being answered
+        )
+        self._gathering = False
+        self._parts: list[bytes] = []
+        self._have = self._need = 0
+        self._incoming: Incoming | None = None
+        self._busy = self._looping = self._close = self._paused = self._lingering = False
+        self._expects = self._head_only = self._old = False
+        self._held = 0  # reasons not to read: 1 the body's reader is slow, 2 requests come faster than answers
+        self._download: Download | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self.deadline_s = _NEVER
+
+    @property
+    def idle(self) -> bool:
+        """Nothing of a request is here."""
+        return not (self._busy or self._buffer or self._request or self._lingering)
+
+    # -- from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not subclasses of asyncio's
+        self._transport = made = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        made.set_write_buffer_limits(WRITE_BUFFERED_BYTES_MAX)
+        self.deadline_s = self._owner.now_s + self._owner.request_s
+        if not self._owner.joined(self):
+            self._refuse(503, "too many connections")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._transport = None
+        self._owner.left(self)
+        if self._incoming is not None and not self._incoming.complete:
+            self._incoming.fail(cut_short())
+        self._download = None
+        self._wake_sender()
+        if self._sender is not None:
+            self._sender.cancel()
+
+    def eof_received(self) -> bool:
+        """A client may shut down its half and still wait for the answer (TLS cannot)."""
+        if self._owner.scheme == "https":
+            return False
+        if self._incoming is not None and not self._incoming.complete:
+            return False
+        if self._busy:
+            self._close = True
+            return True
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
+        try:
+            if self._incoming is not None and not self._incoming.complete:
+                self._feed(data)
+            elif self._gathering:
+                self._gather(data)
+            else:
+                if not self._buffer:
+                    if not self._busy:
+                        self.deadline_s = self._owner.now_s + self._owner.request_s
+                    self._buffer = data
+                else:
+                    self._buffer += data
+                if self._busy:
+                    if len(self._buffer) > PIPELINED_BYTES_MAX:
+                        self._hold(2)
+                    return
+            if not self._looping:
+                self._advance()
+        except Malformed as bad:
+            self._refuse(bad.status, str(bad))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self.deadline_s = self._owner.now_s + self._owner.idle_s
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.deadline_s = _NEVER
+        if self._download is not None:
+            self._pump()
+        self._wake_sender()
+        if not self._busy:
+            self._rest()
+            self._advance_safely()
+
+    def overdue(self) -> None:
+        """The deadline has passed (called by the sweep)."""
+        self.deadline_s = _NEVER
+        if self._transport is None:
+            return
+        if self._paused or self._lingering:
+            self._transport.abort()  # the client does not take its answer
+        elif self._incoming is not None and not self._incoming.complete and self._busy:
+            if self._incoming.reading:  # else it is we who are slow
+                self._incoming.fail(too_slow())
+                self._close = True
+            else:
+                self.deadline_s = self._owner.now_s + self._owner.request_s
+        elif self._busy:
+            return
+        elif self._buffer or self._request is not None:
+            self._refuse(408, "the request took too long to arrive")
+        else:
+            self._transport.close()
+
+    def stop(self) -> None:
+        """Finish what is in flight, then close."""
+        self._close = True
+        if self.idle and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- requests
+
+    def _advance(self) -> None:
+        """Parse and hand over requests until one has to wait. Raises Malformed."""
+        self._looping = True
+        try:
+            while self._buffer and not self._busy and not self._paused and self._request is None:
+                if self._transport is None or self._transport.is_closing():
+                    self._buffer = b""
+                    return
+                buffer = self._buffer
+                end = buffer.find(b"\r\n\r\n", 0, HEAD_SIZE_BYTES_MAX + 4)
+                if end < 0:
+                    if (
+                        buffer[:2] == b"\r\n"
+                    ):  # RFC 9112 2.2: tolerate one empty line before a request
+                        self._buffer = buffer[2:]
+                        if self._buffer[:2] == b"\r\n":
+                            raise Malformed(400, "empty lines before a request")
+                        continue
+                    if len(buffer) > HEAD_SIZE_BYTES_MAX:
+                        raise Malformed(431, f"head larger than {HEAD_SIZE_BYTES_MAX} bytes")
+                    if b"\n\n" in buffer or b"\0" in buffer:
+                        raise Malformed(400, "bare LF or NUL in the head")
+                    return
+                head = read_head(buffer[:end])
+                self._begin(head, buffer, end + 4)
+        finally:
+            self._looping = False
+        if self._held & 2 and not self._busy and len(self._buffer) <= PIPELINED_BYTES_MAX:
+            self._release(2)
+
+    def _begin(self, head: Head, buffer: bytes, start: int) -> None:
+        request = HttpRequest(
+            head.method,
+            head.path,
+            head.query,
+            head.headers,
+            b"",
+            peer=self._peer,
+            scheme=self._owner.scheme,
+        )
+        if head.close:
+            self._close = True
+            self._old = head.old
+        length = head.length
+        self._expects = head.expects and length != 0
+        if 0 <= length <= BODY_STREAM_ABOVE_BYTES:
+            stop = start + length
+            if len(buffer) >= stop:
+                if length:
+                    request.body = buffer[start:stop]
+                self._buffer = buffer[stop:]
+                self._dispatch(request)
+                return
+            self._request, self._gathering = request, True
+            self._parts, self._have, self._need = [buffer[start:]], len(buffer) - start, length
+            self._buffer = b""
+            if self._expects:
+                self._continue()
+            return
+        self._request = request
+        self._incoming = Incoming(
+            Chunked() if length < 0 else Counted(length), self._hold, self._release, self._continue
+        )
+        self._buffer = b""
+        if len(buffer) > start:
+            self._feed(buffer[start:])
+        if self._request is not None:
+            if length >= 0:
+                self._dispatch_stream()
+            elif self._expects:
+                self._continue()
+
+    def _gather(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._have += len(data)
+        if self._have >= self._need:
+            whole = b"".join(self._parts)
+            request, self._request, self._gathering, self._parts = self._request, None, False, []
+            assert request is not None
+            if self._have == self._need:
+                request.body = whole
+            else:
+                request.body, self._buffer = whole[: self._need], whole[self._need :]
+            self._dispatch(request)
+
+    def _feed(self, data: bytes) -> None:
+        incoming = self._incoming
+        assert incoming is not None
+        self._expects = False  # it did not wait for our word
+        try:
+            self._buffer = incoming.feed(data)
+        except Malformed as bad:
+            if not self._busy:
+                raise
+            self._close = True
+            incoming.fail(cut_short() if self._transport is None else _as_fault(bad))
+            self._hold()
+            return
+        if self._busy:
+            self.deadline_s = (
+                _NEVER if incoming.complete else self._owner.now_s + self._owner.request_s
+            )
+            return
+        request = self._request
+        if request is None:  # answered already: the rest of its body is being dropped
+            if incoming.complete:
+                self._incoming = None
+                self._rest()
+            return
+        if incoming.complete and incoming.buffered <= BODY_STREAM_ABOVE_BYTES:
+            request.body = incoming.whole()
+            self._request = self._incoming = None
+            self._dispatch(request)
+        elif incoming.buffered > BODY_STREAM_ABOVE_BYTES:
+            self._dispatch_stream()
+
+    def _dispatch_stream(self) -> None:
+        request, self._request = self._request, None
+        assert request is not None
+        assert self._incoming is not None
+        request.body = self._incoming
+        self._dispatch(request)
+        if self._busy and not self._incoming.complete:
+            self.deadline_s = self._owner.now_s + self._owner.request_s
+
+    def _dispatch(self, request: HttpRequest) -> None:
+        self._busy = True
+        self.deadline_s = _NEVER
+        self._head_only = request.method == "HEAD"
+        self._owner.handle(request, self.respond)
+
+    def _continue(self) -> None:
+        if self._expects and self._transport is not None:
+            self._expects = False
+            self._transport.write(CONTINUE)
+
+    # -- answers
+
+    def respond(self, response: HttpResponse) -> None:
+        """Send the answer to the request in hand. Called once a request."""
+        transport = self._transport
+        if transport is None:
+            _discard(response)
+            return
+        assert self._busy, "answered twice"
+        if self._owner.stopping:
+            self._close = True
+        incoming = self._incoming
+        if incoming is not None and not incoming.complete:
+            self._judge_rest(incoming)
+        try:
+            self._answer(transport, response)
+        except (OSError, ValueError) as error:  # a header or file that cannot be sent: nothing was
+            _log.error("answer cannot be sent status=%s", response.status, exc_info=error)
+            self._close = True
+            _discard(response)
+            self._answer(transport, HttpResponse(500))
+
+    def _answer(self, transport: asyncio.Transport, response: HttpResponse) -> None:
+        body = response.body
+        out = self._owner.out
+        if type(body) is bytes:
+            transport.write(out.whole(response, body, self._head_only, self._close))
+            self._finish()
+        elif isinstance(body, FileSlice):
+            head = out.start(response, body.size_bytes, self._head_only, self._close)
+            if not self._head_only:
+                self._download = Download(body)
+            transport.write(head)
+            if self._download is None:
+                self._finish()
+            else:
+                self._pump()
+        else:
+            self._sender = asyncio.ensure_future(self._send(response))
+
+    def _judge_rest(self, incoming: Incoming) -> None:
+        """The answer came before the whole request did: is the rest worth reading?"""
+        left = incoming.left
+        if self._expects or left is None or left > DRAIN_BYTES_MAX:
+            self._close = True
+
+    def _pump(self) -> None:
+        download, transport = self._download, self._transport
+        assert download is not None
+        while transport is not None and not self._paused:
+            piece = download.next()
+            if piece is None:
+                self._download = None
+                self._finish()
+                self._advance_safely()
+                return
+            transport.write(piece)
+            transport = self._transport
+
+    async def _send(self, response: HttpResponse) -> None:
+        """An answer made as it goes. If making it fails the connection is cut: the client must notice."""
+        body = response.body
+        assert not isinstance(body, (bytes, FileSlice))
+        out, complete = self._owner.out, False
+        try:
+            frame = out.frame(response, self._head_only, self._close, self._old)
+            if frame.until_close:
+                self._close = True
+            self._write(frame.head)
+            if not self._head_only and frame.has_body:
+                async for piece in body:
+                    if self._transport is None:
+                        return
+                    if piece:
+                        self._write(frame.wrap(piece))
+                    if self._paused:
+                        await self._until_resumed()
+                self._write(frame.end())
+            complete = True
+        except asyncio.CancelledError:
+            if self._transport is not None:
+                raise
+        finally:
+            self._sender = None
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+            if complete:
+                self._finish()
+                self._advance_safely()
+            else:
+                self.abort()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and data:
+            self._transport.write(data)
+
+    async def _until_resumed(self) -> None:
+        if self._transport is not None:
+            self._resumed = asyncio.get_running_loop().create_future()
+            await self._resumed
+
+    def _wake_sender(self) -> None:
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    def _finish(self) -> None:
+        """The answer is written: on to the next request, or away."""
+        self._busy = False
+        incoming = self._incoming
+        if incoming is not None:
+            if incoming.complete:
+                self._incoming = None
+            else:
+                incoming.drop()
+        if self._transport is None:
+            return
+        if self._close:
+            if incoming is not None and not incoming.complete:
+                self._linger()
+            else:
+                self._transport.close()
+            return
+        self._rest()
+        if not self._looping and self._buffer:
+            self._advance_safely()
+
+    def _rest(self) -> None:
+        wait_s = self._owner.request_s if self._buffer or self._incoming else self._owner.idle_s
+        self.deadline_s = self._owner.now_s + wait_s
+
+    def _advance_safely(self) -> None:
+        if self._looping or self._transport is None:
+            return
+        try:
+            self._advance()
+        except Malformed as bad:
+            self._refuse(bad.status, str(bad))
+
+    def _linger(self) -> None:
+        """Closing now would reset the connection before the client reads our answer."""
+        transport = self._transport
+        assert transport is not None
+        self._lingering = True
+        self._buffer = b""
+        self.deadline_s = self._owner.now_s + LINGER_S
+        if self._held:
+            self._held = 0
+            transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer what is not HTTP, and close."""
+        if self._transport is None:
+            return
+        self._buffer, self._request, self._parts = b"", None, []
+        self._transport.write(refusal(status, why))
+        self._busy = False
+        self._close = True
+        self._linger()
+
+    def _hold(self, reason: int = 1) -> None:
+        if not self._held and self._transport is not None:
+            self._transport.pause_reading()
+        self._held |= reason
+
+    def _release(self, reason: int = 1) -> None:
+        if not self._held:
+            return
+        self._held &= ~reason
+        if not self._held and self._transport is not None:
+            self._transport.resume_reading()
+
+
+def _discard(response: HttpResponse) -> None:
+    """The client left: end what was making the answer."""
+    close = getattr(response.body, "aclose", None)
+    if close is not None:
+        asyncio.ensure_future(close())  # noqa: RUF006 - nothing waits for it
+
+
+def _as_fault(bad: Malformed) -> Fault:
+    return Fault("InvalidRequest", str(bad), status=bad.status)

@@ -1,0 +1,109 @@
+"""A listening socket and its connections: opening, deadlines, the cap, and a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Protocol
+
+from stratolite.clock import World
+from stratolite.gateway.http1 import Connection, Handle
+from stratolite.gateway.outgoing import Outgoing
+from stratolite.limits import CONNECTIONS_MAX, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, STOP_S
+
+
+class Application(Protocol):
+    world: World
+    handle: Handle
+
+
+async def serve(
+    app: Application,
+    host: str,
+    port: int,
+    *,
+    cert_file: str | None = None,
+    key_file: str | None = None,
+    idle_s: float = IDLE_TIMEOUT_S,
+    request_s: float = REQUEST_TIMEOUT_S,
+    connections_max: int = CONNECTIONS_MAX,
+) -> Server:
+    """Listen on ``host`` and ``port`` (0: any free one, see ``Server.port``). Raises OSError."""
+    server = Server(app, "https" if cert_file else "http", idle_s, request_s, connections_max)
+    context = None
+    if cert_file:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(cert_file, key_file)
+    await server.listen(host, port, context)
+    return server
+
+
+class Server:
+    """``port`` it listens on; ``close`` ends it. What connections see of it is ``http1.Owner``."""
+
+    def __init__(
+        self, app: Application, scheme: str, idle_s: float, request_s: float, connections_max: int
+    ) -> None:
+        self.handle = app.handle
+        self.scheme = scheme
+        self.idle_s, self.request_s = idle_s, request_s
+        self.stopping = False
+        self._world = app.world
+        self.out = Outgoing(app.world)
+        self.now_s = app.world.mono()
+        self.port = 0
+        self._connections: set[Connection] = set()
+        self._connections_max = connections_max
+        self._empty: asyncio.Event = asyncio.Event()
+        self._listening: asyncio.Server | None = None
+        self._sweep_every_s = min(1.0, idle_s / 4, request_s / 4)
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._connections)
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            lambda: Connection(self), host, port, backlog=1024, ssl=context
+        )
+        self.port = self._listening.sockets[0].getsockname()[1]
+        self._sweep()
+
+    async def close(self, graceful: bool = True) -> None:
+        """Take no more connections; finish what is in flight (at most ``STOP_S``), then close all."""
+        assert self._listening is not None
+        self.stopping = True
+        self._listening.close()
+        if graceful and self._connections:
+            for connection in list(self._connections):
+                connection.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), STOP_S)
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        await self._listening.wait_closed()
+
+    def joined(self, connection: Connection) -> bool:
+        """False: over the cap, turn it away."""
+        self._connections.add(connection)
+        self._empty.clear()
+        return len(self._connections) <= self._connections_max
+
+    def left(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        """Enforce deadlines. One pass a second costs less than a timer a request."""
+        self.now_s = now_s = self._world.mono()
+        late = [c for c in self._connections if c.deadline_s < now_s]
+        for connection in late:
+            connection.overdue()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._sweep_every_s, self._sweep)

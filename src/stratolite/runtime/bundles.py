@@ -1,0 +1,163 @@
+"""Zip files of code: checked against what could harm, unpacked once per content, found by their hash.
+
+``FOLDER/<sha256>/`` holds the unpacked content of the zip with that hash. It is a cache: any of it may be
+deleted while no sandbox uses it and is made again from the zip. A folder appears by rename, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import io
+import os
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+
+from stratolite.clock import World
+from stratolite.limits import BUNDLE_FILES_MAX, BUNDLE_UNPACKED_BYTES_MAX
+
+_CHUNK_BYTES = 1 << 20
+_PATH_BYTES_MAX = 1024
+
+
+class BadBundle(Exception):
+    """Not a zip we can use. ``too_large`` says that only its unpacked size is wrong."""
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.too_large = too_large
+
+
+class Bundles:
+    def __init__(self, folder: str, world: World) -> None:
+        self._folder, self._world = folder, world
+
+    async def unpack(self, zipped: bytes) -> str:
+        """The sha256 (hex) of ``zipped``, whose content is now in ``folder(sha256)``. Raises BadBundle."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._unpack, zipped)
+
+    def folder(self, sha256: str) -> str | None:
+        """Where the content of that zip is, None if it must be unpacked (again)."""
+        path = os.path.abspath(f"{self._folder}/{sha256}")
+        return path if os.path.isdir(path) else None
+
+    def _unpack(self, zipped: bytes) -> str:
+        sha256 = hashlib.sha256(zipped).hexdigest()
+        target = f"{self._folder}/{sha256}"
+        if os.path.isdir(target):
+            return sha256
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        fresh = f"{self._folder}/.{sha256}.{self._world.token(8).hex()}"
+        try:
+            os.mkdir(fresh)
+            os.chmod(fresh, 0o755)  # noqa: S103 - code, read by the sandbox's own user
+            _extract(zipped, fresh)
+            try:
+                os.rename(fresh, target)
+            except OSError:
+                if not os.path.isdir(target):  # else someone else made the same one
+                    raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return sha256
+
+
+def _extract(zipped: bytes, folder: str) -> None:
+    """Sizes are counted while unpacking: the ones the zip declares are only believed downwards."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+            members = archive.infolist()
+            if len(members) > BUNDLE_FILES_MAX:
+                raise BadBundle(f"more than {BUNDLE_FILES_MAX} files")
+            if sum(m.file_size for m in members) > BUNDLE_UNPACKED_BYTES_MAX:
+                raise BadBundle("unpacked size", too_large=True)
+            left = BUNDLE_UNPACKED_BYTES_MAX
+            links = []  # made last: nothing may be written through one
+            for member in members:
+                if stat.S_IFMT(member.external_attr >> 16) == stat.S_IFLNK:
+                    links.append(member)
+                else:
+                    left -= _extract_one(archive, member, folder, left)
+            for member in links:
+                _link(archive, member, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise
+        raise BadBundle(f"a path is a file and a folder at once: {error.filename!r}") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError,
+            UnicodeError, struct.error, OverflowError) as error:  # fmt: skip
+        raise BadBundle(str(error)) from error
+
+
+def _extract_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str, left: int) -> int:
+    """Write one member below ``folder``; how many bytes it had."""
+    path = _path(member, folder)
+    if member.is_dir() or path == folder:
+        _folders(folder, path)
+        return 0
+    mode = member.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise BadBundle(f"not a file, folder or link: {member.filename!r}")
+    _folders(folder, os.path.dirname(path))
+    if os.path.lexists(path):
+        os.unlink(path)
+    size = 0
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with open(out, "wb") as file, archive.open(member) as packed:
+        os.fchmod(out, 0o755 if mode & 0o111 else 0o644)
+        while chunk := packed.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > left:
+                raise BadBundle("unpacked size", too_large=True)
+            file.write(chunk)
+    return size
+
+
+def _link(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str) -> None:
+    """A link stays if it points inside the bundle."""
+    path = _path(member, folder)
+    if member.file_size > _PATH_BYTES_MAX:
+        raise BadBundle("link target too long")
+    target = archive.read(member).decode()
+    parent = os.path.dirname(path)
+    _folders(folder, parent)
+    inside = os.path.realpath(folder) + os.sep
+    where = os.path.realpath(os.path.join(parent, target)) + os.sep
+    if os.path.isabs(target) or not where.startswith(inside):
+        raise BadBundle(f"link out of the bundle: {member.filename!r}")
+    if os.path.lexists(path):
+        raise BadBundle(f"twice in zip: {member.filename!r}")
+    os.symlink(target, path)
+
+
+def _path(member: zipfile.ZipInfo, folder: str) -> str:
+    name = member.filename.replace("\\", "/")
+    parts = [p for p in name.split("/") if p not in ("", ".")]
+    if (
+        name.startswith("/")
+        or ".." in parts
+        or "\x00" in name
+        or len(name.encode()) > _PATH_BYTES_MAX
+    ):
+        raise BadBundle(f"bad path in zip: {name!r}")
+    return os.path.join(folder, *parts)
+
+
+def _folders(folder: str, path: str) -> None:
+    """Make ``path`` and what is missing above it, readable for the sandbox's user, through no link."""
+    at = folder
+    for part in os.path.relpath(path, folder).split(os.sep):
+        if part == ".":
+            continue
+        at = f"{at}/{part}"
+        try:
+            os.mkdir(at)
+        except FileExistsError:
+            if os.path.islink(at) or not os.path.isdir(at):
+                raise BadBundle(f"a path is a file and a folder at once: {part!r}") from None
+        else:
+            os.chmod(at, 0o755)  # noqa: S103 - whatever the server's umask is

@@ -1,0 +1,236 @@
+"""What a sandbox may see, hold and use.
+
+``Cell`` finds out once, in the zygote, what the system grants, by confining a trial process; each fork
+then does the same again. As root, a sandbox gets
+
+    pid, mount, ipc and uts namespaces; a root folder of its own with the system and the code read-only
+    a /tmp of its own (tmpfs of the asked size), /proc of its own processes, a few devices
+    a user id of its own, no capabilities, no_new_privs
+    limits on data, descriptors, processes, file size; no core files
+    death when the zygote dies
+
+Without root only the session, no_new_privs, the limits and death with the zygote are left. Not guarded
+in either case yet: the network, system calls (seccomp), CPU time, resident memory (cgroup). They belong
+into ``_enter`` and ``_restrict``, behind a guard's name of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost memory
+    from typing import Any
+
+_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWPID = (
+    0x20000,
+    0x4000000,
+    0x8000000,
+    0x20000000,
+)
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
+_UID_FIRST, _UID_COUNT = (
+    61184,
+    4000,
+)  # below 2**16, so mapped in most containers; systemd's dynamic users
+_MIB = 1 << 20
+
+# Beyond the asked memory: the interpreter itself and thread stacks, which are reserved but hardly used.
+DATA_HEADROOM_BYTES = 96 * _MIB
+DESCRIPTORS_MAX = 1024
+PROCESSES_MAX = 1024
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
+_CONFIG = (
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/ld.so.cache",
+    "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/mime.types", "/etc/alternatives",
+)  # fmt: skip
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+class Cell:
+    """How sandboxes are confined here; ``guards`` names what holds."""
+
+    def __init__(self, wish: dict[str, Any]) -> None:
+        self._root = ""
+        self._own_pids = -1
+        self._count = 0
+        self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
+        if os.geteuid() == 0 and wish["root"]:
+            try:
+                self._build(wish["root"], wish["sites"])
+                self._try()
+            except OSError as error:
+                self._root = ""
+                self.guards.append(f"no-namespaces: {error}")
+            else:
+                self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
+
+    def fork(self) -> int:
+        """``os.fork``; the child is the first process of a pid namespace where we may make one."""
+        self._count += 1
+        if not self._root:
+            return os.fork()
+        _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
+        pid = 0
+        try:
+            pid = os.fork()
+            return pid
+        finally:
+            if pid:
+                _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
+
+    def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
+        os.setsid()
+        limits = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + DATA_HEADROOM_BYTES,
+            resource.RLIMIT_FSIZE: spec["tmp_mb"] * _MIB,
+            resource.RLIMIT_NOFILE: DESCRIPTORS_MAX,
+        }
+        paths = {"task": spec["task"], "layers": spec["layers"], "tmp": spec["tmp"]}
+        if self._root:
+            paths = self._enter(spec)
+            limits[resource.RLIMIT_NPROC] = (
+                PROCESSES_MAX  # counted per user id: only with one of our own
+            )
+        for which, asked in limits.items():
+            _, hard = resource.getrlimit(which)
+            most = asked if hard == resource.RLIM_INFINITY else min(asked, hard)
+            resource.setrlimit(which, (most, most))
+        self._restrict()
+        return paths
+
+    def _restrict(self) -> None:
+        """Give up rights for good; after this nothing more can be set up."""
+        if self._root:
+            uid = _UID_FIRST + self._count % _UID_COUNT
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # a new uid takes /proc/self from us otherwise
+        _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+
+    # -- root folder
+
+    def _build(self, root: str, sites: list[str]) -> None:
+        """The part of a sandbox's root that all of them share, mounted once."""
+        if os.uname().machine not in _PIVOT_ROOT:
+            raise OSError(f"pivot_root on {os.uname().machine} is not known")
+        self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        _check(_libc.unshare(_CLONE_NEWNS), "unshare mounts")
+        _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
+        for path in ("proc", "tmp", "var/task", "var/tmp", "opt", "dev", "etc", "root"):
+            os.makedirs(f"{root}/{path}")
+        for path in _SYSTEM:
+            if os.path.islink(path):
+                os.symlink(os.readlink(path), root + path)
+            elif os.path.isdir(path):
+                _bind(path, root + path)
+        for path in dict.fromkeys([sys.base_prefix, *sites]):
+            if not f"{path}/".startswith("/usr/") and os.path.isdir(path):
+                _bind(path, root + path)
+        for path in _CONFIG:
+            if os.path.exists(path) and not (path == "/etc/localtime" and os.path.islink(path)):
+                _bind(os.path.realpath(path), root + path)
+        for path in _DEVICES:
+            _bind(path, root + path, _MS_NOSUID)
+        for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+            os.symlink(f"/proc/self/fd{target}", f"{root}/dev/{name}")
+        with open(f"{root}/etc/passwd", "w", encoding="ascii") as file:
+            file.write("root:x:0:0::/root:/bin/sh\n")
+            file.writelines(
+                f"sbx{uid}:x:{uid}:{uid}::/tmp:/bin/sh\n"
+                for uid in range(_UID_FIRST, _UID_FIRST + _UID_COUNT)
+            )
+        with open(f"{root}/etc/group", "w", encoding="ascii") as file:
+            file.write("root:x:0:\n")
+        self._root = root
+
+    def _enter(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Namespaces of our own, and a root folder in which only what we may use exists."""
+        _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
+        _check(_libc.sethostname(b"sandbox", 7), "sethostname")
+        root, uid = self._root, _UID_FIRST + self._count % _UID_COUNT
+        _bind(spec["task"], f"{root}/var/task")
+        layers = []
+        if spec["layers"]:
+            _bind(spec["layers"][0], f"{root}/opt")
+            layers = ["/opt"]
+        tmp = f"size={spec['tmp_mb']}m,mode=700,uid={uid},gid={uid}"
+        _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, tmp)
+        _mount("proc", f"{root}/proc", "proc", _MS_NOSUID | _MS_NODEV)
+        os.chdir(root)
+        number = _PIVOT_ROOT[os.uname().machine]
+        _check(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
+        _check(_libc.umount2(b".", _MNT_DETACH), "umount old root")
+        os.chdir("/")
+        _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
+        return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
+
+    def _try(self) -> None:
+        """Confine a process that does nothing. Raises OSError with the step that was refused."""
+        read, write = os.pipe()
+        pid = self.fork()
+        if pid == 0:
+            try:
+                os.close(read)
+                self.enter({"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1})
+            except BaseException as error:
+                os.write(write, str(error).encode())
+            os._exit(0)
+        os.close(write)
+        said = os.read(read, 4096)
+        os.close(read)
+        os.waitpid(pid, 0)
+        if said:
+            raise OSError(said.decode())
+
+
+def kill(pid: int) -> None:
+    """The sandbox's whole session, as far as it stayed in it; in a pid namespace, everything."""
+    for each in (os.killpg, os.kill):
+        try:
+            each(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:
+    if not os.path.exists(target):
+        if os.path.isdir(source):
+            os.makedirs(target)
+        else:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    _mount(source, target, None, _MS_BIND | _MS_REC)
+    _mount("none", target, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    result = _libc.mount(
+        source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags),
+        data.encode() if data else None,
+    )  # fmt: skip
+    _check(result, f"mount {target}")
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")

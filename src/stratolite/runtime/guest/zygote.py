@@ -1,0 +1,120 @@
+"""Forks one process per sandbox on request; it runs no user code itself and holds no secret.
+
+Started as ``python -I -S zygote.py FD`` with an empty environment; FD is a SOCK_SEQPACKET socket to the
+server and the only other open descriptor. Messages are JSON objects, one a packet:
+
+    server -> zygote   {"root": FOLDER | "", "sites": [FOLDER]}    first, once
+                       {"fork": N}  with two descriptors: the sandbox's channel, its output pipe
+                       {"kill": PID}
+    zygote -> server   {"ready": [GUARD], "python": "3.11.7"}
+                       {"forked": N, "pid": PID}  |  {"failed": N, "error": TEXT}
+                       {"exit": PID, "status": S, "peak_kb": K}    S as ``os.waitstatus_to_exitcode``
+
+The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When the server is gone, the
+socket ends: everything forked here is killed. When the zygote is gone, the kernel kills them.
+"""
+
+import array
+import gc
+import json
+import logging  # noqa: F401 - functions nearly always import it: shared by all of them
+import os
+import select
+import signal
+import socket
+import sys
+import traceback  # noqa: F401 - likewise
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stratolite.runtime.guest import bootstrap, confine
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bootstrap  # the loop a sandbox runs
+    import confine
+
+    sys.path.pop(0)
+for _ours in ("bootstrap", "confine"):
+    sys.modules.pop(_ours)  # a function may have modules of these names
+
+_MESSAGE_SIZE_BYTES_MAX = 64 << 10
+
+
+def main() -> None:
+    server = socket.socket(fileno=int(sys.argv[1]))
+    first = server.recv(_MESSAGE_SIZE_BYTES_MAX)
+    if not first:
+        return
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the server
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    cell = confine.Cell(json.loads(first))
+    gc.collect()
+    gc.freeze()
+    children: set[int] = set()
+    send(server, {"ready": cell.guards, "python": sys.version.split()[0]})
+    poll = select.poll()
+    poll.register(server, select.POLLIN)
+    poll.register(wake_read, select.POLLIN)
+    while True:
+        ready = dict(poll.poll())
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+            reap(server, children)
+        if server.fileno() not in ready:
+            continue
+        message, descriptors = receive(server)
+        if not message:
+            for pid in children:
+                confine.kill(pid)
+            return
+        if "kill" in message:
+            if message["kill"] in children:
+                confine.kill(message["kill"])
+            continue
+        try:
+            pid = cell.fork()
+        except OSError as error:
+            send(server, {"failed": message["fork"], "error": str(error)})
+        else:
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                os._exit(bootstrap.run(cell, *descriptors))
+            children.add(pid)
+            send(server, {"forked": message["fork"], "pid": pid})
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def reap(server: socket.socket, children: set[int]) -> None:
+    while children:
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        children.discard(pid)
+        code = os.waitstatus_to_exitcode(status)
+        send(server, {"exit": pid, "status": code, "peak_kb": usage.ru_maxrss})
+
+
+def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
+    room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+    raw, ancillary, _, _ = server.recvmsg(_MESSAGE_SIZE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return (json.loads(raw) if raw else {}), list(found)
+
+
+def send(server: socket.socket, message: dict[str, object]) -> None:
+    try:
+        server.send(json.dumps(message).encode())
+    except OSError:
+        return  # the server is gone; the next receive says so
+
+
+if __name__ == "__main__":
+    main()

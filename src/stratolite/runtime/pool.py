@@ -1,0 +1,335 @@
+"""Which sandbox takes an invocation: an idle one of its kind, last used first, or a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sysconfig
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from stratolite.clock import World
+from stratolite.limits import (
+    SANDBOX_IDLE_S,
+    SANDBOX_INIT_S_MAX,
+    SANDBOX_MEMORY_SHARE_MAX,
+    SANDBOXES_MAX,
+)
+from stratolite.runtime.bundles import Bundles
+from stratolite.runtime.sandbox import Invocation, Listen, Outcome, Sandbox
+from stratolite.runtime.zygote import Zygote, ZygoteLost
+
+_log = logging.getLogger("stratolite.runtime")
+_SWEEP_EVERY_S = 15.0
+
+
+class Busy(Exception):
+    """No sandbox may be started now. ``reason`` is ``owner`` (its own limit) or ``machine``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no sandbox is free and none may be started: limit of the {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a sandbox of one kind is, and how it is counted."""
+
+    owner: str
+    """Whose: limits are counted by it."""
+    edition: str
+    """Which line of the owner's code. A new ``key`` for an edition replaces the old one's sandboxes."""
+    key: str
+    """Stands for everything that makes sandboxes interchangeable: code, settings."""
+    handler: str
+    runtime: str
+    memory_mb: int
+    tmp_mb: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is needed only when a new sandbox starts."""
+
+    code_folder: str
+    environment: dict[str, str]
+    layer_folders: list[str] = field(default_factory=list)
+    fresh_until_s: float = float("inf")
+    """Mono clock; afterwards (credentials run out) the sandbox takes no more invocations."""
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    launch: Launch
+    sandbox: Sandbox
+    fresh_until_s: float
+    tmp_folder: str
+    idle_since_s: float = 0.0
+    stale: bool = False
+    """Ends after its invocation: its owner has changed."""
+
+
+class Runtime:
+    """All sandboxes of this server. Nothing runs until the first ``invoke`` or ``warm``."""
+
+    def __init__(self, folder: str, world: World, *, sites: list[str] | None = None) -> None:
+        """``folder`` is a cache: what is in it may be lost between runs."""
+        self._folder, self._world = os.path.abspath(folder), world
+        self._sites = sites if sites is not None else _own_sites()
+        self._zygote: Zygote | None = None
+        self._starting: asyncio.Task[Zygote] | None = None
+        self._idle: dict[str, list[_Member]] = {}
+        self._members: set[_Member] = set()
+        self._pending: dict[str, int] = {}
+        self._current: dict[str, str] = {}
+        """The newest key of each edition that was invoked."""
+        self._sweeper: asyncio.Task[None] | None = None
+        self._count = 0
+        self._closed = False
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
+        """What must still be done with sandboxes' output before the store closes."""
+        self.bundles = Bundles(f"{self._folder}/code", world)
+        self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
+
+    @property
+    def guards(self) -> list[str]:
+        """What sandboxes are kept from here, see ``guest/confine.py``; empty before the first start."""
+        return self._zygote.guards if self._zygote else []
+
+    @property
+    def pids(self) -> list[int]:
+        """The zygote's and its sandboxes' process ids, for status and measurements."""
+        zygote = [self._zygote.pid] if self._zygote else []
+        return zygote + [m.sandbox._pid for m in self._members]
+
+    async def warm(self) -> None:
+        """Start the zygote now, so that the first invocation need not wait for it."""
+        await self._get_zygote()
+
+    async def invoke(
+        self,
+        launch: Launch,
+        invocation: Invocation,
+        starting: Callable[[], Awaitable[tuple[Start, Listen]]],
+        *,
+        owner_max: int | None = None,
+        begin: Callable[[Listen], Listen] | None = None,
+    ) -> Outcome:
+        """Run one invocation. Raises Busy, or OSError when the system refuses a process.
+
+        ``starting`` is awaited only for a new sandbox: its code, environment, and who hears its output.
+        ``begin(listen)`` is called with the chosen sandbox's listener once the code is loaded and may
+        put its own in front for this invocation.
+        """
+        if self._current.get(launch.edition, launch.key) != launch.key:
+            self.end(launch.owner, launch.edition)
+        self._current[launch.edition] = launch.key
+        member = self._take_idle(launch)
+        if member is None:
+            if owner_max is not None and self._busy(launch.owner) >= owner_max:
+                raise Busy("owner")
+            return await self._cold(launch, invocation, starting, begin)
+        return await self._run(member, invocation, begin, cold=False)
+
+    async def _cold(
+        self,
+        launch: Launch,
+        invocation: Invocation,
+        starting: Callable[[], Awaitable[tuple[Start, Listen]]],
+        begin: Callable[[Listen], Listen] | None,
+    ) -> Outcome:
+        self._make_room(launch)
+        self._pending[launch.owner] = self._pending.get(launch.owner, 0) + 1
+        try:
+            zygote, (start, listen) = await asyncio.gather(self._get_zygote(), starting())
+            try:
+                member = await self._start(zygote, launch, start, listen)
+            except ZygoteLost:  # it died under us: once more with a new one
+                member = await self._start(await self._get_zygote(), launch, start, listen)
+        finally:
+            self._pending[launch.owner] -= 1
+            if not self._pending[launch.owner]:
+                del self._pending[launch.owner]
+        member.stale = self._current.get(launch.edition) != launch.key
+        return await self._run(member, invocation, begin, cold=True)
+
+    async def _run(
+        self,
+        member: _Member,
+        invocation: Invocation,
+        begin: Callable[[Listen], Listen] | None,
+        *,
+        cold: bool,
+    ) -> Outcome:
+        sandbox, listen = member.sandbox, member.sandbox.listen
+        try:
+            failed = None
+            if cold:
+                failed = await sandbox.load(max(SANDBOX_INIT_S_MAX, invocation.timeout_s))
+            if begin is not None:
+                sandbox.listen = begin(listen)
+            return failed or await sandbox.invoke(invocation)
+        except BaseException:  # whoever waited has gone away: the process may be in any state
+            sandbox.kill()
+            raise
+        finally:
+            sandbox.listen = listen
+            self._put_back(member)
+
+    def end(self, owner: str, edition: str | None = None) -> None:
+        """End idle sandboxes of ``owner`` (one edition of it) now, busy ones after their invocation."""
+        for member in list(self._members):
+            launch = member.launch
+            if launch.owner != owner or edition not in (None, launch.edition):
+                continue
+            self._current.pop(launch.edition, None)
+            member.stale = True
+            idle = self._idle.get(launch.key, [])
+            if member in idle:
+                idle.remove(member)
+                member.sandbox.kill()
+
+    async def close(self) -> None:
+        for last in self.before_close:
+            await last()
+        self._closed = True
+        if self._sweeper:
+            self._sweeper.cancel()
+        if self._starting:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._zygote:
+            await self._zygote.close()
+        self._idle.clear()
+        await asyncio.get_running_loop().run_in_executor(None, self._clean)
+
+    # -- members
+
+    async def _start(self, zygote: Zygote, launch: Launch, start: Start, listen: Listen) -> _Member:
+        self._count += 1
+        tmp = ""
+        if "tmp" not in zygote.guards:
+            tmp = f"{self._folder}/scratch/{os.getpid()}-{self._count}"
+            os.makedirs(tmp, mode=0o700)
+        spec = {
+            "handler": launch.handler,
+            "runtime": launch.runtime,
+            "task": start.code_folder,
+            "layers": start.layer_folders,
+            "tmp": tmp,
+            "memory_mb": launch.memory_mb,
+            "tmp_mb": launch.tmp_mb,
+            "env": start.environment,
+            "sites": self._sites,
+        }
+        sandbox = Sandbox(self._world, zygote, spec, listen)
+        member = _Member(launch, sandbox, start.fresh_until_s, tmp)
+        sandbox.on_end = lambda: self._drop(member)
+        self._members.add(member)
+        await sandbox.start()
+        return member
+
+    def _take_idle(self, launch: Launch) -> _Member | None:
+        idle = self._idle.get(launch.key)
+        while idle:
+            member = idle.pop()
+            if member.sandbox.alive and member.fresh_until_s > self._world.mono():
+                return member
+            member.sandbox.kill()
+        return None
+
+    def _put_back(self, member: _Member) -> None:
+        if not member.sandbox.alive:
+            return
+        if member.stale or self._closed:
+            member.sandbox.kill()
+            return
+        member.idle_since_s = self._world.mono()
+        self._idle.setdefault(member.launch.key, []).append(member)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    def _drop(self, member: _Member) -> None:
+        self._members.discard(member)
+        idle = self._idle.get(member.launch.key)
+        if idle is not None:
+            if member in idle:
+                idle.remove(member)
+            if not idle:
+                del self._idle[member.launch.key]
+        if member.tmp_folder:
+            shutil.rmtree(member.tmp_folder, ignore_errors=True)
+
+    def _busy(self, owner: str) -> int:
+        mine = sum(1 for m in self._members if m.launch.owner == owner and m.sandbox.alive)
+        idle = sum(
+            1
+            for row in self._idle.values()
+            for m in row
+            if m.launch.owner == owner and m.sandbox.alive
+        )
+        return mine - idle + self._pending.get(owner, 0)
+
+    def _make_room(self, launch: Launch) -> None:
+        """End idle sandboxes, longest unused first, until one more fits. Raises Busy."""
+        alive = [m for m in self._members if m.sandbox.alive]
+        count = len(alive) + sum(self._pending.values())
+        memory_mb = sum(m.launch.memory_mb for m in alive) + launch.memory_mb
+        idle = sorted((m for row in self._idle.values() for m in row), key=lambda m: m.idle_since_s)
+        for member in idle:
+            if count < SANDBOXES_MAX and memory_mb <= self.memory_mb_max:
+                return
+            self._idle[member.launch.key].remove(member)
+            member.sandbox.kill()
+            count -= 1
+            memory_mb -= member.launch.memory_mb
+        if count >= SANDBOXES_MAX or (memory_mb > self.memory_mb_max and count > 0):
+            raise Busy("machine")
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._world.sleep(_SWEEP_EVERY_S)
+            before = self._world.mono() - SANDBOX_IDLE_S
+            for row in list(self._idle.values()):
+                for member in [m for m in row if m.idle_since_s <= before]:
+                    row.remove(member)
+                    member.sandbox.kill()
+
+    # -- the zygote
+
+    async def _get_zygote(self) -> Zygote:
+        if self._zygote is not None and self._zygote.alive:
+            return self._zygote
+        if self._closed:
+            raise ZygoteLost("the server is stopping")
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(self._start_zygote())
+        return await asyncio.shield(self._starting)
+
+    async def _start_zygote(self) -> Zygote:
+        try:
+            root = f"{self._folder}/root"
+            os.makedirs(root, mode=0o700, exist_ok=True)
+            self._zygote = await Zygote.start(root, self._sites)
+            missing = [g for g in self._zygote.guards if g.startswith("no-")]
+            if missing or "uid" not in self._zygote.guards:
+                _log.warning(
+                    "sandboxes are confined weakly here: %s", ", ".join(self._zygote.guards)
+                )
+            return self._zygote
+        finally:
+            self._starting = None
+
+    def _clean(self) -> None:
+        shutil.rmtree(f"{self._folder}/scratch", ignore_errors=True)
+
+
+def _own_sites() -> list[str]:
+    """Where the server's own packages are: functions find the AWS SDK there."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys(os.path.realpath(paths[name]) for name in ("purelib", "platlib")))
+
+
+def _physical_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20

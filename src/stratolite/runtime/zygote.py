@@ -1,0 +1,148 @@
+"""The server's end of a zygote: starts it, asks it for sandbox processes, hears of their ends.
+
+The messages are documented in ``guest/zygote.py``. Everything here runs on the event loop; no call blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+
+_log = logging.getLogger("stratolite.runtime")
+_GUEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest", "zygote.py")
+_MESSAGE_SIZE_BYTES_MAX = 64 << 10
+
+
+class ZygoteLost(Exception):
+    """The zygote ended, and all sandboxes with it. Start another and try again."""
+
+
+class Exit(NamedTuple):
+    status: int
+    """Exit status, or minus the signal's number."""
+    peak_kb: int
+
+
+class Zygote:
+    """One running zygote. ``guards`` names what its sandboxes are kept from."""
+
+    def __init__(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
+        self._process, self._socket = process, end
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._forks: dict[int, tuple[asyncio.Future[int], Callable[[Exit], None]]] = {}
+        self._exits: dict[int, Callable[[Exit], None]] = {}
+        self._count = 0
+        self.alive = True
+        self.guards: list[str] = []
+        self.pid = process.pid
+        self._loop.add_reader(end.fileno(), self._readable)
+
+    @classmethod
+    async def start(cls, root_folder: str, sites: list[str]) -> Zygote:
+        """``root_folder`` is where a sandbox's root may be mounted; ``sites`` are readable in it.
+
+        Raises ZygoteLost when it does not come up.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - vfork: a millisecond; our own file
+                [sys.executable, "-I", "-S", _GUEST, str(theirs.fileno())],
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        zygote = cls(process, ours)
+        ours.send(orjson.dumps({"root": root_folder, "sites": sites}))
+        await zygote._ready
+        return zygote
+
+    async def fork(self, channel: int, output: int, ended: Callable[[Exit], None]) -> int:
+        """The pid of a new sandbox process that holds copies of both descriptors.
+
+        ``ended`` is called once when it has ended. Raises OSError if the system refuses, ZygoteLost.
+        """
+        if not self.alive:
+            raise ZygoteLost("the zygote has ended")
+        self._count += 1
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._forks[self._count] = (future, ended)
+        message = orjson.dumps({"fork": self._count})
+        socket.send_fds(self._socket, [message], [channel, output])
+        return await future
+
+    def kill(self, pid: int) -> None:
+        """End a sandbox at once, with everything it started as far as the guards reach."""
+        if pid in self._exits and self.alive:
+            try:
+                self._socket.send(orjson.dumps({"kill": pid}))
+            except OSError:
+                self._lost()
+
+    async def close(self) -> None:
+        """End it and every sandbox; returns when the processes are gone."""
+        self._lost()
+        await self._loop.run_in_executor(None, self._process.wait)
+
+    def _readable(self) -> None:
+        try:
+            raw = self._socket.recv(_MESSAGE_SIZE_BYTES_MAX)
+        except BlockingIOError:
+            return
+        except OSError:
+            raw = b""
+        if not raw:
+            self._lost()
+            return
+        message = orjson.loads(raw)
+        if "exit" in message:
+            if ended := self._exits.pop(message["exit"], None):
+                ended(Exit(message["status"], message["peak_kb"]))
+        elif "forked" in message:
+            future, ended = self._forks.pop(message["forked"])
+            self._exits[message["pid"]] = ended
+            if future.done():  # nobody waits for it any more
+                self.kill(message["pid"])
+            else:
+                future.set_result(message["pid"])
+        elif "failed" in message:
+            future, _ = self._forks.pop(message["failed"])
+            if not future.done():
+                future.set_exception(OSError(message["error"]))
+        elif "ready" in message:
+            self.guards = message["ready"]
+            self._ready.set_result(None)
+
+    def _lost(self) -> None:
+        if not self.alive:
+            return
+        self.alive = False
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        lost = ZygoteLost("the zygote has ended")
+        if not self._ready.done():
+            self._ready.set_exception(lost)
+        for future, _ in self._forks.values():
+            if not future.done():
+                future.set_exception(lost)
+        self._forks.clear()
+        exits, self._exits = self._exits, {}
+        for ended in exits.values():
+            ended(Exit(-9, 0))

@@ -1,0 +1,209 @@
+"""CloudFormation types of HTTP APIs: Api, Stage, Route, Integration, Deployment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Request, Resource, Response, Spec
+
+
+async def _ask(call: Call, operation: str, **request: Any) -> Response:
+    return await call.request("apigatewayv2", operation, request)
+
+
+async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
+    try:
+        await call.request("apigatewayv2", operation, request)
+    except Fault as fault:
+        if fault.code != "NotFoundException":
+            raise
+
+
+async def _every(call: Call, operation: str, **request: Any) -> list[dict[str, Any]]:
+    """All items of a paged listing."""
+    items: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    while True:
+        page = await _ask(call, operation, **request, **token)
+        items += page["Items"]
+        if "NextToken" not in page:
+            return items
+        token = {"NextToken": page["NextToken"]}
+
+
+_MADE_BY = "stratolite:made-by"
+
+
+class Api(Resource):
+    """A repeat of ``create`` finds its own API by a tag, since API names are not unique."""
+
+    type = "AWS::ApiGatewayV2::Api"
+    create_only = frozenset({"ProtocolType"})
+    _refused = (
+        "ApiKeySelectionExpression", "BasePath", "BodyS3Location", "CredentialsArn", "DisableSchemaValidation",
+        "FailOnWarnings", "RouteKey", "RouteSelectionExpression", "Target", "IpAddressType",
+    )  # fmt: skip
+
+    def _check(self, wanted: Request) -> None:
+        for name in self._refused:
+            if wanted.get(name) not in (None, False, "$request.method $request.path", "ipv4"):
+                raise Fault(
+                    "BadRequestException", f"{self.type} {name} is not offered by Stratolite yet"
+                )
+
+    def _members(self, wanted: Request) -> dict[str, Any]:
+        found: Request = {k: wanted[k] for k in ("Name", "Description", "Version") if k in wanted}
+        for name in ("CorsConfiguration", "DisableExecuteApiEndpoint"):
+            if name in wanted:
+                found[name] = wanted[name]
+        return found
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted = spec.properties
+        self._check(wanted)
+        for api in await _every(call, "GetApis"):
+            if api.get("Tags", {}).get(_MADE_BY) == spec.token:
+                return await self._bring_up_to_date(call, api["ApiId"], spec)
+        protocol = wanted.get("ProtocolType", "HTTP")
+        name = wanted.get("Name") or spec.stack_name
+        tags = wanted.get("Tags", {}) | {_MADE_BY: spec.token}
+        made = await _ask(call, "CreateApi", Name=name, ProtocolType=protocol, Tags=tags)
+        return await self._bring_up_to_date(call, made["ApiId"], spec)
+
+    async def _bring_up_to_date(self, call: Call, api: str, spec: Spec) -> Made:
+        if spec.properties.get("Body"):
+            body = spec.properties["Body"]
+            text = body if isinstance(body, str) else json.dumps(body)
+            await _ask(call, "ReimportApi", ApiId=api, Body=text)
+        members = self._members(spec.properties)
+        if members:
+            await _ask(call, "UpdateApi", ApiId=api, **members)
+        return Made(
+            api,
+            {"ApiId": api, "ApiEndpoint": f"https://{api}.execute-api.{call.region}.amazonaws.com"},
+        )
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        self._check(new.properties)
+        if "CorsConfiguration" in old.properties and "CorsConfiguration" not in new.properties:
+            await _ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
+        made = await self._bring_up_to_date(call, physical_id, new)
+        arn = f"arn:aws:apigateway:{call.region}::/apis/{physical_id}"
+        tags = new.properties.get("Tags", {})
+        gone = sorted(old.properties.get("Tags", {}).keys() - tags.keys())
+        if gone:
+            await _ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
+        if tags:
+            await _ask(call, "TagResource", ResourceArn=arn, Tags=tags)
+        return made
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _gone_is_fine(call, "DeleteApi", ApiId=physical_id)
+
+
+class Stage(Resource):
+    type = "AWS::ApiGatewayV2::Stage"
+    create_only = frozenset({"ApiId", "StageName"})
+
+    def _request(self, wanted: Request) -> dict[str, Any]:
+        if wanted.get("AccessPolicyId"):
+            raise Fault(
+                "BadRequestException",
+                f"{self.type} AccessPolicyId is not offered by Stratolite yet",
+            )
+        return dict(wanted)
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted = self._request(spec.properties)
+        try:
+            await _ask(call, "CreateStage", **wanted)
+        except Fault as fault:
+            if fault.code != "ConflictException":
+                raise
+            found = await _ask(
+                call, "GetStage", ApiId=wanted["ApiId"], StageName=wanted["StageName"]
+            )
+            if {k: found.get(k) for k in wanted if k != "ApiId"} != {
+                k: v for k, v in wanted.items() if k != "ApiId"
+            }:
+                raise
+        return Made(wanted["StageName"])
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        members = {k: v for k, v in self._request(new.properties).items() if k != "Tags"}
+        for name, empty in (("StageVariables", {}), ("Description", ""), ("AutoDeploy", False)):
+            if name in old.properties:
+                members.setdefault(name, empty)
+        await _ask(call, "UpdateStage", **members)
+        return Made(physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        api = spec.properties["ApiId"]
+        await _gone_is_fine(call, "DeleteStage", ApiId=api, StageName=physical_id)
+
+
+class _Part(Resource):
+    """Something with an id of its own under an API."""
+
+    noun: ClassVar[str]
+    create_only = frozenset({"ApiId"})
+
+    def _same(self, found: dict[str, Any], wanted: Request) -> bool:
+        raise NotImplementedError
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted, member = spec.properties, f"{self.noun}Id"
+        for found in await _every(call, f"Get{self.noun}s", ApiId=wanted["ApiId"]):
+            if self._same(found, wanted):
+                return self._made(found[member])
+        made = await _ask(call, f"Create{self.noun}", **wanted)
+        return self._made(made[member])
+
+    def _made(self, physical_id: str) -> Made:
+        return Made(physical_id, {f"{self.noun}Id": physical_id})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await _ask(call, f"Update{self.noun}", **{f"{self.noun}Id": physical_id}, **new.properties)
+        return self._made(physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        api = spec.properties["ApiId"]
+        await _gone_is_fine(
+            call, f"Delete{self.noun}", ApiId=api, **{f"{self.noun}Id": physical_id}
+        )
+
+
+class Route(_Part):
+    type = "AWS::ApiGatewayV2::Route"
+    noun = "Route"
+
+    def _same(self, found: dict[str, Any], wanted: Request) -> bool:
+        return bool(
+            found["RouteKey"] == wanted["RouteKey"] and found.get("Target") == wanted.get("Target")
+        )
+
+
+class Integration(_Part):
+    """A repeat after a crash may leave an integration no route names: it costs nothing and goes with its API."""
+
+    type = "AWS::ApiGatewayV2::Integration"
+    noun = "Integration"
+
+    def _same(self, found: dict[str, Any], wanted: Request) -> bool:
+        return False
+
+
+class Deployment(_Part):
+    """A repeat after a crash deploys again: the stage points at the newer one, with the same routes."""
+
+    type = "AWS::ApiGatewayV2::Deployment"
+    noun = "Deployment"
+    create_only = frozenset({"ApiId", "Description", "StageName"})
+
+    def _same(self, found: dict[str, Any], wanted: Request) -> bool:
+        return False
+
+
+RESOURCES: tuple[Resource, ...] = (Api(), Stage(), Route(), Integration(), Deployment())

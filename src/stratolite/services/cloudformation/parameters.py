@@ -1,0 +1,186 @@
+"""A stack's parameters: what the template declares, checked against what the caller gives.
+
+Values are kept as the strings AWS keeps; ``parsed`` gives what Ref gives (a list for list types).
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.services.cloudformation.intrinsics import text_of
+from stratolite.services.cloudformation.quotas import PARAMETER_VALUE_BYTES_MAX
+
+MASK = "****"
+_TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList", "List<String>")
+_AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53)::[A-Za-z:]+>?\Z")
+_MEMBERS = frozenset(
+    "AllowedPattern AllowedValues ConstraintDescription Default Description MaxLength MaxValue MinLength MinValue"
+    " NoEcho Type".split()
+)
+_PATTERN_BYTES_MAX = 512  # of a value matched against a template's own regular expression
+
+
+def check_declared(declared: Mapping[str, Any]) -> None:
+    """Raises Fault for a declaration that cannot be."""
+    for name, what in declared.items():
+        if not isinstance(what, dict):
+            raise _error("Template format error: Any Parameters member must be an object.")
+        if odd := sorted(set(what) - _MEMBERS):
+            raise _error(f"Invalid template parameter property '{odd[0]}'")
+        kind = what.get("Type")
+        if not isinstance(kind, str):
+            raise _error(
+                f"Template format error: Every Parameters object must contain a Type member. ({name})"
+            )
+        if kind.startswith("AWS::SSM::"):
+            raise _error(f"Parameter type {kind} of {name} is not offered by Stratolite until ssm is")
+        if kind not in _TYPES and not _AWS_TYPE.match(kind):
+            raise _error(f"Template format error: Unrecognized parameter type: {kind}")
+        allowed = what.get("AllowedValues")
+        if allowed is not None and (
+            not isinstance(allowed, list) or any(isinstance(v, dict | list) for v in allowed)
+        ):
+            raise _error("Template format error: Every AllowedValues member must be a list.")
+        if isinstance(what.get("Default"), dict | list):
+            raise _error("Template format error: Every Default member must be a string.")
+        pattern = what.get("AllowedPattern")
+        if pattern is not None:
+            _compiled(name, text_of(pattern))
+        if "Default" in what:
+            _check_value(name, what, text_of(what["Default"]))
+
+
+def take_parameters(
+    declared: Mapping[str, Any],
+    given: list[dict[str, Any]],
+    previous: Mapping[str, str] | None,
+) -> dict[str, str]:
+    """Every declared parameter's value; ``previous`` are the stack's own when it is updated."""
+    values: dict[str, str] = {}
+    for entry in given:
+        name = entry.get("ParameterKey")
+        if name is None:
+            raise _error("Parameter keys must not be empty")
+        if name in values:
+            raise _error(f"Parameter '{name}' is given twice")
+        if entry.get("UsePreviousValue"):
+            if "ParameterValue" in entry:
+                raise _error(
+                    f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true and non empty value for a parameter"
+                )
+            if previous is None:
+                raise _error(
+                    f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+                )
+            if name not in declared:
+                continue
+            if name not in previous:
+                raise _error(
+                    f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+                )
+            values[name] = previous[name]
+        elif "ParameterValue" not in entry:
+            raise _error(
+                f"Invalid input for parameter key {name}. Need to specify either usePreviousValue as true or a value for the parameter"
+            )
+        else:
+            values[name] = entry["ParameterValue"]
+    if odd := sorted(set(values) - set(declared)):
+        raise _error(f"Parameters: [{', '.join(odd)}] do not exist in the template")
+    for name, what in declared.items():
+        if name not in values and "Default" in what:
+            values[name] = text_of(what["Default"])
+    if missing := sorted(set(declared) - set(values)):
+        raise _error(f"Parameters: [{', '.join(missing)}] must have values")
+    for name, value in values.items():
+        _check_value(name, declared[name], value)
+    return values
+
+
+def parsed(declared: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _parse(declared[name]["Type"], value) for name, value in values.items()}
+
+
+def _parse(kind: str, value: str) -> Any:
+    if kind == "CommaDelimitedList" or kind.startswith("List<"):
+        return [item.strip() for item in value.split(",")] if value else []
+    return value
+
+
+def masked(declared: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+    """As answers show them."""
+    return {name: MASK if is_secret(declared.get(name)) else value for name, value in values.items()}
+
+
+def is_secret(what: Any) -> bool:
+    return isinstance(what, dict) and text_of(what.get("NoEcho")).lower() == "true"
+
+
+def _error(message: str) -> Fault:
+    return Fault("ValidationError", message)
+
+
+def _check_value(name: str, what: Mapping[str, Any], value: str) -> None:
+    kind = what["Type"]
+    if len(value.encode()) > PARAMETER_VALUE_BYTES_MAX:
+        raise _error(
+            f"Parameter '{name}' exceeds the maximum length of {PARAMETER_VALUE_BYTES_MAX} bytes"
+        )
+    parts = _parse(kind, value)
+    for part in parts if isinstance(parts, list) else [parts]:
+        _check_part(name, what, part)
+
+
+def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
+    said = what.get("ConstraintDescription")
+
+    def refuse(message: str) -> Fault:
+        return _error(f"Parameter '{name}' failed to satisfy constraint: {said}" if said else message)
+
+    if "Number" in what["Type"]:
+        number = _number(part)
+        if number is None:
+            raise _error(f"Parameter '{name}' must be a number.")
+        low, high = _number(what.get("MinValue")), _number(what.get("MaxValue"))
+        if low is not None and number < low:
+            raise refuse(f"Parameter '{name}' must be a number not less than {text_of(what['MinValue'])}")
+        if high is not None and number > high:
+            raise refuse(f"Parameter '{name}' must be a number not greater than {text_of(what['MaxValue'])}")
+    allowed = what.get("AllowedValues")
+    if allowed is not None and part not in [text_of(value) for value in allowed]:
+        values = ", ".join(text_of(value) for value in allowed)
+        raise refuse(f"Parameter '{name}' must be one of AllowedValues: [{values}]")
+    pattern = what.get("AllowedPattern")
+    if pattern is not None:
+        if len(part) > _PATTERN_BYTES_MAX:
+            raise _error(
+                f"Parameter '{name}' has an AllowedPattern; Stratolite matches values up to {_PATTERN_BYTES_MAX} characters"
+            )
+        if not _compiled(name, text_of(pattern)).fullmatch(part):
+            raise refuse(f"Parameter '{name}' must match pattern {pattern}")
+    shortest, longest = _number(what.get("MinLength")), _number(what.get("MaxLength"))
+    if shortest is not None and len(part) < shortest:
+        raise refuse(f"Parameter '{name}' must contain at least {text_of(what['MinLength'])} characters")
+    if longest is not None and len(part) > longest:
+        raise refuse(f"Parameter '{name}' must contain at most {text_of(what['MaxLength'])} characters")
+
+
+def _number(value: Any) -> float | None:
+    text = text_of(value).strip()
+    return float(text) if re.fullmatch(r"[-+]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", text, re.ASCII) else None
+
+
+_NESTED = re.compile(r"[+*}]\)?[^)]*\)[+*{]")  # (a+)+ and the like: time without bound
+
+
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+    if _NESTED.search(pattern) or len(pattern) > 1024:
+        raise _error(f"AllowedPattern of parameter '{name}' repeats what repeats; Stratolite refuses such patterns")
+    try:
+        return re.compile(pattern)
+    except re.error:
+        raise _error(f"Template format error: AllowedPattern of parameter {name} is not valid") from None

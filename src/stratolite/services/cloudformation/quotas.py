@@ -1,0 +1,38 @@
+"""AWS's own quotas of CloudFormation, and the bounds that protect us from a template.
+
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+"""
+
+from __future__ import annotations
+
+TEMPLATE_BODY_BYTES_MAX = 51_200
+TEMPLATE_URL_BYTES_MAX = 1_000_000
+PARAMETERS_COUNT_MAX = 200
+PARAMETER_VALUE_BYTES_MAX = 4_096
+RESOURCES_COUNT_MAX = 500
+OUTPUTS_COUNT_MAX = 200
+MAPPINGS_COUNT_MAX = 200
+DESCRIPTION_BYTES_MAX = 1_024
+TAGS_COUNT_MAX = 50
+NODES_COUNT_MAX = 100_000  # of a parsed template
+DEPTH_MAX = 100  # of nesting, in the text and in what functions resolve to
+RESOLVED_BYTES_MAX = 1 << 20  # of one string a function makes
+PROPERTIES_BYTES_MAX = 900_000  # of one resource, resolved; its record must fit into a value
+
+EVENTS_PAGE_COUNT = 100
+RESOURCES_PAGE_COUNT = 100
+STACKS_PAGE_COUNT = 100
+CHANGE_SETS_PAGE_COUNT = 100
+EXPORTS_PAGE_COUNT = 100
+
+DELETED_KEPT_S = 90 * 86_400  # ListStacks still shows a deleted stack
+STACKS_AT_ONCE_MAX = 32
+STEPS_AT_ONCE_MAX = 32
+STEP_TIME_S_MAX = 900.0
+
+TEMPLATE_CHUNK_BYTES = 900_000
+
+SAM_IDLE_S = 120.0  # the translator's child is kept this long
+SAM_TIME_S_MAX = 30.0
+SAM_MEMORY_BYTES_MAX = 1 << 30
+SAM_ANSWER_BYTES_MAX = 16 << 20

@@ -1,0 +1,348 @@
+"""Stacks, their resources, events, templates and change sets in the store. Only this file knows the keys.
+
+Under (account, region, "cloudformation"); values are JSON unless said otherwise:
+
+    ("name", stack name)                  -> uuid of the stack that has the name now (text)
+    ("list", stamp)                       -> uuid, in order of creation (text)
+    ("stack", uuid)                       -> Stack
+    ("resource", uuid, logical id)        -> Record
+    ("event", uuid, stamp)                -> an event as DescribeStackEvents shows it
+    ("template", uuid, version, kind, n)  -> part n of the zlib-compressed text; kind "original" | "processed"
+    ("changes", uuid, change set name)    -> a change set
+    ("changeset", change set uuid)        -> [stack uuid, change set name]
+    ("export", export name)               -> [value, stack uuid, stack id]
+    ("import", export name, uuid)         -> stack name (text)
+
+Stack and change set are dicts written by ``service.py``, ``operations.py`` and ``engine.py``; their ``private``
+member holds parameter values, a Record's ``private`` its resolved properties. ``private`` is sealed by the vault on
+its way into the store (base64 under ``sealed``), because a NoEcho parameter may be anywhere inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from stratolite.core import Keyspace, Tx
+from stratolite.core.vault import Vault
+from stratolite.errors import Fault
+from stratolite.service import Call
+from stratolite.services.cloudformation.quotas import TEMPLATE_CHUNK_BYTES
+
+Stack = dict[str, Any]
+Record = dict[str, Any]
+_PURPOSE = "cloudformation"
+
+
+class Rows(NamedTuple):
+    """Where an account keeps its stacks in a region."""
+
+    keys: Keyspace
+    vault: Vault
+
+
+def rows_of(call: Call) -> Rows:
+    return Rows(call.keys("cloudformation"), call.cloud.vault)
+
+
+def _pack(rows: Rows, row: dict[str, Any]) -> bytes:
+    stored = {key: value for key, value in row.items() if key != "private"}
+    if "private" in row:
+        sealed = rows.vault.seal(orjson.dumps(row["private"]), _PURPOSE)
+        stored["sealed"] = base64.b64encode(sealed).decode()
+    return orjson.dumps(stored)
+
+
+def _unpack(rows: Rows, raw: bytes) -> dict[str, Any]:
+    row: dict[str, Any] = orjson.loads(raw)
+    sealed = row.pop("sealed", None)
+    if sealed is not None:
+        row["private"] = orjson.loads(rows.vault.open(base64.b64decode(sealed), _PURPOSE))
+    return row
+
+
+# -- stacks
+
+
+def add_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
+    tx.put(rows.keys.key("name", stack["name"]), stack["uuid"].encode())
+    tx.put(rows.keys.key("list", tx.stamp()), stack["uuid"].encode())
+    put_stack(tx, rows, stack)
+
+
+def put_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
+    """``revision`` counts the writes: what was prepared from an older one is noticed."""
+    stack["revision"] = stack.get("revision", 0) + 1
+    tx.put(rows.keys.key("stack", stack["uuid"]), _pack(rows, stack))
+
+
+def stack_of(tx: Tx, rows: Rows, uuid: str) -> Stack | None:
+    raw = tx.get(rows.keys.key("stack", uuid))
+    return None if raw is None else _unpack(rows, raw)
+
+
+def named_stack(tx: Tx, rows: Rows, name: str) -> Stack | None:
+    """The stack that is there now under this name."""
+    uuid = tx.get(rows.keys.key("name", name))
+    return None if uuid is None else stack_of(tx, rows, uuid.decode())
+
+
+def free_name(tx: Tx, rows: Rows, name: str) -> None:
+    tx.delete(rows.keys.key("name", name))
+
+
+def live_stacks(tx: Tx, rows: Rows, after: str, limit: int) -> list[Stack]:
+    """In order of names."""
+    start, stop = rows.keys.span("name")
+    if after:
+        start = rows.keys.key("name", after) + b"\x00"
+    uuids = [raw.decode() for _, raw in tx.scan((start, stop), limit=limit)]
+    return [stack for uuid in uuids if (stack := stack_of(tx, rows, uuid)) is not None]
+
+
+def all_stacks(tx: Tx, rows: Rows, before: int) -> Iterator[tuple[int, Stack]]:
+    """Newest first, with their place in the list; deleted ones too."""
+    start, stop = rows.keys.span("list")
+    if before:
+        stop = rows.keys.key("list", before)
+    for key, raw in tx.scan((start, stop), reverse=True):
+        stack = stack_of(tx, rows, raw.decode())
+        if stack is not None:
+            yield int(rows.keys.parts(key)[1]), stack
+
+
+def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
+    """Remove up to ``limit`` rows of a deleted stack; True when nothing of it is left."""
+    for kind in ("event", "resource", "template", "changes"):
+        found = [key for key, _ in tx.scan(rows.keys.span(kind, uuid), limit=limit)]
+        for key in found:
+            tx.delete(key)
+        if found:
+            return False
+    tx.delete(rows.keys.key("stack", uuid))
+    for key, raw in tx.scan(rows.keys.span("list")):  # oldest first: what expires is near the start
+        if raw == uuid.encode():
+            tx.delete(key)
+            break
+    return True
+
+
+# -- resources
+
+
+def put_record(tx: Tx, rows: Rows, uuid: str, record: Record) -> None:
+    tx.put(rows.keys.key("resource", uuid, record["id"]), _pack(rows, record))
+
+
+def record_of(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> Record | None:
+    raw = tx.get(rows.keys.key("resource", uuid, logical_id))
+    return None if raw is None else _unpack(rows, raw)
+
+
+def drop_record(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> None:
+    tx.delete(rows.keys.key("resource", uuid, logical_id))
+
+
+def records(tx: Tx, rows: Rows, uuid: str) -> list[Record]:
+    """All of a stack's (500 at most)."""
+    return [_unpack(rows, raw) for _, raw in tx.scan(rows.keys.span("resource", uuid))]
+
+
+def records_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[Record]:
+    start, stop = rows.keys.span("resource", uuid)
+    if after:
+        start = rows.keys.key("resource", uuid, after) + b"\x00"
+    return [_unpack(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+
+
+# -- events
+
+
+def add_event(
+    tx: Tx,
+    rows: Rows,
+    stack: Stack,
+    status: str,
+    *,
+    reason: str = "",
+    record: Record | None = None,
+    physical_id: str | None = None,
+) -> None:
+    """One line of the stack's story: about ``record``, or about the stack itself."""
+    stamp = tx.stamp()
+    event = {
+        "StackId": stack["id"],
+        "StackName": stack["name"],
+        "EventId": f"{record['id']}-{status}-{stamp:x}" if record else f"{stack['uuid'][:8]}-{stamp:x}",
+        "LogicalResourceId": record["id"] if record else stack["name"],
+        "PhysicalResourceId": stack["id"] if record is None else record.get("physical_id") or "",
+        "ResourceType": record["type"] if record else "AWS::CloudFormation::Stack",
+        "Timestamp": tx.time_s,
+        "ResourceStatus": status,
+    }
+    if physical_id is not None:
+        event["PhysicalResourceId"] = physical_id
+    if reason:
+        event["ResourceStatusReason"] = reason
+    token = (stack.get("op") or {}).get("client_token") or stack.get("client_token")
+    if token:
+        event["ClientRequestToken"] = token
+    tx.put(rows.keys.key("event", stack["uuid"], stamp), orjson.dumps(event))
+
+
+def events_page(
+    tx: Tx, rows: Rows, uuid: str, before: int, limit: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Newest first, with their stamps."""
+    start, stop = rows.keys.span("event", uuid)
+    if before:
+        stop = rows.keys.key("event", uuid, before)
+    return [
+        (int(rows.keys.parts(key)[2]), orjson.loads(raw))
+        for key, raw in tx.scan((start, stop), reverse=True, limit=limit)
+    ]
+
+
+# -- templates
+
+
+def put_template(tx: Tx, rows: Rows, uuid: str, version: str, original: str, processed: str) -> None:
+    for kind, text in (("original", original), ("processed", processed)):
+        packed = zlib.compress(text.encode(), 3)
+        for n, at in enumerate(range(0, len(packed), TEMPLATE_CHUNK_BYTES)):
+            key = rows.keys.key("template", uuid, version, kind, n)
+            tx.put(key, packed[at : at + TEMPLATE_CHUNK_BYTES])
+
+
+def template_text(tx: Tx, rows: Rows, uuid: str, version: str, kind: str) -> str:
+    parts = [raw for _, raw in tx.scan(rows.keys.span("template", uuid, version, kind))]
+    return zlib.decompress(b"".join(parts)).decode() if parts else ""
+
+
+def drop_template(tx: Tx, rows: Rows, uuid: str, version: str) -> None:
+    for key, _ in list(tx.scan(rows.keys.span("template", uuid, version))):
+        tx.delete(key)
+
+
+# -- change sets
+
+
+def put_changes(tx: Tx, rows: Rows, uuid: str, changes: dict[str, Any]) -> None:
+    tx.put(rows.keys.key("changes", uuid, changes["name"]), _pack(rows, changes))
+    pointer = orjson.dumps([uuid, changes["name"]])
+    tx.put(rows.keys.key("changeset", changes["uuid"]), pointer)
+
+
+def changes_named(tx: Tx, rows: Rows, uuid: str, name: str) -> dict[str, Any] | None:
+    raw = tx.get(rows.keys.key("changes", uuid, name))
+    return None if raw is None else _unpack(rows, raw)
+
+
+def changes_by_uuid(tx: Tx, rows: Rows, change_uuid: str) -> tuple[str, dict[str, Any]] | None:
+    """With the uuid of its stack."""
+    raw = tx.get(rows.keys.key("changeset", change_uuid))
+    if raw is None:
+        return None
+    uuid, name = orjson.loads(raw)
+    found = changes_named(tx, rows, uuid, name)
+    return None if found is None else (uuid, found)
+
+
+def drop_changes(tx: Tx, rows: Rows, uuid: str, changes: dict[str, Any]) -> None:
+    tx.delete(rows.keys.key("changes", uuid, changes["name"]))
+    tx.delete(rows.keys.key("changeset", changes["uuid"]))
+
+
+def changes_page(
+    tx: Tx, rows: Rows, uuid: str, after: str, limit: int
+) -> list[dict[str, Any]]:
+    start, stop = rows.keys.span("changes", uuid)
+    if after:
+        start = rows.keys.key("changes", uuid, after) + b"\x00"
+    return [_unpack(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+
+
+# -- exports
+
+
+def export_value(tx: Tx, rows: Rows, name: str) -> str:
+    """Raises Fault if nobody exports it."""
+    raw = tx.get(rows.keys.key("export", name))
+    if raw is None:
+        raise Fault("ValidationError", f"No export named {name} found.")
+    return str(orjson.loads(raw)[0])
+
+
+def set_exports(tx: Tx, rows: Rows, stack: Stack, wanted: dict[str, str]) -> None:
+    """Make ``wanted`` all that the stack exports. Raises Fault if a name is another's or still in use."""
+    had: list[str] = stack.get("exports", [])
+    for name in had:
+        if name not in wanted:
+            if user := importer(tx, rows, name):
+                raise Fault(
+                    "ValidationError",
+                    f"Cannot delete export {name} as it is in use by {user}.",
+                )
+            tx.delete(rows.keys.key("export", name))
+    for name, value in wanted.items():
+        raw = tx.get(rows.keys.key("export", name))
+        if raw is not None:
+            known, owner, owner_id = orjson.loads(raw)
+            if owner != stack["uuid"]:
+                by = owner_id.split("/")[1]
+                raise Fault("ValidationError", f"Export with name {name} is already exported by stack {by}. ")
+            if known != value and (user := importer(tx, rows, name)):
+                raise Fault(
+                    "ValidationError", f"Cannot update export {name} as it is in use by {user}."
+                )
+        row = orjson.dumps([value, stack["uuid"], stack["id"]])
+        tx.put(rows.keys.key("export", name), row)
+    stack["exports"] = sorted(wanted)
+
+
+def exports_page(tx: Tx, rows: Rows, after: str, limit: int) -> list[tuple[str, str, str]]:
+    """(name, value, stack id)"""
+    start, stop = rows.keys.span("export")
+    if after:
+        start = rows.keys.key("export", after) + b"\x00"
+    page = []
+    for key, raw in tx.scan((start, stop), limit=limit):
+        value, _, stack_id = orjson.loads(raw)
+        page.append((str(rows.keys.parts(key)[1]), value, stack_id))
+    return page
+
+
+def importer(tx: Tx, rows: Rows, name: str) -> str | None:
+    """The name of a stack that imports it."""
+    for _, raw in tx.scan(rows.keys.span("import", name), limit=1):
+        return raw.decode()
+    return None
+
+
+def importers_page(tx: Tx, rows: Rows, name: str, after: str, limit: int) -> list[tuple[str, str]]:
+    """(uuid, stack name)"""
+    start, stop = rows.keys.span("import", name)
+    if after:
+        start = rows.keys.key("import", name, after) + b"\x00"
+    return [
+        (str(rows.keys.parts(key)[2]), raw.decode())
+        for key, raw in tx.scan((start, stop), limit=limit)
+    ]
+
+
+def add_imports(tx: Tx, rows: Rows, stack: Stack, names: set[str]) -> None:
+    """What an operation under way uses, besides what the stack used before."""
+    for name in names:
+        tx.put(rows.keys.key("import", name, stack["uuid"]), stack["name"].encode())
+    stack["imports"] = sorted({*stack.get("imports", []), *names})
+
+
+def keep_imports(tx: Tx, rows: Rows, stack: Stack, names: set[str]) -> None:
+    for name in stack.get("imports", []):
+        if name not in names:
+            tx.delete(rows.keys.key("import", name, stack["uuid"]))
+    stack["imports"] = sorted(names)

@@ -1,0 +1,268 @@
+"""A template whose structure has been checked: its sections, what depends on what, and in which order.
+
+Nothing is resolved here; every message is AWS's own where it is known.
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.services.cloudformation.intrinsics import PSEUDO, function_of, mentions
+from stratolite.services.cloudformation.quotas import (
+    DESCRIPTION_BYTES_MAX,
+    MAPPINGS_COUNT_MAX,
+    OUTPUTS_COUNT_MAX,
+    PARAMETERS_COUNT_MAX,
+    RESOURCES_COUNT_MAX,
+)
+
+SAM = "AWS::Serverless-2016-10-31"
+_SECTIONS = frozenset(
+    "AWSTemplateFormatVersion Conditions Description Globals Mappings Metadata Outputs Parameters Resources Rules"
+    " Transform".split()
+)
+_RESOURCE_MEMBERS = frozenset(
+    "Condition Connectors CreationPolicy DeletionPolicy DependsOn IgnoreGlobals Metadata Properties Type"
+    " UpdatePolicy UpdateReplacePolicy".split()
+)
+_NAME = re.compile(r"[A-Za-z0-9]{1,255}\Z", re.ASCII)
+_TYPE = re.compile(r"[A-Za-z0-9]+(::[A-Za-z0-9@_-]+)+\Z", re.ASCII)
+_POLICIES = ("Delete", "Retain", "RetainExceptOnCreate", "Snapshot")
+_NAMED_CAPABILITY = {
+    "AWS::IAM::Group": "GroupName",
+    "AWS::IAM::InstanceProfile": "InstanceProfileName",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::IAM::User": "UserName",
+}
+_CAPABILITY = frozenset(
+    (*_NAMED_CAPABILITY, "AWS::IAM::AccessKey", "AWS::IAM::Policy", "AWS::IAM::RolePolicy")
+) | {"AWS::IAM::UserPolicy", "AWS::IAM::GroupPolicy", "AWS::IAM::UserToGroupAddition"}
+
+
+@dataclass(frozen=True)
+class Template:
+    """Sections as the text has them, absent ones empty."""
+
+    description: str
+    metadata: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    mappings: Mapping[str, Any]
+    conditions: Mapping[str, Any]
+    resources: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    transforms: tuple[str, ...]
+    raw: Mapping[str, Any]
+
+    def capabilities(self) -> tuple[list[str], str]:
+        """What the caller must acknowledge, and AWS's reason for it."""
+        types = sorted({r["Type"] for r in self.resources.values()} & _CAPABILITY)
+        if not types:
+            return [], ""
+        named = any(
+            (name := _NAMED_CAPABILITY.get(r["Type"])) and name in (r.get("Properties") or {})
+            for r in self.resources.values()
+        )
+        capability = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
+        return [capability], f"The following resource(s) require capabilities: [{', '.join(types)}]"
+
+
+def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
+    """``transformed`` says whether transforms have been applied: only then must every reference lead somewhere."""
+    if odd := [name for name in raw if name not in _SECTIONS]:
+        raise _error(f"Invalid template property or properties [{', '.join(sorted(odd))}]")
+    version = raw.get("AWSTemplateFormatVersion", "2010-09-09")
+    if str(version) != "2010-09-09":
+        raise _error(
+            f'Template format error: "{version}" is not a supported value for AWSTemplateFormatVersion.'
+        )
+    description = raw.get("Description") or ""
+    if not isinstance(description, str):
+        raise _error("Template format error: Every Description member must be a string.")
+    if len(description.encode()) > DESCRIPTION_BYTES_MAX:
+        raise _error(
+            f"Template format error: 'Description' length is greater than {DESCRIPTION_BYTES_MAX}."
+        )
+    if raw.get("Rules"):
+        raise _error("Template section Rules is not offered by Stratolite yet")
+    resources = _section(raw, "Resources", RESOURCES_COUNT_MAX)
+    if not resources:
+        raise _error("Template format error: At least one Resources member must be defined.")
+    template = Template(
+        description,
+        _section(raw, "Metadata", 10_000),
+        _section(raw, "Parameters", PARAMETERS_COUNT_MAX),
+        _section(raw, "Mappings", MAPPINGS_COUNT_MAX),
+        _section(raw, "Conditions", 10_000),
+        resources,
+        _section(raw, "Outputs", OUTPUTS_COUNT_MAX),
+        _transforms(raw.get("Transform")),
+        raw,
+    )
+    for name in template.parameters:
+        if not _NAME.match(name):
+            raise _error(f"Template format error: Parameter name {name} is non alphanumeric.")
+    for name, resource in resources.items():
+        _check_resource(name, resource)
+    for name, output in template.outputs.items():
+        _check_output(name, output)
+    _check_mappings(template.mappings)
+    if transformed:
+        _check_references(template)
+    return template
+
+
+def _error(message: str) -> Fault:
+    return Fault("ValidationError", message)
+
+
+def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
+    section = raw.get(name)
+    if section is None:
+        return {}
+    if not isinstance(section, dict) or (name != "Metadata" and function_of(section)):
+        raise _error(f"Template format error: Every {name} member must be a map.")
+    if len(section) > count_max:
+        raise _error(
+            f"Template format error: Number of {name.lower()}, {len(section)}, is greater than maximum allowed, {count_max}"
+        )
+    return section
+
+
+def _transforms(value: Any) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise _error("Template format error: Transform must be the name of a transform, or a list of names")
+    for name in names:
+        if name != SAM:
+            raise _error(f"Transform {name} is not offered by Stratolite; the transform offered is {SAM}")
+    return tuple(names)
+
+
+def _check_resource(name: str, resource: Any) -> None:
+    if not _NAME.match(name):
+        raise _error(f"Template format error: Resource name {name} is non alphanumeric.")
+    if not isinstance(resource, dict):
+        raise _error("Template format error: Any Resources member must be an object.")
+    kind = resource.get("Type")
+    if not isinstance(kind, str):
+        raise _error(
+            f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member."
+        )
+    if not _TYPE.match(kind):
+        raise _error(f"Template format error: Unrecognized resource types: [{kind}]")
+    if odd := sorted(set(resource) - _RESOURCE_MEMBERS):
+        raise _error(f"Invalid template resource property '{odd[0]}'")
+    for member in ("CreationPolicy", "UpdatePolicy"):
+        if resource.get(member):
+            raise _error(f"Resource attribute {member} of {name} is not offered by Stratolite yet")
+    if not isinstance(resource.get("Properties") or {}, dict):
+        raise _error(
+            f"Template format error: [/Resources/{name}/Properties] Every Properties member must be an object."
+        )
+    for member in ("DeletionPolicy", "UpdateReplacePolicy"):
+        policy = resource.get(member, "Delete")
+        if policy not in _POLICIES:
+            raise _error(f"Template error: Unrecognized {member} {policy} for resource {name}")
+        if policy == "Snapshot":
+            raise _error(f"{member} Snapshot of {name} is not offered by Stratolite: no type here has snapshots")
+    condition = resource.get("Condition")
+    if condition is not None and not isinstance(condition, str):
+        raise _error(f"Template format error: [/Resources/{name}/Condition] Every Condition member must be a string.")
+    if not all(isinstance(other, str) for other in depends_on(resource)):
+        raise _error("Template format error: DependsOn must be a string or list of strings.")
+
+
+def depends_on(resource: Mapping[str, Any]) -> list[str]:
+    value = resource.get("DependsOn")
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _check_output(name: str, output: Any) -> None:
+    if not _NAME.match(name):
+        raise _error(f"Template format error: Output name {name} is non alphanumeric.")
+    if not isinstance(output, dict):
+        raise _error("Template format error: Any Outputs member must be an object.")
+    if "Value" not in output:
+        raise _error(f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object")
+    if odd := sorted(set(output) - {"Condition", "Description", "Export", "Value"}):
+        raise _error(f"Invalid template output property '{odd[0]}'")
+    export = output.get("Export")
+    if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
+        raise _error(f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified.")
+
+
+def _check_mappings(mappings: Mapping[str, Any]) -> None:
+    for name, mapping in mappings.items():
+        if not isinstance(mapping, dict) or not all(isinstance(row, dict) for row in mapping.values()):
+            raise _error(f"Template format error: Every Mappings member {name} must be a map of maps.")
+
+
+def _check_references(template: Template) -> None:
+    """Every name leads to something, whichever way the conditions go."""
+    resources, known = template.resources, {*template.parameters, *PSEUDO}
+    if odd := sorted({m.name for m in mentions(dict(template.conditions)) if m.how == "Ref"} - known):
+        raise _error(
+            f"Template format error: Unresolved dependencies [{', '.join(odd)}]. Cannot reference resources in the Conditions block of the template"
+        )
+    for block, parts in (
+        ("Resources", [r.get("Properties") for r in resources.values()]),
+        ("Outputs", list(template.outputs.values())),
+    ):
+        found = list(mentions(parts))
+        refs = {m.name for m in found if m.how == "Ref"} - known - set(resources)
+        if block == "Resources":
+            refs |= {d for r in resources.values() for d in depends_on(r)} - set(resources)
+        if refs:
+            raise _error(
+                f"Template format error: Unresolved resource dependencies [{', '.join(sorted(refs))}] in the {block} block of the template"
+            )
+        for mention in found:
+            if mention.how == "GetAtt" and mention.name not in resources:
+                raise _error(
+                    f"Template error: instance of Fn::GetAtt references undefined resource {mention.name}"
+                )
+            if mention.how == "Condition" and mention.name not in template.conditions:
+                raise _error(
+                    f"Template format error: Unresolved condition dependency {mention.name} in the {block} block of the template"
+                )
+        for name, part in (resources if block == "Resources" else template.outputs).items():
+            condition = part.get("Condition")
+            if condition is not None and condition not in template.conditions:
+                where = "resource" if block == "Resources" else "output"
+                raise _error(
+                    f"Template format error: Unresolved condition dependency {condition} in {where} {name}"
+                )
+
+
+def in_order(depends: Mapping[str, Iterable[str]]) -> list[str]:
+    """The names so that each comes after what it depends on. Raises Fault naming a circle."""
+    left = {name: {d for d in needs if d in depends} for name, needs in depends.items()}
+    order: list[str] = []
+    while left:
+        ready = sorted(name for name, needs in left.items() if not needs)
+        if not ready:
+            circle = sorted(_on_circle(left))
+            raise _error(f"Circular dependency between resources: [{', '.join(circle)}]")
+        order.extend(ready)
+        for name in ready:
+            del left[name]
+        gone = set(ready)
+        for needs in left.values():
+            needs -= gone
+    return order
+
+
+def _on_circle(left: dict[str, set[str]]) -> set[str]:
+    """Without those that only depend on the circle."""
+    while True:
+        needed = set().union(*left.values())
+        idle = [name for name in left if name not in needed]
+        if not idle:
+            return set(left)
+        left = {name: needs for name, needs in left.items() if name not in idle}

@@ -1,0 +1,3 @@
+"""DynamoDB."""
+
+from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

@@ -1,0 +1,251 @@
+"""PutItem, GetItem, UpdateItem and DeleteItem, and the single write they share with batches and transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.service import Call, Request, Response
+from stratolite.services.dynamodb import expiry, legacy, shapes, state
+from stratolite.services.dynamodb.base import Base
+from stratolite.services.dynamodb.capacity import Cost
+from stratolite.services.dynamodb.conditions import Test
+from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
+from stratolite.services.dynamodb.faults import condition_failed, invalid
+from stratolite.services.dynamodb.grammar import Path
+from stratolite.services.dynamodb.projections import project
+from stratolite.services.dynamodb.table import Table
+from stratolite.services.dynamodb.updates import Apply
+from stratolite.services.dynamodb.values import (
+    ITEM_SIZE_BYTES_MAX,
+    Item,
+    checked_item_size,
+    item_size,
+)
+
+_CONDITION = ("ConditionExpression",)
+_EXPECTED = ("Expected",)
+_UPDATE = ("UpdateExpression", "ConditionExpression")
+_UPDATE_LEGACY = ("AttributeUpdates", "Expected")
+_PROJECTION = ("ProjectionExpression",)
+_TO_GET = ("AttributesToGet",)
+_TOO_LARGE = "Item size has exceeded the maximum allowed size"
+_TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
+
+
+class Items(Base):
+    def get_item(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.GET_ITEM, request)
+        paths = projection_of(request)
+        key = request["Key"]
+        checked_item_size(key)
+        table = self.table(call, request["TableName"])
+        table.check_key(key)
+        raw = state.get(call.tx, table.row(key))
+        response: Response = {}
+        if raw is not None:
+            if paths is None:
+                response["Item"] = orjson.Fragment(raw)
+            else:
+                table.check_nested(nested_of(paths))
+                response["Item"] = project(orjson.loads(raw), paths)
+        mode = request.get("ReturnConsumedCapacity")
+        if mode is not None and mode != "NONE":
+            cost = Cost(table)
+            size = 0 if raw is None else item_size(orjson.loads(raw))
+            cost.add_read(size, consistent=request.get("ConsistentRead", False))
+            response["ConsumedCapacity"] = cost.answer(mode)
+        return response
+
+    def put_item(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.PUT_ITEM, request)
+        item = request["Item"]
+        if checked_item_size(item) > ITEM_SIZE_BYTES_MAX:
+            raise invalid(_TOO_LARGE)
+        returns = request.get("ReturnValues")
+        if returns is not None and returns not in ("NONE", "ALL_OLD"):
+            raise invalid("ReturnValues can only be ALL_OLD or NONE")
+        forms = plan(request, _CONDITION, _EXPECTED)
+        test = forms.condition or legacy.expected_test(request)
+        table = self.table(call, request["TableName"])
+        table.check_item(item)
+        if forms.nested:
+            table.check_nested(forms.nested)
+        write = Write(call.tx, table, table.row(item))
+        write.check(test, request)
+        write.put(item)
+        return write.answer(request, item, ALL_OLD if returns == "ALL_OLD" else None)
+
+    def delete_item(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.DELETE_ITEM, request)
+        key = request["Key"]
+        checked_item_size(key)
+        returns = request.get("ReturnValues")
+        if returns is not None and returns not in ("NONE", "ALL_OLD"):
+            raise invalid("ReturnValues can only be ALL_OLD or NONE")
+        forms = plan(request, _CONDITION, _EXPECTED)
+        test = forms.condition or legacy.expected_test(request)
+        table = self.table(call, request["TableName"])
+        table.check_key(key)
+        if forms.nested:
+            table.check_nested(forms.nested)
+        write = Write(call.tx, table, table.row(key))
+        write.check(test, request)
+        write.delete()
+        return write.answer(request, key, ALL_OLD if returns == "ALL_OLD" else None)
+
+    def update_item(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.UPDATE_ITEM, request)
+        key = request["Key"]
+        checked_item_size(key)
+        forms = plan(request, _UPDATE, _UPDATE_LEGACY)
+        updates = request.get("AttributeUpdates")
+        if updates is None:
+            apply, targets = forms.update, forms.targets
+        else:
+            apply, targets = legacy.attribute_updates(updates)
+        test = forms.condition or legacy.expected_test(request)
+        table = self.table(call, request["TableName"])
+        table.check_key(key)
+        check_targets(table, targets)
+        if forms.nested:
+            table.check_nested(forms.nested)
+        write = Write(call.tx, table, table.row(key))
+        write.check(test, request)
+        if write.raw is None and updates is not None and not legacy.creates_item(updates):
+            return write.answer(request, key, None)
+        write.update(key, apply, request.get("ExpressionAttributeValues") or NO_VALUES, forms)
+        returns = request.get("ReturnValues")
+        if returns is None or returns == "NONE":
+            return write.answer(request, key, None)
+        return write.answer(request, key, returns, targets)
+
+
+ALL_OLD = "ALL_OLD"
+
+
+class Write:
+    """One item changed: what was there (``raw``, its JSON), the condition on it, what is there afterwards."""
+
+    __slots__ = ("_old", "after", "new", "raw", "row", "table", "tx")
+
+    def __init__(self, tx: Tx, table: Table, row: bytes) -> None:
+        self.tx, self.table, self.row = tx, table, row
+        self.raw = state.get(tx, row)
+        self._old: Item | None = None
+        self.new: Item | None = None
+        self.after: bytes | None = None
+
+    @property
+    def old(self) -> Item | None:
+        """The item as it was, parsed once; treat it as frozen."""
+        if self._old is None and self.raw is not None:
+            self._old = orjson.loads(self.raw)
+        return self._old
+
+    def check(self, test: Test | None, request: Mapping[str, Any]) -> None:
+        if test is None or self.holds(test, request):
+            return
+        wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        raise condition_failed(
+            orjson.Fragment(self.raw) if wanted and self.raw is not None else None
+        )
+
+    def holds(self, test: Test, request: Mapping[str, Any]) -> bool:
+        return test(self.old or {}, request.get("ExpressionAttributeValues") or NO_VALUES)
+
+    def put(self, item: Item) -> None:
+        self._put(item, orjson.dumps(item))
+
+    def _put(self, item: Item, raw: bytes) -> None:
+        self.new, self.after = item, raw
+        state.put(self.tx, self.row, raw, self.raw)
+        if self.table.indexes:
+            state.index_item(self.tx, self.table, self.old, item)
+        if self.table.ttl_attribute is not None:
+            expiry.note(self.tx, self.table, self.row, self.old, item)
+
+    def update(
+        self, key: Item, apply: Apply | None, values: Mapping[str, Any], forms: Plan
+    ) -> None:
+        item: Item = dict(key) if self.raw is None else orjson.loads(self.raw)
+        if apply is not None:
+            apply(item, values)
+            if self.table.index_keys:
+                self.table.check_index_keys(item)
+            if forms.nested:
+                checked_item_size(item)  # nesting may have grown
+        raw = orjson.dumps(item)
+        # An item never counts for more bytes than its JSON has.
+        if len(raw) > ITEM_SIZE_BYTES_MAX and item_size(item) > ITEM_SIZE_BYTES_MAX:
+            raise invalid(_TOO_LARGE_UPDATE)
+        self._put(item, raw)
+
+    def delete(self) -> None:
+        if self.raw is None:
+            return
+        state.delete(self.tx, self.row, self.raw)
+        if self.table.indexes:
+            state.index_item(self.tx, self.table, self.old, None)
+        if self.table.ttl_attribute is not None:
+            expiry.note(self.tx, self.table, self.row, self.old, None)
+
+    def answer(
+        self, request: Request, key: Item, returns: str | None, targets: list[Path] | None = None
+    ) -> Response:
+        """The response to a request for this write alone."""
+        response: Response = {}
+        if returns is not None:
+            attributes = self.attributes(returns, targets or [])
+            if attributes:
+                response["Attributes"] = attributes
+        mode = request.get("ReturnConsumedCapacity")
+        if mode is not None and mode != "NONE":
+            cost = Cost(self.table)
+            cost.add_write(self.old, self.new)
+            response["ConsumedCapacity"] = cost.answer(mode)
+        if request.get("ReturnItemCollectionMetrics") == "SIZE":
+            metrics = collection_metrics(self.table, key)
+            if metrics is not None:
+                response["ItemCollectionMetrics"] = metrics
+        return response
+
+    def attributes(self, returns: str, targets: list[Path]) -> Any:
+        if returns == ALL_OLD:
+            return None if self.raw is None else orjson.Fragment(self.raw)
+        if returns == "ALL_NEW":
+            return None if self.after is None else orjson.Fragment(self.after)
+        item = self.old if returns == "UPDATED_OLD" else self.new
+        return None if item is None else project(item, targets)
+
+
+def collection_metrics(table: Table, key: Item) -> dict[str, Any] | None:
+    """ItemCollectionMetrics, which only tables with local indexes have; the range is DynamoDB's smallest."""
+    if not any(index.is_local for index in table.indexes):
+        return None
+    name = table.hash.name
+    return {"ItemCollectionKey": {name: key[name]}, "SizeEstimateRangeGB": [0.0, 1.0]}
+
+
+def check_targets(table: Table, targets: list[Path]) -> None:
+    for path in targets:
+        if path[0] in table.key_names:
+            raise invalid(
+                "One or more parameter values were invalid: "
+                f"Cannot update attribute {path[0]}. This attribute is part of the key"
+            )
+
+
+def projection_of(request: Mapping[str, Any]) -> list[Path] | None:
+    """The paths a GetItem (or a table of a batch) asks for; None means all."""
+    forms = plan(request, _PROJECTION, _TO_GET)
+    if forms.projection is not None:
+        return forms.projection
+    return legacy.attributes_to_get(request)
+
+
+def nested_of(paths: list[Path]) -> frozenset[str]:
+    return frozenset(str(path[0]) for path in paths if len(path) > 1)

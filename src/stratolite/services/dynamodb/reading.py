@@ -1,0 +1,372 @@
+"""Query and Scan: a range of rows, read in order until the page is full, filtered, cut to what was asked for.
+
+A page ends at Limit or once the JSON of the rows read reaches 1 MB. DynamoDB counts item sizes instead, so where
+items are many tiny attributes our pages end sooner; a transaction stays short that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from stratolite.core import Span
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response
+from stratolite.services.dynamodb import keycode, keyconditions, legacy, shapes, state
+from stratolite.services.dynamodb.base import Base
+from stratolite.services.dynamodb.capacity import Cost, read_units
+from stratolite.services.dynamodb.conditions import COMPARISONS, Test, begins_with, between
+from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
+from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.items import nested_of
+from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
+from stratolite.services.dynamodb.projections import project
+from stratolite.services.dynamodb.table import (
+    MISMATCH,
+    Index,
+    KeyAttribute,
+    Table,
+    check_key_part,
+)
+from stratolite.services.dynamodb.values import Item, checked_size, item_size, kind_of
+
+PAGE_SIZE_BYTES = 1 << 20
+_NO_LIMIT = 1 << 60
+_QUERY = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
+_QUERY_LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
+_SCAN = ("ProjectionExpression", "FilterExpression")
+_SCAN_LEGACY = ("AttributesToGet", "ScanFilter", "ConditionalOperator")
+_INVALID = "One or more parameter values were invalid: "
+_START = "The provided starting key is invalid"
+
+
+class Reading(Base):
+    def query(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.QUERY, request)
+        _check_start_values(request)
+        if "KeyConditions" not in request and "KeyConditionExpression" not in request:
+            raise invalid(
+                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+            )
+        forms = plan(request, _QUERY, _QUERY_LEGACY)
+        values = request.get("ExpressionAttributeValues") or NO_VALUES
+        if forms.key_condition is not None:
+            conditions = keyconditions.from_expression(forms.key_condition, values)
+        else:
+            conditions = keyconditions.from_legacy(request["KeyConditions"])
+        if len(conditions) not in (1, 2):
+            raise invalid("Conditions can be of length 1 or 2 only")
+        table = self.table(call, request["TableName"])
+        page = Page(call, table, request, forms, "QueryFilter")
+        keys = table.keys if page.index is None else page.index.keys
+        _check_key_conditions(keys, conditions)
+        for attribute in keys:
+            if attribute.name in forms.heads:
+                raise invalid(
+                    "Filter Expression can only contain non-primary key attributes: "
+                    f"Primary key attribute: {attribute.name}"
+                )
+            if attribute.name in (request.get("QueryFilter") or ()):
+                raise invalid(
+                    "QueryFilter can only contain non-primary key attributes: "
+                    f"Primary key attribute: {attribute.name}"
+                )
+        span = _span(table.prefix if page.index is None else page.index.prefix, keys, conditions)
+        reverse = request.get("ScanIndexForward") is False
+        start = request.get("ExclusiveStartKey")
+        if start is not None:
+            row = page.start_row(start, explain=False)
+            _check_start_fits(start, keys, conditions)
+            low, high = span
+            span = (low, min(high, row)) if reverse else (max(low, row + b"\xff"), high)
+        return page.read(span, reverse=reverse)
+
+    def scan(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.SCAN, request)
+        _check_start_values(request)
+        segment, segments = request.get("Segment"), request.get("TotalSegments")
+        if segment is not None and segments is None:
+            raise invalid(
+                "The TotalSegments parameter is required but was not present in the request "
+                "when Segment parameter is present"
+            )
+        if segments is not None:
+            if segment is None:
+                raise invalid(
+                    "The Segment parameter is required but was not present in the request "
+                    "when parameter TotalSegments is present"
+                )
+            if segment >= segments:
+                raise invalid(
+                    "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+                    f"Segment: {segment} is not less than TotalSegments: {segments}"
+                )
+        forms = plan(request, _SCAN, _SCAN_LEGACY)
+        table = self.table(call, request["TableName"])
+        page = Page(call, table, request, forms, "ScanFilter")
+        prefix = table.prefix if page.index is None else page.index.prefix
+        low, high = _segment(prefix, segment or 0, segments or 1)
+        start = request.get("ExclusiveStartKey")
+        if start is not None:
+            row = page.start_row(start, explain=True)
+            if not low <= row < high:
+                raise invalid(
+                    f"{_START}: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "
+                    f"TotalSegments: {segments} Segment: {segment}"
+                )
+            low = row + b"\xff"
+        return page.read((low, high), reverse=False)
+
+
+class Page:
+    """What a Query or Scan wants of each row, and the reading of them."""
+
+    def __init__(
+        self, call: Call, table: Table, request: Mapping[str, Any], forms: Plan, filter_name: str
+    ) -> None:
+        self.call, self.table, self.request = call, table, request
+        name = request.get("IndexName")
+        self.index: Index | None = None
+        if name is not None:
+            self.index = table.index_named.get(name)
+            if self.index is None:
+                raise invalid(f"The table does not have the specified index: {name}")
+            if not self.index.is_active:
+                raise invalid(f"Cannot read from backfilling global secondary index: {name}")
+            if not self.index.is_local and request.get("ConsistentRead"):
+                raise invalid("Consistent reads are not supported on global secondary indexes")
+        if forms.nested:
+            table.check_nested(forms.nested)
+        self.test: Test | None = forms.filter
+        conditions = request.get(filter_name)
+        operator = request.get("ConditionalOperator")
+        if conditions is not None:
+            self.test = legacy.filter_test(conditions, operator)
+        if operator is not None and not conditions:
+            raise invalid(
+                _INVALID + "ConditionalOperator cannot be used without Filter or Expected"
+            )
+        self.paths = forms.projection or legacy.attributes_to_get(request)
+        if self.paths is not None:
+            table.check_nested(nested_of(self.paths))
+        self.values = request.get("ExpressionAttributeValues") or NO_VALUES
+        self.fetches = False
+        """Whether the whole item must be read from the table for each row of a local index."""
+        self._select(request.get("Select"), by_legacy="AttributesToGet" in request)
+
+    def _select(self, select: str | None, *, by_legacy: bool) -> None:
+        member = "AttributesToGet" if by_legacy else "ProjectionExpression"
+        if select == "SPECIFIC_ATTRIBUTES" and self.paths is None:
+            raise invalid(
+                "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+            )
+        if self.paths is not None and select not in (None, "SPECIFIC_ATTRIBUTES"):
+            what = "only the Count" if select == "COUNT" else select
+            raise invalid(f"Cannot specify the {member} when choosing to get {what}")
+        index = self.index
+        if select == "ALL_PROJECTED_ATTRIBUTES" and index is None:
+            raise invalid(
+                _INVALID
+                + "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
+            )
+        if index is None or index.projects_all:
+            return
+        if select == "ALL_ATTRIBUTES":
+            if not index.is_local:
+                raise invalid(
+                    f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index "
+                    f"{index.name} because its projection type is not ALL"
+                )
+            self.fetches = True
+        elif self.paths is not None:
+            missing = [p[0] for p in self.paths if p[0] not in index.projected]
+            if missing and not index.is_local:
+                raise invalid(
+                    f"{_INVALID}Global secondary index {index.name} does not project "
+                    f"[{', '.join(map(str, missing))}]"
+                )
+            self.fetches = bool(missing)
+
+    def start_row(self, start: Item, *, explain: bool) -> bytes:
+        """Where ``start`` (an ExclusiveStartKey) lies. Raises ValidationException if it is none."""
+        table, index = self.table, self.index
+        names = table.cursor if index is None else index.cursor
+        if len(start) != len(names) or any(name not in start for name in names):
+            raise invalid(f"{_START}: {MISMATCH}" if explain and index is None else _START)
+        try:
+            for attribute in table.keys:
+                check_key_part(attribute, start[attribute.name])
+            if index is not None:
+                for attribute in index.keys:
+                    check_key_part(attribute, start[attribute.name])
+        except Fault as fault:
+            raise invalid(f"{_START}: {fault.message}") from None
+        row = table.row(start) if index is None else index.row(table, start)
+        assert row is not None, "its key parts were checked"
+        return row
+
+    def read(self, span: Span, *, reverse: bool) -> Response:
+        """The response: rows of ``span`` until the page is full."""
+        request, tx = self.request, self.call.tx
+        limit = request.get("Limit", _NO_LIMIT)
+        test, values, paths = self.test, self.values, self.paths
+        counts_only = request.get("Select") == "COUNT"
+        mode: str = request.get("ReturnConsumedCapacity", "NONE")
+        cost = Cost(self.table) if mode != "NONE" else None
+        is_plain = test is None and paths is None and cost is None and not self.fetches
+        items: list[Any] = []
+        fragment = orjson.Fragment
+        scanned = found = size = exact = 0
+        last = None
+        for row, raw in tx.scan(span, reverse=reverse) if span[0] < span[1] else ():
+            if raw[0] != 0x7B:  # not JSON: an item in pieces
+                if raw[0] != 0x02:
+                    continue
+                raw = state.whole(tx, row, raw)  # noqa: PLW2901 - what the row stands for
+            last = raw
+            scanned += 1
+            size += len(raw)
+            if is_plain:
+                items.append(fragment(raw))
+            else:
+                item = orjson.loads(raw)
+                if cost is not None:
+                    exact += item_size(item)
+                if self.fetches:
+                    raw, item = self._fetch(item, cost)  # noqa: PLW2901
+                if test is None or test(item, values):
+                    found += 1
+                    if not counts_only:
+                        items.append(fragment(raw) if paths is None else project(item, paths))
+            if scanned >= limit or size >= PAGE_SIZE_BYTES:
+                break
+        else:
+            last = None
+        if is_plain:
+            found = scanned
+        response: Response = {"Count": found, "ScannedCount": scanned}
+        if not counts_only:
+            response["Items"] = items
+        if last is not None:
+            response["LastEvaluatedKey"] = self._cursor(orjson.loads(last))
+        if cost is not None:
+            units = read_units(exact, consistent=request.get("ConsistentRead", False))
+            if self.index is None:
+                cost.units += units
+            else:
+                cost.indexes[self.index.name] = units
+            response["ConsumedCapacity"] = cost.answer(mode)
+        return response
+
+    def _fetch(self, row: Item, cost: Cost | None) -> tuple[bytes, Item]:
+        raw = state.get(self.call.tx, self.table.row(row))
+        assert raw is not None, "index rows go with their item"
+        item = orjson.loads(raw)
+        if cost is not None:
+            cost.add_read(item_size(item), consistent=self.request.get("ConsistentRead", False))
+        return raw, item
+
+    def _cursor(self, item: Item) -> Item:
+        names = self.table.cursor if self.index is None else self.index.cursor
+        return {name: item[name] for name in names}
+
+
+def _check_start_values(request: Mapping[str, Any]) -> None:
+    for value in (request.get("ExclusiveStartKey") or {}).values():
+        try:
+            checked_size(value)
+        except Fault as fault:
+            if fault.code == "ValidationException" and fault.message.startswith(
+                ("Supplied", "One or more")
+            ):
+                raise invalid(f"{_START}: {fault.message}") from None
+            raise
+
+
+def _check_key_conditions(keys: list[KeyAttribute], conditions: KeyConditions) -> None:
+    for attribute in keys:
+        if attribute.is_hash and len(keys) == 1 and len(conditions) > 1:
+            raise invalid("Query key condition not supported")
+        condition = conditions.get(attribute.name)
+        if condition is None:
+            if attribute.is_hash or len(conditions) > 1:
+                raise invalid(f"Query condition missed key schema element: {attribute.name}")
+            continue
+        if condition.operator in ("NULL", "NOT_NULL", "NE", "CONTAINS", "NOT_CONTAINS", "IN"):
+            raise invalid("Attempted conditional constraint is not an indexable operation")
+        for value in condition.values:
+            if kind_of(value) != attribute.kind:
+                raise invalid(_INVALID + "Condition parameter type does not match schema type")
+            if attribute.kind != "N" and not value[attribute.kind] and condition.operator == "EQ":
+                what = "string" if attribute.kind == "S" else "binary"
+                raise invalid(
+                    "One or more parameter values are not valid. The AttributeValue for a key attribute "
+                    f"cannot contain an empty {what} value. Key: {attribute.name}"
+                )
+        if attribute.is_hash and condition.operator != "EQ":
+            raise invalid("Query key condition not supported")
+
+
+def _span(prefix: bytes, keys: list[KeyAttribute], conditions: KeyConditions) -> Span:
+    """The rows that match: one hash key, and a range of range keys."""
+    first = keys[0]
+    part = first.encode(conditions[first.name].values[0][first.kind])
+    base = prefix + keycode.bucket(part) + part
+    condition = conditions.get(keys[1].name) if len(keys) > 1 else None
+    if condition is None:
+        return base, base + b"\xff"
+    encoded = [base + keys[1].encode(value[keys[1].kind]) for value in condition.values]
+    low, end = encoded[0], base + b"\xff"
+    match condition.operator:
+        case "EQ":
+            return low, low + b"\xff"
+        case "LT":
+            return base, low
+        case "LE":
+            return base, low + b"\xff"
+        case "GT":
+            return low + b"\xff", end
+        case "GE":
+            return low, end
+        case "BETWEEN":
+            return low, encoded[1] + b"\xff"
+    assert condition.operator == "BEGINS_WITH", condition
+    return low[:-1], keycode.after(low[:-1])
+
+
+def _check_start_fits(start: Item, keys: list[KeyAttribute], conditions: KeyConditions) -> None:
+    first = keys[0]
+    same_hash = start[first.name] == conditions[first.name].values[0]
+    condition = conditions.get(keys[1].name) if len(keys) > 1 else None
+    if condition is None:
+        if not same_hash:
+            raise invalid(
+                "The provided starting key is outside query boundaries based on provided conditions"
+            )
+        return
+    if not _matches(start[keys[1].name], condition):
+        raise invalid("The provided starting key does not match the range key predicate")
+    if not same_hash:
+        raise invalid(
+            "The provided starting key is outside query boundaries based on provided conditions"
+        )
+
+
+def _matches(value: dict[str, Any], condition: KeyCondition) -> bool:
+    if condition.operator == "BETWEEN":
+        return between(value, *condition.values)
+    if condition.operator == "BEGINS_WITH":
+        return begins_with(value, condition.values[0])
+    sign = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}[condition.operator]
+    return COMPARISONS[sign](value, condition.values[0])
+
+
+def _segment(prefix: bytes, segment: int, segments: int) -> Span:
+    """The part of all buckets that belongs to one segment of a parallel Scan."""
+    low, high = (-(-65536 * s // segments) for s in (segment, segment + 1))
+    stop = keycode.after(prefix) if high == 65536 else prefix + high.to_bytes(2, "big")
+    if low == 65536:
+        return stop, stop
+    return prefix + low.to_bytes(2, "big"), stop

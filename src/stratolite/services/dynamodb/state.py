@@ -1,0 +1,249 @@
+"""The keys of DynamoDB in the store, and nothing but: tables, items, index rows, tokens.
+
+Under (account, region, "dynamodb"):
+
+    ("table", name)                     -> JSON, see ``table``
+    ("item", table) bucket key          -> an item, see below
+    ("index", table, index) bucket key  -> the projected part of an item, the same form
+    ("ttl", table, ttl, expires_s, row) -> ""        ``row`` is the item's key without the table's prefix
+    ("ttl-job", table)                  -> JSON [job id, base64; due_s]   the job that waits for the first of them
+    ("token", token)                    -> JSON [sha256 of the request, hex; expires_ms]
+    ("token-end", expires_ms, token)    -> ""
+
+``table``, ``index`` and ``ttl`` are numbers no other table, index or TTL setting ever had. ``bucket`` and ``key`` are ``keycode``'s; an
+index row's key is its index key, then its table key (or b"\\x03" and the SHA-256 of one over 2 KiB).
+
+An item is its JSON with canonical numbers: {"pk": {"S": "a"}, ...}. One whose JSON is longer than a value may be
+(400 KB of many tiny attributes grow in JSON) lies in pieces right behind its key:
+
+    key                     -> 0x02 <pieces: 1 byte>
+    key 0xFE <i: 1 byte>    -> 0x01 <i-th piece>
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from functools import lru_cache
+
+import orjson
+
+from stratolite.core import Keyspace, Span, Tx
+from stratolite.limits import VALUE_SIZE_BYTES_MAX
+from stratolite.services.dynamodb import keycode
+from stratolite.services.dynamodb.table import Record, Table
+from stratolite.services.dynamodb.values import Item
+
+_PIECE = VALUE_SIZE_BYTES_MAX - 1
+_JSON = 0x7B  # "{"
+_PIECES = 0x02
+TOKEN_LIFE_MS = 600_000
+
+
+@lru_cache(maxsize=4096)
+def _table_key(account: str, region: str, name: str) -> bytes:
+    return Keyspace(account, region, "dynamodb").key("table", name)
+
+
+# -- tables
+
+
+def table(tx: Tx, account: str, region: str, name: str) -> Table | None:
+    return tx.parsed(_table_key(account, region, name), Table)
+
+
+def put_table(tx: Tx, account: str, region: str, record: Record) -> None:
+    name = record["Description"]["TableName"]
+    tx.put(_table_key(account, region, name), orjson.dumps(record))
+
+
+def delete_table(tx: Tx, account: str, region: str, name: str) -> None:
+    tx.delete(_table_key(account, region, name))
+
+
+def table_names(tx: Tx, keys: Keyspace, after: str | None, limit: int) -> tuple[list[str], bool]:
+    """Up to ``limit`` names behind ``after``, and whether there are more."""
+    start, stop = keys.span("table")
+    if after is not None:
+        start = keys.key("table", after) + b"\xff"
+    names = [str(keys.parts(key)[1]) for key, _ in tx.scan((start, stop), limit=limit + 1)]
+    return names[:limit], len(names) > limit
+
+
+# -- items and index rows
+
+
+def get(tx: Tx, row: bytes) -> bytes | None:
+    """The JSON of an item, None if there is none."""
+    raw = tx.get(row)
+    if raw is None or raw[0] == _JSON:
+        return raw
+    return whole(tx, row, raw)
+
+
+def whole(tx: Tx, row: bytes, raw: bytes) -> bytes:
+    """The JSON of an item in pieces, from its first value."""
+    pieces = []
+    for i in range(raw[1]):
+        piece = tx.get(row + bytes((0xFE, i)))
+        assert piece is not None, "pieces are written and deleted together"
+        pieces.append(piece[1:])
+    return b"".join(pieces)
+
+
+def put(tx: Tx, row: bytes, raw: bytes, old: bytes | None) -> None:
+    """Store the item ``raw`` where ``old`` (its JSON, None if there was none) lies."""
+    if old is not None and len(old) > VALUE_SIZE_BYTES_MAX:
+        delete(tx, row, old)
+    if len(raw) <= VALUE_SIZE_BYTES_MAX:
+        tx.put(row, raw)
+        return
+    count = -(-len(raw) // _PIECE)
+    tx.put(row, bytes((_PIECES, count)))
+    for i in range(count):
+        tx.put(row + bytes((0xFE, i)), b"\x01" + raw[i * _PIECE : (i + 1) * _PIECE])
+
+
+def delete(tx: Tx, row: bytes, old: bytes) -> None:
+    tx.delete(row)
+    if len(old) > VALUE_SIZE_BYTES_MAX:
+        for i in range(-(-len(old) // _PIECE)):
+            tx.delete(row + bytes((0xFE, i)))
+
+
+def rows(tx: Tx, span: Span, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """(key, JSON) of the items or index rows in ``span``, lazily."""
+    for row, raw in tx.scan(span, reverse=reverse):
+        first = raw[0]
+        if first == _JSON:
+            yield row, raw
+        elif first == _PIECES:
+            yield row, whole(tx, row, raw)
+
+
+def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None:
+    """Bring every index of ``table`` from ``old`` to ``new`` (None: no such item)."""
+    for index in table.indexes:
+        before = None if old is None else index.row(table, old)
+        after = None if new is None else index.row(table, new)
+        if before is not None and before != after:
+            assert old is not None
+            delete(tx, before, orjson.dumps(index.part(old)))
+        if after is not None:
+            assert new is not None
+            part = index.part(new)
+            held = None
+            if before == after:
+                assert old is not None
+                held_part = index.part(old)
+                if held_part == part:
+                    continue
+                held = orjson.dumps(held_part)
+            put(tx, after, orjson.dumps(part), held)
+
+
+def table_spans(keys: Keyspace, number: int) -> list[Span]:
+    """All rows of a table and of its indexes."""
+    return [
+        whole_span(keys.key("item", number)),
+        keys.span("index", number),
+        keys.span("ttl", number),
+        keys.span("ttl-job", number),
+    ]
+
+
+def index_span(keys: Keyspace, number: int, index: int) -> Span:
+    return whole_span(keys.key("index", number, index))
+
+
+def whole_span(prefix: bytes) -> Span:
+    """All rows under a table's or index's prefix; their first byte, of a bucket, may be 0xFF."""
+    return prefix, keycode.after(prefix)
+
+
+# -- time to live
+
+
+def put_ttl(tx: Tx, table: Table, expires_s: int, row: bytes) -> None:
+    tx.put(
+        table.space.key("ttl", table.number, table.ttl_number, expires_s, row[len(table.prefix) :]),
+        b"",
+    )
+
+
+def delete_ttl(tx: Tx, table: Table, expires_s: int, row: bytes) -> None:
+    tx.delete(
+        table.space.key("ttl", table.number, table.ttl_number, expires_s, row[len(table.prefix) :])
+    )
+
+
+def due_ttl(
+    tx: Tx, table: Table, after_s: int, until_s: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """(expires_s, row) of items due from ``after_s`` to ``until_s``, earliest first."""
+    start = table.space.key("ttl", table.number, table.ttl_number, after_s)
+    stop = table.space.key("ttl", table.number, table.ttl_number, until_s + 1)
+    found = []
+    for key, _ in tx.scan((start, stop), limit=limit):
+        _, _, _, expires_s, row = table.space.parts(key)
+        assert isinstance(expires_s, int), key
+        assert isinstance(row, bytes), key
+        found.append((expires_s, table.prefix + row))
+    return found
+
+
+def first_ttl(tx: Tx, table: Table, after_s: int) -> int | None:
+    """The earliest expiry from ``after_s`` on."""
+    span = (
+        table.space.key("ttl", table.number, table.ttl_number, after_s),
+        table.space.span("ttl", table.number, table.ttl_number)[1],
+    )
+    for key, _ in tx.scan(span, limit=1):
+        expires_s = table.space.parts(key)[3]
+        assert isinstance(expires_s, int), key
+        return expires_s
+    return None
+
+
+def ttl_job(tx: Tx, table: Table) -> tuple[bytes, int] | None:
+    """(job id, due_s) of the job that waits."""
+    raw = tx.get(table.space.key("ttl-job", table.number))
+    if raw is None:
+        return None
+    job, due_s = orjson.loads(raw)
+    return base64.b64decode(job), due_s
+
+
+def put_ttl_job(tx: Tx, table: Table, job: bytes | None, due_s: int) -> None:
+    key = table.space.key("ttl-job", table.number)
+    if job is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps([base64.b64encode(job).decode(), due_s]))
+
+
+# -- idempotency tokens of TransactWriteItems
+
+
+def token(tx: Tx, keys: Keyspace, name: str) -> tuple[str, int] | None:
+    """(hash of the request, expires_ms) of a token still known."""
+    raw = tx.get(keys.key("token", name))
+    if raw is None:
+        return None
+    digest, expires_ms = orjson.loads(raw)
+    return (digest, expires_ms) if expires_ms > tx.time_s * 1000 else None
+
+
+def put_token(tx: Tx, keys: Keyspace, name: str, digest: str) -> None:
+    """Remember ``name`` for ten minutes and forget a few that are past theirs."""
+    now_ms = int(tx.time_s * 1000)
+    start, _ = keys.span("token-end")
+    for key, _ in list(tx.scan((start, keys.key("token-end", now_ms)), limit=4)):
+        ended = keys.parts(key)[2]
+        tx.delete(key)
+        known = tx.get(keys.key("token", ended))
+        if known is not None and orjson.loads(known)[1] <= now_ms:
+            tx.delete(keys.key("token", ended))
+    expires_ms = now_ms + TOKEN_LIFE_MS
+    tx.put(keys.key("token", name), orjson.dumps([digest, expires_ms]))
+    tx.put(keys.key("token-end", expires_ms, name), b"")

@@ -1,0 +1,250 @@
+"""A table as operations see it: its keys and indexes, read once from the stored record and kept parsed.
+
+The record (JSON, under state's ("table", name)):
+
+    {"Description": {...}     what DescribeTable answers, without what is counted or derived
+     "Key": int               the number under which its rows lie; a re-created table gets another
+     "Indexes": {name: int}   the numbers of its indexes' rows
+     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from stratolite.core import Keyspace
+from stratolite.services.dynamodb import keycode
+from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.values import Item, Value, kind_of
+
+HASH_SIZE_BYTES_MAX = 2048
+RANGE_SIZE_BYTES_MAX = 1024
+_SUFFIX_SIZE_BYTES_MAX = 2048
+
+Record = dict[str, Any]
+
+
+class KeyAttribute(NamedTuple):
+    name: str
+    kind: str
+    """S, N or B."""
+    is_hash: bool
+    encode: Callable[[str], bytes]
+
+
+class Index:
+    """A secondary index: where its rows lie and what they hold."""
+
+    def __init__(
+        self, description: dict[str, Any], prefix: bytes, table: Table, *, is_local: bool
+    ) -> None:
+        self.name: str = description["IndexName"]
+        self.prefix = prefix
+        self.is_local = is_local
+        self.is_active = description.get("IndexStatus", "ACTIVE") == "ACTIVE"
+        self.keys = table.key_attributes(description["KeySchema"])
+        self.hash = self.keys[0]
+        self.range = self.keys[1] if len(self.keys) > 1 else None
+        names = [k.name for k in table.keys]
+        self.cursor = names + [k.name for k in self.keys if k.name not in names]
+        """The attributes of an ExclusiveStartKey."""
+        projection = description["Projection"]
+        self.projects_all = projection["ProjectionType"] == "ALL"
+        self.projected = frozenset((*self.cursor, *projection.get("NonKeyAttributes", ())))
+
+    def row(self, table: Table, item: Item) -> bytes | None:
+        """The key of ``item``'s row, None if it has none (a sparse index)."""
+        parts = []
+        for name, kind, _, encode in self.keys:
+            value = item.get(name)
+            text = value.get(kind) if value is not None else None
+            if not text:
+                return None
+            parts.append(encode(text))
+        return self.prefix + keycode.bucket(parts[0]) + b"".join(parts) + table.suffix(item)
+
+    def part(self, item: Item) -> Item:
+        """What of ``item`` is projected into the index."""
+        if self.projects_all:
+            return item
+        projected = self.projected
+        return {name: value for name, value in item.items() if name in projected}
+
+
+class Table:
+    """Frozen: it is shared by all calls that find the same stored record."""
+
+    def __init__(self, raw: bytes) -> None:
+        record: Record = orjson.loads(raw)
+        self.record = record
+        self.description: dict[str, Any] = record["Description"]
+        self.name: str = self.description["TableName"]
+        self.arn: str = self.description["TableArn"]
+        self.is_on_demand = (
+            self.description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+        )
+        _, _, _, region, account, _ = self.arn.split(":", 5)
+        self.space = keys = Keyspace(account, region, "dynamodb")
+        self.number: int = record["Key"]
+        self.prefix = keys.key("item", record["Key"])
+        self.kinds = {
+            d["AttributeName"]: d["AttributeType"] for d in self.description["AttributeDefinitions"]
+        }
+        self.keys = self.key_attributes(self.description["KeySchema"])
+        self.key_names = frozenset(k.name for k in self.keys)
+        self.cursor = [k.name for k in self.keys]
+        self.hash = self.keys[0]
+        self.range = self.keys[1] if len(self.keys) > 1 else None
+        self.indexes = [
+            Index(
+                described,
+                keys.key("index", record["Key"], record["Indexes"][described["IndexName"]]),
+                self,
+                is_local=member == "LocalSecondaryIndexes",
+            )
+            for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes")
+            for described in self.description.get(member, ())
+        ]
+        self.index_named = {index.name: index for index in self.indexes}
+        self.index_keys = [
+            (index, key)
+            for index in sorted(self.indexes, key=lambda i: i.is_local)
+            for key in index.keys
+        ]
+        ttl = record.get("TimeToLive")
+        self.ttl_attribute: str | None = ttl[0] if ttl else None
+        self.ttl_number: int = ttl[1] if ttl else 0
+
+    def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:
+        found = []
+        for element in schema:
+            name = element["AttributeName"]
+            kind = self.kinds[name]
+            found.append(
+                KeyAttribute(name, kind, element["KeyType"] == "HASH", keycode.ENCODERS[kind])
+            )
+        return found
+
+    def row(self, key: Item) -> bytes:
+        """Where the item with this (checked) key lies; ``key`` may be a whole item."""
+        name, kind, _, encode = self.hash
+        part = encode(key[name][kind])
+        if self.range is None:
+            return self.prefix + keycode.bucket(part) + part
+        name, kind, _, encode = self.range
+        return self.prefix + keycode.bucket(part) + part + encode(key[name][kind])
+
+    def suffix(self, item: Item) -> bytes:
+        """What tells apart the rows of an index that have equal index keys."""
+        name, kind, _, encode = self.hash
+        part = encode(item[name][kind])
+        if self.range is not None:
+            name, kind, _, encode = self.range
+            part += encode(item[name][kind])
+        if len(part) > _SUFFIX_SIZE_BYTES_MAX:
+            from hashlib import sha256
+
+            return b"\x03" + sha256(part).digest()
+        return part
+
+    def key_of(self, item: Item) -> Item:
+        return {name: item[name] for name in self.cursor}
+
+    # -- what DynamoDB asks of keys
+
+    def check_key(self, key: Any) -> None:
+        """``key`` (checked as values) must be exactly this table's key."""
+        if len(key) != len(self.keys):
+            raise invalid(MISMATCH)
+        for attribute in self.keys:
+            check_key_part(attribute, key.get(attribute.name))
+
+    def check_item(self, item: Item) -> None:
+        """``item`` (checked as values) must have the table's key and fit its indexes."""
+        for name, kind, is_hash, _ in self.keys:
+            value = item.get(name)
+            if value is None:
+                raise invalid(
+                    f"One or more parameter values were invalid: Missing the key {name} in the item"
+                )
+            text = value.get(kind)
+            if text is None:
+                raise invalid(
+                    "One or more parameter values were invalid: "
+                    f"Type mismatch for key {name} expected: {kind} actual: {kind_of(value)}"
+                )
+            if kind != "N":
+                if not text:
+                    raise invalid(_EMPTY.format(prefix=_NOT_VALID, kind=_WORDS[kind], name=name))
+                if len(text) > RANGE_SIZE_BYTES_MAX // 4:
+                    check_size(kind, text, is_hash=is_hash)
+        if self.index_keys:
+            self.check_index_keys(item)
+
+    def check_index_keys(self, item: Item) -> None:
+        for index, (name, kind, is_hash, _) in self.index_keys:
+            value = item.get(name)
+            if value is None:
+                continue
+            text = value.get(kind)
+            if text is None:
+                raise invalid(
+                    "One or more parameter values were invalid: "
+                    f"Type mismatch for Index Key {name} Expected: {kind} Actual: {kind_of(value)} "
+                    f"IndexName: {index.name}"
+                )
+            if kind != "N":
+                if not text:
+                    raise invalid(
+                        f"{_NOT_VALID}A value specified for a secondary index key is not supported. "
+                        f"The AttributeValue for a key attribute cannot contain an empty {_WORDS[kind]} "
+                        f"value. IndexName: {index.name}, IndexKey: {name}"
+                    )
+                check_size(kind, text, is_hash=is_hash)
+
+    def check_nested(self, nested: frozenset[str]) -> None:
+        """Expressions may not look inside key attributes."""
+        for attribute in self.keys:
+            if attribute.name in nested:
+                raise invalid(_SCALAR + f"Key: {attribute.name}")
+        for _, attribute in self.index_keys:
+            if attribute.name in nested:
+                raise invalid(_SCALAR + f"IndexKey: {attribute.name}")
+
+
+MISMATCH = "The provided key element does not match the schema"
+_SCALAR = (
+    "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+)
+_INVALID = "One or more parameter values were invalid: "
+_NOT_VALID = "One or more parameter values are not valid. "
+_WORDS = {"S": "string", "B": "binary"}
+_EMPTY = "{prefix}The AttributeValue for a key attribute cannot contain an empty {kind} value. Key: {name}"
+
+
+def check_key_part(attribute: KeyAttribute, value: Value | None) -> None:
+    text = value.get(attribute.kind) if value is not None else None
+    if text is None:
+        raise invalid(MISMATCH)
+    if attribute.kind != "N":
+        if not text:
+            raise invalid(
+                _EMPTY.format(prefix=_NOT_VALID, kind=_WORDS[attribute.kind], name=attribute.name)
+            )
+        if len(text) > RANGE_SIZE_BYTES_MAX // 4:
+            check_size(attribute.kind, text, is_hash=attribute.is_hash)
+
+
+def check_size(kind: str, text: str, *, is_hash: bool) -> None:
+    length = len(text.encode()) if kind == "S" else len(text) // 4 * 3 - text[-2:].count("=")
+    if is_hash and length > HASH_SIZE_BYTES_MAX:
+        raise invalid(
+            f"{_INVALID}Size of hashkey has exceeded the maximum size limit of{HASH_SIZE_BYTES_MAX} bytes"
+        )
+    if not is_hash and length > RANGE_SIZE_BYTES_MAX:
+        raise invalid(
+            f"{_INVALID}Aggregated size of all range keys has exceeded the size limit of {RANGE_SIZE_BYTES_MAX} bytes"
+        )

@@ -1,0 +1,414 @@
+"""Operations on tables themselves: create, describe, list, update, delete, tags, limits, time to live.
+
+A table is ACTIVE as soon as its record is written; CreateTable still answers CREATING and DeleteTable DELETING, as
+DynamoDB does. Throughput is recorded and described, and never throttles.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from stratolite.core import work
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response
+from stratolite.services.dynamodb import expiry, schema, shapes, state
+from stratolite.services.dynamodb.base import Base, name_of, table_arn
+from stratolite.services.dynamodb.faults import in_use, invalid, not_found
+from stratolite.services.dynamodb.table import Record, Table
+from stratolite.services.dynamodb.worker import BACKFILL, SWEEP, Backfill, Sweep
+
+TABLES_COUNT_PAGE = 100
+_INVALID = "One or more parameter values were invalid: "
+
+
+class Tables(Base):
+    def create_table(self, call: Call, request: Request) -> Response:
+        if request.get("TableName") is None:
+            raise invalid(
+                "The parameter 'TableName' is required but was not present in the request"
+            )
+        shapes.check(shapes.CREATE_TABLE, request)
+        schema.check_create(request)
+        schema.check_offered("CreateTable", request)
+        name = request["TableName"]
+        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
+        schema.check_tags(tags, ours=call.depth > 0)
+        if state.table(call.tx, call.account, call.region, name) is not None:
+            raise in_use(f"Table already exists: {name}")
+        record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
+        record["Tags"] = tags
+        state.put_table(call.tx, call.account, call.region, record)
+        return {"TableDescription": described(record, status="CREATING")}
+
+    def describe_table(self, call: Call, request: Request) -> Response:
+        table = self._named(call, request)
+        return {"Table": described(table.record)}
+
+    def list_tables(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.LIST_TABLES, request)
+        names, more = state.table_names(
+            call.tx,
+            call.keys("dynamodb"),
+            request.get("ExclusiveStartTableName"),
+            request.get("Limit", TABLES_COUNT_PAGE),
+        )
+        response: Response = {"TableNames": names}
+        if more:
+            response["LastEvaluatedTableName"] = names[-1]
+        return response
+
+    def delete_table(self, call: Call, request: Request) -> Response:
+        table = self._named(call, request)
+        if table.description.get("DeletionProtectionEnabled"):
+            raise invalid(
+                f"Resource cannot be deleted as it is currently protected against deletion. "
+                f"Disable deletion protection first. Resource: {table.arn}"
+            )
+        state.delete_table(call.tx, call.account, call.region, table.name)
+        job = Sweep(call.account, call.region, table.record["Key"], None)
+        work.put(call.tx, SWEEP, job.pack())
+        return {"TableDescription": described(table.record, status="DELETING")}
+
+    def update_table(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.UPDATE_TABLE, request)
+        schema.check_offered("UpdateTable", request)
+        if not any(request.get(name) is not None for name in _UPDATES):
+            raise invalid(
+                "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+                "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
+            )
+        throughput = request.get("ProvisionedThroughput")
+        if request.get("BillingMode") == "PROVISIONED" and throughput is None:
+            raise invalid(
+                _INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+            )
+        if throughput is not None:
+            schema.check_units(throughput)
+        table = self.table(
+            call,
+            request["TableName"],
+            f"Requested resource not found: Table: {request['TableName']} not found",
+        )
+        record: Record = deepcopy(table.record)
+        _update_billing(call, table, record, request)
+        description = record["Description"]
+        if (protected := request.get("DeletionProtectionEnabled")) is not None:
+            description["DeletionProtectionEnabled"] = protected
+        schema.set_options(description, request, round(call.tx.time_s, 3))
+        changes = request.get("GlobalSecondaryIndexUpdates") or []
+        _check_changes(changes)
+        for change in changes:
+            _change_index(call, record, request, change)
+        state.put_table(call.tx, call.account, call.region, record)
+        answer = described(record, status="UPDATING")
+        for change in changes:
+            if (deleted := change.get("Delete")) is not None:
+                answer.setdefault("GlobalSecondaryIndexes", []).append(
+                    {**_index_of(table, deleted["IndexName"]), "IndexStatus": "DELETING"}
+                )
+        return {"TableDescription": answer}
+
+    # -- tags
+
+    def tag_resource(self, call: Call, request: Request) -> Response:
+        table = self._tagged(call, request)
+        if request.get("Tags") is None:
+            raise invalid(_MUST_NOT_BE_NULL.format("tags"))
+        tags = shapes.TAGS.clean(request["Tags"])
+        if not tags:
+            raise invalid("Atleast one Tag needs to be provided as Input.")
+        record = deepcopy(table.record)
+        record["Tags"] |= {tag["Key"]: tag["Value"] for tag in tags}
+        schema.check_tags({t["Key"]: t["Value"] for t in tags}, ours=call.depth > 0)
+        schema.check_tags(record["Tags"], ours=True)
+        state.put_table(call.tx, call.account, call.region, record)
+        return {}
+
+    def untag_resource(self, call: Call, request: Request) -> Response:
+        table = self._tagged(call, request)
+        if request.get("TagKeys") is None:
+            raise invalid(_MUST_NOT_BE_NULL.format("tagKeys"))
+        if not request["TagKeys"]:
+            raise invalid("Atleast one Tag Key needs to be provided as Input.")
+        record = deepcopy(table.record)
+        for key in request["TagKeys"]:
+            record["Tags"].pop(key, None)
+        state.put_table(call.tx, call.account, call.region, record)
+        return {}
+
+    def list_tags_of_resource(self, call: Call, request: Request) -> Response:
+        table = self._tagged(call, request)
+        return {"Tags": [{"Key": k, "Value": v} for k, v in table.record["Tags"].items()]}
+
+    def _tagged(self, call: Call, request: Request) -> Table:
+        arn = request.get("ResourceArn")
+        if not arn:
+            raise invalid("Invalid TableArn")
+        parts = str(arn).split(":", 5)
+        if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
+            raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+        try:
+            return self.table(call, name_of(call, arn))
+        except Fault as fault:
+            raise not_found(f"Requested resource not found: ResourcArn: {arn} not found") from fault
+
+    # -- what is described only
+
+    def describe_limits(self, call: Call, request: Request) -> Response:
+        return {
+            "AccountMaxReadCapacityUnits": 80_000,
+            "AccountMaxWriteCapacityUnits": 80_000,
+            "TableMaxReadCapacityUnits": 40_000,
+            "TableMaxWriteCapacityUnits": 40_000,
+        }
+
+    def describe_endpoints(self, call: Call, request: Request) -> Response:
+        address = call.endpoint.split("://", 1)[-1].rstrip("/")
+        return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
+
+    def describe_continuous_backups(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.NAMED_TABLE, request)
+        name = request["TableName"]
+        found = state.table(
+            call.tx, call.account, call.region, name_of(call, name) if ":" in name else name
+        )
+        if found is None:
+            raise Fault("TableNotFoundException", f"Table not found: {name}")
+        return {
+            "ContinuousBackupsDescription": {
+                "ContinuousBackupsStatus": "ENABLED",
+                "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
+            }
+        }
+
+    def update_time_to_live(self, call: Call, request: Request) -> Response:
+        shapes.check(shapes.TIME_TO_LIVE, request)
+        wanted = request["TimeToLiveSpecification"]
+        table = self.table(
+            call,
+            request["TableName"],
+            f"Requested resource not found: Table: {request['TableName']} not found",
+        )
+        current, name = table.ttl_attribute, wanted["AttributeName"]
+        if wanted["Enabled"] and current == name:
+            raise invalid("TimeToLive is already enabled")
+        if not wanted["Enabled"] and current is None:
+            raise invalid("TimeToLive is already disabled")
+        if current not in (None, name):
+            raise invalid(
+                f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
+            )
+        record = deepcopy(table.record)
+        if wanted["Enabled"]:
+            record["TimeToLive"] = [name, call.tx.stamp()]
+        else:
+            del record["TimeToLive"]
+            job = Sweep(call.account, call.region, table.number, None, only_ttl=table.ttl_number)
+            work.put(call.tx, SWEEP, job.pack())
+        state.put_table(call.tx, call.account, call.region, record)
+        if wanted["Enabled"]:
+            expiry.start(call.tx, table, int(call.tx.time_s), b"")
+        return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
+
+    def describe_time_to_live(self, call: Call, request: Request) -> Response:
+        table = self._named(call, request)
+        if table.ttl_attribute is None:
+            return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
+        return {
+            "TimeToLiveDescription": {
+                "TimeToLiveStatus": "ENABLED",
+                "AttributeName": table.ttl_attribute,
+            }
+        }
+
+    def _named(self, call: Call, request: Request) -> Table:
+        shapes.check(shapes.NAMED_TABLE, request)
+        name = request["TableName"]
+        return self.table(call, name, f"Requested resource not found: Table: {name} not found")
+
+
+_MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
+_UPDATES = (
+    "ProvisionedThroughput",
+    "BillingMode",
+    "GlobalSecondaryIndexUpdates",
+    "SSESpecification",
+    "DeletionProtectionEnabled",
+    "TableClass",
+    "StreamSpecification",
+    "OnDemandThroughput",
+)
+
+
+def described(record: Record, status: str | None = None) -> dict[str, Any]:
+    """A TableDescription. Items are not counted: DynamoDB itself answers 0 for a table's first hours."""
+    out: dict[str, Any] = deepcopy(record["Description"])
+    out["ItemCount"] = out["TableSizeBytes"] = 0
+    for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        for index in out.get(member, ()):
+            index["IndexSizeBytes"] = index["ItemCount"] = 0
+            if status in ("CREATING", "DELETING") and "IndexStatus" in index:
+                index["IndexStatus"] = status
+    if status is not None:
+        out["TableStatus"] = status
+    return out
+
+
+def _update_billing(call: Call, table: Table, record: Record, request: Request) -> None:
+    description = record["Description"]
+    throughput, mode = request.get("ProvisionedThroughput"), request.get("BillingMode")
+    on_demand = mode == "PAY_PER_REQUEST" or (mode is None and table.is_on_demand)
+    if throughput is not None and on_demand:
+        raise invalid(
+            _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
+            "when BillingMode is PAY_PER_REQUEST"
+        )
+    now_s = round(call.tx.time_s, 3)
+    if mode == "PAY_PER_REQUEST" and not table.is_on_demand:
+        description["BillingModeSummary"] = {
+            "BillingMode": "PAY_PER_REQUEST",
+            "LastUpdateToPayPerRequestDateTime": now_s,
+        }
+        description["ProvisionedThroughput"] = schema.described_throughput(None)
+        for index in description.get("GlobalSecondaryIndexes", ()):
+            index["ProvisionedThroughput"] = schema.described_throughput(None)
+    if mode == "PROVISIONED" and table.is_on_demand:
+        updated = {
+            c["Update"]["IndexName"]
+            for c in request.get("GlobalSecondaryIndexUpdates") or ()
+            if c.get("Update")
+        }
+        missing = [i.name for i in table.indexes if not i.is_local and i.name not in updated]
+        if missing:
+            raise invalid(
+                f"{_INVALID}ProvisionedThroughput must be specified for index: {','.join(missing)}"
+            )
+        description["BillingModeSummary"]["BillingMode"] = "PROVISIONED"
+    if throughput is not None:
+        _set_throughput(description, throughput, now_s)
+
+
+def _set_throughput(described_thing: dict[str, Any], wanted: dict[str, int], now_s: float) -> None:
+    """Raises where nothing would change, as DynamoDB does."""
+    current = described_thing["ProvisionedThroughput"]
+    differences = [
+        wanted[name] - current[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")
+    ]
+    if not any(differences):
+        raise invalid(
+            "The provisioned throughput for the table will not change. The requested value equals the "
+            "current value. Current ReadCapacityUnits provisioned for the table: "
+            f"{current['ReadCapacityUnits']}. Requested ReadCapacityUnits: {wanted['ReadCapacityUnits']}. "
+            "Current WriteCapacityUnits provisioned for the table: "
+            f"{current['WriteCapacityUnits']}. Requested WriteCapacityUnits: {wanted['WriteCapacityUnits']}. "
+            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+        )
+    if max(differences) > 0:
+        current["LastIncreaseDateTime"] = now_s
+    if min(differences) < 0:
+        current["LastDecreaseDateTime"] = now_s
+        current["NumberOfDecreasesToday"] += 1
+    current |= {name: wanted[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
+
+
+def _check_changes(changes: list[dict[str, Any]]) -> None:
+    names: set[str] = set()
+    for change in changes:
+        actions = [change[k] for k in ("Update", "Create", "Delete") if change.get(k)]
+        if not actions:
+            raise invalid(
+                _INVALID
+                + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must not be null"
+            )
+        for action in actions:
+            if action["IndexName"] in names:
+                raise invalid(
+                    f"{_INVALID}Only one global secondary index update per index is allowed "
+                    f"simultaneously. Index: {action['IndexName']}"
+                )
+            names.add(action["IndexName"])
+    if sum(1 for change in changes if change.get("Create") or change.get("Delete")) > 1:
+        raise Fault(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+        )
+
+
+def _index_of(table: Table, name: str) -> dict[str, Any]:
+    found = [
+        i for i in table.description.get("GlobalSecondaryIndexes", ()) if i["IndexName"] == name
+    ]
+    return dict(found[0])
+
+
+def _change_index(call: Call, record: Record, request: Request, change: dict[str, Any]) -> None:
+    description = record["Description"]
+    indexes = description.get("GlobalSecondaryIndexes", [])
+    by_name = {index["IndexName"]: index for index in indexes}
+    if (created := change.get("Create")) is not None:
+        _create_index(call, record, request, created, set(by_name))
+        return
+    wanted = change.get("Update") or change["Delete"]
+    name = wanted["IndexName"]
+    if name not in by_name:
+        raise not_found("Requested resource not found")
+    if change.get("Update"):
+        if (throughput := wanted.get("ProvisionedThroughput")) is not None:
+            schema.check_units(throughput)
+            _set_throughput(by_name[name], throughput, round(call.tx.time_s, 3))
+        if (on_demand := wanted.get("OnDemandThroughput")) is not None:
+            by_name[name]["OnDemandThroughput"] = on_demand
+        return
+    indexes.remove(by_name[name])
+    if not indexes:
+        del description["GlobalSecondaryIndexes"]
+    number = record["Indexes"].pop(name)
+    used = {
+        key["AttributeName"]
+        for part in (description, *indexes, *description.get("LocalSecondaryIndexes", ()))
+        for key in part["KeySchema"]
+    }
+    description["AttributeDefinitions"] = [
+        d for d in description["AttributeDefinitions"] if d["AttributeName"] in used
+    ]
+    job = Sweep(call.account, call.region, record["Key"], number)
+    work.put(call.tx, SWEEP, job.pack())
+
+
+def _create_index(
+    call: Call, record: Record, request: Request, index: dict[str, Any], names: set[str]
+) -> None:
+    description = record["Description"]
+    if any(i["IndexStatus"] != "ACTIVE" for i in description.get("GlobalSecondaryIndexes", ())):
+        raise Fault(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+        )
+    known = {d["AttributeName"]: d for d in description["AttributeDefinitions"]}
+    for definition in request.get("AttributeDefinitions") or ():
+        name = definition["AttributeName"]
+        if name in known and known[name] != definition:
+            raise invalid(
+                f"{_INVALID}Attribute {name} is already defined with another type in this table"
+            )
+        if name in known or name in {k["AttributeName"] for k in index["KeySchema"]}:
+            known[name] = definition
+    if index["IndexName"] in names:
+        raise invalid(
+            f"Attempting to create an index which already exists; index={index['IndexName']}"
+        )
+    names |= {i["IndexName"] for i in description.get("LocalSecondaryIndexes", ())}
+    on_demand = description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+    schema.check_global(index, list(known), names, on_demand=on_demand)
+    if len(description.get("GlobalSecondaryIndexes", ())) >= schema.GLOBAL_INDEXES_COUNT_MAX:
+        raise invalid(
+            f"{_INVALID}GlobalSecondaryIndex count exceeds the per-table limit of {schema.GLOBAL_INDEXES_COUNT_MAX}"
+        )
+    description["AttributeDefinitions"] = list(known.values())
+    schema.add_global(call, record, index, "CREATING")
+    job = Backfill(
+        call.account, call.region, description["TableName"], index["IndexName"], record["Key"], b""
+    )
+    work.put(call.tx, BACKFILL, job.pack())

@@ -1,0 +1,342 @@
+"""From Invoke to a sandbox and back: which version, what the code is told, what the caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
+from stratolite.runtime.sandbox import Listen
+from stratolite.service import Call, Request, Response
+from stratolite.services.lambda_ import bundle, names, state
+from stratolite.services.lambda_.credentials import Credentials
+from stratolite.services.lambda_.names import LATEST, Ref
+from stratolite.services.lambda_.output import Output, Stream
+
+SYNC_BYTES_MAX = 6 << 20
+ASYNC_BYTES_MAX = 1 << 20
+_ANSWER_BYTES_MAX = SYNC_BYTES_MAX + 100
+_TAIL_BYTES = 4096
+_PARSE_IN_THREAD_BYTES = 256 << 10
+_CREDENTIALS_LEFT_S = 900
+_PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+_SIGNALS = {
+    signal.SIGSEGV: "segmentation fault", signal.SIGKILL: "killed", signal.SIGABRT: "aborted",
+    signal.SIGTERM: "terminated", signal.SIGILL: "illegal instruction", signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception", signal.SIGXFSZ: "file size limit exceeded",
+}  # fmt: skip
+
+
+class Target(NamedTuple):
+    """What an invocation leads to, read in one transaction."""
+
+    ref: Ref
+    """As it was asked for."""
+    version: str
+    record: state.Record
+    reserved: int | None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.record["config"]
+        return config
+
+
+class Answer(NamedTuple):
+    payload: bytes
+    error: str | None
+    """``Unhandled``, or None when the handler returned."""
+    tail: str
+    """The last 4 KB of the invocation's output, if it was asked for."""
+
+
+class Invoking(Credentials):
+    output: Output
+
+    async def invoke(self, call: Call, request: Request) -> Response:
+        kind = request.get("InvocationType", "RequestResponse")
+        if kind not in ("RequestResponse", "Event", "DryRun"):
+            raise names.bad(
+                "invocationType",
+                kind,
+                "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
+            )
+        for member in ("TenantId", "DurableExecutionName"):
+            if request.get(member):
+                raise names.not_offered(member)
+        ref = names.function(call, request["FunctionName"], request.get("Qualifier"))
+        event = await _event(request, kind)
+        if kind == "Event":
+            await self.enqueue(call, ref, event, request.get("ClientContext", ""))
+            return {"StatusCode": 202, "Payload": b""}
+        target = await call.transact(lambda inner: choose(inner, ref))
+        if kind == "DryRun":
+            return {"StatusCode": 204, "Payload": b""}
+        client = request.get("ClientContext", "")
+        wants_tail = request.get("LogType") == "Tail"
+        answer = await self.run(call, target, event, client=client, tail=wants_tail)
+        response: Response = {
+            "StatusCode": 200,
+            "Payload": answer.payload,
+            "ExecutedVersion": target.version,
+        }
+        if answer.error:
+            response["FunctionError"] = answer.error
+        if wants_tail:
+            response["LogResult"] = base64.b64encode(answer.tail.encode()[-_TAIL_BYTES:]).decode()
+        return response
+
+    async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
+        """Leave an invocation for the worker, durably."""
+        raise NotImplementedError
+
+    async def run(
+        self, call: Call, target: Target, event: bytes, *, client: str = "", tail: bool = False
+    ) -> Answer:
+        """Invoke now. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
+        config, request_id = target.config, call.request_id
+        lines: list[str] = []
+        stream: list[Stream] = []
+
+        def begin(listen: Listen) -> Listen:
+            def heard(more: list[tuple[int, str]]) -> None:
+                listen(more)
+                if tail:
+                    lines.extend(f"{text}\n" for _, text in more)
+
+            assert isinstance(listen, _ToStream)
+            stream.append(listen.stream)
+            heard([(_wall_ms(call), f"START RequestId: {request_id} Version: {target.version}")])
+            return heard
+
+        launch = Launch(
+            owner=target.ref.function_arn,
+            edition=f"{target.ref.function_arn}:{target.version}",
+            key=f"{target.ref.function_arn}:{target.version}:{target.record['generation']}",
+            handler=config["Handler"],
+            runtime=config["Runtime"],
+            memory_mb=config["MemorySize"],
+            tmp_mb=config["EphemeralStorage"]["Size"],
+        )
+        invocation = Invocation(
+            request_id,
+            target.ref.arn,
+            event,
+            float(config["Timeout"]),
+            trace=_trace(call),
+            client=base64.b64decode(client).decode() if client else "",
+        )
+        try:
+            outcome: Outcome = await self.cloud.runtime.invoke(
+                launch,
+                invocation,
+                lambda: self._starting(call, target),
+                owner_max=target.reserved,
+                begin=begin,
+            )
+        except Busy as busy:
+            raise _throttled(busy) from busy
+        payload, error = _payload(outcome, request_id, config["Timeout"])
+        now = datetime.fromtimestamp(call.world.cloud(), UTC)
+        closing = _closing(outcome, request_id, config, error, now)
+        self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
+        lines += [f"{text}\n" for text in closing]
+        return Answer(payload, "Unhandled" if error else None, "".join(lines))
+
+    async def _starting(self, call: Call, target: Target) -> tuple[Start, Listen]:
+        """Code, environment and log stream of a new sandbox."""
+        config, ref = target.config, target.ref
+        folder = await bundle.folder(self.cloud, target.record["code"])
+        keys = await self.credentials(call, config["Role"], ref)
+        day = datetime.fromtimestamp(self.cloud.world.cloud(), UTC)
+        name = f"{day:%Y/%m/%d}/[{target.version}]{self.cloud.world.token(16).hex()}"
+        group = config["LoggingConfig"]["LogGroup"]
+        stream = Stream(ref.account, ref.region, group, name, ref.function_arn)
+        environment = self._environment(target, keys, stream)
+        left_s = keys["Expiration"] - self.cloud.world.wall() - _CREDENTIALS_LEFT_S
+        listen = _ToStream(self.output, stream)
+        version = config["Runtime"].replace("python", "python:")
+        arn = config["RuntimeVersionConfig"]["RuntimeVersionArn"]
+        running = ".".join(str(part) for part in sys.version_info[:3])
+        first = f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
+        listen([(_wall_ms(call), first)])
+        start = Start(folder, environment, fresh_until_s=self.cloud.world.mono() + left_s)
+        return start, listen
+
+    def _environment(self, target: Target, keys: dict[str, Any], stream: Stream) -> dict[str, str]:
+        config, region = target.config, target.ref.region
+        environment = {
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PATH": _PATH,
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            **config.get("Environment", {}).get("Variables", {}),
+        }
+        environment.update({
+            "_HANDLER": config["Handler"],
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+            "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
+            "AWS_LAMBDA_FUNCTION_VERSION": target.version,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": stream.group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": stream.name,
+            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": keys["SessionToken"],
+        })  # fmt: skip
+        return environment
+
+
+class _ToStream:
+    """A sandbox's listener: its output goes to its log stream, each line with its newline."""
+
+    def __init__(self, output: Output, stream: Stream) -> None:
+        self._output, self.stream = output, stream
+
+    def __call__(self, lines: list[tuple[int, str]]) -> None:
+        self._output.write(self.stream, [(at_ms, f"{text}\n") for at_ms, text in lines])
+
+
+def choose(call: Call, ref: Ref) -> Target:
+    """The version to run; an alias with weights chooses by chance. Raises Fault if there is none."""
+    found = state.resolve(call.tx, ref)
+    if found is None:
+        raise names.no_function(ref)
+    record, alias = found
+    if alias is not None:
+        weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+        for version, weight in weights.items():
+            if int.from_bytes(call.world.token(4), "big") / 2**32 < weight:
+                other = state.get_version(call.tx, ref, int(version))
+                record = other or record
+    function = state.get_function(call.tx, ref)
+    reserved = function["reserved"] if function else None
+    return Target(ref, record["config"].get("Version", LATEST), record, reserved)
+
+
+async def _event(request: Request, kind: str) -> bytes:
+    """The payload, which must be JSON. Raises Fault for one that is not, or too large."""
+    most = ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX
+    given = request.get("Payload") or b""
+    event = given if isinstance(given, bytes) else await bundle.collect(given, most + 1)
+    if len(event) > most:
+        raise Fault(
+            "RequestTooLargeException",
+            f"{len(event)} byte payload is too large for the {kind} invocation type (limit {most} bytes)",
+            status=413,
+            Type="User",
+        )
+    if not event:
+        return b"{}"
+    try:
+        if len(event) > _PARSE_IN_THREAD_BYTES:
+            await asyncio.get_running_loop().run_in_executor(None, orjson.loads, event)
+        else:
+            orjson.loads(event)
+    except orjson.JSONDecodeError as error:
+        raise Fault(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: Could not parse payload into json: {error}",
+            status=400,
+            Type="User",
+        ) from error
+    return event
+
+
+def _throttled(busy: Busy) -> Fault:
+    owner = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    return Fault(
+        "TooManyRequestsException",
+        "Rate Exceeded.",
+        status=429,
+        Reason=owner if busy.reason == "owner" else "ConcurrentInvocationLimitExceeded",
+        Type="User",
+    )
+
+
+def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:
+    """What the caller gets, and the error's type ("" for none)."""
+    if outcome.answer is not None:
+        if len(outcome.answer) <= _ANSWER_BYTES_MAX:
+            return outcome.answer, ""
+        return _too_large(len(outcome.answer))
+    if outcome.error is not None:
+        return outcome.error, str(orjson.loads(outcome.error)["errorType"])
+    assert outcome.ended is not None
+    ended: Ended = outcome.ended
+    if ended.how == "too-large":
+        return _too_large(ended.status)
+    if ended.how == "timeout":
+        kind, message = "Sandbox.Timedout", f"Task timed out after {timeout_s}.00 seconds"
+    else:
+        kind, message = "Runtime.ExitError", _exit_message(ended.status)
+    said = {"errorType": kind, "errorMessage": f"RequestId: {request_id} Error: {message}"}
+    return orjson.dumps(said), kind
+
+
+def _too_large(size: int) -> tuple[bytes, str]:
+    kind = "Function.ResponseSizeTooLarge"
+    message = f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({_ANSWER_BYTES_MAX} bytes)."
+    return orjson.dumps({"errorType": kind, "errorMessage": message}), kind
+
+
+def _exit_message(status: int) -> str:
+    if status == 0:
+        return "Runtime exited without providing a reason"
+    if status > 0:
+        return f"Runtime exited with error: exit status {status}"
+    name = _SIGNALS.get(signal.Signals(-status), f"signal {-status}")
+    return f"Runtime exited with error: signal: {name}"
+
+
+def _closing(
+    outcome: Outcome, request_id: str, config: dict[str, Any], error: str, now: datetime
+) -> list[str]:
+    """The lines that end an invocation's output."""
+    lines = []
+    duration_ms = outcome.duration_s * 1000
+    status = ""
+    if outcome.ended is not None:
+        if outcome.ended.how == "timeout":
+            at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+            lines.append(f"{at} {request_id} Task timed out after {config['Timeout']}.00 seconds\n")
+            status = "Status: timeout"
+        else:
+            said, kind = _payload(outcome, request_id, config["Timeout"])
+            lines.append(f"{orjson.loads(said)['errorMessage']}\n{kind}")
+            status = f"Status: error\tError Type: {kind}"
+    elif error:
+        status = f"Status: error\tError Type: {error}"
+    lines.append(f"END RequestId: {request_id}")
+    billed_ms = int(duration_ms) + (duration_ms > int(duration_ms))
+    report = [
+        f"REPORT RequestId: {request_id}",
+        f"Duration: {duration_ms:.2f} ms",
+        f"Billed Duration: {billed_ms} ms",
+        f"Memory Size: {config['MemorySize']} MB",
+        f"Max Memory Used: {outcome.peak_kb >> 10} MB",
+    ]
+    if outcome.init_s is not None:
+        report.append(f"Init Duration: {outcome.init_s * 1000:.2f} ms")
+    report.append(status)
+    lines.append("\t".join(report) + ("" if status else "\t"))
+    return lines
+
+
+def _trace(call: Call) -> str:
+    return f"Root=1-{int(call.world.wall()):08x}-{call.world.token(12).hex()};Sampled=0"
+
+
+def _wall_ms(call: Call) -> int:
+    return int(call.world.wall() * 1000)
+

@@ -1,0 +1,119 @@
+"""What functions print, on its way to the logs: gathered, and written a few times a second.
+
+Off the path of every invocation, and lost with a crash before it is written: ``logs:function-output`` in
+``limits.RELAXED``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+from stratolite.errors import Fault, Unavailable
+from stratolite.service import Call, Cloud, root
+
+_log = logging.getLogger("stratolite.lambda")
+_GATHER_S = 0.1
+_BATCH_BYTES_MAX = 1_000_000
+_BATCH_EVENTS_MAX = 5_000
+_EVENT_OVERHEAD_BYTES = 26
+_HELD_BYTES_MAX = 32 << 20
+
+
+class Stream(NamedTuple):
+    account: str
+    region: str
+    group: str
+    name: str
+    source_arn: str
+
+
+class Output:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._held: dict[Stream, list[tuple[int, str]]] = {}
+        self._held_bytes = 0
+        self._dropped: dict[Stream, int] = {}
+        self._made: set[Stream] = set()
+        self._task: asyncio.Task[None] | None = None
+        cloud.runtime.before_close.append(self.flush)
+
+    def write(self, stream: Stream, lines: list[tuple[int, str]]) -> None:
+        """Hold (wall ms, text) for the log. What comes faster than it can be stored is dropped and counted."""
+        size = sum(len(text) + _EVENT_OVERHEAD_BYTES for _, text in lines)
+        if self._held_bytes + size > _HELD_BYTES_MAX:
+            self._dropped[stream] = self._dropped.get(stream, 0) + len(lines)
+            return
+        self._held_bytes += size
+        self._held.setdefault(stream, []).extend(lines)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._soon())
+
+    async def flush(self) -> None:
+        """Write what is held now."""
+        held, self._held, self._held_bytes = self._held, {}, 0
+        dropped, self._dropped = self._dropped, {}
+        for stream, count in dropped.items():
+            note = f"[stratolite] {count} lines were dropped: output came faster than it can be stored\n"
+            held.setdefault(stream, []).append((int(self._cloud.world.wall() * 1000), note))
+        for stream, lines in held.items():
+            try:
+                await self._put(stream, lines)
+            except Unavailable:
+                return  # the store has failed for everyone; the gateway says so
+            except Fault as fault:
+                _log.warning("output of %s is not logged: %r", stream.source_arn, fault)
+
+    async def _soon(self) -> None:
+        await self._cloud.world.sleep(_GATHER_S)
+        self._task = None
+        await self.flush()
+
+    async def _put(self, stream: Stream, lines: list[tuple[int, str]]) -> None:
+        call = self._call(stream)
+        if stream not in self._made:
+            await self._make(call, stream)
+        offset_ms = int(self._cloud.world.cloud_offset_s * 1000)
+        lines.sort(key=lambda line: line[0])
+        batch: list[dict[str, object]] = []
+        size = 0
+        for at_ms, text in lines:
+            cost = len(text.encode()) + _EVENT_OVERHEAD_BYTES
+            if batch and (size + cost > _BATCH_BYTES_MAX or len(batch) >= _BATCH_EVENTS_MAX):
+                await self._send(call, stream, batch)
+                batch, size = [], 0
+            batch.append({"timestamp": at_ms + offset_ms, "message": text})
+            size += cost
+        await self._send(call, stream, batch)
+
+    async def _send(self, call: Call, stream: Stream, events: list[dict[str, object]]) -> None:
+        ask = {"logGroupName": stream.group, "logStreamName": stream.name, "logEvents": events}
+        try:
+            await call.request("logs", "PutLogEvents", ask)
+        except Fault as fault:
+            if fault.code != "ResourceNotFoundException":
+                raise
+            await self._make(call, stream)  # someone deleted the group or the stream
+            await call.request("logs", "PutLogEvents", ask)
+
+    async def _make(self, call: Call, stream: Stream) -> None:
+        for operation, ask in (
+            ("CreateLogGroup", {"logGroupName": stream.group}),
+            ("CreateLogStream", {"logGroupName": stream.group, "logStreamName": stream.name}),
+        ):
+            try:
+                await call.request("logs", operation, ask)
+            except Fault as fault:
+                if fault.code != "ResourceAlreadyExistsException":
+                    raise
+        if len(self._made) > 10_000:
+            self._made.clear()
+        self._made.add(stream)
+
+    def _call(self, stream: Stream) -> Call:
+        cloud = self._cloud
+        call = Call(
+            cloud, root(stream.account), stream.region, "", cloud.endpoint, account=stream.account
+        )
+        return call.as_service("lambda.amazonaws.com", stream.source_arn)

@@ -1,0 +1,296 @@
+"""CloudFormation types of Lambda: Function, Permission, Url, Version, Alias, EventInvokeConfig.
+
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Lambda.html
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Request, Resource, Response, Spec
+from stratolite.services.lambda_.names import not_offered
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
+_NUMBERS = ("Timeout", "MemorySize")
+_CONFIGURATION = (
+    "Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize", "VpcConfig", "DeadLetterConfig",
+    "Environment", "TracingConfig", "Layers", "FileSystemConfigs", "ImageConfig", "EphemeralStorage",
+    "SnapStart", "LoggingConfig",
+)  # fmt: skip
+_ONLY_AT_CREATION = ("PackageType", "Architectures", "CodeSigningConfigArn")
+_UNSET: Request = {
+    "Description": "",
+    "Timeout": 3,
+    "MemorySize": 128,
+    "Environment": {"Variables": {}},
+    "TracingConfig": {"Mode": "PassThrough"},
+    "EphemeralStorage": {"Size": 512},
+}
+_REFUSED = {
+    "KmsKeyArn": None,
+    "RuntimeManagementConfig": {"UpdateRuntimeOn": "Auto"},
+    "RecursiveLoop": "Terminate",
+    "TenancyConfig": None,
+    "CapacityProviderConfig": None,
+    "DurableConfig": None,
+    "FunctionScalingConfig": None,
+    "PublishToLatestPublished": None,
+}
+
+
+async def _ask(call: Call, operation: str, **request: Any) -> Response:
+    return await call.request("lambda", operation, request)
+
+
+async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
+    try:
+        await _ask(call, operation, **request)
+    except Fault as fault:
+        if fault.code != "ResourceNotFoundException":
+            raise
+
+
+def _refuse(properties: Request, refused: dict[str, Any]) -> None:
+    for name, harmless in refused.items():
+        if name in properties and properties[name] != harmless:
+            raise not_offered(name)
+
+
+def _picked(properties: Request, *names: str) -> Request:
+    return {name: properties[name] for name in names if name in properties}
+
+
+class Function(Resource):
+    type = "AWS::Lambda::Function"
+    create_only = frozenset({"FunctionName", "PackageType"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted = spec.properties
+        _refuse(wanted, _REFUSED)
+        name = wanted.get("FunctionName") or spec.generated_name(64)
+        request = {
+            **_configuration(wanted),
+            **_picked(wanted, *_ONLY_AT_CREATION),
+            "FunctionName": name,
+            "Code": _code(wanted),
+            "Tags": _tags(wanted),
+            "StackToken": spec.token,
+        }
+        answer = await call.request("lambda", "CreateFunction", request)
+        await self._reserve(call, name, {}, wanted)
+        return Made(name, {"Arn": answer["FunctionArn"]})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        wanted, before = new.properties, old.properties
+        _refuse(wanted, _REFUSED)
+        changed = {**_UNSET, **_configuration(wanted)}
+        answer = await _ask(
+            call, "UpdateFunctionConfiguration", **{**changed, "FunctionName": physical_id}
+        )
+        architectures = wanted.get("Architectures") or ["x86_64"]
+        if wanted.get("Code") != before.get("Code") or architectures != (
+            before.get("Architectures") or ["x86_64"]
+        ):
+            code = {**_code(wanted), "Architectures": architectures, "FunctionName": physical_id}
+            await _ask(call, "UpdateFunctionCode", **code)
+        await self._reserve(call, physical_id, before, wanted)
+        tags, arn = _tags(wanted), answer["FunctionArn"]
+        if gone := [key for key in _tags(before) if key not in tags]:
+            await _ask(call, "UntagResource", Resource=arn, TagKeys=gone)
+        if tags:
+            await _ask(call, "TagResource", Resource=arn, Tags=tags)
+        return Made(physical_id, {"Arn": arn})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _gone_is_fine(call, "DeleteFunction", FunctionName=physical_id)
+
+    async def _reserve(self, call: Call, name: str, before: Request, wanted: Request) -> None:
+        count = wanted.get("ReservedConcurrentExecutions")
+        if count is not None:
+            await _ask(
+                call,
+                "PutFunctionConcurrency",
+                FunctionName=name,
+                ReservedConcurrentExecutions=int(count),
+            )
+        elif before.get("ReservedConcurrentExecutions") is not None:
+            await _ask(call, "DeleteFunctionConcurrency", FunctionName=name)
+
+
+class Permission(Resource):
+    type = "AWS::Lambda::Permission"
+    create_only = frozenset({
+        "Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "InvokedViaFunctionUrl",
+        "Principal", "PrincipalOrgID", "SourceAccount", "SourceArn",
+    })  # fmt: skip
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        sid = spec.generated_name(100)
+        request = {**spec.properties, "StatementId": sid}
+        if "InvokedViaFunctionUrl" in request:
+            request["InvokedViaFunctionUrl"] = str(request["InvokedViaFunctionUrl"]).lower() == "true"
+        try:
+            await call.request("lambda", "AddPermission", request)
+        except Fault as fault:
+            if fault.code != "ResourceConflictException":  # the id is ours: made before a crash
+                raise
+        return Made(sid, {"Id": sid})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        name = spec.properties["FunctionName"]
+        await _gone_is_fine(call, "RemovePermission", FunctionName=name, StatementId=physical_id)
+
+
+class Url(Resource):
+    type = "AWS::Lambda::Url"
+    create_only = frozenset({"TargetFunctionArn", "Qualifier"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        try:
+            return await self._set(call, "CreateFunctionUrlConfig", spec)
+        except Fault as fault:
+            if fault.code != "ResourceConflictException":
+                raise
+            return await self._set(call, "UpdateFunctionUrlConfig", spec)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._set(call, "UpdateFunctionUrlConfig", new)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _gone_is_fine(call, "DeleteFunctionUrlConfig", FunctionName=physical_id)
+
+    async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
+        wanted = spec.properties
+        request = {
+            **_picked(wanted, "AuthType", "InvokeMode", "Qualifier"),
+            "Cors": _cors(wanted.get("Cors") or {}),
+            "FunctionName": wanted["TargetFunctionArn"],
+        }
+        answer = await call.request("lambda", operation, request)
+        made = {"FunctionArn": answer["FunctionArn"], "FunctionUrl": answer["FunctionUrl"]}
+        return Made(answer["FunctionArn"], made)
+
+
+class Version(Resource):
+    type = "AWS::Lambda::Version"
+    create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        _refuse(
+            spec.properties,
+            {"ProvisionedConcurrencyConfig": None, "RuntimePolicy": None, "FunctionScalingConfig": None},
+        )
+        wanted = _picked(spec.properties, "FunctionName", "Description", "CodeSha256")
+        answer = await _ask(call, "PublishVersion", **wanted)
+        arn = answer["FunctionArn"]
+        return Made(arn, {"Version": answer["Version"], "FunctionArn": arn})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _gone_is_fine(call, "DeleteFunction", FunctionName=physical_id)
+
+
+class Alias(Resource):
+    type = "AWS::Lambda::Alias"
+    create_only = frozenset({"FunctionName", "Name"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        try:
+            return await self._set(call, "CreateAlias", spec)
+        except Fault as fault:
+            if fault.code != "ResourceConflictException":
+                raise
+        now = await _ask(call, "GetAlias", **_picked(spec.properties, "FunctionName", "Name"))
+        if now["FunctionVersion"] != spec.properties["FunctionVersion"]:
+            raise Fault("ResourceConflictException", f"Alias already exists: {now['AliasArn']}")
+        return Made(now["AliasArn"], {"AliasArn": now["AliasArn"]})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._set(call, "UpdateAlias", new)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        wanted = _picked(spec.properties, "FunctionName", "Name")
+        await _gone_is_fine(call, "DeleteAlias", **wanted)
+
+    async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
+        _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
+        wanted = _picked(spec.properties, "FunctionName", "Name", "FunctionVersion", "Description")
+        weights = (spec.properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights", [])
+        wanted["RoutingConfig"] = {
+            "AdditionalVersionWeights": {
+                w["FunctionVersion"]: float(w["FunctionWeight"]) for w in weights
+            }
+        }
+        answer = await _ask(call, operation, **wanted)
+        return Made(answer["AliasArn"], {"AliasArn": answer["AliasArn"]})
+
+
+class EventInvokeConfig(Resource):
+    type = "AWS::Lambda::EventInvokeConfig"
+    create_only = frozenset({"FunctionName", "Qualifier"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        await self._set(call, spec)
+        return Made(spec.generated_name(64))
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self._set(call, new)
+        return Made(physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        wanted = _picked(spec.properties, "FunctionName", "Qualifier")
+        await _gone_is_fine(call, "DeleteFunctionEventInvokeConfig", **wanted)
+
+    async def _set(self, call: Call, spec: Spec) -> None:
+        wanted = _picked(spec.properties, "FunctionName", "Qualifier", "DestinationConfig")
+        for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"):
+            if name in spec.properties:
+                wanted[name] = int(spec.properties[name])
+        await _ask(call, "PutFunctionEventInvokeConfig", **wanted)
+
+
+RESOURCES = (Function(), Permission(), Url(), Version(), Alias(), EventInvokeConfig())
+
+
+def _configuration(wanted: Request) -> Request:
+    request = _picked(wanted, *_CONFIGURATION)
+    for name in _NUMBERS:
+        if name in request:
+            request[name] = int(request[name])
+    if "EphemeralStorage" in request:
+        request["EphemeralStorage"] = {"Size": int(request["EphemeralStorage"]["Size"])}
+    if variables := request.get("Environment", {}).get("Variables"):
+        request["Environment"] = {"Variables": {k: _text(v) for k, v in variables.items()}}
+    return request
+
+
+def _code(wanted: Request) -> Request:
+    """Text under ZipFile becomes the file that Handler ``index.x`` means."""
+    code = dict(wanted.get("Code") or {})
+    if isinstance(code.get("ZipFile"), str):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            info = zipfile.ZipInfo("index.py", _ZIP_TIME)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, code["ZipFile"])
+        code["ZipFile"] = packed.getvalue()
+    return code
+
+
+def _tags(wanted: Request) -> dict[str, str]:
+    return {tag["Key"]: _text(tag["Value"]) for tag in wanted.get("Tags") or ()}
+
+
+def _cors(cors: Request) -> Request:
+    cors = dict(cors)
+    if "MaxAge" in cors:
+        cors["MaxAge"] = int(cors["MaxAge"])
+    if "AllowCredentials" in cors:
+        cors["AllowCredentials"] = str(cors["AllowCredentials"]).lower() == "true"
+    return cors
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

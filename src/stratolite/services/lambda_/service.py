@@ -1,0 +1,55 @@
+"""Lambda's operations, put together from their topics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Cloud, Request, Resource, Service
+from stratolite.services.lambda_ import names, state
+from stratolite.services.lambda_.doors import Doors
+from stratolite.services.lambda_.functions import Functions
+from stratolite.services.lambda_.output import Output
+from stratolite.services.lambda_.permissions import Permissions, document
+from stratolite.services.lambda_.urls import Urls
+from stratolite.services.lambda_.versions import Versions
+from stratolite.services.lambda_.worker import Later
+
+_ACTIONS = {"Invoke": "InvokeFunction"}
+_ON_NOTHING = frozenset({"ListFunctions", "GetAccountSettings"})
+_ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
+
+
+class Lambda(Functions, Versions, Permissions, Urls, Later, Doors, Service):
+    name: ClassVar[str] = "lambda"
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.output = Output(cloud)
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        action = f"lambda:{_ACTIONS.get(operation, operation)}"
+        if operation in _ON_NOTHING:
+            return ((action, "*"),)
+        given = request.get("FunctionName") or request.get("Resource") or ""
+        try:
+            ref = names.function(call, given, request.get("Qualifier"))
+        except Fault:  # the operation says what is wrong with it
+            return ((action, "*"),)
+        return ((action, ref.arn),)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        match = _ARN.match(resource)
+        if match is None:
+            return None
+        region, account, name, qualifier = match.groups()
+        ref = names.Ref(account, region, name, None)
+        found = state.get_named(call.tx, ref, "policy", (qualifier or "").replace("$LATEST", ""))
+        return document(found) if found else None
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.lambda_.resources import RESOURCES
+
+        return RESOURCES

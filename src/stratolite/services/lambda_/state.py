@@ -1,0 +1,175 @@
+"""The keys of Lambda, see the front page; the only file that knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from stratolite.core import Keyspace, Tx
+from stratolite.services.lambda_.names import LATEST, Ref
+
+Record = dict[str, Any]
+"""Parsed and shared between transactions: never change one, put a new one."""
+
+_URLS = Keyspace("", "", "lambda")["url"]
+
+
+def _keys(ref: Ref) -> Keyspace:
+    return Keyspace(ref.account, ref.region, "lambda")
+
+
+def _put(tx: Tx, key: bytes, record: Record) -> None:
+    tx.put(key, orjson.dumps(record))
+
+
+# -- functions and versions
+
+
+def get_function(tx: Tx, ref: Ref) -> Record | None:
+    """The function's own record, which is $LATEST."""
+    return tx.parsed(_keys(ref).key("function", ref.name), orjson.loads)
+
+
+def put_function(tx: Tx, ref: Ref, record: Record) -> None:
+    _put(tx, _keys(ref).key("function", ref.name), record)
+
+
+def get_version(tx: Tx, ref: Ref, number: int) -> Record | None:
+    return tx.parsed(_keys(ref).key("version", ref.name, number), orjson.loads)
+
+
+def put_version(tx: Tx, ref: Ref, number: int, record: Record) -> None:
+    _put(tx, _keys(ref).key("version", ref.name, number), record)
+
+
+def delete_version(tx: Tx, ref: Ref, number: int) -> None:
+    tx.delete(_keys(ref).key("version", ref.name, number))
+
+
+def resolve(tx: Tx, ref: Ref) -> tuple[Record, Record | None] | None:
+    """The record a qualifier leads to and the alias on the way; None if there is no such thing."""
+    qualifier = ref.qualifier or LATEST
+    if qualifier == LATEST:
+        record, alias = get_function(tx, ref), None
+    elif qualifier.isdigit():
+        record, alias = get_version(tx, ref, int(qualifier)), None
+    else:
+        alias = get_alias(tx, ref, qualifier)
+        if alias is None:
+            return None
+        number = alias["FunctionVersion"]
+        record = get_function(tx, ref) if number == LATEST else get_version(tx, ref, int(number))
+    return (record, alias) if record is not None else None
+
+
+def functions(tx: Tx, account: str, region: str, after: str) -> Iterator[tuple[str, Record]]:
+    """Names and records in order of name, behind ``after``."""
+    keys = Keyspace(account, region, "lambda")["function"]
+    start, stop = keys.span()
+    if after:
+        start = keys.key(after) + b"\x00"
+    for key, raw in tx.scan((start, stop)):
+        (name,) = keys.parts(key)
+        yield str(name), orjson.loads(raw)
+
+
+def versions(tx: Tx, ref: Ref, after: int = 0) -> Iterator[tuple[int, Record]]:
+    yield from _rows(tx, _keys(ref)["version"][ref.name], after)
+
+
+def _rows(tx: Tx, keys: Keyspace, after: int) -> Iterator[tuple[int, Record]]:
+    start, stop = keys.key(after + 1), keys.span()[1]
+    for key, raw in tx.scan((start, stop)):
+        (number,) = keys.parts(key)
+        assert isinstance(number, int)
+        yield number, orjson.loads(raw)
+
+
+def delete_function(tx: Tx, ref: Ref) -> list[Record]:
+    """Remove everything a function has; the records that held code."""
+    keys = _keys(ref)
+    gone = [record for _, record in versions(tx, ref)]
+    if (latest := get_function(tx, ref)) is not None:
+        gone.append(latest)
+    for url in [u for _, u in named(tx, ref, "url")]:
+        tx.delete(_URLS.key(url["id"]))
+    for kind in ("version", "alias", "policy", "url", "async"):
+        for key, _ in list(tx.scan(keys.span(kind, ref.name))):
+            tx.delete(key)
+    tx.delete(keys.key("function", ref.name))
+    return gone
+
+
+# -- what belongs to a function under a name: aliases, policies, URLs, asynchronous settings
+
+
+def get_named(tx: Tx, ref: Ref, kind: str, name: str) -> Record | None:
+    """``kind`` is alias, policy, url or async."""
+    return tx.parsed(_keys(ref).key(kind, ref.name, name), orjson.loads)
+
+
+def put_named(tx: Tx, ref: Ref, kind: str, name: str, record: Record) -> None:
+    _put(tx, _keys(ref).key(kind, ref.name, name), record)
+
+
+def delete_named(tx: Tx, ref: Ref, kind: str, name: str) -> None:
+    tx.delete(_keys(ref).key(kind, ref.name, name))
+
+
+def named(tx: Tx, ref: Ref, kind: str, after: str = "") -> Iterator[tuple[str, Record]]:
+    keys = _keys(ref)[kind][ref.name]
+    start, stop = keys.span()
+    if after:
+        start = keys.key(after) + b"\x00"
+    for key, raw in tx.scan((start, stop)):
+        (name,) = keys.parts(key)
+        yield str(name), orjson.loads(raw)
+
+
+def get_alias(tx: Tx, ref: Ref, name: str) -> Record | None:
+    return get_named(tx, ref, "alias", name)
+
+
+# -- URL ids, which are unique everywhere
+
+
+def get_url_owner(tx: Tx, url_id: str) -> Ref | None:
+    found: Record | None = tx.parsed(_URLS.key(url_id), orjson.loads)
+    if found is None:
+        return None
+    return Ref(found["account"], found["region"], found["name"], found["qualifier"] or None)
+
+
+def put_url_owner(tx: Tx, url_id: str, ref: Ref) -> None:
+    owner = {
+        "account": ref.account,
+        "region": ref.region,
+        "name": ref.name,
+        "qualifier": ref.qualifier or "",
+    }
+    _put(tx, _URLS.key(url_id), owner)
+
+
+def delete_url_owner(tx: Tx, url_id: str) -> None:
+    tx.delete(_URLS.key(url_id))
+
+
+# -- what an account has in a region: {functions, code_bytes, reserved}
+
+
+def usage(tx: Tx, account: str, region: str) -> Record:
+    key = Keyspace(account, region, "lambda").key("usage")
+    return tx.parsed(key, orjson.loads) or {"functions": 0, "code_bytes": 0, "reserved": 0}
+
+
+def count(tx: Tx, ref: Ref, *, functions: int = 0, code_bytes: int = 0, reserved: int = 0) -> None:
+    """Add to the account's usage."""
+    now = usage(tx, ref.account, ref.region)
+    changed = {
+        "functions": now["functions"] + functions,
+        "code_bytes": now["code_bytes"] + code_bytes,
+        "reserved": now["reserved"] + reserved,
+    }
+    _put(tx, Keyspace(ref.account, ref.region, "lambda").key("usage"), changed)

@@ -1,0 +1,129 @@
+"""Asynchronous invocations: kept durably, run later, run again after errors, dropped when too old.
+
+A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, event | blob, client, first_s,
+failures, throttles}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
+unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
+growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds.
+
+Source  https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.errors import Fault
+from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.services.lambda_ import invoking, state
+from stratolite.services.lambda_.names import LATEST, Ref
+
+if TYPE_CHECKING:
+    from stratolite.service import Cloud
+
+_log = logging.getLogger("stratolite.lambda")
+QUEUE = "lambda.async"
+_INLINE_BYTES_MAX = 256 << 10
+_RETRIES = 2
+_RETRY_S = (60.0, 120.0)
+_THROTTLED_S_MAX = 300.0
+_AGE_S_MAX = 21_600
+
+
+class Later(invoking.Invoking):
+    async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
+        blob = ""
+        if len(event) > _INLINE_BYTES_MAX:
+            writer = call.cloud.blobs.writer()
+            await writer.write(event)
+            blob = (await writer.finish()).id
+
+        def put(inner: Call) -> None:
+            invoking.choose(inner, ref)  # it must exist now
+            if blob:
+                inner.cloud.blobs.link(inner.tx, blob)
+            job = {
+                "account": ref.account,
+                "region": ref.region,
+                "name": ref.name,
+                "qualifier": ref.qualifier or "",
+                "id": call.request_id,
+                "event": "" if blob else event.decode(),
+                "blob": blob,
+                "client": client,
+                "first_s": inner.tx.time_s,
+                "failures": 0,
+                "throttles": 0,
+            }
+            inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
+
+        await call.transact(put)
+
+    def workers(self) -> Iterable[Worker]:
+        return (_Worker(self),)
+
+
+class _Worker:
+    queue = QUEUE
+    ordered = False
+    concurrency = 64
+
+    def __init__(self, service: Later) -> None:
+        self._service = service
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        cloud = self._service.cloud
+        ref = Ref(said["account"], said["region"], said["name"], said["qualifier"] or None)
+        call = Call(
+            cloud, root(ref.account), ref.region, said["id"], cloud.endpoint, account=ref.account
+        )
+        event = said["event"].encode() or await cloud.blobs.read(said["blob"])
+        try:
+            target, limits = await call.transact(lambda inner: _look(inner, ref))
+        except Fault:  # deleted since
+            return _forget(cloud, said)
+        try:
+            answer = await self._service.run(call, target, event, client=said["client"])
+        except Fault as fault:
+            if fault.code != "TooManyRequestsException":
+                _log.warning("event for %s is dropped: %r", ref.arn, fault)
+                return _forget(cloud, said)
+            said["throttles"] += 1
+            wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
+            return _again(cloud, said, wait_s, limits)
+        if answer.error is None:
+            return _forget(cloud, said)
+        said["failures"] += 1
+        if said["failures"] > limits.get("MaximumRetryAttempts", _RETRIES):
+            return _forget(cloud, said)
+        return _again(cloud, said, _RETRY_S[said["failures"] - 1], limits)
+
+
+def _look(call: Call, ref: Ref) -> tuple[invoking.Target, dict[str, Any]]:
+    target = invoking.choose(call, ref)
+    return target, state.get_named(call.tx, ref, "async", ref.qualifier or LATEST) or {}
+
+
+def _forget(cloud: Cloud, said: dict[str, Any]) -> Settle:
+    def settle(tx: Tx) -> None:
+        if said["blob"]:
+            cloud.blobs.unlink(tx, said["blob"])
+
+    return settle
+
+
+def _again(cloud: Cloud, said: dict[str, Any], wait_s: float, limits: dict[str, Any]) -> Settle:
+    age_s_max = limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
+
+    def settle(tx: Tx) -> None:
+        if tx.time_s + wait_s - said["first_s"] > age_s_max:
+            _forget(cloud, said)(tx)
+            return
+        cloud.work.put(tx, QUEUE, orjson.dumps(said), due_s=tx.time_s + wait_s)
+
+    return settle

@@ -1,0 +1,146 @@
+"""What IAM must allow for each request, whose a bucket is, and the policy attached to it.
+
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from stratolite.service import Access, Call, Request, Service
+from stratolite.services.s3 import state
+from stratolite.services.s3.entry import ENFORCED, public_access_block
+from stratolite.services.s3.grants import statements_of_acl
+from stratolite.services.s3.objects import copy_source
+from stratolite.services.s3.public import parse_public
+from stratolite.services.s3.state import Bucket
+
+ARN = "arn:aws:s3:::"
+
+# Operation -> action on the object, where it is not called as the operation.
+_ON_OBJECT = {
+    "PutObject": "PutObject",
+    "GetObject": "GetObject",
+    "HeadObject": "GetObject",
+    "GetObjectAttributes": "GetObject",
+    "DeleteObject": "DeleteObject",
+    "CopyObject": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "AbortMultipartUpload": "AbortMultipartUpload",
+    "ListParts": "ListMultipartUploadParts",
+    "GetObjectTagging": "GetObjectTagging",
+    "PutObjectTagging": "PutObjectTagging",
+    "DeleteObjectTagging": "DeleteObjectTagging",
+    "GetObjectAcl": "GetObjectAcl",
+    "PutObjectAcl": "PutObjectAcl",
+}
+# Operation -> action on the bucket, where it is not called as the operation.
+_ON_BUCKET = {
+    "HeadBucket": "ListBucket",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "GetBucketCors": "GetBucketCORS",
+    "PutBucketCors": "PutBucketCORS",
+    "DeleteBucketCors": "PutBucketCORS",
+    "DeleteBucketTagging": "PutBucketTagging",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
+    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetBucketReplication": "GetReplicationConfiguration",
+    "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
+    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
+}
+_WITH_ATTRIBUTES = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
+
+
+class AccessRules(Service):
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        if operation == "ListBuckets":
+            return (("s3:ListAllMyBuckets", "*"),)
+        bucket = request.get("Bucket", "")
+        if operation == "DeleteObjects":
+            return ()  # asked for key by key, answered key by key
+        found = state.bucket(call.tx, bucket)
+        if operation == "CreateBucket":
+            if found is not None and found.account != call.account:
+                return ()  # BucketAlreadyExists for everyone
+        elif found is None:
+            return ()  # NoSuchBucket for everyone
+        action = _ON_OBJECT.get(operation)
+        if action is None:
+            return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
+        resource = f"{ARN}{bucket}/{request.get('Key', '')}"
+        needed = [(f"s3:{action}", resource)]
+        if operation in _WITH_ATTRIBUTES:
+            if request.get("Tagging"):
+                needed.append(("s3:PutObjectTagging", resource))
+            if request.get("ACL"):
+                needed.append(("s3:PutObjectAcl", resource))
+        if operation in ("CopyObject", "UploadPartCopy"):
+            name, key = copy_source(request)
+            needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
+        return needed
+
+    def resource_account(self, call: Call, resource: str) -> str:
+        """The owner of the bucket in an S3 ARN, which does not say."""
+        bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
+        return call.account if bucket is None else bucket.account
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
+        name, _, key = resource.removeprefix(ARN).partition("/")
+        bucket = state.bucket(call.tx, name)
+        if bucket is None:
+            return None
+        policy: str | None = None
+        if bucket.has_policy:
+            policy = state.config(call.tx, bucket, "policy")
+        if policy is not None and self._restricted(call, bucket):
+            policy = None
+        granted = self._granted_by_acl(call, bucket, key)
+        if not granted:
+            return policy
+        document: dict[str, Any] = {"Version": "2012-10-17", "Statement": []}
+        if policy is not None:
+            document = orjson.loads(policy)
+            if not isinstance(document["Statement"], list):
+                document["Statement"] = [document["Statement"]]
+        document["Statement"] += granted
+        return orjson.dumps(document).decode()
+
+    def _restricted(self, call: Call, bucket: Bucket) -> bool:
+        """RestrictPublicBuckets: a public policy speaks to the owner's account and to services only."""
+        who = call.principal
+        if who.account == bucket.account or who.kind == "service":
+            return False
+        if not public_access_block(call, bucket)["RestrictPublicBuckets"]:
+            return False
+        return bool(call.tx.parsed(bucket.config.key("policy"), parse_public))
+
+    def _granted_by_acl(self, call: Call, bucket: Bucket, key: str) -> list[dict[str, Any]]:
+        if bucket.ownership == ENFORCED:
+            return []
+        if public_access_block(call, bucket)["IgnorePublicAcls"]:
+            return []
+        arn = f"{ARN}{bucket.name}"
+        acl = state.config(call.tx, bucket, "acl") or "private"
+        found = statements_of_acl(acl, arn, is_object=False)
+        if key:
+            head = state.head(call.tx, bucket, key.encode())
+            if head is not None:
+                found += statements_of_acl(head.acl, f"{arn}/{key}", is_object=True)
+        return found

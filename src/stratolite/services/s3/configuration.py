@@ -1,0 +1,335 @@
+"""What can be set on a bucket, and what is answered for what cannot.
+
+Kinds of configuration that would change what happens to data (versioning, lifecycle, replication,
+notifications, locks) are refused when put and answered as unset when asked for, as AWS answers for a
+bucket that never had them. All that is kept here is honoured: by ``website``, ``cors``, ``access``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.policy.document import Document, Malformed
+from stratolite.service import Call, Request, Response, Service
+from stratolite.services.s3 import cors, names, state, website
+from stratolite.services.s3.buckets import OWNERSHIPS
+from stratolite.services.s3.entry import (
+    ALL_BLOCKED,
+    CANNED_ACLS,
+    ENFORCED,
+    NOTHING_BLOCKED,
+    PUBLIC_ACLS,
+    acl_not_supported,
+    bucket_of,
+    public_access_block,
+    refuse_members,
+)
+from stratolite.services.s3.faults import (
+    access_denied,
+    invalid_argument,
+    invalid_request,
+    malformed_xml,
+    not_offered,
+)
+from stratolite.services.s3.grants import policy_of_acl
+from stratolite.services.s3.public import is_public
+from stratolite.services.s3.state import Bucket
+
+POLICY_SIZE_BYTES_MAX = 20 << 10
+_AES256 = [
+    {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+        "BucketKeyEnabled": False,
+    }
+]
+
+
+def _missing(code: str, message: str, bucket: Bucket) -> Fault:
+    return Fault(code, message, status=404, BucketName=bucket.name)
+
+
+class Configuration(Service):
+    # -- website
+
+    def get_bucket_website(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        found = state.config(call.tx, bucket, "website")
+        if found is None:
+            raise _missing(
+                "NoSuchWebsiteConfiguration",
+                "The specified bucket does not have a website configuration",
+                bucket,
+            )
+        return dict(found)
+
+    def put_bucket_website(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        wanted = request["WebsiteConfiguration"]
+        website.check(wanted)
+        state.put_config(call.tx, bucket, "website", wanted)
+        return {}
+
+    def delete_bucket_website(self, call: Call, request: Request) -> Response:
+        return self._unset(call, request, "website")
+
+    # -- cors
+
+    def get_bucket_cors(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        found = state.config(call.tx, bucket, "cors")
+        if found is None:
+            raise _missing(
+                "NoSuchCORSConfiguration", "The CORS configuration does not exist", bucket
+            )
+        return {"CORSRules": found}
+
+    def put_bucket_cors(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        rules = request["CORSConfiguration"].get("CORSRules") or []
+        cors.check(rules)
+        state.put_config(call.tx, bucket, "cors", rules)
+        return {}
+
+    def delete_bucket_cors(self, call: Call, request: Request) -> Response:
+        return self._unset(call, request, "cors")
+
+    # -- policy
+
+    def get_bucket_policy(self, call: Call, request: Request) -> Response:
+        return {"Policy": self._policy(call, bucket_of(call, request))}
+
+    def _policy(self, call: Call, bucket: Bucket) -> str:
+        found: str | None = state.config(call.tx, bucket, "policy")
+        if found is None:
+            raise _missing("NoSuchBucketPolicy", "The bucket policy does not exist", bucket)
+        return found
+
+    def put_bucket_policy(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        text = request["Policy"]
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        check_policy(bucket, text)
+        if public_access_block(call, bucket)["BlockPublicPolicy"] and is_public(text):
+            who, arn = call.principal.arn, f"arn:aws:s3:::{bucket.name}"
+            raise Fault(
+                "AccessDenied",
+                f"User: {who} is not authorized to perform: s3:PutBucketPolicy on resource: "
+                f'"{arn}" because public policies are blocked by the BlockPublicPolicy block public '
+                "access setting.",
+                status=403,
+            )
+        state.put_config(call.tx, bucket, "policy", text)
+        state.put_bucket(call.tx, bucket, has_policy=True)
+        return {}
+
+    def delete_bucket_policy(self, call: Call, request: Request) -> Response:
+        state.put_bucket(call.tx, bucket_of(call, request), has_policy=False)
+        return self._unset(call, request, "policy")
+
+    def get_bucket_policy_status(self, call: Call, request: Request) -> Response:
+        text = self._policy(call, bucket_of(call, request))
+        return {"PolicyStatus": {"IsPublic": is_public(text)}}
+
+    # -- tags
+
+    def get_bucket_tagging(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        found = state.config(call.tx, bucket, "tagging")
+        if not found:
+            raise _missing("NoSuchTagSet", "The TagSet does not exist", bucket)
+        return {"TagSet": names.tag_set(found)}
+
+    def put_bucket_tagging(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        tags = names.tags_of_set(request["Tagging"].get("TagSet") or (), bucket=True)
+        state.put_config(call.tx, bucket, "tagging", tags)
+        return {}
+
+    def delete_bucket_tagging(self, call: Call, request: Request) -> Response:
+        return self._unset(call, request, "tagging")
+
+    # -- public access, ownership, ACL
+
+    def get_public_access_block(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        found = state.config(call.tx, bucket, "public-access-block")
+        if found is None:
+            raise _missing(
+                "NoSuchPublicAccessBlockConfiguration",
+                "The public access block configuration was not found",
+                bucket,
+            )
+        return {"PublicAccessBlockConfiguration": dict(found)}
+
+    def put_public_access_block(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        wanted = request["PublicAccessBlockConfiguration"]
+        blocked = {**NOTHING_BLOCKED, **{k: bool(v) for k, v in wanted.items() if k in ALL_BLOCKED}}
+        state.put_config(call.tx, bucket, "public-access-block", blocked)
+        return {}
+
+    def delete_public_access_block(self, call: Call, request: Request) -> Response:
+        return self._unset(call, request, "public-access-block")
+
+    def get_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        found = bucket.ownership
+        if found is None:
+            raise _missing(
+                "OwnershipControlsNotFoundError",
+                "The bucket ownership controls were not found",
+                bucket,
+            )
+        return {"OwnershipControls": {"Rules": [{"ObjectOwnership": found}]}}
+
+    def put_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        rules = request["OwnershipControls"].get("Rules") or []
+        if len(rules) != 1 or rules[0].get("ObjectOwnership") not in OWNERSHIPS:
+            raise malformed_xml()
+        wanted = rules[0]["ObjectOwnership"]
+        acl = state.config(call.tx, bucket, "acl") or "private"
+        if wanted == ENFORCED and acl in PUBLIC_ACLS:
+            raise Fault(
+                "InvalidBucketAclWithObjectOwnership",
+                "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+                status=400,
+            )
+        state.put_bucket(call.tx, bucket, ownership=wanted)
+        return {}
+
+    def delete_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
+        state.put_bucket(call.tx, bucket_of(call, request), ownership="")
+        return {}
+
+    def get_bucket_acl(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        return policy_of_acl(bucket, state.config(call.tx, bucket, "acl") or "private")
+
+    def put_bucket_acl(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        if bucket.ownership == ENFORCED:
+            raise acl_not_supported()
+        refuse_members(request)
+        if "AccessControlPolicy" in request:
+            raise not_offered("parameter AccessControlPolicy")
+        acl = request.get("ACL")
+        if acl is None:
+            raise invalid_request("Missing required header for this request: x-amz-acl")
+        if acl not in CANNED_ACLS and acl != "log-delivery-write":
+            raise invalid_argument("", "x-amz-acl", acl)
+        if acl in PUBLIC_ACLS and public_access_block(call, bucket)["BlockPublicAcls"]:
+            raise access_denied()
+        state.put_config(call.tx, bucket, "acl", acl)
+        return {}
+
+    # -- encryption: S3 has encrypted every object with AES256 since January 2023
+
+    def get_bucket_encryption(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {"ServerSideEncryptionConfiguration": {"Rules": _AES256}}
+
+    def put_bucket_encryption(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        rules = request["ServerSideEncryptionConfiguration"].get("Rules") or []
+        if len(rules) != 1:
+            raise malformed_xml()
+        by_default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
+        algorithm = by_default.get("SSEAlgorithm")
+        if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
+            raise not_offered(f"bucket encryption with {algorithm}")
+        if algorithm != "AES256":
+            raise malformed_xml()
+        if by_default.get("KMSMasterKeyID"):
+            raise invalid_argument(
+                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or "
+                "aws:kms:dsse",
+                "ApplyServerSideEncryptionByDefault",
+                algorithm,
+            )
+        return {}
+
+    def delete_bucket_encryption(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {}
+
+    def _unset(self, call: Call, request: Request, kind: str) -> Response:
+        bucket = bucket_of(call, request)
+        state.delete_config(call.tx, bucket, kind)
+        return {}
+
+    # -- never set
+
+    def get_bucket_versioning(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {}
+
+    def get_bucket_notification_configuration(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {}
+
+    def get_bucket_logging(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {}
+
+    def get_bucket_accelerate_configuration(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {}
+
+    def get_bucket_request_payment(self, call: Call, request: Request) -> Response:
+        bucket_of(call, request)
+        return {"Payer": "BucketOwner"}
+
+    def get_bucket_lifecycle_configuration(self, call: Call, request: Request) -> Response:
+        raise _missing(
+            "NoSuchLifecycleConfiguration",
+            "The lifecycle configuration does not exist",
+            bucket_of(call, request),
+        )
+
+    def get_bucket_replication(self, call: Call, request: Request) -> Response:
+        raise _missing(
+            "ReplicationConfigurationNotFoundError",
+            "The replication configuration was not found",
+            bucket_of(call, request),
+        )
+
+    def get_object_lock_configuration(self, call: Call, request: Request) -> Response:
+        raise _missing(
+            "ObjectLockConfigurationNotFoundError",
+            "Object Lock configuration does not exist for this bucket",
+            bucket_of(call, request),
+        )
+
+
+def check_policy(bucket: Bucket, text: str) -> None:
+    """Raises MalformedPolicy."""
+    if len(text.encode()) > POLICY_SIZE_BYTES_MAX:
+        raise Fault("PolicyTooLarge", "Policy document must not exceed 20 KB", status=400)
+    if not text.lstrip().startswith("{"):
+        raise _malformed("Policies must be valid JSON and the first byte must be '{'")
+    try:
+        document = Document.parse(text, has_principal=True)
+    except Malformed as error:
+        raise _malformed(str(error)) from None
+    raw: Any = orjson.loads(text)
+    raw_statements = raw["Statement"] if isinstance(raw["Statement"], list) else [raw["Statement"]]
+    if not raw_statements:
+        raise _malformed("Could not parse the policy: Statement is empty!")
+    if any("Resource" not in s and "NotResource" not in s for s in raw_statements):
+        raise _malformed("Missing required field Resource")
+    arn = f"arn:aws:s3:::{bucket.name}"
+    for statement in document.statements:
+        if not all(a == "*" or a.lower().startswith("s3:") for a in statement.actions):
+            raise _malformed("Policy has invalid action")
+        for resource in statement.resources:
+            if resource != arn and not resource.startswith((f"{arn}/", f"{arn}*")):
+                raise _malformed("Policy has invalid resource")
+
+
+def _malformed(message: str) -> Fault:
+    return Fault("MalformedPolicy", message, status=400)

@@ -1,0 +1,275 @@
+"""Object bodies on their way in (hashed, small ones held, large ones into blobs) and out (in pieces).
+
+Memory stays flat: a body is taken in batches of ``BATCH_BYTES``, one being hashed in a thread while it is
+written and the next arrives. A hop to a thread costs some 40 us, what MD5 needs for 30 KiB, so bodies up
+to ``HASH_IN_LOOP_BYTES`` are hashed where they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hashlib
+import os
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from stratolite.core import Tx
+from stratolite.errors import Fault
+from stratolite.http import Body, BodyStream, FileSlice
+from stratolite.service import Cloud, Request
+from stratolite.services.s3 import checksums, state
+from stratolite.services.s3.faults import entity_too_large, invalid_request
+from stratolite.services.s3.state import Bucket, Extent, Head, Part
+
+HASH_IN_LOOP_BYTES = 32 << 10
+BATCH_BYTES = 256 << 10
+PUT_SIZE_BYTES_MAX = 5 << 30
+
+Piece = bytes | Extent
+
+
+class Content(NamedTuple):
+    """A body taken in: held in ``data``, or else finished as ``blob``."""
+
+    size_bytes: int
+    md5: str
+    """Hex."""
+    checksum: str
+    checksum_value: str
+    data: bytes | None
+    blob: str
+
+
+# -- in
+
+
+def weighed(data: bytes, checksum: str) -> Content:
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return Content(len(data), md5, checksum, checksums.of_bytes(checksum, data), data, "")
+
+
+async def taken(cloud: Cloud, request: Request, inline_bytes_max: int) -> Content:
+    """The body of PutObject or UploadPart, checked against every digest the client gave."""
+    body: bytes | BodyStream = request.get("Body", b"")
+    checksum, expected = checksums.wanted(request)
+    if isinstance(body, bytes):
+        content = await asyncio.to_thread(weighed, body, checksum)
+        if len(body) > inline_bytes_max:
+            check_digests(request, content, expected, {})
+            writer = cloud.blobs.writer()
+            await writer.write(body)
+            blob = await writer.finish()
+            return content._replace(data=None, blob=blob.id)
+        trailers: Mapping[str, str] = {}
+    else:
+        content = await _streamed(cloud, body, checksum, inline_bytes_max)
+        trailers = body.trailers
+    check_digests(request, content, expected, trailers)
+    return content
+
+
+async def _streamed(
+    cloud: Cloud, body: BodyStream, checksum: str, inline_bytes_max: int
+) -> Content:
+    if body.size_bytes is not None and body.size_bytes > PUT_SIZE_BYTES_MAX:
+        raise entity_too_large(body.size_bytes, PUT_SIZE_BYTES_MAX)
+    loop = asyncio.get_running_loop()
+    md5, check = hashlib.md5(usedforsecurity=False), checksums.running(checksum)
+
+    def digest(data: bytes) -> None:
+        md5.update(data)
+        check.update(data)
+
+    hashing: asyncio.Future[None] | None = None
+    writer: Any = None
+    held: list[bytes] = []
+    held_bytes = size = 0
+    in_blob = body.size_bytes is not None and body.size_bytes > inline_bytes_max
+    keep = BATCH_BYTES if in_blob else max(BATCH_BYTES, inline_bytes_max)
+
+    async def hand_over() -> None:
+        nonlocal hashing, held, held_bytes, writer
+        batch = held[0] if len(held) == 1 else b"".join(held)
+        held, held_bytes = [], 0
+        if hashing is not None:
+            await hashing
+        hashing = loop.run_in_executor(None, digest, batch)
+        if writer is None:
+            writer = cloud.blobs.writer()
+        await writer.write(batch)
+
+    try:
+        async for chunk in body:
+            size += len(chunk)
+            if size > PUT_SIZE_BYTES_MAX:
+                raise entity_too_large(size, PUT_SIZE_BYTES_MAX)
+            held.append(chunk)
+            held_bytes += len(chunk)
+            if held_bytes > keep:
+                await hand_over()
+                keep = BATCH_BYTES
+        if writer is None and size <= inline_bytes_max:
+            return await asyncio.to_thread(weighed, b"".join(held), checksum)
+        if held:
+            await hand_over()
+        if hashing is not None:
+            await hashing
+            hashing = None
+        blob = await writer.finish()
+    except BaseException:
+        if hashing is not None:
+            await asyncio.wait([hashing])
+        if writer is not None:
+            await writer.abort()
+        raise
+    value = b64encode(check.digest()).decode()
+    return Content(size, md5.hexdigest(), checksum, value, None, blob.id)
+
+
+def check_digests(
+    request: Request, content: Content, expected: str | None, trailers: Mapping[str, str]
+) -> None:
+    """Raises BadDigest or InvalidDigest; ``expected`` is the checksum given as a header."""
+    header = request.get("ContentMD5")
+    if header is not None:
+        try:
+            wanted = b64decode(header, validate=True)
+        except (binascii.Error, ValueError):
+            wanted = b""
+        if len(wanted) != 16:
+            raise Fault(
+                "InvalidDigest",
+                "The Content-MD5 you specified was invalid.",
+                status=400,
+                **{"Content-MD5": header},
+            )
+        if wanted.hex() != content.md5:
+            raise Fault(
+                "BadDigest",
+                "The Content-MD5 you specified did not match what we received.",
+                status=400,
+                ExpectedDigest=wanted.hex(),
+                CalculatedDigest=b64encode(bytes.fromhex(content.md5)).decode(),
+            )
+    name = f"x-amz-checksum-{content.checksum.lower()}"
+    if expected is None and name in trailers:
+        expected = checksums.check_form(content.checksum, trailers[name].strip())
+    if expected is None and "ChecksumAlgorithm" in request:
+        raise invalid_request(
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or "
+            "x-amz-trailer headers were found."
+        )
+    if expected is not None and expected != content.checksum_value:
+        raise checksums.bad_digest(content.checksum)
+
+
+# -- out
+
+
+def pieces(
+    tx: Tx, bucket: Bucket, key: bytes, head: Head, start: int = 0, stop: int | None = None
+) -> list[Piece]:
+    """The bytes of an object from ``start`` to ``stop``, as what they lie in."""
+    if stop is None:
+        stop = head.size_bytes
+    if head.place == state.IN_HEAD:
+        return [head.data[start:stop]]
+    if head.place == state.IN_ROW:
+        return [state.body(tx, bucket, key)[start:stop]]
+    if head.place == state.IN_BLOB:
+        return [(head.blob, start, stop - start)] if stop > start else []
+    found: list[Piece] = []
+    at = 0
+    for first, count, size in head.runs:
+        end = at + count * size
+        if end > start and at < stop and size:
+            low = first + max(0, start - at) // size
+            high = first + min(count - 1, (stop - 1 - at) // size)
+            for number, part in state.parts(tx, bucket, head.upload, low, high):
+                part_at = at + (number - first) * size
+                found += part_pieces(
+                    tx,
+                    bucket,
+                    head.upload,
+                    number,
+                    part,
+                    max(0, start - part_at),
+                    min(size, stop - part_at),
+                )
+        at = end
+    return found
+
+
+def part_pieces(
+    tx: Tx, bucket: Bucket, upload_id: str, number: int, part: Part, start: int, stop: int
+) -> list[Piece]:
+    if not part.extents:
+        return [state.part_body(tx, bucket, upload_id, number)[start:stop]]
+    found: list[Piece] = []
+    at = 0
+    for blob, offset, size in part.extents:
+        low, high = max(start - at, 0), min(stop - at, size)
+        if low < high:
+            found.append((blob, offset + low, high - low))
+        at += size
+    return found
+
+
+def as_body(cloud: Cloud, found: Sequence[Piece]) -> Body:
+    """One piece as it lies; several one after another, with flat memory."""
+    if not found:
+        return b""
+    if len(found) == 1:
+        piece = found[0]
+        return piece if isinstance(piece, bytes) else cloud.blobs.body(*piece)
+    return joined(cloud, found)
+
+
+async def joined(cloud: Cloud, found: Sequence[Piece]) -> AsyncIterator[bytes]:
+    for piece in found:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        body: Body = cloud.blobs.body(*piece)
+        if isinstance(body, bytes):
+            yield body
+        elif isinstance(body, FileSlice):
+            async for chunk in _read(body):
+                yield chunk
+        else:
+            async for chunk in body:
+                yield chunk
+
+
+async def _read(part: FileSlice) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    file = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        at, end = part.offset, part.offset + part.size_bytes
+        while at < end:
+            chunk = await loop.run_in_executor(None, os.pread, file, min(BATCH_BYTES, end - at), at)
+            if not chunk:
+                raise OSError(f"{part.path} is shorter than its object says")
+            yield chunk
+            at += len(chunk)
+    finally:
+        os.close(file)
+
+
+async def digests(cloud: Cloud, found: Sequence[Piece], checksum: str) -> tuple[str, str]:
+    """(MD5 in hex, checksum value) of pieces, read through."""
+    md5, check = hashlib.md5(usedforsecurity=False), checksums.running(checksum)
+    updates: list[Callable[[bytes], None]] = [md5.update, check.update]
+
+    def digest(data: bytes) -> None:
+        for update in updates:
+            update(data)
+
+    async for chunk in joined(cloud, found):
+        if len(chunk) <= HASH_IN_LOOP_BYTES:
+            digest(chunk)
+        else:
+            await asyncio.to_thread(digest, chunk)
+    return md5.hexdigest(), b64encode(check.digest()).decode()

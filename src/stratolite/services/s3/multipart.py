@@ -1,0 +1,523 @@
+"""Multipart uploads: parts come in any order, completing names them as one object without moving a byte.
+
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response, prepared
+from stratolite.services.s3 import checksums, content, names, state
+from stratolite.services.s3.conditions import check_write, matches, slice_of
+from stratolite.services.s3.content import Content
+from stratolite.services.s3.entry import (
+    Attributes,
+    attributes,
+    bucket_of,
+    check_acl,
+    refuse_members,
+)
+from stratolite.services.s3.faults import (
+    invalid_argument,
+    invalid_request,
+    malformed_xml,
+    no_such_key,
+    no_such_upload,
+)
+from stratolite.services.s3.grants import owner
+from stratolite.services.s3.objects import (
+    Objects,
+    copy_source,
+    new_head,
+    operation_aborted,
+    show_checksum,
+)
+from stratolite.services.s3.state import Bucket, Head, Part, Run, Upload
+from stratolite.services.s3.worker import drop_parts
+
+PART_NUMBER_MAX = 10_000
+PART_SIZE_BYTES_MIN = 5 << 20
+"""Of all parts but the last."""
+OBJECT_SIZE_BYTES_MAX = 5 << 40
+
+
+class Multipart(Objects):
+    def create_multipart_upload(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        key = names.key_bytes(request["Key"])
+        said = attributes(request)
+        if "ACL" in request:
+            check_acl(call, bucket, said.acl)
+        checksum, kind = _checksum_of_upload(request)
+        stamp, chance = call.tx.stamp(), call.world.token(24).hex()
+        upload_id = f"{stamp:016x}{chance}"  # sorts by when it was initiated
+        upload = Upload(
+            int(call.tx.time_s * 1000),
+            said.storage_class,
+            checksum or checksums.DEFAULT,
+            kind,
+            checksum is not None,
+            call.principal.arn,
+            said.headers,
+            said.metadata,
+            said.tags,
+            said.acl,
+        )
+        state.put_upload(call.tx, bucket, key, upload_id, upload)
+        response: Response = {
+            "Bucket": bucket.name,
+            "Key": request["Key"],
+            "UploadId": upload_id,
+            "ServerSideEncryption": "AES256",
+        }
+        if checksum is not None:
+            response |= {"ChecksumAlgorithm": checksum, "ChecksumType": kind}
+        return response
+
+    def _opened(self, call: Call, request: Request) -> tuple[Bucket, bytes, Upload]:
+        bucket = bucket_of(call, request)
+        key = names.key_bytes(request["Key"])
+        upload = state.upload(call.tx, bucket, key, request["UploadId"])
+        if upload is None:
+            raise no_such_upload(request["UploadId"])
+        return bucket, key, upload
+
+    # -- parts
+
+    async def _take_part(self, call: Call, request: Request) -> Request:
+        """The upload decides the checksum of a part that brings none."""
+        number = _part_number(request)
+        _, _, upload = await call.transact(lambda inner: self._opened(inner, request))
+        given, _ = checksums.wanted(request)
+        chosen = any(m in request for m in checksums.MEMBERS) or "ChecksumAlgorithm" in request
+        if chosen and given != upload.checksum and upload.checksum_asked:
+            raise _type_mismatch(upload.checksum, given.lower())
+        if not chosen and upload.checksum_asked and upload.checksum_type == "COMPOSITE":
+            raise _type_mismatch(upload.checksum, "null")
+        taken = await content.taken(self.cloud, request, state.PART_INLINE_BYTES_MAX)
+        value = taken.checksum_value
+        if taken.checksum != upload.checksum:
+            # The client checked with one algorithm, the object will carry another: read it once more.
+            if taken.data is not None:
+                value = checksums.of_bytes(upload.checksum, taken.data)
+            else:
+                pieces: list[content.Piece] = [(taken.blob, 0, taken.size_bytes)]
+                _, value = await content.digests(self.cloud, pieces, upload.checksum)
+        return {
+            **request,
+            "Body": taken,
+            "_value": value,
+            "_given": given if chosen else "",
+            "PartNumber": number,
+        }
+
+    @prepared(_take_part)
+    def upload_part(self, call: Call, request: Request) -> Response:
+        bucket, _, _ = self._opened(call, request)
+        refuse_members(request)
+        taken: Content = request["Body"]
+        self._put_part(
+            call, bucket, request["UploadId"], request["PartNumber"], taken, request["_value"]
+        )
+        response: Response = {"ETag": f'"{taken.md5}"', "ServerSideEncryption": "AES256"}
+        if request["_given"]:
+            response[f"Checksum{taken.checksum}"] = taken.checksum_value
+        return response
+
+    def _put_part(
+        self, call: Call, bucket: Bucket, upload_id: str, number: int, taken: Content, value: str
+    ) -> None:
+        extents = []
+        if taken.data is None:
+            self.link(call, taken.blob)
+            extents.append((taken.blob, 0, taken.size_bytes))
+        self._replace_part(
+            call,
+            bucket,
+            upload_id,
+            number,
+            Part(taken.md5, taken.size_bytes, int(call.tx.time_s * 1000), value, extents),
+            taken.data,
+        )
+
+    def _replace_part(
+        self,
+        call: Call,
+        bucket: Bucket,
+        upload_id: str,
+        number: int,
+        part: Part,
+        data: bytes | None,
+    ) -> None:
+        """``part``'s blobs are linked already, so that a part may replace itself."""
+        tx = call.tx
+        old = state.part(tx, bucket, upload_id, number)
+        if old is not None:
+            for blob, _, _ in old.extents:
+                self.cloud.blobs.unlink(tx, blob)
+            state.delete_part(tx, bucket, upload_id, number)
+        state.put_part(tx, bucket, upload_id, number, part)
+        if data is not None:
+            state.put_part_body(tx, bucket, upload_id, number, data)
+
+    async def _weigh_part_copy(self, call: Call, request: Request) -> Request:
+        """Read the slice through for its digests; a slice of small pieces becomes a blob of its own."""
+        number = _part_number(request)
+        name, source_key = copy_source(request)
+
+        def look(inner: Call) -> tuple[str, Head, list[content.Piece], int]:
+            _, _, upload = self._opened(inner, request)
+            bucket = bucket_of(inner, {"Bucket": name})
+            key = names.key_bytes(source_key)
+            head = state.head(inner.tx, bucket, key)
+            if head is None:
+                self._check_may_list(inner, bucket)
+                raise no_such_key(source_key)
+            start, stop = _copy_slice(request, head.size_bytes)
+            pieces = content.pieces(inner.tx, bucket, key, head, start, stop)
+            return upload.checksum, head, pieces, stop - start
+
+        checksum, head, pieces, size = await call.transact(look)
+        if size > content.PUT_SIZE_BYTES_MAX:
+            raise invalid_request(
+                "The specified copy source is larger than the maximum allowable size for a copy "
+                f"source: {content.PUT_SIZE_BYTES_MAX}"
+            )
+        md5, value = await content.digests(self.cloud, pieces, checksum)
+        blob, data = "", None
+        if size <= state.PART_INLINE_BYTES_MAX:
+            data = b"".join([chunk async for chunk in content.joined(self.cloud, pieces)])
+        elif any(isinstance(piece, bytes) for piece in pieces):
+            writer = self.cloud.blobs.writer()
+            async for chunk in content.joined(self.cloud, pieces):
+                await writer.write(chunk)
+            blob = (await writer.finish()).id
+        weighed = Content(size, md5, checksum, value, data, blob)
+        seen = (head.etag, head.modified_ms)
+        return {**request, "PartNumber": number, "_seen": seen, "_weighed": weighed}
+
+    @prepared(_weigh_part_copy)
+    def upload_part_copy(self, call: Call, request: Request) -> Response:
+        bucket, _, _ = self._opened(call, request)
+        refuse_members(request)
+        source_bucket, source_key, source = self.copy_found(call, request)
+        if (source.etag, source.modified_ms) != request["_seen"]:
+            raise operation_aborted()
+        taken: Content = request["_weighed"]
+        upload_id, number = request["UploadId"], request["PartNumber"]
+        if taken.data is not None or taken.blob:
+            self._put_part(call, bucket, upload_id, number, taken, taken.checksum_value)
+        else:
+            start, stop = _copy_slice(request, source.size_bytes)
+            extents = []
+            for piece in content.pieces(call.tx, source_bucket, source_key, source, start, stop):
+                assert not isinstance(piece, bytes)
+                self.link(call, piece[0])
+                extents.append(piece)
+            modified_ms = int(call.tx.time_s * 1000)
+            part = Part(taken.md5, taken.size_bytes, modified_ms, taken.checksum_value, extents)
+            self._replace_part(call, bucket, upload_id, number, part, None)
+        result = {
+            "ETag": f'"{taken.md5}"',
+            "LastModified": float(int(call.tx.time_s)),
+            f"Checksum{taken.checksum}": taken.checksum_value,
+        }
+        return {"CopyPartResult": result, "ServerSideEncryption": "AES256"}
+
+    # -- completing and aborting
+
+    def complete_multipart_upload(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        key = names.key_bytes(request["Key"])
+        upload_id = request["UploadId"]
+        old = state.head(call.tx, bucket, key)
+        upload = state.upload(call.tx, bucket, key, upload_id)
+        if upload is None:
+            if old is not None and old.place == state.IN_PARTS and old.upload == upload_id:
+                return _completed(call, bucket, request["Key"], old)  # the same request once more
+            raise no_such_upload(upload_id)
+        check_write(
+            request["Key"],
+            old.etag if old else None,
+            request.get("IfMatch"),
+            request.get("IfNoneMatch"),
+        )
+        listed = (request.get("MultipartUpload") or {}).get("Parts") or []
+        if not listed:
+            raise malformed_xml()
+        chosen, left = self._chosen(call, bucket, upload_id, upload, listed)
+        sizes = [(number, part.size_bytes) for number, part in chosen]
+        size = sum(part_size for _, part_size in sizes)
+        _check_size(request, size)
+        md5s = b"".join(bytes.fromhex(part.etag) for _, part in chosen)
+        etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(chosen)}"
+        value = _checksum_of_whole(request, upload, [part for _, part in chosen])
+        empty = Content(size, etag, upload.checksum, value, b"", "")
+        head = new_head(call, empty, upload_attributes(upload))
+        head.checksum_type = upload.checksum_type
+        head.place, head.upload, head.runs = state.IN_PARTS, upload_id, runs_of(sizes)
+        for number, part in left:
+            for blob, _, _ in part.extents:
+                self.cloud.blobs.unlink(call.tx, blob)
+            state.delete_part(call.tx, bucket, upload_id, number)
+        if old is not None:
+            self._drop_body(call, bucket, key, old)
+        state.put_head(call.tx, bucket, key, head)
+        state.delete_upload(call.tx, bucket, key, upload_id)
+        return _completed(call, bucket, request["Key"], head)
+
+    def _chosen(
+        self,
+        call: Call,
+        bucket: Bucket,
+        upload_id: str,
+        upload: Upload,
+        listed: Sequence[Mapping[str, Any]],
+    ) -> tuple[list[tuple[int, Part]], list[tuple[int, Part]]]:
+        """(parts of the object, parts left out) of what was uploaded, checked against ``listed``."""
+        before = 0
+        for one in listed:
+            number = one.get("PartNumber")
+            if number is None or "ETag" not in one:
+                raise malformed_xml()
+            if number <= before:
+                raise Fault(
+                    "InvalidPartOrder",
+                    "The list of parts was not in ascending order. Parts must be ordered by part number.",
+                    status=400,
+                    UploadId=upload_id,
+                )
+            before = number
+        have = dict(state.parts(call.tx, bucket, upload_id))
+        chosen = []
+        for one in listed:
+            number = one["PartNumber"]
+            part = have.pop(number, None)
+            if part is None or not matches(one["ETag"], part.etag):
+                raise _invalid_part(upload_id, number, one["ETag"])
+            _check_part_checksum(upload, upload_id, one, part)
+            chosen.append((number, part))
+        for number, part in chosen[:-1]:
+            if part.size_bytes < PART_SIZE_BYTES_MIN:
+                raise Fault(
+                    "EntityTooSmall",
+                    "Your proposed upload is smaller than the minimum allowed size",
+                    status=400,
+                    ETag=part.etag,
+                    MinSizeAllowed=str(PART_SIZE_BYTES_MIN),
+                    PartNumber=str(number),
+                    ProposedSize=str(part.size_bytes),
+                )
+        return chosen, list(have.items())
+
+    def abort_multipart_upload(self, call: Call, request: Request) -> Response:
+        bucket, key, _ = self._opened(call, request)
+        if request.get("IfMatchInitiatedTime") is not None:
+            raise invalid_request("IfMatchInitiatedTime is for directory buckets")
+        state.delete_upload(call.tx, bucket, key, request["UploadId"])
+        drop_parts(self.cloud, call.tx, bucket, request["UploadId"])
+        return {}
+
+    def list_parts(self, call: Call, request: Request) -> Response:
+        bucket, _, upload = self._opened(call, request)
+        most = request.get("MaxParts", 1000)
+        if most < 0:
+            raise invalid_argument(
+                "Argument maxParts must be an integer between 0 and 2147483647", "max-parts", most
+            )
+        most = min(most, 1000)
+        marker = int(request.get("PartNumberMarker") or 0)
+        listed: list[dict[str, Any]] = []
+        more = False
+        for number, part in state.parts(call.tx, bucket, request["UploadId"], marker + 1):
+            if len(listed) == most:
+                more = True
+                break
+            shown = {
+                "PartNumber": number,
+                "LastModified": float(part.modified_ms // 1000),
+                "ETag": f'"{part.etag}"',
+                "Size": part.size_bytes,
+            }
+            if upload.checksum_asked:
+                shown[f"Checksum{upload.checksum}"] = part.checksum_value
+            listed.append(shown)
+        response: Response = {
+            "Bucket": bucket.name,
+            "Key": request["Key"],
+            "UploadId": request["UploadId"],
+            "PartNumberMarker": marker,
+            "NextPartNumberMarker": listed[-1]["PartNumber"] if listed else 0,
+            "MaxParts": most,
+            "IsTruncated": more and most > 0,
+            "Initiator": {"ID": upload.initiator},
+            "Owner": owner(bucket.account),
+            "StorageClass": upload.storage_class,
+        }
+        if listed:
+            response["Parts"] = listed
+        if upload.checksum_asked:
+            response |= {"ChecksumAlgorithm": upload.checksum, "ChecksumType": upload.checksum_type}
+        return response
+
+
+def upload_attributes(upload: Upload) -> Attributes:
+    return Attributes(
+        upload.storage_class, upload.headers, upload.metadata, upload.tags, upload.acl
+    )
+
+
+def runs_of(sizes: Sequence[tuple[int, int]]) -> list[Run]:
+    """(number, size) of each part in order, as runs."""
+    found: list[list[int]] = []
+    for number, size in sizes:
+        if found and found[-1][2] == size and found[-1][0] + found[-1][1] == number:
+            found[-1][1] += 1
+        else:
+            found.append([number, 1, size])
+    return [(first, count, size) for first, count, size in found]
+
+
+def _part_number(request: Request) -> int:
+    number = request["PartNumber"]
+    if not isinstance(number, int) or not 1 <= number <= PART_NUMBER_MAX:
+        raise invalid_argument(
+            "Part number must be an integer between 1 and 10000, inclusive", "partNumber", number
+        )
+    return number
+
+
+def _copy_slice(request: Request, size: int) -> tuple[int, int]:
+    given = request.get("CopySourceRange")
+    if given is None:
+        return 0, size
+    first, _, last = given.removeprefix("bytes=").partition("-")
+    if not (
+        given.startswith("bytes=")
+        and first.isascii()
+        and first.isdigit()
+        and last.isascii()
+        and last.isdigit()
+    ):
+        raise invalid_argument(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and "
+            "last are the zero-based offsets of the first and last bytes to copy",
+            "x-amz-copy-source-range",
+            given,
+        )
+    found = None if len(last) > 18 or int(last) >= size else slice_of(given, size)
+    if found is None:
+        raise invalid_argument(
+            f"Range specified is not valid for source object of size: {size}",
+            "x-amz-copy-source-range",
+            given,
+        )
+    return found
+
+
+def _checksum_of_upload(request: Request) -> tuple[str | None, str]:
+    """(algorithm the client chose, COMPOSITE or FULL_OBJECT). Raises Fault."""
+    checksum, kind = request.get("ChecksumAlgorithm"), request.get("ChecksumType")
+    if checksum is None:
+        if kind is not None:
+            raise invalid_request(
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+            )
+        return None, "FULL_OBJECT"
+    checksums.check_algorithm(checksum)
+    if kind is None:
+        kind = "FULL_OBJECT" if checksum == "CRC64NVME" else "COMPOSITE"
+    if kind not in ("FULL_OBJECT", "COMPOSITE"):
+        raise invalid_request("Value for x-amz-checksum-type header is invalid.")
+    wrong = checksum == "CRC64NVME" if kind == "COMPOSITE" else checksum not in checksums.CRC_BYTES
+    if wrong:
+        raise invalid_request(
+            f"The {kind} checksum type cannot be used with the {checksum.lower()} checksum algorithm."
+        )
+    return checksum, kind
+
+
+def _type_mismatch(expected: str, actual: str) -> Fault:
+    return invalid_request(
+        f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
+        f"actual checksum Type: {actual}"
+    )
+
+
+def _invalid_part(upload_id: str, number: int, etag: str) -> Fault:
+    return Fault(
+        "InvalidPart",
+        "One or more of the specified parts could not be found.  The part may not have been uploaded, "
+        "or the specified entity tag may not match the part's entity tag.",
+        status=400,
+        UploadId=upload_id,
+        PartNumber=str(number),
+        ETag=etag.strip('"'),
+    )
+
+
+def _check_part_checksum(
+    upload: Upload, upload_id: str, one: Mapping[str, Any], part: Part
+) -> None:
+    given = one.get(f"Checksum{upload.checksum}")
+    if given is None:
+        if upload.checksum_asked and upload.checksum_type == "COMPOSITE":
+            name = upload.checksum.lower()
+            raise invalid_request(
+                f"The upload was created using a {name} checksum. The complete request must include "
+                f"the checksum for each part. It was missing for part {one['PartNumber']} in the request."
+            )
+    elif given != part.checksum_value:
+        raise _invalid_part(upload_id, one["PartNumber"], one["ETag"])
+
+
+def _check_size(request: Request, size: int) -> None:
+    if size > OBJECT_SIZE_BYTES_MAX:
+        raise Fault(
+            "EntityTooLarge",
+            "Your proposed upload exceeds the maximum allowed size",
+            status=400,
+            ProposedSize=str(size),
+            MaxSizeAllowed=str(OBJECT_SIZE_BYTES_MAX),
+        )
+    declared = request.get("MpuObjectSize")
+    if declared is not None and declared != size:
+        raise invalid_request(
+            f"The provided 'x-amz-mp-object-size' header value {declared} does not match what was "
+            f"computed: {size}"
+        )
+
+
+def _checksum_of_whole(request: Request, upload: Upload, parts: Sequence[Part]) -> str:
+    kind = request.get("ChecksumType")
+    if kind is not None and upload.checksum_asked and kind != upload.checksum_type:
+        raise invalid_request(
+            "The upload was created using the "
+            f"{upload.checksum_type} checksum mode. The complete request must use the same checksum mode."
+        )
+    if upload.checksum_type == "COMPOSITE":
+        value = checksums.composite(upload.checksum, [part.checksum_value for part in parts])
+    else:
+        value = checksums.combined(
+            upload.checksum, [(part.checksum_value, part.size_bytes) for part in parts]
+        )
+    given = request.get(f"Checksum{upload.checksum}")
+    if given is not None and given not in (value, value.partition("-")[0]):
+        raise checksums.bad_digest(upload.checksum.lower())
+    return value
+
+
+def _completed(call: Call, bucket: Bucket, key: str, head: Head) -> Response:
+    response: Response = {
+        "Location": f"{call.endpoint}/{bucket.name}/{quote(key)}",
+        "Bucket": bucket.name,
+        "Key": key,
+        "ETag": f'"{head.etag}"',
+        "ServerSideEncryption": "AES256",
+    }
+    return show_checksum(response, head)

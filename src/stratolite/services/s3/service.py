@@ -1,0 +1,50 @@
+"""S3: its operations by topic, put together, and the hook by which the gateway honours a bucket's CORS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from stratolite.service import Call, Resource, Worker
+from stratolite.services.s3 import cors, state
+from stratolite.services.s3.access import AccessRules
+from stratolite.services.s3.buckets import Buckets
+from stratolite.services.s3.configuration import Configuration
+from stratolite.services.s3.doors import Doors
+from stratolite.services.s3.listing import Listing
+from stratolite.services.s3.multipart import Multipart
+from stratolite.services.s3.worker import Sweep
+
+
+class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Doors):
+    """Multipart brings the operations on single objects (``objects``)."""
+
+    name = "s3"
+
+    def workers(self) -> Iterable[Worker]:
+        return (Sweep(self.cloud),)
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.s3.resources import RESOURCES
+
+        return RESOURCES
+
+    def cors(
+        self, call: Call, bucket: str, origin: str, method: str, headers: Mapping[str, str]
+    ) -> list[tuple[str, str]]:
+        """Headers to add to an S3 answer for a browser; for the gateway, with ``call.tx`` set.
+
+        ``method`` is the request's; for a preflight OPTIONS, whose own method and headers stand in
+        ``headers``. A request that no rule allows gets none (the browser then hides the answer); such a
+        preflight raises Fault AccessForbidden (403).
+        """
+        preflight = method == "OPTIONS"
+        asked = cors.asked_headers(headers) if preflight else []
+        wanted = headers.get("access-control-request-method", "") if preflight else method
+        found = state.bucket(call.tx, bucket)
+        rules = state.config(call.tx, found, "cors") if found is not None else None
+        rule = cors.find(rules, origin, wanted, asked) if rules else None
+        if rule is not None:
+            return cors.headers(rule, origin, asked, preflight=preflight)
+        if preflight:
+            raise cors.refused(enabled=bool(rules), method=wanted)
+        return []

@@ -1,0 +1,366 @@
+"""Where buckets, objects and uploads lie in the store; the only file that knows their keys.
+
+Bucket names are one namespace for all accounts and regions; everything in a bucket lies under its owner
+and region, below the number (``id``) the bucket got when it was made, so that nothing of a deleted
+bucket shows up in a new one of the same name.
+
+    ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
+                                                     has_policy}: what every request asks
+    (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
+    (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
+    (account, region, "s3", "o", id, KEY)         -> msgpack Head
+    (account, region, "s3", "d", id, KEY)         -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
+    (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
+    (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
+    (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
+
+KEY is the object key's UTF-8 as a bytes part, so rows are in S3's listing order. Bodies lie beside the
+heads, not in them, so listing reads heads only. A finished multipart object keeps the part rows of its
+upload: completing moves no bytes and rewrites no rows. Larger bodies are blobs, linked once by the row
+that names them.
+
+Head, Upload and Part are msgpack arrays in the order of the fields below; new fields go at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import orjson
+
+from stratolite.core import Keyspace, Span, Tx
+
+HEAD_BODY_BYTES_MAX = 2 << 10
+INLINE_BYTES_MAX = 256 << 10
+PART_INLINE_BYTES_MAX = 64 << 10
+
+IN_HEAD, IN_ROW, IN_BLOB, IN_PARTS = range(4)
+
+Run = tuple[int, int, int]
+"""(first part number, how many, size of each): parts with consecutive numbers and one size."""
+Extent = tuple[str, int, int]
+"""(blob id, offset, size)."""
+
+
+class Bucket:
+    """A bucket as its name finds it. Made once per stored value; frozen."""
+
+    __slots__ = (
+        "account",
+        "bodies",
+        "config",
+        "created_ms",
+        "has_policy",
+        "heads",
+        "id",
+        "name",
+        "ownership",
+        "part_bodies",
+        "parts",
+        "region",
+        "uploads",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        account: str,
+        region: str,
+        id: int,
+        created_ms: int = 0,
+        ownership: str | None = None,
+        has_policy: bool = False,
+    ) -> None:
+        self.name, self.account, self.region = name, account, region
+        self.id, self.created_ms = id, created_ms
+        self.ownership = ownership
+        """BucketOwnerEnforced, BucketOwnerPreferred, ObjectWriter; None when its controls were deleted."""
+        self.has_policy = has_policy
+        space = Keyspace(account, region, "s3")
+        self.config = space["config"][id]
+        self.heads, self.bodies = space["o"][id], space["d"][id]
+        self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
+
+
+class Listed(msgspec.Struct, array_like=True, gc=False):
+    """What listing needs of a Head: its first fields."""
+
+    etag: str
+    """Without quotes."""
+    size_bytes: int
+    modified_ms: int
+    storage_class: str
+    checksum: str
+    """Algorithm."""
+    checksum_type: str
+    """FULL_OBJECT or COMPOSITE."""
+
+
+class Head(Listed, array_like=True, gc=False):
+    """An object without its body."""
+
+    checksum_value: str
+    place: int
+    """IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
+    data: bytes
+    """The body, IN_HEAD."""
+    blob: str
+    """The body, IN_BLOB."""
+    upload: str
+    """The upload whose parts are the body, IN_PARTS."""
+    runs: list[Run]
+    """Which parts of it, in order, IN_PARTS."""
+    headers: dict[str, Any]
+    """Members of PutObject to be given back as they came: ContentType, CacheControl, ..."""
+    metadata: dict[str, str]
+    tags: dict[str, str]
+    acl: str
+    """A canned ACL."""
+
+
+class Upload(msgspec.Struct, array_like=True, gc=False):
+    """A multipart upload in progress."""
+
+    initiated_ms: int
+    storage_class: str
+    checksum: str
+    checksum_type: str
+    checksum_asked: bool
+    """Whether the client chose the algorithm (then parts must carry it)."""
+    initiator: str
+    """ARN."""
+    headers: dict[str, Any]
+    metadata: dict[str, str]
+    tags: dict[str, str]
+    acl: str
+
+
+class Part(msgspec.Struct, array_like=True, gc=False):
+    """One part. Its body is its own row when there are no extents."""
+
+    etag: str
+    size_bytes: int
+    modified_ms: int
+    checksum_value: str
+    extents: list[Extent]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+decode_listed = msgspec.msgpack.Decoder(Listed).decode
+decode_upload = msgspec.msgpack.Decoder(Upload).decode
+_decode_part = msgspec.msgpack.Decoder(Part).decode
+
+_NAMES = Keyspace("", "", "s3")["bucket"]
+
+
+# -- buckets
+
+
+def bucket(tx: Tx, name: str) -> Bucket | None:
+    return tx.parsed(_name_key(name), _parse_bucket)
+
+
+@lru_cache(maxsize=1000)
+def _name_key(name: str) -> bytes:
+    return _NAMES.key(name)
+
+
+def _parse_bucket(raw: bytes) -> Bucket:
+    return Bucket(**orjson.loads(raw))
+
+
+def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) -> Bucket:
+    bucket = Bucket(name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership)
+    put_bucket(tx, bucket)
+    tx.put(Keyspace(account, "", "s3")["mine"].key(name), orjson.dumps(region))
+    return bucket
+
+
+def put_bucket(
+    tx: Tx, bucket: Bucket, *, ownership: str | None = None, has_policy: bool | None = None
+) -> None:
+    """The bucket's record, with what is given changed; ownership "" for none."""
+    value = {
+        "name": bucket.name,
+        "account": bucket.account,
+        "region": bucket.region,
+        "id": bucket.id,
+        "created_ms": bucket.created_ms,
+        "ownership": bucket.ownership if ownership is None else ownership or None,
+        "has_policy": bucket.has_policy if has_policy is None else has_policy,
+    }
+    tx.put(_name_key(bucket.name), orjson.dumps(value))
+
+
+def delete_bucket(tx: Tx, bucket: Bucket) -> None:
+    tx.delete(_name_key(bucket.name))
+    tx.delete(Keyspace(bucket.account, "", "s3")["mine"].key(bucket.name))
+    for key, _ in list(tx.scan(bucket.config.span())):
+        tx.delete(key)
+
+
+def own_buckets(tx: Tx, account: str, prefix: str, after: str) -> Iterator[tuple[str, str]]:
+    """(name, region) in order of name, from the first one after ``after``."""
+    mine = Keyspace(account, "", "s3")["mine"]
+    start = mine.key(max(prefix, after))
+    if after >= prefix and after:
+        start += b"\x00"
+    elif prefix:
+        start = start[:-1]  # without the terminator: the prefix itself and what follows
+    for key, raw in tx.scan((start, mine.span()[1])):
+        (name,) = mine.parts(key)
+        assert isinstance(name, str)
+        if not name.startswith(prefix):
+            return
+        yield name, orjson.loads(raw)
+
+
+def has_objects(tx: Tx, bucket: Bucket) -> bool:
+    return next(tx.scan(bucket.heads.span()), None) is not None
+
+
+def config(tx: Tx, bucket: Bucket, kind: str) -> Any:
+    """The bucket's ``kind`` of configuration, None if it has none. Treat it as frozen."""
+    return tx.parsed(bucket.config.key(kind), orjson.loads)
+
+
+def put_config(tx: Tx, bucket: Bucket, kind: str, value: Any) -> None:
+    tx.put(bucket.config.key(kind), orjson.dumps(value))
+
+
+def delete_config(tx: Tx, bucket: Bucket, kind: str) -> None:
+    tx.delete(bucket.config.key(kind))
+
+
+# -- objects
+
+
+def head(tx: Tx, bucket: Bucket, key: bytes) -> Head | None:
+    raw = tx.get(bucket.heads.key(key))
+    return None if raw is None else _decode_head(raw)
+
+
+def put_head(tx: Tx, bucket: Bucket, key: bytes, head: Head) -> None:
+    tx.put(bucket.heads.key(key), _encode(head))
+
+
+def put_body(tx: Tx, bucket: Bucket, key: bytes, data: bytes) -> None:
+    tx.put(bucket.bodies.key(key), data)
+
+
+def body(tx: Tx, bucket: Bucket, key: bytes) -> bytes:
+    data = tx.get(bucket.bodies.key(key))
+    assert data is not None, (bucket.name, key)
+    return data
+
+
+def delete_body(tx: Tx, bucket: Bucket, key: bytes) -> None:
+    tx.delete(bucket.bodies.key(key))
+
+
+def delete_head(tx: Tx, bucket: Bucket, key: bytes) -> None:
+    tx.delete(bucket.heads.key(key))
+
+
+# -- uploads and parts
+
+
+def upload(tx: Tx, bucket: Bucket, key: bytes, upload_id: str) -> Upload | None:
+    raw = tx.get(bucket.uploads.key(key, upload_id))
+    return None if raw is None else decode_upload(raw)
+
+
+def put_upload(tx: Tx, bucket: Bucket, key: bytes, upload_id: str, value: Upload) -> None:
+    tx.put(bucket.uploads.key(key, upload_id), _encode(value))
+
+
+def delete_upload(tx: Tx, bucket: Bucket, key: bytes, upload_id: str) -> None:
+    tx.delete(bucket.uploads.key(key, upload_id))
+
+
+def part(tx: Tx, bucket: Bucket, upload_id: str, number: int) -> Part | None:
+    raw = tx.get(bucket.parts.key(upload_id, number))
+    return None if raw is None else _decode_part(raw)
+
+
+def put_part(tx: Tx, bucket: Bucket, upload_id: str, number: int, value: Part) -> None:
+    tx.put(bucket.parts.key(upload_id, number), _encode(value))
+
+
+def part_body(tx: Tx, bucket: Bucket, upload_id: str, number: int) -> bytes:
+    data = tx.get(bucket.part_bodies.key(upload_id, number))
+    assert data is not None, (bucket.name, upload_id, number)
+    return data
+
+
+def put_part_body(tx: Tx, bucket: Bucket, upload_id: str, number: int, data: bytes) -> None:
+    tx.put(bucket.part_bodies.key(upload_id, number), data)
+
+
+def delete_part(tx: Tx, bucket: Bucket, upload_id: str, number: int) -> None:
+    """The rows; its blobs are the caller's to unlink."""
+    tx.delete(bucket.parts.key(upload_id, number))
+    tx.delete(bucket.part_bodies.key(upload_id, number))
+
+
+def parts(
+    tx: Tx, bucket: Bucket, upload_id: str, first: int = 0, last: int = 10_000
+) -> Iterator[tuple[int, Part]]:
+    """(number, part) with first <= number <= last, in order."""
+    rows = bucket.parts[upload_id]
+    for key, raw in tx.scan((rows.key(first), rows.key(last + 1))):
+        yield int.from_bytes(key[-8:], "big") - (1 << 63), _decode_part(raw)
+
+
+# -- walking keys in order, for listings
+
+
+def escape(raw: bytes) -> bytes:
+    return b"\x01" + raw.replace(b"\x00", b"\x00\xff")
+
+
+def walk(rows: Keyspace, start: bytes, stop: bytes) -> Span:
+    """A span of ``rows`` between two of the bounds below."""
+    return rows.prefix + start, rows.prefix + stop
+
+
+def at_prefix(prefix: bytes) -> bytes:
+    """The first row whose key starts with ``prefix``."""
+    return escape(prefix)
+
+
+def past_prefix(prefix: bytes) -> bytes:
+    """Behind the last such row: no byte of UTF-8 is 0xFF."""
+    return escape(prefix) + b"\xff"
+
+
+def past_key(key: bytes) -> bytes:
+    """Behind the rows of exactly ``key``: its uploads too, whose ids follow as a str part."""
+    return escape(key) + b"\x00\x03"
+
+
+def key_of(rows: Keyspace, row: bytes) -> bytes:
+    """The object key in a row's key, whether or not an upload id follows."""
+    start = len(rows.prefix) + 1
+    end = row.find(b"\x00", start)
+    while row[end + 1 : end + 2] == b"\xff":
+        end = row.find(b"\x00", end + 2)
+    raw = row[start:end]
+    return raw.replace(b"\x00\xff", b"\x00") if b"\x00" in raw else raw
+
+
+def upload_id_of(rows: Keyspace, row: bytes) -> str:
+    _, upload_id = rows.parts(row)
+    assert isinstance(upload_id, str)
+    return upload_id
+
+
+def past_upload(key: bytes, upload_id: str) -> bytes:
+    """Behind the row of one upload."""
+    return (
+        escape(key) + b"\x00\x02" + upload_id.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x00"
+    )

@@ -1,0 +1,73 @@
+"""Removes what is too much for one transaction: the parts of large uploads, the uploads of a deleted bucket.
+
+Queue ``s3.sweep``; payload: JSON {bucket: [name, account, region, id], upload: id or ""}. An empty upload
+stands for all uploads of the bucket. Each round removes up to ``SWEEP_COUNT_MAX`` parts and, if there is
+more, leaves the rest as a new job, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.service import Cloud, Job, Settle
+from stratolite.services.s3 import state
+from stratolite.services.s3.state import Bucket
+
+QUEUE = "s3.sweep"
+SWEEP_COUNT_MAX = 200
+
+
+def drop_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> None:
+    """Remove the parts of an upload that nothing names any more: now, or later if they are many."""
+    if not drop_some_parts(cloud, tx, bucket, upload_id):
+        put_sweep(cloud, tx, bucket, upload_id)
+
+
+def drop_some_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> bool:
+    """Whether that were all."""
+    some: list[tuple[int, state.Part]] = []
+    for numbered in state.parts(tx, bucket, upload_id):
+        if len(some) == SWEEP_COUNT_MAX:
+            break
+        some.append(numbered)
+    for number, part in some:
+        for blob, _, _ in part.extents:
+            cloud.blobs.unlink(tx, blob)
+        state.delete_part(tx, bucket, upload_id, number)
+    return len(some) < SWEEP_COUNT_MAX
+
+
+def put_sweep(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> None:
+    place = [bucket.name, bucket.account, bucket.region, bucket.id]
+    cloud.work.put(tx, QUEUE, orjson.dumps({"bucket": place, "upload": upload_id}))
+
+
+class Sweep:
+    queue = QUEUE
+    ordered = False
+    concurrency = 1
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        asked = orjson.loads(job.payload)
+        name, account, region, number = asked["bucket"]
+        bucket = Bucket(name, account, region, number)
+
+        def settle(tx: Tx) -> None:
+            if asked["upload"]:
+                drop_parts(self._cloud, tx, bucket, asked["upload"])
+            else:
+                self._drop_uploads(tx, bucket)
+
+        return settle
+
+    def _drop_uploads(self, tx: Tx, bucket: Bucket) -> None:
+        for row, _ in tx.scan(bucket.uploads.span(), limit=1):
+            key = state.key_of(bucket.uploads, row)
+            upload_id = state.upload_id_of(bucket.uploads, row)
+            drop_parts(self._cloud, tx, bucket, upload_id)
+            state.delete_upload(tx, bucket, key, upload_id)
+            put_sweep(self._cloud, tx, bucket, "")

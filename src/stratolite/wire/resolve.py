@@ -1,0 +1,188 @@
+"""Which operation of which service a request asks for, and in which protocol."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from stratolite.errors import Fault
+from stratolite.http import HttpRequest
+from stratolite.wire import overlays
+from stratolite.wire.model import load, services
+from stratolite.wire.rest import Router
+
+
+class Target(NamedTuple):
+    service: str
+    operation: str
+    protocol: str
+
+
+_targets: dict[str, Target] = {}
+_SMITHY_PATH = re.compile(r"/service/([^/]+)/operation/([^/]+)/?\Z")
+_ACTION = re.compile(r"(?:^|&)Action=([^&]*)")
+_VERSION = re.compile(r"(?:^|&)Version=([^&]*)")
+_FORM = "application/x-www-form-urlencoded"
+
+
+def resolve(request: HttpRequest, signing_name: str | None) -> Target:
+    """The request decides; ``signing_name`` (of its credential scope) tells services apart.
+
+    Raises Fault with the code AWS gives for what no service knows.
+    """
+    headers = request.headers
+    target = headers.get("x-amz-target")
+    if target is not None:
+        return _targets.get(target) or _by_target(target, signing_name)
+    if headers.get("smithy-protocol") == "rpc-v2-cbor" and request.path.startswith("/service/"):
+        return _by_smithy_path(request.path, signing_name)
+    form = _query_form(request, signing_name)
+    if form is not None:
+        return _by_action(form, signing_name)
+    return _by_path(request, signing_name)
+
+
+def guess(request: HttpRequest, signing_name: str | None) -> str:
+    """Service name, or protocol, to answer in when ``resolve`` failed or was not reached."""
+    target = request.headers.get("x-amz-target")
+    if target is not None:
+        return (
+            overlays.TARGETS.get(target.partition(".")[0]) or _services(signing_name)[-1] or "json"
+        )
+    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+        return "smithy-rpc-v2-cbor"
+    if signing_name is None and request.headers.get("content-type", "").startswith(_FORM):
+        return "query"
+    return _services(signing_name)[0] or "s3"
+
+
+def _services(signing_name: str | None) -> tuple[str, ...]:
+    if not signing_name:
+        return ("",)
+    found = overlays.SIGNING_NAMES.get(signing_name)
+    if found is not None:
+        return found
+    return (signing_name,) if signing_name in services() else ("",)
+
+
+def _by_target(target: str, signing_name: str | None) -> Target:
+    prefix, _, operation = target.rpartition(".")
+    service = overlays.TARGETS.get(prefix)
+    candidates = (service,) if service else _services(signing_name)
+    for name in candidates:
+        if name:
+            model = load(name)
+            if model.target_prefix == prefix and operation in model.operations:
+                if "json" not in model.protocols:
+                    break
+                found = _targets[target] = Target(name, operation, "json")
+                return found
+    raise Fault("UnknownOperationException", "", status=400)
+
+
+def _by_smithy_path(path: str, signing_name: str | None) -> Target:
+    found = _SMITHY_PATH.match(path)
+    if found is not None:
+        known = _targets.get(path)
+        if known is not None:
+            return known
+        shape, operation = found.groups()
+        service = overlays.TARGETS.get(shape)
+        for name in (service,) if service else _services(signing_name):
+            if not name:
+                continue
+            model = load(name)
+            if operation in model.operations and "smithy-rpc-v2-cbor" in model.protocols:
+                target = _targets[path] = Target(name, operation, "smithy-rpc-v2-cbor")
+                return target
+    raise Fault("UnknownOperationException", "", status=404)
+
+
+def _query_form(request: HttpRequest, signing_name: str | None) -> str | None:
+    """The form text of a query request, None if it is none."""
+    if signing_name is not None and not _speaks_query(signing_name):
+        return None
+    if request.method == "POST":
+        body = request.body
+        if signing_name is None and not request.headers.get("content-type", "").startswith(_FORM):
+            return None
+        if not body:
+            return request.query
+        return body.decode("utf-8", "replace") if isinstance(body, bytes) else None
+    if request.method == "GET" and (signing_name is not None or "Action=" in request.query):
+        if signing_name is None and not _VERSION.search(request.query):
+            return None
+        return request.query
+    return None
+
+
+@lru_cache(maxsize=256)
+def _speaks_query(signing_name: str) -> bool:
+    return any(name and "query" in load(name).protocols for name in _services(signing_name))
+
+
+def _by_action(form: str, signing_name: str | None) -> Target:
+    found = _ACTION.search(form)
+    version = _VERSION.search(form)
+    name = _services(signing_name)[0]
+    if not name and version is not None:
+        name = overlays.QUERY_VERSIONS.get(version[1], "")
+    if found is None:
+        raise Fault(
+            "MissingAction",
+            "The request must contain the parameter Action",
+            status=400,
+        )
+    action = found[1]
+    if name:
+        model = load(name)
+        if action in model.operations and "query" in model.protocols:
+            return Target(name, action, "query")
+    shown = action[:100]
+    said = version[1][:20] if version else "the requested version"
+    raise Fault(
+        "InvalidAction",
+        f"Could not find operation {shown} for version {said}",
+        status=400,
+    )
+
+
+@cache
+def router(service: str) -> Router:
+    return Router(load(service))
+
+
+def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
+    names = _services(signing_name) if signing_name else ("s3",)
+    if names == ("",):
+        raise Fault("UnknownOperationException", f"Unknown service: {signing_name}", status=404)
+    if names[0] == "s3":
+        # a bucket may be called v20180820, but its calls never carry these
+        control = request.path.startswith("/v20180820/") and (
+            "x-amz-account-id" in request.headers or "x-amz-outpost-id" in request.headers
+        )
+        names = ("s3control",) if control else ("s3",)
+    for name in names:
+        protocol = _rest_protocol(name)
+        if protocol is None:
+            continue
+        operation = router(name).match(request.method, request.path, request.query, request.headers)
+        if operation == "ListBuckets" and signing_name == "s3express":
+            operation = "ListDirectoryBuckets"  # the same address but for its host
+        if operation is not None:
+            return Target(name, operation, protocol)
+    if names[0] == "s3":
+        raise Fault(
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+            status=405,
+            Method=request.method,
+            ResourceType="OBJECT" if request.path.strip("/").count("/") else "BUCKET",
+        )
+    raise Fault("UnknownOperationException", "", status=404)
+
+
+@lru_cache(maxsize=256)
+def _rest_protocol(service: str) -> str | None:
+    return next((p for p in load(service).protocols if p.startswith("rest-")), None)

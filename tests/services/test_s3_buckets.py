@@ -1,0 +1,362 @@
+"""Buckets and their configuration: names, places, owners, and what may be set on them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stratolite.http import HttpRequest
+
+
+@pytest.fixture
+def s3(client):
+    return client("s3")
+
+
+@pytest.fixture
+def bucket(s3):
+    s3.create_bucket(Bucket="one")
+    return "one"
+
+
+def refused(call, **request):
+    """(code, status) of the error a call must end with."""
+    with pytest.raises(ClientError) as error:
+        call(**request)
+    answer = error.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def policy(*, principal="*", action="s3:GetObject", resource="arn:aws:s3:::one/*", **more):
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement | more]})
+
+
+OPEN = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Abc", "a_b", "abc.", "-abc", "a..b", "192.168.5.4", "xn--abc", "abc-s3alias", "abc--ol-s3"],
+)
+def test_a_bucket_name_follows_the_rules(client, name):
+    """boto3 checks some itself, so the request is made past its checks."""
+    s3 = client("s3")
+    s3.meta.events.unregister("before-parameter-build.s3", None)
+    code, status = refused(s3.create_bucket, Bucket=name)
+    assert (code, status) == ("InvalidBucketName", 400)
+
+
+def test_a_bucket_is_where_it_was_made(client):
+    here, there = client("s3"), client("s3", region="eu-west-1")
+    here.create_bucket(Bucket="here")
+    there.create_bucket(
+        Bucket="there", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    assert here.get_bucket_location(Bucket="here")["LocationConstraint"] is None
+    assert here.get_bucket_location(Bucket="there")["LocationConstraint"] == "eu-west-1"
+    assert here.head_bucket(Bucket="there")["BucketRegion"] == "eu-west-1"
+    assert refused(there.create_bucket, Bucket="third")[0] == "IllegalLocationConstraintException"
+    wrong = {"LocationConstraint": "us-east-1"}
+    assert refused(here.create_bucket, Bucket="third", CreateBucketConfiguration=wrong)[0] == (
+        "InvalidLocationConstraint"
+    )
+
+
+def test_a_name_is_taken_for_everybody(client, s3, bucket):
+    assert s3.create_bucket(Bucket=bucket)["Location"] == "/one"  # us-east-1 answers 200 again
+    other = client("s3", account="111111111111")
+    assert refused(other.create_bucket, Bucket=bucket) == ("BucketAlreadyExists", 409)
+    eu = client("s3", region="eu-west-1")
+    constraint = {"LocationConstraint": "eu-west-1"}
+    eu.create_bucket(Bucket="eub", CreateBucketConfiguration=constraint)
+    assert refused(eu.create_bucket, Bucket="eub", CreateBucketConfiguration=constraint) == (
+        "BucketAlreadyOwnedByYou",
+        409,
+    )
+
+
+def test_only_an_empty_bucket_can_be_deleted(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert refused(s3.delete_bucket, Bucket=bucket) == ("BucketNotEmpty", 409)
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.delete_bucket(Bucket=bucket)
+    assert refused(s3.head_bucket, Bucket=bucket) == ("404", 404)
+    assert refused(s3.delete_bucket, Bucket=bucket) == ("NoSuchBucket", 404)
+
+
+def test_buckets_are_listed_page_by_page_and_by_prefix(client, s3):
+    for name in ("aa1", "aa2", "ab1", "b11"):
+        s3.create_bucket(Bucket=name)
+    client("s3", account="111111111111").create_bucket(Bucket="aa3")
+    assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["aa1", "aa2", "ab1", "b11"]
+    seen, token = [], {}
+    for _ in range(3):
+        page = s3.list_buckets(MaxBuckets=1, Prefix="a", **token)
+        seen += [b["Name"] for b in page["Buckets"]]
+        token = {"ContinuationToken": page.get("ContinuationToken", "")}
+    assert (seen, token) == (["aa1", "aa2", "ab1"], {"ContinuationToken": ""})
+
+
+def test_another_owner_than_expected_is_denied(s3, bucket):
+    assert refused(s3.list_objects_v2, Bucket=bucket, ExpectedBucketOwner="1" * 12) == (
+        "AccessDenied",
+        403,
+    )
+    s3.list_objects_v2(Bucket=bucket, ExpectedBucketOwner="0" * 12)
+
+
+def test_a_new_bucket_is_closed_to_the_public(s3, bucket):
+    """As AWS makes them since April 2023."""
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    rules = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert refused(s3.put_bucket_acl, Bucket=bucket, ACL="public-read")[0] == (
+        "AccessControlListNotSupported"
+    )
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=policy()) == ("AccessDenied", 403)
+    grants = s3.get_bucket_acl(Bucket=bucket)["Grants"]
+    assert [g["Permission"] for g in grants] == ["FULL_CONTROL"]
+
+
+def test_configuration_never_set_is_answered_as_aws_does(s3, bucket):
+    assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
+    for call, code in (
+        (s3.get_bucket_website, "NoSuchWebsiteConfiguration"),
+        (s3.get_bucket_cors, "NoSuchCORSConfiguration"),
+        (s3.get_bucket_policy, "NoSuchBucketPolicy"),
+        (s3.get_bucket_policy_status, "NoSuchBucketPolicy"),
+        (s3.get_bucket_tagging, "NoSuchTagSet"),
+        (s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"),
+        (s3.get_bucket_replication, "ReplicationConfigurationNotFoundError"),
+        (s3.get_object_lock_configuration, "ObjectLockConfigurationNotFoundError"),
+    ):
+        assert refused(call, Bucket=bucket) == (code, 404)
+    encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    assert encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+
+
+def test_what_would_change_the_fate_of_data_is_refused_by_name(s3, bucket):
+    for call, request in (
+        (s3.put_bucket_versioning, {"VersioningConfiguration": {"Status": "Enabled"}}),
+        (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": []}}),
+        (s3.put_bucket_notification_configuration, {"NotificationConfiguration": {}}),
+    ):
+        assert refused(call, Bucket=bucket, **request) == ("NotImplemented", 501)
+
+
+def test_configuration_set_is_given_back_and_can_be_unset(s3, bucket, platform):
+    website = {
+        "IndexDocument": {"Suffix": "index.html"},
+        "ErrorDocument": {"Key": "error.html"},
+        "RoutingRules": [
+            {"Condition": {"KeyPrefixEquals": "a/"}, "Redirect": {"ReplaceKeyPrefixWith": "b/"}}
+        ],
+    }
+    cors = [
+        {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://*.example.com"], "MaxAgeSeconds": 5}
+    ]
+    tags = [{"Key": "team", "Value": "x"}]
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": cors})
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+    platform.reopen()
+    got = s3.get_bucket_website(Bucket=bucket)
+    assert {k: got[k] for k in website} == website
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == cors
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+    s3.delete_bucket_website(Bucket=bucket)
+    s3.delete_bucket_cors(Bucket=bucket)
+    s3.delete_bucket_tagging(Bucket=bucket)
+    assert refused(s3.get_bucket_website, Bucket=bucket)[0] == "NoSuchWebsiteConfiguration"
+    assert refused(s3.get_bucket_cors, Bucket=bucket)[0] == "NoSuchCORSConfiguration"
+    assert refused(s3.get_bucket_tagging, Bucket=bucket)[0] == "NoSuchTagSet"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "not json",
+        "[]",
+        policy(resource="arn:aws:s3:::other/*"),
+        policy(action="dynamodb:PutItem"),
+        json.dumps({"Version": "2012-10-17", "Statement": []}),
+        json.dumps(
+            {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::one"}]}
+        ),
+    ],
+)
+def test_a_malformed_policy_is_refused(s3, bucket, wrong):
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=wrong) == ("MalformedPolicy", 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        (policy(), True),
+        (policy(principal={"AWS": "111111111111"}), False),
+        (policy(principal={"AWS": ["111111111111", "*"]}), True),
+        (policy(principal={"Service": "lambda.amazonaws.com"}), False),
+        (policy(Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), False),
+        (policy(Condition={"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}}), True),
+        (policy(Condition={"IpAddress": {"aws:SourceIp": "0.0.0.0/1"}}), True),
+        (policy(Condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), True),
+        (policy(Condition={"StringEquals": {"aws:PrincipalOrgID": "o-1"}}), False),
+        (policy(Condition={"StringLike": {"aws:PrincipalArn": "*"}}), True),
+        (policy(Condition={"StringEqualsIfExists": {"aws:SourceVpc": "vpc-1"}}), True),
+        (policy(Condition={"StringEquals": {"aws:UserAgent": "x"}}), True),
+    ],
+)
+def test_a_policy_is_public_by_aws_s_meaning(s3, bucket, text, public):
+    """The examples of the Block Public Access page."""
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_policy(Bucket=bucket, Policy=text)
+    assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"]) == json.loads(text)
+    assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is public
+    closed = OPEN | {"BlockPublicPolicy": True}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=closed)
+    if public:
+        assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=text) == ("AccessDenied", 403)
+    else:
+        s3.put_bucket_policy(Bucket=bucket, Policy=text)
+
+
+def anonymous(platform, method, path, headers=None):
+    sent = {"host": "localhost:4566", **(headers or {})}
+    return platform.send(HttpRequest(method, path, "", sent, b""))
+
+
+def test_the_public_gets_what_the_policy_gives_and_no_more(s3, bucket, platform):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"open")
+    assert anonymous(platform, "GET", "/one/k")[0] == 403
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy())
+    assert anonymous(platform, "GET", "/one/k")[::2] == (200, b"open")
+    assert anonymous(platform, "GET", "/one/missing")[0] == 403  # who may not list learns nothing
+    assert anonymous(platform, "GET", "/one")[0] == 403
+    assert anonymous(platform, "PUT", "/one/k")[0] == 403
+    assert anonymous(platform, "GET", "/nosuch/k")[0] == 404
+    listed = policy(action="s3:ListBucket", resource="arn:aws:s3:::one")
+    both = json.loads(policy())
+    both["Statement"] += json.loads(listed)["Statement"]
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(both))
+    assert anonymous(platform, "GET", "/one/missing")[0] == 404
+    restricted = OPEN | {"RestrictPublicBuckets": True}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=restricted)
+    assert anonymous(platform, "GET", "/one/k")[0] == 403
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"open"
+
+
+def test_a_public_acl_opens_one_object_where_acls_are_allowed(s3, bucket, platform):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_bucket_ownership_controls(
+        Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    )
+    assert (
+        refused(s3.put_object_acl, Bucket=bucket, Key="k", ACL="public-read")[0] == "AccessDenied"
+    )
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_object(Bucket=bucket, Key="open", Body=b"y", ACL="public-read")
+    assert anonymous(platform, "GET", "/one/open")[0] == 200
+    assert anonymous(platform, "GET", "/one/k")[0] == 403
+    assert len(s3.get_object_acl(Bucket=bucket, Key="open")["Grants"]) == 2
+    ignored = OPEN | {"IgnorePublicAcls": True}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=ignored)
+    assert anonymous(platform, "GET", "/one/open")[0] == 403
+
+
+def test_another_account_needs_the_bucket_s_policy(client, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    other = client("s3", account="111111111111")
+    assert refused(other.get_object, Bucket=bucket, Key="k") == ("AccessDenied", 403)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(principal={"AWS": "111111111111"}))
+    assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    assert refused(other.put_object, Bucket=bucket, Key="k", Body=b"y") == ("AccessDenied", 403)
+    other.create_bucket(Bucket="theirs")
+    assert (
+        refused(s3.copy_object, Bucket="theirs", Key="k", CopySource="one/k")[0] == "AccessDenied"
+    )
+    other.copy_object(Bucket="theirs", Key="k", CopySource="one/k")
+
+
+def test_deleting_many_asks_iam_for_each_key(client, s3, bucket):
+    for key in ("mine/1", "yours/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.put_bucket_policy(
+        Bucket=bucket,
+        Policy=policy(
+            principal={"AWS": "111111111111"},
+            action="s3:DeleteObject",
+            resource="arn:aws:s3:::one/mine/*",
+        ),
+    )
+    other = client("s3", account="111111111111")
+    answer = other.delete_objects(
+        Bucket=bucket, Delete={"Objects": [{"Key": "mine/1"}, {"Key": "yours/1"}]}
+    )
+    assert [d["Key"] for d in answer["Deleted"]] == ["mine/1"]
+    assert [(e["Key"], e["Code"]) for e in answer["Errors"]] == [("yours/1", "AccessDenied")]
+    assert [c["Key"] for c in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["yours/1"]
+
+
+def test_a_web_page_of_an_allowed_origin_may_ask(s3, bucket, platform):
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy())
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    asked = {
+        "origin": "https://a.example.com",
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "x-amz-meta-a, range",
+    }
+    assert anonymous(platform, "OPTIONS", "/one/k", asked)[0] == 403
+    rules = [
+        {"AllowedMethods": ["PUT"], "AllowedOrigins": ["*"]},
+        {
+            "AllowedMethods": ["GET", "HEAD"],
+            "AllowedOrigins": ["https://*.example.com"],
+            "AllowedHeaders": ["x-amz-*", "Range"],
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": 60,
+        },
+    ]
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+    status, headers, _ = anonymous(platform, "OPTIONS", "/one/k", asked)
+    found = dict(headers)
+    assert status == 200
+    assert found["Access-Control-Allow-Origin"] == "https://a.example.com"
+    assert found["Access-Control-Allow-Methods"] == "GET, HEAD"
+    assert found["Access-Control-Allow-Headers"] == "x-amz-meta-a, range"
+    assert (found["Access-Control-Max-Age"], found["Access-Control-Expose-Headers"]) == (
+        "60",
+        "ETag",
+    )
+    assert (
+        anonymous(platform, "OPTIONS", "/one/k", asked | {"origin": "https://evil.org"})[0] == 403
+    )
+    unasked = asked | {"access-control-request-headers": "authorization"}
+    assert anonymous(platform, "OPTIONS", "/one/k", unasked)[0] == 403
+    status, headers, body = anonymous(
+        platform, "GET", "/one/k", {"origin": "https://a.example.com"}
+    )
+    assert (status, body) == (200, b"x")
+    assert dict(headers)["Access-Control-Allow-Origin"] == "https://a.example.com"
+    _, headers, _ = anonymous(platform, "GET", "/one/k", {"origin": "https://evil.org"})
+    assert "Access-Control-Allow-Origin" not in dict(headers)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"AllowedMethods": ["PATCH"], "AllowedOrigins": ["*"]},
+        {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://*.*"]},
+        {"AllowedMethods": ["GET"], "AllowedOrigins": ["*"], "ExposeHeaders": ["x-*"]},
+    ],
+)
+def test_a_wrong_cors_rule_is_refused(s3, bucket, rule):
+    assert refused(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration={"CORSRules": [rule]}) == (
+        "InvalidRequest",
+        400,
+    )

@@ -1,0 +1,136 @@
+"""CloudFormation's S3 types: made through the API, repeatable, and honest about what they cannot do."""
+
+from __future__ import annotations
+
+import pytest
+from harness import run_in_cloud
+
+from stratolite.errors import Fault
+from stratolite.service import Spec
+
+BUCKET, POLICY = "AWS::S3::Bucket", "AWS::S3::BucketPolicy"
+
+
+def spec(kind, token="step-000000000001", **properties):
+    return Spec(kind, "Site", "App", "arn:stack", token, properties)
+
+
+def test_a_bucket_as_a_template_wants_it(tmp_path):
+    async def body(h):
+        call, kind = h.call(), h.cloud.resource(BUCKET)
+        wanted = spec(
+            BUCKET,
+            WebsiteConfiguration={
+                "IndexDocument": "index.html",
+                "RoutingRules": [
+                    {
+                        "RedirectRule": {"ReplaceKeyWith": "x", "HttpRedirectCode": 302},
+                        "RoutingRuleCondition": {"HttpErrorCodeReturnedEquals": 404},
+                    }
+                ],
+            },
+            CorsConfiguration={
+                "CorsRules": [
+                    {
+                        "AllowedMethods": ["GET"],
+                        "AllowedOrigins": ["*"],
+                        "MaxAge": 9,
+                        "ExposedHeaders": ["ETag"],
+                    }
+                ]
+            },
+            PublicAccessBlockConfiguration={"BlockPublicPolicy": "false"},
+            OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]},
+            BucketEncryption={
+                "ServerSideEncryptionConfiguration": [
+                    {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                ]
+            },
+            Tags=[{"Key": "a", "Value": "b"}],
+        )
+        made = await kind.create(call, wanted)
+        name = made.physical_id
+        assert (name, await kind.create(call, wanted)) == ("app-site-000000000001", made)
+        assert made.attributes["Arn"] == f"arn:aws:s3:::{name}"
+        assert made.attributes["WebsiteURL"] == f"{call.endpoint}/_aws/s3-website/{name}"
+        website = await h("s3", "GetBucketWebsite", Bucket=name)
+        assert website["RoutingRules"][0]["Redirect"]["HttpRedirectCode"] == "302"
+        (rule,) = (await h("s3", "GetBucketCors", Bucket=name))["CORSRules"]
+        assert (rule["MaxAgeSeconds"], rule["ExposeHeaders"]) == (9, ["ETag"])
+        block = await h("s3", "GetPublicAccessBlock", Bucket=name)
+        assert not any(block["PublicAccessBlockConfiguration"].values())
+        policy = spec(
+            POLICY,
+            Bucket=name,
+            PolicyDocument={
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": "*",
+                        "Action": "s3:GetObject",
+                        "Resource": f"arn:aws:s3:::{name}/*",
+                    }
+                ],
+            },
+        )
+        attached = await h.cloud.resource(POLICY).create(call, policy)
+        assert (await h("s3", "GetBucketPolicyStatus", Bucket=name))["PolicyStatus"]["IsPublic"]
+        less = spec(BUCKET, Tags=[{"Key": "a", "Value": "c"}])
+        await kind.update(call, name, wanted, less)
+        assert (await h("s3", "GetBucketTagging", Bucket=name))["TagSet"] == [
+            {"Key": "a", "Value": "c"}
+        ]
+        with pytest.raises(Fault, match="does not have a website"):
+            await h("s3", "GetBucketWebsite", Bucket=name)
+        for _ in range(2):
+            await h.cloud.resource(POLICY).delete(call, attached.physical_id, policy)
+            await kind.delete(call, name, less)
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_somebody_s_bucket_is_not_taken_over(tmp_path):
+    """A template that names an existing bucket fails, a repeat of its own step does not."""
+
+    async def body(h):
+        kind = h.cloud.resource(BUCKET)
+        await h("s3", "CreateBucket", Bucket="mine")
+        with pytest.raises(Fault) as error:
+            await kind.create(h.call(), spec(BUCKET, BucketName="mine"))
+        assert error.value.code == "BucketAlreadyOwnedByYou"
+        await kind.create(h.call(), spec(BUCKET, BucketName="named"))
+        await kind.create(h.call(), spec(BUCKET, BucketName="named"))
+        with pytest.raises(Fault):
+            await kind.create(h.call(), spec(BUCKET, token="step-000000000002", BucketName="named"))
+
+    run_in_cloud(str(tmp_path), body)
+
+
+@pytest.mark.parametrize(
+    "property_",
+    [
+        {"VersioningConfiguration": {"Status": "Enabled"}},
+        {"LifecycleConfiguration": {}},
+        {"AccessControl": "PublicRead"},
+    ],
+)
+def test_a_property_that_is_not_offered_is_named(tmp_path, property_):
+    async def body(h):
+        with pytest.raises(Fault, match=next(iter(property_))):
+            await h.cloud.resource(BUCKET).create(h.call(), spec(BUCKET, **property_))
+        assert (await h("s3", "ListBuckets"))["Buckets"] == []
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_a_bucket_with_objects_is_not_deleted(tmp_path):
+    async def body(h):
+        kind = h.cloud.resource(BUCKET)
+        made = await kind.create(h.call(), spec(BUCKET))
+        await h("s3", "PutObject", Bucket=made.physical_id, Key="k", Body=b"x")
+        with pytest.raises(Fault) as error:
+            await kind.delete(h.call(), made.physical_id, spec(BUCKET))
+        assert error.value.code == "BucketNotEmpty"
+
+    run_in_cloud(str(tmp_path), body)
