@@ -1,6 +1,6 @@
 """Three servers move money on one log of objects while they are killed at random; an auditor replays the raw log.
 
-BANK_SECONDS makes it longer. Folder: link(2) decides. Bucket: moto's S3 stands in, if it honours If-None-Match.
+BANK_SECONDS makes it longer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
+from live import bank, bucket
 
-from live import bank
 from stratolite.clock import World
 from stratolite.core.home import Home
-from stratolite.core.objects import open_objects
 
 pytestmark = pytest.mark.live
 _MEMBERS = 3
@@ -112,10 +111,8 @@ def test_nothing_acknowledged_is_lost_and_every_state_is_sound(tmp_path):
     _check(tmp_path, url, kills)
 
 
-def test_the_same_over_s3(tmp_path, s3_url, monkeypatch):
-    """Create-only PUT over HTTP instead of link(2)."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.setenv(name, _ENV[name])
+def test_the_same_over_s3(tmp_path, s3_url):
+    """Create-only PUT over HTTP instead of link(2), and 4 % of the PUTs answered 500, half of those carried out."""
     _open_bank(tmp_path, s3_url)
     kills = _run(tmp_path, s3_url, _SECONDS, kill=True, validated=True)
     _check(tmp_path, s3_url, kills)
@@ -134,33 +131,15 @@ def test_without_validation_the_auditor_finds_it(tmp_path):
 
 @pytest.fixture
 def s3_url(monkeypatch):
-    """A prefix in a moto server's bucket."""
-    pytest.importorskip("moto.server")
-    import urllib.request
-
+    """A prefix in a bucket that loses some answers."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, _ENV[name])
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-        stderr=subprocess.PIPE,
-        env=_ENV,
+        [sys.executable, bucket.__file__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    try:
-        assert server.stderr
-        port = ""
-        for line in server.stderr:
-            if b"http://127.0.0.1:" in line:
-                port = line.split(b"http://127.0.0.1:")[1].split()[0].decode()
-                break
-        urllib.request.urlopen(  # a bucket; moto does not look at signatures
-            urllib.request.Request(f"http://127.0.0.1:{port}/bank", method="PUT"), timeout=10
-        ).close()
-        url = f"s3://bank/log?endpoint=http://127.0.0.1:{port}&region=us-east-1"
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "x")
-        objects = open_objects(url)
-        assert objects.put_new("probe", b"1")
-        if objects.put_new("probe", b"2"):
-            pytest.skip("this moto does not honour If-None-Match")
-        yield url
-    finally:
+    assert server.stdout
+    with server.stdout:
+        port = int(server.stdout.readline())
+        yield f"s3://bank/log?endpoint=http://127.0.0.1:{port}&region=us-east-1"
         server.kill()
         server.wait()
