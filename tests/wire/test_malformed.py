@@ -107,7 +107,7 @@ def test_json_too_deep_to_write_back_is_refused() -> None:
     [
         b"<a",
         b"not xml",
-        b"\xff\xfe<\x00a\x00/\x00>\x00",
+        "<Delete><Quiet>true</Quiet></Delete>".encode("utf-16"),
         b'<!DOCTYPE x [<!ENTITY a "b">]><Delete>&a;</Delete>',
         b'<?xml version="1.0" encoding="cp037"?><Delete/>\xff',
         b"<Erase><Quiet>true</Quiet></Erase>",
@@ -142,6 +142,8 @@ def test_xml_nested_without_end_is_survived() -> None:
         cbor2.dumps({"MetricData": {}}),
         cbor2.dumps({"MetricData": [{"Timestamp": "soon"}]}),
         bytes.fromhex("d81ca16a4d657472696344617461d81d00"),  # a map that contains itself
+        cbor2.dumps({"Namespace": "n", "More": cbor2.CBORTag(35, "(a+)+$")}),
+        cbor2.dumps({"MetricData": [{"StorageResolution": cbor2.CBORTag(2, b"\x01")}]}),
         bytes.fromhex("c25b7fffffffffffffff"),  # a bignum of 2**63 bytes
         bytes.fromhex("9b7fffffffffffffff"),  # a list of as many
         b"\x81" * 100_000,

@@ -96,18 +96,13 @@ class XmlReaders:
         for name, member in members.items():
             if member.get("xmlAttribute"):
                 continue
-            tags = [member.get("locationName", name)]
             if member["type"] == "list" and member.get("flattened"):
-                element = self._model.resolve(member["member"])
-                entry = (name, self.of(element), "list")
-                if "locationName" not in member and "locationName" in element:
-                    tags.append(element["locationName"])
+                entry = (name, self.of(self._model.resolve(member["member"])), "list")
             elif member["type"] == "map" and member.get("flattened"):
                 entry = (name, self._entry(member), "map")
             else:
                 entry = (name, self.of(member), "")
-            for tag in tags:
-                table[tag] = entry
+            table[member.get("locationName", name)] = entry
         return table
 
     def _attributes(self, members: dict[str, Ref]) -> dict[str, str]:
