@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
+from stratolite.wire.bodies import beginning
 
 
 def request(
@@ -123,6 +124,13 @@ def test_bad_xml_is_malformed_xml(body: bytes) -> None:
     assert (fault.code, fault.status) == ("MalformedXML", 400)
 
 
+def test_xml_of_any_size_is_not_read() -> None:
+    """Parsing runs on the loop; S3's largest document is half of this."""
+    body = b"<Delete>" + b" " * (4 << 20) + b"</Delete>"
+    codec = wire.codec("s3", "DeleteObjects", "rest-xml")
+    assert refused(codec, request(body, path="/b", query="delete")).code == "MalformedXML"
+
+
 def test_xml_nested_without_end_is_survived() -> None:
     """The reader follows the model's depth, not the document's."""
     codec = wire.codec("s3", "DeleteObjects", "rest-xml")
@@ -208,6 +216,17 @@ def test_gzip_bodies_are_unpacked_but_not_without_end() -> None:
     asked = request(gzip.compress(b"Action=PutMetricData&Namespace=n"), content_encoding="gzip")
     assert wire.resolve(asked, "monitoring") == ("cloudwatch", "PutMetricData", "query")
     assert wire.codec("cloudwatch", "PutMetricData", "query").decode(asked) == {"Namespace": "n"}
+
+
+def test_resolving_unpacks_no_more_than_it_reads() -> None:
+    """The caller is not known yet: a bomb must cost its sender more than us."""
+    asked = request(
+        gzip.compress(b"Action=PutMetricData&" + b"\0" * (64 << 20), 1), content_encoding="gzip"
+    )
+    assert wire.resolve(asked, "monitoring").operation == "PutMetricData"
+    assert len(beginning(asked)) == 64 << 10
+    with pytest.raises(Fault):
+        wire.resolve(request(b"\x1f\x8bnonsense", content_encoding="gzip"), "monitoring")
 
 
 FUZZED = [

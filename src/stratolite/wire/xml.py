@@ -10,6 +10,8 @@ from stratolite.wire import scalars
 from stratolite.wire.model import Model, Ref
 from stratolite.wire.scalars import Malformed
 
+BODY_SIZE_BYTES_MAX = 4 << 20  # 10,000 parts of a multipart upload are 2 MiB
+
 Convert = Callable[[Any], Any]
 Append = Callable[[str], None]
 
@@ -35,6 +37,8 @@ def _reference(found: re.Match[str]) -> str:
 
 def parse(body: bytes) -> Any:
     """The root element. Raises Malformed; document types and entities are refused unread."""
+    if len(body) > BODY_SIZE_BYTES_MAX:
+        raise Malformed(f"more than {BODY_SIZE_BYTES_MAX} bytes of XML")
     if b"\0" in body:
         raise Malformed("only UTF-8 is understood")  # in UTF-16 the next check would see nothing
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
