@@ -88,8 +88,10 @@ def test_a_function_can_be_made_from_s3(client):
     )
     assert said == (
         "InvalidParameterValueException",
-        "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does"
-        " not exist.",
+        (
+            "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does"
+            " not exist."
+        ),
         400,
     )
 
@@ -107,8 +109,10 @@ RUNTIMES = (
         (
             {"Role": "r1"},
             "ValidationException",
-            "1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: Member must satisfy"
-            r" regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+",
+            (
+                "1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: Member must satisfy"
+                r" regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+            ),
         ),
         (
             {"Role": "arn:aws:iam::000000000000:role/nobody"},
@@ -118,20 +122,26 @@ RUNTIMES = (
         (
             {"Runtime": "PYTHON3.9"},
             "InvalidParameterValueException",
-            "Value PYTHON3.9 at 'runtime' failed to satisfy constraint: Member must satisfy enum value set:"
-            f" {RUNTIMES} or be a valid ARN",
+            (
+                "Value PYTHON3.9 at 'runtime' failed to satisfy constraint: Member must satisfy enum value set:"
+                f" {RUNTIMES} or be a valid ARN"
+            ),
         ),
         (
             {"Runtime": "nodejs22.x"},
             "InvalidParameterValueException",
-            "The runtime nodejs22.x is not offered by Stratolite yet; offered: python3.9, python3.10,"
-            " python3.11, python3.12, python3.13, python3.14",
+            (
+                "The runtime nodejs22.x is not offered by Stratolite yet; offered: python3.9, python3.10,"
+                " python3.11, python3.12, python3.13, python3.14"
+            ),
         ),
         (
             {"Architectures": ["x86_64", "arm64"]},
             "ValidationException",
-            "1 validation error detected: Value '[x86_64, arm64]' at 'architectures' failed to satisfy"
-            " constraint: Member must have length less than or equal to 1",
+            (
+                "1 validation error detected: Value '[x86_64, arm64]' at 'architectures' failed to satisfy"
+                " constraint: Member must have length less than or equal to 1"
+            ),
         ),
         (
             {"Code": {"ZipFile": b"no zip"}},
@@ -141,21 +151,27 @@ RUNTIMES = (
         (
             {"MemorySize": 10241},
             "ValidationException",
-            "1 validation error detected: Value '10241' at 'memorySize' failed to satisfy constraint: Member"
-            " must have value less than or equal to 10240",
+            (
+                "1 validation error detected: Value '10241' at 'memorySize' failed to satisfy constraint: Member"
+                " must have value less than or equal to 10240"
+            ),
         ),
         (
             {"Timeout": 901},
             "ValidationException",
-            "1 validation error detected: Value '901' at 'timeout' failed to satisfy constraint: Member must"
-            " have value less than or equal to 900",
+            (
+                "1 validation error detected: Value '901' at 'timeout' failed to satisfy constraint: Member must"
+                " have value less than or equal to 900"
+            ),
         ),
         (
             {"Environment": {"Variables": {"AWS_REGION": "x"}}},
             "InvalidParameterValueException",
-            "Lambda was unable to configure your environment variables because the environment variables you"
-            " have provided contains reserved keys that are currently not supported for modification."
-            " Reserved keys used in this request: AWS_REGION",
+            (
+                "Lambda was unable to configure your environment variables because the environment variables you"
+                " have provided contains reserved keys that are currently not supported for modification."
+                " Reserved keys used in this request: AWS_REGION"
+            ),
         ),
         (
             {"Environment": {"Variables": {"LARGE_VAR": "x" * 4096}}},
@@ -172,8 +188,10 @@ RUNTIMES = (
         (
             {"FunctionName": "a" * 65},
             "InvalidParameterValueException",
-            f"1 validation error detected: Value '{'a' * 65}' at 'functionName' failed to satisfy constraint:"
-            " Member must have length less than or equal to 64",
+            (
+                f"1 validation error detected: Value '{'a' * 65}' at 'functionName' failed to satisfy constraint:"
+                " Member must have length less than or equal to 64"
+            ),
         ),
         (
             {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}},
@@ -261,8 +279,10 @@ def test_updates_change_what_they_name_and_check_the_revision(client):
         RevisionId=made["RevisionId"],
     ) == (
         "PreconditionFailedException",
-        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to"
-        " retrieve the latest Revision Id",
+        (
+            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to"
+            " retrieve the latest Revision Id"
+        ),
         412,
     )
     dry = lam.update_function_code(FunctionName="fn", ZipFile=zipped("x=1"), DryRun=True)
@@ -413,8 +433,10 @@ def test_the_policy_is_what_was_added(client):
     again = {"FunctionName": "fn", "StatementId": "s3", "Action": "lambda:InvokeFunction"}
     assert refused(lam.add_permission, Principal="s3.amazonaws.com", **again) == (
         "ResourceConflictException",
-        "The statement id (s3) provided already exists. Please provide a new statement id, or remove the"
-        " existing statement.",
+        (
+            "The statement id (s3) provided already exists. Please provide a new statement id, or remove the"
+            " existing statement."
+        ),
         409,
     )
     assert refused(lam.add_permission, Principal="invalid.nonaws.com", **again)[1] == (
