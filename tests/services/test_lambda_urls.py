@@ -239,7 +239,7 @@ def test_cors_is_answered_for_the_function(client, platform):
     assert headers["access-control-allow-origin"] == "http://a.example"
     assert headers["access-control-allow-methods"] == "POST"
     assert headers["access-control-max-age"] == "5"
-    assert platform.cloud.runtime.pids == []
+    assert not platform.cloud.runtime._members
     assert (
         ask(platform, url, origin="http://a.example")[1]["access-control-allow-origin"]
         == "http://a.example"
