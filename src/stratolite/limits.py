@@ -15,6 +15,7 @@ VALUE_SIZE_BYTES_MAX = 1 << 20
 # -- log
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
+FEED_PAGE_BYTES = 4 << 20  # read ahead of who follows the log
 
 # -- snapshots
 SNAPSHOT_EVERY_BYTES = 64 << 20  # of log since the last one
