@@ -12,6 +12,8 @@ TX_SIZE_BYTES_MAX = 32 << 20
 KEY_SIZE_BYTES_MAX = 10 << 10
 VALUE_SIZE_BYTES_MAX = 1 << 20
 
+CLOCK_PAUSE_S = 1.0  # before the cloud clock is looked up again in a log that cannot be written
+
 # -- log
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
