@@ -331,7 +331,7 @@ def _closing(
     if outcome.init_s is not None:
         report.append(f"Init Duration: {outcome.init_s * 1000:.2f} ms")
     report.append(status)
-    lines.append("\t".join(report) + ("" if status else "\t"))
+    lines.append("\t".join(report))
     return lines
 
 
