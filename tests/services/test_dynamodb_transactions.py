@@ -40,9 +40,20 @@ def test_all_actions_happen_together(platform: Any, db: Any) -> None:
     db.transact_write_items(
         TransactItems=[
             put("new", "two"),
-            {"Update": {**key("count"), "UpdateExpression": "SET v = v + :i", "ExpressionAttributeValues": {":i": {"N": "4"}}}},
+            {
+                "Update": {
+                    **key("count"),
+                    "UpdateExpression": "SET v = v + :i",
+                    "ExpressionAttributeValues": {":i": {"N": "4"}},
+                }
+            },
             {"Delete": key("gone")},
-            {"ConditionCheck": {**key("absent"), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {
+                "ConditionCheck": {
+                    **key("absent"),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
         ]
     )
     platform.reopen()
@@ -52,7 +63,10 @@ def test_all_actions_happen_together(platform: Any, db: Any) -> None:
 def test_one_failing_action_undoes_all_and_says_which(db: Any) -> None:
     """Reasons stand in the order of the actions; earlier writes of the call are gone too."""
     db.put_item(TableName="one", Item={"pk": {"S": "b"}, "v": {"N": "7"}})
-    condition = {"ConditionExpression": "attribute_not_exists(pk)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    condition = {
+        "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
     with pytest.raises(db.exceptions.TransactionCanceledException) as caught:
         db.transact_write_items(TransactItems=[put("a"), put("b", **condition), put("c")])
     response = caught.value.response
@@ -61,7 +75,11 @@ def test_one_failing_action_undoes_all_and_says_which(db: Any) -> None:
     )
     assert response["CancellationReasons"] == [
         {"Code": "None"},
-        {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed", "Item": {"pk": {"S": "b"}, "v": {"N": "7"}}},
+        {
+            "Code": "ConditionalCheckFailed",
+            "Message": "The conditional request failed",
+            "Item": {"pk": {"S": "b"}, "v": {"N": "7"}},
+        },
         {"Code": "None"},
     ]
     assert there(db) == {"b": "7"}
@@ -71,7 +89,15 @@ def test_a_token_makes_a_repeat_harmless(db: Any) -> None:
     """SDKs retry with the same token; another request under it is an error."""
     again = {
         "ClientRequestToken": "token-1",
-        "TransactItems": [{"Update": {**key("n"), "UpdateExpression": "ADD v :i", "ExpressionAttributeValues": {":i": {"N": "1"}}}}],
+        "TransactItems": [
+            {
+                "Update": {
+                    **key("n"),
+                    "UpdateExpression": "ADD v :i",
+                    "ExpressionAttributeValues": {":i": {"N": "1"}},
+                }
+            }
+        ],
     }
     db.transact_write_items(**again)
     db.transact_write_items(**again)
@@ -83,9 +109,18 @@ def test_a_token_makes_a_repeat_harmless(db: Any) -> None:
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([put("a"), put("a")], "Transaction request cannot include multiple operations on one item"),
-        ([{"Put": put("a")["Put"], "Delete": key("a")}], "TransactItems can only contain one of Check, Put, Update or Delete"),
-        ([put("")], "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"),
+        (
+            [put("a"), put("a")],
+            "Transaction request cannot include multiple operations on one item",
+        ),
+        (
+            [{"Put": put("a")["Put"], "Delete": key("a")}],
+            "TransactItems can only contain one of Check, Put, Update or Delete",
+        ),
+        (
+            [put("")],
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: pk",
+        ),
     ],
 )
 def test_transactions_that_cannot_be_are_refused(db: Any, items: Any, message: str) -> None:
@@ -101,7 +136,10 @@ def test_gets_answer_in_order_and_leave_gaps(db: Any) -> None:
     """A missing item is an empty answer in its place."""
     db.put_item(TableName="one", Item={"pk": {"S": "a"}, "v": {"N": "1"}})
     response = db.transact_get_items(
-        TransactItems=[{"Get": key("b")}, {"Get": {**key("a"), "ProjectionExpression": "v"}}], ReturnConsumedCapacity="TOTAL"
+        TransactItems=[{"Get": key("b")}, {"Get": {**key("a"), "ProjectionExpression": "v"}}],
+        ReturnConsumedCapacity="TOTAL",
     )
     assert response["Responses"] == [{}, {"Item": {"v": {"N": "1"}}}]
-    assert response["ConsumedCapacity"] == [{"TableName": "one", "CapacityUnits": 4.0, "ReadCapacityUnits": 4.0}]
+    assert response["ConsumedCapacity"] == [
+        {"TableName": "one", "CapacityUnits": 4.0, "ReadCapacityUnits": 4.0}
+    ]
