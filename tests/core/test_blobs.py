@@ -235,6 +235,15 @@ class Machine(RuleBasedStateMachine):
     def write(self):
         self.written.append(self.do(self.place.write()))
 
+    @rule()
+    def write_and_drop(self):
+        """Dead from the start."""
+        self.write()
+        blob_id = self.written[-1]
+        self.do(self.place.link(blob_id))
+        self.do(self.place.unlink(blob_id))
+        self.links[blob_id] = 0
+
     @rule(data=st.data())
     def link(self, data):
         if self.written:
@@ -254,7 +263,7 @@ class Machine(RuleBasedStateMachine):
             self.do(self.place.unlink(blob_id))
             self.links[blob_id] -= 1
 
-    @rule(seconds=st.sampled_from([1, BLOB_GRACE_S + 1, BLOB_FRESH_S + 1]))
+    @rule(seconds=st.sampled_from([BLOB_GRACE_S + 1, BLOB_FRESH_S + 1, 1]))
     def pass_time(self, seconds):
         self.place.world.advance(seconds)
         self.place.age(seconds)
@@ -267,7 +276,8 @@ class Machine(RuleBasedStateMachine):
     def collect(self, data):
         """Beside it somebody links; and it may be cut off after any number of turns."""
         cut = data.draw(st.none() | st.integers(0, 12))
-        rival = data.draw(st.sampled_from(self.written)) if self.written else None
+        dead = [blob_id for blob_id, count in self.links.items() if not count]
+        rival = data.draw(st.sampled_from(dead or self.written)) if self.written else None
 
         async def both():
             collecting = asyncio.ensure_future(self.place.blobs.collect())

@@ -325,10 +325,10 @@ class Database:
         )
         self._number += 1
         self._sequence = 0
-        self._current_size_bytes = 0
-        self._release_full()
         if self.shared:
             self._began_s = self._world.mono()
+        self._current_size_bytes = 0
+        self._release_full()
 
     def _commit(self, number: int, writes: Writes, time_ms: int) -> Callable[[], None]:
         """In the background: make the batch durable and visible, or learn who was first."""
@@ -463,7 +463,7 @@ class Database:
         self._layers.clear()
         for _, done, _, _ in waiting:
             done(None, Unavailable(str(error)))
-        held = [*self._held, *self._looking, *self._full]
+        held = self._held + self._looking + self._full
         self._held, self._looking, self._full = [], [], []
         self._current_size_bytes = 0
         for parked in (*held, *self._waits.take_all()):

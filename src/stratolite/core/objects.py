@@ -23,7 +23,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from stratolite.clock import World
@@ -351,25 +351,25 @@ class ObjectLog:
     def entries(self, start: int) -> Iterator[tuple[int, bytes]]:
         if start < self._first:
             raise Trimmed(f"position={start} first={self._first}")
-        after = _log_name(start - 1)
-        while names := self._objects.names("log/", after):
-            positions = range(start, start + len(names))
-            if names != [_log_name(position) for position in positions]:
-                present = {int(name[4:]) for name in names}
-                missing = next(position for position in positions if position not in present)
-                self._confirm_hole(missing)
-            for position, data in zip(positions, self._fetch(names), strict=True):
+        while names := self._objects.names("log/", _log_name(start - 1)):
+            # A listing made while others append may lack a name and have a later one; only GET tells.
+            whole = [name for at, name in enumerate(names, start) if name == _log_name(at)]
+            for name, data in zip(whole, self._fetch(whole), strict=True):
                 if data is None:
-                    self._confirm_hole(position)
-                    return
-                yield position, self._payload(position, data)
-            start += len(names)
-            after = names[-1]
+                    self._confirm_hole(start)
+                yield start, self._payload(int(name[4:]), data)
+                start += 1
+            if len(whole) < len(names):
+                data = self._objects.get(_log_name(start))
+                if data is None:
+                    self._confirm_hole(start)
+                yield start, self._payload(start, data)
+                start += 1
         while (payload := self.read(start)) is not None:  # a listing may lag behind
             yield start, payload
             start += 1
 
-    def _confirm_hole(self, position: int) -> None:
+    def _confirm_hole(self, position: int) -> NoReturn:
         self._first = max(self._first, self._floor())
         if position < self._first:
             raise Trimmed(f"position={position} first={self._first}")

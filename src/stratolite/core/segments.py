@@ -370,8 +370,10 @@ class SegmentLog(SegmentFolder):
     def close(self) -> None:
         if self._preparing:
             self._preparing.join()
-        super().close()
-        if self._newest:
-            self._newest.close()
-        self._disk.close(self._lock)
         self._failed = True
+        try:
+            super().close()
+            if self._newest:
+                self._newest.close()
+        finally:
+            self._disk.close(self._lock)
