@@ -28,6 +28,7 @@ BLOB_SWEEP_AFTER_S = 60.0  # from start to the first look for orphans
 BLOB_SWEEP_EVERY_S = 86_400.0
 BLOB_COLLECT_COUNT_MAX = 500  # a transaction of the collector
 BLOB_BUFFER_BYTES = 1 << 20  # a writer holds back, then one trip to a thread
+BLOB_PART_BYTES = 8 << 20  # of an upload to a bucket; S3 allows 10,000 of them
 BLOB_THREADS_MAX = 8
 
 # -- http

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
+import os
+import re
 import signal
 from collections.abc import Callable
 
 from stratolite.clock import World
-from stratolite.core.blob_files import FileShelf
-from stratolite.core.blobs import Blobs
+from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
-from stratolite.errors import Fault
 from stratolite.runtime import Runtime
-from stratolite.service import Cloud, Principal
+from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.iam.authorize import authorize
-from stratolite.services.iam.credentials import AccessKeys
-from stratolite.services.sts.tokens import Expired, Tokens
+
+_ACCOUNT = "000000000000"
 
 
 async def open_cloud(
@@ -36,7 +37,11 @@ async def open_cloud(
     db.start()
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
-    blobs = Blobs(db, world, FileShelf(f"{folder}/blobs", world), floors)
+    blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
+
+    vault = (
+        Vault.in_bucket(home.objects, world) if url else Vault.in_folder(f"{folder}/keys", world)
+    )
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
@@ -50,7 +55,7 @@ async def open_cloud(
         blobs=blobs,
         work=Workers(db, world, worker_of),
         runtime=Runtime(f"{folder}/cache", world),
-        vault=Vault.in_folder(f"{folder}/keys", world),
+        vault=vault,
         services={offer.service: offer.make for offer in OFFERS},
         authorize=authorize,
         endpoint=endpoint,
@@ -64,22 +69,27 @@ async def open_cloud(
     return cloud
 
 
-class Credentials:
-    """Who signed, for the gateway: long-lived keys are IAM's, temporary ones are in their token."""
+def _place(data: str) -> tuple[str, str | None]:
+    """(folder, URL of the log): a server of a log elsewhere keeps its own view in a folder of its own."""
+    if "://" not in data:
+        return data, None
+    name = hashlib.sha256(data.encode()).hexdigest()[:16]
+    views = os.environ.get("STRATOLITE_VIEWS") or os.path.expanduser("~/.stratolite-views")
+    return f"{views}/{name}", data
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._keys = AccessKeys(cloud.db, cloud.vault)
-        self._tokens = Tokens(cloud.vault)
 
-    def __call__(self, key_id: str, token: str | None) -> tuple[str, Principal] | None:
-        """(secret, principal) or None. Raises Fault ExpiredToken."""
-        if token is None:
-            return self._keys.open(key_id)
-        try:
-            return self._tokens.open(key_id, token, self._cloud.world.wall())
-        except Expired as error:
-            raise Fault("ExpiredToken", "The security token included in the request is expired", status=403) from error
+def _root_key() -> tuple[str, str] | None:
+    """The real root key, from STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET. Raises OSError if it is not one."""
+    text = os.environ.get("STRATOLITE_ROOT_KEY", "")
+    if not text:
+        return None
+    key_id, colon, secret = text.partition(":")
+    if not colon or not re.fullmatch(r"A[A-Z0-9]{15,127}", key_id) or len(secret) < 16:
+        raise OSError(
+            "STRATOLITE_ROOT_KEY is not ACCESS_KEY_ID:SECRET (an id of 16 or more of A-Z and 0-9 that begins with A,"
+            " a secret of 16 or more characters)"
+        )
+    return key_id, secret
 
 
 def run(
@@ -105,15 +115,28 @@ async def _serve(
     say: Callable[[str], None],
 ) -> None:
     from stratolite.gateway.app import App
+    from stratolite.gateway.auth import check_listen
+    from stratolite.gateway.credentials import credentials_of
     from stratolite.gateway.listener import serve
 
+    root_key = _root_key()
+    if refusal := check_listen(host, root_key is not None):
+        raise OSError(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    cloud = await open_cloud(data, World())
+    folder, url = _place(data)
+    cloud = await open_cloud(folder, World(), url=url)
+    find = credentials_of(cloud)
+
+    def credentials(key_id: str, token: str | None) -> tuple[str, Principal] | None:
+        if root_key and key_id == root_key[0] and token is None:
+            return root_key[1], root(_ACCOUNT, key_id)
+        return find(key_id, token)
+
     server = await serve(
-        App(cloud, credentials=Credentials(cloud)),
+        App(cloud, credentials=credentials),
         host,
         port,
         cert_file=cert_file,

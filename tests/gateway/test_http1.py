@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC110 - what a peer has seen by now has no event to wait for
 """The HTTP/1.1 server over real sockets: order, framing, back-pressure, limits, and an end with grace."""
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Fake:
             self.waiting.append(lambda: respond(HttpResponse(200, [], b"later")))
             self.arrived.set()
         elif path == "/count":
-            asyncio.ensure_future(self._count(request, respond))
+            self.counting = asyncio.ensure_future(self._count(request, respond))
         elif path == "/refuse":
             respond(HttpResponse(403, [], b"no"))
         elif path == "/file":
@@ -114,7 +115,7 @@ def answers(raw: bytes, *options: Any) -> list[tuple[int, bytes]]:
         assert lines[0].startswith(b"HTTP/1.1 "), lines[0]
         status = int(lines[0].split(b" ")[1])
         fields = dict(line.lower().split(b": ", 1) for line in lines[1:])
-        if status == 100 or status == 204:
+        if status in (100, 204):
             assert b"content-length" not in fields
             out.append((status, b""))
         elif b"transfer-encoding" in fields:
@@ -168,7 +169,7 @@ def test_a_connection_that_waits_reads_no_further() -> None:
     """A client cannot fill our memory with requests it does not take the answers of."""
 
     async def body(app: Fake, server: Server) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.transport.set_write_buffer_limits(1 << 16)
         writer.write(b"GET /later HTTP/1.1\r\n" + H + b"\r\n")
         await app.arrived.wait()

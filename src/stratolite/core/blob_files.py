@@ -2,8 +2,7 @@
 
 A file under its final name never changes. It is renamed before it is synced, so that one journal
 commit carries both: the name alone promises nothing, only the link in the store does, and that is
-committed after ``finish``. What is left in ``new`` by an earlier process is removed at start (one process
-at a time has the folder; its log's lock sees to that).
+committed after ``finish``. What an earlier process left in ``new`` is removed at start.
 """
 
 from __future__ import annotations
@@ -12,22 +11,24 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from stratolite.clock import World
 from stratolite.http import Body, FileSlice
-from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_THREADS_MAX
+from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_THREADS_MAX
 
 T = TypeVar("T")
 
 
 class FileShelf:
-    def __init__(self, folder: str, world: World) -> None:
+    def __init__(self, folder: str, world: World, *, shared: bool = False) -> None:
+        """``shared``: other processes write here too, so only what is old was left behind."""
         self._folder, self._world = folder, world
         self._new = f"{folder}/new"
         os.makedirs(self._new, mode=0o700, exist_ok=True)
-        for name in os.listdir(self._new):
+        newest_s = world.wall() - BLOB_FRESH_S if shared else float("inf")
+        for name in _old_names(self._new, newest_s):
             os.unlink(f"{self._new}/{name}")
         self._known: set[str] = set()
         self._threads = ThreadPoolExecutor(BLOB_THREADS_MAX, thread_name_prefix="blob")
@@ -62,7 +63,10 @@ class FileShelf:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        return await asyncio.wrap_future(self.submit(work, *args))
+
+    def submit(self, work: Callable[..., T], *args: object) -> Future[T]:
+        return self._threads.submit(work, *args)
 
     def make_folder(self, path: str) -> None:
         """The folder of a blob, there and durable. In a thread."""
@@ -75,26 +79,31 @@ class FileShelf:
 class FileSink:
     """Small blobs take one trip to a thread, large ones one a buffer."""
 
-    __slots__ = ("_buffer", "_fd", "_final", "_held_bytes", "_path", "_shelf")
+    __slots__ = ("_buffer", "_fd", "_final", "_held_bytes", "_path", "_shelf", "_trip")
 
     def __init__(self, shelf: FileShelf, path: str, final: str) -> None:
         self._shelf, self._path, self._final = shelf, path, final
         self._fd = -1
         self._buffer: list[bytes] = []
         self._held_bytes = 0
+        self._trip: Future[None] | None = None
 
     async def write(self, chunk: bytes) -> None:
         self._buffer.append(chunk)
         self._held_bytes += len(chunk)
         if self._held_bytes >= BLOB_BUFFER_BYTES:
-            await self._shelf.in_thread(self._flush)
+            await self._go(self._flush)
 
     async def finish(self) -> None:
-        await self._shelf.in_thread(self._seal)
+        await self._go(self._seal)
 
     async def abort(self) -> None:
-        self._buffer = []
-        await self._shelf.in_thread(self._discard)
+        if self._trip is not None or self._fd >= 0:
+            await self._go(self._discard, self._trip)
+
+    async def _go(self, work: Callable[..., None], *args: object) -> None:
+        self._trip = self._shelf.submit(work, *args)
+        await asyncio.wrap_future(self._trip)
 
     def _flush(self) -> None:
         if self._fd < 0:
@@ -116,7 +125,9 @@ class FileSink:
         os.close(fd)
         _sync_folder(folder)
 
-    def _discard(self) -> None:
+    def _discard(self, before: Future[None] | None) -> None:
+        if before is not None:
+            wait([before])  # its caller was cancelled; the thread was not
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -34,6 +34,7 @@ from stratolite.core.database import Database
 from stratolite.core.floors import Floors
 from stratolite.core.keys import Keyspace
 from stratolite.core.tx import Tx
+from stratolite.errors import Unavailable
 from stratolite.http import Body
 from stratolite.limits import (
     BLOB_COLLECT_COUNT_MAX,
@@ -92,6 +93,22 @@ class Shelf(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def open_shelf(folder: str, url: str | None, world: World) -> Shelf:
+    """Beside the log: under ``folder``, or at ``url`` (see ``objects.open_objects``)."""
+    from stratolite.core.blob_files import FileShelf
+
+    if url is None:
+        return FileShelf(f"{folder}/blobs", world)
+    from stratolite.core.blob_objects import ObjectShelf
+    from stratolite.core.objects import BucketObjects, FolderObjects, open_objects
+
+    place = open_objects(url, world)
+    if isinstance(place, FolderObjects):
+        return FileShelf(f"{place._folder}/blobs", world, shared=True)
+    assert isinstance(place, BucketObjects)
+    return ObjectShelf(place._store, world)
 
 
 class BlobWriter:
@@ -270,7 +287,7 @@ class Blobs:
         while True:
             try:
                 await self.collect(wait=True)
-            except OSError:
+            except (OSError, Unavailable):
                 _log.exception("cannot remove dead blobs; trying again later")
                 await self._world.sleep(BLOB_GRACE_S)
 
@@ -280,7 +297,7 @@ class Blobs:
             try:
                 if count := await self.sweep():
                     _log.info("found %d blobs that nobody named", count)
-            except OSError:
+            except (OSError, Unavailable):
                 _log.exception("cannot look for blobs that nobody named; trying again later")
             await self._world.sleep(BLOB_SWEEP_EVERY_S)
 

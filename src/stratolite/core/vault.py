@@ -2,7 +2,8 @@
 
 A sealed value:  0x01 | nonce (12) | ciphertext and tag (n + 16);  ``purpose`` is authenticated with it,
 so a value sealed for one purpose cannot be opened for another.
-The key is 32 random bytes in ``keys/master`` of the data folder, mode 0600.
+The key is 32 random bytes in ``keys/master`` of the data folder, mode 0600; with a log on a bucket, the
+object of that name beside it (who may read the bucket has the data anyway).
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import hmac
 import os
 
 from stratolite.clock import World
+from stratolite.core.objects import Objects
+from stratolite.errors import Unavailable
 
 _VERSION = b"\x01"
+_OBJECT = "keys/master"
 
 
 class Vault:
@@ -39,6 +43,18 @@ class Vault:
         folder_fd = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
         os.fsync(folder_fd)
         os.close(folder_fd)
+        return cls(key, world)
+
+    @classmethod
+    def in_bucket(cls, objects: Objects, world: World) -> Vault:
+        """The key all servers of a shared log have: whoever comes first makes it."""
+        key = objects.get(_OBJECT)
+        if key is None:
+            key = world.token(32)
+            if not objects.put_new(_OBJECT, key):
+                key = objects.get(_OBJECT)
+        if key is None:
+            raise Unavailable(f"object={_OBJECT} is there and cannot be read")
         return cls(key, world)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:

@@ -525,6 +525,9 @@ class Context(Mapping[str, str]):
             return request.headers["referer"]
         raise KeyError(name)
 
+    def __bool__(self) -> bool:
+        return True  # without asking for each name, as ``or`` would
+
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._NAMES if name in self)
 

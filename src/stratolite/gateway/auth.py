@@ -199,20 +199,24 @@ class Auth:
                 raise
             if found is not None:
                 return found
+        principal = self._roots.get(key_id)
+        if principal is None:
+            principal = self._default_root(key_id)
+        why = self._default_refused(request, ours, page_allowed)
+        if why:
+            raise Refused("unknown-key", hint=f" ({why})", AWSAccessKeyId=key_id)
+        return DEFAULT_SECRET, principal
+
+    def _default_root(self, key_id: str) -> Principal:
         if not self._default_keys or not _DEFAULT_KEY.fullmatch(key_id):
             raise Refused(
                 "unknown-key", hint=HINT if self._default_keys else "", AWSAccessKeyId=key_id
             )
-        why = self._default_refused(request, ours, page_allowed)
-        if why:
-            raise Refused("unknown-key", hint=f" ({why})", AWSAccessKeyId=key_id)
-        principal = self._roots.get(key_id)
-        if principal is None:
-            if len(self._roots) > 1000:
-                self._roots.clear()
-            account = "000000000000" if key_id == "test" else key_id
-            principal = self._roots[key_id] = root(account, key_id)
-        return DEFAULT_SECRET, principal
+        if len(self._roots) > 1000:
+            self._roots.clear()
+        account = "000000000000" if key_id == "test" else key_id
+        principal = self._roots[key_id] = root(account, key_id)
+        return principal
 
     def _default_refused(self, request: HttpRequest, ours: bool, page_allowed: bool) -> str:
         headers = request.headers
@@ -223,7 +227,7 @@ class Auth:
                 f"The default keys work only under a Host name of ours, not under {headers.get('host', '')}; use localhost "
                 "or 127.0.0.1, or name this host when starting."
             )
-        if not _PROXIED.isdisjoint(headers):
+        if not headers.keys().isdisjoint(_PROXIED):
             return "The default keys do not work through a proxy; make a key in IAM."
         if not page_allowed and (
             "origin" in headers or headers.get("sec-fetch-site", "none") != "none"

@@ -36,7 +36,7 @@ class Head:
         self.expects = False
 
 
-_PLAIN = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_PLAIN = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
 _METHOD = re.compile(r"[A-Z][A-Z\-]{0,19}")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]*)(:[0-9]{1,5})?")
@@ -65,30 +65,17 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 
 def read_head(raw: bytes) -> Head:
     """``raw`` is everything before the empty line, without it. Raises Malformed."""
-    if raw.translate(None, _PLAIN):
-        raise Malformed(400, "control character in the head")
     lines = raw.decode("latin-1").split("\r\n")
     count = len(lines) - 1
-    if raw.count(b"\n") != count or raw.count(b"\r") != count:
-        raise Malformed(400, "bare CR or LF in the head")
+    if raw.translate(None, _PLAIN) != b"\r\n" * count:
+        raise Malformed(400, "control character, bare CR or bare LF in the head")
     if count > HEADERS_COUNT_MAX:
         raise Malformed(431, f"more than {HEADERS_COUNT_MAX} headers")
     try:
         method, target, version = lines[0].split(" ")
     except ValueError:
         raise Malformed(400, "request line is not METHOD TARGET VERSION") from None
-    headers: dict[str, str] = {}
-    names = _names
-    for at in range(1, count + 1):
-        key, colon, value = lines[at].partition(":")
-        name = names.get(key) or _name(key)
-        if not colon:
-            raise Malformed(400, "header without a colon")
-        if name in headers:
-            if name in _ONE_VALUE:
-                raise Malformed(400, f"more than one {name} header")
-            value = headers[name] + ("; " if name == "cookie" else ",") + value.strip(" \t")
-        headers[name] = value.strip(" \t")
+    headers = _headers(lines)
     head = Head(method, target, headers)
     if method not in _METHODS and not _METHOD.fullmatch(method):
         raise Malformed(400, "bad method")
@@ -106,6 +93,22 @@ def read_head(raw: bytes) -> Head:
         raise Malformed(400, "no Host header")
     _framing(head, headers)
     return head
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    names = _names
+    for line in lines[1:]:
+        key, colon, value = line.partition(":")
+        name = names.get(key) or _name(key)
+        if not colon:
+            raise Malformed(400, "header without a colon")
+        if name in headers:
+            if name in _ONE_VALUE:
+                raise Malformed(400, f"more than one {name} header")
+            value = headers[name] + ("; " if name == "cookie" else ",") + value.strip(" \t")
+        headers[name] = value.strip(" \t")
+    return headers
 
 
 def _framing(head: Head, headers: dict[str, str]) -> None:

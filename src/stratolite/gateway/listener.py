@@ -14,8 +14,11 @@ from stratolite.limits import CONNECTIONS_MAX, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
 
 
 class Application(Protocol):
-    world: World
-    handle: Handle
+    @property
+    def world(self) -> World: ...
+
+    @property
+    def handle(self) -> Handle: ...
 
 
 async def serve(

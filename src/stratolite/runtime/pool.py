@@ -234,7 +234,7 @@ class Runtime:
         idle = self._idle.get(launch.key)
         while idle:
             member = idle.pop()
-            if member.sandbox.alive and member.fresh_until_s > self._world.mono():
+            if member.sandbox.is_up() and member.fresh_until_s > self._world.mono():
                 return member
             member.sandbox.kill()
         return None

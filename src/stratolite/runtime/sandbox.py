@@ -72,6 +72,7 @@ class Sandbox(asyncio.Protocol):
         self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
         self._output = -1
+        self._peek: socket.socket | None = None
         self._line = b""
         self._kill_reason: Ended | None = None
         self._pid = 0
@@ -89,6 +90,7 @@ class Sandbox(asyncio.Protocol):
             os.set_blocking(read, False)
             self._output = read
             ours.setblocking(False)
+            self._peek = ours.dup()
             await self._loop.connect_accepted_socket(lambda: self, ours)
             self._loop.add_reader(read, self._drain)
             self._pid = await self._zygote.fork(theirs.fileno(), write, self._exited)
@@ -145,6 +147,17 @@ class Sandbox(asyncio.Protocol):
         if not self._exit.done():
             self._kill_reason = self._kill_reason or reason
             self._zygote.kill(self._pid)
+
+    def is_up(self) -> bool:
+        """Whether it can still be given work, as far as the system knows now."""
+        if not self.alive or self._peek is None:
+            return False
+        try:
+            return bool(self._peek.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True  # silent, as it should be
+        except OSError:
+            return False
 
     async def gone(self) -> None:
         await asyncio.shield(self._exit)
@@ -217,6 +230,9 @@ class Sandbox(asyncio.Protocol):
         if self._line:
             self._emit([self._line])
             self._line = b""
+        if self._peek is not None:
+            self._peek.close()
+            self._peek = None
         if self._transport is not None:
             self._transport.abort()
         self._exit.set_result(exited)

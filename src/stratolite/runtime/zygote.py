@@ -41,6 +41,7 @@ class Zygote:
         self._forks: dict[int, tuple[asyncio.Future[int], Callable[[Exit], None]]] = {}
         self._exits: dict[int, Callable[[Exit], None]] = {}
         self._count = 0
+        self._reaped: asyncio.Future[int] | None = None
         self.alive = True
         self.guards: list[str] = []
         self.pid = process.pid
@@ -99,7 +100,8 @@ class Zygote:
     async def close(self) -> None:
         """End it and every sandbox; returns when the processes are gone."""
         self._lost()
-        await self._loop.run_in_executor(None, self._process.wait)
+        assert self._reaped is not None
+        await self._reaped
 
     def _readable(self) -> None:
         try:
@@ -136,6 +138,7 @@ class Zygote:
         self.alive = False
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        self._reaped = self._loop.run_in_executor(None, self._process.wait)
         lost = ZygoteLost("the zygote has ended")
         if not self._ready.done():
             self._ready.set_exception(lost)

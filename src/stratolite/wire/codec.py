@@ -10,6 +10,7 @@ from zlib import crc32
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.wire import overlays, query, rest
+from stratolite.wire.bodies import whole
 from stratolite.wire.cbor import CborBodies
 from stratolite.wire.eventstream import EventWriter
 from stratolite.wire.faults import FaultWriter
@@ -184,6 +185,8 @@ def _rpc_decoder(
         if not body:
             return {}
         try:
+            if "content-encoding" in request.headers:
+                body = whole(request)
             return read(body)  # type: ignore[arg-type]  # RPC bodies never stream
         except Malformed as error:
             message = str(error)

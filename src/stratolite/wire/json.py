@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import orjson
 
 from stratolite.wire.model import Model, Ref
-from stratolite.wire.scalars import Malformed, base64_text
+from stratolite.wire.scalars import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    TIMESTAMP_MAX,
+    TIMESTAMP_MIN,
+    Malformed,
+    base64_text,
+)
 from stratolite.wire.tree import DEPTH_MAX, Convert, Readers, Writers
 
 ReadBody = Callable[[bytes], dict[str, Any]]
 
 _TYPES: dict[str, Any] = {
-    "integer": int,
-    "long": int,
+    "integer": Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)],
+    "long": Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)],
+    "timestamp": Annotated[float, msgspec.Meta(ge=TIMESTAMP_MIN, le=TIMESTAMP_MAX)],
     "float": float,
     "double": float,
     "boolean": bool,
@@ -117,8 +125,6 @@ class JsonBodies:
             return list[self._type(self._model.resolve(ref["member"]))]  # type: ignore[misc]
         if kind == "map":
             return dict[str, self._type(self._model.resolve(ref["value"]))]  # type: ignore[misc]
-        if kind == "timestamp":
-            return float
         if kind != "structure":
             return _TYPES.get(kind, str)
         if ref.get("document"):

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 from stratolite.http import HttpRequest
 from stratolite.wire import scalars
+from stratolite.wire.bodies import whole
 from stratolite.wire.model import Model, Ref
 from stratolite.wire.scalars import Malformed
 from stratolite.wire.xml import XmlWriters
@@ -46,13 +47,12 @@ def _unquote(text: str) -> str:
 
 def form_text(request: HttpRequest) -> str:
     """The form, from the body or, in a GET, from the query string. Raises Malformed."""
-    body = request.body
-    if isinstance(body, bytes) and body:
-        try:
-            return body.decode()
-        except UnicodeDecodeError:
-            raise Malformed("The form is not UTF-8") from None
-    return request.query
+    if not request.body:
+        return request.query
+    try:
+        return whole(request).decode()
+    except UnicodeDecodeError:
+        raise Malformed("The form is not UTF-8") from None
 
 
 def parse_form(text: str) -> Form:
@@ -137,6 +137,8 @@ class QueryReaders:
             if type(node) is not dict:
                 if node == "":
                     return []
+                if inner is None:
+                    return [element(node)]  # ``AttributeName=All``, as AWS's own samples have it
                 raise Malformed("Unexpected list element termination")
             if inner is not None:
                 node = node.get(inner, "")
@@ -162,6 +164,8 @@ class QueryReaders:
                 node = node.get("entry", "")
                 if node == "":
                     return {}
+            elif key_name in node:
+                node = {"1": node}  # ``Attribute.Name=a&Attribute.Value=b``, as in AWS's samples
             out = {}
             for entry in _ordered(node):
                 if type(entry) is not dict or type(entry.get(key_name)) is not str:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire import overlays
+from stratolite.wire.bodies import whole
 from stratolite.wire.model import load, services
 from stratolite.wire.rest import Router
+from stratolite.wire.scalars import Malformed
 
 
 class Target(NamedTuple):
@@ -109,7 +111,12 @@ def _query_form(request: HttpRequest, signing_name: str | None) -> str | None:
             return None
         if not body:
             return request.query
-        return body.decode("utf-8", "replace") if isinstance(body, bytes) else None
+        if not isinstance(body, bytes):
+            return None
+        try:
+            return whole(request).decode("utf-8", "replace")
+        except Malformed as error:
+            raise Fault("MalformedInput", str(error), status=400) from None
     if request.method == "GET" and (signing_name is not None or "Action=" in request.query):
         if signing_name is None and not _VERSION.search(request.query):
             return None

@@ -18,7 +18,7 @@ from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model, Ref
 from stratolite.wire.query import parse_pairs
 from stratolite.wire.scalars import Malformed
-from stratolite.wire.xml import XmlReaders, XmlWriters, parse
+from stratolite.wire.xml import XmlReaders, XmlWriters, local, parse
 
 Decode = Callable[[HttpRequest], dict[str, Any]]
 Encode = Callable[[dict[str, Any], str], HttpResponse]
@@ -240,10 +240,14 @@ def _structured(
 
         return decode_json
     read_xml = bodies.of(ref) if members is None else bodies.fields(members)
+    root_tag = ref.get("locationName", ref["shape"]) if members is None else None
 
     def decode_xml(body: bytes) -> Any:
         try:
-            return read_xml(parse(body))
+            root = parse(body)
+            if root_tag is not None and local(root.tag) != root_tag:
+                raise Malformed("another document than this operation takes")
+            return read_xml(root)
         except (Malformed, RecursionError):
             raise Fault(
                 "MalformedXML",

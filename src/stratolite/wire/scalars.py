@@ -23,11 +23,19 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
+TIMESTAMP_MIN, TIMESTAMP_MAX = -62_135_596_800.0, 253_402_300_799.0
+"""Years 1 to 9999: what can be written as a date again."""
+
+
 def integer(text: str) -> int:
     text = text.strip()
     if not _INTEGER.match(text):
         raise Malformed("STRING_VALUE can not be converted to an Integer")
-    return int(text)
+    value = int(text)
+    if not INTEGER_MIN <= value <= INTEGER_MAX:
+        raise Malformed("NUMBER_VALUE can not be converted to a Long")
+    return value
 
 
 def number(text: str) -> float:
@@ -65,7 +73,7 @@ def timestamp(text: str) -> float:
     try:
         if _NUMBER.match(text):
             found = float(text)
-            return found if abs(found) < 1e13 else _refuse(text)
+            return found if TIMESTAMP_MIN <= found <= TIMESTAMP_MAX else _refuse(text)
         if text[:1].isdigit():
             moment = datetime.fromisoformat(text)
         else:

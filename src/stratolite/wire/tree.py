@@ -23,10 +23,12 @@ def _string(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    if type(value) is int:
-        return value
     if type(value) is float and value.is_integer():
-        return int(value)
+        value = int(value)
+    if type(value) is int:
+        if not scalars.INTEGER_MIN <= value <= scalars.INTEGER_MAX:
+            raise Malformed("NUMBER_VALUE can not be converted to a Long")
+        return value
     raise _wrong(value, "an Integer", "java.lang.Integer")
 
 
@@ -58,7 +60,7 @@ def _bytes(value: Any) -> bytes:
 
 def _timestamp(value: Any) -> float:
     if type(value) is float or type(value) is int:
-        if not -1e13 < value < 1e13:  # also refuses NaN
+        if not scalars.TIMESTAMP_MIN <= value <= scalars.TIMESTAMP_MAX:  # also refuses NaN
             raise Malformed("Invalid date value")
         return value
     if type(value) is str:
@@ -200,6 +202,8 @@ def _map(element: Convert, sparse: bool) -> Convert:
                 out[key] = element(item)
             elif sparse:
                 out[key] = None
+            elif element is _document_structure:
+                out[key] = {}  # for DynamoDB an AttributeValue that is empty, not an absent one
         return out
 
     return read

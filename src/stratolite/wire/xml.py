@@ -35,6 +35,8 @@ def _reference(found: re.Match[str]) -> str:
 
 def parse(body: bytes) -> Any:
     """The root element. Raises Malformed; document types and entities are refused unread."""
+    if b"\0" in body:
+        raise Malformed("only UTF-8 is understood")  # in UTF-16 the next check would see nothing
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise Malformed("document types are not allowed")
     from xml.etree.ElementTree import ParseError, XMLParser

@@ -36,7 +36,16 @@ NO_VALUE: Final = _NoValue()
 
 PSEUDO = frozenset(
     f"AWS::{name}"
-    for name in "AccountId NotificationARNs NoValue Partition Region StackId StackName URLSuffix".split()
+    for name in [
+        "AccountId",
+        "NotificationARNs",
+        "NoValue",
+        "Partition",
+        "Region",
+        "StackId",
+        "StackName",
+        "URLSuffix",
+    ]
 )
 
 
@@ -68,7 +77,9 @@ class Scope:
         if known is None:
             raise _error(f"Template format error: Circular dependencies for condition {name}")
         if name not in self.conditions:
-            raise _error(f"Template format error: Unresolved condition dependency {name} in the Conditions block of the template")
+            raise _error(
+                f"Template format error: Unresolved condition dependency {name} in the Conditions block of the template"
+            )
         self._verdicts[name] = None
         verdict = _truth(self.conditions[name], self, 0)
         self._verdicts[name] = verdict
@@ -165,7 +176,12 @@ def mentions(node: Any) -> Iterator[Mention]:
                     continue
                 owner, dot, attribute = variable.partition(".")
                 yield Mention("GetAtt", owner, attribute) if dot else Mention("Ref", variable)
-    elif name == "Fn::If" and isinstance(argument, list) and argument and isinstance(argument[0], str):
+    elif (
+        name == "Fn::If"
+        and isinstance(argument, list)
+        and argument
+        and isinstance(argument[0], str)
+    ):
         yield Mention("Condition", argument[0])
         yield from mentions(argument[1:])
     else:
@@ -176,7 +192,7 @@ def mentions(node: Any) -> Iterator[Mention]:
 # -- functions
 
 
-def _ref(name: Any, scope: Scope, depth: int) -> Any:
+def _ref(name: Any, scope: Scope, _depth: int) -> Any:
     if not isinstance(name, str):
         raise _error("Template format error: Every Ref object must have a single String value.")
     if name == "AWS::NoValue":
@@ -277,7 +293,9 @@ def _joined(delimiter: str, pieces: list[Any], function: str) -> Any:
         texts.append(text_of(piece))
         size += len(texts[-1]) + len(delimiter)
         if size > RESOLVED_BYTES_MAX:
-            raise _error(f"Template error: {function} makes a string of more than {RESOLVED_BYTES_MAX} bytes")
+            raise _error(
+                f"Template error: {function} makes a string of more than {RESOLVED_BYTES_MAX} bytes"
+            )
     return delimiter.join(texts)
 
 
@@ -308,14 +326,21 @@ def _select(argument: Any, scope: Scope, depth: int) -> Any:
     if isinstance(index, bool) or not re.fullmatch(r"-?\d{1,9}", str(index)):
         raise _error("Template error: Fn::Select requires a list argument with a valid index value")
     if not isinstance(items, list):
-        raise _error("Template error: Fn::Select requires a list argument with two elements: an integer index and a list")
+        raise _error(
+            "Template error: Fn::Select requires a list argument with two elements: an integer index and a list"
+        )
     if not 0 <= int(index) < len(items):
         raise _error(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
     return items[int(index)]
 
 
 def _split(argument: Any, scope: Scope, depth: int) -> Any:
-    if not isinstance(argument, list) or len(argument) != 2 or not isinstance(argument[0], str) or not argument[0]:
+    if (
+        not isinstance(argument, list)
+        or len(argument) != 2
+        or not isinstance(argument[0], str)
+        or not argument[0]
+    ):
         raise _error(
             "Template error: every Fn::Split object requires two parameters, (1) a string delimiter and (2) a string"
             " to be split or a function that returns a string to be split."
@@ -394,9 +419,13 @@ def _get_azs(argument: Any, scope: Scope, depth: int) -> Any:
 def _import_value(argument: Any, scope: Scope, depth: int) -> Any:
     name = resolve(argument, scope, depth)
     if isinstance(name, Unknown):
-        raise _error("Template error: the attribute in Fn::ImportValue must not depend on any resources, imported values, or Fn::GetAZs")
+        raise _error(
+            "Template error: the attribute in Fn::ImportValue must not depend on any resources, imported values, or Fn::GetAZs"
+        )
     if isinstance(name, dict | list) or name is NO_VALUE:
-        raise _error("Template error: the attribute in Fn::ImportValue must be a string or a function that returns a string")
+        raise _error(
+            "Template error: the attribute in Fn::ImportValue must be a string or a function that returns a string"
+        )
     return scope.imported(text_of(name))
 
 
@@ -406,14 +435,18 @@ def _if(argument: Any, scope: Scope, depth: int) -> Any:
     return resolve(argument[1 if scope.condition(argument[0]) else 2], scope, depth)
 
 
-def _transform(argument: Any, scope: Scope, depth: int) -> Any:
+def _transform(argument: Any, _scope: Scope, _depth: int) -> Any:
     name = argument.get("Name") if isinstance(argument, dict) else argument
-    raise _error(f"Fn::Transform {name} is not offered by Stratolite; the transform offered is AWS::Serverless-2016-10-31")
+    raise _error(
+        f"Fn::Transform {name} is not offered by Stratolite; the transform offered is AWS::Serverless-2016-10-31"
+    )
 
 
 def _only_in_conditions(name: str) -> Callable[[Any, Scope, int], Any]:
-    def refuse(argument: Any, scope: Scope, depth: int) -> Any:
-        raise _error(f"Template error: {name} is only allowed in the Conditions block of the template")
+    def refuse(_argument: Any, _scope: Scope, _depth: int) -> Any:
+        raise _error(
+            f"Template error: {name} is only allowed in the Conditions block of the template"
+        )
 
     return refuse
 
@@ -460,12 +493,17 @@ def _truth(node: Any, scope: Scope, depth: int) -> bool:
             return all(verdicts) if name == "Fn::And" else any(verdicts)
         if name == "Fn::Equals":
             if not isinstance(argument, list) or len(argument) != 2:
-                raise _error("Template error: every Fn::Equals object requires a list of 2 string parameters.")
-            left, right = (resolve(item, scope, depth + 1) for item in argument)
+                raise _error(
+                    "Template error: every Fn::Equals object requires a list of 2 string parameters."
+                )
+            left: Any = resolve(argument[0], scope, depth + 1)
+            right: Any = resolve(argument[1], scope, depth + 1)
             if has_unknown(left) or has_unknown(right):
                 raise _error("Template error: conditions cannot depend on resources")
-            return _comparable(left) == _comparable(right)
-    raise _error("Template format error: Every Condition member must be a boolean function (Fn::And, Fn::Equals, Fn::Not, Fn::Or or Condition)")
+            return bool(_comparable(left) == _comparable(right))
+    raise _error(
+        "Template format error: Every Condition member must be a boolean function (Fn::And, Fn::Equals, Fn::Not, Fn::Or or Condition)"
+    )
 
 
 def _comparable(value: Any) -> Any:

@@ -18,8 +18,19 @@ MASK = "****"
 _TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList", "List<String>")
 _AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53)::[A-Za-z:]+>?\Z")
 _MEMBERS = frozenset(
-    "AllowedPattern AllowedValues ConstraintDescription Default Description MaxLength MaxValue MinLength MinValue"
-    " NoEcho Type".split()
+    [
+        "AllowedPattern",
+        "AllowedValues",
+        "ConstraintDescription",
+        "Default",
+        "Description",
+        "MaxLength",
+        "MaxValue",
+        "MinLength",
+        "MinValue",
+        "NoEcho",
+        "Type",
+    ]
 )
 _PATTERN_BYTES_MAX = 512  # of a value matched against a template's own regular expression
 
@@ -37,7 +48,9 @@ def check_declared(declared: Mapping[str, Any]) -> None:
                 f"Template format error: Every Parameters object must contain a Type member. ({name})"
             )
         if kind.startswith("AWS::SSM::"):
-            raise _error(f"Parameter type {kind} of {name} is not offered by Stratolite until ssm is")
+            raise _error(
+                f"Parameter type {kind} of {name} is not offered by Stratolite until ssm is"
+            )
         if kind not in _TYPES and not _AWS_TYPE.match(kind):
             raise _error(f"Template format error: Unrecognized parameter type: {kind}")
         allowed = what.get("AllowedValues")
@@ -111,11 +124,6 @@ def _parse(kind: str, value: str) -> Any:
     return value
 
 
-def masked(declared: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
-    """As answers show them."""
-    return {name: MASK if is_secret(declared.get(name)) else value for name, value in values.items()}
-
-
 def is_secret(what: Any) -> bool:
     return isinstance(what, dict) and text_of(what.get("NoEcho")).lower() == "true"
 
@@ -139,7 +147,9 @@ def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
     said = what.get("ConstraintDescription")
 
     def refuse(message: str) -> Fault:
-        return _error(f"Parameter '{name}' failed to satisfy constraint: {said}" if said else message)
+        return _error(
+            f"Parameter '{name}' failed to satisfy constraint: {said}" if said else message
+        )
 
     if "Number" in what["Type"]:
         number = _number(part)
@@ -147,9 +157,13 @@ def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
             raise _error(f"Parameter '{name}' must be a number.")
         low, high = _number(what.get("MinValue")), _number(what.get("MaxValue"))
         if low is not None and number < low:
-            raise refuse(f"Parameter '{name}' must be a number not less than {text_of(what['MinValue'])}")
+            raise refuse(
+                f"Parameter '{name}' must be a number not less than {text_of(what['MinValue'])}"
+            )
         if high is not None and number > high:
-            raise refuse(f"Parameter '{name}' must be a number not greater than {text_of(what['MaxValue'])}")
+            raise refuse(
+                f"Parameter '{name}' must be a number not greater than {text_of(what['MaxValue'])}"
+            )
     allowed = what.get("AllowedValues")
     if allowed is not None and part not in [text_of(value) for value in allowed]:
         values = ", ".join(text_of(value) for value in allowed)
@@ -164,14 +178,22 @@ def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
             raise refuse(f"Parameter '{name}' must match pattern {pattern}")
     shortest, longest = _number(what.get("MinLength")), _number(what.get("MaxLength"))
     if shortest is not None and len(part) < shortest:
-        raise refuse(f"Parameter '{name}' must contain at least {text_of(what['MinLength'])} characters")
+        raise refuse(
+            f"Parameter '{name}' must contain at least {text_of(what['MinLength'])} characters"
+        )
     if longest is not None and len(part) > longest:
-        raise refuse(f"Parameter '{name}' must contain at most {text_of(what['MaxLength'])} characters")
+        raise refuse(
+            f"Parameter '{name}' must contain at most {text_of(what['MaxLength'])} characters"
+        )
 
 
 def _number(value: Any) -> float | None:
     text = text_of(value).strip()
-    return float(text) if re.fullmatch(r"[-+]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", text, re.ASCII) else None
+    return (
+        float(text)
+        if re.fullmatch(r"[-+]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", text, re.ASCII)
+        else None
+    )
 
 
 _NESTED = re.compile(r"[+*}]\)?[^)]*\)[+*{]")  # (a+)+ and the like: time without bound
@@ -179,8 +201,12 @@ _NESTED = re.compile(r"[+*}]\)?[^)]*\)[+*{]")  # (a+)+ and the like: time withou
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:
     if _NESTED.search(pattern) or len(pattern) > 1024:
-        raise _error(f"AllowedPattern of parameter '{name}' repeats what repeats; Stratolite refuses such patterns")
+        raise _error(
+            f"AllowedPattern of parameter '{name}' repeats what repeats; Stratolite refuses such patterns"
+        )
     try:
         return re.compile(pattern)
     except re.error:
-        raise _error(f"Template format error: AllowedPattern of parameter {name} is not valid") from None
+        raise _error(
+            f"Template format error: AllowedPattern of parameter {name} is not valid"
+        ) from None

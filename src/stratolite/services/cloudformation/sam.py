@@ -29,9 +29,7 @@ from stratolite.services.cloudformation.template import SAM
 _PROGRAM = f"{os.path.dirname(__file__)}/sam_child.py"
 
 
-async def transform(
-    raw: dict[str, Any], parameters: dict[str, Any], region: str
-) -> dict[str, Any]:
+async def transform(raw: dict[str, Any], parameters: dict[str, Any], region: str) -> dict[str, Any]:
     """The template without SAM's types. Raises Fault ValidationError with all that is wrong with it."""
     for name, resource in (raw.get("Resources") or {}).items():
         if isinstance(resource, dict) and resource.get("Type") == "AWS::Serverless::Application":

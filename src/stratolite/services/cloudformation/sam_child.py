@@ -26,7 +26,9 @@ def main() -> None:
         try:
             answer = translate(json.loads(line))
         except (MemoryError, RecursionError) as error:
-            answer = {"errors": [f"The template is too large to transform ({type(error).__name__})"]}
+            answer = {
+                "errors": [f"The template is too large to transform ({type(error).__name__})"]
+            }
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -55,7 +57,11 @@ def translate(request: dict[str, Any]) -> dict[str, Any]:
     except InvalidDocumentException as error:
         return {"errors": [cause.message for cause in error.causes] or [error.message]}
     except Exception as error:  # noqa: BLE001 - the translator trips over odd templates in many ways
-        return {"errors": [f"The template cannot be transformed: {type(error).__name__}: {error}"[:1000]]}
+        return {
+            "errors": [
+                f"The template cannot be transformed: {type(error).__name__}: {error}"[:1000]
+            ]
+        }
     return {"template": undo_mark_unicode_str_in_template(made)}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,8 +21,27 @@ import orjson
 from stratolite.services.cloudformation.intrinsics import Unknown, text_of
 
 _KEPT = frozenset(
-    "$ref additionalProperties allOf anyOf const definitions enum items maximum maxItems maxLength minimum minItems"
-    " minLength oneOf patternProperties properties required type".split()
+    [
+        "$ref",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "const",
+        "definitions",
+        "enum",
+        "items",
+        "maximum",
+        "maxItems",
+        "maxLength",
+        "minimum",
+        "minItems",
+        "minLength",
+        "oneOf",
+        "patternProperties",
+        "properties",
+        "required",
+        "type",
+    ]
 )
 _PROBLEMS_COUNT_MAX = 10
 _DEPTH_MAX = 40
@@ -56,19 +76,28 @@ class Schema:
         self.root = _stripped(tree)
         self.definitions = self.root.get("definitions", {})
         self.read_only = _pointers(tree, "readOnlyProperties")
-        writable = {*_pointers(tree, "createOnlyProperties"), *_pointers(tree, "writeOnlyProperties")}
+        writable = {
+            *_pointers(tree, "createOnlyProperties"),
+            *_pointers(tree, "writeOnlyProperties"),
+        }
         self.refused = self.read_only - writable
         self.create_only = frozenset(path[0] for path in _pointers(tree, "createOnlyProperties"))
         """Top-level properties whose change means replacement on AWS."""
         self.identifier = _pointers(tree, "primaryIdentifier")
+        tagging = tree.get("tagging") or {}
+        self.tags = (
+            tagging.get("tagProperty", "/properties/Tags") if tagging.get("taggable") else ""
+        )
 
     def conform(self, properties: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The properties in their types, and what is wrong with them (``#/Path: message``)."""
         problems: list[str] = []
         value = self._check(self.root, properties, "#", problems, 0)
-        for path in sorted(self.refused):
-            if len(path) == 1 and path[0] in properties:
-                problems.append(f"#: read-only key [{path[0]}] is not permitted")
+        problems.extend(
+            f"#: read-only key [{path[0]}] is not permitted"
+            for path in sorted(self.refused)
+            if len(path) == 1 and path[0] in properties
+        )
         return value, problems[:_PROBLEMS_COUNT_MAX]
 
     def has_attribute(self, name: str) -> bool:
@@ -80,6 +109,24 @@ class Schema:
         """Whether both sets of properties give the resource the same identity: two cannot be at once."""
         keys = [path[0] for path in self.identifier if len(path) == 1]
         return bool(keys) and all(key in new and old.get(key) == new[key] for key in keys)
+
+    def tagged(self, properties: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+        """With ``tags`` added where the type takes tags; the resource's own win."""
+        name = self.tags.removeprefix("/properties/")
+        form = self.root.get("properties", {}).get(name)
+        while isinstance(form, dict) and "$ref" in form:
+            form = self._find(form["$ref"])
+        if not isinstance(form, dict):
+            return properties
+        if form.get("type") == "object":
+            own = properties.get(name, {})
+            return {**properties, name: {**tags, **own}} if isinstance(own, dict) else properties
+        own = properties.get(name, [])
+        if not isinstance(own, list):
+            return properties
+        known = {tag.get("Key") for tag in own if isinstance(tag, dict)}
+        more = [{"Key": key, "Value": value} for key, value in tags.items() if key not in known]
+        return {**properties, name: [*own, *more]}
 
     def _check(self, schema: Any, value: Any, at: str, problems: list[str], depth: int) -> Any:
         if isinstance(value, Unknown) or schema is True or len(problems) >= _PROBLEMS_COUNT_MAX:
@@ -93,8 +140,10 @@ class Schema:
             kinds = wanted if isinstance(wanted, list) else [wanted]
             fits, value = _in_type(kinds, value)
             if not fits:
-                names = " or ".join(_TITLES.get(kind, kind) for kind in kinds)
-                problems.append(f"{at}: expected type: {names}, found: {_NAMES.get(type(value), '?')}")
+                names = " or ".join(_TITLES.get(str(kind), str(kind)) for kind in kinds)
+                problems.append(
+                    f"{at}: expected type: {names}, found: {_NAMES.get(type(value), '?')}"
+                )
                 return value
         if isinstance(value, dict):
             value = self._check_object(schema, value, at, problems, depth)
@@ -106,15 +155,24 @@ class Schema:
                     for n, item in enumerate(value)
                 ]
             if len(value) < schema.get("minItems", 0):
-                problems.append(f"{at}: expected minimum item count: {schema['minItems']}, found: {len(value)}")
+                problems.append(
+                    f"{at}: expected minimum item count: {schema['minItems']}, found: {len(value)}"
+                )
             if "maxItems" in schema and len(value) > schema["maxItems"]:
-                problems.append(f"{at}: expected maximum item count: {schema['maxItems']}, found: {len(value)}")
+                problems.append(
+                    f"{at}: expected maximum item count: {schema['maxItems']}, found: {len(value)}"
+                )
         else:
             _check_scalar(schema, value, at, problems)
         return self._check_choices(schema, value, at, problems, depth)
 
     def _check_object(
-        self, schema: dict[str, Any], value: dict[str, Any], at: str, problems: list[str], depth: int
+        self,
+        schema: dict[str, Any],
+        value: dict[str, Any],
+        at: str,
+        problems: list[str],
+        depth: int,
     ) -> dict[str, Any]:
         properties = schema.get("properties", {})
         patterns = schema.get("patternProperties", {})
@@ -130,7 +188,9 @@ class Schema:
             inner = extra if inner is None else inner
             made[key] = self._check(inner, item, f"{at}/{key}", problems, depth + 1)
         problems.extend(
-            f"{at}: required key [{key}] not found" for key in schema.get("required", ()) if key not in value
+            f"{at}: required key [{key}] not found"
+            for key in schema.get("required", ())
+            if key not in value
         )
         return made
 
@@ -151,7 +211,9 @@ class Schema:
                     break
                 failures.append(wrong[0])
             else:
-                problems.append(f"{at}: #: no subschema matched out of the total {len(failures)} subschemas; {failures[0]}")
+                problems.append(
+                    f"{at}: #: no subschema matched out of the total {len(failures)} subschemas; {failures[0]}"
+                )
         return value
 
     def _find(self, ref: str) -> Any:
@@ -205,15 +267,25 @@ def _number(text: str, kind: str) -> int | float | None:
 
 def _check_scalar(schema: dict[str, Any], value: Any, at: str, problems: list[str]) -> None:
     allowed = schema.get("enum")
-    if allowed is not None and value not in allowed and text_of(value) not in map(text_of, allowed):
+    if (
+        allowed is not None
+        and value not in allowed
+        and text_of(value) not in [text_of(a) for a in allowed]
+    ):
         problems.append(f"{at}: #: {text_of(value)} is not a valid enum value")
     if "const" in schema and value != schema["const"]:
-        problems.append(f"{at}: expected constant value: {schema['const']}, found: {text_of(value)}")
+        problems.append(
+            f"{at}: expected constant value: {schema['const']}, found: {text_of(value)}"
+        )
     if isinstance(value, str):
         if len(value) < schema.get("minLength", 0):
-            problems.append(f"{at}: expected minLength: {schema['minLength']}, actual: {len(value)}")
+            problems.append(
+                f"{at}: expected minLength: {schema['minLength']}, actual: {len(value)}"
+            )
         if "maxLength" in schema and len(value) > schema["maxLength"]:
-            problems.append(f"{at}: expected maxLength: {schema['maxLength']}, actual: {len(value)}")
+            problems.append(
+                f"{at}: expected maxLength: {schema['maxLength']}, actual: {len(value)}"
+            )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if "minimum" in schema and value < schema["minimum"]:
             problems.append(f"{at}: {value} is not greater or equal to {schema['minimum']}")
@@ -224,7 +296,8 @@ def _check_scalar(schema: dict[str, Any], value: Any, at: str, problems: list[st
 def _pointers(tree: dict[str, Any], name: str) -> frozenset[tuple[str, ...]]:
     """``/properties/A/B`` as ("A", "B")."""
     return frozenset(
-        tuple(part for part in pointer.split("/")[2:] if part != "*") for pointer in tree.get(name) or ()
+        tuple(part for part in pointer.split("/")[2:] if part != "*")
+        for pointer in tree.get(name) or ()
     )
 
 

@@ -70,7 +70,8 @@ def _unpack(rows: Rows, raw: bytes) -> dict[str, Any]:
 
 def add_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
     tx.put(rows.keys.key("name", stack["name"]), stack["uuid"].encode())
-    tx.put(rows.keys.key("list", tx.stamp()), stack["uuid"].encode())
+    stack["place"] = tx.stamp()
+    tx.put(rows.keys.key("list", stack["place"]), stack["uuid"].encode())
     put_stack(tx, rows, stack)
 
 
@@ -89,6 +90,11 @@ def named_stack(tx: Tx, rows: Rows, name: str) -> Stack | None:
     """The stack that is there now under this name."""
     uuid = tx.get(rows.keys.key("name", name))
     return None if uuid is None else stack_of(tx, rows, uuid.decode())
+
+
+def named_uuid(tx: Tx, rows: Rows, name: str) -> str | None:
+    uuid = tx.get(rows.keys.key("name", name))
+    return None if uuid is None else uuid.decode()
 
 
 def free_name(tx: Tx, rows: Rows, name: str) -> None:
@@ -117,17 +123,19 @@ def all_stacks(tx: Tx, rows: Rows, before: int) -> Iterator[tuple[int, Stack]]:
 
 def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
     """Remove up to ``limit`` rows of a deleted stack; True when nothing of it is left."""
-    for kind in ("event", "resource", "template", "changes"):
+    stack = stack_of(tx, rows, uuid)
+    if stack is None:
+        return True
+    for changes in changes_page(tx, rows, uuid, "", limit):
+        drop_changes(tx, rows, uuid, changes)
+    for kind in ("event", "resource", "template"):
         found = [key for key, _ in tx.scan(rows.keys.span(kind, uuid), limit=limit)]
         for key in found:
             tx.delete(key)
         if found:
             return False
+    tx.delete(rows.keys.key("list", stack["place"]))
     tx.delete(rows.keys.key("stack", uuid))
-    for key, raw in tx.scan(rows.keys.span("list")):  # oldest first: what expires is near the start
-        if raw == uuid.encode():
-            tx.delete(key)
-            break
     return True
 
 
@@ -177,7 +185,9 @@ def add_event(
     event = {
         "StackId": stack["id"],
         "StackName": stack["name"],
-        "EventId": f"{record['id']}-{status}-{stamp:x}" if record else f"{stack['uuid'][:8]}-{stamp:x}",
+        "EventId": f"{record['id']}-{status}-{stamp:x}"
+        if record
+        else f"{stack['uuid'][:8]}-{stamp:x}",
         "LogicalResourceId": record["id"] if record else stack["name"],
         "PhysicalResourceId": stack["id"] if record is None else record.get("physical_id") or "",
         "ResourceType": record["type"] if record else "AWS::CloudFormation::Stack",
@@ -210,7 +220,9 @@ def events_page(
 # -- templates
 
 
-def put_template(tx: Tx, rows: Rows, uuid: str, version: str, original: str, processed: str) -> None:
+def put_template(
+    tx: Tx, rows: Rows, uuid: str, version: str, original: str, processed: str
+) -> None:
     for kind, text in (("original", original), ("processed", processed)):
         packed = zlib.compress(text.encode(), 3)
         for n, at in enumerate(range(0, len(packed), TEMPLATE_CHUNK_BYTES)):
@@ -257,9 +269,7 @@ def drop_changes(tx: Tx, rows: Rows, uuid: str, changes: dict[str, Any]) -> None
     tx.delete(rows.keys.key("changeset", changes["uuid"]))
 
 
-def changes_page(
-    tx: Tx, rows: Rows, uuid: str, after: str, limit: int
-) -> list[dict[str, Any]]:
+def changes_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[dict[str, Any]]:
     start, stop = rows.keys.span("changes", uuid)
     if after:
         start = rows.keys.key("changes", uuid, after) + b"\x00"
@@ -294,7 +304,10 @@ def set_exports(tx: Tx, rows: Rows, stack: Stack, wanted: dict[str, str]) -> Non
             known, owner, owner_id = orjson.loads(raw)
             if owner != stack["uuid"]:
                 by = owner_id.split("/")[1]
-                raise Fault("ValidationError", f"Export with name {name} is already exported by stack {by}. ")
+                raise Fault(
+                    "ValidationError",
+                    f"Export with name {name} is already exported by stack {by}. ",
+                )
             if known != value and (user := importer(tx, rows, name)):
                 raise Fault(
                     "ValidationError", f"Cannot update export {name} as it is in use by {user}."

@@ -23,12 +23,34 @@ from stratolite.services.cloudformation.quotas import (
 
 SAM = "AWS::Serverless-2016-10-31"
 _SECTIONS = frozenset(
-    "AWSTemplateFormatVersion Conditions Description Globals Mappings Metadata Outputs Parameters Resources Rules"
-    " Transform".split()
+    [
+        "AWSTemplateFormatVersion",
+        "Conditions",
+        "Description",
+        "Globals",
+        "Mappings",
+        "Metadata",
+        "Outputs",
+        "Parameters",
+        "Resources",
+        "Rules",
+        "Transform",
+    ]
 )
 _RESOURCE_MEMBERS = frozenset(
-    "Condition Connectors CreationPolicy DeletionPolicy DependsOn IgnoreGlobals Metadata Properties Type"
-    " UpdatePolicy UpdateReplacePolicy".split()
+    [
+        "Condition",
+        "Connectors",
+        "CreationPolicy",
+        "DeletionPolicy",
+        "DependsOn",
+        "IgnoreGlobals",
+        "Metadata",
+        "Properties",
+        "Type",
+        "UpdatePolicy",
+        "UpdateReplacePolicy",
+    ]
 )
 _NAME = re.compile(r"[A-Za-z0-9]{1,255}\Z", re.ASCII)
 _TYPE = re.compile(r"[A-Za-z0-9]+(::[A-Za-z0-9@_-]+)+\Z", re.ASCII)
@@ -137,10 +159,14 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
 def _transforms(value: Any) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(name, str) for name in names):
-        raise _error("Template format error: Transform must be the name of a transform, or a list of names")
+        raise _error(
+            "Template format error: Transform must be the name of a transform, or a list of names"
+        )
     for name in names:
         if name != SAM:
-            raise _error(f"Transform {name} is not offered by Stratolite; the transform offered is {SAM}")
+            raise _error(
+                f"Transform {name} is not offered by Stratolite; the transform offered is {SAM}"
+            )
     return tuple(names)
 
 
@@ -170,10 +196,14 @@ def _check_resource(name: str, resource: Any) -> None:
         if policy not in _POLICIES:
             raise _error(f"Template error: Unrecognized {member} {policy} for resource {name}")
         if policy == "Snapshot":
-            raise _error(f"{member} Snapshot of {name} is not offered by Stratolite: no type here has snapshots")
+            raise _error(
+                f"{member} Snapshot of {name} is not offered by Stratolite: no type here has snapshots"
+            )
     condition = resource.get("Condition")
     if condition is not None and not isinstance(condition, str):
-        raise _error(f"Template format error: [/Resources/{name}/Condition] Every Condition member must be a string.")
+        raise _error(
+            f"Template format error: [/Resources/{name}/Condition] Every Condition member must be a string."
+        )
     if not all(isinstance(other, str) for other in depends_on(resource)):
         raise _error("Template format error: DependsOn must be a string or list of strings.")
 
@@ -189,24 +219,34 @@ def _check_output(name: str, output: Any) -> None:
     if not isinstance(output, dict):
         raise _error("Template format error: Any Outputs member must be an object.")
     if "Value" not in output:
-        raise _error(f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object")
+        raise _error(
+            f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object"
+        )
     if odd := sorted(set(output) - {"Condition", "Description", "Export", "Value"}):
         raise _error(f"Invalid template output property '{odd[0]}'")
     export = output.get("Export")
     if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
-        raise _error(f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified.")
+        raise _error(
+            f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified."
+        )
 
 
 def _check_mappings(mappings: Mapping[str, Any]) -> None:
     for name, mapping in mappings.items():
-        if not isinstance(mapping, dict) or not all(isinstance(row, dict) for row in mapping.values()):
-            raise _error(f"Template format error: Every Mappings member {name} must be a map of maps.")
+        if not isinstance(mapping, dict) or not all(
+            isinstance(row, dict) for row in mapping.values()
+        ):
+            raise _error(
+                f"Template format error: Every Mappings member {name} must be a map of maps."
+            )
 
 
 def _check_references(template: Template) -> None:
     """Every name leads to something, whichever way the conditions go."""
     resources, known = template.resources, {*template.parameters, *PSEUDO}
-    if odd := sorted({m.name for m in mentions(dict(template.conditions)) if m.how == "Ref"} - known):
+    if odd := sorted(
+        {m.name for m in mentions(dict(template.conditions)) if m.how == "Ref"} - known
+    ):
         raise _error(
             f"Template format error: Unresolved dependencies [{', '.join(odd)}]. Cannot reference resources in the Conditions block of the template"
         )
@@ -253,8 +293,8 @@ def in_order(depends: Mapping[str, Iterable[str]]) -> list[str]:
         for name in ready:
             del left[name]
         gone = set(ready)
-        for needs in left.values():
-            needs -= gone
+        for waiting in left.values():
+            waiting.difference_update(gone)
     return order
 
 

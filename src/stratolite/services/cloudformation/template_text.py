@@ -20,15 +20,33 @@ from stratolite.services.cloudformation.quotas import DEPTH_MAX, NODES_COUNT_MAX
 _FUNCTIONS = {
     **{
         f"!{name}": f"Fn::{name}"
-        for name in (
-            "And Base64 Cidr Equals FindInMap GetAtt GetAZs If ImportValue Join Length Not Or Select"
-            " Split Sub ToJsonString Transform"
-        ).split()
+        for name in [
+            "And",
+            "Base64",
+            "Cidr",
+            "Equals",
+            "FindInMap",
+            "GetAtt",
+            "GetAZs",
+            "If",
+            "ImportValue",
+            "Join",
+            "Length",
+            "Not",
+            "Or",
+            "Select",
+            "Split",
+            "Sub",
+            "ToJsonString",
+            "Transform",
+        ]
     },
     "!Ref": "Ref",
     "!Condition": "Condition",
 }
-_PLAIN = frozenset(f"tag:yaml.org,2002:{name}" for name in "str int float bool null map seq".split())
+_PLAIN = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ["str", "int", "float", "bool", "null", "map", "seq"]
+)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?\Z|[-+]?[1-9][0-9]*\.\Z")
 _WORDS: dict[str, Any] = {
@@ -81,7 +99,9 @@ def _measure(tree: Any) -> None:
 
 
 def _too_large() -> Fault:
-    return Fault("ValidationError", "Template format error: the template is nested or repeated too much")
+    return Fault(
+        "ValidationError", "Template format error: the template is nested or repeated too much"
+    )
 
 
 class _Reader:
@@ -141,10 +161,14 @@ class _Reader:
         made: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
-                raise Fault("ValidationError", f"Template format error: YAML not well-formed. {_at(event)}")
+                raise Fault(
+                    "ValidationError", f"Template format error: YAML not well-formed. {_at(event)}"
+                )
             key = event.value
             if key in made:
-                text = f"Template format error: YAML not well-formed. Duplicate key {key} {_at(event)}"
+                text = (
+                    f"Template format error: YAML not well-formed. Duplicate key {key} {_at(event)}"
+                )
                 raise Fault("ValidationError", text)
             made[key] = self.node(next(self.events), depth + 1)
         return made

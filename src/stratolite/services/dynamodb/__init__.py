@@ -1,3 +1,34 @@
-"""DynamoDB."""
+"""DynamoDB: tables, items, expressions, queries, indexes, transactions, time to live.
+
+Keys     ``state`` (what lies where), ``keycode`` (how key attributes become bytes that sort as their values),
+         ``table`` (a table's record). Items are stored as the JSON they came in, numbers made canonical, and are
+         spliced into answers unparsed; expressions are compiled once per form (``expressions``).
+Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`` expression syntax,
+         ``conditions`` / ``updates`` / ``projections`` what expressions do, ``keyconditions`` what a Query reads,
+         ``legacy`` the parameters from before expressions, ``shapes`` the forms of requests, ``schema`` of tables,
+         ``capacity`` consumed units.
+Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``; ``service`` puts them together.
+Work     ``worker`` (sweeps dropped tables, fills new indexes), ``expiry`` (time to live).
+Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
+
+How keys sort (a property of ``keycode``, tested over all numbers DynamoDB has): strings by their UTF-8 bytes,
+binaries by unsigned bytes, numbers by value:
+
+    zero      80
+    positive  C0  E+130  pairs of digits + 1           2 -> C0 82 15,  2.5 -> C0 82 1A,  10 -> C0 83 0B
+    negative  40  125-E  101 - (pair + 1), then 66     -2 -> 40 7D 50 66
+
+Different from AWS, knowingly:
+- Reads are always consistent, also on global indexes: index rows are written in the item's transaction.
+- Tables are ACTIVE at once. Throughput is recorded and never throttles.
+- ItemCount and TableSizeBytes are 0: AWS updates them every six hours, we do not count.
+- A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
+- SSESpecification is recorded and described; what is on disk is not encrypted by a KMS key. A key of one's own is refused.
+- ItemCollectionMetrics always gives the smallest range.
+
+Missing: streams, backups, point-in-time recovery, exports and imports, global tables, PartiQL, resource policies,
+Kinesis streaming, contributor insights, auto scaling, tables of other accounts; keys of several attributes in indexes.
+"""
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

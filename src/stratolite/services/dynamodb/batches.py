@@ -21,7 +21,8 @@ from stratolite.services.dynamodb.values import (
 
 GETS_COUNT_MAX = 100
 WRITES_COUNT_MAX = 25
-ANSWER_SIZE_BYTES_MAX = 16 << 20
+ANSWER_SIZE_BYTES_MAX = 8 << 20
+"""DynamoDB answers up to 16 MB; what is left comes back as UnprocessedKeys either way."""
 _DUPLICATES = "Provided list of item keys contains duplicates"
 
 

@@ -57,7 +57,9 @@ async def fetch(call: Call, given: Request) -> Code:
         sha256 = await call.cloud.runtime.bundles.unpack(zipped)
     except BadBundle as error:
         if error.too_large:
-            raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes") from error
+            raise invalid(
+                f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes"
+            ) from error
         raise invalid(
             "Could not unzip uploaded file. Please check your file, then try to upload again."
         ) from error
@@ -137,5 +139,3 @@ def opened(call: Call, token: str) -> tuple[str, int, str] | None:
 
 def _sign(cloud: Cloud, text: str) -> str:
     return hmac.digest(cloud.vault.derive(_PURPOSE), text.encode(), "sha256")[:16].hex()
-
-

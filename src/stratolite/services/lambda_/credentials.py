@@ -37,7 +37,8 @@ class Credentials(Service):
         """New credentials. Raises as ``credentials`` does."""
         inside = call.scoped(ref.account, ref.region)
         acting = inside.as_service("lambda.amazonaws.com", ref.function_arn)
-        ask = {"RoleArn": role_arn, "RoleSessionName": ref.name, "DurationSeconds": 3600}
+        session = ref.name.ljust(2, "_")  # two characters at least
+        ask = {"RoleArn": role_arn, "RoleSessionName": session, "DurationSeconds": 3600}
         answer = await acting.request("sts", "AssumeRole", ask)
         found: dict[str, Any] = answer["Credentials"]
         return found

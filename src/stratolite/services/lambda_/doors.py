@@ -43,7 +43,11 @@ class Doors(invoking.Invoking):
         inside = call.scoped(ref.account, ref.region)
         cors = config.get("Cors") or {}
         origin = request.headers.get("origin", "")
-        if cors and request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+        if (
+            cors
+            and request.method == "OPTIONS"
+            and "access-control-request-method" in request.headers
+        ):
             return HttpResponse(200, _preflight(cors, origin, request))
         response = await self._invoke_url(inside, ref, config, door, request)
         if cors:

@@ -38,7 +38,9 @@ async def _before_code(_: Credentials, call: Call, request: Request) -> Request:
     if request.get("PublishTo"):
         raise names.not_offered("PublishTo")
     if request.get("ImageUri"):
-        raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
+        raise invalid(
+            "Please don't provide ImageUri when updating a function with packageType Zip."
+        )
     settings.check({"Architectures": request.get("Architectures")}, creating=False)
     return {**request, "Code": await bundle.fetch(call, request)}
 
@@ -55,7 +57,9 @@ class Functions(Credentials):
     @prepared(_before_create)
     def create_function(self, call: Call, request: Request) -> Response:
         ref, code = _own(call, request["FunctionName"]), request["Code"]
-        token = request.get("StackToken")  # not AWS's: a stack's step finds what it made before a crash
+        token = request.get(
+            "StackToken"
+        )  # not AWS's: a stack's step finds what it made before a crash
         if (known := state.get_function(call.tx, ref)) is not None:
             if token and known.get("token") == token:
                 return _answer(known, ref)
@@ -347,9 +351,7 @@ async def _check_role(service: Credentials, call: Call, role_arn: str, ref: Ref)
     try:
         await service.assume(call, role_arn, ref)
     except Fault as fault:
-        raise invalid(
-            "The role defined for the function cannot be assumed by Lambda."
-        ) from fault
+        raise invalid("The role defined for the function cannot be assumed by Lambda.") from fault
 
 
 assert SANDBOXES_MAX <= _CONCURRENCY_MAX

@@ -165,7 +165,9 @@ class Invoking(Credentials):
         version = config["Runtime"].replace("python", "python:")
         arn = config["RuntimeVersionConfig"]["RuntimeVersionArn"]
         running = ".".join(str(part) for part in sys.version_info[:3])
-        first = f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
+        first = (
+            f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
+        )
         listen([(_wall_ms(call), first)])
         start = Start(folder, environment, fresh_until_s=self.cloud.world.mono() + left_s)
         return start, listen
@@ -329,7 +331,7 @@ def _closing(
     if outcome.init_s is not None:
         report.append(f"Init Duration: {outcome.init_s * 1000:.2f} ms")
     report.append(status)
-    lines.append("\t".join(report) + ("" if status else "\t"))
+    lines.append("\t".join(report))
     return lines
 
 
@@ -339,4 +341,3 @@ def _trace(call: Call) -> str:
 
 def _wall_ms(call: Call) -> int:
     return int(call.world.wall() * 1000)
-

@@ -126,9 +126,7 @@ def _principal(given: str) -> Any:
         return {"AWS": given}
     if re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", given):
         return {"Service": given}
-    raise invalid(
-        "The provided principal was invalid. Please check the principal and try again."
-    )
+    raise invalid("The provided principal was invalid. Please check the principal and try again.")
 
 
 def _condition(request: Request) -> dict[str, dict[str, str]]:

@@ -131,7 +131,9 @@ class Permission(Resource):
         sid = spec.generated_name(100)
         request = {**spec.properties, "StatementId": sid}
         if "InvokedViaFunctionUrl" in request:
-            request["InvokedViaFunctionUrl"] = str(request["InvokedViaFunctionUrl"]).lower() == "true"
+            request["InvokedViaFunctionUrl"] = (
+                str(request["InvokedViaFunctionUrl"]).lower() == "true"
+            )
         try:
             await call.request("lambda", "AddPermission", request)
         except Fault as fault:
@@ -181,7 +183,11 @@ class Version(Resource):
     async def create(self, call: Call, spec: Spec) -> Made:
         _refuse(
             spec.properties,
-            {"ProvisionedConcurrencyConfig": None, "RuntimePolicy": None, "FunctionScalingConfig": None},
+            {
+                "ProvisionedConcurrencyConfig": None,
+                "RuntimePolicy": None,
+                "FunctionScalingConfig": None,
+            },
         )
         wanted = _picked(spec.properties, "FunctionName", "Description", "CodeSha256")
         answer = await _ask(call, "PublishVersion", **wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -30,7 +31,7 @@ _ENVIRONMENT_BYTES_MAX = 4096
 _TAGS_MAX = 50
 
 # Members that are refused when they ask for something; what asks for nothing is let through.
-_NOT_OFFERED = {
+_NOT_OFFERED: dict[str, Callable[[Any], Any]] = {
     "Layers": bool,
     "VpcConfig": lambda v: v.get("SubnetIds") or v.get("SecurityGroupIds"),
     "DeadLetterConfig": lambda v: v.get("TargetArn"),
@@ -87,7 +88,9 @@ def check(request: Record, *, creating: bool) -> None:
         _range(storage, "Size", "ephemeralStorage.size", 512, 10240)
     mode = request.get("TracingConfig", {}).get("Mode", "PassThrough")
     if mode not in ("PassThrough", "Active"):
-        raise bad("tracingConfig.mode", mode, "Member must satisfy enum value set: [Active, PassThrough]")
+        raise bad(
+            "tracingConfig.mode", mode, "Member must satisfy enum value set: [Active, PassThrough]"
+        )
     _architectures(request.get("Architectures"))
     _logging(request.get("LoggingConfig", {}))
     if "Environment" in request:
@@ -195,5 +198,3 @@ def _environment(variables: dict[str, str]) -> None:
             "Lambda was unable to configure your environment variables because the environment variables"
             f" you have provided exceeded the 4KB limit. String measured: {measured.decode()}"
         )
-
-

@@ -152,7 +152,9 @@ def check_cors(cors: dict[str, Any]) -> None:
         if method not in _METHODS:
             raise invalid(f"Invalid value for AllowMethods: {method}")
     if not 0 <= cors.get("MaxAge", 0) <= 86400:
-        raise bad("cors.maxAge", cors["MaxAge"], "Member must have value less than or equal to 86400")
+        raise bad(
+            "cors.maxAge", cors["MaxAge"], "Member must have value less than or equal to 86400"
+        )
 
 
 def _check(request: Request) -> None:
@@ -163,7 +165,9 @@ def _check(request: Request) -> None:
     if mode == "RESPONSE_STREAM":
         raise names.not_offered("InvokeMode RESPONSE_STREAM")
     if mode != "BUFFERED":
-        raise bad("invokeMode", mode, "Member must satisfy enum value set: [RESPONSE_STREAM, BUFFERED]")
+        raise bad(
+            "invokeMode", mode, "Member must satisfy enum value set: [RESPONSE_STREAM, BUFFERED]"
+        )
     check_cors(request.get("Cors") or {})
 
 

@@ -75,7 +75,7 @@ class Versions(Service):
         ref, alias = _alias(call, request)
         if request.get("RevisionId") not in (None, alias["RevisionId"]):
             raise names.stale()
-        version = request.get("FunctionVersion", alias["FunctionVersion"])
+        version: str = request.get("FunctionVersion") or alias["FunctionVersion"]
         routing = request.get("RoutingConfig", alias.get("RoutingConfig"))
         _check_target(call, ref, version, routing)
         changed = {

@@ -29,6 +29,7 @@ ALGORITHMS = (*CRC_BYTES, *_HASHES)
 _REFUSED = ("MD5", "XXHASH64", "XXHASH3", "XXHASH128")
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
 _REFUSED_MEMBERS = {f"Checksum{name}": name for name in _REFUSED}
+_ALL_MEMBERS = frozenset((*MEMBERS, *_REFUSED_MEMBERS))
 DIGEST_BYTES = {**CRC_BYTES, "SHA1": 20, "SHA256": 32, "SHA512": 64}
 
 
@@ -79,14 +80,10 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     The value may still come in the body's trailers. Raises Fault for two checksums or a bad one.
     """
     found: tuple[str, str] | None = None
-    for member in request:
-        if not member.startswith("Checksum"):
-            continue
+    for member in _ALL_MEMBERS.intersection(request):
         if member in _REFUSED_MEMBERS:
             raise not_offered(f"checksum algorithm {_REFUSED_MEMBERS[member]}")
-        name = MEMBERS.get(member)
-        if name is None:
-            continue
+        name = MEMBERS[member]
         if found is not None:
             raise invalid_request(
                 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."

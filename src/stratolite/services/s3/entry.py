@@ -52,14 +52,16 @@ _LOCK = (
 )
 _GRANTS = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
 _REFUSED = frozenset((*_CUSTOMER_KEYS, *_KMS, *_LOCK, *_GRANTS, "WriteOffsetBytes"))
-_KEPT = (
-    "CacheControl",
-    "ContentDisposition",
-    "ContentEncoding",
-    "ContentLanguage",
-    "ContentType",
-    "Expires",
-    "WebsiteRedirectLocation",
+_KEPT = frozenset(
+    {
+        "CacheControl",
+        "ContentDisposition",
+        "ContentEncoding",
+        "ContentLanguage",
+        "ContentType",
+        "Expires",
+        "WebsiteRedirectLocation",
+    }
 )
 
 
@@ -121,7 +123,7 @@ def attributes(request: Request) -> Attributes:
     storage_class = request.get("StorageClass") or "STANDARD"
     if storage_class != "STANDARD":
         names.check_storage_class(storage_class)
-    headers = {member: request[member] for member in _KEPT if member in request}
+    headers = {member: request[member] for member in _KEPT.intersection(request)}
     if "ContentEncoding" in headers:
         codings = [c.strip() for c in headers["ContentEncoding"].split(",")]
         kept = ",".join(c for c in codings if c and c != "aws-chunked")

@@ -1,0 +1,136 @@
+"""A load of ready-made requests: signed by botocore beforehand, replayed over kept connections.
+
+The generator costs a few microseconds a request, so what it shares of the machine is nearly the same for every server;
+the figure that counts is the server's own CPU time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+import uvloop
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+KEYS = Credentials("test", "test")
+
+
+def signed(
+    server: Any,
+    service: str,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: dict[str, str] | None = None,
+) -> bytes:
+    """One HTTP/1.1 request as bytes, as an SDK would send it."""
+    request = AWSRequest(method, server.endpoint + path, data=body, headers=dict(headers or {}))
+    request.headers["Host"] = f"127.0.0.1:{server.port}"
+    request.headers["Content-Length"] = str(len(body))
+    auth = S3SigV4Auth if service == "s3" else SigV4Auth
+    auth(KEYS, service, "us-east-1").add_auth(request)
+    head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+class Result(NamedTuple):
+    count: int
+    seconds: float
+    cpu_us: float
+    """Server CPU a request, microseconds."""
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(
+        self, requests: list[bytes], at: int, step: int, end_s: float, done: asyncio.Future[None]
+    ) -> None:
+        self.requests, self.at, self.step, self.end_s, self.done = requests, at, step, end_s, done
+        self.need = self.got = self.count = 0
+        self.head = b""
+        self.times: list[float] = []
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.send()
+
+    def send(self):
+        self.sent_s = time.perf_counter()
+        self.transport.write(self.requests[self.at % len(self.requests)])
+        self.at += self.step
+
+    def data_received(self, data):
+        if self.need:
+            self.got += len(data)
+        else:
+            self.head += data
+            end = self.head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            if not self.head.startswith(b"HTTP/1.1 2"):
+                self.fail(f"refused: {self.head[:600]!r}")
+                return
+            lower = self.head[:end].lower() + b"\r\n"
+            at = lower.find(b"content-length:")
+            if at < 0:
+                chunked = b"transfer-encoding: chunked" in lower
+                if chunked and not self.head.endswith(b"0\r\n\r\n"):
+                    return
+                self.need = self.got = len(self.head)
+            else:
+                self.need = end + 4 + int(lower[at + 15 : lower.find(b"\r", at)])
+                self.got = len(self.head)
+        if self.got >= self.need:
+            now = time.perf_counter()
+            self.times.append(now - self.sent_s)
+            self.count += 1
+            self.need, self.head = 0, b""
+            if now < self.end_s:
+                self.send()
+            else:
+                self.transport.close()
+
+    def fail(self, why):
+        if not self.done.done():
+            self.done.set_exception(RuntimeError(why))
+        self.transport.close()
+
+    def connection_lost(self, error):
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def run(server: Any, requests: list[bytes], connections: int, seconds: float) -> Result:
+    """Raises RuntimeError at the first answer that is not 2xx."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        end_s = time.perf_counter() + seconds
+        made = []
+        for lane in range(connections):
+            done = loop.create_future()
+            _, protocol = await loop.create_connection(
+                lambda lane=lane, done=done: _Connection(requests, lane, connections, end_s, done),
+                "127.0.0.1",
+                server.port,
+            )
+            made.append(protocol)
+        await asyncio.gather(*(p.done for p in made))
+        return made
+
+    before_s, began = server.cpu_s(), time.perf_counter()
+    made = uvloop.run(main())
+    wall_s, cpu_s = time.perf_counter() - began, server.cpu_s() - before_s
+    times = sorted(t for p in made for t in p.times)
+    count = len(times)
+    return Result(
+        count, wall_s, cpu_s / count * 1e6, times[count // 2] * 1e3, times[int(count * 0.99)] * 1e3
+    )

@@ -1,0 +1,379 @@
+"""make bench: Stratolite (durable, signed) beside its peers (in memory) in one run; exits 1 below its bars.
+
+Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
+usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: dynamodb s3 lambda deploy start sync
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+
+import boto3
+from botocore.config import Config
+from load import run, signed
+from peers import ROOT, Dynalite, MiniStack, Moto, S3rver, Stratolite
+
+ARGS = argparse.ArgumentParser()
+ARGS.add_argument("--seconds", type=float, default=3.0)
+ARGS.add_argument("--only", action="append")
+ARGS.add_argument("--json")
+CONNECTIONS = 16
+TABLE = "bench-table"
+BUCKET = "bench-bucket"
+TRUST = {
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ]
+}
+
+
+class Bars:
+    """Every bar of the run: what was reached, what was wanted."""
+
+    def __init__(self):
+        self.rows = []
+
+    def at_most(self, name, value, bar):
+        self.rows.append((name, value, f"<= {bar:g}", value <= bar))
+
+    def at_least(self, name, value, bar):
+        self.rows.append((name, value, f">= {bar:g}", value >= bar))
+
+    def show(self):
+        print("\nbars")
+        for name, value, bar, good in self.rows:
+            print(f"  {'ok  ' if good else 'MISS'} {name:58} {value:8.3f}  {bar}")
+        return all(row[3] for row in self.rows)
+
+
+def client(server, service):
+    return boto3.client(
+        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=60),
+    )  # fmt: skip
+
+
+def started(kinds, **options):
+    """One server of each kind that is on this machine, one after another."""
+    for kind in kinds:
+        if not kind.available():
+            print(f"  {kind.name}: not on this machine, left out")
+            continue
+        server = kind(**options)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def show(server, name, result):
+    print(
+        f"  {server.name:12} {name:28} {result.rate:9.0f}/s  {result.cpu_us:8.1f} us CPU"
+        f"  p50 {result.p50_ms:7.2f} ms  p99 {result.p99_ms:7.2f} ms",
+        flush=True,
+    )
+    return result
+
+
+# -- DynamoDB
+
+
+def call(server, operation, request):
+    headers = {
+        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+        "Content-Type": "application/x-amz-json-1.0",
+    }
+    return signed(server, "dynamodb", "POST", "/", json.dumps(request).encode(), headers)
+
+
+def item(number):
+    body = base64.b64encode(os.urandom(700)).decode()
+    return {
+        "pk": {"S": f"user#{number % 100}"},
+        "sk": {"S": f"order#{number:08d}"},
+        "body": {"S": body},
+        "n": {"N": str(number)},
+        "ok": {"BOOL": True},
+    }
+
+
+def dynamodb_loads(server):
+    keys = [{"pk": {"S": f"user#{n % 100}"}, "sk": {"S": f"order#{n:08d}"}} for n in range(2000)]
+    update = {
+        "UpdateExpression": "SET n = n + :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+    query = {"KeyConditionExpression": "pk = :p", "Limit": 100}
+    return {
+        "GetItem 1 KiB": [call(server, "GetItem", {"TableName": TABLE, "Key": k}) for k in keys],
+        "PutItem 1 KiB": [
+            call(server, "PutItem", {"TableName": TABLE, "Item": item(n)})
+            for n in range(2000, 6000)
+        ],
+        "UpdateItem n = n + :one": [
+            call(server, "UpdateItem", {"TableName": TABLE, "Key": k} | update) for k in keys
+        ],
+        "Query 100 items": [
+            call(
+                server,
+                "Query",
+                {"TableName": "queried", "ExpressionAttributeValues": {":p": {"S": f"user#{n}"}}}
+                | query,
+            )
+            for n in range(20)
+        ],
+    }
+
+
+def fill(server):
+    dynamodb = client(server, "dynamodb")
+    for table in (TABLE, "queried"):
+        dynamodb.create_table(
+            TableName=table,
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
+    for table, items in (
+        (TABLE, [item(n) for n in range(2000)]),
+        ("queried", [item(n) for n in range(100 * 100)]),
+    ):
+        for start in range(0, len(items), 25):
+            puts = [{"PutRequest": {"Item": i}} for i in items[start : start + 25]]
+            dynamodb.batch_write_item(RequestItems={table: puts})
+
+
+def dynamodb(bars, seconds):
+    print("\nDynamoDB, 16 connections")
+    found = {}
+    for server in started((Stratolite, Dynalite, MiniStack, Moto)):
+        fill(server)
+        for name, requests in dynamodb_loads(server).items():
+            found[server.name, name] = show(
+                server, name, run(server, requests, CONNECTIONS, seconds)
+            )
+        if server.name in ("stratolite", "dynalite"):
+            for name, requests in list(dynamodb_loads(server).items())[:2]:
+                show(server, f"{name}, 1 connection", run(server, requests, 1, seconds))
+    if ("dynalite", "GetItem 1 KiB") in found:
+        for name, bar in (
+            ("GetItem 1 KiB", 0.6),
+            ("PutItem 1 KiB", 1.0),
+            ("UpdateItem n = n + :one", 1.0),
+            ("Query 100 items", 0.15),
+        ):
+            bars.at_most(
+                f"{name}: CPU against dynalite",
+                found["stratolite", name].cpu_us / found["dynalite", name].cpu_us,
+                bar,
+            )
+
+
+# -- S3
+
+
+def s3(bars, seconds):
+    print("\nS3, 16 connections (1 MiB: 4)")
+    found = {}
+    small, large = os.urandom(1024), os.urandom(1 << 20)
+    for server in started((Stratolite, MiniStack, S3rver, Moto)):
+        bucket = client(server, "s3")
+        bucket.create_bucket(Bucket=BUCKET)
+        for number in range(200):
+            bucket.put_object(Bucket=BUCKET, Key=f"small/{number:04d}", Body=small)
+        for number in range(4):
+            bucket.put_object(Bucket=BUCKET, Key=f"large/{number}", Body=large)
+        loads = {
+            "PUT 1 KiB": (
+                [signed(server, "s3", "PUT", f"/{BUCKET}/new/{n:05d}", small) for n in range(2000)],
+                CONNECTIONS,
+            ),
+            "GET 1 KiB": (
+                [
+                    signed(server, "s3", "GET", f"/{BUCKET}/small/{n % 200:04d}", b"")
+                    for n in range(2000)
+                ],
+                CONNECTIONS,
+            ),
+            "GET 1 MiB": (
+                [signed(server, "s3", "GET", f"/{BUCKET}/large/{n}", b"") for n in range(4)],
+                4,
+            ),
+        }
+        for name, (requests, connections) in loads.items():
+            found[server.name, name] = show(
+                server, name, run(server, requests, connections, seconds)
+            )
+    if ("ministack", "GET 1 KiB") in found:
+        for name in ("PUT 1 KiB", "GET 1 KiB"):
+            bars.at_most(
+                f"S3 {name}: CPU against MiniStack",
+                found["stratolite", name].cpu_us / found["ministack", name].cpu_us,
+                0.2,
+            )
+        name = "GET 1 MiB"
+        bars.at_least(
+            f"S3 {name}: rate against MiniStack",
+            found["stratolite", name].rate / found["ministack", name].rate,
+            3,
+        )
+
+
+# -- functions
+
+
+def zipped(text):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("index.py", text)
+    return out.getvalue()
+
+
+def functions(bars, _seconds):
+    print("\nLambda through boto3, 1 connection")
+    server = Stratolite()
+    try:
+        role = client(server, "iam").create_role(
+            RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )["Role"]["Arn"]
+        lambdas = client(server, "lambda")
+        cold, warm = [], []
+        for number in range(25):
+            code = zipped(f"def handler(event, context): return [{number}, event]")
+            name = f"f{number}"
+            lambdas.create_function(
+                FunctionName=name,
+                Runtime="python3.13",
+                Role=role,
+                Handler="index.handler",
+                Code={"ZipFile": code},
+            )
+            began = time.perf_counter()
+            answer = lambdas.invoke(FunctionName=name, Payload=b'{"a": 1}')
+            cold.append(time.perf_counter() - began)
+            assert json.loads(answer["Payload"].read()) == [number, {"a": 1}]
+        for _ in range(500):
+            began = time.perf_counter()
+            lambdas.invoke(FunctionName="f0", Payload=b'{"a": 1}')["Payload"].read()
+            warm.append(time.perf_counter() - began)
+        cold_ms, warm_ms = sorted(cold[1:])[12] * 1e3, sorted(warm)[250] * 1e3
+        print(
+            f"  cold p50 {cold_ms:.1f} ms (first of all, with the zygote: {cold[0] * 1e3:.1f})   warm p50 {warm_ms:.2f} ms"
+        )
+        bars.at_most("Lambda cold p50, ms", cold_ms, 40)
+        bars.at_most("Lambda warm p50, ms", warm_ms, 3)
+    finally:
+        server.stop()
+
+
+# -- start, memory, deploy, slow disks
+
+
+def start(bars, _seconds):
+    print("\nStart and idle memory")
+    starts = {}
+    for server in started((Stratolite, Stratolite, Stratolite, Dynalite, MiniStack, Moto)):
+        if server.name == "stratolite":
+            role = client(server, "iam").create_role(
+                RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST)
+            )["Role"]["Arn"]
+            lambdas = client(server, "lambda")
+            lambdas.create_function(
+                FunctionName="f",
+                Runtime="python3.13",
+                Role=role,
+                Handler="index.handler",
+                Code={"ZipFile": zipped("def handler(e, c): return 1")},
+            )
+            lambdas.delete_function(FunctionName="f")
+        starts.setdefault(server.name, []).append((server.start_ms, server.pss_mb()))
+    for name, figures in starts.items():
+        best_ms, pss = sorted(f[0] for f in figures)[len(figures) // 2], figures[-1][1]
+        print(f"  {name:12} start {best_ms:6.0f} ms   idle {pss:6.1f} MB PSS")
+    mine = starts["stratolite"]
+    bars.at_most("start, ms", sorted(f[0] for f in mine)[1], 400)
+    bars.at_most("idle memory of server and zygote, MB PSS", mine[-1][1], 80)
+
+
+def deploy(bars, _seconds):
+    print("\nDeploy of examples/bookmarks (packaging included)")
+    server = Stratolite()
+    try:
+        environment = os.environ | {
+            "AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PYTHONPATH": str(ROOT / "src"),
+        }  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "stratolite",
+            "deploy",
+            str(ROOT / "examples/bookmarks/template.yaml"),
+            "--stack-name",
+        ]
+        for name in ("first", "second"):
+            began = time.perf_counter()
+            subprocess.run([*command, name], env=environment, check=True, capture_output=True)
+            took_s = time.perf_counter() - began
+            print(f"  {name}: {took_s:.2f} s")
+            if name == "first":
+                bars.at_most("deploy of bookmarks, s", took_s, 3)
+    finally:
+        server.stop()
+
+
+def sync(_bars, seconds):
+    print("\nOn a RAM disk, with a pause added to every sync")
+    place = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    for sync_ms in (0, 0.1, 1):
+        for server in started((Stratolite,), place=place, sync_ms=sync_ms):
+            fill(server)
+            loads = dynamodb_loads(server)
+            for connections in (1, 16, 64):
+                name = f"PutItem {sync_ms} ms, {connections} conn."
+                show(server, name, run(server, loads["PutItem 1 KiB"], connections, seconds))
+
+
+PARTS = {
+    "start": start,
+    "dynamodb": dynamodb,
+    "s3": s3,
+    "lambda": functions,
+    "deploy": deploy,
+    "sync": sync,
+}
+
+
+def main():
+    args = ARGS.parse_args()
+    bars = Bars()
+    for name, part in PARTS.items():
+        if not args.only or name in args.only:
+            part(bars, args.seconds)
+    good = bars.show()
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump([list(row) for row in bars.rows], file, indent=1)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""CloudFormation as a service: which operations there are, and what IAM must allow for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from stratolite.service import Access, Call, Request, Worker
+from stratolite.services.cloudformation.change_sets import ChangeSets
+from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
+from stratolite.services.cloudformation.reading import Reading
+from stratolite.services.cloudformation.stacks import StackChanges
+
+
+class Cloudformation(StackChanges, ChangeSets, Reading):
+    name: ClassVar[str] = "cloudformation"
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        name = request.get("StackName") or ""
+        if name.startswith("arn:"):
+            resource = name
+        elif name:
+            resource = f"arn:aws:cloudformation:{call.region}:{call.account}:stack/{name}/*"
+        else:
+            resource = "*"
+        needed = [(f"cloudformation:{operation}", resource)]
+        if role := request.get("RoleARN"):
+            needed.append(("iam:PassRole", role))
+        return needed
+
+    def workers(self) -> Iterable[Worker]:
+        return (StackWorker(self.cloud), ExpiryWorker(self.cloud))

@@ -1,0 +1,26 @@
+"""CloudWatch Logs: groups, streams and events, in the order of their time.
+
+Stored under (account, region, "logs"). A group and a stream have a number (a stamp) of their own, so that
+one made again under an old name does not inherit what is still being deleted.
+
+    ("group", name)                     -> JSON {id, created_ms, retention_days, tags, token}
+    ("stream", group, name)             -> JSON {id, created_ms, first_ms, last_ms, ingested_ms}
+    ("recent", group, last_ms, name)    -> ""     streams by their last event; last_ms 0 without one
+    ("event", group, stream, ms, stamp) -> ingestion time, ms (8 bytes big-endian) | message, UTF-8
+    ("time", group, ms, stamp)          -> stream (8 bytes big-endian) | its name, UTF-8: events of all streams
+
+What functions print (PutLogEvents by lambda.amazonaws.com) is answered before its sync:
+``logs:function-output`` in ``limits.RELAXED``. Lambda may write without a policy allowing it; everyone
+else needs one.
+
+Files  ``service`` operations on groups and streams; ``events`` writing and reading events; ``patterns`` filter
+       patterns; ``worker`` deletes what was dropped or has passed its retention.
+
+Missing  JSON, space-delimited and regular expression patterns, metric and subscription filters, Insights, live
+tail, export, data protection, KMS keys, log classes other than STANDARD, queries across accounts: refused by
+name. ``storedBytes`` of a group is not counted and not answered.
+
+Source  https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
+"""
+
+from stratolite.services.logs.service import Logs as Logs

@@ -1,0 +1,257 @@
+"""Writing and reading log events."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response, Service
+from stratolite.services.logs import patterns, state
+from stratolite.services.logs.state import TIME_MAX, Event, Place
+
+_BATCH_BYTES_MAX = 1_048_576
+_BATCH_EVENTS_MAX = 10_000
+_EVENT_OVERHEAD_BYTES = 26
+_BATCH_SPAN_MS_MAX = 24 * 3_600_000
+_TOO_NEW_MS = 2 * 3_600_000
+_TOO_OLD_MS = 14 * 86_400_000
+_DAY_MS = 86_400_000
+_PAGE_EVENTS_MAX = 10_000
+_PAGE_BYTES_MAX = 1_048_576
+_LOOKED_AT_MAX = 10_000
+_STREAMS_NAMED_MAX = 100
+_TOKEN = re.compile(r"([fbn])/(\d{20})(\d{20})\Z")
+_FUNCTIONS = "lambda.amazonaws.com"
+_NO_GROUP = "The specified log group does not exist."
+_NO_STREAM = "The specified log stream does not exist."
+
+
+class Events(Service):
+    def put_log_events(self, call: Call, request: Request) -> Response:
+        tx, keys = call.tx, call.keys("logs")
+        name = request["logStreamName"]
+        group = group_of(call, request)
+        stream = state.get_stream(tx, keys, group["id"], name)
+        if stream is None:
+            raise Fault("ResourceNotFoundException", _NO_STREAM)
+        events = request["logEvents"]
+        messages = [event["message"].encode("utf-8", "replace") for event in events]
+        _check_batch(events, messages)
+        now_ms = int(tx.time_s * 1000)
+        oldest_ms = now_ms - _TOO_OLD_MS
+        if group["retention_days"]:
+            oldest_ms = max(oldest_ms, now_ms - group["retention_days"] * _DAY_MS)
+        old = sum(1 for event in events if event["timestamp"] < oldest_ms)
+        new = next(
+            (n for n, e in enumerate(events) if e["timestamp"] > now_ms + _TOO_NEW_MS), len(events)
+        )
+        for event, message in zip(events[old:new], messages[old:new], strict=True):
+            place = (stream["id"], name)
+            state.put_event(tx, keys, group["id"], place, event["timestamp"], now_ms, message)
+        if old < new:
+            first, last = events[old]["timestamp"], events[new - 1]["timestamp"]
+            changed = {
+                **stream,
+                "first_ms": first if stream["first_ms"] is None else min(first, stream["first_ms"]),
+                "last_ms": max(last, stream["last_ms"] or 0),
+                "ingested_ms": now_ms,
+            }
+            state.put_stream(tx, keys, group["id"], name, changed)
+        if call.principal.kind == "service" and call.principal.name == _FUNCTIONS:
+            tx.relaxed = True  # logs:function-output in limits.RELAXED
+        answer: Response = {"nextSequenceToken": f"{stream['id']:056d}"}
+        rejected = {}
+        if old:
+            retained = group["retention_days"] and oldest_ms > now_ms - _TOO_OLD_MS
+            rejected["expiredLogEventEndIndex" if retained else "tooOldLogEventEndIndex"] = old
+        if new < len(events):
+            rejected["tooNewLogEventStartIndex"] = new
+        if rejected:
+            answer["rejectedLogEventsInfo"] = rejected
+        return answer
+
+    def get_log_events(self, call: Call, request: Request) -> Response:
+        tx, keys = call.tx, call.keys("logs")
+        group = group_of(call, request)
+        name = request["logStreamName"]
+        stream = state.get_stream(tx, keys, group["id"], name)
+        if stream is None:
+            raise Fault("ResourceNotFoundException", _NO_STREAM)
+        low, high = _bounds(call, group, request, inclusive=False)
+        token = _token(request.get("nextToken"), "fb")
+        reverse = not request.get("startFromHead", False)
+        if token is not None:
+            reverse = token[0] == "b"
+            low, high = (low, min(high, token[1])) if reverse else (max(low, token[1]), high)
+        found: list[Event] = []
+        if low < high:
+            place = (stream["id"], name)
+            rows = state.stream_events(tx, keys, group["id"], place, low, high, reverse=reverse)
+            found = list(_page(rows, _limit(request)))
+        if reverse:
+            found.reverse()
+        stay = token[1] if token is not None else low
+        first, last = (found[0], found[-1]) if found else (None, None)
+        return {
+            "events": [
+                {"timestamp": e.ms, "message": e.message, "ingestionTime": e.ingested_ms}
+                for e in found
+            ],
+            "nextForwardToken": _made("f", Place(last.ms, last.stamp) if last else stay),
+            "nextBackwardToken": _made("b", Place(first.ms, first.stamp) if first else stay),
+        }
+
+    def filter_log_events(self, call: Call, request: Request) -> Response:
+        group = group_of(call, request)
+        matches = patterns.compiled(request.get("filterPattern") or "")
+        low, high = _bounds(call, group, request, inclusive=True)
+        token = _token(request.get("nextToken"), "n")
+        if token is not None:
+            low = max(low, token[1])
+        most = _limit(request)
+        found: list[dict[str, Any]] = []
+        size = 0
+        answer: Response = {"events": found, "searchedLogStreams": []}
+        if low >= high:
+            return answer
+        for looked_at, event in enumerate(self._sources(call, group, request, low, high)):
+            if len(found) >= most or size > _PAGE_BYTES_MAX or looked_at >= _LOOKED_AT_MAX:
+                answer["nextToken"] = _made("n", low)
+                break
+            low = Place(event.ms, event.stamp)
+            if matches(event.message):
+                size += len(event.message) + _EVENT_OVERHEAD_BYTES
+                found.append({
+                    "logStreamName": event.stream,
+                    "timestamp": event.ms,
+                    "message": event.message,
+                    "ingestionTime": event.ingested_ms,
+                    "eventId": f"{event.ms:020d}{event.stamp:036d}",
+                })  # fmt: skip
+        return answer
+
+    def _sources(
+        self, call: Call, group: state.Record, request: Request, low: Place, high: Place
+    ) -> Iterator[Event]:
+        """Events of the asked streams in order of time."""
+        tx, keys, number = call.tx, call.keys("logs"), group["id"]
+        names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
+        if names and prefix:
+            raise Fault(
+                "InvalidParameterException",
+                "LogStreamNamePrefix and LogStreamNames cannot both be specified.",
+            )
+        if names:
+            if len(names) > _STREAMS_NAMED_MAX:
+                raise Fault("InvalidParameterException", "More than 100 logStreamNames")
+            rows = []
+            for name in names:
+                stream = state.get_stream(tx, keys, number, name)
+                if stream is None:
+                    raise Fault("ResourceNotFoundException", _NO_STREAM)
+                place = (stream["id"], name)
+                rows.append(state.stream_events(tx, keys, number, place, low, high, reverse=False))
+            return heapq.merge(*rows)
+        every = state.group_events(tx, keys, number, low, high)
+        return (e for e in every if e.stream.startswith(prefix)) if prefix else every
+
+
+def group_name(call: Call, request: Request) -> str:
+    """Of logGroupName, or of logGroupIdentifier, which may be an ARN."""
+    name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
+    if not name and identifier:
+        name = identifier
+        if identifier.startswith("arn:"):
+            parts = identifier.split(":", 6)
+            if len(parts) < 7 or parts[4] != call.account:
+                raise Fault("InvalidParameterException", f"Not a log group here: {identifier}")
+            name = parts[6].removesuffix(":*")
+    if not name:
+        raise Fault(
+            "InvalidParameterException", "Either logGroupName or logGroupIdentifier must be given."
+        )
+    return str(name)
+
+
+def group_of(call: Call, request: Request) -> state.Record:
+    group = state.get_group(call.tx, call.keys("logs"), group_name(call, request))
+    if group is None:
+        raise Fault("ResourceNotFoundException", _NO_GROUP)
+    return group
+
+
+def _check_batch(events: list[Any], messages: list[bytes]) -> None:
+    if not 1 <= len(events) <= _BATCH_EVENTS_MAX:
+        raise Fault(
+            "InvalidParameterException",
+            f"1 validation error detected: Value '{len(events)}' at 'logEvents' failed to satisfy"
+            " constraint: Member must have length between 1 and 10000",
+        )
+    if sum(len(m) + _EVENT_OVERHEAD_BYTES for m in messages) > _BATCH_BYTES_MAX:
+        raise Fault(
+            "InvalidParameterException",
+            f"Upload too large: must be less than {_BATCH_BYTES_MAX} bytes",
+        )
+    if not all(messages):
+        raise Fault("InvalidParameterException", "Log event message must not be empty")
+    times = [event["timestamp"] for event in events]
+    if any(a > b for a, b in itertools.pairwise(times)):
+        raise Fault(
+            "InvalidParameterException",
+            "Log events in a single PutLogEvents request must be in chronological order.",
+        )
+    if times[-1] - times[0] > _BATCH_SPAN_MS_MAX:
+        raise Fault(
+            "InvalidParameterException",
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+        )
+    if times[0] < 0:
+        raise Fault("InvalidParameterException", "A log event's timestamp must not be negative")
+
+
+def _bounds(
+    call: Call, group: state.Record, request: Request, *, inclusive: bool
+) -> tuple[Place, Place]:
+    start = max(0, request.get("startTime") or 0)
+    if group["retention_days"]:
+        start = max(start, int(call.tx.time_s * 1000) - group["retention_days"] * _DAY_MS)
+    stop = request.get("endTime")
+    stop = TIME_MAX if stop is None else max(0, stop) + (1 if inclusive else 0)
+    return Place(start, -1), Place(stop, -1)
+
+
+def _limit(request: Request) -> int:
+    limit = request.get("limit") or _PAGE_EVENTS_MAX
+    if not 1 <= limit <= _PAGE_EVENTS_MAX:
+        raise Fault(
+            "InvalidParameterException",
+            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint:"
+            " Member must have value less than or equal to 10000",
+        )
+    return int(limit)
+
+
+def _page(rows: Iterator[Event], most: int) -> Iterator[Event]:
+    size = 0
+    for count, event in enumerate(rows):
+        size += len(event.message) + _EVENT_OVERHEAD_BYTES
+        if count >= most or (count and size > _PAGE_BYTES_MAX):
+            return
+        yield event
+
+
+def _made(kind: str, place: Place) -> str:
+    return f"{kind}/{place.ms:020d}{place.stamp + 1:020d}"
+
+
+def _token(given: str | None, kinds: str) -> tuple[str, Place] | None:
+    if not given:
+        return None
+    match = _TOKEN.match(given)
+    if match is None or match[1] not in kinds:
+        raise Fault("InvalidParameterException", "The specified nextToken is invalid.")
+    return match[1], Place(min(int(match[2]), TIME_MAX), min(int(match[3]) - 1, TIME_MAX))

@@ -1,0 +1,99 @@
+"""Deletes log events in the background, a page a transaction.
+
+``logs.drop``    JSON {"spans": [[start, stop] in hex]}, or {account, region, group, stream}: what a deleted
+                 group or stream left behind
+``logs.expire``  JSON {account, region, name, group}: what has passed the group's retention, then again after
+                 ``_EXPIRE_EVERY_S`` for as long as the group has one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from stratolite.core import Keyspace, Tx
+from stratolite.core.keys import Span
+from stratolite.service import Call, Cloud, Job, Settle, Worker
+from stratolite.services.logs import state
+
+_DROP, _EXPIRE = "logs.drop", "logs.expire"
+_PAGE_ROWS = 1000
+_EXPIRE_EVERY_S = 3600.0
+_DAY_MS = 86_400_000
+
+
+def drop_spans(call: Call, spans: list[Span]) -> None:
+    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
+    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
+
+
+def drop_events(call: Call, group: int, stream: int) -> None:
+    said = {"account": call.account, "region": call.region, "group": group, "stream": stream}
+    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
+
+
+def expire_later(call: Call, name: str, group: int) -> None:
+    """Each new policy has a job of its own; one that finds another policy's job done finds nothing to do."""
+    said = {"account": call.account, "region": call.region, "name": name, "group": group}
+    call.cloud.work.put(call.tx, _EXPIRE, orjson.dumps(said), due_s=call.tx.time_s)
+
+
+def workers(cloud: Cloud) -> Iterable[Worker]:
+    return (_Drop(cloud), _Expire(cloud))
+
+
+class _Drop:
+    queue, ordered, concurrency = _DROP, False, 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        transact = self._cloud.db.transact
+        if "spans" not in said:
+            keys = Keyspace(said["account"], said["region"], "logs")
+
+            def page(tx: Tx) -> bool:
+                return state.delete_events_page(tx, keys, said["group"], said["stream"], _PAGE_ROWS)
+
+            while await transact(page):
+                pass
+            return None
+        for start, stop in said["spans"]:
+            span = bytes.fromhex(start), bytes.fromhex(stop)
+            while await transact(lambda tx, span=span: state.delete_page(tx, span, _PAGE_ROWS)):  # type: ignore[misc]
+                pass
+        return None
+
+
+class _Expire:
+    queue, ordered, concurrency = _EXPIRE, False, 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        keys = Keyspace(said["account"], said["region"], "logs")
+
+        def days(tx: Tx) -> int | None:
+            group = state.get_group(tx, keys, said["name"])
+            return group["retention_days"] if group and group["id"] == said["group"] else None
+
+        def page(tx: Tx) -> bool:
+            kept = days(tx)
+            if kept is None:
+                return False
+            before_ms = int(tx.time_s * 1000) - kept * _DAY_MS
+            return state.expire_page(tx, keys, said["group"], before_ms, _PAGE_ROWS)
+
+        while await self._cloud.db.transact(page):
+            pass
+
+        def settle(tx: Tx) -> None:
+            if days(tx) is not None:
+                self._cloud.work.put(tx, _EXPIRE, job.payload, due_s=tx.time_s + _EXPIRE_EVERY_S)
+
+        return settle

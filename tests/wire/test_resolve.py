@@ -1,0 +1,256 @@
+"""Which operation a request asks for, where the model alone does not say."""
+
+from __future__ import annotations
+
+import pytest
+
+from stratolite import wire
+from stratolite.errors import Fault
+from stratolite.http import HttpRequest
+
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
+
+
+def ask(method: str, target: str, body: bytes = b"", **headers: str) -> HttpRequest:
+    path, _, query = target.partition("?")
+    return HttpRequest(
+        method, path, query, {k.replace("_", "-"): v for k, v in headers.items()}, body
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "operation"),
+    [
+        ("GET", "/", "ListBuckets"),
+        ("PUT", "/b", "CreateBucket"),
+        ("PUT", "/b/", "CreateBucket"),
+        ("GET", "/b", "ListObjects"),
+        ("GET", "/b/?list-type=2&prefix=a%2Fb", "ListObjectsV2"),
+        ("GET", "/b?versions", "ListObjectVersions"),
+        ("GET", "/b?versions=&prefix=x", "ListObjectVersions"),
+        ("GET", "/b?location", "GetBucketLocation"),
+        ("GET", "/b?uploads", "ListMultipartUploads"),
+        ("GET", "/b?lifecycle", "GetBucketLifecycleConfiguration"),
+        ("GET", "/b?analytics", "ListBucketAnalyticsConfigurations"),
+        ("GET", "/b?analytics&id=1", "GetBucketAnalyticsConfiguration"),
+        ("HEAD", "/b", "HeadBucket"),
+        ("POST", "/b?delete", "DeleteObjects"),
+        ("GET", "/b/k", "GetObject"),
+        ("GET", "/b//", "GetObject"),
+        ("GET", "/b/k?prefix=x&response-content-type=a", "GetObject"),
+        ("GET", "/b/k?acl", "GetObjectAcl"),
+        ("GET", "/b/k?tagging=", "GetObjectTagging"),
+        ("GET", "/b/k?attributes", "GetObjectAttributes"),
+        ("GET", "/b/k?uploadId=1", "ListParts"),
+        ("HEAD", "/b/k", "HeadObject"),
+        ("PUT", "/b/k", "PutObject"),
+        ("PUT", "/b/k/?x-id=PutObject", "PutObject"),
+        ("PUT", "/b/k?partNumber=1&uploadId=2", "UploadPart"),
+        ("POST", "/b/k?uploads", "CreateMultipartUpload"),
+        ("POST", "/b/k?uploadId=1", "CompleteMultipartUpload"),
+        ("DELETE", "/b/k?uploadId=1", "AbortMultipartUpload"),
+        ("DELETE", "/b/k?versionId=1", "DeleteObject"),
+        ("DELETE", "/b/k", "DeleteObject"),
+        ("GET", "/v20180820/jobs", "GetObject"),
+    ],
+)
+def test_s3_addresses_without_sdk_hints(method: str, target: str, operation: str) -> None:
+    """curl, browsers and older SDKs send no ``x-id``; sub-resources come with and without ``=``."""
+    assert wire.resolve(ask(method, target), "s3") == ("s3", operation, "rest-xml")
+    assert wire.resolve(ask(method, target), None).operation == operation
+
+
+def test_s3_copies_are_told_by_their_header() -> None:
+    """PutObject and CopyObject share an address; taking one for the other loses an object."""
+    copy = ask("PUT", "/b/k", x_amz_copy_source="/a/k")
+    assert wire.resolve(copy, "s3").operation == "CopyObject"
+    copy = ask("PUT", "/b/k?x-id=PutObject", x_amz_copy_source="/a/k")
+    assert wire.resolve(copy, "s3").operation == "CopyObject"
+    part = ask("PUT", "/b/k?partNumber=1&uploadId=2", x_amz_copy_source="/a/k")
+    assert wire.resolve(part, "s3").operation == "UploadPartCopy"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a//b",
+        "/a",
+        "//",
+        "a/",
+        "../a",
+        "./a",
+        "a/../b",
+        "a b",
+        "a+b",
+        "a%2Fb",
+        "é☃",
+        "a?b#c",
+        "%",
+        "a\nb",
+        "~",
+        "{}",
+    ],
+)
+@pytest.mark.parametrize("safe", ["/", "/~", ""])
+def test_s3_keys_survive_exactly(key: str, safe: str) -> None:
+    """A key is bytes to S3: nothing may be folded, trimmed or decoded twice."""
+    from urllib.parse import quote
+
+    asked = ask("PUT", f"/bucket/{quote(key, safe=safe)}")
+    target = wire.resolve(asked, "s3")
+    assert target.operation == "PutObject"
+    decoded = wire.codec(*target).decode(asked)
+    assert (decoded["Bucket"], decoded["Key"]) == ("bucket", key)
+
+
+def test_what_s3_does_not_have_is_method_not_allowed() -> None:
+    """S3 answers 405 where others answer 404."""
+    with pytest.raises(Fault) as raised:
+        wire.resolve(ask("POST", "/b/k"), "s3")
+    assert (raised.value.code, raised.value.status) == ("MethodNotAllowed", 405)
+
+
+def test_one_service_is_spoken_in_three_protocols() -> None:
+    """The model's first protocol is only what today's SDKs prefer."""
+    target = "GraniteServiceVersion20100801.ListMetrics"
+    path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
+    body = b"Action=ListMetrics&Version=2010-08-01"
+    assert wire.resolve(ask("POST", "/", x_amz_target=target), "monitoring").protocol == "json"
+    asked = ask("POST", path, smithy_protocol="rpc-v2-cbor")
+    assert wire.resolve(asked, "monitoring") == ("cloudwatch", "ListMetrics", "smithy-rpc-v2-cbor")
+    asked = ask("POST", "/", body, content_type=FORM)
+    assert wire.resolve(asked, "monitoring") == ("cloudwatch", "ListMetrics", "query")
+
+
+def test_a_bucket_may_be_called_service() -> None:
+    """Only the smithy header makes the path one of CBOR's."""
+    asked = ask("GET", "/service/X/operation/Y")
+    assert wire.resolve(asked, "s3").operation == "GetObject"
+
+
+@pytest.mark.parametrize(
+    ("asked", "signing_name", "operation"),
+    [
+        (
+            ask(
+                "POST",
+                "/",
+                b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15",
+                content_type=FORM,
+            ),
+            None,
+            "AssumeRoleWithWebIdentity",
+        ),
+        (ask("GET", "/?Action=GetCallerIdentity&Version=2011-06-15"), None, "GetCallerIdentity"),
+        (ask("GET", "/?Action=GetCallerIdentity&Version=2011-06-15"), "sts", "GetCallerIdentity"),
+        (ask("POST", "/?Action=ListUsers&Version=2010-05-08"), "iam", "ListUsers"),
+        (
+            ask("POST", "/000000000000/q", b"Action=DeleteQueue", content_type=FORM),
+            "sqs",
+            "DeleteQueue",
+        ),
+        (ask("POST", "/", x_amz_target="AmazonSQS.SendMessage"), "sqs", "SendMessage"),
+        (
+            ask("POST", "/", x_amz_target="DynamoDBStreams_20120810.ListStreams"),
+            "dynamodb",
+            "ListStreams",
+        ),
+        (ask("GET", "/2015-03-31/functions"), "lambda", "ListFunctions"),
+        (ask("GET", "/2015-03-31/functions/"), "lambda", "ListFunctions"),
+        (
+            ask("GET", "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af"),
+            "lambda",
+            "GetFunction",
+        ),
+        (ask("GET", "/restapis"), "apigateway", "GetRestApis"),
+        (ask("GET", "/v2/apis"), "apigateway", "GetApis"),
+        (ask("GET", "/v2/apis/1/routes"), "apigateway", "GetRoutes"),
+    ],
+)
+def test_the_operation_is_found(
+    asked: HttpRequest, signing_name: str | None, operation: str
+) -> None:
+    """Unsigned STS, queue addresses, two services behind one signing name."""
+    assert wire.resolve(asked, signing_name).operation == operation
+
+
+@pytest.mark.parametrize(
+    ("asked", "signing_name", "code"),
+    [
+        (
+            ask("POST", "/", x_amz_target="DynamoDB_20120810.Nothing"),
+            "dynamodb",
+            "UnknownOperationException",
+        ),
+        (ask("POST", "/", x_amz_target="Nobody.Nothing"), None, "UnknownOperationException"),
+        (ask("POST", "/", x_amz_target=""), "kms", "UnknownOperationException"),
+        (
+            ask("POST", "/", b"Action=Nothing&Version=2010-05-08", content_type=FORM),
+            "iam",
+            "InvalidAction",
+        ),
+        (ask("POST", "/", b"Version=2010-05-08", content_type=FORM), "iam", "MissingAction"),
+        (ask("GET", "/nowhere"), "lambda", "UnknownOperationException"),
+        (
+            ask("POST", "/service/X/operation/Y", smithy_protocol="rpc-v2-cbor"),
+            "monitoring",
+            "UnknownOperationException",
+        ),
+        (ask("GET", "/"), "no-such-service", "UnknownOperationException"),
+    ],
+)
+def test_what_no_service_knows_is_named(
+    asked: HttpRequest, signing_name: str | None, code: str
+) -> None:
+    """AWS's codes, which SDKs report as they are."""
+    with pytest.raises(Fault) as raised:
+        wire.resolve(asked, signing_name)
+    assert raised.value.code == code
+
+
+def test_a_query_to_a_queues_address_names_the_queue() -> None:
+    """The oldest way to call SQS puts the queue in the path alone."""
+    asked = ask(
+        "POST",
+        "/000000000000/q",
+        b"Action=SendMessage&MessageBody=x",
+        content_type=FORM,
+        host="localhost:4566",
+    )
+    assert wire.codec("sqs", "SendMessage", "query").decode(asked) == {
+        "MessageBody": "x",
+        "QueueUrl": "http://localhost:4566/000000000000/q",
+    }
+
+
+def test_streaming_bodies_are_handed_over_untouched() -> None:
+    """An upload must not be gathered in memory to be decoded."""
+    stream = object()
+    codec = wire.codec("s3", "PutObject", "rest-xml")
+    asked = HttpRequest("PUT", "/b/k", "", {}, stream)  # type: ignore[arg-type]
+    assert codec.streaming_input == "Body"
+    assert codec.decode(asked)["Body"] is stream
+    assert wire.codec("s3", "DeleteObjects", "rest-xml").streaming_input is None
+    assert wire.codec("lambda", "Invoke", "rest-json").streaming_input is None
+
+
+def test_a_ranged_answer_is_partial_content() -> None:
+    """The model has no status for it; the range says it."""
+    codec = wire.codec("s3", "GetObject", "rest-xml")
+    assert codec.encode({"Body": b"x", "ContentRange": "bytes 0-0/2"}, "r").status == 206
+    assert codec.encode({"Body": b"x"}, "r").status == 200
+
+
+def test_header_values_cannot_break_out_of_their_line() -> None:
+    """User metadata comes back as headers."""
+    codec = wire.codec("s3", "HeadObject", "rest-xml")
+    response = codec.encode({"Metadata": {"a": "b\r\nSet-Cookie: c"}, "ContentType": "x\ny"}, "r")
+    assert not any("\n" in value or "\r" in value for _, value in response.headers)
+
+
+def test_operations_and_error_codes_are_listed_for_the_coverage_page() -> None:
+    """docs/coverage.md names every operation AWS has."""
+    assert {"PutItem", "Query"} <= set(wire.operations("dynamodb"))
+    assert {"NoSuchEntity", "NoSuchEntityException"} <= wire.error_codes("iam")
+    with pytest.raises(LookupError):
+        wire.operations("nosuch")
