@@ -10,18 +10,18 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
 from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.finding import find_changes, find_stack, invalid, must_find
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK, check_declared, is_secret
-from stratolite.services.cloudformation.proposal import read_text
 from stratolite.services.cloudformation.quotas import (
     EVENTS_PAGE_COUNT,
     EXPORTS_PAGE_COUNT,
     RESOURCES_PAGE_COUNT,
     STACKS_PAGE_COUNT,
 )
-from stratolite.services.cloudformation.stacks import find_stack, invalid, must_find
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.template import SAM, Template, check_template
+from stratolite.services.cloudformation.template_source import read_text
 from stratolite.services.cloudformation.template_text import read_template
 
 _LOOKED_AT_COUNT_MAX = 1000  # stacks passed over by one ListStacks with a filter
@@ -127,8 +127,6 @@ class Reading(Service):
         name, rows = request.get("StackName"), state.rows_of(call)
         stage = request.get("TemplateStage", "Original").lower()
         if request.get("ChangeSetName"):
-            from stratolite.services.cloudformation.change_sets import find_changes
-
             uuid, changes = find_changes(call, request)
             version = changes.get("template")
         else:
