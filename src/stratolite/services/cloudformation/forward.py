@@ -86,7 +86,10 @@ class Forward(Steps):
             before = {key: record.get(key) for key in SNAPSHOT}
             before["properties"] = record["private"]["properties"]
             if not reason:
-                verb, reason = self._verb(call, record, properties, around)
+                try:
+                    verb, reason = self._verb(call, record, properties, around)
+                except Fault as fault:
+                    reason = fault.message
                 if verb == "":
                     return None
         token = base64.b32encode(call.world.token(20)).decode()
