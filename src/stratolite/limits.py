@@ -12,9 +12,12 @@ TX_SIZE_BYTES_MAX = 32 << 20
 KEY_SIZE_BYTES_MAX = 10 << 10
 VALUE_SIZE_BYTES_MAX = 1 << 20
 
+CLOCK_PAUSE_S = 1.0  # before the cloud clock is looked up again in a log that cannot be written
+
 # -- log
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
+FEED_PAGE_BYTES = 4 << 20  # read ahead of who follows the log
 
 # -- snapshots
 SNAPSHOT_EVERY_BYTES = 64 << 20  # of log since the last one
