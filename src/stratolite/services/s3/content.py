@@ -259,7 +259,7 @@ def page_seams(head: Head, start: int, stop: int) -> list[int]:
     for _, count, size in head.runs:
         for _ in range(count):
             at += size
-            if at <= start:
+            if at <= start or not size:
                 continue
             if at >= stop:
                 return [*seams, stop]
