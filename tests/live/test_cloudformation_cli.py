@@ -23,7 +23,10 @@ def test_aws_cloudformation_package_and_deploy_work_unmodified(tmp_path: Path) -
     local = BOOKMARKS.replace("CodeUri: {Bucket: !Ref CodeBucket, Key: code.zip}", "CodeUri: src")
     local = local.replace("  CodeBucket: {Type: String}\n", "")
     local = local.replace("    CodeUri: src\n", "")
-    local = local.replace("Type: AWS::Serverless::Function\n    Properties:", "Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: src")
+    local = local.replace(
+        "Type: AWS::Serverless::Function\n    Properties:",
+        "Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: src",
+    )
     (tmp_path / "template.yaml").write_text(local)
     server = ServerProcess(str(tmp_path / "data"))
 
@@ -39,6 +42,7 @@ def test_aws_cloudformation_package_and_deploy_work_unmodified(tmp_path: Path) -
         }
         ran = subprocess.run(
             [sys.executable, "-m", "awscli", *command],
+            check=False,
             cwd=tmp_path,
             env=environment,
             capture_output=True,
@@ -49,7 +53,9 @@ def test_aws_cloudformation_package_and_deploy_work_unmodified(tmp_path: Path) -
         return ran.stderr if fails else ran.stdout
 
     def outputs() -> dict[str, Any]:
-        stack = json.loads(aws("cloudformation", "describe-stacks", "--stack-name", "app"))["Stacks"][0]
+        stack = json.loads(aws("cloudformation", "describe-stacks", "--stack-name", "app"))[
+            "Stacks"
+        ][0]
         return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
 
     try:
@@ -58,7 +64,14 @@ def test_aws_cloudformation_package_and_deploy_work_unmodified(tmp_path: Path) -
             "cloudformation", "package", "--template-file", "template.yaml", "--s3-bucket", "code",
             "--output-template-file", "packaged.yaml",
         )  # fmt: skip
-        deploy = ("cloudformation", "deploy", "--template-file", "packaged.yaml", "--stack-name", "app")
+        deploy = (
+            "cloudformation",
+            "deploy",
+            "--template-file",
+            "packaged.yaml",
+            "--stack-name",
+            "app",
+        )
         told = aws(*deploy, fails=True)
         assert "Requires capabilities : [CAPABILITY_IAM]" in told
         iam = ("--capabilities", "CAPABILITY_IAM")

@@ -95,7 +95,9 @@ def test_bookmarks_in_a_browser(server, bookmarks, browser):
     browser.go(bookmarks["SiteUrl"])
     browser.until("document.getElementById('join').checkVisibility()")
     browser.fill("#join", name="Ann", email="ann@example.org")
-    browser.until("document.getElementById('app').checkVisibility() && !document.getElementById('join').checkVisibility()")
+    browser.until(
+        "document.getElementById('app').checkVisibility() && !document.getElementById('join').checkVisibility()"
+    )
     for number, (title, folder) in enumerate(
         (("SQLite", "databases"), ("LMDB", "databases"), ("Python", "languages")), 1
     ):

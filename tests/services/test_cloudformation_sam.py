@@ -99,7 +99,8 @@ def wait(cfn: Any, name: str) -> dict[str, Any]:
 def reasons(cfn: Any, name: str) -> list[str]:
     events = cfn.describe_stack_events(StackName=name)["StackEvents"]
     return [
-        f"{e['LogicalResourceId']} {e['ResourceStatus']} {e.get('ResourceStatusReason', '')}" for e in events
+        f"{e['LogicalResourceId']} {e['ResourceStatus']} {e.get('ResourceStatusReason', '')}"
+        for e in events
     ]
 
 
@@ -109,10 +110,14 @@ def test_a_sam_application_is_deployed_called_changed_and_deleted(client: Any) -
     s3.create_bucket(Bucket="code")
     s3.put_object(Bucket="code", Key="code.zip", Body=packed())
     given = [{"ParameterKey": "CodeBucket", "ParameterValue": "code"}]
-    with pytest.raises(ClientError, match=r"Requires capabilities : \[CAPABILITY_IAM, CAPABILITY_AUTO_EXPAND\]"):
+    with pytest.raises(
+        ClientError, match=r"Requires capabilities : \[CAPABILITY_IAM, CAPABILITY_AUTO_EXPAND\]"
+    ):
         cfn.create_stack(StackName="app", TemplateBody=BOOKMARKS, Parameters=given)
     began = time.monotonic()
-    cfn.create_stack(StackName="app", TemplateBody=BOOKMARKS, Parameters=given, Capabilities=CAPABILITIES)
+    cfn.create_stack(
+        StackName="app", TemplateBody=BOOKMARKS, Parameters=given, Capabilities=CAPABILITIES
+    )
     stack = wait(cfn, "app")
     took_s = time.monotonic() - began
     assert stack["StackStatus"] == "CREATE_COMPLETE", reasons(cfn, "app")
@@ -145,7 +150,9 @@ def test_a_sam_application_is_deployed_called_changed_and_deleted(client: Any) -
     assert wait(cfn, stack["StackId"])["StackStatus"] == "DELETE_FAILED", "the bucket is not empty"
     s3.delete_object(Bucket=ids["Site"], Key="index.html")
     cfn.delete_stack(StackName="app")
-    assert wait(cfn, stack["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(cfn, stack["StackId"])
+    assert wait(cfn, stack["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(
+        cfn, stack["StackId"]
+    )
     assert functions.list_functions()["Functions"] == []
     assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["code"]
     assert client("dynamodb").list_tables()["TableNames"] == []
@@ -173,8 +180,12 @@ def test_errors_of_the_transform_are_told_as_aws_tells_them(client: Any) -> None
 def test_types_nobody_offers_are_refused_by_name_before_anything_is_touched(client: Any) -> None:
     """An Api event makes AWS::ApiGateway::RestApi, which is not offered yet."""
     cfn = client("cloudformation")
-    rest = BOOKMARKS.replace("Type: HttpApi, Properties: {ApiId: !Ref Api,", "Type: Api, Properties: {")
-    with pytest.raises(ClientError, match=r"not offered by Stratolite: AWS::ApiGateway::Deployment") as told:
+    rest = BOOKMARKS.replace(
+        "Type: HttpApi, Properties: {ApiId: !Ref Api,", "Type: Api, Properties: {"
+    )
+    with pytest.raises(
+        ClientError, match=r"not offered by Stratolite: AWS::ApiGateway::Deployment"
+    ) as told:
         cfn.create_stack(
             StackName="app",
             TemplateBody=rest,

@@ -10,7 +10,14 @@ from stratolite.errors import Fault
 from stratolite.services.dynamodb.expressions import plan
 from stratolite.services.dynamodb.projections import project
 
-VALUES = {":s": {"S": "x"}, ":n": {"N": "5"}, ":l": {"L": []}, ":m": {"M": {}}, ":t": {"BOOL": True}, ":ss": {"SS": ["x"]}}
+VALUES = {
+    ":s": {"S": "x"},
+    ":n": {"N": "5"},
+    ":l": {"L": []},
+    ":m": {"M": {}},
+    ":t": {"BOOL": True},
+    ":ss": {"SS": ["x"]},
+}
 ITEM = {
     "pk": {"S": "x"},
     "n": {"N": "5"},
@@ -91,16 +98,43 @@ def test_conditions_hold_as_in_dynamodb(text: str, wanted: bool) -> None:
         ("pk - x = :s", 'Syntax error; token: "-", near: "pk - x"'),
         ("((pk = :s))", "The expression has redundant parentheses;"),
         ("status = :s", "Attribute name is a reserved keyword; reserved keyword: status"),
-        ("pk = :q", "An expression attribute value used in expression is not defined; attribute value: :q"),
-        ("#q = :s", "An expression attribute name used in the document path is not defined; attribute name: #q"),
-        ("size(pk)", "The function is not allowed to be used this way in an expression; function: size"),
-        ("attribute_exists(pk) = :t", "The function is not allowed to be used this way in an expression; function: attribute_exists"),
+        (
+            "pk = :q",
+            "An expression attribute value used in expression is not defined; attribute value: :q",
+        ),
+        (
+            "#q = :s",
+            "An expression attribute name used in the document path is not defined; attribute name: #q",
+        ),
+        (
+            "size(pk)",
+            "The function is not allowed to be used this way in an expression; function: size",
+        ),
+        (
+            "attribute_exists(pk) = :t",
+            "The function is not allowed to be used this way in an expression; function: attribute_exists",
+        ),
         ("frob(pk)", "Invalid function name; function: frob"),
-        ("begins_with(pk)", "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1"),
-        ("begins_with(pk, :n)", "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"),
-        ("attribute_exists(:s)", "Operator or function requires a document path; operator or function: attribute_exists"),
-        ("attribute_type(pk, :s)", "Invalid attribute type name found; type: x, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}"),
-        ("pk = pk", "The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [pk]"),
+        (
+            "begins_with(pk)",
+            "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1",
+        ),
+        (
+            "begins_with(pk, :n)",
+            "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N",
+        ),
+        (
+            "attribute_exists(:s)",
+            "Operator or function requires a document path; operator or function: attribute_exists",
+        ),
+        (
+            "attribute_type(pk, :s)",
+            "Invalid attribute type name found; type: x, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
+        ),
+        (
+            "pk = pk",
+            "The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [pk]",
+        ),
     ],
 )
 def test_wrong_conditions_get_aws_words(text: str, message: str) -> None:
@@ -162,16 +196,43 @@ def test_removing_the_last_element_removes_the_set() -> None:
     ("text", "message"),
     [
         ("", "Invalid UpdateExpression: The expression can not be empty;"),
-        ("INVALID SYNTAX", 'Invalid UpdateExpression: Syntax error; token: "INVALID", near: "INVALID SYNTAX"'),
-        ("SET a = :s SET b = :n", 'Invalid UpdateExpression: The "SET" section can only be used once in an update expression;'),
-        ("SET a = :s, a = :n", "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]"),
-        ("SET tree.a = :s REMOVE tree", "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [tree, a], path two: [tree]"),
-        ("SET a.b = :s, a[0] = :n", "Invalid UpdateExpression: Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a, [0]]"),
-        ("SET a = b + :s", "Invalid UpdateExpression: Incorrect operand type for operator or function; operator or function: +, operand type: S"),
-        ("ADD a :s", "Invalid UpdateExpression: Incorrect operand type for operator or function; operator: ADD, operand type: STRING"),
-        ("SET a = absent", "The provided expression refers to an attribute that does not exist in the item"),
+        (
+            "INVALID SYNTAX",
+            'Invalid UpdateExpression: Syntax error; token: "INVALID", near: "INVALID SYNTAX"',
+        ),
+        (
+            "SET a = :s SET b = :n",
+            'Invalid UpdateExpression: The "SET" section can only be used once in an update expression;',
+        ),
+        (
+            "SET a = :s, a = :n",
+            "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]",
+        ),
+        (
+            "SET tree.a = :s REMOVE tree",
+            "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [tree, a], path two: [tree]",
+        ),
+        (
+            "SET a.b = :s, a[0] = :n",
+            "Invalid UpdateExpression: Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a, [0]]",
+        ),
+        (
+            "SET a = b + :s",
+            "Invalid UpdateExpression: Incorrect operand type for operator or function; operator or function: +, operand type: S",
+        ),
+        (
+            "ADD a :s",
+            "Invalid UpdateExpression: Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+        ),
+        (
+            "SET a = absent",
+            "The provided expression refers to an attribute that does not exist in the item",
+        ),
         ("SET a = pk + :n", "An operand in the update expression has an incorrect data type"),
-        ("SET absent.a = :n", "The document path provided in the update expression is invalid for update"),
+        (
+            "SET absent.a = :n",
+            "The document path provided in the update expression is invalid for update",
+        ),
         ("ADD pk :n", "An operand in the update expression has an incorrect data type"),
     ],
 )
@@ -184,7 +245,9 @@ def test_wrong_updates_get_aws_words(text: str, message: str) -> None:
 
 def test_projections_keep_the_shape_and_close_lists_up() -> None:
     """AWS: elems elements that were not asked for leave no gaps."""
-    request = used("tree.b, elems[2].deep, elems[0], #p, absent.x", {"#p": "pk"}, "ProjectionExpression")
+    request = used(
+        "tree.b, elems[2].deep, elems[0], #p, absent.x", {"#p": "pk"}, "ProjectionExpression"
+    )
     paths = plan(request, ("ProjectionExpression",)).projection
     assert paths is not None
     assert project(ITEM, paths) == {
@@ -198,14 +261,23 @@ def test_projections_keep_the_shape_and_close_lists_up() -> None:
     ("request_", "message"),
     [
         (
-            {"ConditionExpression": "pk = :s", "ExpressionAttributeValues": {":s": {"S": "x"}, ":z": {"S": "x"}}},
+            {
+                "ConditionExpression": "pk = :s",
+                "ExpressionAttributeValues": {":s": {"S": "x"}, ":z": {"S": "x"}},
+            },
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {:z}",
         ),
         (
-            {"ConditionExpression": "attribute_exists(pk)", "ExpressionAttributeNames": {"#z": "z"}},
+            {
+                "ConditionExpression": "attribute_exists(pk)",
+                "ExpressionAttributeNames": {"#z": "z"},
+            },
             "Value provided in ExpressionAttributeNames unused in expressions: keys: {#z}",
         ),
-        ({"ExpressionAttributeNames": {"#z": "z"}}, "ExpressionAttributeNames can only be specified when using expressions"),
+        (
+            {"ExpressionAttributeNames": {"#z": "z"}},
+            "ExpressionAttributeNames can only be specified when using expressions",
+        ),
         (
             {"ExpressionAttributeValues": {":z": {"S": "z"}}},
             "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
@@ -233,6 +305,14 @@ def test_placeholders_are_checked_as_dynamodb_does(request_: dict[str, Any], mes
 
 def test_any_bytes_as_an_expression_end_in_an_answer() -> None:
     """A parser that loops, overflows the stack or leaks a ValueError would take the server with it."""
-    for text in ("(" * 4000, "NOT " * 1000, "a" + "[0]" * 1300 + " = :s", "size(" * 800, "\x00\x01", "a.b." * 900, "a[99999999999999999999] = :s"):
+    for text in (
+        "(" * 4000,
+        "NOT " * 1000,
+        "a" + "[0]" * 1300 + " = :s",
+        "size(" * 800,
+        "\x00\x01",
+        "a.b." * 900,
+        "a[99999999999999999999] = :s",
+    ):
         with pytest.raises(Fault):
             holds(text)

@@ -14,8 +14,13 @@ def db(client: Any) -> Any:
     for name, keys in (("plain", ["pk"]), ("sorted", ["pk", "sk"])):
         made.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": k, "KeyType": t} for k, t in zip(keys, ("HASH", "RANGE"), strict=False)],
-            AttributeDefinitions=[{"AttributeName": k, "AttributeType": t} for k, t in zip(keys, "SN", strict=False)],
+            KeySchema=[
+                {"AttributeName": k, "KeyType": t}
+                for k, t in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": k, "AttributeType": t} for k, t in zip(keys, "SN", strict=False)
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
     return made
@@ -46,13 +51,19 @@ EVERYTHING = {
 def test_what_is_put_is_what_is_got(db: Any) -> None:
     """Every type, empty values included, comes back as it went in."""
     db.put_item(TableName="plain", Item={"pk": {"S": "a"}, **EVERYTHING})
-    assert db.get_item(TableName="plain", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}, **EVERYTHING}
+    assert db.get_item(TableName="plain", Key={"pk": {"S": "a"}})["Item"] == {
+        "pk": {"S": "a"},
+        **EVERYTHING,
+    }
     assert "Item" not in db.get_item(TableName="plain", Key={"pk": {"S": "b"}})
 
 
 def test_numbers_come_back_in_one_form(db: Any) -> None:
     """DynamoDB trims zeros and writes exponents out, in sets, lists and keys too."""
-    db.put_item(TableName="sorted", Item={"pk": {"S": "a"}, "sk": {"N": "1.0"}, "n": {"N": "1E+3"}, "s": {"NS": ["-0", "007"]}})
+    db.put_item(
+        TableName="sorted",
+        Item={"pk": {"S": "a"}, "sk": {"N": "1.0"}, "n": {"N": "1E+3"}, "s": {"NS": ["-0", "007"]}},
+    )
     item = db.get_item(TableName="sorted", Key={"pk": {"S": "a"}, "sk": {"N": "01"}})["Item"]
     assert (item["sk"], item["n"], item["s"]) == ({"N": "1"}, {"N": "1000"}, {"NS": ["0", "7"]})
 
@@ -71,11 +82,18 @@ def test_items_up_to_400_kb_are_kept_whatever_their_json_weighs(db: Any) -> None
     assert db.get_item(TableName="plain", Key={"pk": {"S": "many"}})["Item"] == many
     assert [i["pk"]["S"] for i in db.scan(TableName="plain")["Items"]] == ["many"]
     db.update_item(TableName="plain", Key={"pk": {"S": "many"}}, UpdateExpression="REMOVE l")
-    assert db.get_item(TableName="plain", Key={"pk": {"S": "many"}})["Item"] == {"pk": {"S": "many"}}
+    assert db.get_item(TableName="plain", Key={"pk": {"S": "many"}})["Item"] == {
+        "pk": {"S": "many"}
+    }
     assert db.scan(TableName="plain")["Count"] == 1
     limit = 400 * 1024 - len("pk") - len("full") - len("x")
     db.put_item(TableName="plain", Item={"pk": {"S": "full"}, "x": {"S": "x" * limit}})
-    message = refused("ValidationException", db.put_item, TableName="plain", Item={"pk": {"S": "full"}, "x": {"S": "x" * (limit + 1)}})
+    message = refused(
+        "ValidationException",
+        db.put_item,
+        TableName="plain",
+        Item={"pk": {"S": "full"}, "x": {"S": "x" * (limit + 1)}},
+    )
     assert message == "Item size has exceeded the maximum allowed size"
 
 
@@ -84,15 +102,34 @@ def test_items_up_to_400_kb_are_kept_whatever_their_json_weighs(db: Any) -> None
     [
         ({"SS": []}, "One or more parameter values were invalid: An string set  may not be empty"),
         ({"NS": ["1", "1.0"]}, "Input collection contains duplicates"),
-        ({"SS": ["a", "a"]}, "One or more parameter values were invalid: Input collection [a, a] contains duplicates."),
-        ({"NULL": False}, "One or more parameter values were invalid: Null attribute value types must have the value of true"),
-        ({"N": "1e200"}, "Number overflow. Attempting to store a number with magnitude larger than supported range"),
+        (
+            {"SS": ["a", "a"]},
+            "One or more parameter values were invalid: Input collection [a, a] contains duplicates.",
+        ),
+        (
+            {"NULL": False},
+            "One or more parameter values were invalid: Null attribute value types must have the value of true",
+        ),
+        (
+            {"N": "1e200"},
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        ),
     ],
 )
-def test_values_dynamodb_does_not_take_are_refused_in_its_words(db: Any, value: Any, message: str) -> None:
+def test_values_dynamodb_does_not_take_are_refused_in_its_words(
+    db: Any, value: Any, message: str
+) -> None:
     """Also deep inside."""
     for wrapped in (value, {"L": [{"M": {"x": value}}]}):
-        assert refused("ValidationException", db.put_item, TableName="plain", Item={"pk": {"S": "a"}, "x": wrapped}) == message
+        assert (
+            refused(
+                "ValidationException",
+                db.put_item,
+                TableName="plain",
+                Item={"pk": {"S": "a"}, "x": wrapped},
+            )
+            == message
+        )
     assert "Item" not in db.get_item(TableName="plain", Key={"pk": {"S": "a"}})
 
 
@@ -100,10 +137,22 @@ def test_values_dynamodb_does_not_take_are_refused_in_its_words(db: Any, value: 
     ("item", "message"),
     [
         ({}, "One or more parameter values were invalid: Missing the key pk in the item"),
-        ({"pk": {"S": "a"}}, "One or more parameter values were invalid: Missing the key sk in the item"),
-        ({"pk": {"N": "1"}, "sk": {"N": "1"}}, "One or more parameter values were invalid: Type mismatch for key pk expected: S actual: N"),
-        ({"pk": {"S": ""}, "sk": {"N": "1"}}, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"),
-        ({"pk": {"S": "x" * 2049}, "sk": {"N": "1"}}, "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"),
+        (
+            {"pk": {"S": "a"}},
+            "One or more parameter values were invalid: Missing the key sk in the item",
+        ),
+        (
+            {"pk": {"N": "1"}, "sk": {"N": "1"}},
+            "One or more parameter values were invalid: Type mismatch for key pk expected: S actual: N",
+        ),
+        (
+            {"pk": {"S": ""}, "sk": {"N": "1"}},
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: pk",
+        ),
+        (
+            {"pk": {"S": "x" * 2049}, "sk": {"N": "1"}},
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes",
+        ),
     ],
 )
 def test_items_without_a_proper_key_are_refused(db: Any, item: Any, message: str) -> None:
@@ -117,7 +166,12 @@ def test_nesting_ends_at_32_levels(db: Any) -> None:
     for _ in range(32):
         deep = {"L": [deep]}
     db.put_item(TableName="plain", Item={"pk": {"S": "a"}, "deep": deep})
-    refused("ValidationException", db.put_item, TableName="plain", Item={"pk": {"S": "a"}, "deep": {"L": [deep]}})
+    refused(
+        "ValidationException",
+        db.put_item,
+        TableName="plain",
+        Item={"pk": {"S": "a"}, "deep": {"L": [deep]}},
+    )
 
 
 def test_a_failed_condition_changes_nothing_and_can_show_the_item(db: Any) -> None:
@@ -128,7 +182,9 @@ def test_a_failed_condition_changes_nothing_and_can_show_the_item(db: Any) -> No
         (db.delete_item, {"Key": {"pk": {"S": "a"}}}),
         (db.update_item, {"Key": {"pk": {"S": "a"}}, "UpdateExpression": "SET v = :two"}),
     ):
-        values = {":nine": {"N": "9"}} | ({":two": {"N": "2"}} if "Key" in more and "UpdateExpression" in more else {})
+        values = {":nine": {"N": "9"}} | (
+            {":two": {"N": "2"}} if "Key" in more and "UpdateExpression" in more else {}
+        )
         with pytest.raises(db.exceptions.ConditionalCheckFailedException) as caught:
             call(
                 TableName="plain",
@@ -167,29 +223,73 @@ def test_an_update_returns_what_was_asked_for(db: Any, returns: str, wanted: Any
 
 def test_an_update_makes_the_item_but_never_another_key(db: Any) -> None:
     """UpdateItem is an upsert; key attributes stay."""
-    db.update_item(TableName="plain", Key={"pk": {"S": "new"}}, UpdateExpression="ADD hits :one", ExpressionAttributeValues={":one": {"N": "1"}})
-    assert db.get_item(TableName="plain", Key={"pk": {"S": "new"}})["Item"] == {"pk": {"S": "new"}, "hits": {"N": "1"}}
-    message = refused("ValidationException", db.update_item, TableName="plain", Key={"pk": {"S": "new"}}, UpdateExpression="SET pk = :x", ExpressionAttributeValues={":x": {"S": "x"}})
-    assert message == "One or more parameter values were invalid: Cannot update attribute pk. This attribute is part of the key"
+    db.update_item(
+        TableName="plain",
+        Key={"pk": {"S": "new"}},
+        UpdateExpression="ADD hits :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+    )
+    assert db.get_item(TableName="plain", Key={"pk": {"S": "new"}})["Item"] == {
+        "pk": {"S": "new"},
+        "hits": {"N": "1"},
+    }
+    message = refused(
+        "ValidationException",
+        db.update_item,
+        TableName="plain",
+        Key={"pk": {"S": "new"}},
+        UpdateExpression="SET pk = :x",
+        ExpressionAttributeValues={":x": {"S": "x"}},
+    )
+    assert (
+        message
+        == "One or more parameter values were invalid: Cannot update attribute pk. This attribute is part of the key"
+    )
 
 
 def test_capacity_is_what_the_sizes_say(db: Any) -> None:
     """Half a unit for 4 KB read, a unit for 1 KB written, the larger of before and after."""
-    put = db.put_item(TableName="plain", Item={"pk": {"S": "a"}, "x": {"S": "x" * 5000}}, ReturnConsumedCapacity="TOTAL")
+    put = db.put_item(
+        TableName="plain",
+        Item={"pk": {"S": "a"}, "x": {"S": "x" * 5000}},
+        ReturnConsumedCapacity="TOTAL",
+    )
     assert put["ConsumedCapacity"] == {"TableName": "plain", "CapacityUnits": 5.0}
     key = {"pk": {"S": "a"}}
-    assert db.get_item(TableName="plain", Key=key, ReturnConsumedCapacity="TOTAL")["ConsumedCapacity"]["CapacityUnits"] == 1.0
-    read = db.get_item(TableName="plain", Key=key, ConsistentRead=True, ReturnConsumedCapacity="INDEXES")
-    assert read["ConsumedCapacity"] == {"TableName": "plain", "CapacityUnits": 2.0, "Table": {"CapacityUnits": 2.0}}
-    gone = db.delete_item(TableName="plain", Key=key, ReturnConsumedCapacity="TOTAL", ReturnValues="ALL_OLD")
+    assert (
+        db.get_item(TableName="plain", Key=key, ReturnConsumedCapacity="TOTAL")["ConsumedCapacity"][
+            "CapacityUnits"
+        ]
+        == 1.0
+    )
+    read = db.get_item(
+        TableName="plain", Key=key, ConsistentRead=True, ReturnConsumedCapacity="INDEXES"
+    )
+    assert read["ConsumedCapacity"] == {
+        "TableName": "plain",
+        "CapacityUnits": 2.0,
+        "Table": {"CapacityUnits": 2.0},
+    }
+    gone = db.delete_item(
+        TableName="plain", Key=key, ReturnConsumedCapacity="TOTAL", ReturnValues="ALL_OLD"
+    )
     assert gone["ConsumedCapacity"]["CapacityUnits"] == 5.0
     assert gone["Attributes"]["pk"] == {"S": "a"}
 
 
 def test_errors_in_several_members_come_together(db: Any) -> None:
     """AWS lists up to ten; code that parses the list depends on its form."""
-    message = refused("ValidationException", db.put_item, TableName="plain", Item={"pk": {"S": "a"}}, ReturnValues="WHAT", ReturnConsumedCapacity="NO")
-    assert message.startswith("2 validation errors detected: Value 'NO' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value set: [INDEXES, TOTAL, NONE]; ")
+    message = refused(
+        "ValidationException",
+        db.put_item,
+        TableName="plain",
+        Item={"pk": {"S": "a"}},
+        ReturnValues="WHAT",
+        ReturnConsumedCapacity="NO",
+    )
+    assert message.startswith(
+        "2 validation errors detected: Value 'NO' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value set: [INDEXES, TOTAL, NONE]; "
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +306,9 @@ def test_errors_in_several_members_come_together(db: Any) -> None:
         b'{"TableName": "plain", "Item": {"pk": {"S": "a"}}, "ExpressionAttributeNames": {"#a": {}}, "ConditionExpression": "a"}',
     ],
 )
-def test_json_of_the_wrong_shape_is_a_serialization_error(client: Any, db: Any, body: bytes) -> None:
+def test_json_of_the_wrong_shape_is_a_serialization_error(
+    client: Any, db: Any, body: bytes
+) -> None:
     """SDKs never send it; anyone else may, and must not see a traceback."""
     other = client("dynamodb")
 
@@ -221,14 +323,22 @@ def test_batches_write_and_read_many(db: Any) -> None:
     """25 writes, 100 reads, several tables; order of answers is not promised."""
     db.batch_write_item(
         RequestItems={
-            "plain": [{"PutRequest": {"Item": {"pk": {"S": f"k{i}"}, "i": {"N": str(i)}}}} for i in range(20)],
-            "sorted": [{"PutRequest": {"Item": {"pk": {"S": "a"}, "sk": {"N": str(i)}}}} for i in range(5)],
+            "plain": [
+                {"PutRequest": {"Item": {"pk": {"S": f"k{i}"}, "i": {"N": str(i)}}}}
+                for i in range(20)
+            ],
+            "sorted": [
+                {"PutRequest": {"Item": {"pk": {"S": "a"}, "sk": {"N": str(i)}}}} for i in range(5)
+            ],
         }
     )
     db.batch_write_item(RequestItems={"plain": [{"DeleteRequest": {"Key": {"pk": {"S": "k0"}}}}]})
     found = db.batch_get_item(
         RequestItems={
-            "plain": {"Keys": [{"pk": {"S": f"k{i}"}} for i in range(25)], "ProjectionExpression": "i"},
+            "plain": {
+                "Keys": [{"pk": {"S": f"k{i}"}} for i in range(25)],
+                "ProjectionExpression": "i",
+            },
             "sorted": {"Keys": [{"pk": {"S": "a"}, "sk": {"N": "3"}}]},
         }
     )
@@ -236,7 +346,10 @@ def test_batches_write_and_read_many(db: Any) -> None:
     assert found["Responses"]["sorted"] == [{"pk": {"S": "a"}, "sk": {"N": "3"}}]
     assert found["UnprocessedKeys"] == {}
     twice = {"plain": {"Keys": [{"pk": {"S": "k1"}}] * 2}}
-    assert refused("ValidationException", db.batch_get_item, RequestItems=twice) == "Provided list of item keys contains duplicates"
+    assert (
+        refused("ValidationException", db.batch_get_item, RequestItems=twice)
+        == "Provided list of item keys contains duplicates"
+    )
 
 
 def test_a_batch_too_large_to_answer_leaves_unprocessed_keys(db: Any) -> None:
@@ -256,8 +369,18 @@ def test_a_batch_too_large_to_answer_leaves_unprocessed_keys(db: Any) -> None:
 
 def test_parameters_from_before_expressions_still_work(db: Any) -> None:
     """Old code and tools send Expected and AttributeUpdates."""
-    db.put_item(TableName="plain", Item={"pk": {"S": "a"}, "v": {"N": "1"}}, Expected={"pk": {"Exists": False}})
-    refused("ConditionalCheckFailedException", db.put_item, TableName="plain", Item={"pk": {"S": "a"}}, Expected={"pk": {"Exists": False}})
+    db.put_item(
+        TableName="plain",
+        Item={"pk": {"S": "a"}, "v": {"N": "1"}},
+        Expected={"pk": {"Exists": False}},
+    )
+    refused(
+        "ConditionalCheckFailedException",
+        db.put_item,
+        TableName="plain",
+        Item={"pk": {"S": "a"}},
+        Expected={"pk": {"Exists": False}},
+    )
     updated = db.update_item(
         TableName="plain",
         Key={"pk": {"S": "a"}},
@@ -266,13 +389,31 @@ def test_parameters_from_before_expressions_still_work(db: Any) -> None:
         ReturnValues="ALL_NEW",
     )
     assert updated["Attributes"] == {"pk": {"S": "a"}, "v": {"N": "3"}, "w": {"S": "w"}}
-    assert db.get_item(TableName="plain", Key={"pk": {"S": "a"}}, AttributesToGet=["w"])["Item"] == {"w": {"S": "w"}}
-    message = refused("ValidationException", db.put_item, TableName="plain", Item={"pk": {"S": "a"}}, Expected={"pk": {"Exists": False}}, ConditionExpression="attribute_exists(pk)")
-    assert message.endswith("Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}")
+    assert db.get_item(TableName="plain", Key={"pk": {"S": "a"}}, AttributesToGet=["w"])[
+        "Item"
+    ] == {"w": {"S": "w"}}
+    message = refused(
+        "ValidationException",
+        db.put_item,
+        TableName="plain",
+        Item={"pk": {"S": "a"}},
+        Expected={"pk": {"Exists": False}},
+        ConditionExpression="attribute_exists(pk)",
+    )
+    assert message.endswith(
+        "Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}"
+    )
 
 
 def test_a_table_may_be_named_by_its_arn_and_only_here(db: Any) -> None:
     """Since 2024 TableName takes an ARN; another account's table is not ours to reach."""
-    db.put_item(TableName="arn:aws:dynamodb:us-east-1:000000000000:table/plain", Item={"pk": {"S": "a"}})
+    db.put_item(
+        TableName="arn:aws:dynamodb:us-east-1:000000000000:table/plain", Item={"pk": {"S": "a"}}
+    )
     assert db.get_item(TableName="plain", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}}
-    refused("ResourceNotFoundException", db.put_item, TableName="arn:aws:dynamodb:us-east-1:111111111111:table/plain", Item={"pk": {"S": "a"}})
+    refused(
+        "ResourceNotFoundException",
+        db.put_item,
+        TableName="arn:aws:dynamodb:us-east-1:111111111111:table/plain",
+        Item={"pk": {"S": "a"}},
+    )

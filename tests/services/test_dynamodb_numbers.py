@@ -92,9 +92,18 @@ def test_sums_are_exact_or_refused(a: Decimal, b: Decimal, minus: bool) -> None:
         ("1_0", "The parameter cannot be converted to a numeric value: 1_0"),
         ("NaN", "The parameter cannot be converted to a numeric value: NaN"),
         (" 1", "The parameter cannot be converted to a numeric value:  1"),
-        ("1E126", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
-        ("1e999999999999", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
-        ("1E-131", "Number underflow. Attempting to store a number with magnitude smaller than supported range"),
+        (
+            "1E126",
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        ),
+        (
+            "1e999999999999",
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        ),
+        (
+            "1E-131",
+            "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+        ),
         ("1" * 39, "Attempting to store more than 38 significant digits in a Number"),
     ],
 )
@@ -106,7 +115,18 @@ def test_what_is_no_number_is_refused_in_aws_words(text: str, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("0", 1), ("1", 2), ("12", 2), ("150", 3), ("123", 3), ("-1", 3), ("1000", 2), ("0.5", 2), ("-12.5", 4)]
+    ("text", "size"),
+    [
+        ("0", 1),
+        ("1", 2),
+        ("12", 2),
+        ("150", 3),
+        ("123", 3),
+        ("-1", 3),
+        ("1000", 2),
+        ("0.5", 2),
+        ("-12.5", 4),
+    ],
 )
 def test_a_number_counts_a_byte_for_two_digits(text: str, size: int) -> None:
     """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""

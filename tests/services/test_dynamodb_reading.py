@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 TABLE = {
     "TableName": "rows",
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "KeySchema": [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ],
     "AttributeDefinitions": [
         {"AttributeName": "pk", "AttributeType": "S"},
         {"AttributeName": "sk", "AttributeType": "N"},
@@ -24,17 +27,27 @@ TABLE = {
         {"AttributeName": "h", "AttributeType": "S"},
     ],
     "GlobalSecondaryIndexes": [
-        {"IndexName": "keys", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}], "Projection": {"ProjectionType": "KEYS_ONLY"}},
+        {
+            "IndexName": "keys",
+            "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
         {
             "IndexName": "some",
-            "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}, {"AttributeName": "h", "KeyType": "RANGE"}],
+            "KeySchema": [
+                {"AttributeName": "g", "KeyType": "HASH"},
+                {"AttributeName": "h", "KeyType": "RANGE"},
+            ],
             "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x"]},
         },
     ],
     "LocalSecondaryIndexes": [
         {
             "IndexName": "local",
-            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "h", "KeyType": "RANGE"}],
+            "KeySchema": [
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "h", "KeyType": "RANGE"},
+            ],
             "Projection": {"ProjectionType": "ALL"},
         }
     ],
@@ -47,7 +60,11 @@ numbers = st.sampled_from(["-10", "-2.5", "-1", "0", "0.5", "1", "1.5", "2", "10
 
 @st.composite
 def items(draw: st.DrawFn) -> dict[str, Any]:
-    item = {"pk": {"S": draw(st.sampled_from(["p", "q"]))}, "sk": {"N": draw(numbers)}, "x": {"N": draw(numbers)}}
+    item = {
+        "pk": {"S": draw(st.sampled_from(["p", "q"]))},
+        "sk": {"N": draw(numbers)},
+        "x": {"N": draw(numbers)},
+    }
     for name in "gh":
         if draw(st.booleans()):
             item[name] = {"S": draw(letters)}
@@ -55,7 +72,8 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "put", "delete", "remove g", "set h"]), items()), max_size=25
+    st.tuples(st.sampled_from(["put", "put", "put", "delete", "remove g", "set h"]), items()),
+    max_size=25,
 )
 
 
@@ -67,7 +85,9 @@ class Model:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def call(self, operation: str, **request: Any) -> Any:
-        return orjson.loads(orjson.dumps(await self.harness("dynamodb", operation, TableName="rows", **request)))
+        return orjson.loads(
+            orjson.dumps(await self.harness("dynamodb", operation, TableName="rows", **request))
+        )
 
     async def take(self, step: str, item: dict[str, Any]) -> None:
         key = {"pk": item["pk"], "sk": item["sk"]}
@@ -83,7 +103,12 @@ class Model:
             self.items[name] = {k: v for k, v in self.items.get(name, key).items() if k != "g"}
         else:
             value = item.get("h", {"S": "a"})
-            await self.call("UpdateItem", Key=key, UpdateExpression="SET h = :h", ExpressionAttributeValues={":h": value})
+            await self.call(
+                "UpdateItem",
+                Key=key,
+                UpdateExpression="SET h = :h",
+                ExpressionAttributeValues={":h": value},
+            )
             self.items[name] = {**self.items.get(name, key), "h": value}
 
     async def pages(self, operation: str, limit: int, **request: Any) -> list[dict[str, Any]]:
@@ -121,11 +146,18 @@ async def check(model: Model, limit: int, low: str, high: str, forward: bool) ->
                 ExpressionAttributeValues=used,
                 ScanIndexForward=forward,
             )
-            wanted = [i for i in everything if i["pk"]["S"] == partition and holds(Decimal(i["sk"]["N"]))]
+            wanted = [
+                i for i in everything if i["pk"]["S"] == partition and holds(Decimal(i["sk"]["N"]))
+            ]
             wanted.sort(key=lambda i: Decimal(i["sk"]["N"]), reverse=not forward)
             assert found == wanted, condition
         found = await model.pages(
-            "Query", limit, IndexName="local", KeyConditionExpression="pk = :p", ExpressionAttributeValues={":p": {"S": partition}}, ScanIndexForward=forward
+            "Query",
+            limit,
+            IndexName="local",
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": {"S": partition}},
+            ScanIndexForward=forward,
         )
         wanted = [i for i in everything if i["pk"]["S"] == partition and "h" in i]
         assert by_key(found) == by_key(wanted)
@@ -133,11 +165,22 @@ async def check(model: Model, limit: int, low: str, high: str, forward: bool) ->
         assert hs == sorted(hs, reverse=not forward)
     for g in {i["g"]["S"] for i in everything if "g" in i} | {"a"}:
         members = [i for i in everything if i.get("g") == {"S": g}]
-        found = await model.pages("Query", limit, IndexName="keys", KeyConditionExpression="g = :g", ExpressionAttributeValues={":g": {"S": g}})
+        found = await model.pages(
+            "Query",
+            limit,
+            IndexName="keys",
+            KeyConditionExpression="g = :g",
+            ExpressionAttributeValues={":g": {"S": g}},
+        )
         assert by_key(found) == by_key(members)
         assert all(set(row) == {"pk", "sk", "g"} for row in found)
         found = await model.pages(
-            "Query", limit, IndexName="some", KeyConditionExpression="g = :g AND begins_with(h, :h)", ExpressionAttributeValues={":g": {"S": g}, ":h": {"S": "a"}}, ScanIndexForward=forward
+            "Query",
+            limit,
+            IndexName="some",
+            KeyConditionExpression="g = :g AND begins_with(h, :h)",
+            ExpressionAttributeValues={":g": {"S": g}, ":h": {"S": "a"}},
+            ScanIndexForward=forward,
         )
         wanted = [i for i in members if "h" in i and i["h"]["S"].startswith("a")]
         assert by_key(found) == by_key(wanted)
@@ -149,9 +192,17 @@ async def check(model: Model, limit: int, low: str, high: str, forward: bool) ->
         wanted = [i for i in everything if all(name in i for name in has)]
         found = await model.pages("Scan", limit, **named)
         assert by_key(found) == by_key(wanted)
-        parts = [await model.pages("Scan", limit, Segment=n, TotalSegments=3, **named) for n in range(3)]
+        parts = [
+            await model.pages("Scan", limit, Segment=n, TotalSegments=3, **named) for n in range(3)
+        ]
         assert by_key([row for part in parts for row in part]) == by_key(wanted)
-        found = await model.pages("Scan", limit, FilterExpression="sk > :l", ExpressionAttributeValues={":l": {"N": low}}, **named)
+        found = await model.pages(
+            "Scan",
+            limit,
+            FilterExpression="sk > :l",
+            ExpressionAttributeValues={":l": {"N": low}},
+            **named,
+        )
         assert by_key(found) == by_key([i for i in wanted if Decimal(i["sk"]["N"]) > Decimal(low)])
 
 
@@ -180,12 +231,25 @@ def db(client: Any) -> Any:
     made = client("dynamodb")
     made.create_table(**TABLE)
     for i in range(6):
-        made.put_item(TableName="rows", Item={"pk": {"S": "p"}, "sk": {"N": str(i)}, "g": {"S": "g"}, "h": {"S": f"h{i % 2}"}, "x": {"N": str(i)}, "y": {"S": "y"}})
+        made.put_item(
+            TableName="rows",
+            Item={
+                "pk": {"S": "p"},
+                "sk": {"N": str(i)},
+                "g": {"S": "g"},
+                "h": {"S": f"h{i % 2}"},
+                "x": {"N": str(i)},
+                "y": {"S": "y"},
+            },
+        )
     return made
 
 
 def query(db: Any, **request: Any) -> Any:
-    defaults = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "p"}}}
+    defaults = {
+        "KeyConditionExpression": "pk = :p",
+        "ExpressionAttributeValues": {":p": {"S": "p"}},
+    }
     return db.query(TableName="rows", **(defaults | request))
 
 
@@ -198,7 +262,12 @@ def refusal(call: Any, *args: Any, **request: Any) -> str:
 
 def test_a_filter_drops_rows_after_they_were_counted(db: Any) -> None:
     """Limit is about rows read, not rows returned."""
-    page = query(db, FilterExpression="x > :x", ExpressionAttributeValues={":p": {"S": "p"}, ":x": {"N": "2"}}, Limit=4)
+    page = query(
+        db,
+        FilterExpression="x > :x",
+        ExpressionAttributeValues={":p": {"S": "p"}, ":x": {"N": "2"}},
+        Limit=4,
+    )
     assert (page["Count"], page["ScannedCount"]) == (1, 4)
     assert page["LastEvaluatedKey"] == {"pk": {"S": "p"}, "sk": {"N": "3"}}
 
@@ -208,11 +277,21 @@ def test_select_says_what_comes_back(db: Any) -> None:
     assert "Items" not in query(db, Select="COUNT")
     by_g = {"KeyConditionExpression": "g = :g", "ExpressionAttributeValues": {":g": {"S": "g"}}}
     assert set(query(db, IndexName="some", **by_g)["Items"][0]) == {"pk", "sk", "g", "h", "x"}
-    assert set(query(db, IndexName="local", Select="ALL_ATTRIBUTES")["Items"][0]) == {"pk", "sk", "g", "h", "x", "y"}
+    assert set(query(db, IndexName="local", Select="ALL_ATTRIBUTES")["Items"][0]) == {
+        "pk",
+        "sk",
+        "g",
+        "h",
+        "x",
+        "y",
+    }
     assert refusal(query, db, IndexName="some", Select="ALL_ATTRIBUTES", **by_g).endswith(
         "Select type ALL_ATTRIBUTES is not supported for global secondary index some because its projection type is not ALL"
     )
-    assert query(db, ProjectionExpression="x")["Items"][:2] == [{"x": {"N": "0"}}, {"x": {"N": "1"}}]
+    assert query(db, ProjectionExpression="x")["Items"][:2] == [
+        {"x": {"N": "0"}},
+        {"x": {"N": "1"}},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -220,34 +299,71 @@ def test_select_says_what_comes_back(db: Any) -> None:
     [
         ({"KeyConditionExpression": "sk = :p"}, "Query condition missed key schema element: pk"),
         ({"KeyConditionExpression": "pk > :p"}, "Query key condition not supported"),
-        ({"KeyConditionExpression": "pk = :p AND x = :p"}, "Query condition missed key schema element: sk"),
-        ({"KeyConditionExpression": "pk = :p AND sk = :p"}, "One or more parameter values were invalid: Condition parameter type does not match schema type"),
-        ({"KeyConditionExpression": "pk = :p OR sk = :p"}, "Invalid operator used in KeyConditionExpression: OR"),
-        ({"KeyConditionExpression": "attribute_exists(pk) AND sk = :p"}, "Invalid operator used in KeyConditionExpression: attribute_exists"),
+        (
+            {"KeyConditionExpression": "pk = :p AND x = :p"},
+            "Query condition missed key schema element: sk",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :p AND sk = :p"},
+            "One or more parameter values were invalid: Condition parameter type does not match schema type",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :p OR sk = :p"},
+            "Invalid operator used in KeyConditionExpression: OR",
+        ),
+        (
+            {"KeyConditionExpression": "attribute_exists(pk) AND sk = :p"},
+            "Invalid operator used in KeyConditionExpression: attribute_exists",
+        ),
         ({"IndexName": "none"}, "The table does not have the specified index: none"),
-        ({"IndexName": "keys", "ConsistentRead": True}, "Consistent reads are not supported on global secondary indexes"),
+        (
+            {"IndexName": "keys", "ConsistentRead": True},
+            "Consistent reads are not supported on global secondary indexes",
+        ),
         ({"ExclusiveStartKey": {"pk": {"S": "p"}}}, "The provided starting key is invalid"),
-        ({"ExclusiveStartKey": {"pk": {"S": "z"}, "sk": {"N": "1"}}}, "The provided starting key is outside query boundaries based on provided conditions"),
-        ({"FilterExpression": "pk = :p"}, "Filter Expression can only contain non-primary key attributes: Primary key attribute: pk"),
-        ({"Select": "SPECIFIC_ATTRIBUTES"}, "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"),
-        ({"Limit": 0}, "1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"),
+        (
+            {"ExclusiveStartKey": {"pk": {"S": "z"}, "sk": {"N": "1"}}},
+            "The provided starting key is outside query boundaries based on provided conditions",
+        ),
+        (
+            {"FilterExpression": "pk = :p"},
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: pk",
+        ),
+        (
+            {"Select": "SPECIFIC_ATTRIBUTES"},
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+        ),
+        (
+            {"Limit": 0},
+            "1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1",
+        ),
     ],
 )
 def test_wrong_queries_get_aws_words(db: Any, request_: Any, message: str) -> None:
     """Recorded from DynamoDB."""
     made = {k: v for k, v in request_.items() if k != "Limit"}
     if "Limit" in request_:  # boto3 checks it itself
-        db.meta.events.register("before-sign", lambda request, **_: setattr(request, "data", request.data[:-1] + b', "Limit": 0}'))
+        db.meta.events.register(
+            "before-sign",
+            lambda request, **_: setattr(request, "data", request.data[:-1] + b', "Limit": 0}'),
+        )
     assert refusal(query, db, **made) == message
 
 
 def test_a_page_ends_at_a_megabyte_and_goes_on(db: Any) -> None:
     """No answer grows without bound, and paging loses nothing."""
     for i in range(5):
-        db.put_item(TableName="rows", Item={"pk": {"S": "big"}, "sk": {"N": str(i)}, "x": {"S": "x" * 390_000}})
+        db.put_item(
+            TableName="rows",
+            Item={"pk": {"S": "big"}, "sk": {"N": str(i)}, "x": {"S": "x" * 390_000}},
+        )
     page = query(db, ExpressionAttributeValues={":p": {"S": "big"}})
     assert page["Count"] == 3
-    rest = query(db, ExpressionAttributeValues={":p": {"S": "big"}}, ExclusiveStartKey=page["LastEvaluatedKey"])
+    rest = query(
+        db,
+        ExpressionAttributeValues={":p": {"S": "big"}},
+        ExclusiveStartKey=page["LastEvaluatedKey"],
+    )
     assert [i["sk"]["N"] for i in page["Items"] + rest["Items"]] == list("01234")
 
 
@@ -259,7 +375,12 @@ def test_a_global_query_reads_only_its_own_rows(platform: Any, db: Any) -> None:
     original = LmdbReading.get
     LmdbReading.get = lambda self, key: read.append(key) or original(self, key)  # type: ignore[method-assign]
     try:
-        page = query(db, IndexName="some", KeyConditionExpression="g = :g", ExpressionAttributeValues={":g": {"S": "g"}})
+        page = query(
+            db,
+            IndexName="some",
+            KeyConditionExpression="g = :g",
+            ExpressionAttributeValues={":g": {"S": "g"}},
+        )
     finally:
         LmdbReading.get = original  # type: ignore[method-assign]
     assert page["Count"] == 6
