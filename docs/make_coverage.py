@@ -45,7 +45,9 @@ def page() -> str:
         offered = [n for n in names if hasattr(cls, snake(n))]
         missing = [n for n in names if n not in offered]
         types = sorted(r.type for r in cls.resources(None))  # type: ignore[arg-type]
-        out.append(f"| [{offer.service}](#{offer.service}) | {len(offered)} | {len(names)} | {', '.join(t.removeprefix('AWS::') for t in types)} |")
+        out.append(
+            f"| [{offer.service}](#{offer.service}) | {len(offered)} | {len(names)} | {', '.join(t.removeprefix('AWS::') for t in types)} |"
+        )
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
         if missing:
             details += ["", f"Not offered: {', '.join(missing)}."]

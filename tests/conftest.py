@@ -163,6 +163,7 @@ def client(platform: Platform) -> Client:
         key: str | None = None,
         secret: str = "test",
         token: str | None = None,
+        endpoint: str = ENDPOINT,
         **config: Any,
     ) -> Any:
         options: dict[str, Any] = {
@@ -172,7 +173,7 @@ def client(platform: Platform) -> Client:
         made = boto3.client(
             service,
             region_name=region,
-            endpoint_url=ENDPOINT,
+            endpoint_url=endpoint,
             aws_access_key_id=key or account,
             aws_secret_access_key=secret,
             aws_session_token=token,

@@ -12,9 +12,12 @@ TX_SIZE_BYTES_MAX = 32 << 20
 KEY_SIZE_BYTES_MAX = 10 << 10
 VALUE_SIZE_BYTES_MAX = 1 << 20
 
+CLOCK_PAUSE_S = 1.0  # before the cloud clock is looked up again in a log that cannot be written
+
 # -- log
 SEGMENT_SIZE_BYTES = 64 << 20
 BATCH_SIZE_BYTES_MAX = 64 << 20
+FEED_PAGE_BYTES = 4 << 20  # read ahead of who follows the log
 
 # -- snapshots
 SNAPSHOT_EVERY_BYTES = 64 << 20  # of log since the last one
@@ -34,7 +37,7 @@ BLOB_THREADS_MAX = 8
 # -- http
 HEAD_SIZE_BYTES_MAX = 16 << 10  # request line and headers; S3 allows 8 KiB of user metadata inside
 HEADERS_COUNT_MAX = 128
-BODY_BUFFERED_BYTES_MAX = 64 << 20  # larger bodies must go to an operation that streams
+BODY_BUFFERED_BYTES_MAX = 70_167_211  # a 50 MiB zip in Lambda's JSON; larger bodies must go to an operation that streams
 BODY_STREAM_ABOVE_BYTES = 64 << 10  # bodies up to this size are handed over whole
 IDLE_TIMEOUT_S = 75.0
 REQUEST_TIMEOUT_S = 60.0  # from first byte of a head to its end

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from stratolite.clock import World
 from stratolite.core.blobs import Blobs, open_shelf
+from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
@@ -35,6 +36,8 @@ async def open_cloud(
     home = Home(folder, world, url)
     db = home.database()
     db.start()
+    clock = CloudClock(db, world)
+    clock.start()
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
     blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
@@ -61,6 +64,7 @@ async def open_cloud(
         endpoint=endpoint,
         data_folder=folder,
         resource_owner=resource_owner,
+        clock=clock,
         keeper=keeper,
     )
     blobs.start()

@@ -32,6 +32,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from stratolite.clock import World
 from stratolite.core import Database, Keyspace, Tx
 from stratolite.core.blobs import Blobs
+from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
@@ -374,6 +375,7 @@ class Cloud:
     data_folder: str
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
+    clock: CloudClock
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -394,7 +396,7 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.blobs, self.keeper):
+        for part in (self.work, self.runtime, self.blobs, self.keeper, self.clock):
             if part is not None:
                 await part.close()
         await self.db.close()

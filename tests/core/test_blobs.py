@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from concurrent.futures import Future
 
 import pytest
 from core.memory import Inline, MemoryEngine, MemoryLog, turns
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
 from stratolite.clock import SeededWorld
 from stratolite.core import Database
 from stratolite.core.blob_files import FileShelf
@@ -24,15 +26,17 @@ from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_GRACE_S
 class Place:
     """One process after another over one folder and one log."""
 
-    def __init__(self, folder, world=None):
-        self.folder, self.world, self.payloads = folder, world or SeededWorld(1), []
-        self.floors = Floors()
+    def __init__(self, folder, *, threads=True):
+        self.folder, self.world, self.payloads = folder, SeededWorld(1), []
+        self.floors, self.threads = Floors(), threads
 
     def open(self):
         self.log = MemoryLog(self.payloads)
         self.db = Database(self.log, MemoryEngine(), self.world, background=Inline())
         self.db.start()
         self.shelf = FileShelf(f"{self.folder}/blobs", self.world)
+        if not self.threads:
+            self.shelf.submit = at_once
         self.blobs = Blobs(self.db, self.world, self.shelf, self.floors)
         return self
 
@@ -68,6 +72,16 @@ class Place:
     async def collect_all(self):
         while await self.blobs.collect():
             pass
+
+
+def at_once(work, *args):
+    """A trip to a thread, without the thread."""
+    future = Future()
+    try:
+        future.set_result(work(*args))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def in_place(tmp_path, body):
@@ -221,7 +235,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self):
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
-        self.place = Place(self.folder.name)
+        self.place = Place(self.folder.name, threads=False)  # so that a run repeats
         self.links, self.written = {}, []
         self.do(self._open())
 
@@ -234,6 +248,15 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def write(self):
         self.written.append(self.do(self.place.write()))
+
+    @rule()
+    def write_and_drop(self):
+        """Dead from the start."""
+        self.write()
+        blob_id = self.written[-1]
+        self.do(self.place.link(blob_id))
+        self.do(self.place.unlink(blob_id))
+        self.links[blob_id] = 0
 
     @rule(data=st.data())
     def link(self, data):
@@ -254,7 +277,7 @@ class Machine(RuleBasedStateMachine):
             self.do(self.place.unlink(blob_id))
             self.links[blob_id] -= 1
 
-    @rule(seconds=st.sampled_from([1, BLOB_GRACE_S + 1, BLOB_FRESH_S + 1]))
+    @rule(seconds=st.sampled_from([BLOB_GRACE_S + 1, BLOB_FRESH_S + 1, 1]))
     def pass_time(self, seconds):
         self.place.world.advance(seconds)
         self.place.age(seconds)
@@ -267,7 +290,8 @@ class Machine(RuleBasedStateMachine):
     def collect(self, data):
         """Beside it somebody links; and it may be cut off after any number of turns."""
         cut = data.draw(st.none() | st.integers(0, 12))
-        rival = data.draw(st.sampled_from(self.written)) if self.written else None
+        dead = [blob_id for blob_id, count in self.links.items() if not count]
+        rival = data.draw(st.sampled_from(dead or self.written)) if self.written else None
 
         async def both():
             collecting = asyncio.ensure_future(self.place.blobs.collect())
@@ -302,6 +326,13 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "place"):
             return
+        try:
+            self.check()
+        finally:
+            self.loop.close()
+            self.folder.cleanup()
+
+    def check(self):
         linked = {blob_id for blob_id, count in self.links.items() if count}
         assert linked <= self.place.files()
         for blob_id in linked:
@@ -315,8 +346,6 @@ class Machine(RuleBasedStateMachine):
         assert self.place.files() == linked
         self.do(self.place.blobs.close())
         self.do(self.place.db.close())
-        self.loop.close()
-        self.folder.cleanup()
 
 
 Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

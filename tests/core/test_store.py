@@ -7,6 +7,7 @@ import tempfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stratolite.core.store import LmdbEngine, StoreFull
 
 _units = st.sampled_from([b"\x00", b"\x01", b"\x7f", b"\xff"])

@@ -9,6 +9,7 @@ import tempfile
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
 from stratolite.clock import SeededWorld
 from stratolite.core.database import Database
 from stratolite.core.log import Entry, decode_entry, encode_entry

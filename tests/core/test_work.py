@@ -9,6 +9,7 @@ import pytest
 from core.memory import Inline, MemoryEngine, MemoryLog, turns
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stratolite.clock import SeededWorld
 from stratolite.core import Database, work
 from stratolite.core.keys import Keyspace

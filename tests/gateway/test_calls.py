@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from conftest import to_http
+
+from stratolite.http import HttpRequest
 
 
 def test_a_signed_query_call_answers_who_signed(client) -> None:
@@ -48,3 +56,88 @@ def test_a_wrong_secret_gets_the_error_of_its_protocol(client, service, code, ca
     with pytest.raises(ClientError) as caught:
         call(client(service, secret="wrong"))
     assert caught.value.response["Error"]["Code"] == code
+
+
+def test_a_large_body_of_a_stranger_is_not_kept(client, platform) -> None:
+    """Its key is looked at before its megabytes are."""
+    read: list[int] = []
+
+    class Endless:
+        size_bytes = 50 << 20
+        trailers: dict[str, str] = {}  # noqa: RUF012 - a protocol's member
+
+        async def __aiter__(self):
+            while True:
+                read.append(1)
+                yield b"x" * 65536
+
+    scope = "Credential=AKIANOSUCHKEY/{0}/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    headers = {
+        "host": "localhost:4566",
+        "x-amz-date": stamp,
+        "x-amz-target": "DynamoDB_20120810.PutItem",
+        "authorization": f"AWS4-HMAC-SHA256 {scope.format(stamp[:8])}",
+    }
+    status, _, body = platform.send(HttpRequest("POST", "/", "", headers, Endless()))
+    assert status == 400
+    assert b"UnrecognizedClientException" in body
+    assert not read
+
+
+def test_health_says_what_is_offered(platform) -> None:
+    for path in ("/_localstack/health", "/_stratolite/health"):
+        status, _, body = platform.send(HttpRequest("GET", path, "", {"host": "localhost"}, b""))
+        assert status == 200
+        assert b'"dynamodb":"available"' in body
+
+
+def test_a_bug_is_answered_without_its_insides(client, platform, monkeypatch, caplog) -> None:
+    """Logged once with its traceback; the caller learns nothing and may try again."""
+    service = platform.cloud.service("sts")
+    monkeypatch.setattr(type(service), "get_caller_identity", lambda self, call, request: 1 / 0)
+    with pytest.raises(ClientError) as caught:
+        client("sts").get_caller_identity()
+    assert caught.value.response["Error"]["Code"] == "InternalFailure"
+    assert "division" not in str(caught.value)
+    assert [r.exc_info is not None for r in caplog.records] == [True]
+
+
+def test_an_operation_not_offered_says_so_by_name(client) -> None:
+    with pytest.raises(
+        ClientError, match="dynamodb ExportTableToPointInTime is not offered"
+    ) as caught:
+        client("dynamodb").export_table_to_point_in_time(
+            TableArn="arn:aws:dynamodb:us-east-1:000000000000:table/ttt", S3Bucket="bucket"
+        )
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+def test_a_signature_for_one_service_does_not_open_another(platform) -> None:
+    """Above all not S3's, which need not cover the body."""
+    request = AWSRequest(
+        "POST",
+        "http://localhost:4566/",
+        headers={
+            "X-Amz-Target": "DynamoDB_20120810.ListTables",
+            "X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD",
+        },
+        data=b"{}",
+    )
+    request.context["payload_signing_enabled"] = False
+    S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
+    status, _, body = platform.send(to_http(request.prepare()))
+    assert status == 400
+    assert b"scoped to correct service: 'dynamodb'" in body
+
+
+def test_an_iam_users_key_signs_for_that_user(client) -> None:
+    """Real keys come from IAM; deleted, they are gone at once."""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    made = iam.create_access_key(UserName="u")["AccessKey"]
+    sts = client("sts", key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+    assert sts.get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:user/u"
+    iam.delete_access_key(UserName="u", AccessKeyId=made["AccessKeyId"])
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        sts.get_caller_identity()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from keyword import iskeyword
 from pathlib import Path
@@ -30,6 +31,12 @@ DOCUMENTED = {
     "cloudformation": "https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/CommonErrors.html",
 }
 
+# What AWS answers and its model does not list.
+UNMODELLED = {
+    # "Request must be smaller than 70167211 bytes for the CreateFunction operation"
+    "lambda": {"RequestEntityTooLargeException"},
+}
+
 
 @pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda p: str(p.relative_to(SRC)))
 def test_every_file_says_its_job(path: Path) -> None:
@@ -54,12 +61,13 @@ def service_class(name: str) -> type[Service]:
 
 
 NAMES = [o.service for o in OFFERS]
+SHAPE = ["self", "call", "request"]
 OWN = {n for n in dir(Service) if not n.startswith("_")}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_public_methods_are_aws_operations(name: str) -> None:
-    """A public method that AWS does not define is a misspelled operation (hooks of ``Service`` aside)."""
+    """A public method of an operation's form that AWS does not define is a misspelled operation."""
     model = SESSION.get_service_model(name)
     known = {snake(op) for op in model.operation_names}
     cls = service_class(name)
@@ -68,10 +76,9 @@ def test_public_methods_are_aws_operations(name: str) -> None:
         for c in cls.__mro__
         if c.__module__.startswith("stratolite.services.")
         for n, f in vars(c).items()
-        if callable(f) and not n.startswith("_")
+        if callable(f) and not n.startswith("_") and list(inspect.signature(f).parameters) == SHAPE
     }
-    hooks = set(getattr(cls, "HOOKS", ()))
-    assert ours - OWN - hooks <= known
+    assert ours - OWN <= known
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +97,7 @@ def test_fault_codes_are_in_the_model(name: str) -> None:
         pytest.skip(f"its model lists few of its errors; see {DOCUMENTED[name]}")
     model = SESSION.get_service_model(name)
     shapes = {s.metadata.get("error", {}).get("code", s.name) for s in model.error_shapes}
-    shapes |= {s.name for s in model.error_shapes}
+    shapes |= {s.name for s in model.error_shapes} | UNMODELLED.get(name, set())
     for path in (SRC / "services" / (name + "_" * iskeyword(name))).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Fault":

@@ -17,6 +17,7 @@ from stratolite.clock import World
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Made, Resource, Service, Spec
 from stratolite.services import resource_owner
+from stratolite.services.cloudformation import quotas
 from stratolite.services.cloudformation.engine import Operation
 
 
@@ -127,6 +128,7 @@ def in_cloud(folder: str, outside: Outside, body: Any, *, until_cut: bool = Fals
     from stratolite.server import open_cloud
 
     async def main() -> Any:
+        wait_s, quotas.ANSWER_WAIT_S = quotas.ANSWER_WAIT_S, 0.0  # tests look at what is under way
         cloud = await open_cloud(folder, World())
         offer(cloud, outside)
         original = Operation.tx
@@ -151,6 +153,7 @@ def in_cloud(folder: str, outside: Outside, body: Any, *, until_cut: bool = Fals
                 await cloud.close()
         finally:
             Operation.tx = original  # type: ignore[method-assign]
+            quotas.ANSWER_WAIT_S = wait_s
         return result
 
     return asyncio.run(main())

@@ -44,7 +44,11 @@ async def created(h: Any) -> str:
 SCENARIOS = {
     "create": (start("CreateStack", TemplateBody=template(FIRST)), False, "CREATE_COMPLETE"),
     "update": (start("UpdateStack", TemplateBody=template(SECOND)), True, "UPDATE_COMPLETE"),
-    "rollback": (start("UpdateStack", TemplateBody=template(BROKEN)), True, "UPDATE_ROLLBACK_COMPLETE"),
+    "rollback": (
+        start("UpdateStack", TemplateBody=template(BROKEN)),
+        True,
+        "UPDATE_ROLLBACK_COMPLETE",
+    ),
     "delete": (start("DeleteStack"), True, "DELETE_COMPLETE"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -59,8 +60,11 @@ def loop_cloud(tmp_path_factory):
     delimiter=st.sampled_from(["", "/", "a", "ü", "/a"]),
     size=st.integers(1, 5),
     start_after=st.one_of(st.just(""), TEXT),
+    steps=st.sampled_from([1, 2, listing.STEPS_IN_GROUP_MAX]),
 )
-def test_pages_put_together_are_the_model(loop_cloud, keys, prefix, delimiter, size, start_after):
+def test_pages_put_together_are_the_model(
+    loop_cloud, keys, prefix, delimiter, size, start_after, steps
+):
     async def body(h, bucket):
         await h("s3", "CreateBucket", Bucket=bucket)
         for key in keys:
@@ -96,7 +100,8 @@ def test_pages_put_together_are_the_model(loop_cloud, keys, prefix, delimiter, s
         token, following = "ContinuationToken", "NextContinuationToken"
         assert await all_pages("ListObjectsV2", token, following, StartAfter=start_after) == later
 
-    loop_cloud(body)
+    with mock.patch.object(listing, "STEPS_IN_GROUP_MAX", steps):  # groups here are small
+        loop_cloud(body)
 
 
 def test_a_group_of_many_keys_costs_a_few_rows(tmp_path):

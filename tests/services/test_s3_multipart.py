@@ -337,3 +337,50 @@ def test_a_condition_guards_completing(s3):
         complete(s3, "k", upload_id, parts, IfNoneMatch="*")
     assert code_of(error) == "PreconditionFailed"
     assert s3.get_object(Bucket="parts", Key="k")["Body"].read() == b"first"
+
+
+def test_many_parts_are_read_page_by_page(s3, monkeypatch):
+    """Completing and reading thousands of parts must not hold up everybody else: here a page is small."""
+    from stratolite.services.s3 import content, multipart
+
+    monkeypatch.setattr(multipart, "PARTS_IN_TX_MAX", 2)
+    monkeypatch.setattr(content, "PARTS_PER_PAGE", 2)
+    bodies = {n: body_of(FIVE + n % 2, n) for n in range(1, 6)} | {9: b"end"}
+    upload_id, parts = upload(s3, "k", bodies)
+    s3.upload_part(Bucket="parts", Key="k", UploadId=upload_id, PartNumber=7, Body=b"left out")
+    with pytest.raises(ClientError) as error:
+        complete(s3, "k", upload_id, [*parts, {**parts[0], "PartNumber": 10}])
+    assert code_of(error) == "InvalidPart"
+    complete(s3, "k", upload_id, parts)
+    complete(s3, "k", upload_id, parts)
+    whole = b"".join(bodies.values())
+    assert s3.get_object(Bucket="parts", Key="k")["Body"].read() == whole
+    start, stop = FIVE + 5, 4 * FIVE + 8
+    got = s3.get_object(Bucket="parts", Key="k", Range=f"bytes={start}-{stop - 1}")
+    assert got["Body"].read() == whole[start:stop]
+    with pytest.raises(s3.exceptions.NoSuchUpload):
+        complete(s3, "other", upload_id, parts)
+
+
+def test_parts_left_out_are_removed_even_when_they_are_many(s3, platform, monkeypatch):
+    from stratolite.services.s3 import worker
+
+    monkeypatch.setattr(worker, "SWEEP_COUNT_MAX", 3)
+    upload_id, parts = upload(s3, "k", dict.fromkeys(range(1, 12), b"x"))
+    complete(s3, "k", upload_id, [parts[4]])
+
+    async def parts_left():
+        from stratolite.services.s3 import state
+
+        for _ in range(500):
+            bucket = await platform.cloud.db.transact(lambda tx: state.bucket(tx, "parts"))
+            found = await platform.cloud.db.transact(
+                lambda tx: [n for n, _ in state.parts(tx, bucket, upload_id)]  # noqa: B023
+            )
+            if found == [5]:
+                break
+            await platform.world.sleep(0.02)
+        return found
+
+    assert platform.run(parts_left()) == [5]
+    assert s3.get_object(Bucket="parts", Key="k")["Body"].read() == b"x"

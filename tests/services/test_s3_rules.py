@@ -125,3 +125,33 @@ def test_a_running_checksum_does_not_depend_on_the_chunks(data, name, at):
     running.update(data[:at])
     running.update(data[at:])
     assert b64encode(running.digest()).decode() == checksums.of_bytes(name, data)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    page=st.integers(1, 5),
+    ends=st.tuples(st.integers(0, 90), st.integers(0, 90)),
+)
+def test_pages_of_parts_cover_a_slice_without_gaps(sizes, page, ends):
+    """Each page ends where a part does, and none holds more parts than it may."""
+    from unittest import mock
+
+    numbered = list(enumerate(sizes, 1))
+    total = sum(sizes)
+    start, stop = sorted(min(end, total) for end in ends)
+    head = state.Head(
+        "", total, 0, "STANDARD", "", "", "", state.IN_PARTS, b"", "", "u", runs_of(numbered), {}, {}, {}, ""
+    )  # fmt: skip
+    with mock.patch.object(content, "PARTS_PER_PAGE", page):
+        seams = content.page_seams(head, start, stop)
+    assert seams == sorted(set(seams))
+    assert seams[-1] == stop
+    ends_of_parts = [sum(sizes[:n]) for n in range(1, len(sizes) + 1)]
+    for low, high in zip([start, *seams], seams, strict=False):
+        assert high == stop or high in ends_of_parts
+        inside = [
+            e
+            for e, size in zip(ends_of_parts, sizes, strict=True)
+            if e > low and e - size < high and size
+        ]
+        assert len(inside) <= page + 1

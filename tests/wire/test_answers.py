@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import io
 import os
 from email.utils import formatdate
 from typing import Any
 
 import botocore.parsers
+import cbor2
+import orjson
 import pytest
 from botocore.awsrequest import HeadersDict
 from wire.samples import Sampler, expected, is_xml, service_model, spoken, without_empty
@@ -161,3 +164,56 @@ def _same(got: Any, said: Any, shape: Any, protocol: str, operation: Any, note: 
     if is_xml(protocol):
         got, said = without_empty(got), without_empty(said)
     assert got == said, note
+
+
+def test_times_in_cbor_are_tagged() -> None:
+    """Other SDKs insist on tag 1; botocore takes a bare number too, so the test above would not see."""
+    codec = wire.codec("cloudwatch", "GetMetricStatistics", "smithy-rpc-v2-cbor")
+    body = codec.encode({"Datapoints": [{"Timestamp": 1700000000.0, "Sum": 2.0}]}, "r").body
+    tagged = cbor2.loads(body)["Datapoints"][0]["Timestamp"]
+    assert tagged == dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)
+
+
+def test_fragments_of_items_are_spliced_in() -> None:
+    """Stored items are not parsed to be sent: ``orjson.Fragment`` stands for any AttributeValue."""
+    codec = wire.codec("dynamodb", "Query", "json")
+    answer = {"Items": [orjson.Fragment(b'{"a":{"S":"b"}}')], "Count": 1}
+    assert codec.encode(answer, "r").body == b'{"Items":[{"a":{"S":"b"}}],"Count":1}'
+    assert codec.encode_body is not None
+    assert codec.encode_body(answer) == codec.encode(answer, "r").body
+
+
+def test_characters_xml_cannot_carry_are_written_as_references() -> None:
+    """As S3 does; ``EncodingType=url`` is how clients ask for better."""
+    codec = wire.codec("s3", "ListObjectsV2", "rest-xml")
+    body = codec.encode({"Contents": [{"Key": "a\x01\r<&>"}]}, "r").body
+    assert b"<Key>a&#x1;&#xd;&lt;&amp;&gt;</Key>" in body
+
+
+def test_s3_roots_are_named_as_in_the_api_reference() -> None:
+    """SDKs that check the root element exist; botocore is not one of them."""
+    for operation, start in (
+        ("ListObjectsV2", b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'),
+        ("ListBuckets", b"<ListAllMyBucketsResult "),
+        ("CopyObject", b"<CopyObjectResult "),
+        ("UploadPartCopy", b"<CopyPartResult "),
+        ("GetBucketAcl", b"<AccessControlPolicy "),
+        ("DeleteObjects", b"<DeleteResult "),
+    ):
+        value: dict[str, Any] = {"CopyObjectResult": {}, "CopyPartResult": {}}
+        body = wire.codec("s3", operation, "rest-xml").encode(value, "r").body
+        assert start in body, body
+
+
+def test_a_grantees_type_is_an_attribute() -> None:
+    """The one xmlAttribute of our services, with a namespace of its own."""
+    grantee = {"Type": "CanonicalUser", "ID": "1"}
+    body = (
+        wire.codec("s3", "GetBucketAcl", "rest-xml")
+        .encode({"Grants": [{"Grantee": grantee}]}, "r")
+        .body
+    )
+    assert (
+        b'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
+        b"<ID>1</ID></Grantee>"
+    ) in body

@@ -190,3 +190,28 @@ def test_not_modified_has_no_body() -> None:
         Fault("NotModified", "Not Modified"), "R1"
     )
     assert (response.status, response.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "protocol", "code", "status"),
+    [
+        ("lambda", "Invoke", "rest-json", "AccessDeniedException", 403),
+        ("lambda", "Invoke", "rest-json", "ResourceNotFoundException", 404),
+        ("dynamodb", "GetItem", "json", "AccessDeniedException", 400),
+        ("dynamodb", "GetItem", "json", "ValidationException", 400),
+        ("iam", "GetUser", "query", "AccessDenied", 403),
+        ("iam", "GetUser", "query", "NoSuchEntity", 404),
+        ("sqs", "SendMessage", "json", "QueueDoesNotExist", 400),
+        ("s3", "GetObject", "rest-xml", "AccessDenied", 403),
+        ("s3", "GetObject", "rest-xml", "InvalidRange", 416),
+        ("s3", "PutObject", "rest-xml", "NoSuchBucket", 404),
+        ("s3", "PutObject", "rest-xml", "NotImplemented", 501),
+        ("kms", "Encrypt", "json", "InternalFailure", 500),
+    ],
+)
+def test_statuses_no_service_has_to_name(
+    service: str, operation: str, protocol: str, code: str, status: int
+) -> None:
+    """The model's trait, else AWS's lists of common errors, else 400."""
+    response = wire.codec(service, operation, protocol).encode_fault(Fault(code, "m"), "r")
+    assert response.status == status

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
+from stratolite.wire.bodies import beginning
 
 
 def request(
@@ -107,7 +108,7 @@ def test_json_too_deep_to_write_back_is_refused() -> None:
     [
         b"<a",
         b"not xml",
-        b"\xff\xfe<\x00a\x00/\x00>\x00",
+        "<Delete><Quiet>true</Quiet></Delete>".encode("utf-16"),
         b'<!DOCTYPE x [<!ENTITY a "b">]><Delete>&a;</Delete>',
         b'<?xml version="1.0" encoding="cp037"?><Delete/>\xff',
         b"<Erase><Quiet>true</Quiet></Erase>",
@@ -121,6 +122,13 @@ def test_bad_xml_is_malformed_xml(body: bytes) -> None:
         wire.codec("s3", "DeleteObjects", "rest-xml"), request(body, path="/b", query="delete")
     )
     assert (fault.code, fault.status) == ("MalformedXML", 400)
+
+
+def test_xml_of_any_size_is_not_read() -> None:
+    """Parsing runs on the loop; S3's largest document is half of this."""
+    body = b"<Delete>" + b" " * (4 << 20) + b"</Delete>"
+    codec = wire.codec("s3", "DeleteObjects", "rest-xml")
+    assert refused(codec, request(body, path="/b", query="delete")).code == "MalformedXML"
 
 
 def test_xml_nested_without_end_is_survived() -> None:
@@ -142,6 +150,8 @@ def test_xml_nested_without_end_is_survived() -> None:
         cbor2.dumps({"MetricData": {}}),
         cbor2.dumps({"MetricData": [{"Timestamp": "soon"}]}),
         bytes.fromhex("d81ca16a4d657472696344617461d81d00"),  # a map that contains itself
+        cbor2.dumps({"Namespace": "n", "More": cbor2.CBORTag(35, "(a+)+$")}),
+        cbor2.dumps({"MetricData": [{"StorageResolution": cbor2.CBORTag(2, b"\x01")}]}),
         bytes.fromhex("c25b7fffffffffffffff"),  # a bignum of 2**63 bytes
         bytes.fromhex("9b7fffffffffffffff"),  # a list of as many
         b"\x81" * 100_000,
@@ -206,6 +216,17 @@ def test_gzip_bodies_are_unpacked_but_not_without_end() -> None:
     asked = request(gzip.compress(b"Action=PutMetricData&Namespace=n"), content_encoding="gzip")
     assert wire.resolve(asked, "monitoring") == ("cloudwatch", "PutMetricData", "query")
     assert wire.codec("cloudwatch", "PutMetricData", "query").decode(asked) == {"Namespace": "n"}
+
+
+def test_resolving_unpacks_no_more_than_it_reads() -> None:
+    """The caller is not known yet: a bomb must cost its sender more than us."""
+    asked = request(
+        gzip.compress(b"Action=PutMetricData&" + b"\0" * (64 << 20), 1), content_encoding="gzip"
+    )
+    assert wire.resolve(asked, "monitoring").operation == "PutMetricData"
+    assert len(beginning(asked)) == 64 << 10
+    with pytest.raises(Fault):
+        wire.resolve(request(b"\x1f\x8bnonsense", content_encoding="gzip"), "monitoring")
 
 
 FUZZED = [

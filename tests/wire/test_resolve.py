@@ -7,6 +7,8 @@ import pytest
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
+from stratolite.wire.model import Model
+from stratolite.wire.rest import Router
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
@@ -254,3 +256,20 @@ def test_operations_and_error_codes_are_listed_for_the_coverage_page() -> None:
     assert {"NoSuchEntity", "NoSuchEntityException"} <= wire.error_codes("iam")
     with pytest.raises(LookupError):
         wire.operations("nosuch")
+
+
+def test_operations_of_one_address_are_told_by_x_id() -> None:
+    """Some versions of the models have it in their addresses; requests without it are as good."""
+
+    def operation(name: str) -> dict[str, object]:
+        return {"http": {"method": "GET", "requestUri": f"/{{Name}}?x-id={name}"}}
+
+    raw = {"metadata": {"protocol": "rest-xml"}, "shapes": {}}
+    router = Router(
+        Model(
+            "s3", {**raw, "operations": {"Get": operation("Get"), "GetMore": operation("GetMore")}}
+        )
+    )
+    assert router.match("GET", "/a", "x-id=GetMore", {}) == "GetMore"
+    assert router.match("GET", "/a", "x-id=Get", {}) == "Get"
+    assert router.match("GET", "/a", "", {}) == "Get"

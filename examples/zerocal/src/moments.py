@@ -24,6 +24,7 @@ CLOCK = re.compile(
     + r"$",
     re.I,
 )
+BETWEEN = re.compile(r"^[\s,]*(?:T|at\b)?\s*", re.I)
 DATES = (
     re.compile(r"(?P<y>\d{4})-(?P<mo>\d{1,2})-(?P<d>\d{1,2})"),
     re.compile(r"(?P<y>\d{4})/(?P<mo>\d{1,2})/(?P<d>\d{1,2})"),
@@ -65,7 +66,7 @@ def split(text):
     for pattern in DATES:
         found = pattern.match(text)
         if found:
-            return day_of(found.groupdict()), text[found.end() :].strip(" ,tTat")
+            return day_of(found.groupdict()), BETWEEN.sub("", text[found.end() :]).strip()
     raise ValueError("no known format")
 
 

@@ -227,6 +227,8 @@ class Blobs:
         """
         condemned = await self._db.transact(lambda tx: self._condemn(tx, wait=wait))
         if condemned:
+            for _, blob_id in condemned:
+                self._fresh.pop(blob_id, None)
             await self._shelf.remove([blob_id for _, blob_id in condemned])
             await self._db.transact(lambda tx: self._forget(tx, condemned))
         return len(condemned)

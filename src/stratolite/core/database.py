@@ -95,6 +95,7 @@ class Database:
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
         self._sequence = 0
+        self._followers: list[asyncio.Future[None]] = []
         self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
         self._waits = Waits(world, self._resume)
         self.failure: BaseException | None = None
@@ -247,6 +248,44 @@ class Database:
         if self._waits.count:
             self._waits.changed(tx.writes)
 
+    # -- following the log
+
+    async def beyond(self, position: int) -> None:
+        """Returns when something after ``position`` is durable."""
+        while self.durable <= position:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._followers.append(waiting)
+            await waiting
+
+    async def read_log(self, position: int, size_bytes: int) -> list[tuple[int, Entry]]:
+        """Durable entries from ``position`` on, a page of about ``size_bytes``. Raises as ``Log.read``."""
+        page: asyncio.Future[list[tuple[int, Entry]]] = asyncio.get_running_loop().create_future()
+        durable = self.durable
+
+        def read() -> Callable[[], None]:
+            found: list[tuple[int, Entry]] = []
+            left_bytes = size_bytes
+            try:
+                for at, payload in self._log.entries(position):
+                    found.append((at, decode_entry(payload)))
+                    left_bytes -= len(payload)
+                    if left_bytes <= 0 or at >= durable:
+                        break
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                return partial(_give, page, None, error)
+            return partial(_give, page, found, None)
+
+        if self.failure is not None:
+            raise Unavailable(str(self.failure))
+        self._background.run(read)
+        return await page
+
+    def _tell_followers(self) -> None:
+        waiting, self._followers = self._followers, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
     # -- what Tx asks
 
     def get_committed(self, tx: Tx, key: bytes) -> bytes | None:
@@ -377,6 +416,8 @@ class Database:
             self._look()
         else:
             self._kick()  # the next batch leaves before the answers are written
+        if self._followers:
+            self._tell_followers()
         for _, done, result, error in released:
             try:
                 done(result, error)
@@ -545,6 +586,20 @@ def replay(log: Log, engine: Engine) -> tuple[int, float]:
         apply(engine, entry.writes, position)
         time_s = max(time_s, entry.time_ms / 1000)
     return position, time_s
+
+
+def _give(
+    future: asyncio.Future[list[tuple[int, Entry]]],
+    found: list[tuple[int, Entry]] | None,
+    error: BaseException | None,
+) -> None:
+    if future.done():
+        return
+    if found is None:
+        assert error is not None
+        future.set_exception(error)
+    else:
+        future.set_result(found)
 
 
 def _size_bytes(writes: Writes) -> int:

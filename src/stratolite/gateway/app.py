@@ -47,6 +47,7 @@ _FORWARDED = (
     "x-forwarded-proto",
     "x-real-ip",
 )
+UNSIGNED_FORM_BYTES_MAX = 1 << 20
 DEFAULT_REGION = "us-east-1"
 
 
@@ -94,19 +95,21 @@ class App:
         """The service behind a door."""
         return self._doors.get(name)
 
-    async def gather(self, body: BodyStream) -> bytes:
+    async def gather(
+        self, body: BodyStream, size_bytes_max: int = BODY_BUFFERED_BYTES_MAX
+    ) -> bytes:
         """All of a body for an operation that does not stream. Raises Fault when it is too much."""
         pieces: list[bytes] = []
         have = 0
         try:
-            if (body.size_bytes or 0) > BODY_BUFFERED_BYTES_MAX:
-                raise _too_large()
+            if (body.size_bytes or 0) > size_bytes_max:
+                raise _too_large(size_bytes_max)
             async for piece in body:
                 pieces.append(piece)
                 have += len(piece)
                 self._buffered_bytes += len(piece)
-                if have > BODY_BUFFERED_BYTES_MAX:
-                    raise _too_large()
+                if have > size_bytes_max:
+                    raise _too_large(size_bytes_max)
                 if self._buffered_bytes > BODIES_BUFFERED_BYTES_MAX:
                     raise Unavailable("too many large request bodies at once")
             return b"".join(pieces)
@@ -177,17 +180,21 @@ class Visit:
             self.route()
 
     async def _gather_then_route(self) -> None:
-        self.request.body = await self.app.gather(self.request.body)  # type: ignore[arg-type]
+        """A form's Action is in its body. Who is nobody's client may not make us keep much."""
+        app, request = self.app, self.request
+        self.service, self.protocol = "", "query"
+        claim = self._claim()
+        if claim is not None:
+            self._screen(claim)
+        limit = BODY_BUFFERED_BYTES_MAX if claim is not None else UNSIGNED_FORM_BYTES_MAX
+        request.body = await app.gather(request.body, limit)  # type: ignore[arg-type]
+        self.protocol = ""
         self.route()
 
     def route(self) -> None:
         """Which operation, and in whose name."""
-        app, request = self.app, self.request
-        try:
-            self.claim = claim = app.auth.claim(request)
-        except Refused as refused:
-            self._guess()
-            raise refused.fault(self.service, self.protocol) from None
+        request = self.request
+        self.claim = claim = self._claim()
         if claim is None and is_form(request) and request.path.strip("/").count("/") == 0:
             self.service, self.operation, self.protocol = "s3", "PutObject", "rest-xml"
         else:
@@ -196,6 +203,22 @@ class Visit:
             self._ask_cors()
         else:
             self.proceed()
+
+    def _claim(self) -> Claim | None:
+        try:
+            return self.app.auth.claim(self.request)
+        except Refused as refused:
+            self._guess()
+            raise refused.fault(self.service, self.protocol) from None
+
+    def _screen(self, claim: Claim) -> None:
+        """Before a large body is kept: would this key, at this time, be believed at all?"""
+        try:
+            self.app.auth.screen(
+                self.request, claim, ours=self.place.ours, page_allowed=bool(self.cors)
+            )
+        except Refused as refused:
+            raise refused.fault(self.service, self.protocol) from None
 
     def _resolve(self, claim: Claim | None) -> None:
         target = resolve(self.request, claim.scope.service if claim is not None else None)
@@ -235,6 +258,8 @@ class Visit:
             return
         if claim is None:
             self._anonymous()
+        else:
+            self._screen(claim)
         if type(body) is not bytes:
             request.body = body = await self.app.gather(body)
         digest = await asyncio.get_running_loop().run_in_executor(None, sha256, body)
@@ -450,6 +475,7 @@ class Visit:
         return self.codec.encode(response, self.request_id)  # type: ignore[no-any-return]
 
     def done(self, response: HttpResponse | None, error: BaseException | None) -> None:
+        """Called back by the database among others' answers: must not raise."""
         if error is not None:
             self.fail(error)
         else:
@@ -481,12 +507,17 @@ class Visit:
                 code = "InternalError" if self.service == "s3" else "InternalFailure"
                 message = "We encountered an internal error. Please try again."
                 fault = Fault(code, message, status=500)
-        if self.codec is not None:
-            self.answer(self.codec.encode_fault(fault, self.request_id))
-        else:
-            scope = self.claim.scope.service if self.claim is not None else None
-            guessed = self.protocol or guess(self.request, scope)
-            self.answer(fault_response(guessed, fault, self.request_id))
+        try:
+            if self.codec is not None:
+                response = self.codec.encode_fault(fault, self.request_id)
+            else:
+                scope = self.claim.scope.service if self.claim is not None else None
+                guessed = self.protocol or guess(self.request, scope)
+                response = fault_response(guessed, fault, self.request_id)
+        except Exception:  # noqa: BLE001 - something must be answered
+            _log.exception("fault cannot be encoded id=%s fault=%r", self.request_id, fault)
+            response = HttpResponse(500)
+        self.answer(response)
 
     def _guess(self) -> None:
         """The protocol of a request whose operation is not known yet."""
@@ -557,9 +588,9 @@ def _is_form(request: HttpRequest) -> bool:
     return request.method == "POST" and kind.startswith("application/x-www-form-urlencoded")
 
 
-def _too_large() -> Fault:
+def _too_large(size_bytes_max: int) -> Fault:
     return Fault(
         "RequestEntityTooLarge",
-        f"Request body is larger than {BODY_BUFFERED_BYTES_MAX} bytes",
+        f"Request body is larger than {size_bytes_max} bytes",
         status=413,
     )

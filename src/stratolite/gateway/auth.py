@@ -122,6 +122,13 @@ class Auth:
             )
         return Identity(principal, key)
 
+    def screen(
+        self, request: HttpRequest, claim: Claim, *, ours: bool, page_allowed: bool = False
+    ) -> None:
+        """Raises Refused if ``verify`` would, whatever the body is."""
+        self._check_time(claim)
+        self.secret(request, claim.scope.key_id, claim.token, ours=ours, page_allowed=page_allowed)
+
     def verify_weak(
         self, request: HttpRequest, claim: WeakClaim, *, ours: bool, page_allowed: bool = False
     ) -> Principal:

@@ -344,12 +344,14 @@ class Connection(asyncio.Protocol):
     # -- answers
 
     def respond(self, response: HttpResponse) -> None:
-        """Send the answer to the request in hand. Called once a request."""
+        """Send the answer to the request in hand. Called once a request; never raises."""
         transport = self._transport
         if transport is None:
             _discard(response)
             return
-        assert self._busy, "answered twice"
+        if not self._busy:
+            _log.error("a request was answered twice status=%s", response.status)
+            return
         if self._owner.stopping:
             self._close = True
         incoming = self._incoming
@@ -423,6 +425,8 @@ class Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             if self._transport is not None:
                 raise
+        except Exception as error:  # noqa: BLE001 - logged once, and the client sees a cut connection
+            _log.error("answer broke off", exc_info=error)
         finally:
             self._sender = None
             close = getattr(body, "aclose", None)

@@ -104,9 +104,11 @@ class Runtime:
         zygote = [self._zygote.pid] if self._zygote else []
         return zygote + [m.sandbox._pid for m in self._members]
 
-    async def warm(self) -> None:
-        """Start the zygote now, so that the first invocation need not wait for it."""
-        await self._get_zygote()
+    def warm(self) -> None:
+        """Start the zygote in the background, so that the first invocation need not wait for it."""
+        if self._zygote is None and self._starting is None and not self._closed:
+            self._starting = asyncio.get_running_loop().create_task(self._start_zygote())
+            self._starting.add_done_callback(_ignore)
 
     async def invoke(
         self,
@@ -323,6 +325,12 @@ class Runtime:
 
     def _clean(self) -> None:
         shutil.rmtree(f"{self._folder}/scratch", ignore_errors=True)
+
+
+def _ignore(started: asyncio.Task[Zygote]) -> None:
+    """Whoever needs the zygote starts it again and hears why it does not start."""
+    if not started.cancelled():
+        started.exception()
 
 
 def _own_sites() -> list[str]:

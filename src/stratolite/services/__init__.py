@@ -38,7 +38,9 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
-    Offer("lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True),
+    Offer(
+        "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
+    ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("sts", "sts:Sts"),

@@ -57,6 +57,8 @@ class FaultWriter:
             if shape.get("fault"):
                 return overlays.STATUSES.get(fault.code, 500)
             return 400
+        if self._protocol == "rest-json" and fault.code in overlays.REST_STATUSES:
+            return overlays.REST_STATUSES[fault.code]
         return overlays.STATUSES.get(fault.code, 400)
 
     # -- JSON and CBOR ------------------------------------------------------------------------

@@ -103,6 +103,19 @@ STATUSES: dict[str, int] = {
 }
 """Statuses of errors common to all services; others are 400."""
 
+REST_STATUSES: dict[str, int] = {
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "RequestEntityTooLargeException": 413,
+    "ThrottlingException": 429,
+    "TooManyRequestsException": 429,
+    "UnknownOperationException": 404,
+    "UnrecognizedClientException": 403,
+}
+"""Errors common to REST services, which use more of HTTP's statuses than JSON services do."""
+
 S3_STATUSES: dict[str, int] = {
     "AccountProblem": 403,
     "AllAccessDisabled": 403,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire import overlays
-from stratolite.wire.bodies import whole
+from stratolite.wire.bodies import beginning
 from stratolite.wire.model import load, services
 from stratolite.wire.rest import Router
 from stratolite.wire.scalars import Malformed
@@ -106,15 +106,12 @@ def _query_form(request: HttpRequest, signing_name: str | None) -> str | None:
     if signing_name is not None and not _speaks_query(signing_name):
         return None
     if request.method == "POST":
-        body = request.body
         if signing_name is None and not request.headers.get("content-type", "").startswith(_FORM):
             return None
-        if not body:
+        if not request.body:
             return request.query
-        if not isinstance(body, bytes):
-            return None
         try:
-            return whole(request).decode("utf-8", "replace")
+            return beginning(request).decode("utf-8", "replace")
         except Malformed as error:
             raise Fault("MalformedInput", str(error), status=400) from None
     if request.method == "GET" and (signing_name is not None or "Action=" in request.query):

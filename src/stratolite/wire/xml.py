@@ -10,6 +10,8 @@ from stratolite.wire import scalars
 from stratolite.wire.model import Model, Ref
 from stratolite.wire.scalars import Malformed
 
+BODY_SIZE_BYTES_MAX = 4 << 20  # 10,000 parts of a multipart upload are 2 MiB
+
 Convert = Callable[[Any], Any]
 Append = Callable[[str], None]
 
@@ -35,6 +37,8 @@ def _reference(found: re.Match[str]) -> str:
 
 def parse(body: bytes) -> Any:
     """The root element. Raises Malformed; document types and entities are refused unread."""
+    if len(body) > BODY_SIZE_BYTES_MAX:
+        raise Malformed(f"more than {BODY_SIZE_BYTES_MAX} bytes of XML")
     if b"\0" in body:
         raise Malformed("only UTF-8 is understood")  # in UTF-16 the next check would see nothing
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
@@ -96,18 +100,13 @@ class XmlReaders:
         for name, member in members.items():
             if member.get("xmlAttribute"):
                 continue
-            tags = [member.get("locationName", name)]
             if member["type"] == "list" and member.get("flattened"):
-                element = self._model.resolve(member["member"])
-                entry = (name, self.of(element), "list")
-                if "locationName" not in member and "locationName" in element:
-                    tags.append(element["locationName"])
+                entry = (name, self.of(self._model.resolve(member["member"])), "list")
             elif member["type"] == "map" and member.get("flattened"):
                 entry = (name, self._entry(member), "map")
             else:
                 entry = (name, self.of(member), "")
-            for tag in tags:
-                table[tag] = entry
+            table[member.get("locationName", name)] = entry
         return table
 
     def _attributes(self, members: dict[str, Ref]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import Call, Door
 from stratolite.services.apigatewayv2 import cors, events, state
 from stratolite.services.apigatewayv2.routing import DEFAULT, Match
+from stratolite.services.apigatewayv2.targets import function_arn
 
 BODY_BYTES_MAX = 10 << 20
 _log = logging.getLogger("stratolite.apigatewayv2")
@@ -123,8 +124,6 @@ async def _answer(call: Call, request: HttpRequest, found: _Found) -> HttpRespon
 
 async def _invoke(call: Call, found: _Found, uri: str, event: dict[str, Any]) -> dict[str, Any]:
     """As the service principal, for this route: the function's policy decides (confused deputy)."""
-    from stratolite.services.apigatewayv2.service import function_arn
-
     assert found.stage is not None
     assert found.match is not None
     arn = function_arn(uri)

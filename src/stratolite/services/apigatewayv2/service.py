@@ -14,15 +14,12 @@ from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import Access, Call, Door, Request, Resource, Response, Service
 from stratolite.services.apigatewayv2 import openapi, routing, state
 from stratolite.services.apigatewayv2.doors import serve
+from stratolite.services.apigatewayv2.targets import function_arn
 
 _STAGE_NAME = re.compile(r"(\$default|[A-Za-z0-9_-]{1,128})\Z")
 _PAGE_COUNT = 100
 _ROUTES_COUNT_MAX = _INTEGRATIONS_COUNT_MAX = 300
 _TIMEOUT_MS = (50, 30_000)
-_LAMBDA_URI = re.compile(
-    r"arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(arn:aws:lambda:[^/]+)/invocations\Z"
-)
-_LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[^/]+\Z")
 
 # Members AWS knows whose meaning is not here: asking for them is refused, not ignored.
 _REFUSED = {
@@ -439,7 +436,9 @@ class Apigatewayv2(Service):
     def _room(self, call: Call, kind: str, api: str, most: int, quota: str) -> None:
         count = sum(1 for _ in call.tx.scan(call.keys(self.name).span(kind, api), limit=most))
         if count >= most:
-            raise Fault("LimitExceededException", f"Exceeded the quota {quota}: {most}", status=429)
+            raise Fault(
+                "TooManyRequestsException", f"Exceeded the quota {quota}: {most}", LimitType=quota
+            )
 
 
 _VERBS = {"Get": "GET", "Delete": "DELETE", "Update": "PATCH", "Reimport": "PUT", "Untag": "DELETE"}
@@ -450,13 +449,6 @@ _INTEGRATION_MEMBERS = ("ConnectionType", "Description", "IntegrationMethod", "I
                         "IntegrationUri", "PayloadFormatVersion", "TimeoutInMillis")  # fmt: skip
 _STAGE_MEMBERS = ("AutoDeploy", "DefaultRouteSettings", "DeploymentId", "Description",
                   "StageVariables", "Tags")  # fmt: skip
-
-
-def function_arn(uri: str) -> str | None:
-    """The function behind an integration URI, given whole or as API Gateway's path to it."""
-    if found := _LAMBDA_URI.match(uri):
-        return found[1]
-    return uri if _LAMBDA_ARN.match(uri) else None
 
 
 def _given(request: Request, *members: str) -> dict[str, Any]:

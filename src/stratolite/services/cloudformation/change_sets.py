@@ -29,6 +29,7 @@ from stratolite.services.cloudformation.stacks import (
     stack_arn,
     tags_of,
     take_role,
+    until_settled,
 )
 from stratolite.services.cloudformation.state import Record, Stack
 
@@ -115,6 +116,8 @@ class ChangeSets(Service):
                 proposal.original,
                 proposal.processed,
             )
+        if known := state.changes_named(call.tx, rows, stack["uuid"], name):
+            state.drop_changes(call.tx, rows, stack["uuid"], known)
         state.put_changes(call.tx, rows, stack["uuid"], changes)
         return {"Id": arn, "StackId": stack["id"]}
 
@@ -165,7 +168,13 @@ class ChangeSets(Service):
             state.drop_template(call.tx, rows, uuid, changes["template"])
         return {}
 
-    def execute_change_set(self, call: Call, request: Request) -> Response:
+    async def execute_change_set(self, call: Call, request: Request) -> Response:
+        stack_id = await call.transact(lambda inner: self._execute(inner, request))
+        await until_settled(call, stack_id)
+        return {}
+
+    def _execute(self, call: Call, request: Request) -> str:
+        """The stack's id."""
         uuid, changes = find_changes(call, request)
         rows = state.rows_of(call)
         stack = state.stack_of(call.tx, rows, uuid)
@@ -213,7 +222,7 @@ class ChangeSets(Service):
             },
             changes["private"]["parameters"],
         )
-        return {}
+        return str(stack["id"])
 
 
 def find_changes(call: Call, request: Request) -> tuple[str, dict[str, Any]]:
@@ -257,7 +266,8 @@ def _to_change(
             must_be_updatable(stack)
     if stack is None:
         return None, [], ""
-    if state.changes_named(call.tx, rows, stack["uuid"], changes_name) is not None:
+    known = state.changes_named(call.tx, rows, stack["uuid"], changes_name)
+    if known is not None and known["execution"] == "AVAILABLE":  # the CLI names them by the second
         raise Fault("AlreadyExistsException", f"ChangeSet [{changes_name}] already exists")
     text = ""
     if stack["template"]:

@@ -26,6 +26,7 @@ CHANGE_SETS_PAGE_COUNT = 100
 EXPORTS_PAGE_COUNT = 100
 
 DELETED_KEPT_S = 90 * 86_400  # ListStacks still shows a deleted stack
+ANSWER_WAIT_S = 1.0  # an operation that ends within this is answered when it has ended
 STACKS_AT_ONCE_MAX = 32
 STEPS_AT_ONCE_MAX = 32
 STEP_TIME_S_MAX = 900.0

@@ -6,14 +6,16 @@ an operation for ``engine``.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service, prepared
-from stratolite.services.cloudformation import engine, state
+from stratolite.service import Call, Request, Response, Service
+from stratolite.services.cloudformation import engine, quotas, state
 from stratolite.services.cloudformation.proposal import Before, Proposal, prepare, read_text
 from stratolite.services.cloudformation.quotas import TAGS_COUNT_MAX
 from stratolite.services.cloudformation.state import Record, Stack
@@ -49,8 +51,13 @@ class StackChanges(Service):
         acknowledge(proposal, request)
         return {**request, "uuid": uuid, "proposal": proposal, "tags": tags}
 
-    @prepared(_prepare_create)
-    def create_stack(self, call: Call, request: Request) -> Response:
+    async def create_stack(self, call: Call, request: Request) -> Response:
+        ready = await self._prepare_create(call, request)
+        answer = await call.transact(lambda inner: self._create(inner, ready))
+        await until_settled(call, answer["StackId"])
+        return answer
+
+    def _create(self, call: Call, request: Request) -> Response:
         rows, name, token = (
             state.rows_of(call),
             request["StackName"],
@@ -105,8 +112,13 @@ class StackChanges(Service):
         acknowledge(proposal, request)
         return {**request, "stack": stack, "proposal": proposal, "tags": tags}
 
-    @prepared(_prepare_update)
-    def update_stack(self, call: Call, request: Request) -> Response:
+    async def update_stack(self, call: Call, request: Request) -> Response:
+        ready = await self._prepare_update(call, request)
+        answer = await call.transact(lambda inner: self._update(inner, ready))
+        await until_settled(call, answer["StackId"])
+        return answer
+
+    def _update(self, call: Call, request: Request) -> Response:
         looked_at, token = request["stack"], request.get("ClientRequestToken")
         stack = unchanged_since(call, looked_at)
         proposal: Proposal = request["proposal"]
@@ -128,10 +140,17 @@ class StackChanges(Service):
         )
         return {"StackId": stack["id"]}
 
-    def delete_stack(self, call: Call, request: Request) -> Response:
+    async def delete_stack(self, call: Call, request: Request) -> Response:
+        stack_id = await call.transact(lambda inner: self._delete(inner, request))
+        if stack_id:
+            await until_settled(call, stack_id)
+        return {}
+
+    def _delete(self, call: Call, request: Request) -> str:
+        """The stack's id if there is anything to delete."""
         stack = find_stack(call, request["StackName"])
         if stack is None or stack["status"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
-            return {}
+            return ""
         retain = request.get("RetainResources") or []
         if request.get("DeletionMode", "STANDARD") != "STANDARD":
             raise invalid(
@@ -158,7 +177,7 @@ class StackChanges(Service):
                 "delete",
             )  # the worker turns round after the steps under way
             state.put_stack(call.tx, rows, stack)
-            return {}
+            return str(stack["id"])
         clear_changes(call, stack)
         stack["op"] = {
             **new_op(call, "delete"),
@@ -168,7 +187,7 @@ class StackChanges(Service):
         }
         enter(call, stack, "DELETE_IN_PROGRESS")
         engine.start(call, stack)
-        return {}
+        return str(stack["id"])
 
     def cancel_update_stack(self, call: Call, request: Request) -> Response:
         stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
@@ -403,6 +422,26 @@ def enter(call: Call, stack: Stack, status: str) -> None:
     rows = state.rows_of(call)
     state.add_event(call.tx, rows, stack, status, reason="User Initiated")
     state.put_stack(call.tx, rows, stack)
+
+
+async def until_settled(call: Call, stack_id: str) -> None:
+    """Return when the operation has ended, or after ``ANSWER_WAIT_S``.
+
+    The waiters of every SDK look once at once and then every 30 s: most stacks here are ready in a few
+    tenths of a second, and whoever asks straight after the answer shall see that.
+    """
+    uuid = stack_id.rsplit("/", 1)[-1]
+
+    deadline_s = call.world.cloud() + quotas.ANSWER_WAIT_S
+
+    def look(inner: Call) -> None:
+        rows, tx = state.rows_of(inner), inner.tx
+        if tx.time_s < deadline_s and state.in_progress(tx, rows, uuid):
+            tx.wait([state.stack_span(rows, uuid)], deadline_s)
+
+    with contextlib.suppress(TimeoutError):  # where the cloud clock stands still
+        async with asyncio.timeout(quotas.ANSWER_WAIT_S):
+            await call.transact(look)
 
 
 def _to_update(call: Call, name: str) -> tuple[Stack, list[Record], str]:

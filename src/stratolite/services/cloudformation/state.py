@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stratolite.core import Keyspace, Tx
+from stratolite.core import Keyspace, Span, Tx
 from stratolite.core.vault import Vault
 from stratolite.errors import Fault
 from stratolite.service import Call
@@ -84,6 +84,16 @@ def put_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
 def stack_of(tx: Tx, rows: Rows, uuid: str) -> Stack | None:
     raw = tx.get(rows.keys.key("stack", uuid))
     return None if raw is None else _unpack(rows, raw)
+
+
+def stack_span(rows: Rows, uuid: str) -> Span:
+    """What changes whenever the stack does."""
+    return rows.keys.span("stack", uuid)
+
+
+def in_progress(tx: Tx, rows: Rows, uuid: str) -> bool:
+    stack = stack_of(tx, rows, uuid)
+    return stack is not None and stack["status"].endswith("_IN_PROGRESS")
 
 
 def named_stack(tx: Tx, rows: Rows, name: str) -> Stack | None:

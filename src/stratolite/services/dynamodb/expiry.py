@@ -129,7 +129,7 @@ def _fill(tx: Tx, table: Table, after: bytes) -> bytes:
     low, high = state.whole_span(table.prefix)
     last = b""
     found = []
-    for row, raw in state.rows(tx, (max(low, after + b"\xff"), high)):
+    for row, raw in state.rows(tx, (after + b"\xff" if after else low, high)):
         found.append((row, raw))
         if len(found) >= FILL_COUNT:
             break

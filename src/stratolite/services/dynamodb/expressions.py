@@ -90,31 +90,38 @@ def plan(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...] = ()
     ``legacy`` names the parameters that expressions may not be mixed with. Makes the numbers in
     ExpressionAttributeValues canonical. Raises DynamoDB's ValidationException.
     """
-    get = request.get
-    texts = [(label, text) for label in labels if (text := get(label)) is not None]
-    names, values = get("ExpressionAttributeNames"), get("ExpressionAttributeValues")
-    if not texts:
+    texts = tuple(map(request.get, labels))
+    names, values = (
+        request.get("ExpressionAttributeNames"),
+        request.get("ExpressionAttributeValues"),
+    )
+    if texts.count(None) == len(labels):
         if names is not None:
             raise invalid("ExpressionAttributeNames can only be specified when using expressions")
         if values is not None:
             raise _values_alone(labels)
         return EMPTY
     if legacy:
-        _refuse_mixing(request, texts, legacy)
+        for name in legacy:
+            if name in request:
+                _refuse_mixing(request, labels, legacy)
+                break
+    form: list[str] = []
     if values is not None:
-        if len(texts) == 1 and texts[0][0] == "ProjectionExpression" and len(labels) > 1:
+        _check_values(values, form)
+        if len(labels) > 1 and labels[0] == "ProjectionExpression" and not any(texts[1:]):
             raise _values_alone(labels)
-        _check_values(values)
-        form = tuple([(k, kind_of(v)) for k, v in values.items()])
-    else:
-        form = ()
-    key = (*texts, tuple(names.items()) if names else names is None, form, values is None)
+    key = (labels, texts, tuple(names.items()) if names else names is None, *form, values is None)
     try:
         found = _plans.get(key)
     except TypeError:
         raise invalid("ExpressionAttributeNames contains invalid value") from None
     if found is None:
-        found = _make(texts, names, dict(form), values is not None)
+        given = [
+            (label, text) for label, text in zip(labels, texts, strict=True) if text is not None
+        ]
+        types = dict(zip(form[::2], form[1::2], strict=True))
+        found = _make(given, names, types, values is not None)
         if len(_plans) >= _PLANS_COUNT_MAX:
             _plans.clear()
         if sum(len(str(part)) for part in key) < _PLAN_SIZE_MAX:
@@ -133,19 +140,21 @@ def _values_alone(labels: tuple[str, ...]) -> Fault:
     )
 
 
-def _refuse_mixing(request: Request, texts: list[tuple[str, str]], legacy: tuple[str, ...]) -> None:
+def _refuse_mixing(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...]) -> None:
     others = [name for name in legacy if request.get(name) is not None]
-    if others == ["KeyConditions"] and all(label != "KeyConditionExpression" for label, _ in texts):
+    if others == ["KeyConditions"] and request.get("KeyConditionExpression") is None:
         return
     if others:
+        used = [label for label in labels if request.get(label) is not None]
         raise invalid(
             "Can not use both expression and non-expression parameters in the same request: "
             f"Non-expression parameters: {{{', '.join(others)}}} "
-            f"Expression parameters: {{{', '.join(label for label, _ in texts)}}}"
+            f"Expression parameters: {{{', '.join(used)}}}"
         )
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
+def _check_values(values: Mapping[str, Any], form: list[str]) -> None:
+    """Check the values and make them canonical; add each one's name and type to ``form``."""
     if not values:
         raise invalid("ExpressionAttributeValues must not be empty")
     for name, value in values.items():
@@ -159,6 +168,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
                     f"ExpressionAttributeValues contains invalid value: {fault.message} for key {name}"
                 ) from None
             raise
+        form.append(name)
+        form.extend(value)
 
 
 _PLACEHOLDER = re.compile(r"[#:][0-9a-zA-Z_]+", re.ASCII).fullmatch

@@ -26,6 +26,7 @@ Path = tuple[str | int, ...]
 Node = tuple[Any, ...]
 
 EXPRESSION_SIZE_BYTES_MAX = 4096
+PATH_DEPTH_MAX = 32
 _PARENS_MAX = 100
 
 _TOKEN = re.compile(
@@ -162,6 +163,12 @@ class Parser:
                 parts.append(index)
             else:
                 found = tuple(parts)
+                if len(found) > PATH_DEPTH_MAX:
+                    self.note(
+                        "index",
+                        "The document path has too many nesting elements; "
+                        f"nesting levels: {len(found)}",
+                    )
                 self.paths.append(found)
                 return found
 

@@ -241,6 +241,8 @@ def check_targets(table: Table, targets: list[Path]) -> None:
 
 def projection_of(request: Mapping[str, Any]) -> list[Path] | None:
     """The paths a GetItem (or a table of a batch) asks for; None means all."""
+    if "ProjectionExpression" not in request and "ExpressionAttributeNames" not in request:
+        return legacy.attributes_to_get(request) if "AttributesToGet" in request else None
     forms = plan(request, _PROJECTION, _TO_GET)
     if forms.projection is not None:
         return forms.projection

@@ -1,11 +1,12 @@
-"""Order-preserving bytes for key attributes: S, N and B sort as DynamoDB sorts them.
+r"""Order-preserving bytes for key attributes: S, N and B sort as DynamoDB sorts them.
 
     S   0x02 <UTF-8, each 0x00 written 0x00 0xFF> 0x00          (UTF-8 byte order)
     B   0x01 <bytes, each 0x00 written 0x00 0xFF> 0x00          (unsigned byte order)
     N   0x01 <numerals.ordered_bytes, escaped the same> 0x00    (numeric order)
 
-These are ``core.keys`` parts, so a row's key stays a tuple anyone can unpack. No encoding is the beginning
-of another of the same type, so a hash key's rows are exactly those that start with its bytes.
+These are ``core.keys`` parts, so a row's key stays a tuple anyone can unpack. Where one encoding begins
+another ("a" and "a\0"), the longer goes on with 0xFF; the rows under a key go on with a lower byte (a part's tag, a
+piece's 0xFE). So ``key`` to ``key + 0xFF`` holds exactly the rows of that key.
 """
 
 from __future__ import annotations

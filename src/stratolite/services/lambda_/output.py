@@ -37,7 +37,8 @@ class Output:
         self._dropped: dict[Stream, int] = {}
         self._made: set[Stream] = set()
         self._task: asyncio.Task[None] | None = None
-        cloud.runtime.before_close.append(self.flush)
+        self._closed = False
+        cloud.runtime.before_close.append(self.close)
 
     def write(self, stream: Stream, lines: list[tuple[int, str]]) -> None:
         """Hold (wall ms, text) for the log. What comes faster than it can be stored is dropped and counted."""
@@ -47,8 +48,15 @@ class Output:
             return
         self._held_bytes += size
         self._held.setdefault(stream, []).extend(lines)
-        if self._task is None:
+        if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._soon())
+
+    async def close(self) -> None:
+        """Write what is held; what comes afterwards is not written."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+        await self.flush()
 
     async def flush(self) -> None:
         """Write what is held now."""

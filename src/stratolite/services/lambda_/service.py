@@ -28,6 +28,7 @@ class Lambda(Functions, Versions, Permissions, Urls, Later, Doors, Service):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.output = Output(cloud)
+        cloud.runtime.warm()  # whoever asks for Lambda is likely to invoke
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"lambda:{_ACTIONS.get(operation, operation)}"

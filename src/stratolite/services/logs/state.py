@@ -150,13 +150,17 @@ def stream_events(
 
 def group_events(tx: Tx, keys: Keyspace, group: int, low: Place, high: Place) -> Iterator[Event]:
     times, events = keys["time"][group], keys["event"][group]
+    alive: dict[bytes, bool] = {}  # a stream that is being deleted still has rows
     for key, raw in tx.scan(_between(times, low, high)):
         ms, stamp = times.parts(key)
         assert isinstance(ms, int)
         assert isinstance(stamp, int)
-        value = tx.get(events.key(int.from_bytes(raw[:8], "big"), ms, stamp))
-        if value is not None:  # its stream is being deleted
-            name = raw[8:].decode()
+        number, name = int.from_bytes(raw[:8], "big"), raw[8:].decode()
+        if raw not in alive:
+            stream = get_stream(tx, keys, group, name)
+            alive[raw] = stream is not None and stream["id"] == number
+        value = tx.get(events.key(number, ms, stamp)) if alive[raw] else None
+        if value is not None:
             yield Event(ms, stamp, name, int.from_bytes(value[:8], "big"), value[8:].decode())
 
 

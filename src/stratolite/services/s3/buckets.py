@@ -49,7 +49,11 @@ class Buckets(Service):
             )
         if acl not in ("private", "bucket-owner-read", "bucket-owner-full-control"):
             # https://aws.amazon.com/blogs/aws/heads-up-amazon-s3-security-changes-are-coming-in-april-of-2023/
-            raise Fault("AccessDenied", "Access Denied", status=403)
+            raise Fault(
+                "InvalidBucketAclWithBlockPublicAccessError",
+                "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
+                status=400,
+            )
         token = request.get("_token")  # of our CloudFormation step; nothing from outside carries it
         old = state.bucket(call.tx, name)
         if old is not None:

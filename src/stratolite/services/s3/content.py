@@ -217,6 +217,59 @@ def part_pieces(
     return found
 
 
+PARTS_PER_PAGE = 200
+
+
+def body_of(
+    cloud: Cloud, tx: Tx, bucket: Bucket, key: bytes, head: Head, start: int, stop: int
+) -> Body:
+    """The bytes from ``start`` to ``stop``. Of very many parts only the first page is looked up in ``tx``.
+
+    The rest is looked up while it is sent; should the object go meanwhile, the answer breaks off.
+    """
+    if head.place != state.IN_PARTS or len(head.runs) == 0:
+        return as_body(cloud, pieces(tx, bucket, key, head, start, stop))
+    seams = page_seams(head, start, stop)
+    first = pieces(tx, bucket, key, head, start, seams[0])
+    if len(seams) == 1:
+        return as_body(cloud, first)
+
+    async def paged() -> AsyncIterator[bytes]:
+        found, at = first, seams[0]
+        async for chunk in joined(cloud, found):
+            yield chunk
+        for seam in seams[1:]:
+            low, high = at, seam
+            found = await cloud.db.transact(
+                lambda tx, low=low, high=high: pieces(tx, bucket, key, head, low, high)  # type: ignore[misc]
+            )
+            if sum(len(p) if isinstance(p, bytes) else p[2] for p in found) != seam - at:
+                raise OSError(f"object in {bucket.name} was replaced while it was being sent")
+            async for chunk in joined(cloud, found):
+                yield chunk
+            at = seam
+
+    return paged()
+
+
+def page_seams(head: Head, start: int, stop: int) -> list[int]:
+    """Ends of the pages of at most ``PARTS_PER_PAGE`` parts between ``start`` and ``stop``; the last is stop."""
+    seams: list[int] = []
+    at = counted = 0
+    for _, count, size in head.runs:
+        for _ in range(count):
+            at += size
+            if at <= start or not size:
+                continue
+            if at >= stop:
+                return [*seams, stop]
+            counted += 1
+            if counted == PARTS_PER_PAGE:
+                seams.append(at)
+                counted = 0
+    return [*seams, stop]
+
+
 def as_body(cloud: Cloud, found: Sequence[Piece]) -> Body:
     """One piece as it lies; several one after another, with flat memory."""
     if not found:

@@ -5,9 +5,11 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from stratolite.errors import Fault
@@ -38,12 +40,21 @@ from stratolite.services.s3.objects import (
     show_checksum,
 )
 from stratolite.services.s3.state import Bucket, Head, Part, Run, Upload
-from stratolite.services.s3.worker import drop_parts
+from stratolite.services.s3.worker import drop_parts, drop_unlisted
 
 PART_NUMBER_MAX = 10_000
 PART_SIZE_BYTES_MIN = 5 << 20
 """Of all parts but the last."""
 OBJECT_SIZE_BYTES_MAX = 5 << 40
+PARTS_IN_TX_MAX = 500
+"""What a transaction may read without holding up others for more than a few milliseconds."""
+
+
+class _Opened(NamedTuple):
+    bucket: Bucket
+    key: bytes
+    upload_id: str
+    upload: Upload
 
 
 class Multipart(Objects):
@@ -67,6 +78,7 @@ class Multipart(Objects):
             said.metadata,
             said.tags,
             said.acl,
+            stamp,
         )
         state.put_upload(call.tx, bucket, key, upload_id, upload)
         response: Response = {
@@ -79,20 +91,20 @@ class Multipart(Objects):
             response |= {"ChecksumAlgorithm": checksum, "ChecksumType": kind}
         return response
 
-    def _opened(self, call: Call, request: Request) -> tuple[Bucket, bytes, Upload]:
+    def _opened(self, call: Call, request: Request) -> _Opened:
         bucket = bucket_of(call, request)
-        key = names.key_bytes(request["Key"])
-        upload = state.upload(call.tx, bucket, key, request["UploadId"])
+        key, upload_id = names.key_bytes(request["Key"]), request["UploadId"]
+        upload = state.upload(call.tx, bucket, key, upload_id)
         if upload is None:
-            raise no_such_upload(request["UploadId"])
-        return bucket, key, upload
+            raise no_such_upload(upload_id)
+        return _Opened(bucket, key, upload_id, upload)
 
     # -- parts
 
     async def _take_part(self, call: Call, request: Request) -> Request:
         """The upload decides the checksum of a part that brings none."""
         number = _part_number(request)
-        _, _, upload = await call.transact(lambda inner: self._opened(inner, request))
+        upload = (await call.transact(lambda inner: self._opened(inner, request))).upload
         given, _ = checksums.wanted(request)
         chosen = any(m in request for m in checksums.MEMBERS) or "ChecksumAlgorithm" in request
         if chosen and given != upload.checksum and upload.checksum_asked:
@@ -118,44 +130,39 @@ class Multipart(Objects):
 
     @prepared(_take_part)
     def upload_part(self, call: Call, request: Request) -> Response:
-        bucket, _, _ = self._opened(call, request)
+        opened = self._opened(call, request)
         refuse_members(request)
         taken: Content = request["Body"]
-        self._put_part(
-            call, bucket, request["UploadId"], request["PartNumber"], taken, request["_value"]
-        )
+        self._put_part(call, opened, request["PartNumber"], taken, request["_value"])
         response: Response = {"ETag": f'"{taken.md5}"', "ServerSideEncryption": "AES256"}
         if request["_given"]:
             response[f"Checksum{taken.checksum}"] = taken.checksum_value
         return response
 
     def _put_part(
-        self, call: Call, bucket: Bucket, upload_id: str, number: int, taken: Content, value: str
+        self, call: Call, opened: _Opened, number: int, taken: Content, value: str
     ) -> None:
         extents = []
         if taken.data is None:
             self.link(call, taken.blob)
             extents.append((taken.blob, 0, taken.size_bytes))
-        self._replace_part(
-            call,
-            bucket,
-            upload_id,
-            number,
-            Part(taken.md5, taken.size_bytes, int(call.tx.time_s * 1000), value, extents),
-            taken.data,
-        )
+        modified_ms = int(call.tx.time_s * 1000)
+        part = Part(taken.md5, taken.size_bytes, modified_ms, value, extents)
+        self._replace_part(call, opened, number, part, taken.data)
 
     def _replace_part(
         self,
         call: Call,
-        bucket: Bucket,
-        upload_id: str,
+        opened: _Opened,
         number: int,
         part: Part,
         data: bytes | None,
     ) -> None:
         """``part``'s blobs are linked already, so that a part may replace itself."""
         tx = call.tx
+        bucket, key, upload_id, upload = opened
+        upload.changed = tx.stamp()
+        state.put_upload(tx, bucket, key, upload_id, upload)
         old = state.part(tx, bucket, upload_id, number)
         if old is not None:
             for blob, _, _ in old.extents:
@@ -171,7 +178,7 @@ class Multipart(Objects):
         name, source_key = copy_source(request)
 
         def look(inner: Call) -> tuple[str, Head, list[content.Piece], int]:
-            _, _, upload = self._opened(inner, request)
+            upload = self._opened(inner, request).upload
             bucket = bucket_of(inner, {"Bucket": name})
             key = names.key_bytes(source_key)
             head = state.head(inner.tx, bucket, key)
@@ -203,15 +210,15 @@ class Multipart(Objects):
 
     @prepared(_weigh_part_copy)
     def upload_part_copy(self, call: Call, request: Request) -> Response:
-        bucket, _, _ = self._opened(call, request)
+        opened = self._opened(call, request)
         refuse_members(request)
         source_bucket, source_key, source = self.copy_found(call, request)
         if (source.etag, source.modified_ms) != request["_seen"]:
             raise operation_aborted()
         taken: Content = request["_weighed"]
-        upload_id, number = request["UploadId"], request["PartNumber"]
+        number = request["PartNumber"]
         if taken.data is not None or taken.blob:
-            self._put_part(call, bucket, upload_id, number, taken, taken.checksum_value)
+            self._put_part(call, opened, number, taken, taken.checksum_value)
         else:
             start, stop = _copy_slice(request, source.size_bytes)
             extents = []
@@ -221,7 +228,7 @@ class Multipart(Objects):
                 extents.append(piece)
             modified_ms = int(call.tx.time_s * 1000)
             part = Part(taken.md5, taken.size_bytes, modified_ms, taken.checksum_value, extents)
-            self._replace_part(call, bucket, upload_id, number, part, None)
+            self._replace_part(call, opened, number, part, None)
         result = {
             "ETag": f'"{taken.md5}"',
             "LastModified": float(int(call.tx.time_s)),
@@ -231,6 +238,40 @@ class Multipart(Objects):
 
     # -- completing and aborting
 
+    def _read_parts(self, call: Call, request: Request) -> Request | Awaitable[Request]:
+        listed = (request.get("MultipartUpload") or {}).get("Parts") or []
+        _check_order(request["UploadId"], listed)
+        if len(listed) <= PARTS_IN_TX_MAX:
+            return request
+        return self._assemble_ahead(call, request, listed)
+
+    async def _assemble_ahead(
+        self, call: Call, request: Request, listed: Sequence[Mapping[str, Any]]
+    ) -> Request:
+        """Thousands of parts are read page by page and put together in a thread."""
+        upload_id = request["UploadId"]
+        have: dict[int, Part] = {}
+
+        def page(inner: Call) -> tuple[Upload | None, list[tuple[int, Part]]]:
+            bucket = bucket_of(inner, request)
+            key = names.key_bytes(request["Key"])
+            rows = state.parts(inner.tx, bucket, upload_id, max(have, default=0) + 1)
+            upload = state.upload(inner.tx, bucket, key, upload_id)
+            return upload, list(islice(rows, PARTS_IN_TX_MAX))
+
+        before, found = await call.transact(page)
+        upload = before
+        while upload is not None and found:
+            have.update(found)
+            upload, found = await call.transact(page)
+        if before is None or upload is None:
+            return request  # the tx says what there is to say
+        if before.changed != upload.changed:
+            raise operation_aborted()
+        made = await asyncio.to_thread(_assembled, request, before, listed, have)
+        return {**request, "_assembled": (upload.changed, made)}
+
+    @prepared(_read_parts)
     def complete_multipart_upload(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
@@ -247,84 +288,33 @@ class Multipart(Objects):
             request.get("IfMatch"),
             request.get("IfNoneMatch"),
         )
-        listed = (request.get("MultipartUpload") or {}).get("Parts") or []
-        if not listed:
-            raise malformed_xml()
-        chosen, left = self._chosen(call, bucket, upload_id, upload, listed)
-        sizes = [(number, part.size_bytes) for number, part in chosen]
-        size = sum(part_size for _, part_size in sizes)
-        _check_size(request, size)
-        md5s = b"".join(bytes.fromhex(part.etag) for _, part in chosen)
-        etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(chosen)}"
-        value = _checksum_of_whole(request, upload, [part for _, part in chosen])
-        empty = Content(size, etag, upload.checksum, value, b"", "")
-        head = new_head(call, empty, upload_attributes(upload))
+        if "_assembled" in request:
+            changed, made = request["_assembled"]
+            if changed != upload.changed:
+                raise operation_aborted()
+        else:
+            have = dict(state.parts(call.tx, bucket, upload_id))
+            made = _assembled(request, upload, request["MultipartUpload"]["Parts"], have)
+        head = new_head(call, made.content, upload_attributes(upload))
         head.checksum_type = upload.checksum_type
-        head.place, head.upload, head.runs = state.IN_PARTS, upload_id, runs_of(sizes)
-        for number, part in left:
-            for blob, _, _ in part.extents:
-                self.cloud.blobs.unlink(call.tx, blob)
-            state.delete_part(call.tx, bucket, upload_id, number)
+        head.place, head.upload, head.runs = state.IN_PARTS, upload_id, made.runs
+        drop_unlisted(self.cloud, call.tx, bucket, upload_id, made.runs)
         if old is not None:
             self._drop_body(call, bucket, key, old)
         state.put_head(call.tx, bucket, key, head)
         state.delete_upload(call.tx, bucket, key, upload_id)
         return _completed(call, bucket, request["Key"], head)
 
-    def _chosen(
-        self,
-        call: Call,
-        bucket: Bucket,
-        upload_id: str,
-        upload: Upload,
-        listed: Sequence[Mapping[str, Any]],
-    ) -> tuple[list[tuple[int, Part]], list[tuple[int, Part]]]:
-        """(parts of the object, parts left out) of what was uploaded, checked against ``listed``."""
-        before = 0
-        for one in listed:
-            number = one.get("PartNumber")
-            if number is None or "ETag" not in one:
-                raise malformed_xml()
-            if number <= before:
-                raise Fault(
-                    "InvalidPartOrder",
-                    "The list of parts was not in ascending order. Parts must be ordered by part number.",
-                    status=400,
-                    UploadId=upload_id,
-                )
-            before = number
-        have = dict(state.parts(call.tx, bucket, upload_id))
-        chosen = []
-        for one in listed:
-            number = one["PartNumber"]
-            part = have.pop(number, None)
-            if part is None or not matches(one["ETag"], part.etag):
-                raise _invalid_part(upload_id, number, one["ETag"])
-            _check_part_checksum(upload, upload_id, one, part)
-            chosen.append((number, part))
-        for number, part in chosen[:-1]:
-            if part.size_bytes < PART_SIZE_BYTES_MIN:
-                raise Fault(
-                    "EntityTooSmall",
-                    "Your proposed upload is smaller than the minimum allowed size",
-                    status=400,
-                    ETag=part.etag,
-                    MinSizeAllowed=str(PART_SIZE_BYTES_MIN),
-                    PartNumber=str(number),
-                    ProposedSize=str(part.size_bytes),
-                )
-        return chosen, list(have.items())
-
     def abort_multipart_upload(self, call: Call, request: Request) -> Response:
-        bucket, key, _ = self._opened(call, request)
+        bucket, key, upload_id, _ = self._opened(call, request)
         if request.get("IfMatchInitiatedTime") is not None:
             raise invalid_request("IfMatchInitiatedTime is for directory buckets")
-        state.delete_upload(call.tx, bucket, key, request["UploadId"])
-        drop_parts(self.cloud, call.tx, bucket, request["UploadId"])
+        state.delete_upload(call.tx, bucket, key, upload_id)
+        drop_parts(self.cloud, call.tx, bucket, upload_id)
         return {}
 
     def list_parts(self, call: Call, request: Request) -> Response:
-        bucket, _, upload = self._opened(call, request)
+        bucket, _, _, upload = self._opened(call, request)
         most = request.get("MaxParts", 1000)
         if most < 0:
             raise invalid_argument(
@@ -364,6 +354,68 @@ class Multipart(Objects):
         if upload.checksum_asked:
             response |= {"ChecksumAlgorithm": upload.checksum, "ChecksumType": upload.checksum_type}
         return response
+
+
+class _Assembled(NamedTuple):
+    """An object put together from parts: all but its key."""
+
+    content: Content
+    """Its ETag stands in ``md5``; its data is in the parts."""
+    runs: list[Run]
+
+
+def _check_order(upload_id: str, listed: Sequence[Mapping[str, Any]]) -> None:
+    if not 0 < len(listed) <= PART_NUMBER_MAX:
+        raise malformed_xml()
+    before = 0
+    for one in listed:
+        number = one.get("PartNumber")
+        if number is None or "ETag" not in one:
+            raise malformed_xml()
+        if number <= before:
+            raise Fault(
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order. Parts must be ordered by part number.",
+                status=400,
+                UploadId=upload_id,
+            )
+        before = number
+
+
+def _assembled(
+    request: Request,
+    upload: Upload,
+    listed: Sequence[Mapping[str, Any]],
+    have: Mapping[int, Part],
+) -> _Assembled:
+    """The object of the ``listed`` parts, each checked against what was uploaded. Raises Fault."""
+    upload_id = request["UploadId"]
+    chosen: list[tuple[int, Part]] = []
+    for one in listed:
+        number = one["PartNumber"]
+        part = have.get(number)
+        if part is None or not matches(one["ETag"], part.etag):
+            raise _invalid_part(upload_id, number, one["ETag"])
+        _check_part_checksum(upload, upload_id, one, part)
+        chosen.append((number, part))
+    for number, part in chosen[:-1]:
+        if part.size_bytes < PART_SIZE_BYTES_MIN:
+            raise Fault(
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size",
+                status=400,
+                ETag=part.etag,
+                MinSizeAllowed=str(PART_SIZE_BYTES_MIN),
+                PartNumber=str(number),
+                ProposedSize=str(part.size_bytes),
+            )
+    sizes = [(number, part.size_bytes) for number, part in chosen]
+    size = sum(part_size for _, part_size in sizes)
+    _check_size(request, size)
+    md5s = b"".join(bytes.fromhex(part.etag) for _, part in chosen)
+    etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(chosen)}"
+    value = _checksum_of_whole(request, upload, [part for _, part in chosen])
+    return _Assembled(Content(size, etag, upload.checksum, value, b"", ""), runs_of(sizes))
 
 
 def upload_attributes(upload: Upload) -> Attributes:

@@ -145,9 +145,7 @@ class Objects(Service):
             )
         response, start, stop = self._described(call, bucket, head, request)
         response.update(overrides)
-        response["Body"] = content.as_body(
-            self.cloud, content.pieces(call.tx, bucket, key, head, start, stop)
-        )
+        response["Body"] = content.body_of(self.cloud, call.tx, bucket, key, head, start, stop)
         return response
 
     def head_object(self, call: Call, request: Request) -> Response:

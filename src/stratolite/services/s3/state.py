@@ -136,6 +136,8 @@ class Upload(msgspec.Struct, array_like=True, gc=False):
     metadata: dict[str, str]
     tags: dict[str, str]
     acl: str
+    changed: int
+    """Stamp of the last change to its parts."""
 
 
 class Part(msgspec.Struct, array_like=True, gc=False):

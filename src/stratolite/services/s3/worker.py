@@ -1,36 +1,50 @@
 """Removes what is too much for one transaction: the parts of large uploads, the uploads of a deleted bucket.
 
-Queue ``s3.sweep``; payload: JSON {bucket: [name, account, region, id], upload: id or ""}. An empty upload
-stands for all uploads of the bucket. Each round removes up to ``SWEEP_COUNT_MAX`` parts and, if there is
+Queue ``s3.sweep``; payload: JSON {bucket: [name, account, region, id], upload: id or "", keep: runs}. An
+empty upload stands for all uploads of the bucket; parts in the runs are kept. Each round removes up to ``SWEEP_COUNT_MAX`` parts and, if there is
 more, leaves the rest as a new job, in the same transaction.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import orjson
 
 from stratolite.core import Tx
 from stratolite.service import Cloud, Job, Settle
 from stratolite.services.s3 import state
-from stratolite.services.s3.state import Bucket
+from stratolite.services.s3.state import Bucket, Run
 
 QUEUE = "s3.sweep"
 SWEEP_COUNT_MAX = 200
+PART_NUMBER_MAX = 10_000
 
 
 def drop_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> None:
     """Remove the parts of an upload that nothing names any more: now, or later if they are many."""
-    if not drop_some_parts(cloud, tx, bucket, upload_id):
-        put_sweep(cloud, tx, bucket, upload_id)
+    drop_unlisted(cloud, tx, bucket, upload_id, ())
 
 
-def drop_some_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> bool:
+def drop_unlisted(
+    cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str, keep: Sequence[Run]
+) -> None:
+    """Remove the parts of a completed upload that its object does not name: now, or later if many."""
+    if not drop_some_parts(cloud, tx, bucket, upload_id, keep):
+        put_sweep(cloud, tx, bucket, upload_id, keep)
+
+
+def drop_some_parts(
+    cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str, keep: Sequence[Run] = ()
+) -> bool:
     """Whether that were all."""
     some: list[tuple[int, state.Part]] = []
-    for numbered in state.parts(tx, bucket, upload_id):
+    for low, high in gaps(keep):
+        wanted = SWEEP_COUNT_MAX - len(some)
+        some += islice(state.parts(tx, bucket, upload_id, low, high), wanted)
         if len(some) == SWEEP_COUNT_MAX:
             break
-        some.append(numbered)
     for number, part in some:
         for blob, _, _ in part.extents:
             cloud.blobs.unlink(tx, blob)
@@ -38,9 +52,23 @@ def drop_some_parts(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> boo
     return len(some) < SWEEP_COUNT_MAX
 
 
-def put_sweep(cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str) -> None:
+def gaps(keep: Sequence[Run]) -> Iterator[tuple[int, int]]:
+    """(first, last) part numbers between the runs."""
+    low = 1
+    for first, count, _ in keep:
+        if low < first:
+            yield low, first - 1
+        low = first + count
+    if low <= PART_NUMBER_MAX:
+        yield low, PART_NUMBER_MAX
+
+
+def put_sweep(
+    cloud: Cloud, tx: Tx, bucket: Bucket, upload_id: str, keep: Sequence[Run] = ()
+) -> None:
     place = [bucket.name, bucket.account, bucket.region, bucket.id]
-    cloud.work.put(tx, QUEUE, orjson.dumps({"bucket": place, "upload": upload_id}))
+    payload = {"bucket": place, "upload": upload_id, "keep": keep}
+    cloud.work.put(tx, QUEUE, orjson.dumps(payload))
 
 
 class Sweep:
@@ -58,7 +86,7 @@ class Sweep:
 
         def settle(tx: Tx) -> None:
             if asked["upload"]:
-                drop_parts(self._cloud, tx, bucket, asked["upload"])
+                drop_unlisted(self._cloud, tx, bucket, asked["upload"], asked["keep"])
             else:
                 self._drop_uploads(tx, bucket)
 

@@ -1,0 +1,191 @@
+"""The ways into S3 that are not a plain signed call: URLs, forms, old signatures, chunked uploads, pages, names."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Arriving, to_http
+
+from stratolite.http import HttpRequest
+
+
+@pytest.fixture
+def s3(client) -> Any:
+    made = client("s3")
+    made.create_bucket(Bucket="bucket")
+    return made
+
+
+def fetch(
+    platform, url: str, method: str = "GET", body: Any = b"", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """What a browser or curl gets for ``url``."""
+    parts = urllib.parse.urlsplit(url)
+    sent = {"host": parts.netloc} | {n.replace("_", "-"): v for n, v in headers.items()}
+    if isinstance(body, bytes):
+        sent.setdefault("content-length", str(len(body)))
+    request = HttpRequest(method, parts.path or "/", parts.query, sent, body)
+    status, answer, content = platform.send(request)
+    return status, {n.lower(): v for n, v in answer}, content
+
+
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_presigned_urls_get_and_put(s3, client, platform, version) -> None:
+    signer = client("s3", signature_version=version)
+    put = signer.generate_presigned_url("put_object", {"Bucket": "bucket", "Key": "a b/ä+"})
+    assert fetch(platform, put, "PUT", b"content")[0] == 200
+    get = signer.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a b/ä+"})
+    assert ("AWSAccessKeyId" in get) is (version == "s3")
+    status, _, content = fetch(platform, get)
+    assert (status, content) == (200, b"content")
+    assert fetch(platform, get, "PUT", b"x")[0] == 403
+    assert fetch(platform, get.replace("bucket", "bucke2"))[0] == 403
+    large = b"x" * 300_000
+    assert fetch(platform, put, "PUT", Arriving(large))[0] == 200
+    assert s3.get_object(Bucket="bucket", Key="a b/ä+")["Body"].read() == large
+
+
+def test_an_anonymous_request_is_denied_by_s3_itself(s3, platform) -> None:
+    s3.put_object(Bucket="bucket", Key="k", Body=b"private")
+    status, _, content = fetch(platform, "http://localhost:4566/bucket/k")
+    assert status == 403
+    assert b"<Code>AccessDenied</Code>" in content
+
+
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_a_browser_form_uploads_what_its_policy_allows(s3, client, platform, version) -> None:
+    """boto3's generate_presigned_post, posted as a browser does."""
+    post = client("s3", signature_version=version).generate_presigned_post(
+        "bucket",
+        "up/${filename}",
+        Fields={"x-amz-meta-by": "me", "success_action_status": "201"},
+        Conditions=[
+            {"x-amz-meta-by": "me"},
+            {"success_action_status": "201"},
+            ["content-length-range", 1, 100_000],
+        ],
+    )
+
+    def send(
+        content: bytes, change: dict[str, str] | None = None, large: bool = False
+    ) -> tuple[int, bytes]:
+        fields = post["fields"] | (change or {})
+        body = b"".join(
+            b'--XX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (n.encode(), v.encode())
+            for n, v in fields.items()
+        )
+        body += (
+            b'--XX\r\nContent-Disposition: form-data; name="file"; filename="C:\\f.txt"\r\n'
+            b"Content-Type: text/plain\r\n\r\n" + content + b"\r\n--XX--\r\n"
+        )
+        sent = Arriving(body) if large else body
+        status, _, answer = fetch(
+            platform, post["url"], "POST", sent, content_type="multipart/form-data; boundary=XX"
+        )
+        return status, answer
+
+    status, answer = send(b"hello\r\n--X\r\n")
+    assert status == 201, answer
+    assert b"<Key>up/f.txt</Key>" in answer
+    assert s3.get_object(Bucket="bucket", Key="up/f.txt")["Body"].read() == b"hello\r\n--X\r\n"
+    status, answer = send(b"y" * 90_000, large=True)
+    assert status == 201, answer
+    assert s3.get_object(Bucket="bucket", Key="up/f.txt")["Body"].read() == b"y" * 90_000
+    for change, code in (
+        ({"x-amz-meta-by": "you"}, b"AccessDenied"),
+        ({"x-amz-meta-a": "b"}, b"AccessDenied"),
+        ({"key": "elsewhere"}, b"AccessDenied"),
+        ({"policy": post["fields"]["policy"][:-8] + "AAAAAAA="}, b"SignatureDoesNotMatch"),
+    ):
+        status, answer = send(b"hello", change)
+        assert status == 403, answer
+        assert code in answer
+    status, answer = send(b"")
+    assert (status, b"EntityTooSmall" in answer) == (400, True)
+    status, answer = send(b"z" * 100_001, large=True)
+    assert (status, b"EntityTooLarge" in answer) == (400, True)
+    assert s3.get_object(Bucket="bucket", Key="up/f.txt")["ContentLength"] == 90_000
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+def test_boto3_uploads_with_trailing_checksums(s3, client, size, algorithm) -> None:
+    """What SDKs send over TLS: aws-chunked, the checksum behind the body."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    over_tls = client(
+        "s3", request_checksum_calculation="when_required", endpoint="https://localhost:4566"
+    )
+    sent: list[str] = []
+
+    def note(request: Any, **_: Any) -> None:
+        sent.append(to_http(request).headers["x-amz-content-sha256"])
+        request.body.seek(0)
+
+    over_tls.meta.events.register_first("before-send", note)
+    kept = over_tls.put_object(Bucket="bucket", Key="k", Body=content, ChecksumAlgorithm=algorithm)
+    assert sent == ["STREAMING-UNSIGNED-PAYLOAD-TRAILER"]
+    assert kept[f"Checksum{algorithm}"]
+    assert s3.get_object(Bucket="bucket", Key="k")["Body"].read() == content
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_a_body_that_is_not_the_signed_one_is_refused(s3, client, size) -> None:
+    """x-amz-content-sha256 is signed; the body must hash to it, in one piece or many."""
+
+    def tamper(request: Any, **_: Any) -> None:
+        request.body = b"y" * size
+
+    other = client("s3", request_checksum_calculation="when_required")
+    other.meta.events.register_first("before-send", tamper)
+    with pytest.raises(ClientError) as caught:
+        other.put_object(Bucket="bucket", Key="k", Body=b"x" * size)
+    assert caught.value.response["Error"]["Code"] == "XAmzContentSHA256Mismatch"
+    assert s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
+
+
+def test_a_web_page_gets_in_by_the_buckets_cors_rules_only(s3, client, platform) -> None:
+    """Default keys are public: a page of any origin could sign with them."""
+    s3.put_object(Bucket="bucket", Key="k", Body=b"content")
+    url = client("s3", signature_version="s3v4").generate_presigned_url(
+        "get_object", {"Bucket": "bucket", "Key": "k"}
+    )
+    page = {"origin": "http://app.example"}
+    assert fetch(platform, url, **page)[0] == 403
+    preflight = page | {"access_control_request_method": "GET"}
+    assert fetch(platform, "http://localhost:4566/bucket/k", "OPTIONS", **preflight)[0] == 403
+    s3.put_bucket_cors(
+        Bucket="bucket",
+        CORSConfiguration={
+            "CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["http://app.example"]}]
+        },
+    )
+    status, headers, content = fetch(platform, url, **page)
+    assert (status, content) == (200, b"content")
+    assert headers["access-control-allow-origin"] == "http://app.example"
+    status, headers, _ = fetch(platform, "http://localhost:4566/bucket/k", "OPTIONS", **preflight)
+    assert status == 200
+    assert headers["access-control-allow-methods"] == "GET"
+    assert fetch(platform, url, origin="http://evil.example")[0] == 403
+
+
+def test_a_bucket_can_be_a_host(s3, client, platform) -> None:
+    """Where *.localhost resolves; what was signed is what was sent, not the path form it becomes."""
+    s3.put_object(Bucket="bucket", Key="a/b", Body=b"content")
+
+    seen = []
+
+    def rewrite(request: Any, **_: Any) -> None:
+        seen.append(request.url)
+
+    virtual = client("s3", endpoint="http://s3.localhost:4566", s3={"addressing_style": "virtual"})
+    virtual.meta.events.register_first("before-send", rewrite)
+    assert virtual.get_object(Bucket="bucket", Key="a/b")["Body"].read() == b"content"
+    assert seen == ["http://bucket.s3.localhost:4566/a/b"]
+    url = client(
+        "s3", endpoint="http://s3.localhost:4566", s3={"addressing_style": "virtual"}
+    ).generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a/b"})
+    assert fetch(platform, url)[2] == b"content"

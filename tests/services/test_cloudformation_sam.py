@@ -1,0 +1,196 @@
+"""SAM applications through the real services: deployed, called, changed, deleted."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+CODE = """
+import json, os, boto3
+def handler(event, context):
+    return {"statusCode": 200, "body": json.dumps({"table": os.environ["TABLE"], "greeting": os.environ["GREETING"]})}
+"""
+
+BOOKMARKS = """
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Description: Bookmarks
+Parameters:
+  Greeting: {Type: String, Default: hello}
+  CodeBucket: {Type: String}
+Globals:
+  Function:
+    Runtime: python3.11
+    Handler: app.handler
+    Timeout: 5
+    MemorySize: 128
+    CodeUri: {Bucket: !Ref CodeBucket, Key: code.zip}
+    Environment: {Variables: {TABLE: !Ref Table, GREETING: !Ref Greeting}}
+Resources:
+  Site:
+    Type: AWS::S3::Bucket
+    Properties:
+      WebsiteConfiguration: {IndexDocument: index.html}
+      PublicAccessBlockConfiguration:
+        {BlockPublicAcls: false, BlockPublicPolicy: false, IgnorePublicAcls: false, RestrictPublicBuckets: false}
+  SitePolicy:
+    Type: AWS::S3::BucketPolicy
+    Properties:
+      Bucket: !Ref Site
+      PolicyDocument:
+        Version: 2012-10-17
+        Statement:
+          - {Effect: Allow, Principal: '*', Action: s3:GetObject, Resource: !Sub '${Site.Arn}/*'}
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: customerId, AttributeType: S}, {AttributeName: sk, AttributeType: S}]
+      KeySchema: [{AttributeName: customerId, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      CorsConfiguration: {AllowOrigins: ['*'], AllowMethods: [GET, PUT, DELETE]}
+  List:
+    Type: AWS::Serverless::Function
+    Properties:
+      Policies: [{DynamoDBReadPolicy: {TableName: !Ref Table}}]
+      Events: {Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Path: /bookmarks, Method: GET}}}
+  Put:
+    Type: AWS::Serverless::Function
+    Properties:
+      Policies: [{DynamoDBCrudPolicy: {TableName: !Ref Table}}]
+      Events: {Put: {Type: HttpApi, Properties: {ApiId: !Ref Api, Path: '/bookmarks/{id}', Method: PUT}}}
+  Url:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionUrlConfig: {AuthType: NONE}
+      Policies: [{DynamoDBReadPolicy: {TableName: !Ref Table}}]
+Outputs:
+  ApiUrl: {Value: !Sub 'https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/'}
+  FunctionUrl: {Value: !GetAtt UrlUrl.FunctionUrl}
+  SiteUrl: {Value: !GetAtt Site.WebsiteURL}
+"""
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+def packed(code: str = CODE) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("app.py", code)
+    return made.getvalue()
+
+
+def wait(cfn: Any, name: str) -> dict[str, Any]:
+    for _ in range(1500):
+        stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            return stack
+        time.sleep(0.01)
+    raise AssertionError(stack)
+
+
+def reasons(cfn: Any, name: str) -> list[str]:
+    events = cfn.describe_stack_events(StackName=name)["StackEvents"]
+    return [
+        f"{e['LogicalResourceId']} {e['ResourceStatus']} {e.get('ResourceStatusReason', '')}"
+        for e in events
+    ]
+
+
+def test_a_sam_application_is_deployed_called_changed_and_deleted(client: Any) -> None:
+    """The bar is 3 s for a stack like this; the test says so with room for a busy machine."""
+    cfn, s3, functions = client("cloudformation"), client("s3"), client("lambda")
+    s3.create_bucket(Bucket="code")
+    s3.put_object(Bucket="code", Key="code.zip", Body=packed())
+    given = [{"ParameterKey": "CodeBucket", "ParameterValue": "code"}]
+    with pytest.raises(
+        ClientError, match=r"Requires capabilities : \[CAPABILITY_IAM, CAPABILITY_AUTO_EXPAND\]"
+    ):
+        cfn.create_stack(StackName="app", TemplateBody=BOOKMARKS, Parameters=given)
+    began = time.monotonic()
+    cfn.create_stack(
+        StackName="app", TemplateBody=BOOKMARKS, Parameters=given, Capabilities=CAPABILITIES
+    )
+    stack = wait(cfn, "app")
+    took_s = time.monotonic() - began
+    assert stack["StackStatus"] == "CREATE_COMPLETE", reasons(cfn, "app")
+    print(f"deployed in {took_s:.2f} s")
+    assert took_s < 10
+    shown = cfn.describe_stack_resources(StackName="app")["StackResources"]
+    assert len(shown) >= 15
+    ids = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in shown}
+    assert ids["List"].startswith("app-List-")
+    answer = json.loads(functions.invoke(FunctionName=ids["List"])["Payload"].read())
+    assert json.loads(answer["body"]) == {"table": ids["Table"], "greeting": "hello"}
+
+    same = [{"ParameterKey": "CodeBucket", "UsePreviousValue": True}]
+    changed = [*same, {"ParameterKey": "Greeting", "ParameterValue": "good evening"}]
+    cfn.update_stack(
+        StackName="app", UsePreviousTemplate=True, Parameters=changed, Capabilities=CAPABILITIES
+    )
+    assert wait(cfn, "app")["StackStatus"] == "UPDATE_COMPLETE", reasons(cfn, "app")
+    answer = json.loads(functions.invoke(FunctionName=ids["Put"])["Payload"].read())
+    assert json.loads(answer["body"])["greeting"] == "good evening"
+    with pytest.raises(ClientError, match="No updates are to be performed"):
+        cfn.update_stack(
+            StackName="app", UsePreviousTemplate=True, Parameters=changed, Capabilities=CAPABILITIES
+        )
+    processed = cfn.get_template(StackName="app", TemplateStage="Processed")["TemplateBody"]
+    assert json.loads(json.dumps(processed))
+
+    s3.put_object(Bucket=ids["Site"], Key="index.html", Body=b"hello")
+    cfn.delete_stack(StackName="app")
+    assert wait(cfn, stack["StackId"])["StackStatus"] == "DELETE_FAILED", "the bucket is not empty"
+    s3.delete_object(Bucket=ids["Site"], Key="index.html")
+    cfn.delete_stack(StackName="app")
+    assert wait(cfn, stack["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(
+        cfn, stack["StackId"]
+    )
+    assert functions.list_functions()["Functions"] == []
+    assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["code"]
+    assert client("dynamodb").list_tables()["TableNames"] == []
+    assert client("iam").list_roles()["Roles"] == []
+
+
+def test_errors_of_the_transform_are_told_as_aws_tells_them(client: Any) -> None:
+    cfn = client("cloudformation")
+    local = BOOKMARKS.replace("{Bucket: !Ref CodeBucket, Key: code.zip}", "./src")
+    with pytest.raises(ClientError) as told:
+        cfn.create_stack(
+            StackName="app",
+            TemplateBody=local,
+            Parameters=[{"ParameterKey": "CodeBucket", "ParameterValue": "code"}],
+            Capabilities=CAPABILITIES,
+        )
+    message = told.value.response["Error"]["Message"]
+    assert message.startswith(
+        "Transform AWS::Serverless-2016-10-31 failed with: Invalid Serverless Application Specification document."
+    )
+    assert "Resource with id [List] is invalid" in message
+    assert cfn.list_stacks()["StackSummaries"] == []
+
+
+def test_types_nobody_offers_are_refused_by_name_before_anything_is_touched(client: Any) -> None:
+    """An Api event makes AWS::ApiGateway::RestApi, which is not offered yet."""
+    cfn = client("cloudformation")
+    rest = BOOKMARKS.replace(
+        "Type: HttpApi, Properties: {ApiId: !Ref Api,", "Type: Api, Properties: {"
+    )
+    with pytest.raises(
+        ClientError, match=r"not offered by Stratolite: AWS::ApiGateway::Deployment"
+    ) as told:
+        cfn.create_stack(
+            StackName="app",
+            TemplateBody=rest,
+            Parameters=[{"ParameterKey": "CodeBucket", "ParameterValue": "code"}],
+            Capabilities=CAPABILITIES,
+        )
+    assert "AWS::ApiGateway::RestApi (ServerlessRestApi)" in str(told.value)
+    assert cfn.list_stacks()["StackSummaries"] == []

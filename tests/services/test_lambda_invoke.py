@@ -1,0 +1,280 @@
+"""Invoke through boto3: answers, errors, logs, credentials, events that are tried again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from lambdas import create, role, zipped
+
+from stratolite.clock import World
+
+
+def invoke(client: Any, name: str = "fn", **more: Any) -> tuple[Any, str | None, str]:
+    """(payload, FunctionError, tail of the log)."""
+    answer = client("lambda").invoke(FunctionName=name, LogType="Tail", **more)
+    raw = answer["Payload"].read()
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    return json.loads(raw), answer.get("FunctionError"), tail
+
+
+def logged(client: Any, platform: Any, name: str = "fn") -> list[str]:
+    platform.run(platform.cloud.service("lambda").output.flush())
+    found = client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")
+    return [event["message"] for event in found["events"]]
+
+
+def test_the_tail_is_the_invocations_log(client):
+    """Recorded in test_lambda.snapshot.json, test_invocation_with_logs."""
+    create(client, "fn", "def handler(e, c):\n  print(e)\n  return e")
+    payload, error, tail = invoke(client, Payload=b'{"a": [1, "\xc3\xa9"]}')
+    assert (payload, error) == ({"a": [1, "é"]}, None)
+    id_ = re.match(r"START RequestId: (\S+) ", tail)[1]
+    assert re.fullmatch(
+        f"START RequestId: {id_} Version: \\$LATEST\n"
+        r"\{'a': \[1, 'é'\]\}\n"
+        f"END RequestId: {id_}\n"
+        rf"REPORT RequestId: {id_}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB"
+        r"\tMax Memory Used: \d+ MB\tInit Duration: [\d.]+ ms\t" + "\n",
+        tail,
+    )
+    assert "Init Duration" not in invoke(client)[2], "only the first one loads the code"
+
+
+def test_output_reaches_the_logs_in_order(client, platform):
+    create(
+        client,
+        "fn",
+        "import logging\ndef handler(e, c):\n  print('printed'); logging.getLogger().error('two\\nlines')",
+    )
+    invoke(client)
+    messages = logged(client, platform)
+    assert messages[0].startswith("INIT_START Runtime Version: python:3.12")
+    assert messages[1].startswith("START RequestId: ")
+    assert messages[2] == "printed\n"
+    assert re.fullmatch(r"\[ERROR\]\t\S+Z\t\S+\ttwo\nlines\n", messages[3])
+    assert messages[4].startswith("END RequestId: ")
+    assert messages[5].startswith("REPORT RequestId: ")
+    (stream,) = client("logs").describe_log_streams(logGroupName="/aws/lambda/fn")["logStreams"]
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream["logStreamName"])
+
+
+def test_output_survives_a_clean_stop(client, platform):
+    create(client, "fn", "def handler(e, c): print('kept')")
+    invoke(client)
+    platform.reopen()
+    assert "kept\n" in logged(client, platform)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "import time\ndef handler(e, c): time.sleep(60)",
+            {
+                "errorType": "Sandbox.Timedout",
+                "errorMessage": "RequestId: ID Error: Task timed out after 1.00 seconds",
+            },
+        ),
+        (
+            "import sys\ndef handler(e, c): sys.exit(0)",
+            {
+                "errorType": "Runtime.ExitError",
+                "errorMessage": "RequestId: ID Error: Runtime exited without providing a reason",
+            },
+        ),
+        (
+            "import os\ndef handler(e, c): os._exit(1)",
+            {
+                "errorType": "Runtime.ExitError",
+                "errorMessage": "RequestId: ID Error: Runtime exited with error: exit status 1",
+            },
+        ),
+        (
+            "def handler(e, c): return len(bytearray(10**9))",
+            {
+                "errorType": "Runtime.ExitError",
+                "errorMessage": "RequestId: ID Error: Runtime exited with error: signal: killed",
+            },
+        ),
+        (
+            "import nothing_like_it",
+            {
+                "errorType": "Runtime.ImportModuleError",
+                "errorMessage": "Unable to import module 'index': No module named 'nothing_like_it'",
+                "requestId": "",
+                "stackTrace": [],
+            },
+        ),
+        (
+            "def handler(e, c): return {1, 2}",
+            {
+                "errorType": "Runtime.MarshalError",
+                "errorMessage": "Unable to marshal response: Object of type set is not JSON serializable",
+                "requestId": "ID",
+                "stackTrace": [],
+            },
+        ),
+        (
+            "def handler(e, c): return 'x' * (6 * 1024 * 1024 + 200)",
+            {
+                "errorType": "Function.ResponseSizeTooLarge",
+                "errorMessage": "Response payload size (6291658 bytes) exceeded maximum allowed payload size"
+                " (6291556 bytes).",
+            },
+        ),
+    ],
+)
+def test_every_bad_end_is_unhandled_and_says_why(client, code, expected):
+    """Recorded in test_lambda.snapshot.json, TestLambdaErrors and test_lambda_invoke_with_timeout."""
+    create(client, "fn", code, Timeout=1)
+    payload, error, tail = invoke(client)
+    id_ = re.search(r"START RequestId: (\S+) ", tail)[1]
+    assert error == "Unhandled"
+    assert payload == json.loads(json.dumps(expected).replace("ID", id_))
+    assert "REPORT RequestId: " in tail
+
+
+def test_a_timeout_is_logged_as_lambda_logs_it(client):
+    create(client, "fn", "import time\ndef handler(e, c): time.sleep(60)", Timeout=1)
+    tail = invoke(client)[2]
+    assert re.search(r"\n\d{4}-\d\d-\d\dT[\d:.]+Z \S+ Task timed out after 1.00 seconds\n", tail)
+    assert tail.endswith("\tStatus: timeout\n")
+
+
+def test_the_next_call_after_an_update_runs_the_new_code_and_settings(client):
+    create(client, "fn", "import os\ndef handler(e, c): return os.environ.get('STAGE')")
+    assert invoke(client)[0] is None
+    lam = client("lambda")
+    lam.update_function_configuration(FunctionName="fn", Environment={"Variables": {"STAGE": "b"}})
+    assert invoke(client)[0] == "b"
+    lam.update_function_code(FunctionName="fn", ZipFile=zipped("def handler(e, c): return 'new'"))
+    assert invoke(client)[0] == "new"
+
+
+def test_the_environment_is_lambdas(client, platform):
+    """Names as in test_lambda_common.snapshot.json, test_introspection_invoke."""
+    create(client, "fn", "import os\ndef handler(e, c): return dict(os.environ)", MemorySize=256)
+    env = invoke(client)[0]
+    assert env["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
+    assert env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert env["_HANDLER"] == "index.handler"
+    assert env["TZ"] == ":UTC"
+    assert env["AWS_ENDPOINT_URL"] == platform.cloud.endpoint
+    assert env["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+    assert env["AWS_SESSION_TOKEN"]
+
+
+def test_the_credentials_are_the_roles(client):
+    """What the role may not do, the function may not do; its keys work as anyone's would."""
+    create(
+        client,
+        "fn",
+        "import os\ndef handler(e, c): return dict(os.environ)",
+        Role=role(client, "mine"),
+    )
+    env = invoke(client)[0]
+    keys = {
+        "key": env["AWS_ACCESS_KEY_ID"],
+        "secret": env["AWS_SECRET_ACCESS_KEY"],
+        "token": env["AWS_SESSION_TOKEN"],
+    }
+    who = client("sts", **keys).get_caller_identity()
+    assert who["Arn"] == "arn:aws:sts::000000000000:assumed-role/mine/fn"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("lambda", **keys).list_functions()
+
+
+def test_the_sdk_is_there_and_the_functions_own_modules_come_first(client):
+    create(
+        client,
+        "fn",
+        "import boto3, sys\ndef handler(e, c): return [boto3.__name__, sys.path[0], 'boto3' in sys.modules]",
+    )
+    assert invoke(client)[0][::2] == ["boto3", True]
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "status"),
+    [
+        (b"{", "InvalidRequestContentException", 400),
+        (b'"' + b"x" * (6 << 20) + b'"', "RequestTooLargeException", 413),
+    ],
+)
+def test_payloads_that_cannot_be_taken(client, payload, code, status):
+    create(client, "fn")
+    with pytest.raises(ClientError) as caught:
+        client("lambda").invoke(FunctionName="fn", Payload=payload)
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def test_dry_run_asks_and_does_not_run(client, platform):
+    create(client, "fn")
+    assert client("lambda").invoke(FunctionName="fn", InvocationType="DryRun")["StatusCode"] == 204
+    assert not platform.cloud.runtime._members
+    with pytest.raises(ClientError, match="Function not found"):
+        client("lambda").invoke(FunctionName="no", InvocationType="DryRun")
+
+
+# -- events
+
+COUNTS = """
+import boto3, json
+def handler(event, context):
+    print("attempt", context.aws_request_id)
+    if event.get("fail"): raise ValueError("no")
+    return len(event.get("pad", ""))
+"""
+
+
+def attempts(client: Any, platform: Any) -> list[str]:
+    return [m for m in logged(client, platform) if m.startswith("attempt")]
+
+
+def wait(client: Any, platform: Any, count: int) -> list[str]:
+    """The lines of that many attempts, once there are so many."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if client("logs").describe_log_groups()["logGroups"]:
+            found = attempts(client, platform)
+            if len(found) >= count:
+                return found
+        time.sleep(0.01)
+    raise AssertionError(f"fewer than {count} attempts")
+
+
+@pytest.mark.parametrize("pad", [0, 500_000])
+def test_an_event_is_run_later_once(client, platform, pad):
+    """A small event lies in the job, a large one in a blob that goes with it."""
+    create(client, "fn", COUNTS)
+    answer = client("lambda").invoke(
+        FunctionName="fn", InvocationType="Event", Payload=json.dumps({"pad": "x" * pad}).encode()
+    )
+    assert answer["StatusCode"] == 202
+    assert wait(client, platform, 1) == [f"attempt {answer['ResponseMetadata']['RequestId']}\n"]
+
+
+class TestRetries:
+    @pytest.fixture
+    def world(self) -> World:
+        return World()
+
+    def test_a_failed_event_is_tried_twice_more_across_restarts(self, client, platform, world):
+        """After one and two minutes on the cloud clock, under the same request id; then no more."""
+        create(client, "fn", COUNTS)
+        client("lambda").invoke(
+            FunctionName="fn", InvocationType="Event", Payload=b'{"fail": true}'
+        )
+        for done in (1, 2, 3):
+            assert len(set(wait(client, platform, done))) == 1
+            world.cloud_offset_s += 130
+            platform.reopen()
+        client("lambda").invoke(FunctionName="fn", InvocationType="Event")
+        assert len(wait(client, platform, 4)) == 4
