@@ -299,9 +299,9 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool, expected: int
     ) -> Iterator[tuple[bytes, bytes]]:
-        rows = self._reading.scan(start, stop, reverse=reverse)
+        rows = self._reading.scan(start, stop, reverse=reverse, expected=expected)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
                 layer = self._layers.get(id(writes))
