@@ -11,7 +11,7 @@ from stratolite.http import HttpRequest
 from stratolite.wire import overlays
 from stratolite.wire.bodies import beginning
 from stratolite.wire.model import load, services
-from stratolite.wire.rest import Router
+from stratolite.wire.routes import Router
 from stratolite.wire.scalars import Malformed
 
 
@@ -46,17 +46,24 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
 
 
 def guess(request: HttpRequest, signing_name: str | None) -> str:
-    """Service name, or protocol, to answer in when ``resolve`` failed or was not reached."""
-    target = request.headers.get("x-amz-target")
+    """What to answer in when ``resolve`` failed or was not reached: ``service/protocol``, or only
+    the protocol. For ``fault_response``."""
+    headers = request.headers
+    service = _services(signing_name)[0]
+    target = headers.get("x-amz-target")
     if target is not None:
-        return (
-            overlays.TARGETS.get(target.partition(".")[0]) or _services(signing_name)[-1] or "json"
-        )
-    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
-        return "smithy-rpc-v2-cbor"
-    if signing_name is None and request.headers.get("content-type", "").startswith(_FORM):
-        return "query"
-    return _services(signing_name)[0] or "s3"
+        protocol = "json"
+        service = overlays.TARGETS.get(target.rpartition(".")[0], service)
+    elif headers.get("smithy-protocol") == "rpc-v2-cbor":
+        protocol = "smithy-rpc-v2-cbor"
+    elif headers.get("content-type", "").startswith(_FORM) or "Action=" in request.query:
+        protocol = "query"
+    else:
+        service = service or "s3"
+        protocol = _rest_protocol(service) or load(service).protocols[0]
+    if service and protocol in load(service).protocols:
+        return f"{service}/{protocol}"
+    return protocol
 
 
 def _services(signing_name: str | None) -> tuple[str, ...]:
