@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import import_module
+
 import pytest
+from wire.samples import SERVICES
 
 from stratolite import wire
 from stratolite.errors import Fault
@@ -200,7 +204,9 @@ def test_the_operation_is_found(
             "monitoring",
             "UnknownOperationException",
         ),
-        (ask("GET", "/"), "no-such-service", "UnknownOperationException"),
+        (ask("GET", "/"), "no-such-service", "NotImplemented"),
+        (ask("POST", "/", b"Action=RunInstances", content_type=FORM), "ec2", "NotImplemented"),
+        (ask("POST", "/", x_amz_target="DirectoryService_20150416.X"), "ds", "NotImplemented"),
     ],
 )
 def test_what_no_service_knows_is_named(
@@ -341,7 +347,7 @@ def test_dates_in_a_header_list_keep_their_comma() -> None:
         (ask("POST", "/", b"Action=X", content_type=FORM), None, "query"),
         (ask("GET", "/b/k"), None, "s3/rest-xml"),
         (ask("GET", "/x"), "lambda", "lambda/rest-json"),
-        (ask("GET", "/x"), "no-such-service", "s3/rest-xml"),
+        (ask("GET", "/x"), "no-such-service", "rest-json"),
     ],
 )
 def test_a_failed_request_is_answered_in_its_own_protocol(
@@ -355,3 +361,26 @@ def test_a_failed_request_is_answered_in_its_own_protocol(
         b"InvalidClientTokenId"
         in response.body + dict(response.headers).get("x-amzn-ErrorType", "").encode()
     )
+
+
+def test_no_request_makes_us_load_a_model_we_do_not_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is not known yet, and all models together would fill the memory."""
+    from botocore.loaders import Loader
+
+    loaded = []
+    monkeypatch.setattr(
+        import_module("stratolite.wire.resolve"),  # the package names its function so
+        "load",
+        lambda name: loaded.append(name) or wire.load(name),
+    )
+    for name in Loader().list_available_services("service-2"):
+        for asked in (
+            ask("GET", "/x"),
+            ask("POST", "/", b"Action=X&Version=1", content_type=FORM),
+            ask("POST", "/", x_amz_target="X.Y"),
+            ask("POST", "/service/X/operation/Y", smithy_protocol="rpc-v2-cbor"),
+        ):
+            wire.guess(asked, name)
+            with contextlib.suppress(Fault):
+                wire.resolve(asked, name)
+    assert set(loaded) <= set(SERVICES)

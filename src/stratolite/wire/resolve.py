@@ -10,7 +10,7 @@ from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire import overlays
 from stratolite.wire.bodies import beginning
-from stratolite.wire.model import load, services
+from stratolite.wire.model import load
 from stratolite.wire.routes import Router
 from stratolite.wire.scalars import Malformed
 
@@ -37,6 +37,8 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
     target = headers.get("x-amz-target")
     if target is not None:
         return _targets.get(target) or _by_target(target, signing_name)
+    if signing_name and _services(signing_name) == ("",):
+        raise _not_offered(signing_name)
     if headers.get("smithy-protocol") == "rpc-v2-cbor" and request.path.startswith("/service/"):
         return _by_smithy_path(request.path, signing_name)
     form = _query_form(request, signing_name)
@@ -58,6 +60,8 @@ def guess(request: HttpRequest, signing_name: str | None) -> str:
         protocol = "smithy-rpc-v2-cbor"
     elif headers.get("content-type", "").startswith(_FORM) or "Action=" in request.query:
         protocol = "query"
+    elif signing_name and not service:
+        protocol = "rest-json"
     else:
         service = service or "s3"
         protocol = _rest_protocol(service) or load(service).protocols[0]
@@ -66,13 +70,21 @@ def guess(request: HttpRequest, signing_name: str | None) -> str:
     return protocol
 
 
+def _not_offered(signing_name: str) -> Fault:
+    return Fault(
+        "NotImplemented",
+        f"The service {signing_name[:64]} is not offered by Stratolite; see docs/coverage.md",
+        status=501,
+    )
+
+
 def _services(signing_name: str | None) -> tuple[str, ...]:
     if not signing_name:
         return ("",)
     found = overlays.SIGNING_NAMES.get(signing_name)
     if found is not None:
         return found
-    return (signing_name,) if signing_name in services() else ("",)
+    return (signing_name,) if signing_name in overlays.SPOKEN else ("",)
 
 
 def _by_target(target: str, signing_name: str | None) -> Target:
@@ -87,6 +99,8 @@ def _by_target(target: str, signing_name: str | None) -> Target:
                     break
                 found = _targets[target] = Target(name, operation, "json")
                 return found
+    if signing_name and not service and candidates == ("",):
+        raise _not_offered(signing_name)
     raise Fault("UnknownOperationException", "", status=400)
 
 
@@ -166,8 +180,6 @@ def router(service: str) -> Router:
 
 def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
     names = _services(signing_name) if signing_name else ("s3",)
-    if names == ("",):
-        raise Fault("UnknownOperationException", f"Unknown service: {signing_name}", status=404)
     if names[0] == "s3":
         # a bucket may be called v20180820, but its calls never carry these
         control = request.path.startswith("/v20180820/") and (
