@@ -15,8 +15,6 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-KEYS = Credentials("test", "test")
-
 
 def signed(
     server: Any,
@@ -31,7 +29,7 @@ def signed(
     request.headers["Host"] = f"127.0.0.1:{server.port}"
     request.headers["Content-Length"] = str(len(body))
     auth = S3SigV4Auth if service == "s3" else SigV4Auth
-    auth(KEYS, service, "us-east-1").add_auth(request)
+    auth(Credentials(*server.keys), service, "us-east-1").add_auth(request)
     head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
@@ -106,6 +104,26 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error):
         if not self.done.done():
             self.done.set_result(None)
+
+
+def replay(server: Any, requests: list[bytes], connections: int = 8) -> None:
+    """Every request once, for filling. Raises RuntimeError at the first answer that is not 2xx."""
+
+    async def lane(mine: list[bytes]) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for request in mine:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 2"):
+                raise RuntimeError(f"refused: {head!r}")
+            length = head.lower().split(b"content-length:")[1].split(b"\r")[0]
+            await reader.readexactly(int(length))
+        writer.close()
+
+    async def main() -> None:
+        await asyncio.gather(*(lane(requests[n::connections]) for n in range(connections)))
+
+    uvloop.run(main())
 
 
 def run(server: Any, requests: list[bytes], connections: int, seconds: float) -> Result:

@@ -32,11 +32,16 @@ class Server:
     """A process tree that answers HTTP on ``port``."""
 
     name = ""
+    keys = ("test", "test")
+    """Access key id and secret it lets in."""
 
     def __init__(self, **options):
         self.options = options
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix=f"bench-{self.name}-", dir=options.get("place"))
+        self._start()
+
+    def _start(self):
         began = time.monotonic()
         environment = os.environ | self.environment()
         log = open(f"{self.folder}.log", "wb")
@@ -119,6 +124,14 @@ class Stratolite(Server):
     def environment(self):
         return {"PYTHONPATH": str(ROOT / "src")}
 
+    def again(self, lose_store=False):
+        """kill -9 and start; ``lose_store`` removes what is only a view, as power loss would."""
+        self.process.kill()
+        self.process.wait()
+        if lose_store:
+            shutil.rmtree(f"{self.folder}/data/store")
+        self._start()
+
 
 class Moto(Server):
     name = "moto"
@@ -173,6 +186,7 @@ class Dynalite(_Node):
 
 class S3rver(_Node):
     name = "s3rver"
+    keys = ("S3RVER", "S3RVER")
 
     def command(self):
         words = [
