@@ -166,6 +166,16 @@ def test_conditions_of_reads_follow_the_rfc(s3):
     assert status(IfNoneMatch='"no"', IfModifiedSince=future) == 200
 
 
+def test_not_modified_names_what_is_there(s3):
+    """A cache renews its entry from the validators of a 304."""
+    etag = s3.put_object(Bucket="objects", Key="k", Body=b"x")["ETag"]
+    with pytest.raises(ClientError) as error:
+        s3.get_object(Bucket="objects", Key="k", IfNoneMatch=etag)
+    headers = error.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["etag"] == etag
+    assert headers["last-modified"].endswith("GMT")
+
+
 def test_conditions_of_writes_protect_what_is_there(s3):
     s3.put_object(Bucket="objects", Key="k", Body=b"one", IfNoneMatch="*")
     with pytest.raises(ClientError) as error:

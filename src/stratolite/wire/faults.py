@@ -190,6 +190,11 @@ class FaultWriter:
         host_id = str(fault.members.get("HostId") or s3_host_id(request_id))
         headers = [("x-amz-request-id", request_id), ("x-amz-id-2", host_id)]
         if status in BODYLESS_STATUSES:
+            # a 304 carries the validators (RFC 9110, 15.4.5)
+            if "ETag" in fault.members:
+                headers.append(("ETag", fault.members["ETag"]))
+            if "LastModified" in fault.members:
+                headers.append(("Last-Modified", scalars.rfc822(fault.members["LastModified"])))
             return HttpResponse(status, headers)
         headers.append(("Content-Type", "application/xml"))
         code = error_code(shape) if shape else fault.code

@@ -144,7 +144,7 @@ class Multipart(Objects):
     ) -> None:
         extents = []
         if taken.data is None:
-            self.link(call, taken.blob)
+            self._link(call, taken.blob)
             extents.append((taken.blob, 0, taken.size_bytes))
         modified_ms = int(call.tx.time_s * 1000)
         part = Part(taken.md5, taken.size_bytes, modified_ms, value, extents)
@@ -212,7 +212,7 @@ class Multipart(Objects):
     def upload_part_copy(self, call: Call, request: Request) -> Response:
         opened = self._opened(call, request)
         refuse_members(request)
-        source_bucket, source_key, source = self.copy_found(call, request)
+        source_bucket, source_key, source = self._copy_found(call, request)
         if (source.etag, source.modified_ms) != request["_seen"]:
             raise operation_aborted()
         taken: Content = request["_weighed"]
@@ -224,7 +224,7 @@ class Multipart(Objects):
             extents = []
             for piece in content.pieces(call.tx, source_bucket, source_key, source, start, stop):
                 assert not isinstance(piece, bytes)
-                self.link(call, piece[0])
+                self._link(call, piece[0])
                 extents.append(piece)
             modified_ms = int(call.tx.time_s * 1000)
             part = Part(taken.md5, taken.size_bytes, modified_ms, taken.checksum_value, extents)

@@ -105,7 +105,7 @@ class Objects(Service):
         """Replace what is at ``key`` by a body taken in, or by a blob to be linked."""
         head = new_head(call, taken, said)
         if head.place == state.IN_BLOB:
-            self.link(call, head.blob)
+            self._link(call, head.blob)
         if old is not None:
             self._drop_body(call, bucket, key, old)
         if head.place == state.IN_ROW:
@@ -114,7 +114,7 @@ class Objects(Service):
         state.put_head(call.tx, bucket, key, head)
         return head
 
-    def link(self, call: Call, blob: str) -> None:
+    def _link(self, call: Call, blob: str) -> None:
         try:
             self.cloud.blobs.link(call.tx, blob)
         except LookupError as error:  # committed too long after it was written
@@ -309,7 +309,7 @@ class Objects(Service):
         tx = call.tx
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
-        source_bucket, source_key, source = self.copy_found(call, request)
+        source_bucket, source_key, source = self._copy_found(call, request)
         if source.size_bytes > COPY_SIZE_BYTES_MAX:
             raise invalid_request(
                 "The specified copy source is larger than the maximum allowable size for a copy "
@@ -360,7 +360,7 @@ class Objects(Service):
             "ServerSideEncryption": "AES256",
         }
 
-    def copy_found(self, call: Call, request: Request) -> tuple[Bucket, bytes, Head]:
+    def _copy_found(self, call: Call, request: Request) -> tuple[Bucket, bytes, Head]:
         """The source of a copy, its conditions checked."""
         name, source_key = copy_source(request)
         bucket = bucket_of(
@@ -430,7 +430,7 @@ class Objects(Service):
                 call.tx, source_bucket, head.upload, first, first + count - 1
             ):
                 for blob, _, _ in part.extents:
-                    self.link(call, blob)
+                    self._link(call, blob)
                 if not part.extents:
                     data = state.part_body(call.tx, source_bucket, head.upload, number)
                     state.put_part_body(call.tx, bucket, upload_id, number, data)

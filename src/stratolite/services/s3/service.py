@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from stratolite.service import Call, Resource, Worker
 from stratolite.services.s3 import cors, state
@@ -19,6 +20,8 @@ class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Doors):
     """Multipart brings the operations on single objects (``objects``)."""
 
     name = "s3"
+    HOOKS: ClassVar = ("cors",)
+    """Public methods that are no operations: the gateway's."""
 
     def workers(self) -> Iterable[Worker]:
         return (Sweep(self.cloud),)
