@@ -307,7 +307,7 @@ class SharedMachine(Machine):
         self.loop.run_until_complete(self._submit(lambda tx: tx.get(key), done))
 
         async def until_seen():
-            while self.db._busy and not self.db._flying:
+            while self.db._busy and not self.db._flying:  # noqa: ASYNC110 - a thread decides
                 await asyncio.sleep(0.0005)
 
         self.loop.run_until_complete(asyncio.wait_for(until_seen(), 10))
