@@ -72,7 +72,7 @@ class Reading(Base):
         keys = table.keys if page.index is None else page.index.keys
         start = request.get("ExclusiveStartKey")
         if start is not None:
-            page.check_start_names(start)
+            page.check_start_length(start)
         _check_key_conditions(keys, conditions, start)
         row = None
         if start is not None:
@@ -119,10 +119,10 @@ class Reading(Base):
         low, high = _segment(prefix, segment or 0, segments or 1)
         start = request.get("ExclusiveStartKey")
         if start is not None:
-            page.check_start_names(start, explain=page.index is None)
+            page.check_start_length(start, explain=page.index is None)
             if page.index is not None:
                 for attribute in page.index.keys:
-                    check_key_part(attribute, start[attribute.name])
+                    _check_start_part(attribute, start)
             row = page.start_row(start)
             if not low <= row < high:
                 raise invalid(
@@ -211,9 +211,9 @@ class Page:
                     f"Primary key attribute: {attribute.name}"
                 )
 
-    def check_start_names(self, start: Item, *, explain: bool = False) -> None:
+    def check_start_length(self, start: Item, *, explain: bool = False) -> None:
         names = self.table.cursor if self.index is None else self.index.cursor
-        if len(start) != len(names) or any(name not in start for name in names):
+        if len(start) != len(names):
             raise invalid(f"{_START}: {MISMATCH}" if explain else _START)
 
     def start_row(self, start: Item) -> bytes:
@@ -221,7 +221,7 @@ class Page:
         table, index = self.table, self.index
         try:
             for attribute in table.keys:
-                check_key_part(attribute, start[attribute.name])
+                check_key_part(attribute, start.get(attribute.name))
         except Fault as fault:
             raise invalid(f"{_START}: {fault.message}") from None
         row = table.row(start) if index is None else index.row(table, start)
@@ -330,12 +330,18 @@ def _check_legacy(request: Mapping[str, Any], filter_name: str) -> None:
     legacy.attributes_to_get(request)
 
 
+def _check_start_part(attribute: KeyAttribute, start: Item) -> None:
+    if attribute.name not in start:
+        raise invalid(_START)
+    check_key_part(attribute, start[attribute.name])
+
+
 def _check_key_conditions(
     keys: list[KeyAttribute], conditions: KeyConditions, start: Item | None
 ) -> None:
     for attribute in keys:
         if start is not None:
-            check_key_part(attribute, start[attribute.name])
+            _check_start_part(attribute, start)
         if attribute.is_hash and len(keys) == 1 and len(conditions) > 1:
             raise invalid("Query key condition not supported")
         condition = conditions.get(attribute.name)
