@@ -104,7 +104,10 @@ def run(
     key_file: str | None,
     say: Callable[[str], None],
 ) -> None:
-    """Serve ``data`` until SIGINT or SIGTERM; ``say`` gets the ready line. Raises OSError if it cannot start."""
+    """Serve ``data`` until SIGINT or SIGTERM; ``say`` gets the ready line.
+
+    Raises OSError, Unavailable, Fenced or Damaged if it cannot start, the last two also if it cannot go on.
+    """
     import uvloop
 
     uvloop.run(_serve(data, host, port, cert_file, key_file, say))
@@ -132,6 +135,13 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
     cloud = await open_cloud(folder, World(), url=url)
+    dead: list[BaseException] = []
+
+    def die(error: BaseException) -> None:
+        dead.append(error)
+        stop.set()
+
+    cloud.db.on_dead = die
     find = credentials_of(cloud)
 
     def credentials(key_id: str, token: str | None) -> tuple[str, Principal] | None:
@@ -156,3 +166,5 @@ async def _serve(
     await stop.wait()
     await server.close(graceful=True)
     await cloud.close()
+    if dead:
+        raise dead[0]

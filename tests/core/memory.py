@@ -91,7 +91,7 @@ class MemoryReading:
         self.rows, self.position = rows, position
         self.get = rows.get
 
-    def scan(self, start, stop, *, reverse=False):
+    def scan(self, start, stop, *, reverse=False, expected=0):
         return iter(sorted(((k, v) for k, v in self.rows.items() if start <= k < stop), reverse=reverse))
 
     def close(self):

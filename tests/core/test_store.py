@@ -43,7 +43,23 @@ def test_long_and_short_keys_keep_one_order(batches, spans):
             rows = sorted((k, v) for k, v in model.items() if start <= k < stop)
             assert list(reading.scan(start, stop)) == rows
             assert list(reading.scan(start, stop, reverse=True)) == rows[::-1]
+            for expected in (1, 3):
+                assert list(reading.scan(start, stop, expected=expected)) == rows
         engine.close()
+
+
+def test_pages_of_a_scan_meet_without_gaps(tmp_path):
+    """Rows are read some at a time; where one page ends and the next begins must not show."""
+    engine = LmdbEngine(str(tmp_path))
+    rows = [(b"%04d" % i, b"v" * (i % 7000)) for i in range(700)]
+    engine.apply(dict(rows), 1)
+    reading = engine.reading()
+    for expected in (0, 1, 2, 15, 16, 17, 100, 699, 700, 701, 5000):
+        for low, high in ((0, 700), (1, 699), (13, 14), (100, 164), (0, 2)):
+            span = b"%04d" % low, b"%04d" % high
+            assert list(reading.scan(*span, expected=expected)) == rows[low:high]
+            assert list(reading.scan(*span, expected=expected, reverse=True)) == rows[low:high][::-1]
+    engine.close()
 
 
 def test_a_space_goes_with_its_last_key(tmp_path):

@@ -40,7 +40,7 @@ from stratolite.service import Call, Door
         ("b.s3-website-us-east-1.localhost", Place(True, "s3-website", "b", "us-east-1")),
         ("id.execute-api.us-east-1.localhost", Place(True, "execute-api", "id", "us-east-1")),
         ("id.lambda-url.localhost", Place(True, "lambda-url", "id")),
-        ("b.s3.example.org", Place(True, "s3", "b")),
+        ("b.s3.example.org", Place(True, "s3", "b", "", "example.org")),
         ("evil.example", Place(False)),
         ("localhost.evil.example", Place(False)),
         ("127.0.0.1.evil.example", Place(False)),

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stratolite.clock import World
@@ -125,6 +125,7 @@ def test_a_bomb_is_refused_by_what_it_unpacks_to(tmp_path, monkeypatch):
     assert os.listdir(f"{tmp_path}/code") == []
 
 
+@example(bytes(19), 194, b"\x00")  # a member without a name
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400), st.binary(max_size=8))
 def test_any_bytes_are_unpacked_or_refused(tmp_path_factory, data, at, patch):

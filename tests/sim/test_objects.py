@@ -158,7 +158,9 @@ def test_servers_on_one_bucket_lose_nothing_acknowledged():
     if "SIM_SEED" in os.environ:
         _run(int(os.environ["SIM_SEED"]), seen)
         return
-    for seed in range(int(os.environ.get("SIM_COUNT", "300"))):
+    for seed in range(
+        int(os.environ.get("SIM_COUNT", "20000" if "STRATOLITE_SOAK" in os.environ else "400"))
+    ):
         _run(seed, seen)
     print(dict(seen))
     for happened in ("crash", "acked", "unavailable", "deleted", "trimmed under a writer"):

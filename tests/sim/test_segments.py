@@ -67,7 +67,9 @@ def test_random_histories_with_many_crashes_and_faults():
     if "SIM_SEED" in os.environ:
         _random_history(int(os.environ["SIM_SEED"]))
         return
-    for seed in range(int(os.environ.get("SIM_COUNT", "150"))):
+    for seed in range(
+        int(os.environ.get("SIM_COUNT", "20000" if "STRATOLITE_SOAK" in os.environ else "300"))
+    ):
         _random_history(seed)
 
 

@@ -7,8 +7,9 @@ import pytest
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
+from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model
-from stratolite.wire.rest import Router
+from stratolite.wire.rest import Router, compile_request, split_header_list
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
@@ -273,3 +274,44 @@ def test_operations_of_one_address_are_told_by_x_id() -> None:
     assert router.match("GET", "/a", "x-id=GetMore", {}) == "GetMore"
     assert router.match("GET", "/a", "x-id=Get", {}) == "Get"
     assert router.match("GET", "/a", "", {}) == "Get"
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("a,b", ["a", "b"]),
+        (" a , b ", ["a", "b"]),
+        ('a,"b,c","d\\"e"', ["a", "b,c", 'd"e']),
+        ("a,", ["a"]),
+        ("", []),
+        ('"open', ['"open']),
+        (",", [""]),
+    ],
+)
+def test_lists_in_headers_may_be_quoted(text: str, items: list[str]) -> None:
+    """https://smithy.io/2.0/spec/http-bindings.html#httpheader-trait"""
+    assert split_header_list(text) == items
+
+
+def test_dates_in_a_header_list_keep_their_comma() -> None:
+    """Each HTTP date has one of its own."""
+    raw = {
+        "metadata": {"protocol": "rest-json"},
+        "operations": {
+            "Get": {"http": {"method": "GET", "requestUri": "/"}, "input": {"shape": "In"}}
+        },
+        "shapes": {
+            "In": {
+                "type": "structure",
+                "members": {
+                    "Dates": {"shape": "Dates", "location": "header", "locationName": "x-dates"}
+                },
+            },
+            "Dates": {"type": "list", "member": {"shape": "Date"}},
+            "Date": {"type": "timestamp"},
+        },
+    }
+    model = Model("dates", raw)
+    decode = compile_request(model, "Get", JsonBodies(model))
+    text = "Mon, 16 Dec 2019 23:48:18 GMT, Mon, 16 Dec 2019 23:48:19 GMT"
+    assert decode(ask("GET", "/", x_dates=text)) == {"Dates": [1576540098.0, 1576540099.0]}

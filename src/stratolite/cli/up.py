@@ -30,6 +30,8 @@ def command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str 
     Prints "ready http://HOST:PORT" once it can serve. Everything acknowledged is in DATA; stop it in
     any way you like.
     """
+    from stratolite.core.log import Damaged
+    from stratolite.errors import Fenced, Unavailable
     from stratolite.server import run
 
     if bool(tls_cert) != bool(tls_key):
@@ -38,3 +40,5 @@ def command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str 
         run(data, host, port, tls_cert, tls_key, click.echo)
     except OSError as error:
         raise click.ClickException(f"cannot start: {error}") from error
+    except (Damaged, Fenced, Unavailable) as error:
+        raise click.ClickException(str(error)) from error

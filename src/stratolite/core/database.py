@@ -76,6 +76,7 @@ class Database:
         self.shared = log.shared
         self._writer = world.token(16)
         self._last_time_s = 0.0
+        looked_s = world.mono()
         try:
             _, self._last_time_s = replay(log, engine)
         except BaseException as error:
@@ -108,7 +109,7 @@ class Database:
         self._recover_pause_s = _RECOVER_S[0]
         self._closing = False
         self.appended_bytes = 0
-        self._looked_s = world.mono()
+        self._looked_s = looked_s
         self._began_s = self._looked_s  # the job under way, or the last one
         self._held: list[Parked] = []  # wait for a look at the tail that begins after they came
         self._looking: list[Parked] = []  # the look under way is theirs
@@ -298,9 +299,9 @@ class Database:
         return self._reading.get(key)
 
     def scan_committed(
-        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool
+        self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool, expected: int
     ) -> Iterator[tuple[bytes, bytes]]:
-        rows = self._reading.scan(start, stop, reverse=reverse)
+        rows = self._reading.scan(start, stop, reverse=reverse, expected=expected)
         for number, writes in ((self._number - 1, self._flying), (self._number, self._current)):
             if writes:
                 layer = self._layers.get(id(writes))

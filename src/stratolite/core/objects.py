@@ -365,9 +365,6 @@ class ObjectLog:
                     self._confirm_hole(start)
                 yield start, self._payload(start, data)
                 start += 1
-        while (payload := self.read(start)) is not None:  # a listing may lag behind
-            yield start, payload
-            start += 1
 
     def _confirm_hole(self, position: int) -> NoReturn:
         self._first = max(self._first, self._floor())

@@ -24,6 +24,8 @@ import heapq
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -38,6 +40,7 @@ from stratolite.errors import Unavailable
 PIECE_SIZE_BYTES = 8 << 20
 FOLD_SIZE_BYTES = 128 << 20  # of keys and values in memory while folding
 MERGE_RATIO = 2
+_AHEAD = 8  # pieces fetched at once
 
 
 class Piece(NamedTuple):
@@ -105,9 +108,12 @@ def newest_manifest(objects: Objects) -> Manifest | None:
 
 def load(objects: Objects, manifest: Manifest, engine: Engine) -> None:
     """Fill an empty engine. Raises Unavailable if a piece is gone: then a newer manifest is there."""
-    for run in manifest.runs:
-        for piece in run.pieces:
-            apply(engine, _read_piece(objects, piece), 0)
+    pieces = [piece for run in manifest.runs for piece in run.pieces]
+    ahead = _AHEAD if objects.far else 1
+    with ThreadPoolExecutor(ahead) as pool:
+        for at in range(0, len(pieces), ahead):
+            for rows in pool.map(partial(_read_piece, objects), pieces[at : at + ahead]):
+                apply(engine, rows, 0)
     apply(engine, {}, manifest.position)
 
 

@@ -26,9 +26,12 @@ class Reading(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes, *, reverse: bool = False, expected: int = 0
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Keys in [start, stop), ascending, or descending from the last one below ``stop``."""
+        """Keys in [start, stop), ascending, or descending from the last one below ``stop``.
+
+        ``expected`` rows will be asked for, if that is known: no need to read ahead further.
+        """
         ...
 
     def close(self) -> None: ...
@@ -278,25 +281,25 @@ class LmdbReading:
         return get(space + rest, db=table)
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes, *, reverse: bool = False, expected: int = 0
     ) -> Iterator[tuple[bytes, bytes]]:
         if start >= stop:
             return iter(())
         if self._has_long or len(start) > _CHUNK or len(stop) > _CHUNK:
             return self._walk(self._data, b"", start, stop, reverse)
-        return chain.from_iterable(self._pages(start, stop, reverse))
+        return chain.from_iterable(self._pages(start, stop, reverse, expected))
 
     def _pages(
-        self, start: bytes, stop: bytes, reverse: bool
+        self, start: bytes, stop: bytes, reverse: bool, expected: int
     ) -> Iterator[list[tuple[bytes, bytes]]]:
-        """A few rows at a time, growing: whole pages need one comparison."""
+        """A few rows at a time, growing while they are small: whole pages need one comparison."""
         cursor = self._txn.cursor()
         if not _seek(cursor, start, stop, reverse):
             return
         rows = cursor.iterprev() if reverse else cursor.iternext()
-        count = 2
+        count = min(expected, 16) or 2
         while page := list(islice(rows, count)):
-            last = page[-1][0]
+            last, value = page[-1]
             if last < start if reverse else last >= stop:
                 if reverse:
                     yield [row for row in page if row[0] >= start]
@@ -304,8 +307,11 @@ class LmdbReading:
                     yield [row for row in page if row[0] < stop]
                 return
             yield page
-            if count < 64:
+            expected -= count
+            if count < 64 and len(value) < 4096:
                 count *= 2
+            if 0 < expected < count:
+                count = expected
 
     def _walk(
         self, table: lmdb._Database, space: bytes, start: bytes, stop: bytes | None, reverse: bool

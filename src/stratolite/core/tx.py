@@ -79,7 +79,7 @@ class Tx:
         Writing inside the span while iterating is undefined; collect first.
         """
         start, stop = span
-        rows = self._db.scan_committed(self, start, stop, reverse=reverse)
+        rows = self._db.scan_committed(self, start, stop, reverse=reverse, expected=limit or 0)
         for writes in (*self._below, self.writes):
             if writes and (keys := self._own_keys(writes, start, stop)):
                 fresh = reversed(keys) if reverse else iter(keys)

@@ -364,7 +364,7 @@ class Visit:
         cloud = app.cloud
         host = request.headers.get("host", "")
         if place.name and host:  # links are given in path form, which works everywhere
-            host = "localhost" + (":" + host.rpartition(":")[2] if ":" in host else "")
+            host = place.base + (":" + host.rpartition(":")[2] if ":" in host else "")
         endpoint = f"{request.scheme}://{host}" if place.ours and host else cloud.endpoint
         return Call(
             cloud,
@@ -409,6 +409,7 @@ class Visit:
                 return ANONYMOUS, ""
             body = request.body
             if not isinstance(body, bytes):
+                app.auth.screen(request, claim, ours=self.place.ours)
                 request.body = body = await app.gather(body)
             digest = await asyncio.get_running_loop().run_in_executor(None, sha256, body)
             payload = digest.hexdigest()
@@ -461,6 +462,12 @@ class Visit:
             )
         if "access-control-request-method" not in headers:
             raise Fault("BadRequest", "Invalid Access-Control-Request-Method: null", status=400)
+        if not self.request.path.strip("/"):
+            raise Fault(
+                "AccessForbidden",
+                "CORSResponse: only buckets, websites, APIs and function URLs can be called from a web page.",
+                status=403,
+            )
         self._ask_cors()
 
     # -- the way out

@@ -29,6 +29,8 @@ Credentials = Callable[[str, str | None], tuple[str, Principal] | None]
 DEFAULT_SECRET = "test"  # noqa: S105 - public by design, and fenced in below
 _DEFAULT_KEY = re.compile(r"test|[0-9]{12}")
 _PROXIED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
+_TELLTALE = _PROXIED | {"origin", "sec-fetch-site"}
+_SHAPES_COUNT_MAX = 16
 _FREE_UNSIGNED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
 
 
@@ -91,21 +93,13 @@ class Auth:
         Raises Refused.
         """
         self._check_time(claim)
-        scope, headers = claim.scope, request.headers
-        signed = scope.signed
-        loose = [
-            name
-            for name in headers
-            if name not in signed and name[:6] == "x-amz-" and name not in _FREE_UNSIGNED
-        ]
-        if loose:
-            raise Refused(
-                "unsigned-headers",
-                f"'{loose[0]}' must be a 'SignedHeader' in the AWS Authorization.",
-                HeadersNotSigned=", ".join(sorted(loose)),
-            )
+        scope = claim.scope
+        names = tuple(request.headers)
+        plain = scope.shapes.get(names)
+        if plain is None:
+            plain = _is_plain(scope, names)
         secret, principal = self.secret(
-            request, scope.key_id, claim.token, ours=ours, page_allowed=page_allowed
+            request, scope.key_id, claim.token, ours=ours, page_allowed=page_allowed, plain=plain
         )
         key = scope.key(secret)
         if not matches(claim, key, request, path, payload):
@@ -195,6 +189,7 @@ class Auth:
         *,
         ours: bool,
         page_allowed: bool,
+        plain: bool = False,
     ) -> tuple[str, Principal]:
         """Raises Refused for keys that do not exist, or are not believed from there."""
         if self._credentials is not None:
@@ -209,7 +204,7 @@ class Auth:
         principal = self._roots.get(key_id)
         if principal is None:
             principal = self._default_root(key_id)
-        why = self._default_refused(request, ours, page_allowed)
+        why = self._default_refused(request, ours, page_allowed, plain)
         if why:
             raise Refused("unknown-key", hint=f" ({why})", AWSAccessKeyId=key_id)
         return DEFAULT_SECRET, principal
@@ -225,7 +220,9 @@ class Auth:
         principal = self._roots[key_id] = root(account, key_id)
         return principal
 
-    def _default_refused(self, request: HttpRequest, ours: bool, page_allowed: bool) -> str:
+    def _default_refused(
+        self, request: HttpRequest, ours: bool, page_allowed: bool, plain: bool
+    ) -> str:
         headers = request.headers
         if not is_loopback(request.peer):
             return "The default keys work from this machine only; make a key in IAM for others."
@@ -234,6 +231,8 @@ class Auth:
                 f"The default keys work only under a Host name of ours, not under {headers.get('host', '')}; use localhost "
                 "or 127.0.0.1, or name this host when starting."
             )
+        if plain:
+            return ""
         if not headers.keys().isdisjoint(_PROXIED):
             return "The default keys do not work through a proxy; make a key in IAM."
         if not page_allowed and (
@@ -278,6 +277,31 @@ class Auth:
                 Expires=_iso(until_s),
                 ServerTime=_iso(now_s),
             )
+
+
+def _is_plain(scope: Scope, names: tuple[str, ...]) -> bool:
+    """Whether requests with these header names come from neither a proxy nor a web page.
+
+    SDKs send the same names over and over, so the answer is kept with the scope. Raises Refused for an
+    ``x-amz-*`` that is not signed.
+    """
+    signed = scope.signed
+    loose = [
+        name
+        for name in names
+        if name not in signed and name[:6] == "x-amz-" and name not in _FREE_UNSIGNED
+    ]
+    if loose:
+        raise Refused(
+            "unsigned-headers",
+            f"'{loose[0]}' must be a 'SignedHeader' in the AWS Authorization.",
+            HeadersNotSigned=", ".join(sorted(loose)),
+        )
+    plain = _TELLTALE.isdisjoint(names)
+    if len(scope.shapes) >= _SHAPES_COUNT_MAX:
+        scope.shapes.clear()
+    scope.shapes[names] = plain
+    return plain
 
 
 def check_listen(host: str, has_real_root_keys: bool) -> str | None:

@@ -29,6 +29,8 @@ class Place(NamedTuple):
     """``s3`` for a bucket host, else a door's name; empty for path form."""
     label: str = ""
     region: str = ""
+    base: str = "localhost"
+    """The name of ours under which it stands: where path form is served."""
 
 
 class Hosts:
@@ -53,7 +55,7 @@ class Hosts:
                 form = _FORM.fullmatch(name[: -len(ours) - 1])
                 if form is None:
                     return Place(True)
-                return Place(True, form["name"], form["label"], form["region"] or "")
+                return Place(True, form["name"], form["label"], form["region"] or "", ours)
         return Place(False)
 
 

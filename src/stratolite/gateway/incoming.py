@@ -13,6 +13,7 @@ from stratolite.limits import STREAM_BUFFERED_BYTES_MAX
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e]*)?")
 _LINE_SIZE_BYTES_MAX = 512
+_PIECES_COUNT_MAX = 1024
 _TRAILER_SIZE_BYTES_MAX = 8 << 10
 
 
@@ -139,15 +140,16 @@ class Incoming:
         """What came from the socket; returns what follows the body. Raises Malformed."""
         pieces, rest = self._framing.feed(data)
         if not self.dropping:
-            for piece in pieces:
-                if piece:
-                    self._pieces.append(piece)
-                    self.buffered += len(piece)
+            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             if (
-                self.buffered > STREAM_BUFFERED_BYTES_MAX
-                and not self._held
-                and not self._framing.done
-            ):
+                piece
+            ):  # one a read of the socket: one-byte chunks must not cost forty times their size
+                self._pieces.append(piece)
+                self.buffered += len(piece)
+            full = (
+                self.buffered > STREAM_BUFFERED_BYTES_MAX or len(self._pieces) > _PIECES_COUNT_MAX
+            )
+            if full and not self._held and not self._framing.done:
                 self._held = True
                 self._hold()
         self._wake()
@@ -191,7 +193,11 @@ class Incoming:
                 self._waiter = None
         piece = self._pieces.popleft()
         self.buffered -= len(piece)
-        if self._held and self.buffered <= STREAM_BUFFERED_BYTES_MAX // 4:
+        if (
+            self._held
+            and self.buffered <= STREAM_BUFFERED_BYTES_MAX // 4
+            and len(self._pieces) <= _PIECES_COUNT_MAX // 4
+        ):
             self._unhold()
         return piece
 

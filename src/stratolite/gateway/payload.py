@@ -29,6 +29,7 @@ SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _STREAMING = frozenset({SIGNED_CHUNKS, SIGNED_TRAILER, UNSIGNED_TRAILER})
 
+_PIECES_COUNT_MAX = 16  # of one read handed on as they are; more are joined first
 _HASHED_INLINE_BYTES_MAX = 64 << 10
 _LINE_SIZE_BYTES_MAX = 8 << 10
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
@@ -274,6 +275,8 @@ class _Decoded:
                 pieces = feed(data)
             else:
                 pieces = await loop.run_in_executor(None, feed, data)
+            if len(pieces) > _PIECES_COUNT_MAX:
+                pieces = [b"".join(pieces)]
             for piece in pieces:
                 yield piece
         self._decoder.finish()

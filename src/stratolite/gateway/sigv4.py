@@ -46,6 +46,7 @@ class Scope:
         "region",
         "secret",
         "service",
+        "shapes",
         "signed",
         "signed_line",
         "signing_key",
@@ -75,6 +76,8 @@ class Scope:
         self.tail = f"{self.day}/{self.region}/{self.service}/aws4_request"
         self.secret = ""
         self.signing_key = b""
+        self.shapes: dict[tuple[str, ...], bool] = {}
+        """Names of headers that came with this scope before; see ``auth._is_plain``."""
 
     def key(self, secret: str) -> bytes:
         """The signing key, derived again only when the secret is another one."""

@@ -78,6 +78,8 @@ def _extract(zipped: bytes, folder: str) -> None:
             left = BUNDLE_UNPACKED_BYTES_MAX
             links = []  # made last: nothing may be written through one
             for member in members:
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise BadBundle(f"compressed in an unknown way: {member.filename!r}")
                 if stat.S_IFMT(member.external_attr >> 16) == stat.S_IFLNK:
                     links.append(member)
                 else:
@@ -96,7 +98,7 @@ def _extract(zipped: bytes, folder: str) -> None:
 def _extract_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str, left: int) -> int:
     """Write one member below ``folder``; how many bytes it had."""
     path = _path(member, folder)
-    if member.is_dir() or path == folder:
+    if path == folder or member.is_dir():
         _folders(folder, path)
         return 0
     mode = member.external_attr >> 16

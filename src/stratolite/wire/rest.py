@@ -25,6 +25,7 @@ Encode = Callable[[dict[str, Any], str], HttpResponse]
 Text = Callable[[Any], str]
 
 _HEADER_BREAKS = re.compile(r"[\r\n\0]+")
+_DATES = re.compile(r"\s*[A-Za-z]+, [^,]+|[^,]+")  # HTTP dates have a comma of their own
 _QUOTED_ELEMENT = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,]*))\s*(?:,|\Z)')
 
 
@@ -50,7 +51,7 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
     ]
     fixed = model.operations[operation]["http"]["requestUri"].partition("?")[2]
     read_query = _query_reader(model, members, fixed)
-    payload, read_body = _body_reader(ref, members, bodies)
+    payload, read_body = _body_reader(model, ref, members, bodies)
     is_xml = isinstance(bodies, XmlReaders)
 
     def decode(request: HttpRequest) -> dict[str, Any]:
@@ -134,8 +135,13 @@ def _header_reader(model: Model, ref: Ref) -> Callable[[str], Any] | None:
     if ref.get("jsonvalue"):
         return _json_value
     if kind == "list":
-        element = scalars.READERS.get(model.resolve(ref["member"])["type"])
-        return lambda text: [element(item) if element else item for item in split_header_list(text)]
+        element = model.resolve(ref["member"])["type"]
+        if element == "timestamp":
+            return lambda text: [scalars.timestamp(item) for item in _DATES.findall(text)]
+        read = scalars.READERS.get(element)
+        if read is None:
+            return split_header_list
+        return lambda text: [read(item) for item in split_header_list(text)]
     return scalars.READERS.get(kind)
 
 
@@ -201,7 +207,7 @@ def _query_reader(
 
 
 def _body_reader(
-    ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
+    model: Model, ref: Ref, members: dict[str, Ref], bodies: JsonBodies | XmlReaders
 ) -> tuple[str | None, Callable[[Any], Any] | None]:
     """(payload member or None, reader). The reader of a payload gives None for an absent one."""
     payload = ref.get("payload")
@@ -211,12 +217,12 @@ def _body_reader(
             return payload, lambda body: body
         if member["type"] == "string":
             return payload, _text_body
-        read = _structured(bodies, member, None)
+        read = _structured(model, bodies, member, None)
         return payload, lambda body: read(body) if body else None
     inside = {name: m for name, m in members.items() if "location" not in m}
     if not inside:
         return None, None
-    return None, _structured(bodies, ref, inside)
+    return None, _structured(model, bodies, ref, inside)
 
 
 def _text_body(body: bytes) -> str:
@@ -226,8 +232,16 @@ def _text_body(body: bytes) -> str:
         raise Fault("SerializationException", "The body is not UTF-8", status=400) from None
 
 
+def _roots(model: Model, ref: Ref) -> frozenset[str]:
+    """Names the root of a payload may have: the member's, its shape's own, or just the shape's."""
+    shape = model.shapes[ref["shape"]]
+    return frozenset(
+        filter(None, (ref.get("locationName"), shape.get("locationName"), ref["shape"]))
+    )
+
+
 def _structured(
-    bodies: JsonBodies | XmlReaders, ref: Ref, members: dict[str, Ref] | None
+    model: Model, bodies: JsonBodies | XmlReaders, ref: Ref, members: dict[str, Ref] | None
 ) -> Callable[[bytes], Any]:
     if isinstance(bodies, JsonBodies):
         read_json = bodies.reader(ref, members)
@@ -240,12 +254,12 @@ def _structured(
 
         return decode_json
     read_xml = bodies.of(ref) if members is None else bodies.fields(members)
-    root_tag = ref.get("locationName", ref["shape"]) if members is None else None
+    roots = _roots(model, ref) if members is None else frozenset()
 
     def decode_xml(body: bytes) -> Any:
         try:
             root = parse(body)
-            if root_tag is not None and local(root.tag) != root_tag:
+            if roots and local(root.tag) not in roots:
                 raise Malformed("another document than this operation takes")
             return read_xml(root)
         except (Malformed, RecursionError):
@@ -328,9 +342,17 @@ def _header_text(model: Model, ref: Ref) -> Text:
     if ref["type"] == "list":
         element = model.resolve(ref["member"])
         text: Text = scalars.text_writer(element, "rfc822")
+        if element["type"] == "string":
+            return lambda value: ",".join(map(_quoted, value))
         return lambda value: ",".join(map(text, value))
     found: Text = scalars.text_writer(ref, "rfc822")
     return found
+
+
+def _quoted(text: str) -> str:
+    if "," in text or '"' in text:
+        return '"' + text.replace('"', '\\"') + '"'
+    return text
 
 
 def _body_writer(

@@ -33,7 +33,7 @@ STEP_TIME_S_MAX = 900.0
 
 TEMPLATE_CHUNK_BYTES = 900_000
 
-SAM_IDLE_S = 120.0  # the translator's child is kept this long
+SAM_IDLE_S = 60.0  # the translator's child is kept this long
 SAM_TIME_S_MAX = 30.0
 SAM_MEMORY_BYTES_MAX = 1 << 30
 SAM_ANSWER_BYTES_MAX = 16 << 20

@@ -224,7 +224,9 @@ class Schema:
 
 
 def _in_type(kinds: list[str], value: Any) -> tuple[bool, Any]:
-    """Whether ``value`` is, or can be read as, one of ``kinds``."""
+    """Whether ``value`` is, or can be read as, one of ``kinds``; text wins where it is one of several."""
+    if len(kinds) > 1 and "string" in kinds and isinstance(value, bool | int | float):
+        return True, text_of(value)
     for kind in kinds:
         if (
             (kind == "object" and isinstance(value, dict))

@@ -1,0 +1,218 @@
+"""Physical resources go: after an update what it left behind, after a rollback what it made, with a stack all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from stratolite.core import work
+from stratolite.errors import Fault
+from stratolite.service import Call
+from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.quotas import DELETED_KEPT_S
+from stratolite.services.cloudformation.state import Record, Stack
+from stratolite.services.cloudformation.steps import Steps
+
+EXPIRE_QUEUE = "cloudformation.expire"
+
+
+class Removal(Steps):
+    async def cleanup(self, stack: Stack) -> None:
+        """After an update: what was replaced, and what the template no longer has."""
+        await self._load(stack)
+        kept = set(self._scope(None).resources)
+        await self._delete_all(
+            lambda r: r["id"] not in kept,
+            lambda r: (
+                "before" if r["step"]["op"] == self.op_id and r["step"]["verb"] == "replace" else ""
+            ),
+        )
+
+        def done(call: Call) -> None:
+            self._enter(call, self._stack(call), "UPDATE_COMPLETE", "")
+
+        await self.tx(done)
+
+    async def rollback_cleanup(self, stack: Stack) -> None:
+        """After a rollback: what the operation created."""
+        creating = stack["op"]["kind"] == "create"
+        failed = await self._delete_all(
+            lambda r: r["step"]["op"] == self.op_id and r["step"]["verb"] == "create",
+            lambda _: "leftover",
+        )
+
+        def done(call: Call) -> None:
+            stack = self._stack(call)
+            op = stack["op"]
+            if not creating:
+                if op["template"] != stack["template"]:
+                    state.drop_template(call.tx, self.rows, self.uuid, op["template"])
+                self._enter(call, stack, "UPDATE_ROLLBACK_COMPLETE", "")
+                return
+            state.keep_imports(call.tx, self.rows, stack, set())
+            if failed:
+                text = f"The following resource(s) failed to delete: [{', '.join(failed)}]."
+                self._enter(call, stack, "ROLLBACK_FAILED", "", text)
+            else:
+                self._enter(call, stack, "ROLLBACK_COMPLETE", "")
+
+        await self.tx(done)
+
+    async def delete(self, stack: Stack) -> None:
+        failed = await self._delete_all(lambda _: True, self._also_there)
+
+        def done(call: Call) -> None:
+            stack = self._stack(call)
+            reason = ""
+            if failed:
+                reason = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
+            else:
+                try:
+                    with call.tx.savepoint():
+                        state.set_exports(call.tx, self.rows, stack, {})
+                except Fault as fault:
+                    reason = f"Delete canceled. {fault.message}"
+            if reason:
+                self._enter(call, stack, "DELETE_FAILED", "", reason)
+                return
+            state.keep_imports(call.tx, self.rows, stack, set())
+            if state.named_uuid(call.tx, self.rows, stack["name"]) == self.uuid:
+                state.free_name(call.tx, self.rows, stack["name"])
+            stack["deleted_s"] = call.tx.time_s
+            self._enter(call, stack, "DELETE_COMPLETE", "")
+            payload = orjson.dumps([call.account, call.region, self.uuid])
+            work.put(call.tx, EXPIRE_QUEUE, payload, due_s=call.tx.time_s + DELETED_KEPT_S)
+
+        await self.tx(done)
+
+    @staticmethod
+    def _also_there(record: Record) -> str:
+        """A rollback that stopped half way may have left two physical resources for one name."""
+        if record["private"].get("leftover"):
+            return "leftover"
+        replaced = record["step"]["verb"] == "replace" and record["step"].get("back") != "done"
+        return "before" if replaced and record["private"].get("before") else ""
+
+    async def _delete_all(
+        self, gone: Callable[[Record], bool], second: Callable[[Record], str]
+    ) -> list[str]:
+        """Delete the records ``gone`` picks and the second physical resources ``second`` names.
+
+        Dependents first. The logical ids whose deletion failed.
+        """
+        targets: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for record in await self._records():
+            if gone(record) and not record.get("gone"):
+                targets[record["id"]] = (record["id"], record)
+            where = second(record)
+            if where and record["private"].get(where):
+                targets[f"{record['id']}/{where}"] = (record["id"], record["private"][where])
+        needs: dict[str, set[str]] = {key: set() for key in targets}
+        for key, (_, what) in targets.items():
+            for other, (name, _) in targets.items():
+                if name in (what.get("needs") or ()):
+                    needs[other].add(key)
+        failed = await self._walk(needs, self._delete_step, stop=False)
+        return sorted({key.split("/")[0] for key in failed})
+
+    async def _delete_step(self, key: str) -> bool:
+        target = await self.tx(lambda c: self._begin_delete(c, key))
+        if target is None:
+            return True
+        stack = await self.tx(self._stack)
+        spec = self._spec(stack, target, target["properties"])
+
+        async def apply() -> bool:
+            await self._handler(target["type"]).delete(self.acting, target["physical_id"], spec)
+            return True
+
+        done, reason, _ = await self._do(apply)
+        await self.tx(lambda c: self._end_delete(c, key, reason))
+        return done is not None
+
+    def _begin_delete(self, call: Call, key: str) -> dict[str, Any] | None:
+        """What to delete, with its properties; None if there is nothing left to do."""
+        stack = self._stack(call)
+        name, _, where = key.partition("/")
+        record = state.record_of(call.tx, self.rows, self.uuid, name)
+        if record is None:
+            return None
+        target = record["private"].get(where) if where else record
+        if target is None or target.get("gone"):
+            return None
+        policy = (
+            target.get("replace_policy" if where == "before" else "deletion_policy") or "Delete"
+        )
+        if policy == "RetainExceptOnCreate":
+            created_here = record["step"]["op"] == self.op_id and record["step"]["verb"] == "create"
+            policy = "Delete" if created_here else "Retain"
+        skip = policy == "Retain" or name in stack["op"].get("retain", [])
+        if target.get("physical_id") is None or skip:
+            if target.get("physical_id") is not None:
+                self._tell_delete(call, stack, record, target, "DELETE_SKIPPED")
+            self._forget(
+                call, stack, record, where, "DELETE_SKIPPED" if skip else "DELETE_COMPLETE"
+            )
+            return None
+        if target.get("status") != "DELETE_IN_PROGRESS" or target.get("deleting") != self.op_id:
+            target["status"], target["deleting"] = "DELETE_IN_PROGRESS", self.op_id
+            self._tell_delete(call, stack, record, target, "DELETE_IN_PROGRESS")
+            state.put_record(call.tx, self.rows, self.uuid, record)
+        properties = target["properties"] if where else record["private"]["properties"]
+        keys = ("type", "physical_id", "token")
+        return {"id": name, "properties": properties, **{k: target[k] for k in keys}}
+
+    def _tell_delete(
+        self,
+        call: Call,
+        stack: Stack,
+        record: Record,
+        target: Mapping[str, Any],
+        status: str,
+        reason: str = "",
+    ) -> None:
+        if target is record:
+            self._say(call, stack, record, status, reason=reason)
+            return
+        state.add_event(
+            call.tx,
+            self.rows,
+            stack,
+            status,
+            reason=reason,
+            record=record,
+            physical_id=target["physical_id"],
+        )
+
+    def _forget(self, call: Call, stack: Stack, record: Record, where: str, status: str) -> None:
+        """The physical resource is no longer the stack's."""
+        if where:
+            record["private"].pop(where, None)
+            state.put_record(call.tx, self.rows, self.uuid, record)
+        elif (
+            stack["op"]["phase"] in ("cleanup", "rollback_cleanup")
+            and stack["op"]["kind"] == "update"
+        ):
+            state.drop_record(call.tx, self.rows, self.uuid, record["id"])
+        else:
+            record["status"], record["updated_s"], record["gone"] = status, call.tx.time_s, True
+            state.put_record(call.tx, self.rows, self.uuid, record)
+
+    def _end_delete(self, call: Call, key: str, reason: str) -> None:
+        stack = self._stack(call)
+        name, _, where = key.partition("/")
+        record = state.record_of(call.tx, self.rows, self.uuid, name)
+        assert record is not None
+        target = record["private"][where] if where else record
+        if not reason:
+            self._tell_delete(call, stack, record, target, "DELETE_COMPLETE")
+            self._forget(call, stack, record, where, "DELETE_COMPLETE")
+            return
+        self._tell_delete(call, stack, record, target, "DELETE_FAILED", reason)
+        if stack["op"]["kind"] == "update":  # as on AWS, an update leaves behind what will not go
+            self._forget(call, stack, record, where, "DELETE_FAILED")
+        else:
+            target["status"] = "DELETE_FAILED"
+            state.put_record(call.tx, self.rows, self.uuid, record)
