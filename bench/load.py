@@ -15,8 +15,6 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-KEYS = Credentials("test", "test")
-
 
 def signed(
     server: Any,
@@ -31,7 +29,7 @@ def signed(
     request.headers["Host"] = f"127.0.0.1:{server.port}"
     request.headers["Content-Length"] = str(len(body))
     auth = S3SigV4Auth if service == "s3" else SigV4Auth
-    auth(KEYS, service, "us-east-1").add_auth(request)
+    auth(Credentials(*server.keys), service, "us-east-1").add_auth(request)
     head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 

@@ -32,6 +32,8 @@ class Server:
     """A process tree that answers HTTP on ``port``."""
 
     name = ""
+    keys = ("test", "test")
+    """Access key id and secret it lets in."""
 
     def __init__(self, **options):
         self.options = options
@@ -173,6 +175,7 @@ class Dynalite(_Node):
 
 class S3rver(_Node):
     name = "s3rver"
+    keys = ("S3RVER", "S3RVER")
 
     def command(self):
         words = [

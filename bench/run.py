@@ -60,7 +60,7 @@ class Bars:
 
 def client(server, service):
     return boto3.client(
-        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
+        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=server.keys[0], aws_secret_access_key=server.keys[1],
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=60),
     )  # fmt: skip
 
