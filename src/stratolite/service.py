@@ -279,6 +279,15 @@ class Service:
         parts = resource.split(":", 5)
         return (parts[4] if len(parts) == 6 else "") or call.account
 
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        """The service's own condition keys in lower case (``s3:prefix``) for one of ``access``.
+
+        Asked only when a policy has a say. Runs in the transaction.
+        """
+        return {}
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
