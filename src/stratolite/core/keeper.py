@@ -82,7 +82,7 @@ class Keeper:
         self._child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "stratolite.core.snapshots",
+            "stratolite.core.snapshot_child",
             str(self._home.place),
             str(through),
             stdin=asyncio.subprocess.DEVNULL,
