@@ -49,8 +49,10 @@ class GatedLog:
 
     def append(self, position, payload):
         foreign = self.verdicts.get()
-        if foreign is not None:
+        if foreign is not None and position > len(self.payloads):
             self.payloads.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
+            return False
+        if position <= len(self.payloads):
             return False
         assert position == len(self.payloads) + 1
         self.payloads.append(payload)
@@ -241,7 +243,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(turns):
             self.loop.run_until_complete(asyncio.sleep(0))
 
-    @precondition(lambda self: self.db._busy)
+    @precondition(lambda self: self.db._flying)
     @rule(foreign=writes, lost=st.sampled_from([True, True, False]))
     def decide(self, foreign, lost):
         """The batch in flight gets its position, or somebody else's entry does."""
@@ -250,6 +252,7 @@ class Machine(RuleBasedStateMachine):
 
         async def until_decided():
             while self.db.durable == before:
+                assert self.db.failure is None
                 await asyncio.sleep(0.0005)
 
         self.loop.run_until_complete(asyncio.wait_for(until_decided(), 10))
@@ -261,7 +264,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(10):
             if not self.db._busy and not self.db._current:
                 break
-            if self.db._busy:
+            if self.db._flying:
                 self.decide(None, False)
             self.turn(2)
         self.turn(3)
@@ -282,6 +285,34 @@ class Machine(RuleBasedStateMachine):
 
 class SharedMachine(Machine):
     shared = True
+
+    @precondition(lambda self: not self.db._busy and not self.db._current)
+    @rule(foreign=writes)
+    def somebody_appends(self, foreign):
+        """Not in a race with us; we learn of it when we look, at the latest after a second without."""
+        self.log.payloads.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
+
+    @rule(key=keys)
+    def read_after_a_while(self, key):
+        """What was acknowledged to others more than a second ago is seen, or waited for."""
+        if self.db._busy:
+            return
+        self.db._world.advance(1.5)
+        known, seen = len(self.log.payloads), []
+
+        def done(result, error):
+            assert error is None
+            seen.append(self.db.durable)
+
+        self.loop.run_until_complete(self._submit(lambda tx: tx.get(key), done))
+
+        async def until_seen():
+            while self.db._busy and not self.db._flying:  # noqa: ASYNC110 - a thread decides
+                await asyncio.sleep(0.0005)
+
+        self.loop.run_until_complete(asyncio.wait_for(until_seen(), 10))
+        assert self.db.durable >= known
+        assert all(durable >= known for durable in seen)
 
 
 Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -22,6 +22,7 @@ from stratolite.limits import BUNDLE_FILES_MAX, BUNDLE_UNPACKED_BYTES_MAX
 
 _CHUNK_BYTES = 1 << 20
 _PATH_BYTES_MAX = 1024
+_HALF_MADE_S = 3600.0
 
 
 class BadBundle(Exception):
@@ -43,12 +44,25 @@ class Bundles:
     def folder(self, sha256: str) -> str | None:
         """Where the content of that zip is, None if it must be unpacked (again)."""
         path = os.path.abspath(f"{self._folder}/{sha256}")
-        return path if os.path.isdir(path) else None
+        try:
+            os.utime(path)  # says to ``prune`` that it is used
+        except FileNotFoundError:
+            return None
+        return path
+
+    def prune(self, unused_s: float) -> None:
+        """Delete what was not used for so long, and what a crash left half made. Blocks."""
+        if not os.path.isdir(self._folder):
+            return
+        for entry in os.scandir(self._folder):
+            limit_s = _HALF_MADE_S if entry.name.startswith(".") else unused_s
+            if self._world.wall() - entry.stat().st_mtime > limit_s:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
     def _unpack(self, zipped: bytes) -> str:
         sha256 = hashlib.sha256(zipped).hexdigest()
         target = f"{self._folder}/{sha256}"
-        if os.path.isdir(target):
+        if self.folder(sha256) is not None:
             return sha256
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         fresh = f"{self._folder}/.{sha256}.{self._world.token(8).hex()}"

@@ -154,7 +154,14 @@ class Invoking(Credentials):
         """Code, environment and log stream of a new sandbox."""
         config, ref = target.config, target.ref
         folder = await bundle.folder(self.cloud, target.record["code"])
-        keys = await self.credentials(call, config["Role"], ref)
+        try:
+            keys = await self.credentials(call, config["Role"], ref)
+        except Fault as fault:
+            raise Fault(
+                "AccessDeniedException",
+                "The role defined for the function cannot be assumed by Lambda.",
+                status=403,
+            ) from fault
         day = datetime.fromtimestamp(self.cloud.world.cloud(), UTC)
         name = f"{day:%Y/%m/%d}/[{target.version}]{self.cloud.world.token(16).hex()}"
         group = config["LoggingConfig"]["LogGroup"]
