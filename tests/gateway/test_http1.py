@@ -500,6 +500,25 @@ def test_two_hundred_megabytes_go_up_and_down_in_flat_memory(tmp_path) -> None:
     run(body)
 
 
+def test_a_file_waits_for_a_client_that_does_not_read(tmp_path) -> None:
+    """Else a few slow clients would queue whole files."""
+    path = tmp_path / "big"
+    with open(path, "wb") as file:
+        file.truncate(200 << 20)
+
+    async def body(app: Fake, server: Server) -> None:
+        app.file = FileSlice(str(path), 0, 200 << 20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 16)
+        writer.write(b"GET /file HTTP/1.1\r\n" + H + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.2)
+        connection = next(iter(server._connections))
+        assert 0 < connection._transport.get_write_buffer_size() < 4 << 20
+        writer.transport.abort()
+
+    run(body)
+
+
 def test_a_part_of_a_file_is_sent_from_any_offset(tmp_path) -> None:
     """Maps start at page boundaries; slices do not."""
     content = os.urandom(3 << 20)

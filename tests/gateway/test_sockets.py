@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from stratolite.gateway.listener import serve
 
@@ -21,13 +22,13 @@ def connect(platform) -> Iterator[Any]:
     server = platform.run(serve(platform.app, "127.0.0.1", 0))
     made = []
 
-    def make(service: str, **config: Any) -> Any:
+    def make(service: str, secret: str = "test", **config: Any) -> Any:
         client = boto3.client(
             service,
             region_name="us-east-1",
             endpoint_url=f"http://127.0.0.1:{server.port}",
             aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_secret_access_key=secret,
             config=Config(retries={"total_max_attempts": 1}, **config),
         )
         made.append(client)
@@ -76,3 +77,16 @@ def test_many_clients_at_once_are_answered_each_their_own(connect) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         assert all(pool.map(both, range(300)))
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_refused_upload_ends_in_its_error_not_in_a_broken_pipe(connect, patient) -> None:
+    """Whether the client waits for 100 Continue or sends its megabytes at once."""
+    connect("s3").create_bucket(Bucket="bucket")
+    s3 = connect("s3", secret="wrong")
+    if not patient:
+        s3.meta.events.register(
+            "before-send", lambda request, **_: request.headers.__delitem__("Expect")
+        )
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        s3.put_object(Bucket="bucket", Key="k", Body=os.urandom(20_000_000))
