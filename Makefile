@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check format docs bench soak conformance clean
+.PHONY: demo test check format docs bench soak clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
 	$(BIN)/python examples/demo.py

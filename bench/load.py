@@ -106,6 +106,26 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
+def replay(server: Any, requests: list[bytes], connections: int = 8) -> None:
+    """Every request once, for filling. Raises RuntimeError at the first answer that is not 2xx."""
+
+    async def lane(mine: list[bytes]) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for request in mine:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 2"):
+                raise RuntimeError(f"refused: {head!r}")
+            length = head.lower().split(b"content-length:")[1].split(b"\r")[0]
+            await reader.readexactly(int(length))
+        writer.close()
+
+    async def main() -> None:
+        await asyncio.gather(*(lane(requests[n::connections]) for n in range(connections)))
+
+    uvloop.run(main())
+
+
 def run(server: Any, requests: list[bytes], connections: int, seconds: float) -> Result:
     """Raises RuntimeError at the first answer that is not 2xx."""
 

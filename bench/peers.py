@@ -39,6 +39,9 @@ class Server:
         self.options = options
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix=f"bench-{self.name}-", dir=options.get("place"))
+        self._start()
+
+    def _start(self):
         began = time.monotonic()
         environment = os.environ | self.environment()
         log = open(f"{self.folder}.log", "wb")
@@ -120,6 +123,14 @@ class Stratolite(Server):
 
     def environment(self):
         return {"PYTHONPATH": str(ROOT / "src")}
+
+    def again(self, lose_store=False):
+        """kill -9 and start; ``lose_store`` removes what is only a view, as power loss would."""
+        self.process.kill()
+        self.process.wait()
+        if lose_store:
+            shutil.rmtree(f"{self.folder}/data/store")
+        self._start()
 
 
 class Moto(Server):

@@ -1,7 +1,7 @@
 """make bench: Stratolite (durable, signed) beside its peers (in memory) in one run; exits 1 below its bars.
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
-usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: dynamodb s3 lambda deploy start sync
+usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 lambda deploy sync
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zipfile
 
 import boto3
 from botocore.config import Config
-from load import run, signed
+from load import replay, run, signed
 from peers import ROOT, Dynalite, MiniStack, Moto, S3rver, Stratolite
 
 ARGS = argparse.ArgumentParser()
@@ -137,22 +137,24 @@ def dynamodb_loads(server):
     }
 
 
+def create_table(server, table):
+    dynamodb = client(server, "dynamodb")
+    dynamodb.create_table(
+        TableName=table,
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
+
+
 def fill(server):
     dynamodb = client(server, "dynamodb")
     for table in (TABLE, "queried"):
-        dynamodb.create_table(
-            TableName=table,
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
+        create_table(server, table)
     for table, items in (
         (TABLE, [item(n) for n in range(2000)]),
         ("queried", [item(n) for n in range(100 * 100)]),
@@ -352,8 +354,34 @@ def sync(_bars, seconds):
                 show(server, name, run(server, loads["PutItem 1 KiB"], connections, seconds))
 
 
+def restart(bars, _seconds):
+    """100,000 items, kill -9, start; then with the store gone, as after power loss: snapshot and log make it again."""
+    print("\nRestart at 100,000 items")
+    server = Stratolite()
+    try:
+        create_table(server, TABLE)
+        for start_at in range(0, 100_000, 20_000):
+            batches = []
+            for at in range(start_at, start_at + 20_000, 25):
+                puts = [{"PutRequest": {"Item": item(n)}} for n in range(at, at + 25)]
+                batches.append(call(server, "BatchWriteItem", {"RequestItems": {TABLE: puts}}))
+            replay(server, batches)
+        server.again()
+        plain_ms = server.start_ms
+        print(f"  after kill -9: {plain_ms:.0f} ms")
+        bars.at_most("restart after kill -9 at 100,000 items, ms", plain_ms, 1000)
+        server.again(lose_store=True)
+        rate = 100_000 / max(server.start_ms - plain_ms, 1) * 1000
+        print(f"  with the store lost: {server.start_ms:.0f} ms, {rate:,.0f} items/s")
+        key = {k: item(99_999)[k] for k in ("pk", "sk")}
+        assert "Item" in client(server, "dynamodb").get_item(TableName=TABLE, Key=key)
+    finally:
+        server.stop()
+
+
 PARTS = {
     "start": start,
+    "restart": restart,
     "dynamodb": dynamodb,
     "s3": s3,
     "lambda": functions,

@@ -37,14 +37,17 @@ BLOB_THREADS_MAX = 8
 # -- http
 HEAD_SIZE_BYTES_MAX = 16 << 10  # request line and headers; S3 allows 8 KiB of user metadata inside
 HEADERS_COUNT_MAX = 128
-BODY_BUFFERED_BYTES_MAX = 70_167_211  # a 50 MiB zip in Lambda's JSON; larger bodies must go to an operation that streams
+# a 50 MiB zip in Lambda's JSON; larger bodies must go to an operation that streams
+BODY_BUFFERED_BYTES_MAX = 70_167_211
 BODY_STREAM_ABOVE_BYTES = 64 << 10  # bodies up to this size are handed over whole
 IDLE_TIMEOUT_S = 75.0
 REQUEST_TIMEOUT_S = 60.0  # from first byte of a head to its end
 CONNECTIONS_MAX = 4096
 PIPELINED_BYTES_MAX = 64 << 10  # read ahead of the request being answered
 STREAM_BUFFERED_BYTES_MAX = 1 << 20  # of one body, between the socket and who reads it
-BODIES_BUFFERED_BYTES_MAX = 512 << 20  # of all bodies being gathered for operations that do not stream
+BODIES_BUFFERED_BYTES_MAX = (
+    512 << 20
+)  # of all bodies being gathered for operations that do not stream
 WRITE_BUFFERED_BYTES_MAX = 1 << 20  # of one connection's answers, not yet taken by its client
 DRAIN_BYTES_MAX = 1 << 20  # of an unread request body, before the connection is given up instead
 LINGER_S = 5.0  # an answer given before its body was read: how long the client may still send
@@ -60,17 +63,21 @@ WORK_RETRY_S_MAX = 300.0
 WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
 WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
+WORK_PARTITION_BYTES_MAX = 4096  # it becomes part of keys
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 
 # -- sandboxes
 SANDBOXES_MAX = 200
-SANDBOX_MEMORY_SHARE_MAX = 1.0  # of physical memory, counted by what sandboxes may use, not by what they do
+SANDBOX_MEMORY_SHARE_MAX = (
+    1.0  # of physical memory, counted by what sandboxes may use, not by what they do
+)
 SANDBOX_IDLE_S = 300.0
 SANDBOX_INIT_S_MAX = 10.0
 SANDBOX_ANSWER_BYTES_MAX = 8 << 20
 SANDBOX_LINE_BYTES_MAX = 256 << 10
 BUNDLE_FILES_MAX = 50_000
 BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
+BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # then unpacked code is deleted, and unpacked again if needed
 
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})

@@ -34,6 +34,7 @@ from stratolite.core import Database, Keyspace, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
+from stratolite.core.waits import Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
@@ -278,6 +279,15 @@ class Service:
         parts = resource.split(":", 5)
         return (parts[4] if len(parts) == 6 else "") or call.account
 
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        """The service's own condition keys in lower case (``s3:prefix``) for one of ``access``.
+
+        Asked only when a policy has a say. Runs in the transaction.
+        """
+        return {}
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
@@ -419,16 +429,17 @@ def perform(
     request: Request,
     finish: Callable[[Response], T],
     done: Callable[[T | None, BaseException | None], None],
-) -> None:
+) -> Parked | None:
     """Run one operation as its kind asks and call ``done`` when its answer may be given.
 
-    ``finish`` shapes the response (encodes it); for a tx it runs inside the transaction.
+    ``finish`` shapes the response (encodes it); for a tx it runs inside the transaction. A tx that
+    waits (a long poll) gives the handle to ``cancel`` when the caller goes away.
     """
     try:
         route = service.route(operation)
     except Fault as fault:
         done(None, fault)
-        return
+        return None
     cloud, method = call.cloud, route.method
     authorize = cloud.authorize
     if not route.is_async and route.before is None:
@@ -438,8 +449,7 @@ def perform(
             authorize(call, service, operation, request)
             return finish(method(call, request))
 
-        cloud.db.submit(body, done)
-        return
+        return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
         call.tx = tx
@@ -452,7 +462,7 @@ def perform(
             return finish(await method(call, request))
 
         _spawn(effect(), done)
-        return
+        return None
 
     before = route.before
 
@@ -487,7 +497,7 @@ def perform(
 
         _keep(asyncio.ensure_future(prepare()))
 
-    cloud.db.submit(check, checked)
+    return cloud.db.submit(check, checked)
 
 
 async def _awaited(ready: Awaitable[Request]) -> Request:

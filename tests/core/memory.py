@@ -92,7 +92,9 @@ class MemoryReading:
         self.get = rows.get
 
     def scan(self, start, stop, *, reverse=False, expected=0):
-        return iter(sorted(((k, v) for k, v in self.rows.items() if start <= k < stop), reverse=reverse))
+        return iter(
+            sorted(((k, v) for k, v in self.rows.items() if start <= k < stop), reverse=reverse)
+        )
 
     def close(self):
         pass

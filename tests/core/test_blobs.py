@@ -304,16 +304,22 @@ class Machine(RuleBasedStateMachine):
             else:
                 await turns(cut)
                 await self.place.crash()
-            results = await asyncio.gather(collecting, *([linking] if linking else []), return_exceptions=True)
+            results = await asyncio.gather(
+                collecting, *([linking] if linking else []), return_exceptions=True
+            )
             if cut is not None:
                 self.place.open()
             return results
 
         results = self.do(both())
         for error in results:
-            assert not isinstance(error, Exception) or isinstance(error, LookupError | Unavailable | RuntimeError)
+            assert not isinstance(error, Exception) or isinstance(
+                error, LookupError | Unavailable | RuntimeError
+            )
         if rival:
-            self.links[rival] = self.do(self.place.db.transact(lambda tx: self.place.blobs.links(tx, rival)))
+            self.links[rival] = self.do(
+                self.place.db.transact(lambda tx: self.place.blobs.links(tx, rival))
+            )
 
     @rule()
     def crash(self):

@@ -46,7 +46,9 @@ def test_it_reads_what_is_there_and_waits_for_what_comes():
             await asyncio.sleep(0.01)
             await put(db, number)
         await asyncio.wait_for(following, 5)
-        assert [(c.position, c.writes) for c in seen] == [(n + 1, {b"k%d" % n: b"v"}) for n in range(1, 5)]
+        assert [(c.position, c.writes) for c in seen] == [
+            (n + 1, {b"k%d" % n: b"v"}) for n in range(1, 5)
+        ]
         assert all(c.time_s == 1.7e9 for c in seen)
 
     in_database(body)

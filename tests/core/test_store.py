@@ -58,7 +58,9 @@ def test_pages_of_a_scan_meet_without_gaps(tmp_path):
         for low, high in ((0, 700), (1, 699), (13, 14), (100, 164), (0, 2)):
             span = b"%04d" % low, b"%04d" % high
             assert list(reading.scan(*span, expected=expected)) == rows[low:high]
-            assert list(reading.scan(*span, expected=expected, reverse=True)) == rows[low:high][::-1]
+            assert (
+                list(reading.scan(*span, expected=expected, reverse=True)) == rows[low:high][::-1]
+            )
     engine.close()
 
 

@@ -51,7 +51,9 @@ def test_it_wakes_who_a_plain_list_would_wake(actions):
                 del model[parked]
             elif action[0] == "change":
                 expected = [
-                    p for p, (spans, _) in model.items() if any(a <= k < b for a, b in spans for k in action[1])
+                    p
+                    for p, (spans, _) in model.items()
+                    if any(a <= k < b for a, b in spans for k in action[1])
                 ]
                 waits.changed(action[1])
             elif action[0] == "advance":

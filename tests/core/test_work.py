@@ -169,7 +169,9 @@ def test_jobs_happen_and_are_settled_once_in_their_partitions_order(script, slow
             at_once = [
                 name
                 for _, queue, part, name, delay_s in put
-                if (queue, part) == ("t.ordered", partition) and delay_s is None and name not in cancelled
+                if (queue, part) == ("t.ordered", partition)
+                and delay_s is None
+                and name not in cancelled
             ]
             assert [name for name in order if name in at_once] == at_once
         assert await cell.rows() == [], "a finished queue keeps nothing"
@@ -283,7 +285,14 @@ def test_a_failing_head_holds_up_its_own_partition_only():
         await turns(100)
         assert [name for *_, name in cell.handled] == [b"bad", b"other"]
         await cell.settle_down()
-        assert [name for *_, name in cell.handled] == [b"bad", b"other", b"bad", b"bad", b"bad", b"next"]
+        assert [name for *_, name in cell.handled] == [
+            b"bad",
+            b"other",
+            b"bad",
+            b"bad",
+            b"bad",
+            b"next",
+        ]
         await cell.work.close()
         await cell.db.close()
 
@@ -295,7 +304,9 @@ def test_a_jump_of_the_cloud_clock_brings_what_is_due():
 
     async def main():
         cell = Cell().open()
-        await cell.db.transact(lambda tx: work.put(tx, "t.loose", b"a", due_s=tx.time_s + 86_400 * 30))
+        await cell.db.transact(
+            lambda tx: work.put(tx, "t.loose", b"a", due_s=tx.time_s + 86_400 * 30)
+        )
         await turns(60)
         assert cell.handled == []
         cell.world.set_cloud_offset(86_400 * 31.0)

@@ -17,6 +17,8 @@ SRC = str(Path(__file__).parents[2] / "src")
 
 
 class ServerProcess:
+    stderr_path = ""
+
     def __init__(self, folder: str, *options: str) -> None:
         self.folder, self.options = folder, options
         self.port = 0
@@ -37,12 +39,13 @@ class ServerProcess:
             *self.options,
         ]
         environment = os.environ | {"PYTHONPATH": SRC}
-        self.log = open(f"{self.folder}.stderr", "ab")  # noqa: SIM115 - closed with the process
+        path = self.stderr_path or f"{self.folder}.stderr"
+        self.log = open(path, "ab")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment
         )
         line = self.process.stdout.readline()
-        assert line.startswith("ready "), (line, Path(f"{self.folder}.stderr").read_text()[-2000:])
+        assert line.startswith("ready "), (line, Path(path).read_text()[-2000:])
         self.started_s = time.monotonic() - began
         self.endpoint = line.split()[1]
         self.port = int(self.endpoint.rsplit(":", 1)[1])

@@ -137,3 +137,15 @@ def test_any_bytes_are_unpacked_or_refused(tmp_path_factory, data, at, patch):
         with contextlib.suppress(BadBundle):
             unpack(folder, candidate)
     assert set(os.listdir(folder)) <= {"code"}
+
+
+def test_code_that_is_not_used_any_more_is_pruned_and_what_is_used_stays(tmp_path):
+    """Every deploy leaves a folder behind."""
+    used = unpack(tmp_path, zipped(("a.py", b"1", FILE)))
+    unused = unpack(tmp_path, zipped(("a.py", b"2", FILE)))
+    for path in (used, unused):
+        os.utime(path, (0, 0))
+    bundles = Bundles(f"{tmp_path}/code", World())
+    assert bundles.folder(os.path.basename(used)) == used
+    bundles.prune(60)
+    assert os.listdir(f"{tmp_path}/code") == [os.path.basename(used)]

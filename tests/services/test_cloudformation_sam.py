@@ -194,3 +194,60 @@ def test_types_nobody_offers_are_refused_by_name_before_anything_is_touched(clie
         )
     assert "AWS::ApiGateway::RestApi (ServerlessRestApi)" in str(told.value)
     assert cfn.list_stacks()["StackSummaries"] == []
+
+
+def test_a_stack_may_do_what_its_caller_may(client: Any) -> None:
+    """IAM is asked on every hop, as the caller: deploying is no way round it."""
+    iam, template = (
+        client("iam"),
+        '{"Resources": {"T": {"Type": "AWS::S3::Bucket"}, "L": {"Type": "AWS::Logs::LogGroup"}}}',
+    )
+    iam.create_user(UserName="builder")
+    allowed = ["cloudformation:*", "logs:*"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}],
+    }
+    iam.put_user_policy(UserName="builder", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="builder")["AccessKey"]
+    cfn = client("cloudformation", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    cfn.create_stack(StackName="s", TemplateBody=template)
+    stack = wait(cfn, "s")
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert any("not authorized to perform: s3:CreateBucket" in r for r in reasons(cfn, "s")), (
+        reasons(cfn, "s")
+    )
+    assert client("logs").describe_log_groups()["logGroups"] == []
+    with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole"):
+        cfn.create_stack(
+            StackName="t", TemplateBody=template, RoleARN="arn:aws:iam::000000000000:role/admin"
+        )
+    iam.delete_user_policy(UserName="builder", PolicyName="p")
+    with pytest.raises(
+        ClientError, match="not authorized to perform: cloudformation:DescribeStacks"
+    ):
+        cfn.describe_stacks()
+
+
+def test_the_tags_of_a_stack_are_the_tags_of_its_resources(client: Any) -> None:
+    """And a change of tags is an update."""
+    cfn, iam = client("cloudformation"), client("iam")
+    trust = {"Version": "2012-10-17", "Statement": []}
+    role = {"AssumeRolePolicyDocument": trust, "Tags": [{"Key": "own", "Value": "1"}]}
+    template = json.dumps({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": role}}})
+    request = {"StackName": "s", "TemplateBody": template, "Capabilities": ["CAPABILITY_IAM"]}
+    cfn.create_stack(**request, Tags=[{"Key": "team", "Value": "a"}, {"Key": "own", "Value": "2"}])
+    assert wait(cfn, "s")["StackStatus"] == "CREATE_COMPLETE", reasons(cfn, "s")
+    name = cfn.describe_stack_resource(StackName="s", LogicalResourceId="R")["StackResourceDetail"][
+        "PhysicalResourceId"
+    ]
+
+    def tags() -> dict[str, str]:
+        return {t["Key"]: t["Value"] for t in iam.list_role_tags(RoleName=name)["Tags"]}
+
+    assert tags() == {"team": "a", "own": "1"}
+    cfn.update_stack(**request, Tags=[{"Key": "team", "Value": "b"}])
+    assert wait(cfn, "s")["StackStatus"] == "UPDATE_COMPLETE", reasons(cfn, "s")
+    assert tags() == {"team": "b", "own": "1"}
+    with pytest.raises(ClientError, match="No updates"):
+        cfn.update_stack(**request)

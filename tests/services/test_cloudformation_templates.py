@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from stratolite.errors import Fault
 from stratolite.service import Call, root
 from stratolite.services.cloudformation.parameters import check_declared, take_parameters
-from stratolite.services.cloudformation.proposal import object_of
 from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.template import check_template, in_order
+from stratolite.services.cloudformation.template_source import object_of
 from stratolite.services.cloudformation.template_text import read_template
 
 BUCKET = {"Type": "AWS::S3::Bucket"}

@@ -385,3 +385,50 @@ def test_a_global_query_reads_only_its_own_rows(platform: Any, db: Any) -> None:
         LmdbReading.get = original  # type: ignore[method-assign]
     assert page["Count"] == 6
     assert not [key for key in read if b"item" in key]
+
+
+def test_the_longest_keys_work_and_stay_in_order(client: Any) -> None:
+    """2,048 and 1,024 bytes, all zeros and all ones: the worst the encoding can be given."""
+    db = client("dynamodb")
+    db.create_table(
+        TableName="long",
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": n, "AttributeType": "B"} for n in ("pk", "sk", "g", "h")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "g-and-h",
+                "KeySchema": [
+                    {"AttributeName": "g", "KeyType": "HASH"},
+                    {"AttributeName": "h", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    hash_key = {"B": b"\0" * 2048}
+    ranges = [b"\0" * 1023, b"\0" * 1024, b"\0" * 1023 + b"\1", b"\xff" * 1023, b"\xff" * 1024]
+    for value in reversed(ranges):
+        db.put_item(
+            TableName="long",
+            Item={"pk": hash_key, "sk": {"B": value}, "g": hash_key, "h": {"B": value}},
+        )
+    for named, name, order in (({}, "pk", "sk"), ({"IndexName": "g-and-h"}, "g", "h")):
+        query = {
+            "TableName": "long",
+            "ExpressionAttributeValues": {":p": hash_key},
+            "KeyConditionExpression": f"{name} = :p",
+            **named,
+        }
+        pages = db.get_paginator("query").paginate(**query, PaginationConfig={"PageSize": 2})
+        assert [row[order]["B"] for page in pages for row in page["Items"]] == ranges
+    query["KeyConditionExpression"] += " AND begins_with(h, :h)"
+    query["ExpressionAttributeValues"][":h"] = {"B": b"\xff" * 1000}
+    assert db.query(**query)["Count"] == 2
+    db.delete_item(TableName="long", Key={"pk": hash_key, "sk": {"B": ranges[0]}})
+    assert db.scan(TableName="long", IndexName="g-and-h")["Count"] == 4

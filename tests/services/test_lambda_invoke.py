@@ -24,7 +24,10 @@ def invoke(client: Any, name: str = "fn", **more: Any) -> tuple[Any, str | None,
 
 
 def logged(client: Any, platform: Any, name: str = "fn") -> list[str]:
-    platform.run(platform.cloud.service("lambda").output.flush())
+    async def flush() -> None:
+        await platform.cloud.service("lambda").output.flush()
+
+    platform.run(flush())
     found = client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")
     return [event["message"] for event in found["events"]]
 

@@ -360,3 +360,111 @@ def test_a_wrong_cors_rule_is_refused(s3, bucket, rule):
         "InvalidRequest",
         400,
     )
+
+
+def user(client, *statements):
+    """An S3 client of a new IAM user with these statements."""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    return client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+
+def test_a_user_may_do_what_their_policy_says(client, s3, bucket):
+    """Actions on keys, conditions on prefixes, tags and headers, both ends of a copy."""
+    them = user(
+        client,
+        {"Effect": "Allow", "Action": "s3:*Object", "Resource": "arn:aws:s3:::one/home/*"},
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::one",
+            "Condition": {"StringLike": {"s3:prefix": "home/*"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"s3:ExistingObjectTag/Open": "yes"}},
+        },
+        {
+            "Effect": "Deny",
+            "Action": "s3:PutObject",
+            "Resource": "*",
+            "Condition": {"StringNotEquals": {"s3:x-amz-storage-class": "STANDARD_IA"}},
+        },
+    )
+    s3.put_object(Bucket=bucket, Key="other/open", Body=b"o", Tagging="Open=yes")
+    s3.put_object(Bucket=bucket, Key="other/closed", Body=b"c")
+    denied = ("AccessDenied", 403)
+    assert refused(them.put_object, Bucket=bucket, Key="home/k", Body=b"x") == denied
+    them.put_object(Bucket=bucket, Key="home/k", Body=b"x", StorageClass="STANDARD_IA")
+    assert them.get_object(Bucket=bucket, Key="home/k")["Body"].read() == b"x"
+    assert them.get_object(Bucket=bucket, Key="other/open")["Body"].read() == b"o"
+    assert refused(them.get_object, Bucket=bucket, Key="other/closed") == denied
+    assert (
+        refused(them.get_object, Bucket=bucket, Key="home/missing") == denied
+    )  # may not list it all
+    assert them.list_objects_v2(Bucket=bucket, Prefix="home/")["KeyCount"] == 1
+    assert refused(them.list_objects_v2, Bucket=bucket) == denied
+    assert refused(them.list_objects_v2, Bucket=bucket, Prefix="other/") == denied
+    copy = {"Bucket": bucket, "Key": "home/c", "StorageClass": "STANDARD_IA"}
+    them.copy_object(**copy, CopySource="one/other/open", TaggingDirective="REPLACE")
+    assert refused(them.copy_object, **copy, CopySource="one/other/closed") == denied
+    assert refused(them.list_buckets) == denied
+    assert refused(them.create_bucket, Bucket="two") == denied
+
+
+def test_nobody_uploads_into_nothing(platform):
+    """A body for a bucket that is not there is refused before it is read."""
+    from conftest import Arriving
+
+    read = 0
+
+    class Watched(Arriving):
+        async def __aiter__(self):
+            nonlocal read
+            async for piece in super().__aiter__():
+                read += len(piece)
+                yield piece
+
+    body = Watched(b"x" * 1_000_000)
+    headers = {"host": "localhost:4566", "content-length": "1000000"}
+    status, _, answer = platform.send(HttpRequest("PUT", "/nosuch/k", "", headers, body))
+    assert (status, read) == (404, 0)
+    assert b"NoSuchBucket" in answer
+
+
+def test_the_public_lists_no_buckets_and_makes_none(s3, bucket, platform):
+    assert anonymous(platform, "GET", "/")[0] == 403
+    assert anonymous(platform, "PUT", "/mine-now")[0] == 403
+    assert anonymous(platform, "DELETE", "/one")[0] == 403
+
+
+def test_a_policy_that_shuts_out_everybody_can_be_taken_back(client, s3, bucket):
+    """By root of the owner, and by nobody else."""
+    everything = ["arn:aws:s3:::one", "arn:aws:s3:::one/*"]
+    shut = json.loads(policy(action="s3:*", resource=everything))
+    shut["Statement"][0]["Effect"] = "Deny"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(shut))
+    assert refused(s3.get_object, Bucket=bucket, Key="k") == ("AccessDenied", 403)
+    assert refused(s3.delete_bucket, Bucket=bucket) == ("AccessDenied", 403)
+    them = user(client, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    assert refused(them.delete_bucket_policy, Bucket=bucket) == ("AccessDenied", 403)
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+
+
+def test_another_account_never_writes_the_policy(client, s3, bucket):
+    other = client("s3", account="111111111111")
+    theirs = policy(principal={"AWS": "111111111111"}, action="s3:*", resource="arn:aws:s3:::one")
+    s3.put_bucket_policy(Bucket=bucket, Policy=theirs)
+    other.list_objects_v2(Bucket=bucket)
+    assert refused(other.put_bucket_policy, Bucket=bucket, Policy=theirs) == (
+        "MethodNotAllowed",
+        405,
+    )
+    assert refused(other.delete_bucket_policy, Bucket=bucket) == ("MethodNotAllowed", 405)

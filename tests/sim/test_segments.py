@@ -42,6 +42,11 @@ def test_a_failed_call_at_any_boundary_is_recovered_from_in_place():
             raise AssertionError(f"fault_at={at} {kinds[at - 1]}") from error
 
 
+# A failed sync after one removal, a removal, power loss: the older one was back, the log had a hole.
+# An empty segment, an entry too large for it: the segment was known twice, and trimmed while in use.
+_ONCE_FAILED = [5099, 11293]
+
+
 def _random_history(seed: int) -> None:
     rand = random.Random(seed)
     plan = rand.choices(
@@ -67,6 +72,8 @@ def test_random_histories_with_many_crashes_and_faults():
     if "SIM_SEED" in os.environ:
         _random_history(int(os.environ["SIM_SEED"]))
         return
+    for seed in _ONCE_FAILED:
+        _random_history(seed)
     for seed in range(
         int(os.environ.get("SIM_COUNT", "20000" if "STRATOLITE_SOAK" in os.environ else "300"))
     ):

@@ -31,6 +31,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(headers=HEADERS, payload=st.binary(max_size=100))
 def test_botocore_reads_what_we_write(headers: dict[str, Any], payload: bytes) -> None:
     """Both sums right, every header type."""
@@ -66,6 +67,7 @@ def test_times_travel_as_milliseconds() -> None:
     assert got.headers["t"] == 1700000000.123
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_flipped_bit_is_found(data: st.DataObject) -> None:
     """That is what the sums are for."""
@@ -84,6 +86,7 @@ def test_lengths_that_lie_are_refused_at_once() -> None:
             Decoder().feed(prelude + struct.pack(">I", zlib.crc32(prelude)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_headers_of_any_bytes_are_read_or_refused(data: bytes) -> None:
     """Sums can be right over nonsense."""

@@ -316,7 +316,7 @@ def test_decoding_any_bytes_gives_a_dict_or_a_fault(target: tuple[str, str, str]
     fuzz()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "BREW", ""]),
     path=st.text(alphabet="/abv2%0service-operation.+?{}é", max_size=25),

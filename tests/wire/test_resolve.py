@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import import_module
+
 import pytest
+from wire.samples import SERVICES
 
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model
-from stratolite.wire.rest import Router, compile_request, split_header_list
+from stratolite.wire.rest_requests import compile_request, split_header_list
+from stratolite.wire.routes import Router
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
@@ -199,7 +204,9 @@ def test_the_operation_is_found(
             "monitoring",
             "UnknownOperationException",
         ),
-        (ask("GET", "/"), "no-such-service", "UnknownOperationException"),
+        (ask("GET", "/"), "no-such-service", "NotImplemented"),
+        (ask("POST", "/", b"Action=RunInstances", content_type=FORM), "ec2", "NotImplemented"),
+        (ask("POST", "/", x_amz_target="DirectoryService_20150416.X"), "ds", "NotImplemented"),
     ],
 )
 def test_what_no_service_knows_is_named(
@@ -315,3 +322,65 @@ def test_dates_in_a_header_list_keep_their_comma() -> None:
     decode = compile_request(model, "Get", JsonBodies(model))
     text = "Mon, 16 Dec 2019 23:48:18 GMT, Mon, 16 Dec 2019 23:48:19 GMT"
     assert decode(ask("GET", "/", x_dates=text)) == {"Dates": [1576540098.0, 1576540099.0]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "signing_name", "guessed"),
+    [
+        (
+            ask("POST", "/", x_amz_target="GraniteServiceVersion20100801.X"),
+            "monitoring",
+            "cloudwatch/json",
+        ),
+        (
+            ask("POST", "/", x_amz_target="DynamoDBStreams_20120810.X"),
+            "dynamodb",
+            "dynamodbstreams/json",
+        ),
+        (ask("POST", "/", x_amz_target="X.Y"), None, "json"),
+        (
+            ask("POST", "/service/X/operation/Y", smithy_protocol="rpc-v2-cbor"),
+            "monitoring",
+            "cloudwatch/smithy-rpc-v2-cbor",
+        ),
+        (ask("POST", "/", b"Action=X", content_type=FORM), "sqs", "sqs/query"),
+        (ask("POST", "/", b"Action=X", content_type=FORM), None, "query"),
+        (ask("GET", "/b/k"), None, "s3/rest-xml"),
+        (ask("GET", "/x"), "lambda", "lambda/rest-json"),
+        (ask("GET", "/x"), "no-such-service", "rest-json"),
+    ],
+)
+def test_a_failed_request_is_answered_in_its_own_protocol(
+    asked: HttpRequest, signing_name: str | None, guessed: str
+) -> None:
+    """A JSON client cannot read the CBOR its service also speaks."""
+    assert wire.guess(asked, signing_name) == guessed
+    response = wire.fault_response(guessed, Fault("InvalidClientTokenId", "no"), "r")
+    assert response.status == 403
+    assert (
+        b"InvalidClientTokenId"
+        in response.body + dict(response.headers).get("x-amzn-ErrorType", "").encode()
+    )
+
+
+def test_no_request_makes_us_load_a_model_we_do_not_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is not known yet, and all models together would fill the memory."""
+    from botocore.loaders import Loader
+
+    loaded = []
+    monkeypatch.setattr(
+        import_module("stratolite.wire.resolve"),  # the package names its function so
+        "load",
+        lambda name: loaded.append(name) or wire.load(name),
+    )
+    for name in Loader().list_available_services("service-2"):
+        for asked in (
+            ask("GET", "/x"),
+            ask("POST", "/", b"Action=X&Version=1", content_type=FORM),
+            ask("POST", "/", x_amz_target="X.Y"),
+            ask("POST", "/service/X/operation/Y", smithy_protocol="rpc-v2-cbor"),
+        ):
+            wire.guess(asked, name)
+            with contextlib.suppress(Fault):
+                wire.resolve(asked, name)
+    assert set(loaded) <= set(SERVICES)

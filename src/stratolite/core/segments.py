@@ -316,7 +316,8 @@ class SegmentLog(SegmentFolder):
         with self._guard:
             if self._newest:
                 self._newest.close()
-            self._firsts.append(position)
+            if position not in self._firsts[-1:]:  # an empty one too small for this entry is replaced
+                self._firsts.append(position)
             self._newest = fresh
         return fresh
 
@@ -356,7 +357,12 @@ class SegmentLog(SegmentFolder):
 
     def trim(self, floor: int) -> None:
         """Delete the segments that hold only entries below ``floor``, oldest first; never the newest."""
+        if len(self._firsts) < 2 or self._firsts[1] > floor:
+            return
         try:
+            # One removal at a time is durable before the next, or power loss could undo an older one
+            # only and leave a hole; the last one of an earlier call may have failed to be.
+            self._disk.sync_folder(self._folder)
             while len(self._firsts) > 1 and self._firsts[1] <= floor:
                 with self._guard:
                     first = self._firsts.pop(0)

@@ -19,7 +19,8 @@ What a sandbox is kept from, as root: files (own root folder, code and system re
 processes (own pid namespace), users (own uid, no capabilities, no_new_privs), data beyond its memory size
 plus 96 MiB, 1024 descriptors and processes. As an ordinary user only limits, session and no_new_privs hold:
 it can read what the server's user can read, the data folder included. NOT guarded in either case: the
-network, system calls, CPU time, resident memory (data is limited, not residency), and a sandbox is not
+network (a function reaches whatever the server's machine reaches, the server's own port among it, where it
+may try any keys it can guess), system calls, CPU time, resident memory (data is limited, not residency), and a sandbox is not
 frozen between invocations. ``Runtime.guards`` says what holds on this machine.
 
 Every function runs on the server's own Python version, whatever version it asked for.

@@ -22,6 +22,7 @@ from stratolite.limits import BUNDLE_FILES_MAX, BUNDLE_UNPACKED_BYTES_MAX
 
 _CHUNK_BYTES = 1 << 20
 _PATH_BYTES_MAX = 1024
+_HALF_MADE_S = 3600.0
 
 
 class BadBundle(Exception):
@@ -40,15 +41,58 @@ class Bundles:
         """The sha256 (hex) of ``zipped``, whose content is now in ``folder(sha256)``. Raises BadBundle."""
         return await asyncio.get_running_loop().run_in_executor(None, self._unpack, zipped)
 
+    async def merged(self, sha256s: list[str]) -> str:
+        """A folder with the content of several unpacked bundles, later ones over earlier ones."""
+        if len(sha256s) == 1:
+            found = self.folder(sha256s[0])
+            assert found is not None
+            return found
+        return await asyncio.get_running_loop().run_in_executor(None, self._merge, sha256s)
+
+    def _merge(self, sha256s: list[str]) -> str:
+        name = hashlib.sha256("+".join(sha256s).encode()).hexdigest()
+        if (known := self.folder(name)) is not None:
+            return known
+        fresh = f"{self._folder}/.{name}.{self._world.token(8).hex()}"
+        try:
+            for sha256 in sha256s:
+                part = self.folder(sha256)
+                assert part is not None
+                shutil.copytree(part, fresh, symlinks=True, dirs_exist_ok=True)
+            return self._place(fresh, f"{self._folder}/{name}")
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _place(self, fresh: str, target: str) -> str:
+        try:
+            os.rename(fresh, target)
+        except OSError:
+            if not os.path.isdir(target):  # else someone else made the same one
+                raise
+        return os.path.abspath(target)
+
     def folder(self, sha256: str) -> str | None:
         """Where the content of that zip is, None if it must be unpacked (again)."""
         path = os.path.abspath(f"{self._folder}/{sha256}")
-        return path if os.path.isdir(path) else None
+        try:
+            os.utime(path)  # says to ``prune`` that it is used
+        except FileNotFoundError:
+            return None
+        return path
+
+    def prune(self, unused_s: float) -> None:
+        """Delete what was not used for so long, and what a crash left half made. Blocks."""
+        if not os.path.isdir(self._folder):
+            return
+        for entry in os.scandir(self._folder):
+            limit_s = _HALF_MADE_S if entry.name.startswith(".") else unused_s
+            if self._world.wall() - entry.stat().st_mtime > limit_s:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
     def _unpack(self, zipped: bytes) -> str:
         sha256 = hashlib.sha256(zipped).hexdigest()
         target = f"{self._folder}/{sha256}"
-        if os.path.isdir(target):
+        if self.folder(sha256) is not None:
             return sha256
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         fresh = f"{self._folder}/.{sha256}.{self._world.token(8).hex()}"
@@ -56,11 +100,7 @@ class Bundles:
             os.mkdir(fresh)
             os.chmod(fresh, 0o755)  # noqa: S103 - code, read by the sandbox's own user
             _extract(zipped, fresh)
-            try:
-                os.rename(fresh, target)
-            except OSError:
-                if not os.path.isdir(target):  # else someone else made the same one
-                    raise
+            self._place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return sha256

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from stratolite.clock import World
 from stratolite.limits import (
+    BUNDLE_UNUSED_S_MAX,
     SANDBOX_IDLE_S,
     SANDBOX_INIT_S_MAX,
     SANDBOX_MEMORY_SHARE_MAX,
@@ -119,7 +120,7 @@ class Runtime:
         owner_max: int | None = None,
         begin: Callable[[Listen], Listen] | None = None,
     ) -> Outcome:
-        """Run one invocation. Raises Busy, or OSError when the system refuses a process.
+        """Run one invocation. Raises Busy, also when the system refuses a process, or ZygoteLost.
 
         ``starting`` is awaited only for a new sandbox: its code, environment, and who hears its output.
         ``begin(listen)`` is called with the chosen sandbox's listener once the code is loaded and may
@@ -150,6 +151,9 @@ class Runtime:
                 member = await self._start(zygote, launch, start, listen)
             except ZygoteLost:  # it died under us: once more with a new one
                 member = await self._start(await self._get_zygote(), launch, start, listen)
+            except OSError as error:
+                _log.warning("no sandbox can be started: %s", error)
+                raise Busy("machine") from error
         finally:
             self._pending[launch.owner] -= 1
             if not self._pending[launch.owner]:
@@ -261,7 +265,8 @@ class Runtime:
             if not idle:
                 del self._idle[member.launch.key]
         if member.tmp_folder:
-            shutil.rmtree(member.tmp_folder, ignore_errors=True)
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, shutil.rmtree, member.tmp_folder, True)
 
     def _busy(self, owner: str) -> int:
         mine = sum(1 for m in self._members if m.launch.owner == owner and m.sandbox.alive)
@@ -311,6 +316,9 @@ class Runtime:
 
     async def _start_zygote(self) -> Zygote:
         try:
+            if self._zygote is None:  # no sandbox uses any code yet
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, self.bundles.prune, BUNDLE_UNUSED_S_MAX)
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
             self._zygote = await Zygote.start(root, self._sites)

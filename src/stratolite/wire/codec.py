@@ -9,7 +9,7 @@ from zlib import crc32
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.wire import overlays, query, rest
+from stratolite.wire import overlays, query, rest_answers, rest_requests
 from stratolite.wire.bodies import whole
 from stratolite.wire.cbor import CborBodies
 from stratolite.wire.eventstream import EventWriter
@@ -287,15 +287,15 @@ def _compile_query(tools: _Tools, made: Codec) -> None:
 
 def _compile_rest_json(tools: _Tools, made: Codec) -> None:
     made.content_type = "application/json"
-    made.decode = rest.compile_request(tools.model, made.operation, tools.json)
+    made.decode = rest_requests.compile_request(tools.model, made.operation, tools.json)
     events = _rest_events(tools.model, made, tools.json.writer)
-    made.encode = rest.compile_answer(tools.model, made.operation, tools.json, None, events)
+    made.encode = rest_answers.compile_answer(tools.model, made.operation, tools.json, None, events)
 
 
 def _compile_rest_xml(tools: _Tools, made: Codec) -> None:
     made.content_type = "application/xml"
     writers = tools.xml_writers(query_names=False)
-    made.decode = rest.compile_request(tools.model, made.operation, tools.xml_readers)
+    made.decode = rest_requests.compile_request(tools.model, made.operation, tools.xml_readers)
 
     def body_writer(ref: Ref, members: dict[str, Ref] | None = None) -> Callable[[Any], bytes]:
         found = tools.model.members(ref) if members is None else members
@@ -311,7 +311,7 @@ def _compile_rest_xml(tools: _Tools, made: Codec) -> None:
         return body
 
     events = _rest_events(tools.model, made, body_writer)
-    made.encode = rest.compile_answer(tools.model, made.operation, None, writers, events)
+    made.encode = rest_answers.compile_answer(tools.model, made.operation, None, writers, events)
 
 
 def _rest_events(

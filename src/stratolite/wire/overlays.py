@@ -13,6 +13,42 @@ JSON_SHAPES: dict[str, frozenset[str]] = {
 
 # -- which service a request is for ---------------------------------------------------------------
 
+SPOKEN = frozenset(
+    [
+        "apigateway",
+        "apigatewayv2",
+        "appsync",
+        "athena",
+        "cloudformation",
+        "cloudwatch",
+        "cognito-idp",
+        "dynamodb",
+        "dynamodbstreams",
+        "events",
+        "firehose",
+        "glue",
+        "iam",
+        "kinesis",
+        "kms",
+        "lambda",
+        "logs",
+        "pipes",
+        "rds-data",
+        "s3",
+        "s3control",
+        "scheduler",
+        "secretsmanager",
+        "sns",
+        "sqs",
+        "ssm",
+        "stepfunctions",
+        "sts",
+        "xray",
+    ]
+)
+"""Services whose models a request may make us load. Anybody can write any service into an unsigned
+or wrongly signed request, and all of botocore's models together take seconds and gigabytes."""
+
 TARGETS: dict[str, str] = {
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodbstreams",

@@ -10,8 +10,8 @@ from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire import overlays
 from stratolite.wire.bodies import beginning
-from stratolite.wire.model import load, services
-from stratolite.wire.rest import Router
+from stratolite.wire.model import load
+from stratolite.wire.routes import Router
 from stratolite.wire.scalars import Malformed
 
 
@@ -37,6 +37,8 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
     target = headers.get("x-amz-target")
     if target is not None:
         return _targets.get(target) or _by_target(target, signing_name)
+    if signing_name and _services(signing_name) == ("",):
+        raise _not_offered(signing_name)
     if headers.get("smithy-protocol") == "rpc-v2-cbor" and request.path.startswith("/service/"):
         return _by_smithy_path(request.path, signing_name)
     form = _query_form(request, signing_name)
@@ -46,17 +48,34 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
 
 
 def guess(request: HttpRequest, signing_name: str | None) -> str:
-    """Service name, or protocol, to answer in when ``resolve`` failed or was not reached."""
-    target = request.headers.get("x-amz-target")
+    """What to answer in when ``resolve`` failed or was not reached: ``service/protocol``, or only
+    the protocol. For ``fault_response``."""
+    headers = request.headers
+    service = _services(signing_name)[0]
+    target = headers.get("x-amz-target")
     if target is not None:
-        return (
-            overlays.TARGETS.get(target.partition(".")[0]) or _services(signing_name)[-1] or "json"
-        )
-    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
-        return "smithy-rpc-v2-cbor"
-    if signing_name is None and request.headers.get("content-type", "").startswith(_FORM):
-        return "query"
-    return _services(signing_name)[0] or "s3"
+        protocol = "json"
+        service = overlays.TARGETS.get(target.rpartition(".")[0], service)
+    elif headers.get("smithy-protocol") == "rpc-v2-cbor":
+        protocol = "smithy-rpc-v2-cbor"
+    elif headers.get("content-type", "").startswith(_FORM) or "Action=" in request.query:
+        protocol = "query"
+    elif signing_name and not service:
+        protocol = "rest-json"
+    else:
+        service = service or "s3"
+        protocol = _rest_protocol(service) or load(service).protocols[0]
+    if service and protocol in load(service).protocols:
+        return f"{service}/{protocol}"
+    return protocol
+
+
+def _not_offered(signing_name: str) -> Fault:
+    return Fault(
+        "NotImplemented",
+        f"The service {signing_name[:64]} is not offered by Stratolite; see docs/coverage.md",
+        status=501,
+    )
 
 
 def _services(signing_name: str | None) -> tuple[str, ...]:
@@ -65,7 +84,7 @@ def _services(signing_name: str | None) -> tuple[str, ...]:
     found = overlays.SIGNING_NAMES.get(signing_name)
     if found is not None:
         return found
-    return (signing_name,) if signing_name in services() else ("",)
+    return (signing_name,) if signing_name in overlays.SPOKEN else ("",)
 
 
 def _by_target(target: str, signing_name: str | None) -> Target:
@@ -80,6 +99,8 @@ def _by_target(target: str, signing_name: str | None) -> Target:
                     break
                 found = _targets[target] = Target(name, operation, "json")
                 return found
+    if signing_name and not service and candidates == ("",):
+        raise _not_offered(signing_name)
     raise Fault("UnknownOperationException", "", status=400)
 
 
@@ -159,8 +180,6 @@ def router(service: str) -> Router:
 
 def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
     names = _services(signing_name) if signing_name else ("s3",)
-    if names == ("",):
-        raise Fault("UnknownOperationException", f"Unknown service: {signing_name}", status=404)
     if names[0] == "s3":
         # a bucket may be called v20180820, but its calls never carry these
         control = request.path.startswith("/v20180820/") and (

@@ -8,9 +8,11 @@ What happens to a template, and where:
     sam             AWS::Serverless-2016-10-31, by the official translator in a child (sam_child)
     intrinsics      Ref, Fn::..., conditions -> plain values, or Unknown as long as a resource is not there
     schema          AWS's resource schemas: forms, types, attributes
-    proposal        all of that before anything is touched, and the changes against what is there
+    resolution      a template beside what is known: properties, needs, outputs
+    examination     all of that before anything is touched, and the changes against what is there
+    template_source, proposal       from a request to what a stack shall become
     stacks, change_sets, reading    the operations
-    engine          carries an operation out: phases, steps, rollback, cleanup; survives a crash
+    engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
     state           keys
 
 Resources are made by the services that own their types (``Resource`` of ``stratolite.service``). A handler whose

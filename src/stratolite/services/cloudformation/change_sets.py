@@ -8,7 +8,15 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.proposal import Before, Proposal, prepare
+from stratolite.services.cloudformation.examination import Before
+from stratolite.services.cloudformation.finding import (
+    find_changes,
+    find_stack,
+    invalid,
+    must_find,
+    stack_arn,
+)
+from stratolite.services.cloudformation.proposal import Proposal, prepare
 from stratolite.services.cloudformation.quotas import CHANGE_SETS_PAGE_COUNT
 from stratolite.services.cloudformation.reading import parameters_shape
 from stratolite.services.cloudformation.stacks import (
@@ -18,15 +26,11 @@ from stratolite.services.cloudformation.stacks import (
     begin_with,
     clear_changes,
     enter,
-    find_stack,
-    invalid,
     must_be_updatable,
-    must_find,
     needed_text,
     new_name,
     new_stack,
     refuse_unoffered,
-    stack_arn,
     tags_of,
     take_role,
     until_settled,
@@ -223,29 +227,6 @@ class ChangeSets(Service):
             changes["private"]["parameters"],
         )
         return str(stack["id"])
-
-
-def find_changes(call: Call, request: Request) -> tuple[str, dict[str, Any]]:
-    """The stack's uuid and the change set, by its ARN or by its name and the stack's."""
-    rows, name = state.rows_of(call), request["ChangeSetName"]
-    found = None
-    if name.startswith("arn:"):
-        found = state.changes_by_uuid(call.tx, rows, name.rsplit("/", 1)[-1])
-        if found is not None and found[1]["id"] != name:
-            found = None
-    else:
-        if not request.get("StackName"):
-            raise invalid(
-                "StackName must be specified if ChangeSetName is not specified as an ARN."
-            )
-        stack = find_stack(call, request["StackName"])
-        if stack is None:
-            raise invalid(f"Stack [{request['StackName']}] does not exist")
-        changes = state.changes_named(call.tx, rows, stack["uuid"], name)
-        found = None if changes is None else (stack["uuid"], changes)
-    if found is None:
-        raise Fault("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
-    return found
 
 
 def _to_change(

@@ -10,14 +10,14 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.proposal import (
+from stratolite.services.cloudformation.quotas import PROPERTIES_BYTES_MAX
+from stratolite.services.cloudformation.resolution import (
     conform,
     needs_of,
     replacing,
     resolved_outputs,
     surroundings,
 )
-from stratolite.services.cloudformation.quotas import PROPERTIES_BYTES_MAX
 from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.steps import SNAPSHOT, Steps
@@ -86,7 +86,10 @@ class Forward(Steps):
             before = {key: record.get(key) for key in SNAPSHOT}
             before["properties"] = record["private"]["properties"]
             if not reason:
-                verb, reason = self._verb(call, record, properties, around)
+                try:
+                    verb, reason = self._verb(call, record, properties, around)
+                except Fault as fault:
+                    reason = fault.message
                 if verb == "":
                     return None
         token = base64.b32encode(call.world.token(20)).decode()

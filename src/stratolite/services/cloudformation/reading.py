@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service, prepared
+from stratolite.service import Call, Request, Response, Service
 from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.finding import find_changes, find_stack, invalid, must_find
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK, check_declared, is_secret
-from stratolite.services.cloudformation.proposal import read_text
 from stratolite.services.cloudformation.quotas import (
     EVENTS_PAGE_COUNT,
     EXPORTS_PAGE_COUNT,
     RESOURCES_PAGE_COUNT,
     STACKS_PAGE_COUNT,
 )
-from stratolite.services.cloudformation.stacks import find_stack, invalid, must_find
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.template import SAM, Template, check_template
+from stratolite.services.cloudformation.template_source import read_text
 from stratolite.services.cloudformation.template_text import read_template
 
 _LOOKED_AT_COUNT_MAX = 1000  # stacks passed over by one ListStacks with a filter
@@ -127,8 +128,6 @@ class Reading(Service):
         name, rows = request.get("StackName"), state.rows_of(call)
         stage = request.get("TemplateStage", "Original").lower()
         if request.get("ChangeSetName"):
-            from stratolite.services.cloudformation.change_sets import find_changes
-
             uuid, changes = find_changes(call, request)
             version = changes.get("template")
         else:
@@ -141,12 +140,8 @@ class Reading(Service):
             raise invalid(f"Template for stack {name} is not available yet")
         return {"TemplateBody": text, "StagesAvailable": ["Original", "Processed"]}
 
-    async def _read(self, call: Call, request: Request) -> Request:
-        return {**request, "text": await read_text(call, request)}
-
-    @prepared(_read)
-    def validate_template(self, call: Call, request: Request) -> Response:
-        template = _template(request["text"])
+    async def validate_template(self, call: Call, request: Request) -> Response:
+        template = await _template(await read_text(call, request))
         return {
             "Parameters": [
                 _without_none(
@@ -162,15 +157,18 @@ class Reading(Service):
             "DeclaredTransforms": list(template.transforms),
         }
 
-    @prepared(_read)
-    def get_template_summary(self, call: Call, request: Request) -> Response:
-        text, name = request["text"], request.get("StackName")
+    def _stored_text(self, call: Call, name: str) -> str:
+        stack = must_find(call, name, "Stack with id {} does not exist")
+        if not stack["template"]:
+            return ""
+        rows = state.rows_of(call)
+        return state.template_text(call.tx, rows, stack["uuid"], stack["template"], "original")
+
+    async def get_template_summary(self, call: Call, request: Request) -> Response:
+        text, name = await read_text(call, request), request.get("StackName")
         if text is None and name:
-            stack = must_find(call, name, "Stack with id {} does not exist")
-            text = state.template_text(
-                call.tx, state.rows_of(call), stack["uuid"], stack["template"] or "", "original"
-            )
-        template = _template(text)
+            text = await call.transact(lambda inner: self._stored_text(inner, name))
+        template = await _template(text)
         answer: Response = {
             "Parameters": [
                 _without_none(
@@ -196,13 +194,15 @@ class Reading(Service):
         return answer
 
 
-def _template(text: str | None) -> Template:
-    """At most 50 KB from a body: parsed in the transaction. Larger ones wait for their own turn."""
+async def _template(text: str | None) -> Template:
     if not text:
         raise invalid("Either Template URL or Template Body must be specified.")
+    return await asyncio.to_thread(_read, text)
+
+
+def _read(text: str) -> Template:
     raw = read_template(text)
-    sam = raw.get("Transform") is not None
-    template = check_template(raw, transformed=not sam)
+    template = check_template(raw, transformed=raw.get("Transform") is None)
     check_declared(template.parameters)
     return template
 

@@ -109,10 +109,13 @@ class Removal(Steps):
             where = second(record)
             if where and record["private"].get(where):
                 targets[f"{record['id']}/{where}"] = (record["id"], record["private"][where])
+        keys_of: dict[str, list[str]] = {}
+        for key, (name, _) in targets.items():
+            keys_of.setdefault(name, []).append(key)
         needs: dict[str, set[str]] = {key: set() for key in targets}
         for key, (_, what) in targets.items():
-            for other, (name, _) in targets.items():
-                if name in (what.get("needs") or ()):
+            for name in what.get("needs") or ():
+                for other in keys_of.get(name, ()):
                     needs[other].add(key)
         failed = await self._walk(needs, self._delete_step, stop=False)
         return sorted({key.split("/")[0] for key in failed})

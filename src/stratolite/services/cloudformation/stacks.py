@@ -16,9 +16,12 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.cloudformation import engine, quotas, state
-from stratolite.services.cloudformation.proposal import Before, Proposal, prepare, read_text
+from stratolite.services.cloudformation.examination import Before
+from stratolite.services.cloudformation.finding import find_stack, invalid, must_find, stack_arn
+from stratolite.services.cloudformation.proposal import Proposal, prepare
 from stratolite.services.cloudformation.quotas import TAGS_COUNT_MAX
 from stratolite.services.cloudformation.state import Record, Stack
+from stratolite.services.cloudformation.template_source import read_text
 
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
@@ -229,10 +232,6 @@ class StackChanges(Service):
 # -- what a request says
 
 
-def invalid(message: str) -> Fault:
-    return Fault("ValidationError", message)
-
-
 def new_name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.match(name):
         raise invalid(
@@ -317,28 +316,6 @@ def take_role(call: Call, arn: str | None) -> str:
 
 
 # -- stacks
-
-
-def stack_arn(call: Call, name: str, uuid: str) -> str:
-    return f"arn:aws:cloudformation:{call.region}:{call.account}:stack/{name}/{uuid}"
-
-
-def find_stack(call: Call, name: str) -> Stack | None:
-    """By name (the one there is now) or by id (deleted ones too)."""
-    rows = state.rows_of(call)
-    if not name.startswith("arn:"):
-        return state.named_stack(call.tx, rows, name)
-    uuid = name.rsplit("/", 1)[-1]
-    found = state.stack_of(call.tx, rows, uuid)
-    return found if found is not None and found["id"] == name else None
-
-
-def must_find(call: Call, name: str, message: str) -> Stack:
-    """Raises Fault with ``message`` about ``name``; a deleted stack is there no more."""
-    stack = find_stack(call, name)
-    if stack is None or stack["status"] == "DELETE_COMPLETE":
-        raise invalid(message.format(name))
-    return stack
 
 
 def new_stack(call: Call, name: str, uuid: str, role: str) -> Stack:

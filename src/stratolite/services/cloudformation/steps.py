@@ -14,8 +14,8 @@ from stratolite.service import Call, Made, Principal, Resource, Spec
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.intrinsics import Scope, Unknown
 from stratolite.services.cloudformation.parameters import parsed
-from stratolite.services.cloudformation.proposal import attribute_from, pseudo, scope_of
 from stratolite.services.cloudformation.quotas import STEP_TIME_S_MAX, STEPS_AT_ONCE_MAX
+from stratolite.services.cloudformation.resolution import attribute_from, pseudo, scope_of
 from stratolite.services.cloudformation.state import Record, Rows, Stack
 from stratolite.services.cloudformation.template import Template, check_template
 

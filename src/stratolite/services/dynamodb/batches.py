@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import shapes, state
 from stratolite.services.dynamodb.base import Base
@@ -13,8 +14,10 @@ from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.items import Write, collection_metrics, nested_of, projection_of
 from stratolite.services.dynamodb.projections import project
+from stratolite.services.dynamodb.table import MISMATCH, Table
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
+    Item,
     checked_item_size,
     item_size,
 )
@@ -125,7 +128,7 @@ class Batches(Base):
             for each in part:
                 put = each.get("PutRequest")
                 if put is not None:
-                    table.check_item(put["Item"])
+                    _check_put(table, put["Item"])
                     row = table.row(put["Item"])
                 else:
                     table.check_key(each["DeleteRequest"]["Key"])
@@ -173,6 +176,16 @@ def _check_names(wanted: dict[str, Any]) -> None:
                 "Member must have length greater than or equal to 3, "
                 f"Member must satisfy regular expression pattern: {shapes.NAME_PATTERN}]"
             )
+
+
+def _check_put(table: Table, item: Item) -> None:
+    """A batch says of an item with a wrong key what it says of a wrong key."""
+    try:
+        table.check_item(item)
+    except Fault as fault:
+        if "Missing the key" in fault.message or "Type mismatch for key" in fault.message:
+            raise invalid(MISMATCH) from None
+        raise
 
 
 def _check_write(each: dict[str, Any]) -> None:

@@ -95,12 +95,12 @@ def find(item: Item, path: Path) -> Value | None:
 
 
 def size_of(value: Value | None) -> Value | None:
-    """size(): a string's characters in UTF-8 bytes, a binary's bytes, a collection's elements."""
+    """size(): a string's characters (as Java counts them), a binary's bytes, a collection's elements."""
     if value is None:
         return None
     ((kind, inner),) = value.items()
     if kind == "S":
-        return {"N": str(len(inner.encode()))}
+        return {"N": str(len(inner) if inner.isascii() else len(inner.encode("utf-16-le")) // 2)}
     if kind == "B":
         return {"N": str(len(binascii.a2b_base64(inner)))}
     if kind in ("N", "BOOL", "NULL"):

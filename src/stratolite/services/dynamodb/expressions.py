@@ -96,21 +96,22 @@ def plan(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...] = ()
         request.get("ExpressionAttributeValues"),
     )
     if texts.count(None) == len(labels):
-        if names is not None:
-            raise invalid("ExpressionAttributeNames can only be specified when using expressions")
-        if values is not None:
-            raise _values_alone(labels)
+        if names is not None or values is not None:
+            check_use(request, labels, legacy)
         return EMPTY
-    if legacy:
-        for name in legacy:
-            if name in request:
-                _refuse_mixing(request, labels, legacy)
-                break
+    for name in legacy:
+        if name in request:
+            check_use(request, labels, legacy)
+            break
     form: list[str] = []
     if values is not None:
-        _check_values(values, form)
-        if len(labels) > 1 and labels[0] == "ProjectionExpression" and not any(texts[1:]):
-            raise _values_alone(labels)
+        if labels[0] == "ProjectionExpression" and texts[0] is not None:
+            check_use(request, labels, legacy)
+        try:
+            _check_values(values, form)
+        except Fault:
+            _check_names(names)  # what is wrong with them is said first
+            raise
     key = (labels, texts, tuple(names.items()) if names else names is None, *form, values is None)
     try:
         found = _plans.get(key)
@@ -131,13 +132,35 @@ def plan(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...] = ()
     return found
 
 
-def _values_alone(labels: tuple[str, ...]) -> Fault:
+def check_use(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...] = ()) -> None:
+    """Refuse expressions beside legacy parameters, and placeholders without expressions.
+
+    DynamoDB says this before it says what is wrong with any value in the request.
+    """
+    used = [label for label in labels if request.get(label) is not None]
+    if used:
+        _refuse_mixing(request, labels, legacy)
+    if not used and request.get("ExpressionAttributeNames") is not None:
+        raise invalid("ExpressionAttributeNames can only be specified when using expressions")
     with_values = [label for label in labels if label != "ProjectionExpression"]
-    verb = "are" if len(with_values) > 1 else "is"
-    return invalid(
-        "ExpressionAttributeValues can only be specified when using expressions: "
-        f"{' and '.join(with_values)} {verb} null"
-    )
+    if (
+        with_values
+        and request.get("ExpressionAttributeValues") is not None
+        and not any(label in with_values for label in used)
+    ):
+        verb = "are" if len(with_values) > 1 else "is"
+        raise invalid(
+            "ExpressionAttributeValues can only be specified when using expressions: "
+            f"{' and '.join(with_values)} {verb} null"
+        )
+
+
+def _check_names(names: Mapping[str, str] | None) -> None:
+    if names is not None:
+        if not names:
+            raise invalid("ExpressionAttributeNames must not be empty")
+        for key in names:
+            _check_placeholder("ExpressionAttributeNames", key, "#")
 
 
 def _refuse_mixing(request: Request, labels: tuple[str, ...], legacy: tuple[str, ...]) -> None:
@@ -186,11 +209,7 @@ def _make(
     types: Mapping[str, str],
     has_values: bool,
 ) -> Plan:
-    if names is not None:
-        if not names:
-            raise invalid("ExpressionAttributeNames must not be empty")
-        for key in names:
-            _check_placeholder("ExpressionAttributeNames", key, "#")
+    _check_names(names)
     for key in types:
         _check_placeholder("ExpressionAttributeValues", key, ":")
     made = Plan()

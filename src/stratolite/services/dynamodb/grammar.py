@@ -142,8 +142,11 @@ class Parser:
             return found
         raise self.syntax_error()
 
-    def path(self) -> Path:
-        parts: list[str | int] = [self.name()]
+    def path(self, head: Path | None = None) -> Path:
+        """A document path, or the rest of one whose beginning stood in parentheses."""
+        if head is not None:
+            self.paths.remove(head)
+        parts: list[str | int] = [self.name()] if head is None else list(head)
         while True:
             if self.take_op("."):
                 parts.append(self.name())
@@ -189,7 +192,10 @@ class Parser:
     def operand(self) -> Node:
         """A function, value or path, perhaps in parentheses."""
         if self.is_op("("):
-            return self.group(self.operand)
+            node = self.group(self.operand)
+            if node[0] == "path" and (self.is_op(".") or self.is_op("[")):
+                return ("path", self.path(node[1]))
+            return node
         token = self.peek()
         if token.kind == ":":
             return ("value", self.value())
@@ -447,7 +453,9 @@ class ConditionParser(Parser):
                 if kind and kind not in "SB":
                     self.note("function", self.wrong_operand(name, kind))
         elif name == "attribute_type":
-            if args[1][0] != "value":
+            if args[1][0] == "fn":
+                self.note("function", self.wrong_operand(name, "N"))
+            elif args[1][0] != "value":
                 self.note("function", self.wrong_operand(name, "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
             elif (kind := self.type_of(args[1])) and kind != "S":
                 self.note("function", self.wrong_operand(name, kind))

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from stratolite.core import Tx
+from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import expiry, legacy, shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.conditions import Test
-from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
+from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
 from stratolite.services.dynamodb.faults import condition_failed, invalid
 from stratolite.services.dynamodb.grammar import Path
 from stratolite.services.dynamodb.projections import project
@@ -39,9 +40,9 @@ _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 class Items(Base):
     def get_item(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.GET_ITEM, request)
-        paths = projection_of(request)
         key = request["Key"]
-        checked_item_size(key)
+        first_checked(request, key, _PROJECTION, _TO_GET)
+        paths = projection_of(request)
         table = self.table(call, request["TableName"])
         table.check_key(key)
         raw = state.get(call.tx, table.row(key))
@@ -63,7 +64,7 @@ class Items(Base):
     def put_item(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.PUT_ITEM, request)
         item = request["Item"]
-        if checked_item_size(item) > ITEM_SIZE_BYTES_MAX:
+        if first_checked(request, item, _CONDITION, _EXPECTED) > ITEM_SIZE_BYTES_MAX:
             raise invalid(_TOO_LARGE)
         returns = request.get("ReturnValues")
         if returns is not None and returns not in ("NONE", "ALL_OLD"):
@@ -82,7 +83,7 @@ class Items(Base):
     def delete_item(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.DELETE_ITEM, request)
         key = request["Key"]
-        checked_item_size(key)
+        first_checked(request, key, _CONDITION, _EXPECTED)
         returns = request.get("ReturnValues")
         if returns is not None and returns not in ("NONE", "ALL_OLD"):
             raise invalid("ReturnValues can only be ALL_OLD or NONE")
@@ -100,7 +101,7 @@ class Items(Base):
     def update_item(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.UPDATE_ITEM, request)
         key = request["Key"]
-        checked_item_size(key)
+        first_checked(request, key, _UPDATE, _UPDATE_LEGACY)
         forms = plan(request, _UPDATE, _UPDATE_LEGACY)
         updates = request.get("AttributeUpdates")
         if updates is None:
@@ -220,6 +221,17 @@ class Write:
             return None if self.after is None else orjson.Fragment(self.after)
         item = self.old if returns == "UPDATED_OLD" else self.new
         return None if item is None else project(item, targets)
+
+
+def first_checked(
+    request: Mapping[str, Any], item: Any, labels: tuple[str, ...], legacy: tuple[str, ...]
+) -> int:
+    """``checked_item_size``, but what ``check_use`` would say is said first."""
+    try:
+        return checked_item_size(item)
+    except Fault:
+        check_use(request, labels, legacy)
+        raise
 
 
 def collection_metrics(table: Table, key: Item) -> dict[str, Any] | None:

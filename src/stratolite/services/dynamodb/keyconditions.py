@@ -47,6 +47,12 @@ def _collect(node: Node, values: Mapping[str, Value], found: KeyConditions) -> N
         if node[1] != "begins_with":
             raise invalid(f"Invalid operator used in KeyConditionExpression: {node[1]}")
         operator, operands = "BEGINS_WITH", node[2]
+    if operator in ("BETWEEN", "BEGINS_WITH") and operands[0][0] != "path":
+        shown = "BETWEEN" if operator == "BETWEEN" else "begins_with"
+        raise invalid(
+            f"Invalid condition in KeyConditionExpression: {shown} operator must have the key "
+            "attribute as its first operand"
+        )
     name, at = None, 0
     for i, operand in enumerate(operands):
         if operand[0] == "fn":
@@ -60,12 +66,6 @@ def _collect(node: Node, values: Mapping[str, Value], found: KeyConditions) -> N
             if len(operand[1]) > 1:
                 raise invalid("KeyConditionExpressions cannot have conditions on nested attributes")
             name, at = operand[1][0], i
-    if at and operator not in _TURNED:
-        shown = "BETWEEN" if operator == "BETWEEN" else "begins_with"
-        raise invalid(
-            f"Invalid condition in KeyConditionExpression: {shown} operator must have the key "
-            "attribute as its first operand"
-        )
     if name is None:
         raise invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
     if name in found:

@@ -6,7 +6,8 @@ and no rows, so where items are tiny our pages end sooner; a transaction stays u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -18,9 +19,8 @@ from stratolite.services.dynamodb import keycode, keyconditions, legacy, shapes,
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost, read_units
 from stratolite.services.dynamodb.conditions import COMPARISONS, Test, begins_with, between
-from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
+from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
 from stratolite.services.dynamodb.faults import invalid
-from stratolite.services.dynamodb.items import nested_of
 from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import (
@@ -38,6 +38,11 @@ _QUERY = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
 _QUERY_LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
 _SCAN = ("ProjectionExpression", "FilterExpression")
 _SCAN_LEGACY = ("AttributesToGet", "ScanFilter", "ConditionalOperator")
+_QUERY_RARE = frozenset((*_QUERY_LEGACY, "ExclusiveStartKey"))
+_SCAN_RARE = frozenset((*_SCAN_LEGACY, "ExclusiveStartKey"))
+_TOLD_ALONE = re.compile(
+    "contains duplicates|number set|numeric value|significant digits|number with magnitude"
+).search
 _INVALID = "One or more parameter values were invalid: "
 _START = "The provided starting key is invalid"
 
@@ -45,8 +50,12 @@ _START = "The provided starting key is invalid"
 class Reading(Base):
     def query(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.QUERY, request)
-        _check_start_values(request)
+        if not _QUERY_RARE.isdisjoint(request):
+            check_use(request, _QUERY, _QUERY_LEGACY)
+            _check_legacy(request, "QueryFilter")
+            _check_start_values(request)
         if "KeyConditions" not in request and "KeyConditionExpression" not in request:
+            check_use(request, _QUERY, _QUERY_LEGACY)
             raise invalid(
                 "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
             )
@@ -61,31 +70,31 @@ class Reading(Base):
         table = self.table(call, request["TableName"])
         page = Page(call, table, request, forms, "QueryFilter")
         keys = table.keys if page.index is None else page.index.keys
-        _check_key_conditions(keys, conditions)
-        for attribute in keys:
-            if attribute.name in forms.heads:
-                raise invalid(
-                    "Filter Expression can only contain non-primary key attributes: "
-                    f"Primary key attribute: {attribute.name}"
-                )
-            if attribute.name in (request.get("QueryFilter") or ()):
-                raise invalid(
-                    "QueryFilter can only contain non-primary key attributes: "
-                    f"Primary key attribute: {attribute.name}"
-                )
-        span = _span(table.prefix if page.index is None else page.index.prefix, keys, conditions)
-        reverse = request.get("ScanIndexForward") is False
         start = request.get("ExclusiveStartKey")
         if start is not None:
-            row = page.start_row(start, explain=False)
+            page.check_start_length(start)
+        _check_key_conditions(keys, conditions, start)
+        row = None
+        if start is not None:
+            row = page.start_row(start)
             _check_start_fits(start, keys, conditions)
+        page.check_filter_names(forms.heads, "Filter Expression", keys)
+        page.check_filter_names(request.get("QueryFilter") or (), "QueryFilter", keys)
+        page.check_paths(forms)
+        span = _span(table.prefix if page.index is None else page.index.prefix, keys, conditions)
+        reverse = request.get("ScanIndexForward") is False
+        if row is not None:
             low, high = span
             span = (low, min(high, row)) if reverse else (max(low, row + b"\xff"), high)
         return page.read(span, reverse=reverse)
 
     def scan(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.SCAN, request)
-        _check_start_values(request)
+        if not _SCAN_RARE.isdisjoint(request):
+            check_use(request, _SCAN, _SCAN_LEGACY)
+            legacy.attributes_to_get(request)
+            _check_legacy(request, "ScanFilter")
+            _check_start_values(request)
         segment, segments = request.get("Segment"), request.get("TotalSegments")
         if segment is not None and segments is None:
             raise invalid(
@@ -110,13 +119,18 @@ class Reading(Base):
         low, high = _segment(prefix, segment or 0, segments or 1)
         start = request.get("ExclusiveStartKey")
         if start is not None:
-            row = page.start_row(start, explain=True)
+            page.check_start_length(start, explain=page.index is None)
+            if page.index is not None:
+                for attribute in page.index.keys:
+                    _check_start_part(attribute, start)
+            row = page.start_row(start)
             if not low <= row < high:
                 raise invalid(
                     f"{_START}: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "
                     f"TotalSegments: {segments} Segment: {segment}"
                 )
             low = row + b"\xff"
+        page.check_paths(forms)
         return page.read((low, high), reverse=False)
 
 
@@ -137,8 +151,6 @@ class Page:
                 raise invalid(f"Cannot read from backfilling global secondary index: {name}")
             if not self.index.is_local and request.get("ConsistentRead"):
                 raise invalid("Consistent reads are not supported on global secondary indexes")
-        if forms.nested:
-            table.check_nested(forms.nested)
         self.test: Test | None = forms.filter
         conditions = request.get(filter_name)
         operator = request.get("ConditionalOperator")
@@ -149,16 +161,17 @@ class Page:
                 _INVALID + "ConditionalOperator cannot be used without Filter or Expected"
             )
         self.paths = forms.projection or legacy.attributes_to_get(request)
-        if self.paths is not None:
-            table.check_nested(nested_of(self.paths))
         self.values = request.get("ExpressionAttributeValues") or NO_VALUES
         self.rows_count_max = min(request.get("Limit", PAGE_COUNT_MAX), PAGE_COUNT_MAX)
         self.fetches = False
         """Whether the whole item must be read from the table for each row of a local index."""
-        self._select(request.get("Select"), by_legacy="AttributesToGet" in request)
 
-    def _select(self, select: str | None, *, by_legacy: bool) -> None:
-        member = "AttributesToGet" if by_legacy else "ProjectionExpression"
+    def check_paths(self, forms: Plan) -> None:
+        """What Select and the projection ask for must be there to give."""
+        if forms.nested:
+            self.table.check_nested(forms.nested)
+        select = self.request.get("Select")
+        member = "AttributesToGet" if "AttributesToGet" in self.request else "ProjectionExpression"
         if select == "SPECIFIC_ATTRIBUTES" and self.paths is None:
             raise invalid(
                 "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
@@ -190,18 +203,25 @@ class Page:
                 )
             self.fetches = bool(missing)
 
-    def start_row(self, start: Item, *, explain: bool) -> bytes:
+    def check_filter_names(self, names: Iterable[str], what: str, keys: list[KeyAttribute]) -> None:
+        for attribute in keys:
+            if attribute.name in names:
+                raise invalid(
+                    f"{what} can only contain non-primary key attributes: "
+                    f"Primary key attribute: {attribute.name}"
+                )
+
+    def check_start_length(self, start: Item, *, explain: bool = False) -> None:
+        names = self.table.cursor if self.index is None else self.index.cursor
+        if len(start) != len(names):
+            raise invalid(f"{_START}: {MISMATCH}" if explain else _START)
+
+    def start_row(self, start: Item) -> bytes:
         """Where ``start`` (an ExclusiveStartKey) lies. Raises ValidationException if it is none."""
         table, index = self.table, self.index
-        names = table.cursor if index is None else index.cursor
-        if len(start) != len(names) or any(name not in start for name in names):
-            raise invalid(f"{_START}: {MISMATCH}" if explain and index is None else _START)
         try:
             for attribute in table.keys:
-                check_key_part(attribute, start[attribute.name])
-            if index is not None:
-                for attribute in index.keys:
-                    check_key_part(attribute, start[attribute.name])
+                check_key_part(attribute, start.get(attribute.name))
         except Fault as fault:
             raise invalid(f"{_START}: {fault.message}") from None
         row = table.row(start) if index is None else index.row(table, start)
@@ -299,15 +319,29 @@ def _check_start_values(request: Mapping[str, Any]) -> None:
         try:
             checked_size(value)
         except Fault as fault:
-            if fault.code == "ValidationException" and fault.message.startswith(
-                ("Supplied", "One or more")
-            ):
+            if fault.code == "ValidationException" and not _TOLD_ALONE(fault.message):
                 raise invalid(f"{_START}: {fault.message}") from None
             raise
 
 
-def _check_key_conditions(keys: list[KeyAttribute], conditions: KeyConditions) -> None:
+def _check_legacy(request: Mapping[str, Any], filter_name: str) -> None:
+    if (conditions := request.get(filter_name)) is not None:
+        keyconditions.check_condition_map(conditions)
+    legacy.attributes_to_get(request)
+
+
+def _check_start_part(attribute: KeyAttribute, start: Item) -> None:
+    if attribute.name not in start:
+        raise invalid(_START)
+    check_key_part(attribute, start[attribute.name])
+
+
+def _check_key_conditions(
+    keys: list[KeyAttribute], conditions: KeyConditions, start: Item | None
+) -> None:
     for attribute in keys:
+        if start is not None:
+            _check_start_part(attribute, start)
         if attribute.is_hash and len(keys) == 1 and len(conditions) > 1:
             raise invalid("Query key condition not supported")
         condition = conditions.get(attribute.name)
@@ -370,9 +404,7 @@ def _check_start_fits(start: Item, keys: list[KeyAttribute], conditions: KeyCond
     if not _matches(start[keys[1].name], condition):
         raise invalid("The provided starting key does not match the range key predicate")
     if not same_hash:
-        raise invalid(
-            "The provided starting key is outside query boundaries based on provided conditions"
-        )
+        raise invalid("The query can return at most one row and cannot be restarted")
 
 
 def _matches(value: dict[str, Any], condition: KeyCondition) -> bool:

@@ -24,10 +24,7 @@ _INVALID = "One or more parameter values were invalid: "
 
 class Tables(Base):
     def create_table(self, call: Call, request: Request) -> Response:
-        if request.get("TableName") is None:
-            raise invalid(
-                "The parameter 'TableName' is required but was not present in the request"
-            )
+        _check_named(request)
         shapes.check(shapes.CREATE_TABLE, request)
         schema.check_create(request)
         schema.check_offered("CreateTable", request)
@@ -71,6 +68,7 @@ class Tables(Base):
         return {"TableDescription": described(table.record, status="DELETING")}
 
     def update_table(self, call: Call, request: Request) -> Response:
+        _check_named(request)
         shapes.check(shapes.UPDATE_TABLE, request)
         schema.check_offered("UpdateTable", request)
         if not any(request.get(name) is not None for name in _UPDATES):
@@ -85,6 +83,8 @@ class Tables(Base):
             )
         if throughput is not None:
             schema.check_units(throughput)
+        changes = request.get("GlobalSecondaryIndexUpdates") or []
+        _check_changes(changes)
         table = self.table(
             call,
             request["TableName"],
@@ -96,8 +96,6 @@ class Tables(Base):
         if (protected := request.get("DeletionProtectionEnabled")) is not None:
             description["DeletionProtectionEnabled"] = protected
         schema.set_options(description, request, round(call.tx.time_s, 3))
-        changes = request.get("GlobalSecondaryIndexUpdates") or []
-        _check_changes(changes)
         for change in changes:
             _change_index(call, record, request, change)
         state.put_table(call.tx, call.account, call.region, record)
@@ -223,12 +221,20 @@ class Tables(Base):
         }
 
     def _named(self, call: Call, request: Request) -> Table:
+        _check_named(request)
         shapes.check(shapes.NAMED_TABLE, request)
         name = request["TableName"]
         return self.table(call, name, f"Requested resource not found: Table: {name} not found")
 
 
 _MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
+
+
+def _check_named(request: Request) -> None:
+    if request.get("TableName") is None:
+        raise invalid("The parameter 'TableName' is required but was not present in the request")
+
+
 _UPDATES = (
     "ProvisionedThroughput",
     "BillingMode",

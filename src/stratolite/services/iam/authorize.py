@@ -31,7 +31,7 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
     if (service.name, operation) in _ALWAYS and who.kind != "anonymous":
         return
     for action, resource in service.access(call, operation, request):
-        decision = _decide(call, service, action, resource)
+        decision = _decide(call, service, action, resource, (operation, request))
         if not decision.allowed:
             raise denied(service.name, who, action, resource, decision)
 
@@ -46,7 +46,9 @@ def denied(service: str, who: Principal, action: str, resource: str, decision: D
     return Fault(code, text, status=403 if code == "AccessDenied" else 400)
 
 
-def _decide(call: Call, service: Service, action: str, resource: str) -> Decision:
+def _decide(
+    call: Call, service: Service, action: str, resource: str, asked: tuple[str, Request]
+) -> Decision:
     who = call.principal
     owner = service.resource_account(call, resource)
     text = service.resource_policy(call, resource)
@@ -66,8 +68,9 @@ def _decide(call: Call, service: Service, action: str, resource: str) -> Decisio
             boundary = state.managed_document(call.tx, who.account, limit["PermissionsBoundaryArn"])
         if who.session_policy:
             session = Document.parse(who.session_policy)
+    context = _context(call) | service.condition_keys(call, *asked, (action, resource))
     question = Question(
-        who.kind, who.account, who.arn, who.name, action, resource, owner, _context(call), role_arn
+        who.kind, who.account, who.arn, who.name, action, resource, owner, context, role_arn
     )
     return decide(
         question,

@@ -154,7 +154,14 @@ class Invoking(Credentials):
         """Code, environment and log stream of a new sandbox."""
         config, ref = target.config, target.ref
         folder = await bundle.folder(self.cloud, target.record["code"])
-        keys = await self.credentials(call, config["Role"], ref)
+        try:
+            keys = await self.credentials(call, config["Role"], ref)
+        except Fault as fault:
+            raise Fault(
+                "AccessDeniedException",
+                "The role defined for the function cannot be assumed by Lambda.",
+                status=403,
+            ) from fault
         day = datetime.fromtimestamp(self.cloud.world.cloud(), UTC)
         name = f"{day:%Y/%m/%d}/[{target.version}]{self.cloud.world.token(16).hex()}"
         group = config["LoggingConfig"]["LogGroup"]
@@ -169,7 +176,8 @@ class Invoking(Credentials):
             f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
         )
         listen([(_wall_ms(call), first)])
-        start = Start(folder, environment, fresh_until_s=self.cloud.world.mono() + left_s)
+        layers = await bundle.layers_folder(self.cloud, target.record["layers"])
+        start = Start(folder, environment, layers, fresh_until_s=self.cloud.world.mono() + left_s)
         return start, listen
 
     def _environment(self, target: Target, keys: dict[str, Any], stream: Stream) -> dict[str, str]:

@@ -90,14 +90,14 @@ class _Worker:
         try:
             answer = await self._service.run(call, target, event, client=said["client"])
         except Fault as fault:
-            if fault.code != "TooManyRequestsException":
-                _log.warning("event for %s is dropped: %r", ref.arn, fault)
+            if fault.code == "TooManyRequestsException":
+                said["throttles"] += 1
+                wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
+                return _again(cloud, said, wait_s, limits)
+            _log.warning("an event for %s could not be run: %r", ref.arn, fault)
+        else:
+            if answer.error is None:
                 return _forget(cloud, said)
-            said["throttles"] += 1
-            wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
-            return _again(cloud, said, wait_s, limits)
-        if answer.error is None:
-            return _forget(cloud, said)
         said["failures"] += 1
         if said["failures"] > limits.get("MaximumRetryAttempts", _RETRIES):
             return _forget(cloud, said)

@@ -5,14 +5,15 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-poli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import state
+from stratolite.services.s3 import names, state
 from stratolite.services.s3.entry import ENFORCED, public_access_block
+from stratolite.services.s3.faults import no_such_bucket
 from stratolite.services.s3.grants import statements_of_acl
 from stratolite.services.s3.objects import copy_source
 from stratolite.services.s3.public import parse_public
@@ -67,6 +68,45 @@ _ON_BUCKET = {
 _WITH_ATTRIBUTES = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 
 
+_POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
+
+
+def _is_root_of(call: Call, bucket: Bucket) -> bool:
+    return call.principal.kind == "root" and call.principal.account == bucket.account
+
+
+# Member of a request -> condition key.
+_CONDITION_KEYS = {
+    "Prefix": "s3:prefix",
+    "Delimiter": "s3:delimiter",
+    "MaxKeys": "s3:max-keys",
+    "VersionId": "s3:versionid",
+    "ACL": "s3:x-amz-acl",
+    "StorageClass": "s3:x-amz-storage-class",
+    "ServerSideEncryption": "s3:x-amz-server-side-encryption",
+    "CopySource": "s3:x-amz-copy-source",
+    "MetadataDirective": "s3:x-amz-metadata-directive",
+    "WebsiteRedirectLocation": "s3:x-amz-website-redirect-location",
+    "ObjectOwnership": "s3:x-amz-object-ownership",
+    "IfMatch": "s3:if-match",
+    "IfNoneMatch": "s3:if-none-match",
+}
+_ON_EXISTING = frozenset(
+    {
+        "s3:GetObject",
+        "s3:GetObjectTagging",
+        "s3:PutObjectTagging",
+        "s3:DeleteObjectTagging",
+        "s3:GetObjectAcl",
+        "s3:PutObjectAcl",
+    }
+)
+
+
+def _tag_keys(start: str, tags: Mapping[str, str]) -> dict[str, list[str]]:
+    return {f"{start}{name}".lower(): [value] for name, value in tags.items()}
+
+
 class AccessRules(Service):
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         if operation == "ListBuckets":
@@ -79,7 +119,9 @@ class AccessRules(Service):
             if found is not None and found.account != call.account:
                 return ()  # BucketAlreadyExists for everyone
         elif found is None:
-            return ()  # NoSuchBucket for everyone
+            raise no_such_bucket(bucket)  # for everyone, and before a body is read
+        elif operation in _POLICY_OPERATIONS and _is_root_of(call, found):
+            return ()  # so that no policy can lock its bucket for ever
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
@@ -94,6 +136,34 @@ class AccessRules(Service):
             name, key = copy_source(request)
             needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
         return needed
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html"""
+        found = {
+            key: [str(request[member])]
+            for member, key in _CONDITION_KEYS.items()
+            if request.get(member) is not None
+        }
+        if location := (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint"):
+            found["s3:locationconstraint"] = [location]
+        tags: dict[str, str] = {}
+        if operation in _WITH_ATTRIBUTES and request.get("Tagging"):
+            tags = names.tags_of_header(request["Tagging"])
+        elif operation == "PutObjectTagging":
+            tags = names.tags_of_set(request["Tagging"].get("TagSet") or ())
+        if tags:
+            found |= _tag_keys("s3:requestobjecttag/", tags)
+            found["s3:requestobjecttagkeys"] = list(tags)
+        action, resource = needed
+        name, _, key = resource.removeprefix(ARN).partition("/")
+        if action in _ON_EXISTING and key:
+            bucket = state.bucket(call.tx, name)
+            head = bucket and state.head(call.tx, bucket, key.encode())
+            if head:
+                found |= _tag_keys("s3:existingobjecttag/", head.tags)
+        return found
 
     def resource_account(self, call: Call, resource: str) -> str:
         """The owner of the bucket in an S3 ARN, which does not say."""

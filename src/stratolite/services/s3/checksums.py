@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import sys
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,11 @@ def _crc_step(name: str) -> Callable[[bytes, int], int]:
     from awscrt import checksums
 
     return checksums.crc32c if name == "CRC32C" else checksums.crc64nvme  # type: ignore[no-any-return]
+
+
+def at_hand(name: str = DEFAULT) -> bool:
+    """Whether computing it needs no import first; else do it in a thread."""
+    return name == "CRC32" or name in _HASHES or "awscrt.checksums" in sys.modules
 
 
 def running(name: str) -> Running:

@@ -76,7 +76,7 @@ async def _streamed(
     if body.size_bytes is not None and body.size_bytes > PUT_SIZE_BYTES_MAX:
         raise entity_too_large(body.size_bytes, PUT_SIZE_BYTES_MAX)
     loop = asyncio.get_running_loop()
-    md5, check = hashlib.md5(usedforsecurity=False), checksums.running(checksum)
+    md5, check = hashlib.md5(usedforsecurity=False), await _running(checksum)
 
     def digest(data: bytes) -> None:
         md5.update(data)
@@ -126,6 +126,12 @@ async def _streamed(
         raise
     value = b64encode(check.digest()).decode()
     return Content(size, md5.hexdigest(), checksum, value, None, blob.id)
+
+
+async def _running(checksum: str) -> checksums.Running:
+    if checksums.at_hand(checksum):
+        return checksums.running(checksum)
+    return await asyncio.to_thread(checksums.running, checksum)
 
 
 def check_digests(
@@ -313,7 +319,7 @@ async def _read(part: FileSlice) -> AsyncIterator[bytes]:
 
 async def digests(cloud: Cloud, found: Sequence[Piece], checksum: str) -> tuple[str, str]:
     """(MD5 in hex, checksum value) of pieces, read through."""
-    md5, check = hashlib.md5(usedforsecurity=False), checksums.running(checksum)
+    md5, check = hashlib.md5(usedforsecurity=False), await _running(checksum)
     updates: list[Callable[[bytes], None]] = [md5.update, check.update]
 
     def digest(data: bytes) -> None:

@@ -241,7 +241,7 @@ class Multipart(Objects):
     def _read_parts(self, call: Call, request: Request) -> Request | Awaitable[Request]:
         listed = (request.get("MultipartUpload") or {}).get("Parts") or []
         _check_order(request["UploadId"], listed)
-        if len(listed) <= PARTS_IN_TX_MAX:
+        if len(listed) <= PARTS_IN_TX_MAX and checksums.at_hand():
             return request
         return self._assemble_ahead(call, request, listed)
 

@@ -62,8 +62,12 @@ class Objects(Service):
 
     def _take_put(self, call: Call, request: Request) -> Request | Awaitable[Request]:
         body = request.get("Body", b"")
-        if type(body) is bytes and len(body) <= content.HASH_IN_LOOP_BYTES:
-            checksum, expected = checksums.wanted(request)
+        checksum, expected = checksums.wanted(request)
+        if (
+            type(body) is bytes
+            and len(body) <= content.HASH_IN_LOOP_BYTES
+            and checksums.at_hand(checksum)
+        ):
             taken = content.weighed(body, checksum)
             content.check_digests(request, taken, expected, {})
             return {**request, "Body": taken}

@@ -1,0 +1,59 @@
+"""Finds stacks and change sets by what a request calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request
+from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.state import Stack
+
+
+def invalid(message: str) -> Fault:
+    return Fault("ValidationError", message)
+
+
+def stack_arn(call: Call, name: str, uuid: str) -> str:
+    return f"arn:aws:cloudformation:{call.region}:{call.account}:stack/{name}/{uuid}"
+
+
+def find_stack(call: Call, name: str) -> Stack | None:
+    """By name (the one there is now) or by id (deleted ones too)."""
+    rows = state.rows_of(call)
+    if not name.startswith("arn:"):
+        return state.named_stack(call.tx, rows, name)
+    uuid = name.rsplit("/", 1)[-1]
+    found = state.stack_of(call.tx, rows, uuid)
+    return found if found is not None and found["id"] == name else None
+
+
+def must_find(call: Call, name: str, message: str) -> Stack:
+    """Raises Fault with ``message`` about ``name``; a deleted stack is there no more."""
+    stack = find_stack(call, name)
+    if stack is None or stack["status"] == "DELETE_COMPLETE":
+        raise invalid(message.format(name))
+    return stack
+
+
+def find_changes(call: Call, request: Request) -> tuple[str, dict[str, Any]]:
+    """The stack's uuid and the change set, by its ARN or by its name and the stack's."""
+    rows, name = state.rows_of(call), request["ChangeSetName"]
+    found = None
+    if name.startswith("arn:"):
+        found = state.changes_by_uuid(call.tx, rows, name.rsplit("/", 1)[-1])
+        if found is not None and found[1]["id"] != name:
+            found = None
+    else:
+        if not request.get("StackName"):
+            raise invalid(
+                "StackName must be specified if ChangeSetName is not specified as an ARN."
+            )
+        stack = find_stack(call, request["StackName"])
+        if stack is None:
+            raise invalid(f"Stack [{request['StackName']}] does not exist")
+        changes = state.changes_named(call.tx, rows, stack["uuid"], name)
+        found = None if changes is None else (stack["uuid"], changes)
+    if found is None:
+        raise Fault("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
+    return found

@@ -1,0 +1,159 @@
+"""A template beside what is known: a resource's properties, what it needs first, the outputs.
+
+Used twice: by ``examination`` before anything is touched, by the engine when a resource's turn has come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Resource
+from stratolite.services.cloudformation.intrinsics import Scope, Unknown, resolve, text_of
+from stratolite.services.cloudformation.schema import load_schema
+from stratolite.services.cloudformation.template import Template, depends_on
+
+
+def pseudo(call: Call, stack_name: str, stack_id: str) -> dict[str, Any]:
+    china = call.region.startswith("cn-")
+    return {
+        "AWS::AccountId": call.account,
+        "AWS::NotificationARNs": [],
+        "AWS::Partition": "aws-cn"
+        if china
+        else "aws-us-gov"
+        if call.region.startswith("us-gov-")
+        else "aws",
+        "AWS::Region": call.region,
+        "AWS::StackId": stack_id,
+        "AWS::StackName": stack_name,
+        "AWS::URLSuffix": "amazonaws.com.cn" if china else "amazonaws.com",
+    }
+
+
+def scope_of(
+    template: Template,
+    parameters: Mapping[str, Any],
+    made: Callable[[str], Made | None],
+    imported: Callable[[str], str],
+    attribute: Callable[[str, str, Made], Any] | None = None,
+) -> Scope:
+    """Only resources whose condition holds are there to be referred to."""
+    scope = Scope(parameters, template.mappings, template.conditions, {}, made, imported, attribute)
+    scope.resources = {
+        name: resource
+        for name, resource in template.resources.items()
+        if "Condition" not in resource or scope.condition(resource["Condition"])
+    }
+    return scope
+
+
+def needs_of(logical_id: str, scope: Scope) -> tuple[Any, set[str]]:
+    """A resource's properties as far as they are known, and the resources it needs first."""
+    resource = scope.resources[logical_id]
+    scope.touched.clear()
+    properties = resolve(resource.get("Properties") or {}, scope)
+    needs = {*scope.touched, *(d for d in depends_on(resource) if d in scope.resources)}
+    if logical_id in needs:
+        raise _error(f"Circular dependency between resources: [{logical_id}]")
+    return properties, needs
+
+
+def surroundings(resource: Mapping[str, Any], needs: set[str]) -> dict[str, Any]:
+    """What a Record keeps of a resource besides its properties."""
+    metadata = orjson.dumps(resource.get("Metadata"), option=orjson.OPT_SORT_KEYS)
+    return {
+        "needs": sorted(needs),
+        "deletion_policy": resource.get("DeletionPolicy", "Delete"),
+        "replace_policy": resource.get("UpdateReplacePolicy", "Delete"),
+        "metadata": hashlib.sha256(metadata).hexdigest()[:16] if resource.get("Metadata") else "",
+    }
+
+
+def refuse_dynamic(value: Any, logical_id: str) -> None:
+    """Dynamic references would be kept as text, and look as if they had worked."""
+    if isinstance(value, str):
+        if "{{resolve:" in value:
+            service = value.split("{{resolve:", 1)[1].split(":")[0].split("}")[0]
+            raise _error(
+                f"Dynamic reference {{{{resolve:{service}:...}}}} of {logical_id} is not offered by Stratolite yet"
+            )
+    elif isinstance(value, dict):
+        for item in value.values():
+            refuse_dynamic(item, logical_id)
+    elif isinstance(value, list):
+        for item in value:
+            refuse_dynamic(item, logical_id)
+
+
+def conform(
+    region: str, kind: str, logical_id: str, properties: dict[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The properties in the types AWS's schema asks for, with the stack's tags where the type takes tags.
+
+    Raises Fault naming what is wrong.
+    """
+    refuse_dynamic(properties, logical_id)
+    schema = load_schema(region, kind)
+    if schema is None:
+        return properties
+    if tags:
+        properties = schema.tagged(properties, tags)
+    checked, problems = schema.conform(properties)
+    if problems:
+        raise _error(
+            f"Properties validation failed for resource {logical_id} with message:\n"
+            + "\n".join(problems)
+        )
+    return checked
+
+
+def resolved_outputs(template: Template, scope: Scope) -> list[dict[str, Any]]:
+    """Outputs whose condition holds, as [{key, value, description, export}]."""
+    made = []
+    for key, output in template.outputs.items():
+        if "Condition" in output and not scope.condition(output["Condition"]):
+            continue
+        try:
+            value = resolve(output["Value"], scope)
+            export = resolve(output["Export"]["Name"], scope) if output.get("Export") else None
+        except Fault as fault:
+            message = fault.message.replace("in the Resources block", "in the Outputs block")
+            raise _error(message) from fault
+        if not isinstance(value, str | int | float | bool | Unknown):
+            raise _error(
+                f"Template format error: Output {key} is malformed. The Value field of every Outputs member must evaluate to a String."
+            )
+        row: dict[str, Any] = {
+            "key": key,
+            "value": value if isinstance(value, Unknown) else text_of(value),
+        }
+        if output.get("Description"):
+            row["description"] = text_of(output["Description"])
+        if export is not None:
+            row["export"] = export if isinstance(export, Unknown) else text_of(export)
+        made.append(row)
+    return made
+
+
+def replacing(handler: Resource, differing: list[str]) -> set[str]:
+    """Which of the differing properties ask for a new resource."""
+    if type(handler).update is Resource.update:
+        return set(differing)
+    return set(differing) & handler.create_only
+
+
+def attribute_from(properties: Any, name: str) -> Any:
+    """GetAtt of something the template itself said."""
+    found = properties
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _error(message: str) -> Fault:
+    return Fault("ValidationError", message)
