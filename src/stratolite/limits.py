@@ -63,6 +63,7 @@ WORK_RETRY_S_MAX = 300.0
 WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
 WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
+WORK_PARTITION_BYTES_MAX = 4096  # it becomes part of keys
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 
 # -- sandboxes
