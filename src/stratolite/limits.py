@@ -77,9 +77,7 @@ SANDBOX_ANSWER_BYTES_MAX = 8 << 20
 SANDBOX_LINE_BYTES_MAX = 256 << 10
 BUNDLE_FILES_MAX = 50_000
 BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
-BUNDLE_UNUSED_S_MAX = (
-    7 * 86_400.0
-)  # unpacked code is deleted after so long and unpacked again when needed
+BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # then unpacked code is deleted, and unpacked again if needed
 
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})
