@@ -441,3 +441,30 @@ def test_the_public_lists_no_buckets_and_makes_none(s3, bucket, platform):
     assert anonymous(platform, "GET", "/")[0] == 403
     assert anonymous(platform, "PUT", "/mine-now")[0] == 403
     assert anonymous(platform, "DELETE", "/one")[0] == 403
+
+
+def test_a_policy_that_shuts_out_everybody_can_be_taken_back(client, s3, bucket):
+    """By root of the owner, and by nobody else."""
+    everything = ["arn:aws:s3:::one", "arn:aws:s3:::one/*"]
+    shut = json.loads(policy(action="s3:*", resource=everything))
+    shut["Statement"][0]["Effect"] = "Deny"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(shut))
+    assert refused(s3.get_object, Bucket=bucket, Key="k") == ("AccessDenied", 403)
+    assert refused(s3.delete_bucket, Bucket=bucket) == ("AccessDenied", 403)
+    them = user(client, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    assert refused(them.delete_bucket_policy, Bucket=bucket) == ("AccessDenied", 403)
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+
+
+def test_another_account_never_writes_the_policy(client, s3, bucket):
+    other = client("s3", account="111111111111")
+    theirs = policy(principal={"AWS": "111111111111"}, action="s3:*", resource="arn:aws:s3:::one")
+    s3.put_bucket_policy(Bucket=bucket, Policy=theirs)
+    other.list_objects_v2(Bucket=bucket)
+    assert refused(other.put_bucket_policy, Bucket=bucket, Policy=theirs) == (
+        "MethodNotAllowed",
+        405,
+    )
+    assert refused(other.delete_bucket_policy, Bucket=bucket) == ("MethodNotAllowed", 405)

@@ -68,6 +68,13 @@ _ON_BUCKET = {
 _WITH_ATTRIBUTES = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 
 
+_POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
+
+
+def _is_root_of(call: Call, bucket: Bucket) -> bool:
+    return call.principal.kind == "root" and call.principal.account == bucket.account
+
+
 # Member of a request -> condition key.
 _CONDITION_KEYS = {
     "Prefix": "s3:prefix",
@@ -113,6 +120,8 @@ class AccessRules(Service):
                 return ()  # BucketAlreadyExists for everyone
         elif found is None:
             raise no_such_bucket(bucket)  # for everyone, and before a body is read
+        elif operation in _POLICY_OPERATIONS and _is_root_of(call, found):
+            return ()  # so that no policy can lock its bucket for ever
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)

@@ -99,7 +99,9 @@ class Configuration(Service):
     # -- policy
 
     def get_bucket_policy(self, call: Call, request: Request) -> Response:
-        return {"Policy": self._policy(call, bucket_of(call, request))}
+        bucket = bucket_of(call, request)
+        _check_owner(call, bucket)
+        return {"Policy": self._policy(call, bucket)}
 
     def _policy(self, call: Call, bucket: Bucket) -> str:
         found: str | None = state.config(call.tx, bucket, "policy")
@@ -109,6 +111,7 @@ class Configuration(Service):
 
     def put_bucket_policy(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
+        _check_owner(call, bucket)
         text = request["Policy"]
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
@@ -127,7 +130,9 @@ class Configuration(Service):
         return {}
 
     def delete_bucket_policy(self, call: Call, request: Request) -> Response:
-        state.put_bucket(call.tx, bucket_of(call, request), has_policy=False)
+        bucket = bucket_of(call, request)
+        _check_owner(call, bucket)
+        state.put_bucket(call.tx, bucket, has_policy=False)
         return self._unset(call, request, "policy")
 
     def get_bucket_policy_status(self, call: Call, request: Request) -> Response:
@@ -303,6 +308,17 @@ class Configuration(Service):
             "ObjectLockConfigurationNotFoundError",
             "Object Lock configuration does not exist for this bucket",
             bucket_of(call, request),
+        )
+
+
+def _check_owner(call: Call, bucket: Bucket) -> None:
+    """A policy may let another account read it or write it; S3 does not."""
+    if call.principal.account != bucket.account:
+        raise Fault(
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+            status=405,
+            ResourceType="BUCKETPOLICY",
         )
 
 
