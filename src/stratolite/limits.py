@@ -63,6 +63,7 @@ WORK_RETRY_S_MAX = 300.0
 WORK_LEASE_S = 30.0  # of a claim on a shared log; renewed at a third of it
 WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
+WORK_PARTITION_BYTES_MAX = 4096  # it becomes part of keys
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 
 # -- sandboxes
@@ -76,7 +77,7 @@ SANDBOX_ANSWER_BYTES_MAX = 8 << 20
 SANDBOX_LINE_BYTES_MAX = 256 << 10
 BUNDLE_FILES_MAX = 50_000
 BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
-BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # unpacked code is deleted after so long and unpacked again when needed
+BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # then unpacked code is deleted, and unpacked again if needed
 
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})

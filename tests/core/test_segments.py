@@ -77,6 +77,23 @@ def test_an_entry_larger_than_a_segment_gets_one_of_its_own(tmp_path):
     log.close()
 
 
+def test_an_empty_segment_too_small_is_replaced(tmp_path):
+    """After a crash between making it and writing to it; trimming must not take it for an older one."""
+    log = _log(tmp_path)
+    log.append(1, b"x" * 3900)
+    log._roll(2, 100)
+    log.close()
+    log = _log(tmp_path)
+    assert log.append(2, b"y" * 9000)
+    log.trim(2)
+    assert log.read(2) == b"y" * 9000
+    assert log.append(3, b"z")
+    log.close()
+    log = _log(tmp_path)
+    assert [p for p, _ in log.entries(2)] == [2, 3]
+    log.close()
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_torn_last_record_is_cut_and_never_comes_back(tmp_path_factory, data):

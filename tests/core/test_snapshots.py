@@ -195,3 +195,34 @@ def test_a_child_makes_the_snapshot_and_the_log_is_trimmed(tmp_path, monkeypatch
     db = home.database()
     assert home.rebuilt == "it was empty" or home.rebuilt.startswith("its position")
     assert db.peek(lambda tx: list(tx.scan((b"", b"\xff")))) == state
+
+
+def test_the_keeper_makes_one_when_enough_was_written(tmp_path, monkeypatch):
+    """By itself, once ``every_bytes`` were appended; time is moved by hand, the child is real."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    world = SeededWorld(1)
+
+    async def main():
+        home = Home(f"{tmp_path}/data", world)
+        db = home.database()
+        db.start()
+        keeper = Keeper(home, db, world, Floors(), every_bytes=50_000, keep_s=0.0)
+        keeper.start()
+
+        async def write_and_wait(count, position):
+            for i in range(count):
+                await db.transact(lambda tx, i=i: tx.put(b"%d" % i, b"x" * 1000))
+            async with asyncio.timeout(30):
+                while True:
+                    world.advance(1.0)
+                    await asyncio.sleep(0.05)
+                    made = snapshots.newest_manifest(home.objects)
+                    if made is not None and made.position >= position:
+                        return
+
+        await write_and_wait(60, 60)
+        await write_and_wait(60, 120)
+        await keeper.close()
+        await db.close()
+
+    asyncio.run(main())

@@ -6,13 +6,17 @@ import asyncio
 import queue
 import tempfile
 
+from core.memory import MemoryLog
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from obstore.store import MemoryStore
 
-from stratolite.clock import SeededWorld
+from stratolite.clock import SeededWorld, World
 from stratolite.core.database import Database
 from stratolite.core.log import Entry, decode_entry, encode_entry
+from stratolite.core.objects import BucketObjects, ObjectLog
+from stratolite.core.segments import SegmentLog
 from stratolite.core.store import LmdbEngine
 
 KEYS = [b"a", b"b", b"c", b"ca", b"cb", b"d" * 600, b"d" * 600 + b"e", b"f"]
@@ -41,31 +45,39 @@ class Undo(Exception):
 class GatedLog:
     """Nothing is durable before the test says so; the test may also let somebody else come first."""
 
-    def __init__(self, shared):
-        self.shared = shared
+    def __init__(self, inner, rival):
+        """``rival`` is the same log as somebody else has it open; None where nobody else can."""
+        self.inner, self.rival, self.shared = inner, rival, inner.shared
         self.payloads = []
-        self.first = 1
         self.verdicts = queue.SimpleQueue()
+
+    @property
+    def first(self):
+        return self.inner.first
 
     def append(self, position, payload):
         foreign = self.verdicts.get()
         if foreign is not None and position > len(self.payloads):
-            self.payloads.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
+            self.append_foreign(foreign)
+        if not self.inner.append(position, payload):
             return False
-        if position <= len(self.payloads):
-            return False
-        assert position == len(self.payloads) + 1
         self.payloads.append(payload)
+        assert position == len(self.payloads)
         return True
 
+    def append_foreign(self, foreign):
+        payload = encode_entry(Entry(b"somebody else...", 0, foreign))
+        assert self.rival.append(len(self.payloads) + 1, payload)
+        self.payloads.append(payload)
+
     def read(self, position):
-        return self.payloads[position - 1] if position <= len(self.payloads) else None
+        return self.inner.read(position)
 
     def entries(self, position):
-        return enumerate(self.payloads[position - 1 :], position)
+        return self.inner.entries(position)
 
     def close(self):
-        pass
+        self.inner.close()
 
 
 class Machine(RuleBasedStateMachine):
@@ -75,8 +87,8 @@ class Machine(RuleBasedStateMachine):
     def open(self):
         self.folder = tempfile.TemporaryDirectory()
         self.loop = asyncio.new_event_loop()
-        self.log = GatedLog(self.shared)
-        self.db = Database(self.log, LmdbEngine(self.folder.name), SeededWorld(1))
+        self.log = GatedLog(*self.logs())
+        self.db = Database(self.log, LmdbEngine(f"{self.folder.name}/store"), SeededWorld(1))
         self.loop.run_until_complete(self._start())
         self.pending = {}  # batch number -> the write sets run into it, in order
         self.truth = {}  # what the log says, entry by entry
@@ -85,6 +97,10 @@ class Machine(RuleBasedStateMachine):
         self.count = 0
         self.stamps = []
         self.waiters = {}
+
+    def logs(self):
+        log = MemoryLog(shared=self.shared)
+        return log, MemoryLog(log.payloads, shared=True)
 
     async def _start(self):
         self.db.start()
@@ -290,7 +306,7 @@ class SharedMachine(Machine):
     @rule(foreign=writes)
     def somebody_appends(self, foreign):
         """Not in a race with us; we learn of it when we look, at the latest after a second without."""
-        self.log.payloads.append(encode_entry(Entry(b"somebody else...", 0, foreign)))
+        self.log.append_foreign(foreign)
 
     @rule(key=keys)
     def read_after_a_while(self, key):
@@ -315,7 +331,22 @@ class SharedMachine(Machine):
         assert all(durable >= known for durable in seen)
 
 
+class OnSegments(Machine):
+    def logs(self):
+        return SegmentLog(f"{self.folder.name}/log", world=World()), None
+
+
+class OnObjects(SharedMachine):
+    def logs(self):
+        objects = BucketObjects(MemoryStore())
+        return ObjectLog(objects, World()), ObjectLog(objects, World())
+
+
 Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 SharedMachine.TestCase.settings = Machine.TestCase.settings
+OnSegments.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+OnObjects.TestCase.settings = OnSegments.TestCase.settings
 TestOneWriter = Machine.TestCase
 TestSeveralWriters = SharedMachine.TestCase
+TestOneWriterOnSegments = OnSegments.TestCase
+TestSeveralWritersOnObjects = OnObjects.TestCase

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
@@ -141,3 +142,40 @@ def test_an_iam_users_key_signs_for_that_user(client) -> None:
     iam.delete_access_key(UserName="u", AccessKeyId=made["AccessKeyId"])
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         sts.get_caller_identity()
+
+
+def test_an_assumed_role_signs_with_its_session_token(client) -> None:
+    """Temporary keys are nothing without their token, and nobody else's with it."""
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))[
+        "Role"
+    ]
+    made = client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
+    key, secret, token = made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]
+    who = client("sts", key=key, secret=secret, token=token).get_caller_identity()
+    assert who["Arn"] == "arn:aws:sts::000000000000:assumed-role/r/session"
+    for wrong in (None, token[:-8] + "AAAAAAA="):
+        with pytest.raises(ClientError, match="InvalidClientTokenId"):
+            client("sts", key=key, secret=secret, token=wrong).get_caller_identity()
+
+
+def test_a_form_too_large_to_come_whole_is_read_before_it_is_routed(platform) -> None:
+    """CloudFormation templates are sent so; the Action stands in the body."""
+    form = b"Action=GetCallerIdentity&Version=2011-06-15&Pad=" + b"x" * 100_000
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    request = AWSRequest("POST", "http://localhost:4566/", headers=headers, data=form)
+    SigV4Auth(Credentials("test", "test"), "sts", "us-east-1").add_auth(request)
+    status, _, body = platform.send(to_http(request.prepare()))
+    assert status == 200
+    assert b"<Account>000000000000</Account>" in body
+    request.headers.replace_header("Authorization", request.headers["Authorization"][:-4] + "0000")
+    assert platform.send(to_http(request.prepare()))[0] == 403

@@ -462,6 +462,76 @@ def test_another_account_may_invoke_only_when_the_policy_says_so(client):
     assert theirs.invoke(FunctionName=f"{ARN}fn", Payload=b"1")["Payload"].read() == b"1"
 
 
+# -- layers
+
+LAYER = ARN.replace(":function:", ":layer:")
+IMPORTS = "import one, two\ndef handler(event, context): return [one.X, two.X, one.__file__]"
+
+
+def publish(client: Any, name: str, code: str, module: str) -> str:
+    content = {"ZipFile": zipped(code, f"python/{module}")}
+    made = client("lambda").publish_layer_version(LayerName=name, Content=content)
+    assert made["ResponseMetadata"]["HTTPStatusCode"] == 201
+    return str(made["LayerVersionArn"])
+
+
+def test_a_functions_layers_are_under_opt_later_ones_over_earlier_ones(client, platform):
+    """https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html"""
+    first, second = publish(client, "a", "X = 1", "one"), publish(client, "b", "X = 2", "two")
+    third = publish(client, "c", "X = 3", "one")
+    assert (first, third) == (f"{LAYER}a:1", f"{LAYER}c:1")
+    made = create(client, "fn", IMPORTS, Layers=[first, second, third])
+    assert [layer["Arn"] for layer in made["Layers"]] == [first, second, third]
+    lam = client("lambda")
+    payload = json.loads(lam.invoke(FunctionName="fn")["Payload"].read())
+    assert payload[:2] == [3, 2]
+    if "mounts" in platform.cloud.runtime.guards:
+        assert payload[2] == "/opt/python/one.py"
+    lam.update_function_configuration(FunctionName="fn", Layers=[first, second])
+    assert json.loads(lam.invoke(FunctionName="fn")["Payload"].read())[0] == 1
+    lam.update_function_configuration(FunctionName="fn", Timeout=9)
+    assert len(lam.get_function_configuration(FunctionName="fn")["Layers"]) == 2, "they stay"
+
+
+def test_a_deleted_layer_goes_on_working_where_it_is_used(client, platform):
+    first, second = publish(client, "a", "X = 1", "one"), publish(client, "b", "X = 2", "two")
+    create(client, "fn", IMPORTS, Layers=[first, second], Publish=True)
+    lam = client("lambda")
+    for name in ("a", "b"):
+        lam.delete_layer_version(LayerName=name, VersionNumber=1)
+    assert (
+        refused(lam.get_layer_version, LayerName="a", VersionNumber=1)[0]
+        == "ResourceNotFoundException"
+    )
+    assert refused(lambda: create(client, "fn2", Layers=[first]))[1] == (
+        f"Layer version {first} does not exist."
+    )
+    platform.reopen()
+    assert json.loads(lam.invoke(FunctionName="fn:1")["Payload"].read())[:2] == [1, 2]
+    lam.delete_function(FunctionName="fn")
+    assert lam.get_account_settings()["AccountUsage"]["TotalCodeSize"] == 0
+
+
+def test_layer_versions_are_numbered_listed_newest_first_and_never_reused(client):
+    lam = client("lambda")
+    for _ in range(3):
+        publish(client, "a", "X = 1", "one")
+    publish(client, "b", "X = 1", "one")
+    lam.delete_layer_version(LayerName="a", VersionNumber=3)
+    assert publish(client, "a", "X = 1", "one") == f"{LAYER}a:4"
+    page = lam.list_layer_versions(LayerName="a", MaxItems=2)
+    rest = lam.list_layer_versions(LayerName="a", MaxItems=2, Marker=page["NextMarker"])
+    assert [v["Version"] for v in page["LayerVersions"] + rest["LayerVersions"]] == [4, 2, 1]
+    layers = lam.list_layers()["Layers"]
+    assert [(each["LayerName"], each["LatestMatchingVersion"]["Version"]) for each in layers] == [
+        ("a", 4),
+        ("b", 1),
+    ]
+    got = lam.get_layer_version_by_arn(Arn=f"{LAYER}a:2")
+    assert got["LayerVersionArn"] == f"{LAYER}a:2"
+    assert got["Content"]["CodeSize"] > 0
+
+
 # -- tags, concurrency, asynchronous settings
 
 
@@ -516,13 +586,23 @@ def test_settings_of_asynchronous_invocations(client):
 
 @pytest.mark.parametrize(
     "operation",
-    ["create_event_source_mapping", "publish_layer_version", "put_provisioned_concurrency_config"],
+    [
+        "create_event_source_mapping",
+        "add_layer_version_permission",
+        "put_provisioned_concurrency_config",
+    ],
 )
 def test_what_is_not_offered_says_so(client, operation):
     lam = client("lambda")
     request: dict[str, Any] = {
         "create_event_source_mapping": {"FunctionName": "fn"},
-        "publish_layer_version": {"LayerName": "l", "Content": {"ZipFile": b""}},
+        "add_layer_version_permission": {
+            "LayerName": "l",
+            "VersionNumber": 1,
+            "StatementId": "s",
+            "Action": "lambda:GetLayerVersion",
+            "Principal": "*",
+        },
         "put_provisioned_concurrency_config": {
             "FunctionName": "fn",
             "Qualifier": "1",

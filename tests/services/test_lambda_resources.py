@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 from harness import run_in_cloud
-from lambdas import TRUST
+from lambdas import TRUST, zipped
 
 from stratolite.errors import Fault
 from stratolite.service import Spec
@@ -21,10 +22,8 @@ def spec(kind: str, token: str = "step-000000000001", **properties: Any) -> Spec
 
 
 async def function(h: Any, **more: Any) -> Spec:
-    try:
+    with contextlib.suppress(Fault):
         await h("iam", "CreateRole", RoleName="r", AssumeRolePolicyDocument=TRUST)
-    except Fault:
-        pass
     wanted = {
         "Runtime": "python3.13",
         "Handler": "index.handler",
@@ -95,7 +94,7 @@ def test_a_name_that_is_someone_elses_fails_the_step(tmp_path):
 @pytest.mark.parametrize(
     "properties",
     [
-        {"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]},
+        {"Layers": ["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]},
         {"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}},
         {"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"},
         {"PackageType": "Image"},
@@ -149,6 +148,8 @@ def test_what_sam_makes_of_a_function_url(tmp_path):
         assert url.attributes["FunctionUrl"].startswith(f"{call.endpoint}/_aws/lambda-url/")
         got = await h("lambda", "GetFunctionUrlConfig", FunctionName=name, Qualifier="live")
         assert got["Cors"] == {"AllowOrigins": ["*"], "MaxAge": 5, "AllowCredentials": True}
+        layer = await make("AWS::Lambda::LayerVersion", Content={"ZipFile": zipped()})
+        assert layer.physical_id.endswith(":1")
         await make(
             "AWS::Lambda::EventInvokeConfig",
             FunctionName=name,

@@ -486,7 +486,8 @@ class Database:
             await self._world.sleep(pause_s)
             pause_s = _FOLLOW_S[0] if self.durable != seen else min(pause_s * 2, _FOLLOW_S[1])
             seen = self.durable
-            if self.failure is None and not self._closing:
+            quiet = self._world.mono() - self._looked_s >= _FOLLOW_S[0]  # a commit is a look, too
+            if quiet and self.failure is None and not self._closing:
                 self._look()
 
     async def catch_up(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 
 from stratolite.clock import World
@@ -16,12 +17,15 @@ from stratolite.core import snapshots
 from stratolite.core.database import Database
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
+from stratolite.core.log import Damaged
 from stratolite.core.objects import GRACE_S
 from stratolite.core.snapshots import Manifest
 from stratolite.errors import Unavailable
 from stratolite.limits import SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_ENTRIES, SNAPSHOT_KEEP_S
 
+_log = logging.getLogger(__name__)
 _LOOK_S = 5.0
+_FORGET_S = 300.0  # also without a new snapshot: the window moves on
 _CHILD_TIME_S_MAX = 3600.0
 
 
@@ -57,16 +61,21 @@ class Keeper:
             await self._child.wait()
 
     async def _keep(self) -> None:
+        forgot_s, failed = self._world.mono(), ""
         while True:
             await self._world.sleep(_LOOK_S)
-            with contextlib.suppress(
-                Unavailable
-            ):  # nothing depends on it; the next look tries again
-                if await self._due():
+            try:
+                if due := await self._due():
                     await self.snapshot()
+                if due or self._unwanted_since or self._world.mono() - forgot_s > _FORGET_S:
+                    forgot_s = self._world.mono()
                     await self.forget()
-                elif self._unwanted_since:
-                    await self.forget()
+                failed = ""
+            except (Unavailable, Damaged, OSError) as error:
+                # No call depends on it, and the next look tries again; the log grows meanwhile.
+                if str(error) != failed:
+                    failed = str(error)
+                    _log.warning("no snapshot for now: %s", failed)
 
     async def _due(self) -> bool:
         if self._covered is None:
@@ -81,8 +90,9 @@ class Keeper:
         through, bytes_then = self._db.durable, self._db.appended_bytes
         self._child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # what lies in the folder we were started from is not ours to import
             "-m",
-            "stratolite.core.snapshots",
+            "stratolite.core.snapshot_child",
             str(self._home.place),
             str(through),
             stdin=asyncio.subprocess.DEVNULL,

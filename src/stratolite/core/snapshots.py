@@ -21,8 +21,6 @@ sequence is above the newest manifest's may still be wanted; below, it is wanted
 from __future__ import annotations
 
 import heapq
-import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -246,20 +244,3 @@ def unwanted(objects: Objects, kept: list[Manifest]) -> list[str]:
         for name in objects.names(prefix)
         if name not in wanted and int(name[len(prefix) :][:20]) <= newest
     ]
-
-
-# -- the child process
-
-
-def main(arguments: list[str]) -> int:
-    """``python -m stratolite.core.snapshots PLACE THROUGH``: see ``home.Place``. Exit 0 when it is covered."""
-    from stratolite.core.home import Place
-
-    os.nice(19)
-    place = Place.parse(arguments[0], World())
-    advance(place.reader(), place.objects(), World(), int(arguments[1]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -42,9 +42,9 @@ from stratolite.core.keys import pack as pack_key
 from stratolite.core.tx import Tx
 from stratolite.errors import Unavailable
 from stratolite.limits import (
-    VALUE_SIZE_BYTES_MAX,
     WORK_CLOSE_S,
     WORK_LEASE_S,
+    WORK_PARTITION_BYTES_MAX,
     WORK_PAUSE_S,
     WORK_RETRY_S_FIRST,
     WORK_RETRY_S_MAX,
@@ -133,10 +133,10 @@ def put(
 ) -> bytes:
     """Leave a job for the worker of ``queue``; its id. ``due_s`` is on the cloud clock.
 
-    ``payload`` is at most ``VALUE_SIZE_BYTES_MAX``. Jobs of a ``partition`` keep their order where the
+    ``payload`` is at most ``VALUE_SIZE_BYTES_MAX``, else Fault. Jobs of a ``partition`` keep their order where the
     worker asks for it; one that is due later takes its place when it is due.
     """
-    assert len(payload) <= VALUE_SIZE_BYTES_MAX, len(payload)
+    assert len(partition) <= WORK_PARTITION_BYTES_MAX, len(partition)
     keys = _keys(queue)
     stamp = tx.stamp()
     if tx.get(keys.seen) is None:

@@ -3,8 +3,10 @@
     data_received -> head -> (body whole | Incoming) -> handle(request, respond) -> respond -> next request
 
 While a request is being answered nothing further is parsed, and at most ``PIPELINED_BYTES_MAX`` (and one
-read of the socket) is kept. Measured: splitting the head in Python is as fast as httptools (its callbacks
-cost what its C saves) and lets us be stricter.
+read of the socket) is kept.
+
+Why not httptools: on a boto3 head its bare callbacks take 2.7 us and ours 4.5 us with all checks; done as
+strictly, the difference is under 1 us of some 35 a GetItem, and llhttp lets pass what we refuse.
 """
 
 from __future__ import annotations

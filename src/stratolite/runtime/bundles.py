@@ -41,6 +41,36 @@ class Bundles:
         """The sha256 (hex) of ``zipped``, whose content is now in ``folder(sha256)``. Raises BadBundle."""
         return await asyncio.get_running_loop().run_in_executor(None, self._unpack, zipped)
 
+    async def merged(self, sha256s: list[str]) -> str:
+        """A folder with the content of several unpacked bundles, later ones over earlier ones."""
+        if len(sha256s) == 1:
+            found = self.folder(sha256s[0])
+            assert found is not None
+            return found
+        return await asyncio.get_running_loop().run_in_executor(None, self._merge, sha256s)
+
+    def _merge(self, sha256s: list[str]) -> str:
+        name = hashlib.sha256("+".join(sha256s).encode()).hexdigest()
+        if (known := self.folder(name)) is not None:
+            return known
+        fresh = f"{self._folder}/.{name}.{self._world.token(8).hex()}"
+        try:
+            for sha256 in sha256s:
+                part = self.folder(sha256)
+                assert part is not None
+                shutil.copytree(part, fresh, symlinks=True, dirs_exist_ok=True)
+            return self._place(fresh, f"{self._folder}/{name}")
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _place(self, fresh: str, target: str) -> str:
+        try:
+            os.rename(fresh, target)
+        except OSError:
+            if not os.path.isdir(target):  # else someone else made the same one
+                raise
+        return os.path.abspath(target)
+
     def folder(self, sha256: str) -> str | None:
         """Where the content of that zip is, None if it must be unpacked (again)."""
         path = os.path.abspath(f"{self._folder}/{sha256}")
@@ -70,11 +100,7 @@ class Bundles:
             os.mkdir(fresh)
             os.chmod(fresh, 0o755)  # noqa: S103 - code, read by the sandbox's own user
             _extract(zipped, fresh)
-            try:
-                os.rename(fresh, target)
-            except OSError:
-                if not os.path.isdir(target):  # else someone else made the same one
-                    raise
+            self._place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return sha256

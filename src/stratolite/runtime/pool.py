@@ -151,9 +151,9 @@ class Runtime:
                 member = await self._start(zygote, launch, start, listen)
             except ZygoteLost:  # it died under us: once more with a new one
                 member = await self._start(await self._get_zygote(), launch, start, listen)
-        except OSError as error:
-            _log.warning("no sandbox can be started: %s", error)
-            raise Busy("machine") from error
+            except OSError as error:
+                _log.warning("no sandbox can be started: %s", error)
+                raise Busy("machine") from error
         finally:
             self._pending[launch.owner] -= 1
             if not self._pending[launch.owner]:

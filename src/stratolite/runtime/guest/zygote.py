@@ -101,7 +101,12 @@ def reap(server: socket.socket, children: set[int]) -> None:
 
 def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
     room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
-    raw, ancillary, _, _ = server.recvmsg(_MESSAGE_SIZE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    try:
+        raw, ancillary, _, _ = server.recvmsg(
+            _MESSAGE_SIZE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC
+        )
+    except ConnectionResetError:  # the server was killed with a message of ours unread
+        return {}, []
     found = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

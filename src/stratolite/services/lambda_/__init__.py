@@ -2,25 +2,27 @@
 
 Stored, all JSON, under (account, region, "lambda"); configurations are in the shape AWS answers them:
 
-    ("function", name)               -> {config, code, generation, reserved, next_version, tags, token}: $LATEST
-    ("version", name, number)        -> {config, code, generation}
+    ("function", name)               -> {config, code, layers, generation, reserved, next_version, tags, token}: $LATEST
+    ("version", name, number)        -> {config, code, layers, generation}
     ("alias", name, alias)           -> AliasConfiguration
     ("policy", name, qualifier)      -> {statements, revision}; qualifier "" is the function itself
     ("url", name, qualifier)         -> FunctionUrlConfig and its id
     ("async", name, qualifier)       -> FunctionEventInvokeConfig
+    ("layer", name, number)          -> {config, code, token}
+    ("layer-next", name)             -> number of the next version, decimal
     ("usage",)                       -> {functions, code_bytes, reserved}: what GetAccountSettings sums up
     global ("url", id)               -> {account, region, name, qualifier}
 
 ``code`` is {blob, size, sha256}: the zip is a blob, linked once per function and version that has it.
 
-Files  ``functions`` ``versions`` ``permissions`` ``urls`` operations by topic, one class in ``service``
+Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations by topic, one class in ``service``
        ``invoking`` from Invoke to a sandbox and back; ``worker`` the same for events, later and again
        ``doors`` function URLs and code downloads; ``output`` what functions print, on its way to the logs
        ``settings`` what a configuration may say; ``names`` ARNs and qualifiers; ``bundle`` where code comes from
 
 How far  python3.9 .. python3.14 are accepted and all run on the server's own Python version (a function's
 ``sys.version`` says which). Other runtimes, container images, VPC, file systems, SnapStart, destinations, dead
-letter queues, layers, response streaming, code signing, provisioned concurrency and event source mappings are
+letter queues, layer permissions, response streaming, code signing, provisioned concurrency and event source mappings are
 refused by name. Functions are Active when CreateFunction answers. A function may be invoked at most
 ``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's account limit.
 Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.

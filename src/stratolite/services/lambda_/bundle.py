@@ -79,6 +79,16 @@ async def folder(cloud: Cloud, code: dict[str, Any]) -> str:
     return found
 
 
+async def layers_folder(cloud: Cloud, layers: list[dict[str, Any]]) -> list[str]:
+    """One folder with the content of all layers, later ones over earlier ones; none without layers."""
+    if not layers:
+        return []
+    for layer in layers:
+        await folder(cloud, layer["code"])
+    merged: str = await cloud.runtime.bundles.merged([layer["code"]["sha256"] for layer in layers])
+    return [merged]
+
+
 async def _from_s3(call: Call, given: Request) -> bytes:
     ask = {"Bucket": given["S3Bucket"], "Key": given["S3Key"]}
     if given.get("S3ObjectVersion"):

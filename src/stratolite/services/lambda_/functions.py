@@ -10,10 +10,10 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.limits import SANDBOXES_MAX
 from stratolite.service import Call, Request, Response, prepared
-from stratolite.services.lambda_ import bundle, names, settings, state
+from stratolite.services.lambda_ import bundle, layers, names, settings, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref, invalid
-from stratolite.services.lambda_.versions import published
+from stratolite.services.lambda_.versions import blobs_of, published
 
 _CONCURRENCY_MAX = 1000
 _UNRESERVED_MIN = 100
@@ -64,11 +64,12 @@ class Functions(Credentials):
             if token and known.get("token") == token:
                 return _answer(known, ref)
             raise names.conflict(f"Function already exist: {ref.name}")
-        call.cloud.blobs.link(call.tx, code.blob)
         base = {"FunctionName": ref.name, "FunctionArn": ref.arn, **settings.DEFAULTS}
         config = settings.configured(request, base)
+        found = layers.used(call, request.get("Layers") or [])
         record = {
-            "config": _with_code(call, {**config, "State": "Active"}, code),
+            "layers": found,
+            "config": _with_code(call, {**_layered(config, found), "State": "Active"}, code),
             "code": code._asdict(),
             "generation": call.world.uuid(),
             "reserved": None,
@@ -76,6 +77,8 @@ class Functions(Credentials):
             "tags": request.get("Tags", {}),
             "token": token,
         }
+        for blob in blobs_of(record):
+            call.cloud.blobs.link(call.tx, blob)
         state.put_function(call.tx, ref, record)
         state.count(call.tx, ref, functions=1, code_bytes=code.size)
         if request.get("Publish"):
@@ -111,8 +114,20 @@ class Functions(Credentials):
         ref = names.function(call, request["FunctionName"])
         record = _get(call, ref)
         _check_revision(record, request)
-        config = _revised(call, settings.configured(request, record["config"]))
-        record = {**record, "config": config, "generation": call.world.uuid()}
+        before, found = record, record["layers"]
+        if "Layers" in request:
+            found = layers.used(call, request["Layers"])
+        config = _layered(settings.configured(request, record["config"]), found)
+        record = {
+            **record,
+            "config": _revised(call, config),
+            "layers": found,
+            "generation": call.world.uuid(),
+        }
+        for blob in blobs_of(record):  # first link, then unlink: what stays must not die in between
+            call.cloud.blobs.link(call.tx, blob)
+        for blob in blobs_of(before):
+            call.cloud.blobs.unlink(call.tx, blob)
         state.put_function(call.tx, ref, record)
         return _answer(record, ref)
 
@@ -266,7 +281,8 @@ def _delete(call: Call, ref: Ref) -> None:
         record = _get(call, ref)
         gone = state.delete_function(call.tx, ref)
         for each in gone:
-            unlink(call.tx, each["code"]["blob"])
+            for blob in blobs_of(each):
+                unlink(call.tx, blob)
         size = sum(each["code"]["size"] for each in gone)
         reserved = record["reserved"] or 0
         state.count(call.tx, ref, functions=-1, code_bytes=-size, reserved=-reserved)
@@ -283,7 +299,8 @@ def _delete(call: Call, ref: Ref) -> None:
         if ref.qualifier in (alias["FunctionVersion"], *weights):
             raise names.conflict(f"Version {ref.qualifier} is referenced by the alias {name}.")
     state.delete_version(call.tx, ref, int(ref.qualifier))
-    unlink(call.tx, found["code"]["blob"])
+    for blob in blobs_of(found):
+        unlink(call.tx, blob)
     state.count(call.tx, ref, code_bytes=-found["code"]["size"])
 
 
@@ -322,6 +339,16 @@ def _answer(record: state.Record, ref: Ref) -> Response:
     """The configuration, under the ARN it was asked by."""
     config = {**record["config"], "FunctionArn": ref.arn}
     config.setdefault("Version", LATEST)
+    return config
+
+
+def _layered(config: state.Record, found: list[state.Record]) -> state.Record:
+    config = {
+        **config,
+        "Layers": [{"Arn": layer["arn"], "CodeSize": layer["code"]["size"]} for layer in found],
+    }
+    if not found:
+        del config["Layers"]
     return config
 
 

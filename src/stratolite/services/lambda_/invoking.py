@@ -176,7 +176,8 @@ class Invoking(Credentials):
             f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
         )
         listen([(_wall_ms(call), first)])
-        start = Start(folder, environment, fresh_until_s=self.cloud.world.mono() + left_s)
+        layers = await bundle.layers_folder(self.cloud, target.record["layers"])
+        start = Start(folder, environment, layers, fresh_until_s=self.cloud.world.mono() + left_s)
         return start, listen
 
     def _environment(self, target: Target, keys: dict[str, Any], stream: Stream) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""CloudFormation types of Lambda: Function, Permission, Url, Version, Alias, EventInvokeConfig.
+"""CloudFormation types of Lambda: Function, Permission, Url, Version, Alias, EventInvokeConfig, LayerVersion.
 
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Lambda.html
 """
@@ -28,6 +28,7 @@ _UNSET: Request = {
     "Environment": {"Variables": {}},
     "TracingConfig": {"Mode": "PassThrough"},
     "EphemeralStorage": {"Size": 512},
+    "Layers": [],
 }
 _REFUSED = {
     "KmsKeyArn": None,
@@ -257,7 +258,44 @@ class EventInvokeConfig(Resource):
         await _ask(call, "PutFunctionEventInvokeConfig", **wanted)
 
 
-RESOURCES = (Function(), Permission(), Url(), Version(), Alias(), EventInvokeConfig())
+class LayerVersion(Resource):
+    type = "AWS::Lambda::LayerVersion"
+    create_only = frozenset({
+        "LayerName", "Content", "Description", "CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo",
+    })  # fmt: skip
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        wanted = spec.properties
+        request = {
+            **_picked(
+                wanted,
+                "Content",
+                "Description",
+                "CompatibleRuntimes",
+                "CompatibleArchitectures",
+                "LicenseInfo",
+            ),
+            "LayerName": wanted.get("LayerName") or spec.generated_name(64),
+            "StackToken": spec.token,
+        }
+        answer = await call.request("lambda", "PublishLayerVersion", request)
+        arn = answer["LayerVersionArn"]
+        return Made(arn, {"LayerVersionArn": arn})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        layer, _, number = physical_id.rpartition(":")
+        await _gone_is_fine(call, "DeleteLayerVersion", LayerName=layer, VersionNumber=int(number))
+
+
+RESOURCES = (
+    Function(),
+    Permission(),
+    Url(),
+    Version(),
+    Alias(),
+    EventInvokeConfig(),
+    LayerVersion(),
+)
 
 
 def _configuration(wanted: Request) -> Request:

@@ -11,6 +11,7 @@ from stratolite.service import Access, Call, Cloud, Request, Resource, Service
 from stratolite.services.lambda_ import names, state
 from stratolite.services.lambda_.doors import Doors
 from stratolite.services.lambda_.functions import Functions
+from stratolite.services.lambda_.layers import Layers
 from stratolite.services.lambda_.output import Output
 from stratolite.services.lambda_.permissions import Permissions, document
 from stratolite.services.lambda_.urls import Urls
@@ -18,11 +19,11 @@ from stratolite.services.lambda_.versions import Versions
 from stratolite.services.lambda_.worker import Later
 
 _ACTIONS = {"Invoke": "InvokeFunction"}
-_ON_NOTHING = frozenset({"ListFunctions", "GetAccountSettings"})
+_ON_NOTHING = frozenset({"ListFunctions", "GetAccountSettings", "ListLayers"})
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
 
 
-class Lambda(Functions, Versions, Permissions, Urls, Later, Doors, Service):
+class Lambda(Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
     name: ClassVar[str] = "lambda"
 
     def __init__(self, cloud: Cloud) -> None:
@@ -34,6 +35,13 @@ class Lambda(Functions, Versions, Permissions, Urls, Later, Doors, Service):
         action = f"lambda:{_ACTIONS.get(operation, operation)}"
         if operation in _ON_NOTHING:
             return ((action, "*"),)
+        if operation == "GetLayerVersionByArn":
+            return (("lambda:GetLayerVersion", request["Arn"]),)
+        if layer := request.get("LayerName"):
+            base = f"arn:aws:lambda:{call.region}:{call.account}:layer:"
+            arn = layer if layer.startswith("arn:") else base + layer
+            number = request.get("VersionNumber")
+            return ((action, f"{arn}:{number}" if number else arn),)
         given = request.get("FunctionName") or request.get("Resource") or ""
         try:
             ref = names.function(call, given, request.get("Qualifier"))

@@ -32,7 +32,6 @@ _TAGS_MAX = 50
 
 # Members that are refused when they ask for something; what asks for nothing is let through.
 _NOT_OFFERED: dict[str, Callable[[Any], Any]] = {
-    "Layers": bool,
     "VpcConfig": lambda v: v.get("SubnetIds") or v.get("SecurityGroupIds"),
     "DeadLetterConfig": lambda v: v.get("TargetArn"),
     "KMSKeyArn": bool,

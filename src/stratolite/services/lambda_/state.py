@@ -156,6 +156,51 @@ def delete_url_owner(tx: Tx, url_id: str) -> None:
     tx.delete(_URLS.key(url_id))
 
 
+# -- layers; ``ref.name`` is the layer's
+
+
+def get_layer(tx: Tx, ref: Ref, number: int) -> Record | None:
+    return tx.parsed(_keys(ref).key("layer", ref.name, number), orjson.loads)
+
+
+def put_layer(tx: Tx, ref: Ref, number: int, record: Record) -> None:
+    _put(tx, _keys(ref).key("layer", ref.name, number), record)
+
+
+def delete_layer(tx: Tx, ref: Ref, number: int) -> None:
+    tx.delete(_keys(ref).key("layer", ref.name, number))
+
+
+def layer_versions(
+    tx: Tx, ref: Ref, *, reverse: bool = False, before: int | None = None
+) -> Iterator[tuple[int, Record]]:
+    keys = _keys(ref)["layer"][ref.name]
+    start, stop = keys.span()
+    if before is not None:
+        stop = keys.key(before)
+    for key, raw in tx.scan((start, stop), reverse=reverse):
+        (number,) = keys.parts(key)
+        assert isinstance(number, int)
+        yield number, orjson.loads(raw)
+
+
+def layer_names(tx: Tx, account: str, region: str, after: str) -> Iterator[str]:
+    keys = Keyspace(account, region, "lambda")["layer-next"]
+    start, stop = keys.span()
+    if after:
+        start = keys.key(after) + b"\x00"
+    for key, _ in tx.scan((start, stop)):
+        yield str(keys.parts(key)[0])
+
+
+def next_layer_number(tx: Tx, ref: Ref) -> int:
+    """Numbers are not given again, also after the newest version was deleted."""
+    key = _keys(ref).key("layer-next", ref.name)
+    number = int(tx.get(key) or b"1")
+    tx.put(key, str(number + 1).encode())
+    return number
+
+
 # -- what an account has in a region: {functions, code_bytes, reserved}
 
 

@@ -125,13 +125,24 @@ def published(call: Call, ref: Ref, description: str | None) -> Response:
     }
     if description is not None:
         config["Description"] = description
-    version = {"config": config, "code": record["code"], "generation": record["generation"]}
-    call.cloud.blobs.link(call.tx, record["code"]["blob"])
+    version = {
+        "config": config,
+        "code": record["code"],
+        "layers": record["layers"],
+        "generation": record["generation"],
+    }
+    for blob in blobs_of(version):
+        call.cloud.blobs.link(call.tx, blob)
     state.put_version(call.tx, ref, number, version)
     latest = {**record["config"], "RevisionId": call.world.uuid()}
     state.put_function(call.tx, ref, {**record, "config": latest, "next_version": number + 1})
     state.count(call.tx, ref, code_bytes=record["code"]["size"])
     return config
+
+
+def blobs_of(record: state.Record) -> list[str]:
+    """What a function or version links: its own code and its layers'."""
+    return [record["code"]["blob"], *(layer["code"]["blob"] for layer in record["layers"])]
 
 
 def _function(call: Call, given: str) -> Ref:

@@ -1,0 +1,183 @@
+"""The command line without a server: usage, packaging, and failing in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+
+import click
+import pytest
+
+from stratolite.cli import main
+from stratolite.cli.package import load, package
+from stratolite.cli.stack import local_url
+
+
+def run(capsys, *words):
+    """(exit code, stdout, stderr)."""
+    try:
+        main(list(words))
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def no_endpoint(monkeypatch):
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_help_names_every_command_and_imports_none(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for command in ("up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"):
+        assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"]
+)
+def test_every_command_explains_itself(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert out.startswith(f"Usage: stratolite {command}")
+
+
+@pytest.mark.parametrize(
+    "words", [("fly",), ("deploy",), ("up", "--port", "many"), ("logs", "f", "--since", "long")]
+)
+def test_wrong_usage_exits_with_2_and_one_line(capsys, words):
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert err.startswith("stratolite: ")
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f")])
+def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
+    code, _, err = run(capsys, *words, "--endpoint", "http://127.0.0.1:9")
+    assert code == 1
+    assert "nothing answers at http://127.0.0.1:9" in err
+    assert "stratolite up" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_env_is_what_a_shell_evaluates(capsys):
+    _, out, _ = run(capsys, "env", "--endpoint", "http://localhost:4567")
+    assert "export AWS_ENDPOINT_URL=http://localhost:4567" in out.splitlines()
+    _, out, _ = run(capsys, "env", "--json")
+    assert json.loads(out)["AWS_ACCESS_KEY_ID"] == "test"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_calls_back(capsys, shell, monkeypatch):
+    code, out, _ = run(capsys, "completion", shell)
+    assert code == 0
+    assert "_STRATOLITE_COMPLETE" in out
+    monkeypatch.setenv("_STRATOLITE_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "stratolite de")
+    monkeypatch.setenv("COMP_CWORD", "1" if shell != "fish" else "de")
+    _, out, _ = run(capsys)
+    assert "deploy" in out
+    assert "delete" in out
+
+
+def test_listening_beyond_this_machine_wants_a_real_key(capsys, tmp_path):
+    code, _, err = run(capsys, "up", "--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0")
+    assert code == 1
+    assert "STRATOLITE_ROOT_KEY" in err
+    assert not os.listdir(tmp_path)
+
+
+# -- packaging
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    CodeUri: code/
+Resources:
+  A:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: a.b, Role: !GetAtt R.Arn, Environment: {Variables: {T: !Sub "${X}-y"}}}
+  B:
+    Type: AWS::Serverless::Function
+    Properties: {InlineCode: "def f(): pass"}
+  C:
+    Type: AWS::Lambda::Function
+    Properties: {Code: code/, Role: !Ref R}
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    (tmp_path / "code" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "code" / "__pycache__" / "a.pyc").write_bytes(b"x")
+    (tmp_path / "code" / "a.py").write_text("def b(event, context): return 1\n")
+    return tmp_path
+
+
+def packaged(project):
+    template, seen = load(str(project / "template.yaml")), {}
+
+    def upload(key, body):
+        seen[key] = body
+        return "bucket", key
+
+    package(template, str(project), upload)
+    return template, seen
+
+
+def test_local_code_becomes_one_object_named_by_its_content(project):
+    """Two functions with the same folder share it; inline code and short forms stay what they are."""
+    template, seen = packaged(project)
+    resources = template["Resources"]
+    assert list(seen) == [resources["A"]["Properties"]["CodeUri"]["Key"]]
+    assert resources["C"]["Properties"]["Code"] == {"S3Bucket": "bucket", "S3Key": next(iter(seen))}
+    assert "CodeUri" not in resources["B"]["Properties"]
+    assert resources["A"]["Properties"]["Role"] == {"Fn::GetAtt": ["R", "Arn"]}
+    assert resources["A"]["Properties"]["Environment"]["Variables"]["T"] == {"Fn::Sub": "${X}-y"}
+    assert zipfile.ZipFile(io.BytesIO(next(iter(seen.values())))).namelist() == ["a.py"]
+
+
+def test_the_same_files_give_the_same_object_whenever_they_were_written(project):
+    """Else every deploy would update every function."""
+    _, first = packaged(project)
+    os.utime(project / "code" / "a.py", (1, 1))
+    assert packaged(project)[1] == first
+    (project / "code" / "a.py").write_text("def b(event, context): return 2\n")
+    assert packaged(project)[1].keys() != first.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a",
+        "Resources: [",
+        "Resources: {A: {Type: AWS::Lambda::Function, Properties: {Code: none/}}}",
+    ],
+)
+def test_what_cannot_be_packaged_is_said_by_name(project, text):
+    (project / "template.yaml").write_text(text)
+    with pytest.raises(click.ClickException):
+        packaged(project)
+
+
+def test_code_that_wants_an_installation_is_not_packaged_without_it(project):
+    (project / "code" / "requirements.txt").write_text("requests\n")
+    with pytest.raises(click.ClickException, match="sam build"):
+        packaged(project)
+
+
+def test_an_api_hostname_is_shown_as_its_local_url():
+    value = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
+    assert (
+        local_url(value, "http://localhost:4566")
+        == "http://localhost:4566/_aws/execute-api/abc123/prod"
+    )
