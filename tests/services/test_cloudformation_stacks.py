@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import random
 import re
 from typing import Any
 
@@ -605,3 +607,47 @@ def test_the_same_request_token_makes_one_stack(folder: str) -> None:
         await settled(h, "s")
 
     in_cloud(folder, Outside(), body)
+
+
+def test_large_values_fit_or_are_refused(folder: str) -> None:
+    """A row holds a resource as it is, as it was and what must go; beyond the limits comes an error, not a crash."""
+    outside = Outside()
+    big = {f"P{n}": {"Type": "String"} for n in range(180)}
+    text = {"Fn::Join": ["", [{"Ref": name} for name in list(big)[:70]]]}
+    too_long = {"Fn::Join": ["", [{"Ref": name} for name in big]]}
+    noise = random.Random(1)  # does not compress
+
+    def values(size: int) -> list[dict[str, str]]:
+        return [
+            {
+                "ParameterKey": name,
+                "ParameterValue": base64.b64encode(noise.randbytes(size)).decode(),
+            }
+            for name in big
+        ]
+
+    async def body(h: Any) -> None:
+        first = template({"A": thing(1, Name=text)}, Parameters=big)
+        small, large = values(900), values(3000)
+        with pytest.raises(Fault, match="larger than 300000 bytes in all"):
+            await create(h, first, Parameters=large)
+        stack = await create(h, first, Parameters=small)
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        name = next(iter(outside.things.values()))["Name"]
+        assert len(name) == 84_000
+        second = template(
+            {"A": thing(1, Name=text), "B": thing(1, Refuse="create", DependsOn="A")},
+            Parameters=big,
+        )
+        stack = await update(h, second, Parameters=values(1200))
+        assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        assert [t["Name"] for t in outside.things.values()] == [name]
+        outputs = {"O": {"Value": too_long}}
+        stack = await update(
+            h,
+            template({"A": thing(1, Name=text)}, Parameters=big, Outputs=outputs),
+            Parameters=small,
+        )
+        assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+
+    in_cloud(folder, outside, body)

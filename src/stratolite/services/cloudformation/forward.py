@@ -10,7 +10,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.quotas import PROPERTIES_BYTES_MAX
+from stratolite.services.cloudformation.quotas import OUTPUTS_BYTES_MAX, PROPERTIES_BYTES_MAX
 from stratolite.services.cloudformation.resolution import (
     conform,
     needs_of,
@@ -185,6 +185,9 @@ class Forward(Steps):
             with call.tx.savepoint():
                 outputs = resolved_outputs(self.template, self._scope(call))
                 wanted = {row["export"]: row["value"] for row in outputs if "export" in row}
+                if len(orjson.dumps(outputs)) > OUTPUTS_BYTES_MAX:
+                    text = f"The outputs are larger than {OUTPUTS_BYTES_MAX} bytes"
+                    raise Fault("ValidationError", text)
                 if len(wanted) < sum("export" in row for row in outputs):
                     raise Fault("ValidationError", "Two outputs have the same export name")
                 state.set_exports(call.tx, self.rows, stack, wanted)

@@ -12,7 +12,10 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.services.cloudformation.intrinsics import text_of
-from stratolite.services.cloudformation.quotas import PARAMETER_VALUE_BYTES_MAX
+from stratolite.services.cloudformation.quotas import (
+    PARAMETER_VALUE_BYTES_MAX,
+    PARAMETERS_BYTES_MAX,
+)
 
 MASK = "****"
 _TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList", "List<String>")
@@ -111,6 +114,8 @@ def take_parameters(
         raise _error(f"Parameters: [{', '.join(missing)}] must have values")
     for name, value in values.items():
         _check_value(name, declared[name], value)
+    if sum(len(value.encode()) for value in values.values()) > PARAMETERS_BYTES_MAX:
+        raise _error(f"The parameters' values are larger than {PARAMETERS_BYTES_MAX} bytes in all")
     return values
 
 

@@ -17,7 +17,10 @@ TAGS_COUNT_MAX = 50
 NODES_COUNT_MAX = 100_000  # of a parsed template
 DEPTH_MAX = 100  # of nesting, in the text and in what functions resolve to
 RESOLVED_BYTES_MAX = 1 << 20  # of one string a function makes
-PROPERTIES_BYTES_MAX = 900_000  # of one resource, resolved; its record must fit into a value
+PROPERTIES_BYTES_MAX = 300_000  # of one resource, resolved: its row holds up to three versions
+PARAMETERS_BYTES_MAX = 300_000  # of all values; the stack's row holds them twice during an update
+OUTPUTS_BYTES_MAX = 200_000
+REASON_LENGTH_MAX = 2_000
 
 EVENTS_PAGE_COUNT = 100
 RESOURCES_PAGE_COUNT = 100

@@ -25,7 +25,7 @@ from stratolite.services.cloudformation.template import SAM, Template, check_tem
 from stratolite.services.cloudformation.template_source import read_text
 from stratolite.services.cloudformation.template_text import read_template
 
-_LOOKED_AT_COUNT_MAX = 1000  # stacks passed over by one ListStacks with a filter
+_LOOKED_AT_COUNT_MAX = 300  # stacks passed over by one ListStacks with a filter
 T = TypeVar("T")
 
 

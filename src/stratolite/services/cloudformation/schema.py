@@ -183,7 +183,7 @@ class Schema:
             if inner is None and patterns:
                 inner = next(iter(patterns.values()))  # services check the keys themselves
             if inner is None and extra is False:
-                problems.append(f"{at}: extraneous key [{key}] is not permitted")
+                problems.append(f"{at}: extraneous key [{key[:100]}] is not permitted")
                 continue
             inner = extra if inner is None else inner
             made[key] = self._check(inner, item, f"{at}/{key}", problems, depth + 1)
@@ -274,10 +274,10 @@ def _check_scalar(schema: dict[str, Any], value: Any, at: str, problems: list[st
         and value not in allowed
         and text_of(value) not in [text_of(a) for a in allowed]
     ):
-        problems.append(f"{at}: #: {text_of(value)} is not a valid enum value")
+        problems.append(f"{at}: #: {text_of(value)[:100]} is not a valid enum value")
     if "const" in schema and value != schema["const"]:
         problems.append(
-            f"{at}: expected constant value: {schema['const']}, found: {text_of(value)}"
+            f"{at}: expected constant value: {schema['const']}, found: {text_of(value)[:100]}"
         )
     if isinstance(value, str):
         if len(value) < schema.get("minLength", 0):

@@ -14,8 +14,8 @@ Under (account, region, "cloudformation"); values are JSON unless said otherwise
     ("import", export name, uuid)         -> stack name (text)
 
 Stack and change set are dicts written by ``service.py``, ``operations.py`` and ``engine.py``; their ``private``
-member holds parameter values, a Record's ``private`` its resolved properties. ``private`` is sealed by the vault on
-its way into the store (base64 under ``sealed``), because a NoEcho parameter may be anywhere inside.
+member holds parameter values, a Record's ``private`` its resolved properties. ``private`` is stored under ``sealed``
+(JSON, zlib, the vault's seal, base64), because a NoEcho parameter may be anywhere inside.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stratolite.core import Keyspace, Span, Tx
 from stratolite.core.vault import Vault
 from stratolite.errors import Fault
 from stratolite.service import Call
-from stratolite.services.cloudformation.quotas import TEMPLATE_CHUNK_BYTES
+from stratolite.services.cloudformation.quotas import REASON_LENGTH_MAX, TEMPLATE_CHUNK_BYTES
 
 Stack = dict[str, Any]
 Record = dict[str, Any]
@@ -53,7 +53,8 @@ def rows_of(call: Call) -> Rows:
 def _pack(rows: Rows, row: dict[str, Any]) -> bytes:
     stored = {key: value for key, value in row.items() if key != "private"}
     if "private" in row:
-        sealed = rows.vault.seal(orjson.dumps(row["private"]), _PURPOSE)
+        packed = zlib.compress(orjson.dumps(row["private"]), 1)
+        sealed = rows.vault.seal(packed, _PURPOSE)
         stored["sealed"] = base64.b64encode(sealed).decode()
     return orjson.dumps(stored)
 
@@ -62,7 +63,8 @@ def _unpack(rows: Rows, raw: bytes) -> dict[str, Any]:
     row: dict[str, Any] = orjson.loads(raw)
     sealed = row.pop("sealed", None)
     if sealed is not None:
-        row["private"] = orjson.loads(rows.vault.open(base64.b64decode(sealed), _PURPOSE))
+        packed = rows.vault.open(base64.b64decode(sealed), _PURPOSE)
+        row["private"] = orjson.loads(zlib.decompress(packed))
     return row
 
 
@@ -208,7 +210,7 @@ def add_event(
     if physical_id is not None:
         event["PhysicalResourceId"] = physical_id
     if reason:
-        event["ResourceStatusReason"] = reason
+        event["ResourceStatusReason"] = reason[:REASON_LENGTH_MAX]
     token = (stack.get("op") or {}).get("client_token") or stack.get("client_token")
     if token:
         event["ClientRequestToken"] = token

@@ -14,7 +14,11 @@ from stratolite.service import Call, Made, Principal, Resource, Spec
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.intrinsics import Scope, Unknown
 from stratolite.services.cloudformation.parameters import parsed
-from stratolite.services.cloudformation.quotas import STEP_TIME_S_MAX, STEPS_AT_ONCE_MAX
+from stratolite.services.cloudformation.quotas import (
+    REASON_LENGTH_MAX,
+    STEP_TIME_S_MAX,
+    STEPS_AT_ONCE_MAX,
+)
 from stratolite.services.cloudformation.resolution import attribute_from, pseudo, scope_of
 from stratolite.services.cloudformation.state import Record, Rows, Stack
 from stratolite.services.cloudformation.template import Template, check_template
@@ -183,6 +187,7 @@ class Steps:
         physical_id: str | None = None,
     ) -> None:
         """Put the record in ``status`` and tell it."""
+        reason = reason[:REASON_LENGTH_MAX]
         record["status"], record["reason"], record["updated_s"] = status, reason, call.tx.time_s
         state.add_event(
             call.tx, self.rows, stack, status, reason=reason, record=record, physical_id=physical_id
@@ -190,7 +195,7 @@ class Steps:
 
     def _enter(self, call: Call, stack: Stack, status: str, phase: str, reason: str = "") -> None:
         """The stack's next phase, or with phase "" the end of the operation."""
-        stack["status"], stack["reason"] = status, reason
+        stack["status"], stack["reason"] = status, reason[:REASON_LENGTH_MAX]
         state.add_event(call.tx, self.rows, stack, status, reason=reason)
         if phase:
             stack["op"]["phase"] = phase
