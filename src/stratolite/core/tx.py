@@ -54,9 +54,10 @@ class Tx:
     def get(self, key: bytes) -> bytes | None:
         if self.writes and (value := self.writes.get(key, _MISS)) is not _MISS:
             return value  # type: ignore[return-value]
-        for writes in reversed(self._below):
-            if (value := writes.get(key, _MISS)) is not _MISS:
-                return value  # type: ignore[return-value]
+        if self._below:
+            for writes in reversed(self._below):
+                if (value := writes.get(key, _MISS)) is not _MISS:
+                    return value  # type: ignore[return-value]
         return self._db.get_committed(self, key)
 
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
