@@ -316,7 +316,9 @@ class SegmentLog(SegmentFolder):
         with self._guard:
             if self._newest:
                 self._newest.close()
-            if position not in self._firsts[-1:]:  # an empty one too small for this entry is replaced
+            if (
+                position not in self._firsts[-1:]
+            ):  # an empty one too small for this entry is replaced
                 self._firsts.append(position)
             self._newest = fresh
         return fresh
