@@ -226,3 +226,32 @@ def test_the_keeper_makes_one_when_enough_was_written(tmp_path, monkeypatch):
         await db.close()
 
     asyncio.run(main())
+
+
+def test_the_same_on_a_shared_log(tmp_path, monkeypatch):
+    """The child reads the log by its URL; entries go two graces after the floor; another server starts from it."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    world, url = SeededWorld(1), f"file://{tmp_path}/shared"
+
+    async def main():
+        home = Home(f"{tmp_path}/one", world, url)
+        db = home.database()
+        db.start()
+        keeper = Keeper(home, db, world, Floors(), keep_s=0.0)
+        for i in range(40):
+            await db.transact(lambda tx, i=i: tx.put(b"%d" % i, b"x" * 100))
+        await keeper.snapshot()
+        await keeper.forget()
+        assert len(home.objects.names("log/")) == 40
+        world.advance(130.0)
+        await keeper.forget()
+        assert home.objects.names("log/") == [f"log/{40:020d}"] or not home.objects.names("log/")
+        await db.transact(lambda tx: tx.put(b"after", b"1"))
+        other = Home(f"{tmp_path}/two", world, url)
+        two = other.database()
+        assert other.rebuilt
+        assert len(two.peek(lambda tx: list(tx.scan((b"", b"\xff"))))) == 41
+        assert two.durable == db.durable
+        await db.close()
+
+    asyncio.run(main())

@@ -189,6 +189,101 @@ def test_a_connection_that_waits_reads_no_further() -> None:
     run(body)
 
 
+def test_reading_goes_on_after_it_was_held_back() -> None:
+    """Held back behind a slow request: then a stream, a whole body, and a head cut in two must still arrive."""
+
+    async def body(app: Fake, server: Server) -> None:
+        small = b"GET /x HTTP/1.1\r\n" + H + b"X-Pad: " + b"p" * 900 + b"\r\n\r\n"
+        raw = b"GET /later HTTP/1.1\r\n" + H + b"\r\n"
+        raw += b"PUT /count HTTP/1.1\r\n" + H + b"Content-Length: 400000\r\n\r\n" + b"b" * 400_000
+        raw += small * 400
+        raw += b"PUT /count HTTP/1.1\r\n" + H + b"Content-Length: 60000\r\n\r\n" + b"b" * 60_000
+        raw += b"PUT /count HTTP/1.1\r\n" + H + b"Content-Length: 900000\r\n\r\n" + b"b" * 900_000
+        raw += b"GET /x HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n"
+        asked = asyncio.ensure_future(ask(server, raw, eof=False))
+        await app.arrived.wait()
+        await asyncio.sleep(0.1)  # for the kernel to hand over as much as it will
+        app.waiting.pop()()
+        got = answers(await asked)
+        assert len(got) == 405
+        assert [b for _, b in got if b.isdigit()] == [b"400000", b"60000", b"900000"]
+
+    run(body)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_mix_of_requests_is_answered_each_in_its_turn(seed) -> None:
+    """Sizes around every threshold, both framings, slow and immediate answers, cut anywhere."""
+    rand = random.Random(seed)
+
+    async def answer_later(app: Fake) -> None:
+        while True:
+            await asyncio.sleep(0.001)
+            if app.waiting:
+                app.waiting.pop()()
+
+    async def body(app: Fake, server: Server) -> None:
+        raw, expected = b"", []
+        for _ in range(60):
+            kind = rand.choice(["get", "later", "made", "count", "count", "chunked", "refuse"])
+            if kind in ("count", "chunked"):
+                size = rand.choice([0, 1, 5000, 65_535, 65_536, 65_537, 200_000, 700_000])
+                head = b"PUT /count HTTP/1.1\r\n" + H
+                if kind == "count":
+                    raw += head + b"Content-Length: %d\r\n\r\n" % size + b"c" * size
+                else:
+                    step = rand.choice([1000, 70_000])
+                    sizes = [min(step, size - at) for at in range(0, size, step)]
+                    pieces = b"".join(b"%x\r\n%b\r\n" % (n, b"c" * n) for n in sizes)
+                    raw += head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
+                expected.append((200, b"%d" % size))
+            elif kind == "refuse":  # its body is not read by whom it is for
+                size = rand.choice([10, 100_000])
+                raw += (
+                    b"PUT /refuse HTTP/1.1\r\n"
+                    + H
+                    + b"Content-Length: %d\r\n\r\n" % size
+                    + b"r" * size
+                )
+                expected.append((403, b"no"))
+            else:
+                path = {"get": b"/x", "later": b"/later", "made": b"/made?5"}[kind]
+                raw += b"GET " + path + b" HTTP/1.1\r\n" + H + b"\r\n"
+                content = {"get": b"/x ", "later": b"later", "made": b"z" * 327_680}[kind]
+                expected.append((200, content))
+        raw += b"GET /x HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n"
+        expected.append((200, b"/x "))
+        helper = asyncio.ensure_future(answer_later(app))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        got = asyncio.ensure_future(reader.read())
+        while raw:
+            cut = rand.choice([1, 100, 10_000, 300_000])
+            writer.write(raw[:cut])
+            raw = raw[cut:]
+            await writer.drain()
+        assert answers(await got) == expected
+        helper.cancel()
+        writer.close()
+
+    run(body)
+
+
+def test_one_connection_does_not_keep_the_loop() -> None:
+    """A thousand requests in one read are answered all, but others come in between."""
+
+    async def body(app: Fake, server: Server) -> None:
+        count = 30_000
+        raw = (b"GET /x HTTP/1.1\r\n" + H + b"\r\n") * count
+        last = b"GET /y HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n"
+        many = asyncio.ensure_future(ask(server, raw + last, eof=False))
+        while not app.seen:
+            await asyncio.sleep(0)
+        assert len(app.seen) < 500
+        assert len(answers(await many)) == count + 1
+
+    run(body)
+
+
 def test_a_large_body_is_asked_for_before_it_is_sent() -> None:
     async def body(app: Fake, server: Server) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

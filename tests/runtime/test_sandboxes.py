@@ -153,6 +153,18 @@ def test_a_new_edition_ends_the_old_ones_sandboxes(tmp_path):
     run(tmp_path, body)
 
 
+def test_a_busy_sandbox_of_an_old_edition_ends_after_its_invocation(tmp_path):
+    async def body(rig: Rig) -> None:
+        old = asyncio.ensure_future(rig("pid", {"sleep": 0.5}, key="v1"))
+        await asyncio.sleep(0.2)
+        (member,) = rig.runtime._members
+        await rig("pid", {}, key="v2")
+        assert (await old).answer is not None, "it is not cut short"
+        await asyncio.wait_for(member.sandbox.gone(), 5)
+
+    run(tmp_path, body)
+
+
 def test_the_owners_limit_is_kept(tmp_path):
     """Reserved concurrency; an idle sandbox does not count against it."""
 
@@ -294,6 +306,21 @@ def test_output_is_heard_whole_and_in_order_before_the_answer(tmp_path):
         assert rig.lines[3] == "five"
         await rig.runtime.close()
         assert rig.lines[4:] == ["six"]
+
+    run(tmp_path, body)
+
+
+def test_output_is_heard_even_when_the_loop_has_not_come_to_it_yet(tmp_path):
+    """The answer may be seen before the pipe; the caller's tail must still have every line."""
+
+    async def body(rig: Rig) -> None:
+        await rig("speaks")
+        (member,) = rig.runtime._members
+        asyncio.get_running_loop().remove_reader(member.sandbox._output)
+        heard = len(rig.lines)
+        await rig("speaks")
+        assert rig.lines[heard] == "sixone"
+        assert rig.lines[-1] == "five"
 
     run(tmp_path, body)
 

@@ -1,6 +1,6 @@
 """A service with resource types of its own, whose things live outside the cloud: what a stack did can be seen there.
 
-``Test::Fake::Thing`` takes ``Name`` (create only), ``Size``, ``Text``, ``Refuse`` (fail at create | update | delete);
+``Test::Fake::Thing`` takes ``Name`` (create only), ``Size``, ``Text``, ``Refuse`` (fail at create | half way | update | delete);
 ``Test::Fake::Fixed`` cannot be updated. A thing's Ref is its id, its attributes are Arn and Size.
 """
 
@@ -31,6 +31,8 @@ class Outside:
         self.together = self.most_together = 0
         self.cut_at, self.passed = cut_at, 0
         self.cut = asyncio.Event()
+        self.gate: asyncio.Event | None = None
+        """While it is there and not set, handlers wait before their effect."""
 
     async def boundary(self) -> None:
         if self.passed == self.cut_at:
@@ -61,6 +63,8 @@ class _Thing(Resource):
             known = outside.tokens[spec.token] = f"{spec.logical_id}-{len(outside.tokens)}"
             outside.things[known] = {"logical_id": spec.logical_id, "who": call.principal.arn}
         outside.things[known].update(spec.properties)
+        if spec.properties.get("Refuse") == "half way":
+            raise Fault("InvalidRequest", "stopped half way", PhysicalResourceId=known)
         await outside.boundary()
         return self.made(known)
 
@@ -84,6 +88,8 @@ class _Thing(Resource):
         for _ in range(5):
             await asyncio.sleep(0)
         outside.together -= 1
+        if outside.gate is not None:
+            await outside.gate.wait()
         if spec.properties.get("Refuse") == verb:
             raise Fault("InvalidRequest", f"no {verb} of {spec.logical_id}")
 
@@ -123,13 +129,17 @@ def kill(cloud: Cloud) -> Any:
     return run()
 
 
-def in_cloud(folder: str, outside: Outside, body: Any, *, until_cut: bool = False) -> Any:
+def in_cloud(
+    folder: str, outside: Outside, body: Any, *, until_cut: bool = False, later_s: float = 0.0
+) -> Any:
     """``await body(harness)`` in a cloud that offers the fake types; killed at the cut, if there is to be one."""
     from stratolite.server import open_cloud
 
     async def main() -> Any:
         wait_s, quotas.ANSWER_WAIT_S = quotas.ANSWER_WAIT_S, 0.0  # tests look at what is under way
-        cloud = await open_cloud(folder, World())
+        world = World()
+        world.cloud_offset_s = later_s
+        cloud = await open_cloud(folder, world)
         offer(cloud, outside)
         original = Operation.tx
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import signal
 import time
 import zipfile
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from stratolite.errors import Fault
+from stratolite.services.cloudformation import sam
 
 CODE = """
 import json, os, boto3
@@ -251,3 +256,34 @@ def test_the_tags_of_a_stack_are_the_tags_of_its_resources(client: Any) -> None:
     assert tags() == {"team": "b", "own": "1"}
     with pytest.raises(ClientError, match="No updates"):
         cfn.update_stack(**request)
+
+
+def test_the_translator_is_started_again_when_it_is_gone_or_takes_too_long(
+    monkeypatch: Any,
+) -> None:
+    """A template cannot keep it, and with it everybody else, busy."""
+    plain = {"Transform": sam.SAM, "Resources": {"T": {"Type": "AWS::Serverless::SimpleTable"}}}
+
+    def translate() -> Any:
+        return asyncio.run(sam.transform(json.loads(json.dumps(plain)), {}, "eu-west-1"))
+
+    assert translate()["Resources"]["T"]["Type"] == "AWS::DynamoDB::Table"
+    first = sam._CHILD._process
+    assert first is not None
+    first.kill()
+    first.wait()
+    assert translate()["Resources"]
+    second = sam._CHILD._process
+    assert second is not None
+    assert second.pid != first.pid
+    second.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(sam, "SAM_TIME_S_MAX", 0.2)
+    with pytest.raises(Fault, match="the template takes more than"):
+        translate()
+    monkeypatch.undo()
+    assert translate()["Resources"]
+    monkeypatch.setattr(sam, "SAM_IDLE_S", 0.05)
+    assert translate()["Resources"]
+    third = sam._CHILD._process
+    assert third is not None
+    third.wait(10)

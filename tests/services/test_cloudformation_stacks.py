@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -454,3 +455,131 @@ def test_pages_go_through_everything_once(folder: str) -> None:
         assert names == [f"R{n:03}" for n in range(120)]
 
     in_cloud(folder, Outside(), body)
+
+
+def test_an_update_can_be_cancelled(folder: str) -> None:
+    """Steps under way end, nothing new begins, and what was done is taken back."""
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        await create(h, template(CHAIN))
+        before = outside.shape()
+        with pytest.raises(
+            Fault, match="CancelUpdateStack cannot be called from current stack status"
+        ):
+            await h("cloudformation", "CancelUpdateStack", StackName="s")
+        outside.gate = asyncio.Event()
+        new = template({**CHAIN, "A": thing(7, Name="a"), "E": thing(1, DependsOn="A")})
+        await h("cloudformation", "UpdateStack", StackName="s", TemplateBody=new)
+        with pytest.raises(Fault, match="cannot be deleted while in status UPDATE_IN_PROGRESS"):
+            await h("cloudformation", "DeleteStack", StackName="s")
+        await h("cloudformation", "CancelUpdateStack", StackName="s")
+        outside.gate.set()
+        assert (await settled(h, "s"))["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        assert outside.shape() == before
+        assert ("create", "E") not in outside.calls
+
+    in_cloud(folder, outside, body)
+
+
+def test_a_creation_that_takes_too_long_is_rolled_back(folder: str) -> None:
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        outside.gate = asyncio.Event()
+        made = await h(
+            "cloudformation",
+            "CreateStack",
+            StackName="s",
+            TemplateBody=template(CHAIN),
+            TimeoutInMinutes=1,
+        )
+        h.cloud.world.cloud_offset_s += 90
+        outside.gate.set()
+        stack = await settled(h, made["StackId"])
+        assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+        assert not outside.things
+        events = (await h("cloudformation", "DescribeStackEvents", StackName="s"))["StackEvents"]
+        assert "Stack creation time exceeded the specified timeout" in {
+            e.get("ResourceStatusReason") for e in events
+        }
+
+    in_cloud(folder, outside, body)
+
+
+def test_what_a_failed_creation_left_behind_is_deleted(folder: str) -> None:
+    """A handler names it with its Fault."""
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        await create(h, template({"A": thing(1)}))
+        stack = await update(h, template({"A": thing(1), "B": thing(2, Refuse="half way")}))
+        assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        assert outside.shape() == [("A", None, b"1")]
+        other = await create(h, template({"B": thing(2, Refuse="half way")}), "other")
+        assert other["StackStatus"] == "ROLLBACK_COMPLETE"
+        assert outside.shape() == [("A", None, b"1")]
+
+    in_cloud(folder, outside, body)
+
+
+def test_a_type_that_cannot_change_is_replaced(folder: str) -> None:
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        fixed = {"Type": "Test::Fake::Fixed", "Properties": {"Size": 1}}
+        await create(h, template({"A": fixed}))
+        first = set(outside.things)
+        fixed = {"Type": "Test::Fake::Fixed", "Properties": {"Size": 2}}
+        assert (await update(h, template({"A": fixed})))["StackStatus"] == "UPDATE_COMPLETE"
+        assert not first & set(outside.things)
+        assert outside.shape() == [("A", None, b"2")]
+        with pytest.raises(Fault, match=r"Update of resource type is not permitted\..*\[A\]"):
+            await update(h, template({"A": thing(1)}))
+
+    in_cloud(folder, outside, body)
+
+
+def test_conditions_decide_what_is_there(folder: str) -> None:
+    """A resource whose condition turns false is removed; outputs follow their own."""
+    outside = Outside()
+    body_ = template(
+        {"A": thing(1), "B": thing(2, Condition="Two", Text={"Ref": "A"})},
+        Parameters={"Count": {"Type": "Number", "Default": 2}},
+        Conditions={"Two": {"Fn::Equals": [{"Ref": "Count"}, 2]}},
+        Outputs={"B": {"Condition": "Two", "Value": {"Ref": "B"}}},
+    )
+
+    async def body(h: Any) -> None:
+        stack = await create(h, body_)
+        assert [o["OutputKey"] for o in stack["Outputs"]] == ["B"]
+        stack = await update(
+            h, body_, Parameters=[{"ParameterKey": "Count", "ParameterValue": "1"}]
+        )
+        assert stack["Outputs"] == []
+        assert {t["logical_id"] for t in outside.things.values()} == {"A"}
+
+    in_cloud(folder, outside, body)
+
+
+def test_deleted_stacks_are_forgotten_in_the_end(folder: str) -> None:
+    """ListStacks shows them for 90 days; then nothing of them is stored."""
+
+    async def body(h: Any) -> None:
+        stack = await create(h, template(CHAIN))
+        await delete(h, stack)
+        assert await stored(h)
+
+    async def later(h: Any) -> None:
+        for _ in range(1000):
+            if not await stored(h):
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError(await stored(h))
+
+    async def stored(h: Any) -> list[bytes]:
+        keys = h.call().keys("cloudformation")
+        return await h.call().transact(lambda c: [key for key, _ in c.tx.scan(keys.span())])
+
+    in_cloud(folder, Outside(), body)
+    in_cloud(folder, Outside(), later, later_s=91 * 86_400.0)

@@ -173,6 +173,7 @@ def updated(text: str, item: dict[str, Any] | None = None) -> dict[str, Any]:
         ("DELETE ss :ss", "ss", {"SS": ["a", "b"]}),
         ("DELETE lone :ss", "lone", None),
         ("SET a = n, n = :s", "a", {"N": "5"}),
+        ("SET n = :s, tree.a = n", "tree", {"M": {"a": {"N": "5"}, "b": {"M": {"c": {"S": "d"}}}}}),
     ],
 )
 def test_updates_change_items_as_in_dynamodb(text: str, attribute: str, wanted: Any) -> None:

@@ -114,7 +114,7 @@ class Model:
     async def pages(self, operation: str, limit: int, **request: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         start = None
-        while True:
+        for _ in range(100):
             more = {} if start is None else {"ExclusiveStartKey": start}
             page = await self.call(operation, Limit=limit, **request, **more)
             assert page["ScannedCount"] <= limit
@@ -122,6 +122,7 @@ class Model:
             start = page.get("LastEvaluatedKey")
             if start is None:
                 return found
+        raise AssertionError("the pages never end")
 
 
 def by_key(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:

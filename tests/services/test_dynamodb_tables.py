@@ -496,3 +496,63 @@ def test_cloudformation_does_not_take_over_a_table_or_ignore_a_property(
             platform.run(
                 resource.create(call_of(), spec(TableName="other", **ON_DEMAND, **{name: value}))
             )
+
+
+def test_a_policy_may_hold_a_user_to_its_own_partition(client: Any, db: Any) -> None:
+    """dynamodb:LeadingKeys: ForAllValues is true of nothing, so a key we failed to name would let everyone in."""
+    import json
+
+    db.create_table(TableName="own", **ON_DEMAND)
+    iam = client("iam")
+    iam.create_user(UserName="ann")
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "dynamodb:*",
+                "Resource": "*",
+                "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["ann"]}},
+            }
+        ],
+    }
+    iam.put_user_policy(UserName="ann", PolicyName="own", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    ann = client("dynamodb", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+    def query(name: str) -> dict[str, Any]:
+        return {
+            "KeyConditionExpression": "#k = :k",
+            "ExpressionAttributeNames": {"#k": "pk"},
+            "ExpressionAttributeValues": {":k": {"S": name}},
+        }
+
+    def attempts(name: str) -> list[tuple[Any, dict[str, Any]]]:
+        item = {"pk": {"S": name}}
+        return [
+            (ann.put_item, {"TableName": "own", "Item": item}),
+            (ann.get_item, {"TableName": "own", "Key": item}),
+            (ann.query, {"TableName": "own", **query(name)}),
+            (
+                ann.batch_get_item,
+                {
+                    "RequestItems": {
+                        "own": {
+                            "Keys": [{"pk": {"S": "ann"}}, {"pk": {"S": name + "!"}}]
+                            if name != "ann"
+                            else [item]
+                        }
+                    }
+                },
+            ),
+            (ann.batch_write_item, {"RequestItems": {"own": [{"DeleteRequest": {"Key": item}}]}}),
+            (
+                ann.transact_write_items,
+                {"TransactItems": [{"Put": {"TableName": "own", "Item": item}}]},
+            ),
+        ]
+
+    for call, request in attempts("ann"):
+        call(**request)
+    for call, request in attempts("bob"):
+        refused("AccessDeniedException", call, **request)

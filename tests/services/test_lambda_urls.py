@@ -191,7 +191,14 @@ def test_without_a_policy_for_it_a_public_url_is_forbidden(client, platform):
 def test_an_iam_url_takes_signed_requests_only(client, platform):
     create(client, "fn")
     made = client("lambda").create_function_url_config(FunctionName="fn", AuthType="AWS_IAM")
-    assert ask(platform, made["FunctionUrl"])[0] == 403
+    client("lambda").add_permission(
+        FunctionName="fn",
+        StatementId="anyone",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="AWS_IAM",
+    )
+    assert ask(platform, made["FunctionUrl"])[0] == 403, "whatever the policy says"
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials

@@ -240,6 +240,15 @@ class TestRetention:
             logs.put_retention_policy(logGroupName="g", retentionInDays=2)
 
 
+def test_what_has_passed_its_retention_is_not_read_before_it_is_deleted(logs, monkeypatch):
+    monkeypatch.setattr("stratolite.services.logs.worker.expire_later", lambda *_: None)
+    put(logs, (2 * 86_400_000, "old"))
+    put(logs, (1, "new"))
+    logs.put_retention_policy(logGroupName="g", retentionInDays=1)
+    assert texts(logs.filter_log_events(logGroupName="g")["events"]) == ["new"]
+    assert texts(logs.get_log_events(logGroupName="g", logStreamName="s")["events"]) == ["new"]
+
+
 def test_events_survive_a_restart(logs, platform):
     put(logs, (1, "kept"))
     platform.reopen()

@@ -468,3 +468,111 @@ def test_another_account_never_writes_the_policy(client, s3, bucket):
         405,
     )
     assert refused(other.delete_bucket_policy, Bucket=bucket) == ("MethodNotAllowed", 405)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/%FF%FE/k",
+        "/one/%FF",
+        "/one/%ED%A0%80",
+        "/" + "x" * 5000,
+        "/one/" + "x" * 5000,
+        "/one?list-type=2&prefix=%FF",
+        "/one?list-type=2&prefix=" + "p" * 5000,
+        "/one?list-type=2&start-after=%00&delimiter=%00",
+        "/one?list-type=2&max-keys=abc",
+        "/one?list-type=2&max-keys=99999999999999999999",
+        "/one?uploads&key-marker=a&upload-id-marker=" + "u" * 5000,
+        "/one/k?uploadId=" + "u" * 5000,
+        "/one/k?uploadId=u&part-number-marker=x",
+        "/one/k?partNumber=0",
+        "/one/k?versionId=..",
+        "/one?website=x&website=y",
+        "//",
+        "/one//",
+        "/_aws/s3-website/one/%FF",
+        "/_aws/s3-website/%FF/",
+    ],
+)
+def test_odd_requests_get_an_answer_not_a_crash(s3, bucket, platform, target):
+    """Signed as root, so that they reach the operations."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    website = {"IndexDocument": {"Suffix": "index.html"}}
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
+    for method in ("GET", "HEAD", "DELETE", "PUT", "POST"):
+        request = AWSRequest(
+            method, "http://localhost:4566" + target, headers={"Host": "localhost:4566"}
+        )
+        S3SigV4Auth(s3._request_signer._credentials, "s3", "us-east-1").add_auth(request)
+        path, _, query = target.partition("?")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        status, _, _ = platform.send(HttpRequest(method, path, query, headers, b""))
+        assert status not in (500, 503), (method, target)
+
+
+DOCUMENTS = [
+    b"",
+    b"<a/>",
+    b"<WebsiteConfiguration/>",
+    b"<WebsiteConfiguration><IndexDocument/></WebsiteConfiguration>",
+    b"<WebsiteConfiguration><RedirectAllRequestsTo/></WebsiteConfiguration>",
+    b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument><RoutingRules><RoutingRule/></RoutingRules></WebsiteConfiguration>",
+    b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument><RoutingRules><RoutingRule><Condition/><Redirect><Protocol>x</Protocol></Redirect></RoutingRule></RoutingRules></WebsiteConfiguration>",
+    b"<CORSConfiguration/>",
+    b"<CORSConfiguration><CORSRule/></CORSConfiguration>",
+    b"<Tagging/>",
+    b"<Tagging><TagSet><Tag/></TagSet></Tagging>",
+    b"<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>",
+    b"<Delete/>",
+    b"<Delete><Object/></Delete>",
+    b"<Delete><Object><Key></Key></Object></Delete>",
+    b"<CompleteMultipartUpload/>",
+    b"<CompleteMultipartUpload><Part/></CompleteMultipartUpload>",
+    b"<CompleteMultipartUpload><Part><PartNumber>x</PartNumber></Part></CompleteMultipartUpload>",
+    b"<OwnershipControls/>",
+    b"<OwnershipControls><Rule/></OwnershipControls>",
+    b"<PublicAccessBlockConfiguration/>",
+    b"<PublicAccessBlockConfiguration><BlockPublicAcls>maybe</BlockPublicAcls></PublicAccessBlockConfiguration>",
+    b"<ServerSideEncryptionConfiguration/>",
+    b"<ServerSideEncryptionConfiguration><Rule/></ServerSideEncryptionConfiguration>",
+    b"<AccessControlPolicy/>",
+    b"<CreateBucketConfiguration><LocationConstraint/></CreateBucketConfiguration>",
+    b"<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>",
+    b"{}",
+    b'{"Statement":{}}',
+    b'{"Statement":[1]}',
+    b'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":5}]}',
+    b"\xff\xfe",
+]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "PUT /one?website=", "PUT /one?cors=", "PUT /one?tagging=", "PUT /one/k?tagging=", "POST /one?delete=",
+        "POST /one/k?uploadId=UPLOAD", "PUT /one?ownershipControls=", "PUT /one?publicAccessBlock=",
+        "PUT /one?encryption=", "PUT /one?acl=", "PUT /one/k?acl=", "PUT /one?policy=", "PUT /one?versioning=",
+        "PUT /new-one?",
+    ],
+)  # fmt: skip
+def test_any_document_gets_an_answer(s3, bucket, platform, target):
+    """Empty, of another kind, without what it must have: never a crash."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    method, _, url = target.replace("UPLOAD", upload_id).partition(" ")
+    path, _, query = url.partition("?")
+    for body in DOCUMENTS:
+        request = AWSRequest(
+            method, f"http://localhost:4566{url}", data=body, headers={"Host": "localhost:4566"}
+        )
+        S3SigV4Auth(s3._request_signer._credentials, "s3", "us-east-1").add_auth(request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers["content-length"] = str(len(body))
+        status, _, answer = platform.send(HttpRequest(method, path, query, headers, body))
+        assert status not in (500, 503), (body, answer)

@@ -379,9 +379,7 @@ class SimReading:
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
-    def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False, expected: int = 0
-    ) -> Any:
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False, expected: int = 0) -> Any:
         return iter(
             sorted(((k, v) for k, v in self._rows.items() if start <= k < stop), reverse=reverse)
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
 from sim.machines import SHORT, history
+from sim.seeds import seeds
 from sim.simulated import SimDisk, Steps
 
 from stratolite.core.segments import SegmentReader
@@ -64,19 +64,12 @@ def _random_history(seed: int) -> None:
     try:
         history(seed, plan, lives, "any")
     except BaseException as error:
-        raise AssertionError(f"seed={seed}") from error
+        raise AssertionError(f"SIM_SEED={seed}") from error
 
 
 def test_random_histories_with_many_crashes_and_faults():
-    """Longer, with several crashes, faults in between, stores wiped. SIM_COUNT runs more, SIM_SEED one."""
-    if "SIM_SEED" in os.environ:
-        _random_history(int(os.environ["SIM_SEED"]))
-        return
-    for seed in _ONCE_FAILED:
-        _random_history(seed)
-    for seed in range(
-        int(os.environ.get("SIM_COUNT", "20000" if "STRATOLITE_SOAK" in os.environ else "300"))
-    ):
+    """Longer, with several crashes, faults in between, stores wiped."""
+    for seed in (*_ONCE_FAILED, *seeds(300)):
         _random_history(seed)
 
 
@@ -108,6 +101,6 @@ def _believe(self: SimDisk) -> str:
 def test_the_simulation_notices_what_is_left_out(monkeypatch, where, name, broken):
     """Negative controls: no sync, no sync of names, an uncleaned tail, a store believed after power loss."""
     monkeypatch.setattr(where, name, broken)
-    with pytest.raises(AssertionError, match="seed="):
+    with pytest.raises(AssertionError, match="SIM_SEED="):
         for seed in range(2000):
             _random_history(seed)

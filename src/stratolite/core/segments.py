@@ -193,7 +193,12 @@ class SegmentFolder:
         first = self._firsts[index]
         segment = self._old.pop(first, None)
         if segment is None:
-            segment = SegmentReader(self._disk, self._folder, first)
+            try:
+                segment = SegmentReader(self._disk, self._folder, first)
+            except Damaged:
+                # Beside a writer, a read of the whole file may miss a record and get the next one:
+                # damage is what is there twice.
+                segment = SegmentReader(self._disk, self._folder, first)
             if index + 1 < len(self._firsts) and segment.last + 1 != self._firsts[index + 1]:
                 segment.close()
                 raise Damaged(
@@ -316,9 +321,8 @@ class SegmentLog(SegmentFolder):
         with self._guard:
             if self._newest:
                 self._newest.close()
-            if (
-                position not in self._firsts[-1:]
-            ):  # an empty one too small for this entry is replaced
+            # An empty segment too small for this entry has just been replaced.
+            if position not in self._firsts[-1:]:
                 self._firsts.append(position)
             self._newest = fresh
         return fresh

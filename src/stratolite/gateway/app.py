@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from stratolite import __version__
 from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
+from stratolite.gateway.context import Context
 from stratolite.gateway.hosts import Hosts, Place
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
@@ -540,44 +541,6 @@ class Visit:
             self.protocol = "query"
         else:
             self.service, self.protocol = "s3", "rest-xml"
-
-
-class Context(Mapping[str, str]):
-    """Condition keys of a request, made when somebody asks."""
-
-    __slots__ = ("_request",)
-    _NAMES = ("aws:SourceIp", "aws:SecureTransport", "aws:UserAgent", "aws:Referer")
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
-
-    def __getitem__(self, name: str) -> str:
-        request = self._request
-        if name == "aws:SourceIp":
-            return request.peer
-        if name == "aws:SecureTransport":
-            return "true" if request.scheme == "https" else "false"
-        if name == "aws:UserAgent":
-            return request.headers["user-agent"]
-        if name == "aws:Referer":
-            return request.headers["referer"]
-        raise KeyError(name)
-
-    def __bool__(self) -> bool:
-        return True  # without asking for each name, as ``or`` would
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._NAMES if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __contains__(self, name: object) -> bool:
-        try:
-            self[name]  # type: ignore[index]
-        except KeyError:
-            return False
-        return True
 
 
 # service -> signing name, where they differ (``signingName`` of the AWS models)

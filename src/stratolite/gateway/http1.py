@@ -34,6 +34,7 @@ Respond = Callable[[HttpResponse], None]
 Handle = Callable[[HttpRequest, Respond], None]
 _log = logging.getLogger("stratolite.gateway")
 _NEVER = float("inf")
+_REQUESTS_A_TURN_MAX = 32
 
 
 class Owner(Protocol):
@@ -210,6 +211,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Parse and hand over requests until one has to wait. Raises Malformed."""
         self._looping = True
+        turns = _REQUESTS_A_TURN_MAX
         try:
             while self._buffer and not self._busy and not self._paused and self._request is None:
                 if self._transport is None or self._transport.is_closing():
@@ -218,9 +220,7 @@ class Connection(asyncio.Protocol):
                 buffer = self._buffer
                 end = buffer.find(b"\r\n\r\n", 0, HEAD_SIZE_BYTES_MAX + 4)
                 if end < 0:
-                    if (
-                        buffer[:2] == b"\r\n"
-                    ):  # RFC 9112 2.2: tolerate one empty line before a request
+                    if buffer[:2] == b"\r\n":  # RFC 9112 2.2: one empty line may come first
                         self._buffer = buffer[2:]
                         if self._buffer[:2] == b"\r\n":
                             raise Malformed(400, "empty lines before a request")
@@ -229,12 +229,17 @@ class Connection(asyncio.Protocol):
                         raise Malformed(431, f"head larger than {HEAD_SIZE_BYTES_MAX} bytes")
                     if b"\n\n" in buffer or b"\0" in buffer:
                         raise Malformed(400, "bare LF or NUL in the head")
+                    break
+                if not turns:  # let others have the loop
+                    self._hold(2)
+                    asyncio.get_running_loop().call_soon(self._advance_safely)
                     return
+                turns -= 1
                 head = read_head(buffer[:end])
                 self._begin(head, buffer, end + 4)
         finally:
             self._looping = False
-        if self._held & 2 and not self._busy and len(self._buffer) <= PIPELINED_BYTES_MAX:
+        if self._held & 2 and len(self._buffer) <= PIPELINED_BYTES_MAX:
             self._release(2)
 
     def _begin(self, head: Head, buffer: bytes, start: int) -> None:

@@ -7,7 +7,8 @@ Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`
          ``conditions`` / ``updates`` / ``projections`` what expressions do, ``keyconditions`` what a Query reads,
          ``legacy`` the parameters from before expressions, ``shapes`` the forms of requests, ``schema`` of tables,
          ``capacity`` consumed units.
-Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``; ``service`` puts them together.
+Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``; ``access`` says what IAM must allow;
+         ``service`` puts them together.
 Work     ``worker`` (sweeps dropped tables, fills new indexes), ``expiry`` (time to live).
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/

@@ -17,7 +17,7 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Express
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stratolite.services.dynamodb.reserved import RESERVED
@@ -280,6 +280,21 @@ def _tokens(text: str) -> list[Token]:
     return tokens
 
 
+def names_in(text: str, names: Mapping[str, str]) -> Iterator[str]:
+    """The attributes an expression of any kind starts its paths with; it need not be a right one."""
+    before = ""
+    tokens = _tokens(text)
+    for i, token in enumerate(tokens[:-1]):
+        starts = before != "."
+        before = token.text
+        if not starts or (tokens[i + 1].text == "(" and token.kind == "name"):
+            continue
+        if token.kind == "#":
+            yield names.get(token.text, token.text)
+        elif token.kind == "name" and token.text.upper() not in _WORDS:
+            yield token.text
+
+
 # -- conditions
 
 _CONDITION_WORDS = frozenset(("BETWEEN", "IN", "AND", "OR", "NOT"))
@@ -470,6 +485,7 @@ class ConditionParser(Parser):
 # -- updates
 
 _UPDATE_WORDS = frozenset(("SET", "REMOVE", "ADD", "DELETE"))
+_WORDS = _CONDITION_WORDS | _UPDATE_WORDS
 _UPDATE_FUNCTIONS = {"if_not_exists": 2, "list_append": 2}
 _UPDATE_ORDER = (
     "reserved",

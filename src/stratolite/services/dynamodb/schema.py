@@ -83,21 +83,16 @@ def check_definitions(
     defined = [d["AttributeName"] for d in definitions]
     for i, name in enumerate(defined):
         if name in defined[:i]:
-            raise invalid(
-                "Cannot have two attributes with the same name in AttributeDefinitions: " + name
-                if definitions[defined.index(name)] != definitions[i]
-                else f"{_INVALID}Duplicate AttributeName in AttributeDefinitions: {name}"
-            )
+            raise invalid("Cannot have two attributes with the same name")
     if set(defined) != used:
         if not has_indexes:
             raise invalid(
                 _INVALID + "Number of attributes in KeySchema does not exactly match number of "
                 "attributes defined in AttributeDefinitions"
             )
-        unused = [name for name in defined if name not in used]
         raise invalid(
             f"{_INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(defined)}], "
-            f"keys used: [{', '.join(sorted(used))}]; unused: [{', '.join(unused)}]"
+            f"keys used: [{', '.join(sorted(used))}]"
         )
 
 

@@ -59,8 +59,8 @@ class Tables(Base):
         table = self._named(call, request)
         if table.description.get("DeletionProtectionEnabled"):
             raise invalid(
-                f"Resource cannot be deleted as it is currently protected against deletion. "
-                f"Disable deletion protection first. Resource: {table.arn}"
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
             )
         state.delete_table(call.tx, call.account, call.region, table.name)
         job = Sweep(call.account, call.region, table.record["Key"], None)
@@ -402,9 +402,7 @@ def _create_index(
         if name in known or name in {k["AttributeName"] for k in index["KeySchema"]}:
             known[name] = definition
     if index["IndexName"] in names:
-        raise invalid(
-            f"Attempting to create an index which already exists; index={index['IndexName']}"
-        )
+        raise invalid("Attempting to create an index which already exists")
     names |= {i["IndexName"] for i in description.get("LocalSecondaryIndexes", ())}
     on_demand = description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
     schema.check_global(index, list(known), names, on_demand=on_demand)

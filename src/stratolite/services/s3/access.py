@@ -152,7 +152,7 @@ class AccessRules(Service):
         if operation in _WITH_ATTRIBUTES and request.get("Tagging"):
             tags = names.tags_of_header(request["Tagging"])
         elif operation == "PutObjectTagging":
-            tags = names.tags_of_set(request["Tagging"].get("TagSet") or ())
+            tags = names.tags_of_set((request.get("Tagging") or {}).get("TagSet") or ())
         if tags:
             found |= _tag_keys("s3:requestobjecttag/", tags)
             found["s3:requestobjecttagkeys"] = list(tags)

@@ -24,6 +24,7 @@ from stratolite.services.s3.entry import (
     PUBLIC_ACLS,
     acl_not_supported,
     bucket_of,
+    payload,
     public_access_block,
     refuse_members,
 )
@@ -67,7 +68,7 @@ class Configuration(Service):
 
     def put_bucket_website(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        wanted = request["WebsiteConfiguration"]
+        wanted = payload(request, "WebsiteConfiguration")
         website.check(wanted)
         state.put_config(call.tx, bucket, "website", wanted)
         return {}
@@ -88,7 +89,7 @@ class Configuration(Service):
 
     def put_bucket_cors(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        rules = request["CORSConfiguration"].get("CORSRules") or []
+        rules = payload(request, "CORSConfiguration").get("CORSRules") or []
         cors.check(rules)
         state.put_config(call.tx, bucket, "cors", rules)
         return {}
@@ -112,7 +113,7 @@ class Configuration(Service):
     def put_bucket_policy(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
         _check_owner(call, bucket)
-        text = request["Policy"]
+        text = payload(request, "Policy")
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         check_policy(bucket, text)
@@ -150,7 +151,7 @@ class Configuration(Service):
 
     def put_bucket_tagging(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        tags = names.tags_of_set(request["Tagging"].get("TagSet") or (), bucket=True)
+        tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or (), bucket=True)
         state.put_config(call.tx, bucket, "tagging", tags)
         return {}
 
@@ -172,7 +173,7 @@ class Configuration(Service):
 
     def put_public_access_block(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        wanted = request["PublicAccessBlockConfiguration"]
+        wanted = payload(request, "PublicAccessBlockConfiguration")
         blocked = {**NOTHING_BLOCKED, **{k: bool(v) for k, v in wanted.items() if k in ALL_BLOCKED}}
         state.put_config(call.tx, bucket, "public-access-block", blocked)
         return {}
@@ -193,7 +194,7 @@ class Configuration(Service):
 
     def put_bucket_ownership_controls(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        rules = request["OwnershipControls"].get("Rules") or []
+        rules = payload(request, "OwnershipControls").get("Rules") or []
         if len(rules) != 1 or rules[0].get("ObjectOwnership") not in OWNERSHIPS:
             raise malformed_xml()
         wanted = rules[0]["ObjectOwnership"]
@@ -240,7 +241,7 @@ class Configuration(Service):
 
     def put_bucket_encryption(self, call: Call, request: Request) -> Response:
         bucket_of(call, request)
-        rules = request["ServerSideEncryptionConfiguration"].get("Rules") or []
+        rules = payload(request, "ServerSideEncryptionConfiguration").get("Rules") or []
         if len(rules) != 1:
             raise malformed_xml()
         by_default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}

@@ -77,6 +77,14 @@ def bucket_of(call: Call, request: Request) -> Bucket:
     return bucket
 
 
+def payload(request: Request, member: str) -> Any:
+    """The document a request carries. Raises MissingRequestBodyError."""
+    found = request.get(member)
+    if found is None:
+        raise Fault("MissingRequestBodyError", "Request Body is empty", status=400)
+    return found
+
+
 def public_access_block(call: Call, bucket: Bucket) -> dict[str, bool]:
     return state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
 

@@ -25,6 +25,7 @@ from stratolite.services.s3.entry import (
     bucket_of,
     check_acl,
     check_version_id,
+    payload,
     refuse_members,
 )
 from stratolite.services.s3.faults import (
@@ -469,9 +470,9 @@ class Objects(Service):
 
     def delete_objects(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        asked = request["Delete"]
+        asked = payload(request, "Delete")
         listed = asked.get("Objects") or []
-        if not 0 < len(listed) <= DELETE_COUNT_MAX:
+        if not 0 < len(listed) <= DELETE_COUNT_MAX or not all(one.get("Key") for one in listed):
             raise malformed_xml()
         if request.get("MFA") is not None:
             raise not_offered("parameter MFA")
@@ -513,7 +514,7 @@ class Objects(Service):
 
     def put_object_tagging(self, call: Call, request: Request) -> Response:
         bucket, key, head = self._found(call, request)
-        head.tags = names.tags_of_set(request["Tagging"].get("TagSet") or ())
+        head.tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
         state.put_head(call.tx, bucket, key, head)
         return {}
 

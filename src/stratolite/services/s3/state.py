@@ -33,6 +33,7 @@ import orjson
 
 from stratolite.core import Keyspace, Span, Tx
 
+BUCKET_NAME_LENGTH_MAX = 63
 HEAD_BODY_BYTES_MAX = 2 << 10
 INLINE_BYTES_MAX = 256 << 10
 PART_INLINE_BYTES_MAX = 64 << 10
@@ -163,6 +164,8 @@ _NAMES = Keyspace("", "", "s3")["bucket"]
 
 
 def bucket(tx: Tx, name: str) -> Bucket | None:
+    if len(name) > BUCKET_NAME_LENGTH_MAX:
+        return None
     return tx.parsed(_name_key(name), _parse_bucket)
 
 

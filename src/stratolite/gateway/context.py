@@ -1,0 +1,48 @@
+"""The condition keys of IAM that only the front door knows, worked out when somebody asks.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from stratolite.http import HttpRequest
+
+
+class Context(Mapping[str, str]):
+    """Condition keys of a request, made when somebody asks."""
+
+    __slots__ = ("_request",)
+    _NAMES = ("aws:SourceIp", "aws:SecureTransport", "aws:UserAgent", "aws:Referer")
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def __getitem__(self, name: str) -> str:
+        request = self._request
+        if name == "aws:SourceIp":
+            return request.peer
+        if name == "aws:SecureTransport":
+            return "true" if request.scheme == "https" else "false"
+        if name == "aws:UserAgent":
+            return request.headers["user-agent"]
+        if name == "aws:Referer":
+            return request.headers["referer"]
+        raise KeyError(name)
+
+    def __bool__(self) -> bool:
+        return True  # without asking for each name, as ``or`` would
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._NAMES if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[name]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True

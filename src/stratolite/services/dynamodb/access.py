@@ -1,0 +1,178 @@
+"""What IAM is asked before a request runs: actions, resources, and DynamoDB's own condition keys.
+
+Source  https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Request
+from stratolite.services.dynamodb import keyconditions, numerals, state
+from stratolite.services.dynamodb.base import name_of, table_arn
+from stratolite.services.dynamodb.expressions import NO_VALUES, plan
+from stratolite.services.dynamodb.grammar import names_in
+from stratolite.services.dynamodb.table import Table
+
+_TRANSACT = {
+    "ConditionCheck": "dynamodb:ConditionCheckItem",
+    "Put": "dynamodb:PutItem",
+    "Update": "dynamodb:UpdateItem",
+    "Delete": "dynamodb:DeleteItem",
+    "Get": "dynamodb:GetItem",
+}
+_EVERYWHERE = frozenset(("ListTables", "DescribeLimits", "DescribeEndpoints"))
+_PLAIN = (
+    ("dynamodb:select", "Select"),
+    ("dynamodb:returnvalues", "ReturnValues"),
+    ("dynamodb:returnconsumedcapacity", "ReturnConsumedCapacity"),
+)
+_EXPRESSIONS = (
+    "UpdateExpression",
+    "ConditionExpression",
+    "FilterExpression",
+    "ProjectionExpression",
+)
+
+
+def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
+    """All that must be allowed. The request is as it came: nothing about its form is certain yet."""
+    action = f"dynamodb:{operation}"
+    if operation in ("BatchGetItem", "BatchWriteItem"):
+        names = request.get("RequestItems")
+        if isinstance(names, dict) and names:
+            return [(action, table_arn(call, name)) for name in names]
+        return ((action, "*"),)
+    if operation in ("TransactWriteItems", "TransactGetItems"):
+        found = dict.fromkeys(
+            (_TRANSACT[kind], table_arn(call, str(inner.get("TableName", "*"))))
+            for kind, inner in _actions(request)
+        )
+        return list(found) or ((action, "*"),)
+    if operation in _EVERYWHERE:
+        return ((action, "*"),)
+    if "ResourceArn" in request:
+        return ((action, str(request["ResourceArn"])),)
+    arn = table_arn(call, str(request.get("TableName", "*")))
+    if operation in ("Query", "Scan") and request.get("IndexName") is not None:
+        arn = f"{arn}/index/{request['IndexName']}"
+    if operation == "CreateTable" and request.get("Tags"):
+        return ((action, arn), ("dynamodb:TagResource", arn))
+    return ((action, arn),)
+
+
+def condition_keys(
+    call: Call, operation: str, request: Request, access: Access
+) -> dict[str, list[str]]:
+    """dynamodb:LeadingKeys, Attributes, Select, ReturnValues, EnclosingOperation for one of ``needed``."""
+    arn = access[1]
+    found: dict[str, list[str]] = {}
+    for key, member in _PLAIN:
+        if isinstance(value := request.get(member), str):
+            found[key] = [value]
+    if operation.startswith("Transact"):
+        found["dynamodb:enclosingoperation"] = [operation]
+    leading: dict[str, None] = {}
+    attributes: dict[str, None] = {}
+    try:
+        name = name_of(call, arn) if arn.startswith("arn:") else ""
+        table = state.table(call.tx, call.account, call.region, name)
+    except Fault:
+        table = None
+    for part, item in _parts(call, operation, request, access):
+        if isinstance(item, dict):
+            attributes |= dict.fromkeys(map(str, item))
+            if table is not None:
+                _add_leading(leading, item.get(table.hash.name))
+        attributes |= dict.fromkeys(_named(part))
+    if operation == "Query" and table is not None:
+        _add_leading(leading, _queried(table, request))
+    if leading:
+        found["dynamodb:leadingkeys"] = list(leading)
+    if attributes:
+        found["dynamodb:attributes"] = list(attributes)
+    return found
+
+
+def _actions(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
+    items = request.get("TransactItems")
+    for each in items if isinstance(items, list) else ():
+        for kind, inner in each.items() if isinstance(each, dict) else ():
+            if kind in _TRANSACT and isinstance(inner, dict):
+                yield kind, inner
+
+
+def _parts(
+    call: Call, operation: str, request: Request, access: Access
+) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """(what carries expressions, an item or key) for all of the request that ``access`` is about."""
+    arn = access[1]
+    if operation.startswith("Transact"):
+        for kind, inner in _actions(request):
+            if (_TRANSACT[kind], table_arn(call, str(inner.get("TableName", "*")))) == access:
+                yield inner, inner.get("Item") or inner.get("Key")
+        return
+    if operation not in ("BatchGetItem", "BatchWriteItem"):
+        yield request, request.get("Item") or request.get("Key")
+        return
+    for name, part in (request.get("RequestItems") or {}).items():
+        if table_arn(call, name) != arn:
+            continue
+        if isinstance(part, dict):
+            keys = part.get("Keys")
+            for key in keys if isinstance(keys, list) else ():
+                yield part, key
+        for each in part if isinstance(part, list) else ():
+            if isinstance(each, dict):
+                put, delete = each.get("PutRequest") or {}, each.get("DeleteRequest") or {}
+                yield {}, put.get("Item") or delete.get("Key")
+
+
+def _add_leading(leading: dict[str, None], value: Any) -> None:
+    """Numbers in the form they are stored in: "01" must not slip past what a policy says of "1"."""
+    for kind, text in value.items() if isinstance(value, dict) else ():
+        if kind == "N" and isinstance(text, str):
+            try:
+                leading[numerals.canonical(text)] = None
+            except numerals.NotANumber:
+                continue  # the operation itself will say so
+        else:
+            leading[str(text)] = None
+
+
+def _named(part: Mapping[str, Any]) -> Iterator[str]:
+    """The top-level attributes that a request's expressions and legacy parameters speak of."""
+    try:
+        for label in _EXPRESSIONS:
+            if (text := part.get(label)) is not None:
+                yield from names_in(text, part.get("ExpressionAttributeNames") or {})
+        yield from map(str, part.get("AttributesToGet") or ())
+        for member in ("AttributeUpdates", "Expected", "QueryFilter", "ScanFilter"):
+            yield from map(str, part.get(member) or ())
+    except (AttributeError, TypeError):
+        return  # malformed: the operation itself will say so
+
+
+def _queried(table: Table, request: Request) -> Any:
+    """The hash key a Query asks for; of its index, if it names one."""
+    try:
+        values = request.get("ExpressionAttributeValues") or NO_VALUES
+        form = {k: v for k, v in request.items() if k in _QUERY_FORM}
+        if "KeyConditionExpression" in form:
+            node = plan(form, _QUERY_LABELS).key_condition
+            assert node is not None
+            conditions = keyconditions.from_expression(node, values)
+        else:
+            conditions = keyconditions.from_legacy(request["KeyConditions"])
+        index = table.index_named.get(request.get("IndexName", ""))
+        key = table.hash if index is None else index.hash
+        return conditions[key.name].values[0]
+    except (Fault, KeyError, TypeError, IndexError):
+        return None  # malformed: the operation itself will say so
+
+
+_QUERY_LABELS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
+_QUERY_FORM = frozenset((*_QUERY_LABELS, "ExpressionAttributeNames", "ExpressionAttributeValues"))
