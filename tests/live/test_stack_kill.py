@@ -19,7 +19,7 @@ from live.server_process import ServerProcess
 from services.test_cloudformation_sam import BOOKMARKS, CAPABILITIES, packed
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
-EVENTS = (2, 8, 14, 20, 26)
+EVENTS = (2, 14, 26)
 
 
 Client = Callable[[str], Any]

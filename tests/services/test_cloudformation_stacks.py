@@ -259,9 +259,12 @@ def test_exports_are_imported_and_held(folder: str) -> None:
         assert next(i for i in outside.things if i.startswith("A")) in texts
         assert (await h("cloudformation", "ListImports", ExportName="n"))["Imports"] == ["importer"]
         stack = await settled(h, "exporter")
-        failed = await delete(h, stack)
-        assert failed["StackStatus"] == "DELETE_FAILED"
-        assert "in use by importer" in failed["StackStatusReason"]
+        kept = await delete(h, stack)
+        assert kept["StackStatus"] == "CREATE_COMPLETE", "as on AWS, it is what it was before"
+        assert kept["StackStatusReason"] == "Export n cannot be deleted as it is in use by importer"
+        assert any(i.startswith("A") for i in outside.things), "nothing was touched"
+        changed = template({"A": thing(5)}, Outputs={"O": {"Value": "v", "Export": {"Name": "n"}}})
+        assert (await update(h, changed, "exporter"))["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
         second = await create(h, exporting, "second")
         assert second["StackStatus"] == "ROLLBACK_COMPLETE"
         assert "already exported by stack exporter" in str(
@@ -583,3 +586,22 @@ def test_deleted_stacks_are_forgotten_in_the_end(folder: str) -> None:
 
     in_cloud(folder, Outside(), body)
     in_cloud(folder, Outside(), later, later_s=91 * 86_400.0)
+
+
+def test_the_same_request_token_makes_one_stack(folder: str) -> None:
+    """A client that did not see the answer asks again; another one is refused."""
+
+    async def body(h: Any) -> None:
+        request = {"StackName": "s", "TemplateBody": template({"A": thing()})}
+        answers = await asyncio.gather(
+            *(h("cloudformation", "CreateStack", **request, ClientRequestToken=t) for t in "aab"),
+            return_exceptions=True,
+        )
+        ids = {a["StackId"] for a in answers if isinstance(a, dict)}
+        assert len(ids) == 1
+        refused = [a for a in answers if isinstance(a, Fault)]
+        assert {f.code for f in refused} == {"AlreadyExistsException"}
+        assert {f.message for f in refused} == {"Stack [s] already exists"}
+        await settled(h, "s")
+
+    in_cloud(folder, Outside(), body)

@@ -61,21 +61,15 @@ class Removal(Steps):
         await self.tx(done)
 
     async def delete(self, stack: Stack) -> None:
+        if not await self.tx(self._let_go):
+            return
         failed = await self._delete_all(lambda _: True, self._also_there)
 
         def done(call: Call) -> None:
             stack = self._stack(call)
-            reason = ""
             if failed:
-                reason = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
-            else:
-                try:
-                    with call.tx.savepoint():
-                        state.set_exports(call.tx, self.rows, stack, {})
-                except Fault as fault:
-                    reason = f"Delete canceled. {fault.message}"
-            if reason:
-                self._enter(call, stack, "DELETE_FAILED", "", reason)
+                text = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
+                self._enter(call, stack, "DELETE_FAILED", "", text)
                 return
             state.keep_imports(call.tx, self.rows, stack, set())
             if state.named_uuid(call.tx, self.rows, stack["name"]) == self.uuid:
@@ -86,6 +80,21 @@ class Removal(Steps):
             work.put(call.tx, EXPIRE_QUEUE, payload, due_s=call.tx.time_s + DELETED_KEPT_S)
 
         await self.tx(done)
+
+    def _let_go(self, call: Call) -> bool:
+        """Give up the exports; False if one is in use, and the stack stays as it was."""
+        stack = self._stack(call)
+        try:
+            with call.tx.savepoint():
+                state.set_exports(call.tx, self.rows, stack, {})
+        except Fault as fault:
+            stack["status"], stack["reason"] = stack["op"]["status_before"], fault.message
+            state.add_event(call.tx, self.rows, stack, stack["status"], reason=fault.message)
+            stack["op"] = stack["op"]["op_before"]
+            state.put_stack(call.tx, self.rows, stack)
+            return False
+        state.put_stack(call.tx, self.rows, stack)
+        return True
 
     @staticmethod
     def _also_there(record: Record) -> str:

@@ -186,6 +186,8 @@ class StackChanges(Service):
             **new_op(call, "delete"),
             "phase": "delete",
             "retain": retain,
+            "status_before": stack["status"],
+            "op_before": op,
             "client_token": request.get("ClientRequestToken"),
         }
         enter(call, stack, "DELETE_IN_PROGRESS")

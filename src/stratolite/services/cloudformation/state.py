@@ -36,6 +36,7 @@ from stratolite.services.cloudformation.quotas import TEMPLATE_CHUNK_BYTES
 Stack = dict[str, Any]
 Record = dict[str, Any]
 _PURPOSE = "cloudformation"
+_USERS_SHOWN_COUNT = 10
 
 
 class Rows(NamedTuple):
@@ -299,14 +300,9 @@ def export_value(tx: Tx, rows: Rows, name: str) -> str:
 
 def set_exports(tx: Tx, rows: Rows, stack: Stack, wanted: dict[str, str]) -> None:
     """Make ``wanted`` all that the stack exports. Raises Fault if a name is another's or still in use."""
-    had: list[str] = stack.get("exports", [])
-    for name in had:
+    for name in stack["exports"]:
         if name not in wanted:
-            if user := importer(tx, rows, name):
-                raise Fault(
-                    "ValidationError",
-                    f"Cannot delete export {name} as it is in use by {user}.",
-                )
+            _refuse_if_used(tx, rows, name, "deleted")
             tx.delete(rows.keys.key("export", name))
     for name, value in wanted.items():
         raw = tx.get(rows.keys.key("export", name))
@@ -314,14 +310,10 @@ def set_exports(tx: Tx, rows: Rows, stack: Stack, wanted: dict[str, str]) -> Non
             known, owner, owner_id = orjson.loads(raw)
             if owner != stack["uuid"]:
                 by = owner_id.split("/")[1]
-                raise Fault(
-                    "ValidationError",
-                    f"Export with name {name} is already exported by stack {by}. ",
-                )
-            if known != value and (user := importer(tx, rows, name)):
-                raise Fault(
-                    "ValidationError", f"Cannot update export {name} as it is in use by {user}."
-                )
+                text = f"Export with name {name} is already exported by stack {by}. "
+                raise Fault("ValidationError", text)
+            if known != value:
+                _refuse_if_used(tx, rows, name, "updated")
         row = orjson.dumps([value, stack["uuid"], stack["id"]])
         tx.put(rows.keys.key("export", name), row)
     stack["exports"] = sorted(wanted)
@@ -339,11 +331,11 @@ def exports_page(tx: Tx, rows: Rows, after: str, limit: int) -> list[tuple[str, 
     return page
 
 
-def importer(tx: Tx, rows: Rows, name: str) -> str | None:
-    """The name of a stack that imports it."""
-    for _, raw in tx.scan(rows.keys.span("import", name), limit=1):
-        return raw.decode()
-    return None
+def _refuse_if_used(tx: Tx, rows: Rows, name: str, what: str) -> None:
+    users = [user for _, user in importers_page(tx, rows, name, "", _USERS_SHOWN_COUNT)]
+    if users:
+        text = f"Export {name} cannot be {what} as it is in use by {' and '.join(users)}"
+        raise Fault("ValidationError", text)
 
 
 def importers_page(tx: Tx, rows: Rows, name: str, after: str, limit: int) -> list[tuple[str, str]]:
