@@ -211,7 +211,7 @@ def test_a_blob_of_unknown_origin_cannot_be_linked(tmp_path):
     in_place(tmp_path, body)
 
 
-def test_an_aborted_writer_leaves_nothing_even_when_its_caller_was_cancelled(tmp_path):
+def test_a_writer_whose_caller_was_cancelled_leaves_nothing(tmp_path):
     """A client that goes away cancels a write while its thread is at work."""
 
     async def body(place):
@@ -221,9 +221,43 @@ def test_an_aborted_writer_leaves_nothing_even_when_its_caller_was_cancelled(tmp
         write.cancel()
         with pytest.raises(asyncio.CancelledError):
             await write
-        await writer.abort()
         assert os.listdir(f"{place.folder}/blobs/new") == []
         assert place.files() == set()
+
+    in_place(tmp_path, body)
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path, monkeypatch):
+    """SDKs retry a 503; half a file would wait for the next start."""
+
+    async def body(place):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        for broken in ("write", "fsync"):
+            writer = place.blobs.writer()
+            with monkeypatch.context() as patch:
+                patch.setattr(f"stratolite.core.blob_files.os.{broken}", full)
+                with pytest.raises(Unavailable):
+                    await writer.write(b"x" * BLOB_BUFFER_BYTES)
+                    await writer.finish()
+            assert os.listdir(f"{place.folder}/blobs/new") == []
+            assert place.files() == set()
+            assert not place.blobs._writing
+
+    in_place(tmp_path, body)
+
+
+def test_an_abort_after_the_end_takes_nothing_away(tmp_path):
+    """Callers abort in an except clause around finish and commit, and the commit may have happened."""
+
+    async def body(place):
+        writer = place.blobs.writer()
+        await writer.write(b"data")
+        blob = await writer.finish()
+        await place.link(blob.id)
+        await writer.abort()
+        assert await place.blobs.read(blob.id) == b"data"
 
     in_place(tmp_path, body)
 

@@ -145,3 +145,20 @@ def test_a_scan_costs_what_it_returns_however_much_is_not_yet_applied(tmp_path):
 
     answers = []
     in_database(body, LmdbEngine(str(tmp_path)))
+
+
+def test_a_store_that_outgrows_its_map_goes_on(tmp_path):
+    """The commit thread finds it full; the loop, which reads, makes room between two turns."""
+
+    async def main():
+        engine = LmdbEngine(str(tmp_path), map_size_bytes=MIB)
+        db = Database(MemoryLog(), engine, SeededWorld(1))
+        db.start()
+        for number in range(20):
+            await db.transact(lambda tx, n=number: tx.put(b"k%02d" % n, b"v" * MIB))
+            assert await db.transact(lambda tx: tx.get(b"k00")) == b"v" * MIB
+        rows = await db.transact(lambda tx: [key for key, _ in tx.scan((b"k", b"l"))])
+        assert rows == [b"k%02d" % number for number in range(20)]
+        await db.close()
+
+    asyncio.run(main())

@@ -59,7 +59,7 @@ def _run(folder: Path, url: str, seconds: float, *, kill: bool, validated: bool)
     try:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, rand.uniform(0.2, 0.8)))
+            time.sleep(min(left, rand.uniform(0.3, 1.2)))
             member = rand.randrange(_MEMBERS)
             died = servers[member].poll()
             assert died is None, (folder / f"errors-{member}").read_text()[-2000:]

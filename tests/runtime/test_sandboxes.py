@@ -58,6 +58,11 @@ def write_file(event, context):
 def rights(event, context):
     status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
     return {"uid": os.getuid(), "caps": status["CapEff"], "nnp": status["NoNewPrivs"], "processes": [p for p in os.listdir("/proc") if p.isdigit()]}
+def forges(event, context):
+    for fd in range(3, 64):
+        try: os.write(fd, bytes.fromhex(event))
+        except OSError: pass
+    time.sleep(60)
 def spawns(event, context):
     import subprocess
     subprocess.Popen(["sleep", "60"], start_new_session=True); time.sleep(60)
@@ -330,6 +335,30 @@ def test_an_answer_beyond_the_limit_ends_the_sandbox_not_the_server(tmp_path):
     assert outcome.ended is not None
     assert outcome.ended.how == "too-large"
     assert len(one(tmp_path, "big", 6_000_000).answer) == 6_000_002
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "52 00000000",  # an answer without its peak memory
+        "45 00000005 00000000 7b",  # an error that is no JSON
+        "45 00000006 00000000 5b5d",  # an error that is no object
+        "46 00000002 7b7d",  # cannot be started, now?
+        "53 00000000",
+        "00 00000000",
+        "52 ffffffff",  # an answer of 4 GiB
+    ],
+)
+def test_a_forged_frame_ends_the_sandbox_only(tmp_path, frame):
+    """Code can find the channel's descriptor; the server takes nothing from it on trust."""
+
+    async def body(rig: Rig) -> None:
+        outcome = await rig("forges", frame.replace(" ", ""), timeout_s=5)
+        assert outcome.ended is not None
+        assert outcome.ended.how in ("exit", "too-large")
+        assert (await rig("echo", 1)).answer == b"1"
+
+    run(tmp_path, body)
 
 
 def test_a_sandbox_holds_no_descriptor_of_the_server(tmp_path):

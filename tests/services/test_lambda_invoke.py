@@ -49,6 +49,15 @@ def test_the_tail_is_the_invocations_log(client):
     assert "Init Duration" not in invoke(client)[2], "only the first one loads the code"
 
 
+def test_a_long_tail_is_cut_at_the_front(client):
+    """LogResult: the last 4 KB of the execution log."""
+    create(client, "fn", "def handler(e, c):\n  for n in range(2000): print('line', n)")
+    tail = invoke(client)[2]
+    assert len(tail) == 4096
+    assert "line 1999\nEND RequestId: " in tail
+    assert tail.endswith("\t\n")
+
+
 def test_output_reaches_the_logs_in_order(client, platform):
     create(
         client,

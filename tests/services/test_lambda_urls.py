@@ -24,16 +24,25 @@ def url(client: Any) -> str:
     return public(client, "fn")
 
 
+PUBLIC: tuple[dict[str, Any], ...] = (
+    {
+        "StatementId": "url",
+        "Action": "lambda:InvokeFunctionUrl",
+        "FunctionUrlAuthType": "NONE",
+    },
+    {
+        "StatementId": "invoke",
+        "Action": "lambda:InvokeFunction",
+        "InvokedViaFunctionUrl": True,
+    },
+)
+
+
 def public(client: Any, name: str, **more: Any) -> str:
     lam = client("lambda")
     made = lam.create_function_url_config(FunctionName=name, AuthType="NONE", **more)
-    lam.add_permission(
-        FunctionName=name,
-        StatementId="public",
-        Action="lambda:InvokeFunctionUrl",
-        Principal="*",
-        FunctionUrlAuthType="NONE",
-    )
+    for statement in PUBLIC:
+        lam.add_permission(FunctionName=name, Principal="*", **statement)
     return str(made["FunctionUrl"])
 
 
@@ -175,10 +184,16 @@ def test_any_result_becomes_some_well_formed_answer(result):
         assert not set("\r\n\x00") & set(name + value)
 
 
-def test_without_a_policy_for_it_a_public_url_is_forbidden(client, platform):
-    """AuthType NONE still asks the function's policy. Recorded: test_lambda_permission_url_invocation."""
+@pytest.mark.parametrize("statements", [PUBLIC[:0], PUBLIC[:1], PUBLIC[1:]])
+def test_without_a_policy_for_it_a_public_url_is_forbidden(client, platform, statements):
+    """AuthType NONE still asks the function's policy, for both actions since October 2025.
+
+    Recorded: test_lambda_permission_url_invocation. https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+    """
     create(client, "fn")
     made = client("lambda").create_function_url_config(FunctionName="fn", AuthType="NONE")
+    for statement in statements:
+        client("lambda").add_permission(FunctionName="fn", Principal="*", **statement)
     status, headers, body = ask(platform, made["FunctionUrl"])
     assert status == 403
     assert json.loads(body) == {
@@ -186,6 +201,14 @@ def test_without_a_policy_for_it_a_public_url_is_forbidden(client, platform):
         " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
     }
     assert headers["x-amzn-errortype"] == "AccessDeniedException"
+
+
+def test_a_public_url_does_not_make_the_function_public(client, url):
+    """The statement for InvokeFunction holds for calls through the URL only."""
+    theirs = client("lambda", account="111111111111")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        theirs.invoke(FunctionName="arn:aws:lambda:us-east-1:000000000000:function:fn")
+    assert url
 
 
 def test_an_iam_url_takes_signed_requests_only(client, platform):

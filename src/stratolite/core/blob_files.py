@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from stratolite.clock import World
+from stratolite.errors import Unavailable
 from stratolite.http import Body, FileSlice
 from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_THREADS_MAX
 
@@ -103,7 +104,10 @@ class FileSink:
 
     async def _go(self, work: Callable[..., None], *args: object) -> None:
         self._trip = self._shelf.submit(work, *args)
-        await asyncio.wrap_future(self._trip)
+        try:
+            await asyncio.wrap_future(self._trip)
+        except OSError as error:
+            raise Unavailable(f"blob={os.path.basename(self._final)}: {error}") from error
 
     def _flush(self) -> None:
         if self._fd < 0:

@@ -114,27 +114,43 @@ def open_shelf(folder: str, url: str | None, world: World) -> Shelf:
 class BlobWriter:
     """Takes one blob's bytes. End it with ``finish`` or ``abort``; dropping it aborts at restart."""
 
-    __slots__ = ("_blobs", "_sink", "id", "size_bytes")
+    __slots__ = ("_blobs", "_ended", "_sink", "id", "size_bytes")
 
     def __init__(self, blobs: Blobs, id: str, sink: Sink) -> None:
         self._blobs, self._sink = blobs, sink
+        self._ended = False
         self.id = id
         self.size_bytes = 0
 
     async def write(self, chunk: bytes) -> None:
-        """Returns when it may be given more; a slow disk slows the sender, memory stays flat."""
+        """Returns when it may be given more; a slow disk slows the sender, memory stays flat.
+
+        Raises Unavailable (a full disk, a bucket out of reach), and is aborted then, or when cancelled.
+        """
         self.size_bytes += len(chunk)
-        await self._sink.write(chunk)
+        try:
+            await self._sink.write(chunk)
+        except BaseException:
+            await self.abort()
+            raise
 
     async def finish(self) -> Blob:
-        """Synced: what names the blob may now be committed, within ``BLOB_FRESH_S``."""
-        await self._sink.finish()
+        """Synced: what names the blob may now be committed, within ``BLOB_FRESH_S``. Raises as ``write``."""
+        try:
+            await self._sink.finish()
+        except BaseException:
+            await self.abort()
+            raise
+        self._ended = True
         self._blobs._finished(self.id)
         return Blob(self.id, self.size_bytes)
 
     async def abort(self) -> None:
-        await self._sink.abort()
-        self._blobs._aborted(self.id)
+        """Nothing of it stays. Does nothing after its end: what names it may be committed already."""
+        if not self._ended:
+            self._ended = True
+            await self._sink.abort()
+            self._blobs._aborted(self.id)
 
 
 class Blobs:

@@ -8,7 +8,8 @@ Three generations lie over the store's newest applied reading:
 
 ``submit`` runs a body at once. Its answer is released when the newest batch it read from or wrote to
 is durable. The commit thread takes one batch at a time: append to the log, apply to the store, tell the
-loop. The next batch is handed over once per loop turn, when the thread is idle.
+loop. The next batch is handed over once per loop turn, when the thread is idle. While a batch that is being
+gathered is near its limit, transactions wait before they run.
 
 If another process takes the position first (a shared log), the winner's entry is applied and every
 transaction that ran since is run again, in order: that is validation, and the only retry there is.

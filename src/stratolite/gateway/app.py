@@ -32,7 +32,7 @@ from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
 from stratolite.service import ANONYMOUS, Call, Cloud, Door, Principal, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
-from stratolite.wire import fault_response, guess, resolve
+from stratolite.wire import fault_response, guess, missing, resolve
 
 Respond = Callable[[HttpResponse], None]
 CorsHeaders = list[tuple[str, str]]
@@ -504,6 +504,8 @@ class Visit:
             self.app.errors_count += 1
             if isinstance(error, Unavailable):
                 fault = Fault("ServiceUnavailable", f"Service is unavailable: {error}", status=503)
+            elif isinstance(error, KeyError) and (lacking := self._lacking()) is not None:
+                fault = lacking
             else:
                 _log.error(
                     "request failed id=%s service=%s operation=%s",
@@ -526,6 +528,12 @@ class Visit:
             _log.exception("fault cannot be encoded id=%s fault=%r", self.request_id, fault)
             response = HttpResponse(500)
         self.answer(response)
+
+    def _lacking(self) -> Fault | None:
+        """What an operation stumbled over may be a required member the client left out."""
+        if self.codec is None or type(self.request.body) is not bytes:
+            return None
+        return missing(self.service, self.operation, self.codec.decode(self.request))
 
     def _guess(self) -> None:
         """The protocol of a request whose operation is not known yet."""

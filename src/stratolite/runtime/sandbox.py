@@ -21,6 +21,7 @@ from stratolite.runtime.zygote import Exit, Zygote
 _HEAD = struct.Struct(">BI")
 _WORD = struct.Struct(">I")
 _PIPE_READ_BYTES = 64 << 10
+_PIPE_READS_MAX = 16  # at a time; a pipe holds one read's worth
 _EXIT_GRACE_S = 0.5
 
 Listen = Callable[[list[tuple[int, str]]], None]
@@ -109,7 +110,7 @@ class Sandbox(asyncio.Protocol):
         self.init_s = self._world.mono() - self._begun
         if kind == ord("S"):
             return None
-        if kind == ord("F"):
+        if kind == ord("F") and _sound(kind, body, True):
             self.kill()
             await self._exit
             return Outcome(error=body, loaded=False, duration_s=self.init_s, init_s=self.init_s)
@@ -131,13 +132,14 @@ class Sandbox(asyncio.Protocol):
         self._send(ord("I"), _WORD.pack(len(about)) + about + invocation.event)
         kind, body = await self._answer(invocation.timeout_s)
         duration_s = self._world.mono() - begun
-        if kind in (ord("R"), ord("E")):
+        if kind in (ord("R"), ord("E")) and _sound(kind, body[4:], len(body) >= _WORD.size):
             self._drain()
             (peak_kb,) = _WORD.unpack_from(body)
             rest = bytes(body[4:])
             if kind == ord("R"):
                 return Outcome(answer=rest, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
             return Outcome(error=rest, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
+        self.kill()  # if it still lives it said something it should not
         ended = await self._how()
         return Outcome(ended=ended, duration_s=duration_s, peak_kb=self._peak_kb(), init_s=init_s)
 
@@ -245,7 +247,7 @@ class Sandbox(asyncio.Protocol):
     def _drain(self) -> None:
         """Everything in the pipe now. What was printed before an answer is there before the answer."""
         lines: list[bytes] = []
-        for _ in range(64):  # a function that never stops printing does not stop us
+        for _ in range(_PIPE_READS_MAX):  # a function that never stops printing does not stop us
             if self._output < 0:
                 break
             try:
@@ -269,3 +271,14 @@ class Sandbox(asyncio.Protocol):
             (now_ms, line[:SANDBOX_LINE_BYTES_MAX].decode("utf-8", "replace").replace("\x1e", "\n"))
             for line in lines
         ])  # fmt: skip
+
+
+def _sound(kind: int, body: bytes, long_enough: bool) -> bool:
+    """Whether a frame can be what it says: the code in there may write to the channel too."""
+    if kind == ord("R"):
+        return long_enough
+    try:
+        error = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return long_enough and isinstance(error, dict) and isinstance(error.get("errorType"), str)

@@ -2,6 +2,8 @@
 
 The event and the answer of a function URL are API Gateway's payload format 2.0, with the differences that
 function URLs have.  https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+Callers need both lambda:InvokeFunctionUrl and lambda:InvokeFunction, and so does everyone (a policy for "*") where
+AuthType is NONE.  https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
 """
 
 from __future__ import annotations
@@ -63,11 +65,15 @@ class Doors(invoking.Invoking):
         if auth == "AWS_IAM" and call.principal.kind == "anonymous":
             return _said(403, _FORBIDDEN, "AccessDeniedException")
         asking = call.scoped(ref.account, ref.region)
-        asking.context = {**call.context, "lambda:FunctionUrlAuthType": auth}
+        asking.context = {
+            **call.context,
+            "lambda:FunctionUrlAuthType": auth,
+            "lambda:InvokedViaFunctionUrl": "true",
+        }
 
         def enter(inner: Call) -> invoking.Target:
-            ask = {"FunctionName": ref.arn}
-            self.cloud.authorize(inner, self, "InvokeFunctionUrl", ask)
+            for operation in ("InvokeFunctionUrl", "Invoke"):  # both, since October 2025
+                self.cloud.authorize(inner, self, operation, {"FunctionName": ref.arn})
             return invoking.choose(inner, ref)
 
         try:

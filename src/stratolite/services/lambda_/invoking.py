@@ -6,6 +6,8 @@ import asyncio
 import base64
 import signal
 import sys
+from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -102,14 +104,14 @@ class Invoking(Credentials):
     ) -> Answer:
         """Invoke now. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
         config, request_id = target.config, call.request_id
-        lines: list[str] = []
+        last = _Tail() if tail else None
         stream: list[Stream] = []
 
         def begin(listen: Listen) -> Listen:
             def heard(more: list[tuple[int, str]]) -> None:
                 listen(more)
-                if tail:
-                    lines.extend(f"{text}\n" for _, text in more)
+                if last is not None:
+                    last.add(f"{text}\n" for _, text in more)
 
             assert isinstance(listen, _ToStream)
             stream.append(listen.stream)
@@ -147,8 +149,9 @@ class Invoking(Credentials):
         now = datetime.fromtimestamp(call.world.cloud(), UTC)
         closing = _closing(outcome, request_id, config, error, now)
         self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
-        lines += [f"{text}\n" for text in closing]
-        return Answer(payload, "Unhandled" if error else None, "".join(lines))
+        if last is not None:
+            last.add(f"{text}\n" for text in closing)
+        return Answer(payload, "Unhandled" if error else None, last.text() if last else "")
 
     async def _starting(self, call: Call, target: Target) -> tuple[Start, Listen]:
         """Code, environment and log stream of a new sandbox."""
@@ -205,6 +208,24 @@ class Invoking(Credentials):
             "AWS_SESSION_TOKEN": keys["SessionToken"],
         })  # fmt: skip
         return environment
+
+
+class _Tail:
+    """The last of an invocation's output, however much it prints."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+        self._size = 0
+
+    def add(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._lines.append(line)
+            self._size += len(line)
+            while self._size - len(self._lines[0]) >= _TAIL_BYTES:
+                self._size -= len(self._lines.popleft())
+
+    def text(self) -> str:
+        return "".join(self._lines)
 
 
 class _ToStream:
