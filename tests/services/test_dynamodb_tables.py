@@ -117,6 +117,10 @@ def test_a_table_is_described_as_it_was_made(db: Any) -> None:
             },
             "CreateTable: StreamSpecification is not offered by Stratolite; see docs/coverage.md",
         ),
+        (
+            {**ON_DEMAND, "SSESpecification": {"Enabled": True}},
+            "CreateTable: SSESpecification is not offered by Stratolite; see docs/coverage.md",
+        ),
     ],
 )
 def test_tables_that_cannot_be_are_refused(db: Any, request_: Any, message: str) -> None:

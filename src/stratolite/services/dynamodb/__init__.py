@@ -25,11 +25,10 @@ Different from AWS, knowingly:
 - Tables are ACTIVE at once. Throughput is recorded and never throttles.
 - ItemCount and TableSizeBytes are 0: AWS updates them every six hours, we do not count.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
-- SSESpecification is recorded and described; what is on disk is not encrypted by a KMS key. A key of one's own is refused.
 - ItemCollectionMetrics always gives the smallest range.
 
-Missing: streams, backups, point-in-time recovery, exports and imports, global tables, PartiQL, resource policies,
-Kinesis streaming, contributor insights, auto scaling, tables of other accounts; keys of several attributes in indexes.
+Missing: streams, encryption by KMS keys, backups, point-in-time recovery, exports and imports, global tables, PartiQL,
+resource policies, Kinesis streaming, contributor insights, auto scaling, tables of other accounts; keys of several attributes in indexes.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

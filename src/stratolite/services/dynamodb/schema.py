@@ -23,8 +23,9 @@ def check_offered(operation: str, request: Wanted) -> None:
     """Raise for parameters of CreateTable and UpdateTable that mean something we do not do."""
     if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
         raise not_offered(operation, "StreamSpecification")
-    if (request.get("SSESpecification") or {}).get("KMSMasterKeyId"):
-        raise not_offered(operation, "SSESpecification.KMSMasterKeyId")
+    sse = request.get("SSESpecification") or {}
+    if sse.get("Enabled") or sse.get("KMSMasterKeyId"):  # it would say encrypted, and not be
+        raise not_offered(operation, "SSESpecification")
     for name in (
         "ReplicaUpdates",
         "ResourcePolicy",
@@ -235,14 +236,9 @@ def new_record(call: Call, request: Wanted, table_id: str, arn: str) -> Record:
 
 
 def set_options(description: dict[str, Any], request: Wanted, now_s: float) -> None:
-    """TableClass, SSESpecification and OnDemandThroughput as DescribeTable shows them."""
+    """TableClass and OnDemandThroughput as DescribeTable shows them."""
     if (table_class := request.get("TableClass")) is not None:
         description["TableClassSummary"] = {"TableClass": table_class, "LastUpdateDateTime": now_s}
-    if (sse := request.get("SSESpecification")) is not None:
-        if sse.get("Enabled"):
-            description["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS"}
-        else:
-            description.pop("SSEDescription", None)
     if (on_demand := request.get("OnDemandThroughput")) is not None:
         description["OnDemandThroughput"] = on_demand
 
