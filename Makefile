@@ -26,7 +26,7 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev  ## docs/coverage.md from the services themselves
 	$(BIN)/python docs/make_coverage.py
 
-bench: $(VENV)/.installed-dev  ## peers side by side; exits 1 below the bars
+bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side; exits 1 below the bars
 	$(BIN)/python bench/run.py
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
@@ -38,6 +38,13 @@ clean:
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "stratolite needs Python 3.11 or newer"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+bench/out/peers/.installed: | $(VENV)/bin/python  ## the servers we are measured beside, in a place of their own
+	mkdir -p bench/out/peers
+	$(PYTHON) -m venv bench/out/peers/venv
+	bench/out/peers/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server]' ministack
+	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver; fi
+	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .

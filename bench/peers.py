@@ -1,7 +1,7 @@
 """Servers under measurement: start one, know its processes' CPU time and memory, stop it.
 
-Peers are found on this machine, not installed: moto_server and ministack beside the running Python, dynalite and
-s3rver under STRATOLITE_PEERS/node_modules. What is missing is left out of the tables and said so.
+`make bench` installs the peers under bench/out/peers (or STRATOLITE_PEERS): venv/bin/moto_server and ministack,
+node_modules/.bin/dynalite and s3rver. What is missing is left out of the tables and said so.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(os.environ.get("STRATOLITE_PEERS", ROOT / "bench" / "out" / "peers"))
-BIN = Path(sys.executable).parent
+BINS = (PEERS / "venv" / "bin", Path(sys.executable).parent)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def program(name: str) -> str | None:
+    """Where a peer's command is, None if it is not on this machine."""
+    return next((str(folder / name) for folder in BINS if (folder / name).exists()), None)
 
 
 class Server:
@@ -138,10 +143,10 @@ class Moto(Server):
 
     @classmethod
     def available(cls):
-        return (BIN / "moto_server").exists()
+        return program("moto_server") is not None
 
     def command(self):
-        return [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+        return [str(program("moto_server")), "-H", "127.0.0.1", "-p", str(self.port)]
 
 
 class MiniStack(Server):
@@ -149,10 +154,10 @@ class MiniStack(Server):
 
     @classmethod
     def available(cls):
-        return (BIN / "ministack").exists()
+        return program("ministack") is not None
 
     def command(self):
-        return [str(BIN / "ministack")]
+        return [str(program("ministack"))]
 
     def environment(self):
         return {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
