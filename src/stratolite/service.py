@@ -275,6 +275,10 @@ class Service:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
 
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        """Whether the root of ``call.account`` may, for no policy could say otherwise: a short cut of ``access``."""
+        return type(self).resource_policy is Service.resource_policy
+
     def resource_account(self, call: Call, resource: str) -> str:
         """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
         parts = resource.split(":", 5)

@@ -64,7 +64,10 @@ def compile_answer(
             if entry is not None:
                 if value is not None:
                     header, text = entry
-                    headers.append((header, _HEADER_BREAKS.sub(" ", text(value))))
+                    shown = text(value)
+                    if not shown.isprintable():
+                        shown = _HEADER_BREAKS.sub(" ", shown)
+                    headers.append((header, shown))
                     if header == "Content-Type":
                         own_type = True
             elif name in prefixes:
