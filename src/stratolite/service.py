@@ -26,7 +26,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -348,6 +349,16 @@ class Made:
 
     physical_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def created(physical_id: str) -> Iterator[None]:
+    """Around the rest of a ``create`` once the thing exists: a Fault then says its name, so that a rollback finds it."""
+    try:
+        yield
+    except Fault as fault:
+        fault.members["PhysicalResourceId"] = physical_id
+        raise
 
 
 class Resource:

@@ -68,6 +68,30 @@ def test_a_transaction_over_the_limit_writes_nothing():
     in_database(body)
 
 
+def test_what_comes_in_turn_after_turn_shares_a_batch_and_nobody_waits_long():
+    """A batch costs a sync: it takes along what arrives meanwhile, but not for ever."""
+
+    async def body(db, log):
+        asked = []
+        for number in range(6):
+            asked.append(
+                asyncio.ensure_future(db.transact(lambda tx, n=number: tx.put(b"%d" % n, b"")))
+            )
+            await turns(1)
+        await asyncio.gather(*asked)
+        assert len(log.payloads) == 1
+        assert len(log.entry(1).writes) == 6
+        for number in range(100):
+            asked.append(
+                asyncio.ensure_future(db.transact(lambda tx, n=number: tx.put(b"%d" % n, b"")))
+            )
+            await turns(1)
+        assert len(log.payloads) > 4
+        await asyncio.gather(*asked)
+
+    in_database(body)
+
+
 def test_a_batch_stays_under_its_limit_and_everybody_is_served():
     """While one batch flies the next one grows; beyond a bound transactions wait before they run."""
 

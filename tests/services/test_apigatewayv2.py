@@ -238,7 +238,7 @@ def test_an_openapi_definition_makes_the_same_api(site):
     definition = {
         "openapi": "3.0.1",
         "info": {"title": "pets", "version": "1"},
-        "paths": {"/pets/{id}": {"get": way}, "/$default": {"x-amazon-apigateway-any-method": way}},
+        "paths": {"/pets/{id}": {"get": way}, "$default": {"x-amazon-apigateway-any-method": way}},
     }
     made = site.api.import_api(Body=json.dumps(definition))
     assert made["Name"] == "pets"

@@ -287,3 +287,31 @@ def test_the_translator_is_started_again_when_it_is_gone_or_takes_too_long(
     third = sam._CHILD._process
     assert third is not None
     third.wait(10)
+
+
+def test_a_table_with_a_name_of_its_own_is_not_replaced_under_it(client: Any) -> None:
+    """The new one could not be made beside the old one; the items stay where they are."""
+    cfn, dynamodb = client("cloudformation"), client("dynamodb")
+
+    def body(key: str) -> str:
+        properties = {
+            "TableName": "mine",
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+        }
+        return json.dumps(
+            {"Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": properties}}}
+        )
+
+    cfn.create_stack(StackName="s", TemplateBody=body("a"))
+    assert wait(cfn, "s")["StackStatus"] == "CREATE_COMPLETE", reasons(cfn, "s")
+    dynamodb.put_item(TableName="mine", Item={"a": {"S": "1"}})
+    cfn.update_stack(StackName="s", TemplateBody=body("b"))
+    assert wait(cfn, "s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert any(
+        "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename mine and"
+        in r
+        for r in reasons(cfn, "s")
+    ), reasons(cfn, "s")
+    assert dynamodb.get_item(TableName="mine", Key={"a": {"S": "1"}})["Item"]

@@ -203,3 +203,42 @@ def test_every_aws_managed_policy_here_parses():
     from stratolite.services.iam.managed import aws_managed, table
 
     assert all(aws_managed(arn).statements for arn in table())
+
+
+def test_a_repeated_step_of_a_stack_finds_its_own_role_and_nobody_elses(tmp_path):
+    """After kill -9 a create runs again under the same token; a role of that name made by somebody is not adopted."""
+    from stratolite.service import Spec
+
+    def spec(token, **properties):
+        wanted = {"RoleName": "named", "AssumeRolePolicyDocument": TRUST} | properties
+        return Spec("AWS::IAM::Role", "R", "stack", "arn", token, wanted)
+
+    async def body(h):
+        role = h.cloud.resource("AWS::IAM::Role")
+        first = await role.create(h.call(), spec("token-1"))
+        assert await role.create(h.call(), spec("token-1")) == first
+        with pytest.raises(Fault, match="already exists"):
+            await role.create(h.call(), spec("token-2"))
+        shown = (await h("iam", "GetRole", RoleName="named"))["Role"]
+        assert "StackToken" not in shown
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_a_half_made_role_says_its_name_to_whoever_rolls_back(tmp_path):
+    from stratolite.service import Spec
+
+    async def body(h):
+        wanted = {
+            "AssumeRolePolicyDocument": TRUST,
+            "ManagedPolicyArns": ["arn:aws:iam::aws:policy/Nope"],
+        }
+        role = h.cloud.resource("AWS::IAM::Role")
+        with pytest.raises(Fault) as fault:
+            await role.create(
+                h.call(), Spec("AWS::IAM::Role", "R", "stack", "arn", "token-1", wanted)
+            )
+        name = fault.value.members["PhysicalResourceId"]
+        assert (await h("iam", "GetRole", RoleName=name))["Role"]["RoleName"] == name
+
+    run_in_cloud(str(tmp_path), body)

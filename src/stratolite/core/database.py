@@ -8,7 +8,8 @@ Three generations lie over the store's newest applied reading:
 
 ``submit`` runs a body at once. Its answer is released when the newest batch it read from or wrote to
 is durable. The commit thread takes one batch at a time: append to the log, apply to the store, tell the
-loop. The next batch is handed over once per loop turn, when the thread is idle. While a batch that is being
+loop. The next batch is handed over when the thread is idle and the loop has run what had come in: fewer,
+larger batches, which also keeps the thread's work out of the loop's way. While a batch that is being
 gathered is near its limit, transactions wait before they run.
 
 If another process takes the position first (a shared log), the winner's entry is applied and every
@@ -53,6 +54,7 @@ _APPLIED_AT_ONCE = (
 )
 _HOLD_ABOVE_BYTES = BATCH_SIZE_BYTES_MAX - TX_SIZE_BYTES_MAX
 _STALE_S = 1.0
+_TURNS_MAX = 8  # of the loop that a batch waits while each brings more of it
 _FOLLOW_S = 0.5, 4.0  # between looks at a shared log's tail: at first, and when it is quiet
 _RECOVER_S = 0.1, 5.0  # between attempts to open log and store again: at first, and at most
 
@@ -95,6 +97,7 @@ class Database:
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
+        self._gathered_count = self._turns = 0  # of the batch about to be handed over
         self._sequence = 0
         self._followers: list[asyncio.Future[None]] = []
         self._layers: dict[int, Layer] = {}  # write sets that were scanned, by identity
@@ -243,11 +246,14 @@ class Database:
         self._current.update(tx.writes)
         tx.need = self._number
         if not self._kicked and not self._busy:
-            self._kicked = True
-            assert self._loop is not None, "start() comes first"
-            self._loop.call_soon(self._kick)
+            self._kick_soon()
         if self._waits.count:
             self._waits.changed(tx.writes)
+
+    def _kick_soon(self) -> None:
+        self._kicked = True
+        assert self._loop is not None, "start() comes first"
+        self._loop.call_soon(self._kick)
 
     # -- following the log
 
@@ -355,9 +361,17 @@ class Database:
     # -- committing
 
     def _kick(self) -> None:
+        """Hand the batch over, unless this turn of the loop brought more of it and the next one may, too."""
         self._kicked = False
         if self._busy or not self._current:
             return
+        count = len(self._current_waiters)
+        if count > self._gathered_count and self._turns < _TURNS_MAX:
+            self._gathered_count = count
+            self._turns += 1
+            self._kick_soon()
+            return
+        self._gathered_count = self._turns = 0
         self._busy = True
         self._flying, self._current = self._current, {}
         self._flying_waiters, self._current_waiters = self._current_waiters, []
@@ -415,8 +429,8 @@ class Database:
         self._layers.clear()
         if self._held:
             self._look()
-        else:
-            self._kick()  # the next batch leaves before the answers are written
+        elif self._current and not self._kicked:
+            self._kick_soon()
         if self._followers:
             self._tell_followers()
         for _, done, result, error in released:

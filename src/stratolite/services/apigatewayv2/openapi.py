@@ -45,7 +45,7 @@ def read(body: str | dict[str, Any]) -> Imported:
         raise Fault("BadRequestException", "Authorizers are not offered by Stratolite yet")
     routes: list[tuple[str, dict[str, Any]]] = []
     for path, item in (definition.get("paths") or {}).items():
-        if path == "/$default":
+        if path in ("$default", "/$default"):
             found = item.get(_ANY) or {}
             routes.append(("$default", _integration(path, found)))
             continue

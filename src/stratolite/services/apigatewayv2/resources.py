@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec
+from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
 
 
 async def _ask(call: Call, operation: str, **request: Any) -> Response:
@@ -70,7 +70,8 @@ class Api(Resource):
         name = wanted.get("Name") or spec.stack_name
         tags = wanted.get("Tags", {}) | {_MADE_BY: spec.token}
         made = await _ask(call, "CreateApi", Name=name, ProtocolType=protocol, Tags=tags)
-        return await self._bring_up_to_date(call, made["ApiId"], spec)
+        with created(made["ApiId"]):
+            return await self._bring_up_to_date(call, made["ApiId"], spec)
 
     async def _bring_up_to_date(self, call: Call, api: str, spec: Spec) -> Made:
         if spec.properties.get("Body"):

@@ -26,12 +26,19 @@ def load(call: Call, kind: str, name: str) -> dict[str, Any]:
 
 def shown(record: dict[str, Any], *fields: str) -> dict[str, Any]:
     """A record as the API gives it: documents percent-encoded (RFC 3986)."""
-    out = {k: v for k, v in record.items() if v not in (None, [])}
+    out = {k: v for k, v in record.items() if v not in (None, []) and k != "StackToken"}
     if "AssumeRolePolicyDocument" in out:
         out["AssumeRolePolicyDocument"] = quote(out["AssumeRolePolicyDocument"], safe="-_.~")
     for field in fields:
         out.pop(field, None)
     return out
+
+
+def same_step(call: Call, kind: str, name: str, request: Request) -> dict[str, Any] | None:
+    """What this very step of a stack made before a crash. ``StackToken`` is ours: no wire carries it."""
+    found = state.get(call.tx, call.account, kind, name)
+    token = request.get("StackToken")
+    return found if found and token and found.get("StackToken") == token else None
 
 
 def listed(call: Call, kind: str, request: Request, member: str, *hide: str) -> Response:

@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec
+from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
 
 
 def _text(document: Any) -> str:
@@ -38,13 +38,9 @@ class _Holder(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = self._name(spec)
-        try:
-            await self._make(call, name, spec)
-        except Fault as fault:
-            # A generated name that exists is our own, made before a crash; a given one is someone's.
-            if fault.code != "EntityAlreadyExists" or spec.properties.get(f"{self.kind}Name"):
-                raise
-        await self._set_policies(call, name, {}, spec.properties)
+        await self._make(call, name, spec)
+        with created(name):
+            await self._set_policies(call, name, {}, spec.properties)
         return await self._made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
@@ -119,7 +115,12 @@ class Role(_Holder):
             request["MaxSessionDuration"] = int(wanted["MaxSessionDuration"])
         trust = _text(wanted["AssumeRolePolicyDocument"])
         return await _ask(
-            call, "CreateRole", RoleName=name, AssumeRolePolicyDocument=trust, **request
+            call,
+            "CreateRole",
+            RoleName=name,
+            AssumeRolePolicyDocument=trust,
+            StackToken=spec.token,
+            **request,
         )
 
     async def _change(self, call: Call, name: str, old: Request, new: Request) -> None:
@@ -145,7 +146,7 @@ class User(_Holder):
                 )
         wanted = spec.properties
         request = {k: wanted[k] for k in ("Path", "Tags", "PermissionsBoundary") if k in wanted}
-        return await _ask(call, "CreateUser", UserName=name, **request)
+        return await _ask(call, "CreateUser", UserName=name, StackToken=spec.token, **request)
 
 
 class _Inline(Resource):
@@ -218,17 +219,20 @@ class ManagedPolicy(Resource):
         wanted = spec.properties
         if wanted.get("Groups"):
             raise Fault("ValidationError", f"{self.type} Groups is not offered by Stratolite yet")
-        given = wanted.get("ManagedPolicyName")
-        name = given or spec.generated_name(128)
+        name = wanted.get("ManagedPolicyName") or spec.generated_name(128)
         request = {k: wanted[k] for k in ("Path", "Description") if k in wanted}
         arn = f"arn:aws:iam::{call.account}:policy{wanted.get('Path', '/')}{name}"
-        try:
-            text = _text(wanted["PolicyDocument"])
-            await _ask(call, "CreatePolicy", PolicyName=name, PolicyDocument=text, **request)
-        except Fault as fault:
-            if fault.code != "EntityAlreadyExists" or given:
-                raise
-        await self._attach(call, arn, {}, wanted)
+        text = _text(wanted["PolicyDocument"])
+        await _ask(
+            call,
+            "CreatePolicy",
+            PolicyName=name,
+            PolicyDocument=text,
+            StackToken=spec.token,
+            **request,
+        )
+        with created(arn):
+            await self._attach(call, arn, {}, wanted)
         return Made(arn, {"PolicyArn": arn})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:

@@ -46,6 +46,8 @@ class Iam(ManagedPolicies, Service):
         path = names.check_path(request.get("Path", "/"))
         names.check_document(request["AssumeRolePolicyDocument"], trust=True)
         session_s = _session_s(request.get("MaxSessionDuration", _SESSION_S_MIN))
+        if again := holders.same_step(call, "role", name, request):
+            return {"Role": holders.shown(again)}
         if state.get(call.tx, call.account, "role", name):
             raise Fault("EntityAlreadyExists", f"Role with name {name} already exists.")
         record: dict[str, Any] = {
@@ -57,6 +59,7 @@ class Iam(ManagedPolicies, Service):
             "AssumeRolePolicyDocument": request["AssumeRolePolicyDocument"],
             "MaxSessionDuration": session_s,
             "Tags": request.get("Tags", []),
+            "StackToken": request.get("StackToken"),
         }
         if request.get("Description"):
             record["Description"] = request["Description"]
@@ -146,6 +149,8 @@ class Iam(ManagedPolicies, Service):
         name = request["UserName"]
         names.check_holder_name("user", name)
         path = names.check_path(request.get("Path", "/"))
+        if again := holders.same_step(call, "user", name, request):
+            return {"User": holders.shown(again)}
         if state.get(call.tx, call.account, "user", name):
             raise Fault("EntityAlreadyExists", f"User with name {name} already exists.")
         record: dict[str, Any] = {
@@ -155,6 +160,7 @@ class Iam(ManagedPolicies, Service):
             "Arn": names.arn(call.account, "user", path, name),
             "CreateDate": int(call.tx.time_s),
             "Tags": request.get("Tags", []),
+            "StackToken": request.get("StackToken"),
         }
         if boundary := request.get("PermissionsBoundary"):
             if not holders.managed_exists(call, boundary):

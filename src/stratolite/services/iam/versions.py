@@ -23,6 +23,8 @@ class ManagedPolicies:
         names.check_holder_name("policy", name)
         path = names.check_path(request.get("Path", "/"))
         names.check_document(request["PolicyDocument"])
+        if again := holders.same_step(call, "policy", name, request):
+            return {"Policy": _shown(call, again)}
         if state.get(call.tx, call.account, "policy", name):
             raise Fault(
                 "EntityAlreadyExists",
@@ -38,6 +40,7 @@ class ManagedPolicies:
             "CreateDate": now_s,
             "UpdateDate": now_s,
             "Tags": request.get("Tags", []),
+            "StackToken": request.get("StackToken"),
             "NextVersion": 2,
             "Versions": [_version("v1", request["PolicyDocument"], now_s)],
         }
@@ -194,7 +197,7 @@ def _find(record: dict[str, Any], version: str) -> dict[str, Any]:
 
 def _shown(call: Call, record: dict[str, Any]) -> dict[str, Any]:
     default = next(v for v in record["Versions"] if v["IsDefaultVersion"])
-    hidden = ("Versions", "NextVersion")
+    hidden = ("Versions", "NextVersion", "StackToken")
     return {k: v for k, v in record.items() if k not in hidden and v not in (None, [])} | {
         "DefaultVersionId": default["VersionId"],
         "AttachmentCount": len(state.attached_to(call.tx, call.account, record["Arn"])),

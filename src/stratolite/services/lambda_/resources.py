@@ -10,7 +10,7 @@ import zipfile
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec
+from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
 from stratolite.services.lambda_.names import not_offered
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
@@ -81,7 +81,8 @@ class Function(Resource):
             "StackToken": spec.token,
         }
         answer = await call.request("lambda", "CreateFunction", request)
-        await self._reserve(call, name, {}, wanted)
+        with created(name):
+            await self._reserve(call, name, {}, wanted)
         return Made(name, {"Arn": answer["FunctionArn"]})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:

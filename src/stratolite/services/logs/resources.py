@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec
+from stratolite.service import Call, Made, Resource, Response, Spec, created
 
 
 async def _ask(call: Call, operation: str, **request: Any) -> Response:
@@ -34,7 +34,8 @@ class LogGroup(Resource):
         await _ask(
             call, "CreateLogGroup", logGroupName=name, tags=_tags(spec), StackToken=spec.token
         )
-        return await self._made(call, name, spec)
+        with created(name):
+            return await self._made(call, name, spec)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         _refuse(new)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec
+from stratolite.service import Call, Made, Resource, Spec, created
 
 _OFFERED = frozenset(
     {
@@ -41,7 +41,8 @@ class Bucket(Resource):
         if call.region != "us-east-1":
             request["CreateBucketConfiguration"] = {"LocationConstraint": call.region}
         await call.request("s3", "CreateBucket", request)
-        await _configure(call, name, {}, properties)
+        with created(name):
+            await _configure(call, name, {}, properties)
         return _made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
