@@ -22,6 +22,7 @@ from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.context import Context
 from stratolite.gateway.hosts import Hosts, Place
+from stratolite.gateway.object_ways import ObjectWays
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
 from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
@@ -79,6 +80,7 @@ class App:
         token = cloud.world.token(10).hex()
         self._id_start = f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-"
         self.ways = Ways(self)
+        self.object_ways = ObjectWays(self)
         self._buffered_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,7 +89,8 @@ class App:
     def handle(self, request: HttpRequest, respond: Respond) -> None:
         self.requests_count = count = self.requests_count + 1
         request_id = f"{self._id_start}{count:012x}"
-        if "x-amz-target" in request.headers and self.ways.take(request, respond, request_id):
+        ways = self.ways if "x-amz-target" in request.headers else self.object_ways
+        if ways.take(request, respond, request_id):
             return
         visit = Visit(self, request, respond, request_id)
         try:
@@ -367,8 +370,9 @@ class Visit:
     def perform(self, principal: Principal) -> None:
         call = self._call(principal, self.claim.scope.region if self.claim is not None else "")
         service = call.cloud.service(self.service)
-        if self.claim is not None and "x-amz-target" in self.request.headers:
-            self.app.ways.learn(self, self.claim, call, service)
+        if self.claim is not None:
+            ours = self.app.object_ways if self.service == "s3" else self.app.ways
+            ours.learn(self, self.claim, call, service)
         perform(
             call, service, self.operation, self.codec.decode(self.request), self.encode, self.done
         )

@@ -126,9 +126,9 @@ class Auth:
         return Identity(principal, key)
 
     def again(
-        self, request: HttpRequest, scope: Scope, given: str, payload: str
+        self, request: HttpRequest, scope: Scope, given: str, payload: str, path: str = "/"
     ) -> Principal | None:
-        """The principal of a POST to / that is signed as ``verify`` believed one before: with this scope, under
+        """The principal of a request to ``path``, without a query, that is signed as ``verify`` believed one before: with this scope, under
         this Host and with these header names. None says nothing but that ``verify`` is to be asked.
         """
         headers = request.headers
@@ -148,7 +148,7 @@ class Auth:
         except (Fault, Refused):
             return None
         scope.key(secret)
-        made = signature(scope, stamp, request, "/", payload, "")
+        made = signature(scope, stamp, request, path, payload, "")
         return principal if hmac.compare_digest(made.encode(), given.encode()) else None
 
     def screen(

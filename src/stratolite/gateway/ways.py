@@ -80,6 +80,7 @@ class Ways:
         names = tuple(headers)
         if (
             visit.protocol != "json"
+            or "x-amz-target" not in headers
             or visit.codec.encode_body is None
             or claim.expires_s >= 0
             or not claim.scope.shapes.get(names)
