@@ -33,5 +33,6 @@ from stratolite.runtime.pool import Launch as Launch
 from stratolite.runtime.pool import Runtime as Runtime
 from stratolite.runtime.pool import Start as Start
 from stratolite.runtime.sandbox import Ended as Ended
+from stratolite.runtime.sandbox import Gateway as Gateway
 from stratolite.runtime.sandbox import Invocation as Invocation
 from stratolite.runtime.sandbox import Outcome as Outcome

@@ -19,7 +19,7 @@ from stratolite.limits import (
     SANDBOXES_MAX,
 )
 from stratolite.runtime.bundles import Bundles
-from stratolite.runtime.sandbox import Invocation, Listen, Outcome, Sandbox
+from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Sandbox
 from stratolite.runtime.zygote import Zygote, ZygoteLost
 
 _log = logging.getLogger("stratolite.runtime")
@@ -91,6 +91,8 @@ class Runtime:
         self._closed = False
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         """What must still be done with sandboxes' output before the store closes."""
+        self.gateway: Gateway | None = None
+        """What sandboxes with a network of their own reach at ``AWS_ENDPOINT_URL``; None: nothing."""
         self.bundles = Bundles(f"{self._folder}/code", world)
         self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
 
@@ -226,15 +228,24 @@ class Runtime:
             "tmp": tmp,
             "memory_mb": launch.memory_mb,
             "tmp_mb": launch.tmp_mb,
-            "env": start.environment,
+            "env": self._environment(zygote, start.environment),
             "sites": self._sites,
         }
-        sandbox = Sandbox(self._world, zygote, spec, listen)
+        sandbox = Sandbox(self._world, zygote, spec, listen, self.gateway)
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
         sandbox.on_end = lambda: self._drop(member)
         self._members.add(member)
         await sandbox.start()
         return member
+
+    def _environment(self, zygote: Zygote, asked: dict[str, str]) -> dict[str, str]:
+        """Who was told where the platform answers outside is told where it answers inside."""
+        gateway = self.gateway
+        if gateway is None or "network" not in zygote.guards:
+            return asked
+        if asked.get("AWS_ENDPOINT_URL") != gateway.endpoint:
+            return asked
+        return {**asked, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{gateway.port}"}
 
     def _take_idle(self, launch: Launch) -> _Member | None:
         idle = self._idle.get(launch.key)

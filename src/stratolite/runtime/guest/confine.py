@@ -4,6 +4,7 @@
 then does the same again. As root, a sandbox gets
 
     pid, mount, ipc and uts namespaces; a root folder of its own with the system and the code read-only
+    a network namespace: loopback, and on it one port, which the server answers (``Cell.fork``)
     a /tmp of its own (tmpfs of the asked size), /proc of its own processes, a few devices
     a user id of its own, no capabilities, no_new_privs
     limits on data, descriptors, processes, file size; no core files
@@ -20,18 +21,17 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
     from typing import Any
 
-_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWPID = (
-    0x20000,
-    0x4000000,
-    0x8000000,
-    0x20000000,
-)
+_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
+_CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
+_SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 1, 64
+_BACKLOG = 128
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
@@ -64,7 +64,7 @@ class Cell:
 
     def __init__(self, wish: dict[str, Any]) -> None:
         self._root = ""
-        self._own_pids = -1
+        self._own_pids = self._own_net = -1
         self._count = 0
         self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
         if os.geteuid() == 0 and wish["root"]:
@@ -76,20 +76,29 @@ class Cell:
                 self.guards.append(f"no-namespaces: {error}")
             else:
                 self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
+                self._try_network()
 
-    def fork(self) -> int:
-        """``os.fork``; the child is the first process of a pid namespace where we may make one."""
+    def fork(self, port: int = 0) -> tuple[int, socket.socket | None]:
+        """``os.fork``; the child is the first process of a pid namespace where we may make one.
+
+        Where it has a network of its own too, also the socket that listens in there on ``port`` (0: none does).
+        """
         self._count += 1
         if not self._root:
-            return os.fork()
+            return os.fork(), None
         _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
-        pid = 0
+        pid, way_out = -1, None
         try:
+            if self._own_net >= 0:
+                _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
+                way_out = _loopback(port)
             pid = os.fork()
-            return pid
+            return pid, way_out
         finally:
             if pid:
                 _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
+                if self._own_net >= 0:
+                    _check(_libc.setns(self._own_net, _CLONE_NEWNET), "setns network")
 
     def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
@@ -183,10 +192,24 @@ class Cell:
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
         return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
 
+    def _try_network(self) -> None:
+        own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
+            try:
+                _loopback(0)
+            finally:
+                _check(_libc.setns(own, _CLONE_NEWNET), "setns network")
+        except OSError as error:
+            self.guards.append(f"no-network: {error}")
+        else:
+            self._own_net = own
+            self.guards.append("network")
+
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
         read, write = os.pipe()
-        pid = self.fork()
+        pid, _ = self.fork()
         if pid == 0:
             try:
                 os.close(read)
@@ -209,6 +232,21 @@ def kill(pid: int) -> None:
             each(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def _loopback(port: int) -> socket.socket | None:
+    """Bring up the only interface of a new network namespace, and listen on it."""
+    import fcntl
+
+    name_and_flags = b"lo".ljust(16, b"\0") + (_IFF_UP | _IFF_RUNNING).to_bytes(24, sys.byteorder)
+    listener = socket.socket()
+    fcntl.ioctl(listener, _SIOCSIFFLAGS, name_and_flags)
+    if not port:
+        listener.close()
+        return None
+    listener.bind(("127.0.0.1", port))
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:

@@ -4,10 +4,12 @@ Started as ``python -I -S zygote.py FD`` with an empty environment; FD is a SOCK
 server and the only other open descriptor. Messages are JSON objects, one a packet:
 
     server -> zygote   {"root": FOLDER | "", "sites": [FOLDER]}    first, once
-                       {"fork": N}  with two descriptors: the sandbox's channel, its output pipe
+                       {"fork": N, "port": P}  with two descriptors: the sandbox's channel, its output pipe
                        {"kill": PID}
     zygote -> server   {"ready": [GUARD], "python": "3.11.7"}
                        {"forked": N, "pid": PID}  |  {"failed": N, "error": TEXT}
+                         "forked" with a descriptor if the sandbox has a network of its own and P is not 0: the
+                         socket that listens in there on 127.0.0.1:P. The server accepts on it: the only way out
                        {"exit": PID, "status": S, "peak_kb": K}    S as ``os.waitstatus_to_exitcode``
 
 The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When the server is gone, the
@@ -74,7 +76,7 @@ def main() -> None:
                 confine.kill(message["kill"])
             continue
         try:
-            pid = cell.fork()
+            pid, way_out = cell.fork(message["port"])
         except OSError as error:
             send(server, {"failed": message["fork"], "error": str(error)})
         else:
@@ -84,7 +86,9 @@ def main() -> None:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os._exit(bootstrap.run(cell, *descriptors))
             children.add(pid)
-            send(server, {"forked": message["fork"], "pid": pid})
+            send(server, {"forked": message["fork"], "pid": pid}, way_out)
+            if way_out is not None:
+                way_out.close()
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -114,9 +118,15 @@ def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
     return (json.loads(raw) if raw else {}), list(found)
 
 
-def send(server: socket.socket, message: dict[str, object]) -> None:
+def send(
+    server: socket.socket, message: dict[str, object], with_it: socket.socket | None = None
+) -> None:
+    raw = json.dumps(message).encode()
     try:
-        server.send(json.dumps(message).encode())
+        if with_it is None:
+            server.send(raw)
+        else:
+            socket.send_fds(server, [raw], [with_it.fileno()])
     except OSError:
         return  # the server is gone; the next receive says so
 
