@@ -26,7 +26,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
+    from collections.abc import Callable
     from typing import Any
+
+    from stratolite.runtime.guest import calls
+else:
+    import calls
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 _CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
@@ -47,6 +52,9 @@ _MIB = 1 << 20
 DATA_HEADROOM_BYTES = 96 * _MIB
 DESCRIPTORS_MAX = 1024
 PROCESSES_MAX = 1024
+_TMP_FILES_PER_MB = (
+    64  # one for 16 KiB, as ext4 has it: names take kernel memory that no size counts
+)
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
 _CONFIG = (
@@ -67,6 +75,8 @@ class Cell:
         self._own_pids = self._own_net = -1
         self._count = 0
         self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
+        self._filter: calls.Filter | None = None
+        self._try_filter()
         if os.geteuid() == 0 and wish["root"]:
             try:
                 self._build(wish["root"], wish["sites"])
@@ -129,9 +139,11 @@ class Cell:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        _no_new_privs()
         _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # a new uid takes /proc/self from us otherwise
         _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+        if self._filter is not None:
+            self._filter.put_on()
 
     # -- root folder
 
@@ -181,7 +193,7 @@ class Cell:
         if spec["layers"]:
             _bind(spec["layers"][0], f"{root}/opt")
             layers = ["/opt"]
-        tmp = f"size={spec['tmp_mb']}m,mode=700,uid={uid},gid={uid}"
+        tmp = f"size={spec['tmp_mb']}m,nr_inodes={spec['tmp_mb'] * _TMP_FILES_PER_MB},mode=700,uid={uid},gid={uid}"
         _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, tmp)
         _mount("proc", f"{root}/proc", "proc", _MS_NOSUID | _MS_NODEV)
         os.chdir(root)
@@ -191,6 +203,16 @@ class Cell:
         os.chdir("/")
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
         return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
+
+    def _try_filter(self) -> None:
+        try:
+            wanted = calls.Filter()
+            _tried([_no_new_privs, wanted.put_on])
+        except OSError as error:
+            self.guards.append(f"no-calls: {error}")
+        else:
+            self._filter = wanted
+            self.guards.append("calls")
 
     def _try_network(self) -> None:
         own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -208,21 +230,32 @@ class Cell:
 
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
-        read, write = os.pipe()
-        pid, _ = self.fork()
-        if pid == 0:
-            try:
-                os.close(read)
-                self.enter({"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1})
-            except BaseException as error:
-                os.write(write, str(error).encode())
-            os._exit(0)
-        os.close(write)
-        said = os.read(read, 4096)
-        os.close(read)
-        os.waitpid(pid, 0)
-        if said:
-            raise OSError(said.decode())
+        spec = {"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1}
+        _tried([lambda: self.enter(spec)], lambda: self.fork()[0])
+
+
+def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork) -> None:
+    """Take ``steps`` in a process of its own. Raises OSError with what was said."""
+    read, write = os.pipe()
+    pid = fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            for step in steps:
+                step()
+        except BaseException as error:
+            os.write(write, str(error).encode())
+        os._exit(0)
+    os.close(write)
+    said = os.read(read, 4096)
+    os.close(read)
+    _, status = os.waitpid(pid, 0)
+    if said or status:
+        raise OSError(said.decode() or f"a trial ended with status {status}")
+
+
+def _no_new_privs() -> None:
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
 def kill(pid: int) -> None:
