@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,20 @@ from typing import Any
 import pytest
 from runtime.test_sandboxes import Rig
 
-from stratolite.runtime.guest import calls
+from stratolite.runtime import Gateway
+from stratolite.runtime.guest import calls, walls
+from stratolite.runtime.zygote import Zygote
 
 GUEST = Path(calls.__file__).parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces")
 needs_filter = pytest.mark.skipif(
     os.uname().machine not in ("x86_64", "aarch64"), reason="no filter for this machine"
 )
+try:
+    WALLS = walls.Walls().version
+except OSError:
+    WALLS = 0
+needs_walls = pytest.mark.skipif(WALLS < 6, reason="needs Landlock of version 6")
 COLUMN = 1 if os.uname().machine == "aarch64" else 0
 
 CODE = """
@@ -138,6 +148,25 @@ def looks(event, context):
         try: open(path, "rb").read(1); readable.append(path)
         except OSError: pass
     return [found, readable]
+
+def tries(event, context):
+    said = {}
+    for what, argument in event:
+        try:
+            if what == "read": open(argument, "rb").read(1)
+            elif what == "write": open(argument, "r+b").close()
+            elif what == "list": os.listdir(argument)
+            elif what == "signal": os.kill(argument, 0)
+            elif what == "connect": socket.create_connection(("127.0.0.1", argument), 1).close()
+            elif what == "tmp":
+                import tempfile
+                with tempfile.TemporaryFile() as file: file.write(b"x")
+                with open("/tmp/stratolite-test", "w") as file: file.write("x")
+                os.unlink("/tmp/stratolite-test")
+            said[what + " " + str(argument)] = "done"
+        except OSError as error:
+            said[what + " " + str(argument)] = name(error)
+    return said
 
 def prints(event, context):
     end = time.monotonic() + event
@@ -395,6 +424,57 @@ def test_setuid_programs_give_nothing(tmp_path):
     uid, why = say(tmp_path, "setuid")
     assert uid >= 61184
     assert why == "EPERM"
+
+
+@needs_root
+@needs_walls
+def test_inside_its_own_root_a_sandbox_still_writes_to_tmp_only(tmp_path):
+    """The second wall: were a mount forgotten or a name in /proc not thought of."""
+    said = say(tmp_path, "tries", [["write", "/proc/self/oom_score_adj"], ["tmp", 0]])
+    assert said == {"write /proc/self/oom_score_adj": "EACCES", "tmp 0": "done"}
+
+
+@needs_walls
+def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_reach(
+    tmp_path, monkeypatch
+):
+    """What Landlock alone keeps, for an ordinary user: not the data folder, not the server, one port."""
+    plain_start = Zygote.start
+    monkeypatch.setattr(Zygote, "start", lambda _, sites: plain_start("", sites))
+    home = tempfile.mkdtemp(dir="/var/tmp")  # /tmp itself is open to functions in this mode
+    try:
+        secret = Path(home) / "secret"
+        secret.write_text("s")
+        with socket.socket() as ours, socket.socket() as other:
+            for each in (ours, other):
+                each.bind(("127.0.0.1", 0))
+                each.listen()
+            ports = [each.getsockname()[1] for each in (ours, other)]
+
+            async def body(rig: Rig) -> None:
+                rig.runtime.gateway = Gateway("", ports[0], lambda _: lambda: None)
+                tries = [
+                    ["read", str(secret)],
+                    ["write", str(secret)],
+                    ["list", home],
+                    ["write", f"{rig.folder}/m.py"],
+                    ["read", f"/proc/{os.getpid()}/environ"],
+                    ["signal", os.getpid()],
+                    ["connect", ports[1]],
+                    ["connect", ports[0]],
+                    ["tmp", 0],
+                ]
+                outcome = await rig("tries", tries)
+                said = list(json.loads(outcome.answer).values())
+                assert said == ["EACCES"] * 5 + ["EPERM", "EACCES", "done", "done"]
+                assert rig.runtime.missing.endswith(
+                    "no user id of their own, they see other processes, no root folder of their own, "
+                    "they reach the network"
+                )
+
+            attack(home, body)
+    finally:
+        shutil.rmtree(home)
 
 
 # -- output

@@ -26,6 +26,18 @@ _log = logging.getLogger("stratolite.runtime")
 _SWEEP_EVERY_S = 15.0
 
 
+_WITHOUT = {
+    "uid": "no user id of their own",
+    "pids": "they see other processes",
+    "mounts": "no root folder of their own",
+    "network": "they reach the network",
+    "calls": "all system calls",
+    "walls": "no Landlock",
+    "signals": "no Landlock for signals",
+}
+"""A guard, and what its absence means."""
+
+
 class Busy(Exception):
     """No sandbox may be started now. ``reason`` is ``owner`` (its own limit) or ``machine``."""
 
@@ -100,6 +112,19 @@ class Runtime:
     def guards(self) -> list[str]:
         """What sandboxes are kept from here, see ``guest/confine.py``; empty before the first start."""
         return self._zygote.guards if self._zygote else []
+
+    @property
+    def missing(self) -> str:
+        """One line for people: what sandboxes are not kept from here; empty: nothing, or none was started yet."""
+        guards = self.guards
+        if not guards:
+            return ""
+        lost = [why for guard, why in _WITHOUT.items() if guard not in guards]
+        if not lost:
+            return ""
+        why = [g.partition(": ")[2] for g in guards if g.startswith("no-")]
+        reason = f" ({'; '.join(why)})" if why else "" if os.geteuid() == 0 else " (not root)"
+        return f"functions are not fully contained here{reason}: {', '.join(lost)}"
 
     @property
     def pids(self) -> list[int]:
@@ -230,6 +255,7 @@ class Runtime:
             "tmp_mb": launch.tmp_mb,
             "env": self._environment(zygote, start.environment),
             "sites": self._sites,
+            "port": self.gateway.port if self.gateway else 0,
         }
         sandbox = Sandbox(self._world, zygote, spec, listen, self.gateway)
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
@@ -333,11 +359,8 @@ class Runtime:
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
             self._zygote = await Zygote.start(root, self._sites)
-            missing = [g for g in self._zygote.guards if g.startswith("no-")]
-            if missing or "uid" not in self._zygote.guards:
-                _log.warning(
-                    "sandboxes are confined weakly here: %s", ", ".join(self._zygote.guards)
-                )
+            if self.missing:
+                _log.warning("%s", self.missing)
             return self._zygote
         finally:
             self._starting = None

@@ -3,7 +3,7 @@
 Frames on the channel, both ways:  u8 kind | u32 size | body          (big-endian)
 
     server -> guest   C  JSON: {"handler", "runtime", "task", "layers": [folder], "tmp", "memory_mb",
-                         "tmp_mb", "env": {}, "sites": [folder]}, once
+                         "tmp_mb", "env": {}, "sites": [folder], "port"}, once
                       I  u32 size | JSON {"id", "deadline_ms", "arn", "trace", "client", "identity"}
                          | the event, JSON
     guest -> server   S  ready for invocations

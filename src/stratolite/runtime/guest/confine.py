@@ -22,6 +22,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 
 TYPE_CHECKING = False
@@ -29,9 +30,10 @@ if TYPE_CHECKING:  # importing typing would cost memory
     from collections.abc import Callable
     from typing import Any
 
-    from stratolite.runtime.guest import calls
+    from stratolite.runtime.guest import calls, walls
 else:
     import calls
+    import walls
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 _CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
@@ -40,7 +42,8 @@ _BACKLOG = 128
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 4, 38, 24
+_CAPABILITIES_V3 = 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _UID_FIRST, _UID_COUNT = (
     61184,
@@ -63,6 +66,10 @@ _CONFIG = (
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
+_TRIAL: dict[str, Any] = {
+    "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
+}  # fmt: skip
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -76,7 +83,10 @@ class Cell:
         self._count = 0
         self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
         self._filter: calls.Filter | None = None
+        self._walls: walls.Walls | None = None
+        self._sites = wish["sites"]
         self._try_filter()
+        self._try_walls()
         if os.geteuid() == 0 and wish["root"]:
             try:
                 self._build(wish["root"], wish["sites"])
@@ -129,19 +139,23 @@ class Cell:
             _, hard = resource.getrlimit(which)
             most = asked if hard == resource.RLIM_INFINITY else min(asked, hard)
             resource.setrlimit(which, (most, most))
-        self._restrict()
+        self._restrict(spec, paths)
         return paths
 
-    def _restrict(self) -> None:
+    def _restrict(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
         """Give up rights for good; after this nothing more can be set up."""
         if self._root:
             uid = _UID_FIRST + self._count % _UID_COUNT
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+        elif os.geteuid() == 0:
+            _drop_capabilities()
         _no_new_privs()
         _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # a new uid takes /proc/self from us otherwise
         _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+        if self._walls is not None:
+            self._close_walls(spec, paths)
         if self._filter is not None:
             self._filter.put_on()
 
@@ -214,6 +228,40 @@ class Cell:
             self._filter = wanted
             self.guards.append("calls")
 
+    def _close_walls(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
+        """Inside a root folder of our own nothing but /tmp is to be written; without one we make do with this."""
+        assert self._walls is not None
+        ports = None
+        if self._root:
+            open_paths = {"/": walls.RUN}
+        else:
+            run = [*_SYSTEM, sys.base_prefix, *self._sites, paths["task"], *paths["layers"]]
+            open_paths = dict.fromkeys(run, walls.RUN)
+            open_paths |= dict.fromkeys(
+                [*_CONFIG, "/etc/passwd", "/etc/group", "/proc"], walls.READ
+            )
+            if paths["tmp"]:
+                open_paths[paths["tmp"]] = walls.OWN
+            if spec["port"]:
+                ports = [spec["port"]]
+        open_paths["/tmp"] = walls.OWN
+        open_paths |= dict.fromkeys(_DEVICES, walls.USE)
+        self._walls.close(open_paths, ports)
+
+    def _try_walls(self) -> None:
+        try:
+            self._walls = walls.Walls()
+            _tried([_no_new_privs, lambda: self._close_walls(_TRIAL, _TRIAL)])
+        except OSError as error:
+            self._walls = None
+            self.guards.append(f"no-walls: {error}")
+        else:
+            self.guards.append("walls")
+            if self._walls.version >= 6:
+                self.guards.append("signals")
+            if self._walls.connects:
+                self.guards.append("connects")
+
     def _try_network(self) -> None:
         own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -230,8 +278,7 @@ class Cell:
 
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
-        spec = {"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1}
-        _tried([lambda: self.enter(spec)], lambda: self.fork()[0])
+        _tried([lambda: self.enter(_TRIAL)], lambda: self.fork()[0])
 
 
 def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork) -> None:
@@ -256,6 +303,15 @@ def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork)
 
 def _no_new_privs() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _drop_capabilities() -> None:
+    """Root without namespaces is left as the owner of root's files and no more."""
+    number = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+    head = struct.pack("Ii", _CAPABILITIES_V3, 0)
+    _check(_libc.capset(head, bytes(24)), "capset")
 
 
 def kill(pid: int) -> None:

@@ -36,7 +36,7 @@ else:
     import confine
 
     sys.path.pop(0)
-for _ours in ("bootstrap", "confine", "calls"):
+for _ours in ("bootstrap", "confine", "calls", "walls"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10
