@@ -32,6 +32,7 @@ _WITHOUT = {
     "mounts": "no root folder of their own",
     "network": "they reach the network",
     "calls": "all system calls",
+    "memory": "memory and processes counted one by one",
     "walls": "no Landlock",
     "signals": "no Landlock for signals",
 }

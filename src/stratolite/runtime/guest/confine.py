@@ -30,9 +30,10 @@ if TYPE_CHECKING:  # importing typing would cost memory
     from collections.abc import Callable
     from typing import Any
 
-    from stratolite.runtime.guest import calls, walls
+    from stratolite.runtime.guest import calls, shares, walls
 else:
     import calls
+    import shares
     import walls
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
@@ -80,9 +81,11 @@ class Cell:
     def __init__(self, wish: dict[str, Any]) -> None:
         self._root = ""
         self._own_pids = self._own_net = -1
-        self._count = 0
+        self.count = 0
+        """Forks so far; stands for a sandbox's user id and control group."""
         self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
         self._filter: calls.Filter | None = None
+        self._shares: shares.Shares | None = None
         self._walls: walls.Walls | None = None
         self._sites = wish["sites"]
         self._try_filter()
@@ -97,13 +100,14 @@ class Cell:
             else:
                 self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
                 self._try_network()
+                self._try_shares()
 
     def fork(self, port: int = 0) -> tuple[int, socket.socket | None]:
         """``os.fork``; the child is the first process of a pid namespace where we may make one.
 
         Where it has a network of its own too, also the socket that listens in there on ``port`` (0: none does).
         """
-        self._count += 1
+        self.count += 1
         if not self._root:
             return os.fork(), None
         _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
@@ -123,6 +127,8 @@ class Cell:
     def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
         os.setsid()
+        if self._shares is not None:
+            self._shares.join(self.count, {**spec, "processes": PROCESSES_MAX})
         limits = {
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + DATA_HEADROOM_BYTES,
@@ -145,7 +151,7 @@ class Cell:
     def _restrict(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
         """Give up rights for good; after this nothing more can be set up."""
         if self._root:
-            uid = _UID_FIRST + self._count % _UID_COUNT
+            uid = _UID_FIRST + self.count % _UID_COUNT
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
@@ -201,7 +207,7 @@ class Cell:
         """Namespaces of our own, and a root folder in which only what we may use exists."""
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
         _check(_libc.sethostname(b"sandbox", 7), "sethostname")
-        root, uid = self._root, _UID_FIRST + self._count % _UID_COUNT
+        root, uid = self._root, _UID_FIRST + self.count % _UID_COUNT
         _bind(spec["task"], f"{root}/var/task")
         layers = []
         if spec["layers"]:
@@ -261,6 +267,21 @@ class Cell:
                 self.guards.append("signals")
             if self._walls.connects:
                 self.guards.append("connects")
+
+    def ended(self, count: int) -> bool:
+        """The process of the ``count``-th fork has ended. Whether for want of memory."""
+        return self._shares is not None and self._shares.leave(count)
+
+    def _try_shares(self) -> None:
+        try:
+            self._shares = shares.Shares()
+            self._try()
+            self.ended(self.count)
+        except OSError as error:
+            self._shares = None
+            self.guards.append(f"no-memory: {error}")
+        else:
+            self.guards.append("memory")
 
     def _try_network(self) -> None:
         own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

@@ -16,6 +16,8 @@ The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When
 socket ends: everything forked here is killed. When the zygote is gone, the kernel kills them.
 """
 
+from __future__ import annotations
+
 import array
 import gc
 import json
@@ -36,10 +38,11 @@ else:
     import confine
 
     sys.path.pop(0)
-for _ours in ("bootstrap", "confine", "calls", "walls"):
+for _ours in ("bootstrap", "confine", "calls", "shares", "walls"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10
+_OUT_OF_MEMORY = 137  # as a sandbox says it itself
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def main() -> None:
     cell = confine.Cell(json.loads(first))
     gc.collect()
     gc.freeze()
-    children: set[int] = set()
+    children: dict[int, int] = {}
     send(server, {"ready": cell.guards, "python": sys.version.split()[0]})
     poll = select.poll()
     poll.register(server, select.POLLIN)
@@ -63,13 +66,16 @@ def main() -> None:
         ready = dict(poll.poll())
         if wake_read in ready:
             os.read(wake_read, 4096)
-            reap(server, children)
+            reap(server, cell, children)
         if server.fileno() not in ready:
             continue
         message, descriptors = receive(server)
         if not message:
             for pid in children:
                 confine.kill(pid)
+            while children:
+                pid, _ = os.waitpid(-1, 0)
+                cell.ended(children.pop(pid))
             return
         if "kill" in message:
             if message["kill"] in children:
@@ -85,7 +91,7 @@ def main() -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os._exit(bootstrap.run(cell, *descriptors))
-            children.add(pid)
+            children[pid] = cell.count
             send(server, {"forked": message["fork"], "pid": pid}, way_out)
             if way_out is not None:
                 way_out.close()
@@ -93,13 +99,14 @@ def main() -> None:
             os.close(descriptor)
 
 
-def reap(server: socket.socket, children: set[int]) -> None:
+def reap(server: socket.socket, cell: confine.Cell, children: dict[int, int]) -> None:
     while children:
         pid, status, usage = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return
-        children.discard(pid)
         code = os.waitstatus_to_exitcode(status)
+        if cell.ended(children.pop(pid)) and code == -signal.SIGKILL:
+            code = _OUT_OF_MEMORY
         send(server, {"exit": pid, "status": code, "peak_kb": usage.ru_maxrss})
 
 
