@@ -91,6 +91,7 @@ _CONDITION_KEYS = {
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
 }
+_OF_ONE_OBJECT = frozenset({"DeleteObject", "GetObject", "HeadObject", "PutObject"})
 _ON_EXISTING = frozenset(
     {
         "s3:GetObject",
@@ -136,6 +137,13 @@ class AccessRules(Service):
             name, key = copy_source(request)
             needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
         return needed
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        """An own bucket without a policy; what its ACLs say only ever adds to who may."""
+        if operation not in _OF_ONE_OBJECT:
+            return False
+        bucket = state.bucket(call.tx, request.get("Bucket", ""))
+        return bucket is not None and bucket.account == call.account and not bucket.has_policy
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

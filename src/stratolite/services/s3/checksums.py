@@ -26,6 +26,7 @@ _HASHES: dict[str, Callable[..., Any]] = {
     "SHA256": hashlib.sha256,
     "SHA512": hashlib.sha512,
 }
+_IMPORTED = frozenset({"CRC32C", "CRC64NVME"})
 ALGORITHMS = (*CRC_BYTES, *_HASHES)
 _REFUSED = ("MD5", "XXHASH64", "XXHASH3", "XXHASH128")
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
@@ -66,7 +67,7 @@ def _crc_step(name: str) -> Callable[[bytes, int], int]:
 
 def at_hand(name: str = DEFAULT) -> bool:
     """Whether computing it needs no import first; else do it in a thread."""
-    return name == "CRC32" or name in _HASHES or "awscrt.checksums" in sys.modules
+    return name not in _IMPORTED or "awscrt.checksums" in sys.modules
 
 
 def running(name: str) -> Running:
@@ -78,6 +79,14 @@ def of_bytes(name: str, data: bytes) -> str:
         value = _crc_step(name)(data, 0)
         return b64encode(value.to_bytes(CRC_BYTES[name], "big")).decode()
     return b64encode(_HASHES[name](data, usedforsecurity=False).digest()).decode()
+
+
+def named(request: Mapping[str, Any]) -> str:
+    """The algorithm a request names, right or not."""
+    asked = request.get("ChecksumAlgorithm")
+    if asked is None:
+        asked = next((MEMBERS[m] for m in MEMBERS.keys() & request.keys()), DEFAULT)
+    return asked
 
 
 def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
