@@ -46,6 +46,12 @@ def handler(event, context):
                                 aws_session_token=None).get_caller_identity()["Arn"]
         except ClientError as error:
             return error.response["Error"]["Code"]
+    if what == "tables":
+        try:
+            return boto3.client("dynamodb", aws_access_key_id="test", aws_secret_access_key="test",
+                                aws_session_token=None).list_tables()["TableNames"]
+        except ClientError as error:
+            return error.response["Error"]["Code"]
     if what == "reach":
         return [reach(host, port) for host, port in event["places"]]
     if what == "send":
@@ -116,6 +122,14 @@ def test_boto3_in_a_function_reaches_the_platform_as_its_role(server):
 def test_keys_of_root_are_refused_from_a_function(server, key_id, secret):
     """Anybody knows the default keys; whoever reads root's real key somewhere must not be root from in there."""
     assert ask(server, do="keys", id=key_id, secret=secret) == "InvalidClientTokenId"
+
+
+@needs_root
+def test_a_way_learned_from_outside_is_not_open_to_a_function(server):
+    """The gateway remembers what a head led to; who may use a key is asked each time."""
+    for _ in range(3):
+        assert server.client("dynamodb").list_tables()["TableNames"] == []
+    assert ask(server, do="tables") == "UnrecognizedClientException"
 
 
 @needs_root

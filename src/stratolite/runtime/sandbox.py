@@ -163,7 +163,8 @@ class Sandbox(asyncio.Protocol):
             return Outcome(error=rest, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
         self.kill()  # if it still lives it said something it should not
         ended = await self._how()
-        return Outcome(ended=ended, duration_s=duration_s, peak_kb=self._peak_kb(), init_s=init_s)
+        peak_kb = self._spec["memory_mb"] << 10 if ended.how == "memory" else self._peak_kb()
+        return Outcome(ended=ended, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
 
     def kill(self, reason: Ended | None = None) -> None:
         """End it at once; what waits for it hears ``reason``."""

@@ -9,10 +9,11 @@ then does the same again. As root, a sandbox gets
     a user id of its own, no capabilities, no_new_privs
     limits on data, descriptors, processes, file size; no core files
     death when the zygote dies
+    a control group (``shares``)
 
-Without root only the session, no_new_privs, the limits and death with the zygote are left. Not guarded
-in either case yet: the network, system calls (seccomp), CPU time, resident memory (cgroup). They belong
-into ``_enter`` and ``_restrict``, behind a guard's name of their own.
+Without root the session, no_new_privs, the limits and death with the zygote are left. In both cases Landlock
+(``walls``) and a filter of system calls (``calls``) come last. Each guard has a name in ``Cell.guards``, or
+``no-NAME: why not``.
 """
 
 from __future__ import annotations
@@ -271,6 +272,11 @@ class Cell:
     def ended(self, count: int) -> bool:
         """The process of the ``count``-th fork has ended. Whether for want of memory."""
         return self._shares is not None and self._shares.leave(count)
+
+    def close(self) -> None:
+        """All processes forked here have ended."""
+        if self._shares is not None:
+            self._shares.close()
 
     def _try_shares(self) -> None:
         try:

@@ -35,6 +35,12 @@ class Shares:
         self._prefix = f"{_NAME}{os.getpid()}-"
         self._left: set[str] = set()
         self._sweep()
+        self._all = ""
+        if "cpu" in self._parents:
+            # Shares count among sandboxes only: against everything else a small function would starve.
+            self._all = self._parents["cpu"] = f"{self._parents['cpu']}/{self._prefix}all"
+            os.makedirs(self._all, exist_ok=True)
+            _write(self._all, "cpu.shares", 1024 * (os.cpu_count() or 1))
 
     def join(self, count: int, spec: dict[str, Any]) -> None:
         """Put this process into group ``count``, made now. Raises OSError.
@@ -77,12 +83,20 @@ class Shares:
                 self._left.discard(group)
         return killed
 
+    def close(self) -> None:
+        """No sandbox is left."""
+        if self._all:
+            _removed(self._all)
+
     def _sweep(self) -> None:
         """Groups of zygotes that were killed."""
         for parent in self._parents.values():
             for name in os.listdir(parent):
                 zygote = name[len(_NAME) :].partition("-")[0]
                 if name.startswith(_NAME) and not os.path.exists(f"{self._proc}/{zygote}"):
+                    for inside in os.listdir(f"{parent}/{name}"):
+                        if inside.startswith(_NAME):
+                            _removed(f"{parent}/{name}/{inside}")
                     _removed(f"{parent}/{name}")
 
 

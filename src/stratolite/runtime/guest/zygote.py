@@ -76,6 +76,7 @@ def main() -> None:
             while children:
                 pid, _ = os.waitpid(-1, 0)
                 cell.ended(children.pop(pid))
+            cell.close()
             return
         if "kill" in message:
             if message["kill"] in children:
