@@ -507,7 +507,7 @@ def perform(
 
             cloud.db.submit(body, done)
 
-        if not inspect.isawaitable(ready):
+        if isinstance(ready, dict):
             run(ready)
             return
 

@@ -374,7 +374,7 @@ class Connection(asyncio.Protocol):
         elif isinstance(body, FileSlice):
             head = out.start(response, body.size_bytes, self._head_only, self._close)
             if not self._head_only:
-                self._download = Download(body)
+                self._download = Download(body, out.maps)
             transport.write(head)
             if self._download is None:
                 self._finish()

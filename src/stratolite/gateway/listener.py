@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from stratolite.gateway.http1 import Connection, Handle
 from stratolite.gateway.outgoing import Outgoing
 from stratolite.limits import (
     CONNECTIONS_MAX,
+    DESCRIPTORS_KEPT,
     IDLE_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
     SANDBOX_CONNECTIONS_MAX,
@@ -42,7 +44,8 @@ async def serve(
     connections_max: int = CONNECTIONS_MAX,
 ) -> Server:
     """Listen on ``host`` and ``port`` (0: any free one, see ``Server.port``). Raises OSError."""
-    server = Server(app, "https" if cert_file else "http", idle_s, request_s, connections_max)
+    most = min(connections_max, _descriptors() - DESCRIPTORS_KEPT)
+    server = Server(app, "https" if cert_file else "http", idle_s, request_s, most)
     context = None
     if cert_file:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -61,6 +64,24 @@ def serve_sandbox(app: Application, listener: socket.socket) -> Callable[[], Non
     )
     server.accept(listener)
     return server.cut
+
+
+def _deadline(connection: Connection) -> float:
+    return connection.deadline_s
+
+
+def _descriptors() -> int:
+    """How many this process may have, after asking for all it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(soft, DESCRIPTORS_KEPT + 16)
 
 
 class Server:
@@ -161,10 +182,19 @@ class Server:
         await self._listening.wait_closed()
 
     def joined(self, connection: Connection) -> bool:
-        """False: over the cap, turn it away."""
-        self._connections.add(connection)
+        """False: over the cap, turn it away. Who has been silent longest makes room first.
+
+        Else a client that opens many and says nothing would lock out everybody.
+        """
+        connections = self._connections
+        if len(connections) >= self._connections_max:
+            silent = min((c for c in connections if c.idle), key=_deadline, default=None)
+            if silent is not None:
+                connections.discard(silent)
+                silent.abort()
+        connections.add(connection)
         self._empty.clear()
-        return len(self._connections) <= self._connections_max
+        return len(connections) <= self._connections_max
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -11,16 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+
+from stratolite.policy.globs import glob
 
 Context = Mapping[str, Sequence[str]]
 """Condition key in lower case -> its values; an absent key is absent."""
-
-
-@lru_cache(maxsize=20_000)
-def _like(pattern: str) -> re.Pattern[str]:
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.compile("".join(parts) + r"\Z", re.DOTALL)
 
 
 def _date(text: str) -> float:
@@ -38,7 +33,7 @@ def _arn_like(value: str, wanted: str) -> bool:
     ours, theirs = value.split(":", 5), wanted.split(":", 5)
     if len(ours) != 6 or len(theirs) != 6:
         return wanted == "*"
-    return all(_like(w).match(v) is not None for v, w in zip(ours, theirs, strict=True))
+    return all(glob(w).match(v) is not None for v, w in zip(ours, theirs, strict=True))
 
 
 def _bool(value: str, wanted: str) -> bool:
@@ -62,8 +57,8 @@ OPERATORS: dict[str, tuple[_Compare, bool]] = {
     "StringNotEquals": (lambda v, w: v == w, True),
     "StringEqualsIgnoreCase": (lambda v, w: v.lower() == w.lower(), False),
     "StringNotEqualsIgnoreCase": (lambda v, w: v.lower() == w.lower(), True),
-    "StringLike": (lambda v, w: _like(w).match(v) is not None, False),
-    "StringNotLike": (lambda v, w: _like(w).match(v) is not None, True),
+    "StringLike": (lambda v, w: glob(w).match(v) is not None, False),
+    "StringNotLike": (lambda v, w: glob(w).match(v) is not None, True),
     "NumericEquals": (_numeric(lambda a, b: a == b), False),
     "NumericNotEquals": (_numeric(lambda a, b: a == b), True),
     "NumericLessThan": (_numeric(lambda a, b: a < b), False),

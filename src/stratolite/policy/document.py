@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from stratolite.policy.conditions import OPERATORS, Context, Test, fill
+from stratolite.policy.globs import glob
 
 _VERSIONS = ("2012-10-17", "2008-10-17")
 _STATEMENT_FIELDS = {
@@ -42,7 +42,7 @@ class Statement:
     def covers(self, action: str, resource: str, context: Context) -> bool:
         """Whether action, resource and conditions match; the principal is the caller's part."""
         lower = action.lower()
-        if any(wild(p.lower()).match(lower) for p in self.actions) is self.actions_negated:
+        if any(glob(p.lower()).match(lower) for p in self.actions) is self.actions_negated:
             return False
         if any(_resource_matches(p, resource, context) for p in self.resources) is (
             self.resources_negated
@@ -155,15 +155,5 @@ def _resource_matches(pattern: str, resource: str, context: Context) -> bool:
         filled = fill(pattern, context)
         if filled is None:
             return False
-        return wild(filled).match(resource) is not None
-    return wild(pattern).match(resource) is not None
-
-
-@lru_cache(maxsize=20_000)
-def wild(pattern: str) -> re.Pattern[str]:
-    """``*`` any run, ``?`` any one character, the rest literally, the whole string."""
-    parts = (
-        ".*" if c == "*" else "." if c == "?" else re.escape(c)
-        for c in re.sub(r"\*+", "*", pattern)
-    )
-    return re.compile("".join(parts) + r"\Z", re.DOTALL)
+        return glob(filled).match(resource) is not None
+    return glob(pattern).match(resource) is not None

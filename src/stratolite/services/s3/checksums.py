@@ -32,6 +32,7 @@ _REFUSED = ("MD5", "XXHASH64", "XXHASH3", "XXHASH128")
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
 _REFUSED_MEMBERS = {f"Checksum{name}": name for name in _REFUSED}
 _ALL_MEMBERS = frozenset((*MEMBERS, *_REFUSED_MEMBERS))
+_NAMING = _ALL_MEMBERS | {"ChecksumAlgorithm"}
 DIGEST_BYTES = {**CRC_BYTES, "SHA1": 20, "SHA256": 32, "SHA512": 64}
 
 
@@ -83,6 +84,8 @@ def of_bytes(name: str, data: bytes) -> str:
 
 def named(request: Mapping[str, Any]) -> str:
     """The algorithm a request names, right or not."""
+    if _NAMING.isdisjoint(request):
+        return DEFAULT
     asked = request.get("ChecksumAlgorithm")
     if asked is None:
         asked = next((MEMBERS[m] for m in MEMBERS.keys() & request.keys()), DEFAULT)
@@ -94,6 +97,8 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
 
     The value may still come in the body's trailers. Raises Fault for two checksums or a bad one.
     """
+    if _NAMING.isdisjoint(request):
+        return DEFAULT, None
     found: tuple[str, str] | None = None
     for member in _ALL_MEMBERS.intersection(request):
         if member in _REFUSED_MEMBERS:
