@@ -138,9 +138,8 @@ class Server:
             made, _ = self._accepting.accept()
         except (BlockingIOError, ConnectionError):  # gone again
             return
-        except (
-            OSError
-        ):  # no descriptor is free: those who wait are looked at again with the next sweep
+        except OSError:
+            # No descriptor is free: whoever waits is looked at again with the next sweep.
             asyncio.get_running_loop().remove_reader(self._accepting.fileno())
             return
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
