@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from stratolite.errors import Fault
-from stratolite.policy import Decision, Document, Question, decide
+from stratolite.policy import Decision, Document, Question, Rules
+from stratolite.policy.patterns import Context
 from stratolite.service import Call, Principal, Request, Service
 from stratolite.services.iam import state
 
 _ALWAYS = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
+_RULES_COUNT_MAX = 10_000
 _CODES = {
     "s3": "AccessDenied",
     "iam": "AccessDenied",
@@ -52,33 +54,58 @@ def _decide(
     who = call.principal
     owner = service.resource_account(call, resource)
     text = service.resource_policy(call, resource)
-    resource_policy = _parse(text) if text else None
+    resource_policy = parse_resource_policy(text) if text else None
     if who.kind == "root" and who.account == owner and resource_policy is None:
         return Decision(True, "root")
-    role_arn = ""
-    identity: list[Document] = []
-    boundary = session = None
-    if who.kind in ("user", "role"):
-        record = state.get(call.tx, who.account, who.kind, who.name)
-        if record is None or not _same_holder(who, record):
-            return Decision(False, "because the identity no longer exists")
-        role_arn = record["Arn"] if who.kind == "role" else ""
-        identity = state.identity_documents(call.tx, who.account, who.kind, who.name)
-        if limit := record.get("PermissionsBoundary"):
-            boundary = state.managed_document(call.tx, who.account, limit["PermissionsBoundaryArn"])
-        if who.session_policy:
-            session = Document.parse(who.session_policy)
-    context = _context(call) | service.condition_keys(call, *asked, (action, resource))
-    question = Question(
-        who.kind, who.account, who.arn, who.name, action, resource, owner, context, role_arn
-    )
-    return decide(
-        question,
-        identity=identity,
-        resource_policy=resource_policy,
-        boundary=boundary,
-        session=session,
-    )
+    rules, role_arn = rules_of(call, who)
+    if rules is None:
+        return Decision(False, "because the identity no longer exists")
+
+    def question(context: Context) -> Question:
+        return Question(
+            who.kind, who.account, who.arn, who.name, action, resource, owner, context, role_arn
+        )
+
+    def context() -> Context:
+        return context_of(call, who) | service.condition_keys(call, *asked, (action, resource))
+
+    key = (action, resource, owner) if text is None else (action, resource, owner, who.arn, text)
+    return rules.decide(key, question, context, resource_policy)
+
+
+_NOBODYS = ("service", "anonymous", "root")
+
+
+def rules_of(call: Call, who: Principal) -> tuple[Rules | None, str]:
+    """The principal's rules and the role or user behind its session; None for an identity that is gone."""
+    if who.kind in _NOBODYS:
+        return Rules(), ""
+    memo = state.memo(call.tx, who.account)
+    key = (who.kind, who.name, who.user_id, who.session_policy)
+    if memo is not None and (kept := memo.rules.get(key)) is not None:
+        return kept  # type: ignore[no-any-return]
+    made = _gather(call, who)
+    if memo is not None and made[0] is not None:
+        if len(memo.rules) >= _RULES_COUNT_MAX:
+            memo.rules.clear()
+        memo.rules[key] = made
+    return made
+
+
+def _gather(call: Call, who: Principal) -> tuple[Rules | None, str]:
+    kind = "role" if who.kind == "role" else "user"
+    record = state.get(call.tx, who.account, kind, who.name)
+    if record is None or not _same_holder(who, record):
+        return None, ""
+    boundary = None
+    if limit := record.get("PermissionsBoundary"):
+        arn = limit["PermissionsBoundaryArn"]
+        boundary = state.managed_document(call.tx, who.account, arn) or Document((), "")
+    sessions = None
+    if who.session_policy:
+        sessions = [Document.parse(who.session_policy)]
+    identity = state.identity_documents(call.tx, who.account, kind, who.name)
+    return Rules(identity, boundary, sessions), record["Arn"] if who.kind != "user" else ""
 
 
 def _same_holder(who: Principal, record: state.Record) -> bool:
@@ -90,7 +117,7 @@ def _same_holder(who: Principal, record: state.Record) -> bool:
 _documents: dict[str, Document] = {}
 
 
-def _parse(text: str) -> Document:
+def parse_resource_policy(text: str) -> Document:
     """Compiled by text: the text is the truth, this only saves compiling it again."""
     found = _documents.get(text)
     if found is None:
@@ -100,8 +127,8 @@ def _parse(text: str) -> Document:
     return found
 
 
-def _context(call: Call) -> dict[str, list[str]]:
-    who = call.principal
+def context_of(call: Call, who: Principal) -> dict[str, list[str]]:
+    """The condition keys every request has."""
     now = datetime.fromtimestamp(call.tx.time_s, UTC)
     context = {
         "aws:currenttime": [now.strftime("%Y-%m-%dT%H:%M:%SZ")],

@@ -25,11 +25,47 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
     return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
 
 
+class Memo:
+    """What was worked out from an account's IAM state, void as soon as anything in it changes."""
+
+    __slots__ = ("opened", "rules")
+
+    def __init__(self, _: bytes) -> None:
+        self.rules: dict[tuple[str, str, str, str], Any] = {}
+        """(kind, name, unique id, session policy) -> ``authorize``'s rules of that principal."""
+        self.opened: dict[str, Any] = {}
+        """Access key id -> (secret, principal)."""
+
+
+_STAMP_KEYS: dict[str, bytes] = {}
+
+
+def memo(tx: Tx, account: str) -> Memo | None:
+    """Kept as long as the account's stamp stays the same; None before the first change of all.
+
+    Every function here that changes who may do what writes a new stamp in the same transaction, and
+    a stamp is never given out twice in a process: a transaction that changed something and was undone
+    leaves nothing that fits the stamp that stays.
+    """
+    key = _STAMP_KEYS.get(account)
+    if key is None:
+        if len(_STAMP_KEYS) > 1000:
+            _STAMP_KEYS.clear()
+        key = _STAMP_KEYS[account] = keyspace(account).key("stamp")
+    return tx.parsed(key, Memo)
+
+
+def _changed(tx: Tx, account: str) -> None:
+    tx.put(keyspace(account).key("stamp"), tx.stamp().to_bytes(8, "big"))
+
+
 def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(kind, name), orjson.dumps(record))
 
 
 def delete(tx: Tx, account: str, kind: str, name: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(kind, name))
 
 
@@ -64,10 +100,12 @@ def get_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> str |
 
 
 def put_inline(tx: Tx, account: str, kind: str, name: str, policy: str, text: str) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(f"{kind}-inline", name, policy), text.encode())
 
 
 def delete_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(f"{kind}-inline", name, policy))
 
 
@@ -81,11 +119,13 @@ def attached(tx: Tx, account: str, kind: str, name: str) -> list[str]:
 
 
 def attach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(f"{kind}-attached", name, arn), b"")
     tx.put(keyspace(account).key("policy-user", arn, kind, name), b"")
 
 
 def detach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(f"{kind}-attached", name, arn))
     tx.delete(keyspace(account).key("policy-user", arn, kind, name))
 
@@ -97,6 +137,31 @@ def attached_to(tx: Tx, account: str, arn: str) -> list[tuple[str, str]]:
     return [(str(p[2]), str(p[3])) for p in parts]
 
 
+# -- membership of groups: an edge each way
+
+
+def groups_of(tx: Tx, account: str, user: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-group", user))]
+
+
+def members_of(tx: Tx, account: str, group: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("group-user", group))]
+
+
+def join(tx: Tx, account: str, group: str, user: str) -> None:
+    _changed(tx, account)
+    tx.put(keyspace(account).key("user-group", user, group), b"")
+    tx.put(keyspace(account).key("group-user", group, user), b"")
+
+
+def leave(tx: Tx, account: str, group: str, user: str) -> None:
+    _changed(tx, account)
+    tx.delete(keyspace(account).key("user-group", user, group))
+    tx.delete(keyspace(account).key("group-user", group, user))
+
+
 # -- access keys: found by their id alone, since a signature names nothing else
 
 
@@ -106,12 +171,14 @@ def get_key(tx: Tx, access_key_id: str) -> Record | None:
 
 def put_key(tx: Tx, record: Record) -> None:
     """``record`` has AccessKeyId, Account, UserName, Status, CreateDate and Sealed (base64)."""
+    _changed(tx, record["Account"])
     tx.put(_GLOBAL.key("key", record["AccessKeyId"]), orjson.dumps(record))
     space = keyspace(record["Account"])
     tx.put(space.key("user-key", record["UserName"], record["AccessKeyId"]), b"")
 
 
 def delete_key(tx: Tx, account: str, user: str, access_key_id: str) -> None:
+    _changed(tx, account)
     tx.delete(_GLOBAL.key("key", access_key_id))
     tx.delete(keyspace(account).key("user-key", user, access_key_id))
 
@@ -149,10 +216,15 @@ def trust_document(tx: Tx, account: str, role: str) -> Document | None:
 
 
 def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
-    """Every compiled identity policy of a role or user: inline, then managed."""
-    keys = [key for key, _ in tx.scan(keyspace(account).span(f"{kind}-inline", name))]
-    found = [document(tx, key) for key in keys]
-    found += [managed_document(tx, account, arn) for arn in attached(tx, account, kind, name)]
+    """Every compiled identity policy of a role or user: inline, then managed, then its groups'."""
+    found: list[Document | None] = []
+    holders = [(kind, name)]
+    if kind == "user":
+        holders += [("group", group) for group in groups_of(tx, account, name)]
+    for of, called in holders:
+        keys = [key for key, _ in tx.scan(keyspace(account).span(f"{of}-inline", called))]
+        found += [document(tx, key) for key in keys]
+        found += [managed_document(tx, account, arn) for arn in attached(tx, account, of, called)]
     return [d for d in found if d is not None]
 
 
