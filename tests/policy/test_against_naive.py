@@ -9,9 +9,9 @@ import json
 import os
 from typing import Any
 
-from policy import naive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from policy import naive
 
 from stratolite.policy import Document, Question, Rules, decide
 

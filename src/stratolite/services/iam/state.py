@@ -69,6 +69,12 @@ def delete(tx: Tx, account: str, kind: str, name: str) -> None:
     tx.delete(keyspace(account).key(kind, name))
 
 
+def has_any(tx: Tx, account: str, kind: str, name: str) -> bool:
+    """Whether there is anything under ``kind`` of that name."""
+    found = tx.scan(keyspace(account).span(kind, name), limit=1)
+    return next(iter(found), None) is not None or get(tx, account, kind, name) is not None
+
+
 def page(
     tx: Tx, account: str, kind: str, after: str, limit: int
 ) -> tuple[list[Record], str | None]:
@@ -160,6 +166,23 @@ def leave(tx: Tx, account: str, group: str, user: str) -> None:
     _changed(tx, account)
     tx.delete(keyspace(account).key("user-group", user, group))
     tx.delete(keyspace(account).key("group-user", group, user))
+
+
+# -- instance profiles: which role each holds, and an edge back
+
+
+def profiles_of(tx: Tx, account: str, role: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("role-profile", role))]
+
+
+def set_profile_role(tx: Tx, account: str, profile: Record, role: str | None) -> None:
+    name = profile["InstanceProfileName"]
+    if before := profile.get("Role"):
+        tx.delete(keyspace(account).key("role-profile", before, name))
+    if role:
+        tx.put(keyspace(account).key("role-profile", role, name), b"")
+    put(tx, account, "instance-profile", name, profile | {"Role": role})
 
 
 # -- access keys: found by their id alone, since a signature names nothing else
