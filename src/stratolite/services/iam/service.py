@@ -11,13 +11,14 @@ from stratolite.service import Access, Call, Request, Resource, Response, Servic
 from stratolite.services.iam import holders, names, state
 from stratolite.services.iam.groups import Groups
 from stratolite.services.iam.instance_profiles import InstanceProfiles
+from stratolite.services.iam.simulation import Simulation
 from stratolite.services.iam.versions import ManagedPolicies
 
 _SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
 _KEYS_COUNT_MAX = 2
 
 
-class Iam(ManagedPolicies, Groups, InstanceProfiles, Service):
+class Iam(ManagedPolicies, Groups, InstanceProfiles, Simulation, Service):
     name: ClassVar[str] = "iam"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
