@@ -169,6 +169,13 @@ def holds(operator: str, key: str, wanted: list[Any], keys: dict[str, list[str]]
     return any(results) if quantifier == "ForAnyValue" else all(results)
 
 
+def moment(said: str) -> float:
+    """ISO 8601 or seconds since 1970, both of which a date may be."""
+    if said.replace(".", "", 1).isdigit():
+        return float(said)
+    return datetime.fromisoformat(said).timestamp()
+
+
 def compare(name: str, value: str, pattern: str) -> bool:
     plain = pattern.replace(STAR, "*").replace(MARK, "?")
     if name in ("ArnEquals", "ArnLike"):
@@ -188,8 +195,7 @@ def compare(name: str, value: str, pattern: str) -> bool:
         if name == "IpAddress":
             return ipaddress.ip_address(value) in ipaddress.ip_network(plain, strict=False)
         if name.startswith("Date"):
-            a: float = datetime.fromisoformat(value).timestamp()
-            b: float = datetime.fromisoformat(plain).timestamp()
+            a, b = moment(value), moment(plain)
         else:
             a, b = float(value), float(plain)
     except ValueError:

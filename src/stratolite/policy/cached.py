@@ -65,6 +65,8 @@ class Rules:
         question: Callable[[Context], Question],
         context: Callable[[], Context],
         resource_policy: Document | None = None,
+        *,
+        resource_must_allow: bool = False,
     ) -> Decision:
         found = self.known.get(key)
         if found is not None:
@@ -77,6 +79,7 @@ class Rules:
             boundary=self.boundary,
             sessions=self.sessions,
             service_control=self.service_control,
+            resource_must_allow=resource_must_allow,
         )
         if not watched.seen:
             if len(self.known) >= _KNOWN_COUNT_MAX:

@@ -54,8 +54,12 @@ def decide(
     boundary: Document | None = None,
     sessions: Sequence[Document] | None = None,
     service_control: Sequence[Sequence[Document]] = (),
+    resource_must_allow: bool = False,
 ) -> Decision:
-    """``sessions``: None without session policies; several are as one document.
+    """``resource_must_allow``: a role's trust policy has to allow, whatever the identity's policies say; if
+    it names the account, the identity's policies have to allow as well. Only root needs no trust of its own.
+
+    ``sessions``: None without session policies; several are as one document.
 
     ``service_control``: per level (root, organizational units, account) the policies attached there;
     every level must allow. They say nothing about services and anonymous callers.
@@ -73,7 +77,7 @@ def decide(
                 if not statement.allow and _covers(statement, question):
                     return Decision(False, f"with an explicit deny in {where}", statement)
     by_resource: Statement | None = None
-    exact = False
+    exact = delegated = False
     for statement in resource_policy.statements if resource_policy else ():
         matched = principal_matches(statement, question)
         if matched and _covers(statement, question):
@@ -81,7 +85,8 @@ def decide(
                 reason = "with an explicit deny in a resource-based policy"
                 return Decision(False, reason, statement)
             if matched == ACCOUNT and question.account == question.resource_account:
-                continue  # the account delegates to its own identity policies
+                delegated = True  # the account leaves it to its own identity policies
+                continue
             if by_resource is None or matched == EXACT:
                 by_resource, exact = statement, exact or matched == EXACT
     if not member:
@@ -97,7 +102,8 @@ def decide(
     if same_account:
         if by_resource and (exact or not limit):
             return Decision(True, "resource-based policy", by_resource)
-        if given and not limit:
+        trusted = delegated or not resource_must_allow or question.kind == "root"
+        if given and not limit and trusted:
             return Decision(True, "identity-based policy", by_identity)
     elif by_resource and given and not limit:
         return Decision(True, "resource-based and identity-based policy", by_resource)

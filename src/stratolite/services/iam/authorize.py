@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.policy import Decision, Document, Question, Rules
 from stratolite.policy.patterns import Context
@@ -70,7 +72,8 @@ def _decide(
         return context_of(call, who) | service.condition_keys(call, *asked, (action, resource))
 
     key = (action, resource, owner) if text is None else (action, resource, owner, who.arn, text)
-    return rules.decide(key, question, context, resource_policy)
+    trust = service.name == "sts" and resource != "*"
+    return rules.decide(key, question, context, resource_policy, resource_must_allow=trust)
 
 
 _NOBODYS = ("service", "anonymous", "root")
@@ -103,14 +106,27 @@ def _gather(call: Call, who: Principal) -> tuple[Rules | None, str]:
         boundary = state.managed_document(call.tx, who.account, arn) or Document((), "")
     sessions = None
     if who.session_policy:
-        sessions = [Document.parse(who.session_policy)]
+        sessions = [_session(call, who, one) for one in _session_policies(who.session_policy)]
     identity = state.identity_documents(call.tx, who.account, kind, who.name)
     return Rules(identity, boundary, sessions), record["Arn"] if who.kind != "user" else ""
+
+
+def _session_policies(kept: str) -> list[str]:
+    """A token issued before there could be several holds the document alone."""
+    return list(orjson.loads(kept)) if kept.lstrip().startswith("[") else [kept]
+
+
+def _session(call: Call, who: Principal, one: str) -> Document:
+    if one.startswith("arn:"):
+        return state.managed_document(call.tx, who.account, one) or Document((), "")
+    return Document.parse(one)
 
 
 def _same_holder(who: Principal, record: state.Record) -> bool:
     """A role or user made again under an old name is another one."""
     unique = record.get("RoleId") or record.get("UserId")
+    if who.kind == "federated":
+        return who.session == unique
     return not who.user_id or who.user_id.split(":")[0] == unique
 
 
@@ -143,9 +159,27 @@ def context_of(call: Call, who: Principal) -> dict[str, list[str]]:
     }
     if who.kind == "user":
         context["aws:username"] = [who.name]
+        if who.access_key_id.startswith("ASIA"):
+            context["aws:multifactorauthpresent"] = ["true" if who.mfa_s else "false"]
+    if who.kind == "role":
+        context["aws:multifactorauthpresent"] = ["true" if who.mfa_s else "false"]
+    if who.mfa_s:
+        context["aws:multifactorauthage"] = [str(int(call.world.wall() - who.mfa_s))]
+    context |= {f"aws:principaltag/{k.lower()}": [v] for k, v in _tags(call, who).items()}
     if who.source_arn:
         context["aws:sourcearn"] = [who.source_arn]
         context["aws:sourceaccount"] = [who.source_account]
     for key, value in call.context.items():
         context[key.lower()] = [value]
     return context
+
+
+def _tags(call: Call, who: Principal) -> dict[str, str]:
+    """The role's or user's own tags, and over them the session's."""
+    if who.kind not in ("user", "role", "federated"):
+        return {}
+    holder = state.get(call.tx, who.account, "role" if who.kind == "role" else "user", who.name)
+    held = {t["Key"]: t["Value"] for t in (holder or {}).get("Tags", ())}
+    given: dict[str, str] = orjson.loads(who.session_tags or "{}").get("tags", {})
+    over = {k.lower() for k in given}
+    return {k: v for k, v in held.items() if k.lower() not in over} | given

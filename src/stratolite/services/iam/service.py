@@ -11,6 +11,7 @@ from stratolite.service import Access, Call, Request, Resource, Response, Servic
 from stratolite.services.iam import holders, names, state
 from stratolite.services.iam.groups import Groups
 from stratolite.services.iam.instance_profiles import InstanceProfiles
+from stratolite.services.iam.mfa import MfaDevices
 from stratolite.services.iam.simulation import Simulation
 from stratolite.services.iam.versions import ManagedPolicies
 
@@ -18,7 +19,7 @@ _SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
 _KEYS_COUNT_MAX = 2
 
 
-class Iam(ManagedPolicies, Groups, InstanceProfiles, Simulation, Service):
+class Iam(ManagedPolicies, Groups, InstanceProfiles, MfaDevices, Simulation, Service):
     name: ClassVar[str] = "iam"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -199,6 +200,10 @@ class Iam(ManagedPolicies, Groups, InstanceProfiles, Simulation, Service):
             for group in state.groups_of(call.tx, call.account, name):
                 state.leave(call.tx, call.account, group, name)
                 state.join(call.tx, call.account, group, new)
+            for serial in state.mfa_of(call.tx, call.account, name):
+                device = dict(state.get(call.tx, call.account, "mfa", serial) or {})
+                state.forget_mfa(call.tx, call.account, device, name)
+                state.put_mfa(call.tx, call.account, device | {"UserName": new}, new)
             holders.move(call, "user", name, new)
         arn = names.arn(call.account, "user", path, new)
         record |= {"UserName": new, "Path": path, "Arn": arn}

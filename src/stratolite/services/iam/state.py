@@ -185,6 +185,25 @@ def set_profile_role(tx: Tx, account: str, profile: Record, role: str | None) ->
     put(tx, account, "instance-profile", name, profile | {"Role": role})
 
 
+# -- MFA devices: which user has which
+
+
+def mfa_of(tx: Tx, account: str, user: str) -> list[str]:
+    """Serial numbers of the devices that are enabled for a user."""
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-mfa", user))]
+
+
+def put_mfa(tx: Tx, account: str, device: Record, user: str) -> None:
+    tx.put(keyspace(account).key("user-mfa", user, device["SerialNumber"]), b"")
+    put(tx, account, "mfa", device["SerialNumber"], device)
+
+
+def forget_mfa(tx: Tx, account: str, device: Record, user: str) -> None:
+    tx.delete(keyspace(account).key("user-mfa", user, device["SerialNumber"]))
+    put(tx, account, "mfa", device["SerialNumber"], device)
+
+
 # -- access keys: found by their id alone, since a signature names nothing else
 
 
