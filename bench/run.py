@@ -98,10 +98,10 @@ def call(server, operation, request):
     return signed(server, "dynamodb", "POST", "/", json.dumps(request).encode(), headers)
 
 
-def item(number):
+def item(number, users=100):
     body = base64.b64encode(os.urandom(700)).decode()
     return {
-        "pk": {"S": f"user#{number % 100}"},
+        "pk": {"S": f"user#{number % users}"},
         "sk": {"S": f"order#{number:08d}"},
         "body": {"S": body},
         "n": {"N": str(number)},
@@ -157,7 +157,7 @@ def fill(server):
         create_table(server, table)
     for table, items in (
         (TABLE, [item(n) for n in range(2000)]),
-        ("queried", [item(n) for n in range(100 * 100)]),
+        ("queried", [item(n, users=20) for n in range(20 * 100)]),
     ):
         for start in range(0, len(items), 25):
             puts = [{"PutRequest": {"Item": i}} for i in items[start : start + 25]]

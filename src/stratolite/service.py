@@ -7,7 +7,8 @@ A service is a folder in ``services``: a ``Service`` subclass with one method pe
                                             again. Almost all operations.
 ``@prepared(before)`` on such a method      prepare + tx: ``before(self, call, request)`` first works
                                             without the store (stream a body into a blob, unzip) and
-                                            returns the request the tx gets, now or awaited.
+                                            returns the request the tx gets, now or awaited. A
+                                            request ``unless`` says needs none is one plain tx.
 ``async def op(self, call, request)``       effect or stream: several transactions through
                                             ``call.transact`` around an effect outside the store.
 
@@ -226,20 +227,25 @@ class Route(NamedTuple):
     method: Callable[..., Any]
     before: Callable[..., Any] | None
     is_async: bool
+    unless: Callable[[Request], bool] | None
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def prepared(before: Callable[..., Any]) -> Callable[[F], F]:
+def prepared(
+    before: Callable[..., Any], *, unless: Callable[[Request], bool] | None = None
+) -> Callable[[F], F]:
     """Mark a tx operation whose ``before(service, call, request)`` does the slow part first.
 
     ``before`` returns the request for the tx, or an awaitable of it. It must not write to the store;
-    what it learnt from it must be checked again by the tx.
+    what it learnt from it must be checked again by the tx. A request for which ``unless`` is true has
+    no slow part: the tx gets it as it came, authorized in the same transaction.
     """
 
     def mark(method: F) -> F:
         method.before = before  # type: ignore[attr-defined]
+        method.unless = unless  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -268,7 +274,8 @@ class Service:
                     status=501,
                 )
             is_async = inspect.iscoroutinefunction(method)
-            found = Route(method, getattr(method, "before", None), is_async)
+            before = getattr(method, "before", None)
+            found = Route(method, before, is_async, getattr(method, "unless", None))
             self._routes[operation] = found
         return found
 
@@ -279,6 +286,10 @@ class Service:
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        """Whether the root of ``call.account`` may, for no policy could say otherwise: a short cut of ``access``."""
+        return type(self).resource_policy is Service.resource_policy
 
     def resource_account(self, call: Call, resource: str) -> str:
         """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
@@ -458,7 +469,9 @@ def perform(
         return None
     cloud, method = call.cloud, route.method
     authorize = cloud.authorize
-    if not route.is_async and route.before is None:
+    if not route.is_async and (
+        route.before is None or (route.unless is not None and route.unless(request))
+    ):
 
         def body(tx: Tx) -> T:
             call.tx = tx
@@ -499,7 +512,7 @@ def perform(
 
             cloud.db.submit(body, done)
 
-        if not inspect.isawaitable(ready):
+        if isinstance(ready, dict):
             run(ready)
             return
 

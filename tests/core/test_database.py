@@ -186,3 +186,40 @@ def test_a_store_that_outgrows_its_map_goes_on(tmp_path):
         await db.close()
 
     asyncio.run(main())
+
+
+def test_parsed_sees_what_its_own_transaction_wrote_since():
+    """The last parsed value is kept within a transaction; a write, a deletion and an undone savepoint end that."""
+
+    async def body(db, log):
+        def run(tx):
+            tx.put(b"k", b"1")
+            assert tx.parsed(b"k", int) == 1
+            tx.put(b"k", b"2")
+            assert tx.parsed(b"k", int) == 2
+            with pytest.raises(KeyError), tx.savepoint():
+                tx.put(b"k", b"3")
+                assert tx.parsed(b"k", int) == 3
+                raise KeyError
+            assert tx.parsed(b"k", int) == 2
+            assert tx.parsed(b"k", float) == 2.0
+            tx.delete(b"k")
+            assert tx.parsed(b"k", int) is None
+
+        await db.transact(run)
+
+    in_database(body)
+
+
+def test_a_value_parsed_twice_is_read_once():
+    """Authorization and operation ask for the same bucket or table record."""
+
+    async def body(db, log):
+        await db.transact(lambda tx: tx.put(b"k", b"1"))
+        reads = []
+        get = db.get_committed
+        db.get_committed = lambda tx, key: reads.append(key) or get(tx, key)
+        await db.transact(lambda tx: [tx.parsed(b"k", int) for _ in range(4)])
+        assert reads == [b"k"]
+
+    in_database(body)

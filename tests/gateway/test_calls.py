@@ -179,3 +179,22 @@ def test_a_form_too_large_to_come_whole_is_read_before_it_is_routed(platform) ->
     assert b"<Account>000000000000</Account>" in body
     request.headers.replace_header("Authorization", request.headers["Authorization"][:-4] + "0000")
     assert platform.send(to_http(request.prepare()))[0] == 403
+
+
+def test_a_deleted_key_and_a_withdrawn_policy_end_at_once(client) -> None:
+    """Also for who was believed and let in a moment ago: nothing of that is kept with a known way."""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    allow = {"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    mine = client("dynamodb", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    for _ in range(3):
+        assert mine.list_tables()["TableNames"] == []
+    iam.delete_user_policy(UserName="u", PolicyName="p")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        mine.list_tables()
+    iam.delete_access_key(UserName="u", AccessKeyId=key["AccessKeyId"])
+    with pytest.raises(ClientError, match="UnrecognizedClient"):
+        mine.list_tables()

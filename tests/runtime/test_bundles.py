@@ -87,6 +87,7 @@ def test_paths_out_of_the_bundle_are_refused(tmp_path, name):
         (("d/l", b"../..", LINK),),
         (("d/up", b"..", LINK), ("d/far", b"up/..", LINK), ("d/far/evil", b"evil", FILE)),
         (("d/up", b"..", LINK), ("d/up/evil/x", b"x", LINK)),
+        (("d/a", b"", FILE), ("d/far", b"sub/../../keys", LINK), ("d/sub", b"..", LINK)),
     ],
 )
 def test_links_lead_nowhere_outside_and_nothing_is_written_through_them(tmp_path, members):
@@ -101,6 +102,39 @@ def test_links_lead_nowhere_outside_and_nothing_is_written_through_them(tmp_path
         for name in folders + files:
             real = os.path.realpath(f"{where}/{name}")
             assert real.startswith(os.path.realpath(folder)), name
+
+
+def merged(folder: Any, *zips: bytes) -> str:
+    bundles = Bundles(f"{folder}/code", World())
+
+    async def all_of() -> str:
+        return await bundles.merged([await bundles.unpack(each) for each in zips])
+
+    return asyncio.run(all_of())
+
+
+def test_layers_over_one_another_write_through_no_link(tmp_path):
+    """Harmless links of two layers can lead out of their common folder, where a third layer then writes."""
+    os.mkdir(f"{tmp_path}/keys")
+    folder = merged(
+        tmp_path,
+        zipped(("d/a", b"", FILE), ("d/far", b"sub/../../keys", LINK)),
+        zipped(("d/b", b"", FILE), ("d/sub", b"..", LINK)),
+        zipped(("d/far/evil", b"evil", FILE)),
+    )
+    assert os.listdir(f"{tmp_path}/keys") == []
+    assert read(f"{folder}/d/far/evil") == "evil"
+
+
+def test_a_later_layer_replaces_what_an_earlier_one_brought(tmp_path):
+    """Whatever kind it was: a file, a folder or a link."""
+    folder = merged(
+        tmp_path,
+        zipped(("a", b"1", FILE), ("b/x", b"1", FILE), ("c", b"a", LINK), ("kept", b"1", FILE)),
+        zipped(("a/x", b"2", FILE), ("b", b"2", FILE), ("c", b"2", FILE), ("both/x", b"2", FILE)),
+    )
+    found = {name: read(f"{folder}/{name}") for name in ("a/x", "b", "c", "kept", "both/x")}
+    assert found == {"a/x": "2", "b": "2", "c": "2", "kept": "1", "both/x": "2"}
 
 
 def test_a_link_inside_the_bundle_stays(tmp_path):

@@ -230,7 +230,8 @@ def given_as(**values: str) -> list[dict[str, Any]]:
         ({"P": {"Type": "AWS::SSM::Parameter::Value<String>"}}, {"P": "x"}, "not offered by Stratolite until ssm is"),
         ({"P": {"Type": "Strang"}}, {"P": "x"}, "Unrecognized parameter type: Strang"),
         ({"P": {"Type": "String", "Defalt": 1}}, {"P": "x"}, "Invalid template parameter property 'Defalt'"),
-        ({"P": {"Type": "String", "AllowedPattern": "(a+)+b"}}, {"P": "a"}, "repeats what repeats"),
+        ({"P": {"Type": "String", "AllowedPattern": "(a+)+b"}}, {"P": "a" * 60}, "must match pattern (a+)+b"),
+        ({"P": {"Type": "String", "AllowedPattern": "(a)\\1"}}, {"P": "aa"}, "is not valid: groupref is not offered"),
     ],
 )  # fmt: skip
 def test_parameters_that_do_not_fit(declared: Any, given_values: Any, message: str) -> None:

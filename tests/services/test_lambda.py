@@ -637,3 +637,38 @@ def test_a_user_needs_to_be_allowed(client):
     assert code == "AccessDeniedException"
     assert f"lambda:GetFunction on resource: {ARN}fn" in message
     assert role(client)
+
+
+def test_a_role_is_only_passed_by_who_may_and_never_to_another_account(client):
+    """Else whoever may make functions is every role that Lambda may assume, in every account."""
+    create(client, "fn")
+    theirs = client("lambda", account="111111111111")
+    stolen = {
+        "FunctionName": "fn",
+        "Runtime": "python3.12",
+        "Role": role(client),
+        "Handler": "main.handler",
+        "Code": {"ZipFile": zipped("def handler(event, context): return 1")},
+    }
+    code, message, _ = refused(theirs.create_function, **stolen)
+    assert code == "AccessDeniedException"
+    assert f"iam:PassRole on resource: {role(client)}" in message
+    assert theirs.list_functions()["Functions"] == []
+
+    iam = client("iam")
+    iam.create_user(UserName="maker")
+    keys = iam.create_access_key(UserName="maker")["AccessKey"]
+    maker = client("lambda", key=keys["AccessKeyId"], secret=keys["SecretAccessKey"])
+
+    def allow(*more: dict[str, object]) -> None:
+        statements = [{"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}, *more]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName="maker", PolicyName="p", PolicyDocument=policy)
+
+    allow()
+    change = {"FunctionName": "fn", "Role": role(client)}
+    assert "iam:PassRole" in refused(maker.create_function, **stolen)[1]
+    assert "iam:PassRole" in refused(maker.update_function_configuration, **change)[1]
+    to_lambda = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    allow({"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*", "Condition": to_lambda})
+    maker.update_function_configuration(**change)

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from lambdas import create, role, zipped
 
 from stratolite.clock import World
+from stratolite.services.lambda_.output import Stream
 
 
 def invoke(client: Any, name: str = "fn", **more: Any) -> tuple[Any, str | None, str]:
@@ -74,6 +75,39 @@ def test_output_reaches_the_logs_in_order(client, platform):
     assert messages[5].startswith("REPORT RequestId: ")
     (stream,) = client("logs").describe_log_streams(logGroupName="/aws/lambda/fn")["logStreams"]
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream["logStreamName"])
+
+
+def test_a_function_that_never_stops_printing_does_not_fill_the_disk(client, platform):
+    """Ten seconds of it were twelve gigabytes of log, store and snapshots once."""
+    stream = Stream("000000000000", "us-east-1", "/aws/lambda/loud", "s", "arn")
+    other = stream._replace(name="quiet")
+    now_ms = int(platform.world.wall() * 1000)
+    chunk = [(now_ms, "x" * 9974)] * 100  # a million bytes with their overhead
+
+    async def print_on() -> None:
+        output = platform.cloud.service("lambda").output
+        for _ in range(30):
+            output.write(stream, chunk)
+        output.write(other, [(now_ms, "still heard")])
+        await output.flush()
+
+    platform.run(print_on())
+    logs = client("logs")
+    assert _stored(logs, "quiet") == ["still heard"]
+    *kept, note = _stored(logs, "s")
+    assert 1000 <= len(kept) <= 1200  # two seconds' worth, and what came back meanwhile
+    assert "lines were dropped" in note
+
+
+def _stored(logs: Any, stream: str) -> list[str]:
+    found: list[str] = []
+    ask = {"logGroupName": "/aws/lambda/loud", "logStreamName": stream, "startFromHead": True}
+    while True:
+        page = logs.get_log_events(**ask)
+        if not page["events"]:
+            return found
+        found += [event["message"] for event in page["events"]]
+        ask["nextToken"] = page["nextForwardToken"]
 
 
 def test_output_survives_a_clean_stop(client, platform):

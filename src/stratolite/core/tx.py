@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stratolite.core.keys import Span
 from stratolite.core.log import Writes
@@ -35,13 +35,14 @@ class Wait(BaseException):
 
 
 class Tx:
-    __slots__ = ("_below", "_db", "_layers", "need", "relaxed", "time_s", "writes")
+    __slots__ = ("_below", "_db", "_known", "_layers", "need", "relaxed", "time_s", "writes")
 
     def __init__(self, db: Database, time_s: float) -> None:
         self._db = db
         self._below: list[Writes] = []  # writes of the calls around this savepoint, outermost first
         self._layers: dict[int, Layer] = {}  # of write sets that are large and scanned
         self.writes: Writes = {}
+        self._known: tuple[bytes, Any, Any] | None = None  # the last ``parsed``, until a write
         self.need = 0
         """The newest batch this transaction read from or writes to; its answer waits for that one."""
         self.time_s = time_s
@@ -62,15 +63,19 @@ class Tx:
 
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
         """``parse(value)``, kept while the stored bytes stay the same. Treat the result as frozen."""
+        if (last := self._known) is not None and last[0] == key and last[1] is parse:
+            return last[2]  # type: ignore[no-any-return]
         raw = self.get(key)
         if raw is None:
             return None
         known = self._db.parsed.get(key)
         if known is not None and known[0] == raw and known[1] is parse:
-            return known[2]  # type: ignore[no-any-return]
-        made = parse(raw)
-        self._db.remember_parsed(key, raw, parse, made)
-        return made
+            made = known[2]
+        else:
+            made = parse(raw)
+            self._db.remember_parsed(key, raw, parse, made)
+        self._known = (key, parse, made)
+        return made  # type: ignore[no-any-return]
 
     def scan(
         self, span: Span, *, reverse: bool = False, limit: int | None = None
@@ -105,9 +110,11 @@ class Tx:
         if len(value) > VALUE_SIZE_BYTES_MAX or not 0 < len(key) <= KEY_SIZE_BYTES_MAX:
             raise _too_large(key, value)
         self.writes[key] = value
+        self._known = None
 
     def delete(self, key: bytes) -> None:
         self.writes[key] = None
+        self._known = None
 
     def stamp(self) -> int:
         """A number larger than any given out by an earlier transaction (position << 24 | sequence).
@@ -130,6 +137,7 @@ class Tx:
         except BaseException:
             self._below.pop()
             self.writes = outer
+            self._known = None
             raise
         self._below.pop()
         outer.update(self.writes)

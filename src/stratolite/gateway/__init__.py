@@ -3,6 +3,7 @@
 ``app.App``      a request's way through the house: health, doors, wire, auth, service, answer
 ``auth``         who is asking; its parts: ``sigv4`` claims and canonical forms, ``sigv2`` S3's older and weaker
                  way, ``payload`` body hashes and aws-chunked, ``refusals`` the words of AWS for each "no"
+``ways``         the short way of signed JSON calls of a kind seen before
 ``credentials``  from key ids to secrets and principals, through IAM and STS
 ``post_form``    a browser's upload form as a PutObject; ``context`` IAM condition keys of a request
 ``hosts``        which names are ours, and what ``BUCKET.s3.localhost`` means

@@ -1,6 +1,7 @@
 """Every request's way through the house, and the one place where an exception becomes an answer.
 
     HttpRequest -> health | door (raw HTTP for a service) | wire.resolve -> auth -> service.perform -> codec
+                -> a way known from before (``ways``)
 
 A call with a whole body runs to its answer without a task or a future; only bodies that are still arriving,
 doors and questions to a bucket's CORS rules take one.
@@ -21,12 +22,14 @@ from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.context import Context
 from stratolite.gateway.hosts import Hosts, Place
+from stratolite.gateway.object_ways import ObjectWays
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
 from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
+from stratolite.gateway.ways import Ways
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
 from stratolite.service import ANONYMOUS, Call, Cloud, Door, Principal, perform
@@ -55,6 +58,8 @@ DEFAULT_REGION = "us-east-1"
 class App:
     """``handle`` answers every request exactly once, now or later, whatever it is."""
 
+    default_region = DEFAULT_REGION
+
     def __init__(
         self,
         cloud: Cloud,
@@ -74,6 +79,8 @@ class App:
         self._doors = {name: offer.service for offer in OFFERS for name in offer.doors}
         token = cloud.world.token(10).hex()
         self._id_start = f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-"
+        self.ways = Ways(self)
+        self.object_ways = ObjectWays(self)
         self._buffered_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,11 +88,18 @@ class App:
 
     def handle(self, request: HttpRequest, respond: Respond) -> None:
         self.requests_count = count = self.requests_count + 1
-        visit = Visit(self, request, respond, f"{self._id_start}{count:012x}")
+        request_id = f"{self._id_start}{count:012x}"
+        ways = self.ways if "x-amz-target" in request.headers else self.object_ways
+        if ways.take(request, respond, request_id):
+            return
+        visit = Visit(self, request, respond, request_id)
         try:
             visit.begin()
         except Exception as error:  # noqa: BLE001 - the one place, see Visit.fail
             visit.fail(error)
+
+    def visit(self, request: HttpRequest, respond: Respond, request_id: str) -> Visit:
+        return Visit(self, request, respond, request_id)
 
     def spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -356,6 +370,9 @@ class Visit:
     def perform(self, principal: Principal) -> None:
         call = self._call(principal, self.claim.scope.region if self.claim is not None else "")
         service = call.cloud.service(self.service)
+        if self.claim is not None:
+            ours = self.app.object_ways if self.service == "s3" else self.app.ways
+            ours.learn(self, self.claim, call, service)
         perform(
             call, service, self.operation, self.codec.decode(self.request), self.encode, self.done
         )

@@ -18,7 +18,16 @@ from stratolite.errors import Fault
 from stratolite.gateway.hosts import is_loopback
 from stratolite.gateway.refusals import HINT, Refused
 from stratolite.gateway.sigv2 import WeakClaim, check_signature, check_time
-from stratolite.gateway.sigv4 import ALGORITHM, Claim, Scope, header_claim, matches, query_claim
+from stratolite.gateway.sigv4 import (
+    ALGORITHM,
+    Claim,
+    Scope,
+    header_claim,
+    known_stamp,
+    matches,
+    query_claim,
+    signature,
+)
 from stratolite.http import HttpRequest
 from stratolite.limits import CLOCK_SKEW_S_MAX
 from stratolite.service import Principal, root
@@ -102,7 +111,7 @@ class Auth:
             request, scope.key_id, claim.token, ours=ours, page_allowed=page_allowed, plain=plain
         )
         key = scope.key(secret)
-        if not matches(claim, key, request, path, payload):
+        if not matches(claim, request, path, payload):
             hint = (
                 " (The secret of this default key is test.)"
                 if principal is self._roots.get(scope.key_id)
@@ -115,6 +124,32 @@ class Auth:
                 SignatureProvided=claim.signature,
             )
         return Identity(principal, key)
+
+    def again(
+        self, request: HttpRequest, scope: Scope, given: str, payload: str, path: str = "/"
+    ) -> Principal | None:
+        """The principal of a request to ``path``, without a query, that is signed as ``verify`` believed one before: with this scope, under
+        this Host and with these header names. None says nothing but that ``verify`` is to be asked.
+        """
+        headers = request.headers
+        stamp = headers["x-amz-date"]
+        time_s = known_stamp(stamp)
+        if time_s is None or stamp[:8] != scope.day:
+            return None
+        if not -CLOCK_SKEW_S_MAX <= self._world.wall() - time_s <= CLOCK_SKEW_S_MAX:
+            return None
+        if headers.get("x-amz-content-sha256", payload) != payload:
+            return None
+        token = headers.get("x-amz-security-token")
+        try:
+            secret, principal = self.secret(
+                request, scope.key_id, token, ours=True, page_allowed=False, plain=True
+            )
+        except (Fault, Refused):
+            return None
+        scope.key(secret)
+        made = signature(scope, stamp, request, path, payload, "")
+        return principal if hmac.compare_digest(made.encode(), given.encode()) else None
 
     def screen(
         self, request: HttpRequest, claim: Claim, *, ours: bool, page_allowed: bool = False

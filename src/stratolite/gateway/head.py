@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from stratolite.http import HttpRequest
 from stratolite.limits import HEADERS_COUNT_MAX
 
 
@@ -20,16 +21,21 @@ class Malformed(Exception):
         self.status = status
 
 
-class Head:
-    """A request's head; ``headers`` has lower-case names. ``length`` is -1 for a chunked body."""
+class Head(HttpRequest):
+    """A request whose body has not been read; ``headers`` has lower-case names."""
 
-    __slots__ = ("close", "expects", "headers", "length", "method", "old", "path", "query")
+    __slots__ = ("close", "expects", "length", "old")
 
-    def __init__(self, method: str, target: str, headers: dict[str, str]) -> None:
+    def __init__(self, method: str, path: str, query: str, peer: str, scheme: str) -> None:
         self.method = method
-        self.path, _, self.query = target.partition("?")
-        self.headers = headers
+        self.path = path
+        self.query = query
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.peer = peer
+        self.scheme = scheme
         self.length = 0
+        """Of the body in bytes, -1 for a chunked one."""
         self.close = False
         self.old = False
         """HTTP/1.0: no chunked answers, no 100 Continue, closed after the answer."""
@@ -38,6 +44,7 @@ class Head:
 
 _PLAIN = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
+_CONTROL = "control character, bare CR or bare LF in the head"
 _METHOD = re.compile(r"[A-Z][A-Z\-]{0,19}")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]*)(:[0-9]{1,5})?")
 _ONE_VALUE = frozenset(
@@ -58,34 +65,43 @@ _ONE_VALUE = frozenset(
     }
 )
 _NAMES_COUNT_MAX = 2000
+_LINE_KEPT_SIZE_BYTES_MAX = 96
 _names: dict[str, str] = {}  # header names as sent -> lower case; being here means being a token
 _hosts: set[str] = set()  # Host headers found well-formed
+# Clients send the same lines over and over: what was found well-formed is read once.
+_lines: dict[bytes, tuple[str, str]] = {}
+_starts: dict[bytes, tuple[str, str, str, bool]] = {}
+# These never come again, or are nobody's to keep.
+_PASSING = frozenset(
+    {
+        "amz-sdk-invocation-id",
+        "authorization",
+        "content-md5",
+        "cookie",
+        "x-amz-content-sha256",
+        "x-amz-security-token",
+    }
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
-def read_head(raw: bytes) -> Head:
+def read_head(raw: bytes, peer: str, scheme: str) -> Head:
     """``raw`` is everything before the empty line, without it. Raises Malformed."""
-    lines = raw.decode("latin-1").split("\r\n")
-    count = len(lines) - 1
-    if raw.translate(None, _PLAIN) != b"\r\n" * count:
-        raise Malformed(400, "control character, bare CR or bare LF in the head")
-    if count > HEADERS_COUNT_MAX:
+    lines = raw.split(b"\r\n")
+    if len(lines) - 1 > HEADERS_COUNT_MAX:
         raise Malformed(431, f"more than {HEADERS_COUNT_MAX} headers")
-    try:
-        method, target, version = lines[0].split(" ")
-    except ValueError:
-        raise Malformed(400, "request line is not METHOD TARGET VERSION") from None
-    headers = _headers(lines)
-    head = Head(method, target, headers)
-    if method not in _METHODS and not _METHOD.fullmatch(method):
-        raise Malformed(400, "bad method")
-    if not (target[:1] == "/" or (target == "*" and method == "OPTIONS")):
-        raise Malformed(400, "only origin-form request targets are served")
-    if "#" in target or not target.isascii():
-        raise Malformed(400, "bad character in the request target")
-    if version != "HTTP/1.1":
-        if version != "HTTP/1.0":
-            raise Malformed(505 if version[:5] == "HTTP/" else 400, "only HTTP/1.1 is spoken here")
+    first = lines[0]
+    method, path, query, old = _starts.get(first) or _read_start(first)
+    head = Head(method, path, query, peer, scheme)
+    headers, known = head.headers, _lines
+    for line in lines[1:]:
+        name, value = known.get(line) or _read_line(line)
+        if name in headers:
+            if name in _ONE_VALUE:
+                raise Malformed(400, f"more than one {name} header")
+            value = headers[name] + ("; " if name == "cookie" else ",") + value
+        headers[name] = value
+    if old:
         if "transfer-encoding" in headers:
             raise Malformed(400, "Transfer-Encoding in HTTP/1.0")
         head.close = head.old = True
@@ -95,20 +111,46 @@ def read_head(raw: bytes) -> Head:
     return head
 
 
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    names = _names
-    for line in lines[1:]:
-        key, colon, value = line.partition(":")
-        name = names.get(key) or _name(key)
-        if not colon:
-            raise Malformed(400, "header without a colon")
-        if name in headers:
-            if name in _ONE_VALUE:
-                raise Malformed(400, f"more than one {name} header")
-            value = headers[name] + ("; " if name == "cookie" else ",") + value.strip(" \t")
-        headers[name] = value.strip(" \t")
-    return headers
+def _read_start(line: bytes) -> tuple[str, str, str, bool]:
+    """(method, path, query, whether HTTP/1.0) of a request line."""
+    if line.translate(None, _PLAIN):
+        raise Malformed(400, _CONTROL)
+    try:
+        method, target, version = line.decode("latin-1").split(" ")
+    except ValueError:
+        raise Malformed(400, "request line is not METHOD TARGET VERSION") from None
+    if method not in _METHODS and not _METHOD.fullmatch(method):
+        raise Malformed(400, "bad method")
+    if not (target[:1] == "/" or (target == "*" and method == "OPTIONS")):
+        raise Malformed(400, "only origin-form request targets are served")
+    if "#" in target or not target.isascii():
+        raise Malformed(400, "bad character in the request target")
+    old = version == "HTTP/1.0"
+    if version != "HTTP/1.1" and not old:
+        raise Malformed(505 if version[:5] == "HTTP/" else 400, "only HTTP/1.1 is spoken here")
+    path, _, query = target.partition("?")
+    start = method, path, query, old
+    if len(line) <= _LINE_KEPT_SIZE_BYTES_MAX:
+        if len(_starts) >= _NAMES_COUNT_MAX:
+            _starts.clear()
+        _starts[line] = start
+    return start
+
+
+def _read_line(line: bytes) -> tuple[str, str]:
+    """(name in lower case, value) of a header line."""
+    if line.translate(None, _PLAIN):
+        raise Malformed(400, _CONTROL)
+    key, colon, value = line.decode("latin-1").partition(":")
+    name = _names.get(key) or _name(key)
+    if not colon:
+        raise Malformed(400, "header without a colon")
+    read = name, value.strip(" \t")
+    if len(line) <= _LINE_KEPT_SIZE_BYTES_MAX and name not in _PASSING:
+        if len(_lines) >= _NAMES_COUNT_MAX:
+            _lines.clear()
+        _lines[line] = read
+    return read
 
 
 def _framing(head: Head, headers: dict[str, str]) -> None:

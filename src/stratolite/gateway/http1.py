@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
                     asyncio.get_running_loop().call_soon(self._advance_safely)
                     return
                 turns -= 1
-                head = read_head(buffer[:end])
+                head = read_head(buffer[:end], self._peer, self._owner.scheme)
                 self._begin(head, buffer, end + 4)
         finally:
             self._looping = False
@@ -243,15 +243,6 @@ class Connection(asyncio.Protocol):
             self._release(2)
 
     def _begin(self, head: Head, buffer: bytes, start: int) -> None:
-        request = HttpRequest(
-            head.method,
-            head.path,
-            head.query,
-            head.headers,
-            b"",
-            peer=self._peer,
-            scheme=self._owner.scheme,
-        )
         if head.close:
             self._close = True
             self._old = head.old
@@ -261,17 +252,17 @@ class Connection(asyncio.Protocol):
             stop = start + length
             if len(buffer) >= stop:
                 if length:
-                    request.body = buffer[start:stop]
+                    head.body = buffer[start:stop]
                 self._buffer = buffer[stop:]
-                self._dispatch(request)
+                self._dispatch(head)
                 return
-            self._request, self._gathering = request, True
+            self._request, self._gathering = head, True
             self._parts, self._have, self._need = [buffer[start:]], len(buffer) - start, length
             self._buffer = b""
             if self._expects:
                 self._continue()
             return
-        self._request = request
+        self._request = head
         self._incoming = Incoming(
             Chunked() if length < 0 else Counted(length), self._hold, self._release, self._continue
         )
@@ -381,7 +372,7 @@ class Connection(asyncio.Protocol):
         elif isinstance(body, FileSlice):
             head = out.start(response, body.size_bytes, self._head_only, self._close)
             if not self._head_only:
-                self._download = Download(body)
+                self._download = Download(body, out.maps)
             transport.write(head)
             if self._download is None:
                 self._finish()

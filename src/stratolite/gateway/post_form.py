@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Mapping
 from time import strptime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
-from xml.sax.saxutils import escape
 
 import orjson
 
@@ -277,6 +276,8 @@ def _tags(xml: str) -> str:
 
 def answer(form: Form, bucket: str, key: str, etag: str, endpoint: str) -> HttpResponse:
     """204, or what ``success_action_redirect`` or ``success_action_status`` ask for."""
+    from xml.sax.saxutils import escape  # it imports an HTTP client: not at start-up
+
     location = f"{endpoint}/{bucket}/{quote(key, safe='~')}"
     headers = [("ETag", etag), ("Location", location)]
     target = form.fields.get("success_action_redirect") or form.fields.get("redirect") or ""

@@ -39,6 +39,8 @@ class Scope:
     """One credential scope with one list of signed headers."""
 
     __slots__ = (
+        "_inner",
+        "_outer",
         "day",
         "is_s3",
         "key_id",
@@ -86,7 +88,21 @@ class Scope:
             for part in (self.day, self.region, self.service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
             self.secret, self.signing_key = secret, key
+            block = key.ljust(64, b"\0")
+            self._inner = sha256(bytes([byte ^ 0x36 for byte in block]))
+            self._outer = sha256(bytes([byte ^ 0x5C for byte in block]))
         return self.signing_key
+
+    def sign(self, text: bytes) -> str:
+        """HMAC-SHA256 (RFC 2104) of ``text`` with the key last given by ``key``, in hex.
+
+        What the key contributes is hashed beforehand: 0.6 us where ``hmac.digest`` takes 1.4.
+        """
+        inner = self._inner.copy()
+        inner.update(text)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 class Claim(NamedTuple):
@@ -200,6 +216,11 @@ def query_claim(request: HttpRequest, pairs: dict[str, str]) -> Claim:
     )
 
 
+def known_stamp(stamp: str) -> int | None:
+    """What ``read_stamp`` gave for it not long ago."""
+    return _stamps.get(stamp)
+
+
 def read_stamp(stamp: str, why: str) -> int:
     """Seconds since the epoch of ``YYYYMMDDTHHMMSSZ``."""
     found = _stamps.get(stamp)
@@ -233,22 +254,20 @@ def _date_header(date: str) -> str:
 
 
 def signature(
-    claim: Claim, key: bytes, request: HttpRequest, path: str, payload: str, query: str
+    scope: Scope, stamp: str, request: HttpRequest, path: str, payload: str, query: str
 ) -> str:
-    """Raises KeyError for a signed header that is not there."""
-    scope, headers = claim.scope, request.headers
+    """With the key that ``scope`` has. Raises KeyError for a signed header that is not there."""
+    headers = request.headers
     lines = "\n".join([f"{name}:{headers[name]}" for name in scope.names])
     if "  " in lines:
         lines = "\n".join([f"{name}:{' '.join(headers[name].split())}" for name in scope.names])
     canonical = f"{request.method}\n{path}\n{query}\n{lines}{scope.signed_line}{payload}"
     digest = sha256(canonical.encode("latin-1")).hexdigest()
-    return hmac.digest(
-        key, f"{ALGORITHM}\n{claim.stamp}\n{scope.tail}\n{digest}".encode("latin-1"), "sha256"
-    ).hex()
+    return scope.sign(f"{ALGORITHM}\n{stamp}\n{scope.tail}\n{digest}".encode("latin-1"))
 
 
-def matches(claim: Claim, key: bytes, request: HttpRequest, path: str, payload: str) -> bool:
-    """Whether ``request``, sent to ``path``, was signed with ``key`` over a body that hashes to ``payload``."""
+def matches(claim: Claim, request: HttpRequest, path: str, payload: str) -> bool:
+    """Whether ``request``, sent to ``path``, was signed with its scope's key over a body that hashes to ``payload``."""
     query = claim.query
     if "&" in query or (query and "=" not in query):
         query = sorted_query(query.split("&"))
@@ -257,7 +276,8 @@ def matches(claim: Claim, key: bytes, request: HttpRequest, path: str, payload: 
         path = quote(normalised(path), safe="/~")
     try:
         if hmac.compare_digest(
-            signature(claim, key, request, path, payload, query), claim.signature
+            signature(claim.scope, claim.stamp, request, path, payload, query),
+            claim.signature,
         ):
             return True
         again_path, again_query = (
@@ -267,7 +287,8 @@ def matches(claim: Claim, key: bytes, request: HttpRequest, path: str, payload: 
         if (again_path, again_query) == (path, query):
             return False
         return hmac.compare_digest(
-            signature(claim, key, request, again_path, payload, again_query), claim.signature
+            signature(claim.scope, claim.stamp, request, again_path, payload, again_query),
+            claim.signature,
         )
     except (KeyError, TypeError):  # a signed header is missing; a signature that is not ASCII
         return False

@@ -58,7 +58,7 @@ class Bundles:
             for sha256 in sha256s:
                 part = self.folder(sha256)
                 assert part is not None
-                shutil.copytree(part, fresh, symlinks=True, dirs_exist_ok=True)
+                _lay_over(part, fresh)
             return self._place(fresh, f"{self._folder}/{name}")
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -124,8 +124,9 @@ def _extract(zipped: bytes, folder: str) -> None:
                     links.append(member)
                 else:
                     left -= _extract_one(archive, member, folder, left)
-            for member in links:
-                _link(archive, member, folder)
+            made = [_link(archive, member, folder) for member in links]
+            for path, name in made:  # again: a later link may have moved what an earlier one says
+                _check_inside(path, folder, name)
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise
@@ -159,21 +160,46 @@ def _extract_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str,
     return size
 
 
-def _link(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str) -> None:
-    """A link stays if it points inside the bundle."""
+def _link(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str) -> tuple[str, str]:
+    """A link stays if it points inside the bundle. Returns its path and the member's name."""
     path = _path(member, folder)
     if member.file_size > _PATH_BYTES_MAX:
         raise BadBundle("link target too long")
     target = archive.read(member).decode()
     parent = os.path.dirname(path)
     _folders(folder, parent)
-    inside = os.path.realpath(folder) + os.sep
-    where = os.path.realpath(os.path.join(parent, target)) + os.sep
-    if os.path.isabs(target) or not where.startswith(inside):
+    if os.path.isabs(target):
         raise BadBundle(f"link out of the bundle: {member.filename!r}")
     if os.path.lexists(path):
         raise BadBundle(f"twice in zip: {member.filename!r}")
     os.symlink(target, path)
+    _check_inside(path, folder, member.filename)
+    return path, member.filename
+
+
+def _check_inside(path: str, folder: str, name: str) -> None:
+    where = os.path.realpath(path) + os.sep
+    if not where.startswith(os.path.realpath(folder) + os.sep):
+        raise BadBundle(f"link out of the bundle: {name!r}")
+
+
+def _lay_over(source: str, target: str) -> None:
+    """Copy ``source`` over ``target``, what is new replacing what was there; nothing is written through a link."""
+    if os.path.islink(target) or os.path.isfile(target):
+        os.unlink(target)
+    if not os.path.isdir(target):
+        os.mkdir(target)
+        os.chmod(target, 0o755)  # noqa: S103 - code, read by the sandbox's own user
+    for entry in os.scandir(source):
+        path = f"{target}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            _lay_over(entry.path, path)
+            continue
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+        shutil.copy2(entry.path, path, follow_symlinks=False)
 
 
 def _path(member: zipfile.ZipInfo, folder: str) -> str:

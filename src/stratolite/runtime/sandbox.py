@@ -21,7 +21,7 @@ from stratolite.runtime.zygote import Exit, Zygote
 _HEAD = struct.Struct(">BI")
 _WORD = struct.Struct(">I")
 _PIPE_READ_BYTES = 64 << 10
-_PIPE_READS_MAX = 16  # at a time; a pipe holds one read's worth
+_PIPE_READS_MAX = 2  # at a time; a pipe holds one read's worth
 _EXIT_GRACE_S = 0.5
 
 Listen = Callable[[list[tuple[int, str]]], None]

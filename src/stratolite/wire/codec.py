@@ -38,6 +38,7 @@ class Codec:
         "encode",
         "encode_body",
         "encode_fault",
+        "encode_lines",
         "event_stream_output",
         "has_crc32",
         "operation",
@@ -57,6 +58,8 @@ class Codec:
         body. ``has_crc32`` says whether ``x-amz-crc32`` belongs to it."""
         self.content_type = ""
         self.has_crc32 = service in ("dynamodb", "dynamodbstreams")
+        self.encode_lines: rest_answers.EncodeLines | None = None
+        """For GetObject and PutObject: a shorter ``encode`` of the usual answer, see there."""
         self.encode_fault: Callable[[Fault, str], HttpResponse]
         self.streaming_input: str | None = None
         """Member that holds the request's body as it came (bytes or a BodyStream)."""
@@ -312,6 +315,8 @@ def _compile_rest_xml(tools: _Tools, made: Codec) -> None:
 
     events = _rest_events(tools.model, made, body_writer)
     made.encode = rest_answers.compile_answer(tools.model, made.operation, None, writers, events)
+    if made.service == "s3" and made.operation in ("GetObject", "PutObject"):
+        made.encode_lines = rest_answers.compile_lines(tools.model, made.operation)
 
 
 def _rest_events(

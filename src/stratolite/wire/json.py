@@ -64,7 +64,9 @@ class JsonBodies:
                 found = fast(body)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 return strict(parse(body))  # type: ignore[no-any-return]
-            if body.count(b"{") > DEPTH_MAX or body.count(b"[") > DEPTH_MAX:
+            if len(body) > _SHALLOW_SIZE_BYTES_MAX and (
+                body.count(b"{") > DEPTH_MAX or body.count(b"[") > DEPTH_MAX
+            ):
                 check_depth(body)
             return found  # type: ignore[no-any-return]
 
@@ -152,6 +154,7 @@ def parse(body: bytes) -> Any:
         raise Malformed("Unexpected token received from parser") from None
 
 
+_SHALLOW_SIZE_BYTES_MAX = 2 * DEPTH_MAX  # what is nested deeper has more brackets than that
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

@@ -18,6 +18,8 @@ from stratolite.wire.xml import XmlWriters, escape
 
 Encode = Callable[[dict[str, Any], str], HttpResponse]
 Text = Callable[[Any], str]
+EncodeLines = Callable[[dict[str, Any], str], tuple[str, bytes] | None]
+"""-> (header lines, each with its line end, without what the gateway adds; body), None for ``encode``'s work."""
 
 _BLOB_TYPES = {"lambda": "application/json", "s3": "binary/octet-stream"}
 _HEADER_BREAKS = re.compile(r"[\r\n\0]+")
@@ -64,7 +66,10 @@ def compile_answer(
             if entry is not None:
                 if value is not None:
                     header, text = entry
-                    headers.append((header, _HEADER_BREAKS.sub(" ", text(value))))
+                    shown = text(value)
+                    if not shown.isprintable():
+                        shown = _HEADER_BREAKS.sub(" ", shown)
+                    headers.append((header, shown))
                     if header == "Content-Type":
                         own_type = True
             elif name in prefixes:
@@ -81,6 +86,42 @@ def compile_answer(
         return HttpResponse(status, headers, body)
 
     return encode
+
+
+def compile_lines(model: Model, operation: str) -> EncodeLines:
+    """An encoder of S3's usual answer: a 200 with a body of bytes or none, nothing to escape in its headers."""
+    ref = model.output(operation)
+    assert ref is not None
+    members = model.members(ref)
+    payload = ref.get("payload", "")
+    table = {
+        name: (f"{member.get('locationName', name)}: ", _header_text(model, member))
+        for name, member in members.items()
+        if member.get("location") == "header" and name != "ContentLength"
+    }
+    passed_by = {"Body", "ContentLength"}
+
+    def encode_lines(response: dict[str, Any], request_id: str) -> tuple[str, bytes] | None:
+        body = response.get(payload, b"")
+        if type(body) is not bytes or "ContentRange" in response:
+            return None
+        if body and "ContentType" not in response:
+            return None
+        out = [f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {s3_host_id(request_id)}\r\n"]
+        for name, value in response.items():
+            entry = table.get(name)
+            if entry is not None:
+                if value is not None:
+                    out.append(f"{entry[0]}{entry[1](value)}\r\n")
+            elif value and name not in passed_by:
+                return None
+        lines = "".join(out)
+        count = len(out) + 1
+        if lines.count("\n") != count or lines.count("\r") != count:
+            return None
+        return (lines, body) if lines.isascii() and "\0" not in lines else None
+
+    return encode_lines
 
 
 def _header_text(model: Model, ref: Ref) -> Text:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stratolite.errors import Fault
+from stratolite.services.cloudformation import allowed_pattern
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.quotas import (
     PARAMETER_VALUE_BYTES_MAX,
@@ -65,7 +66,7 @@ def check_declared(declared: Mapping[str, Any]) -> None:
             raise _error("Template format error: Every Default member must be a string.")
         pattern = what.get("AllowedPattern")
         if pattern is not None:
-            _compiled(name, text_of(pattern))
+            _pattern(name, text_of(pattern))
         if "Default" in what:
             _check_value(name, what, text_of(what["Default"]))
 
@@ -179,7 +180,11 @@ def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
             raise _error(
                 f"Parameter '{name}' has an AllowedPattern; Stratolite matches values up to {_PATTERN_BYTES_MAX} characters"
             )
-        if not _compiled(name, text_of(pattern)).fullmatch(part):
+        try:
+            fits = allowed_pattern.matches(_pattern(name, text_of(pattern)), part)
+        except allowed_pattern.Refused as refused:
+            raise _error(f"AllowedPattern of parameter '{name}': {refused}") from None
+        if not fits:
             raise refuse(f"Parameter '{name}' must match pattern {pattern}")
     shortest, longest = _number(what.get("MinLength")), _number(what.get("MaxLength"))
     if shortest is not None and len(part) < shortest:
@@ -201,17 +206,10 @@ def _number(value: Any) -> float | None:
     )
 
 
-_NESTED = re.compile(r"[+*}]\)?[^)]*\)[+*{]")  # (a+)+ and the like: time without bound
-
-
-def _compiled(name: str, pattern: str) -> re.Pattern[str]:
-    if _NESTED.search(pattern) or len(pattern) > 1024:
-        raise _error(
-            f"AllowedPattern of parameter '{name}' repeats what repeats; Stratolite refuses such patterns"
-        )
+def _pattern(name: str, pattern: str) -> Any:
     try:
-        return re.compile(pattern)
-    except re.error:
+        return allowed_pattern.read(pattern)
+    except allowed_pattern.Refused as refused:
         raise _error(
-            f"Template format error: AllowedPattern of parameter {name} is not valid"
+            f"Template format error: AllowedPattern of parameter {name} is not valid: {refused}"
         ) from None

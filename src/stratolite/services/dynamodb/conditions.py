@@ -11,7 +11,7 @@ from typing import Any
 
 from stratolite.services.dynamodb.grammar import Node, Path
 from stratolite.services.dynamodb.numerals import compare_key
-from stratolite.services.dynamodb.values import Item, Value, equal, kind_of
+from stratolite.services.dynamodb.values import SCALARS, Item, Value, equal, kind_of
 
 Values = Mapping[str, Value]
 Test = Callable[[Item, Values], bool]
@@ -177,9 +177,11 @@ def contains(x: Value | None, wanted: Value | None) -> bool:
     if x is None or wanted is None:
         return False
     ((kind, inner),) = x.items()
-    if kind == "L":
-        return any(equal(element, wanted) for element in inner)
     ((wanted_kind, wanted_inner),) = wanted.items()
+    if kind == "L":
+        if wanted_kind in SCALARS:  # equal as they are, and found a hundred times faster
+            return wanted in inner
+        return any(equal(element, wanted) for element in inner)
     if kind == "S" and wanted_kind == "S":
         return wanted_inner in inner
     if kind == "B" and wanted_kind == "B":

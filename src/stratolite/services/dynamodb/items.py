@@ -40,12 +40,17 @@ _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 class Items(Base):
     def get_item(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.GET_ITEM, request)
-        key = request["Key"]
-        first_checked(request, key, _PROJECTION, _TO_GET)
+        key, name = request["Key"], request["TableName"]
+        table = state.table(call.tx, call.account, call.region, name)
+        row = None if table is None else table.plain_row(key)
+        if row is None:
+            first_checked(request, key, _PROJECTION, _TO_GET)
         paths = projection_of(request)
-        table = self.table(call, request["TableName"])
-        table.check_key(key)
-        raw = state.get(call.tx, table.row(key))
+        if table is None or row is None:
+            table = self.table(call, name)
+            table.check_key(key)
+            row = table.row(key)
+        raw = state.get(call.tx, row)
         response: Response = {}
         if raw is not None:
             if paths is None:

@@ -131,11 +131,31 @@ class Table:
     def row(self, key: Item) -> bytes:
         """Where the item with this (checked) key lies; ``key`` may be a whole item."""
         name, kind, _, encode = self.hash
-        part = encode(key[name][kind])
+        row = self._start(encode(key[name][kind]))
         if self.range is None:
-            return self.prefix + keycode.bucket(part) + part
+            return row
         name, kind, _, encode = self.range
-        return self.prefix + keycode.bucket(part) + part + encode(key[name][kind])
+        return row + encode(key[name][kind])
+
+    def plain_row(self, key: Any) -> bytes | None:
+        """``row`` of a key that needs no further check, being of short ASCII strings; None says nothing."""
+        if type(key) is not dict or len(key) != len(self.keys):
+            return None
+        row = b""
+        for name, kind, _, encode in self.keys:
+            value = key.get(name)
+            if kind != "S" or type(value) is not dict or len(value) != 1:
+                return None
+            text = value.get("S")
+            if type(text) is not str or not 0 < len(text) <= _PLAIN_LENGTH_MAX:
+                return None
+            if not text.isascii():
+                return None
+            row += encode(text) if row else self._start(encode(text))
+        return row
+
+    def _start(self, part: bytes) -> bytes:
+        return self.prefix + keycode.bucket(part) + part
 
     def suffix(self, item: Item) -> bytes:
         """What tells apart the rows of an index that have equal index keys."""
@@ -219,6 +239,7 @@ MISMATCH = "The provided key element does not match the schema"
 _SCALAR = (
     "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
 )
+_PLAIN_LENGTH_MAX = RANGE_SIZE_BYTES_MAX // 4
 _INVALID = "One or more parameter values were invalid: "
 _NOT_VALID = "One or more parameter values are not valid. "
 _WORDS = {"S": "string", "B": "binary"}

@@ -269,7 +269,7 @@ def equal(left: Value, right: Value) -> bool:
         return True
     for kind, x in left.items():
         y = right.get(kind)
-        if y is None or kind in _SCALARS:
+        if y is None or kind in SCALARS:
             return False
         if kind in _SETS:
             return len(x) == len(y) and set(x) == set(y)
@@ -280,7 +280,7 @@ def equal(left: Value, right: Value) -> bool:
     return False
 
 
-_SCALARS = frozenset(("S", "N", "B", "BOOL", "NULL"))
+SCALARS = frozenset(("S", "N", "B", "BOOL", "NULL"))
 _SETS = frozenset(("SS", "NS", "BS"))
 
 

@@ -98,20 +98,20 @@ class MfaDevices:
             {"Marker": after} if after else {}
         )
 
-    def check_mfa_code(self, call: Call, request: Request) -> Response:
+    def check_mfa_code(self, call: Call, asked: Request) -> Response:
         """For STS alone, no wire carries it: SerialNumber, TokenCode, UserName; ``Spend``: it is then used up.
 
         Answers Valid. Raises nothing for a device that is not there: it is not valid.
         """
-        record = state.get(call.tx, call.account, _KIND, request["SerialNumber"])
-        if record is None or record.get("UserName") != request["UserName"]:
+        record = state.get(call.tx, call.account, _KIND, asked["SerialNumber"])
+        if record is None or record.get("UserName") != asked["UserName"]:
             return {"Valid": False}
         now = int(call.world.wall()) // _STEP_S + record["Drift"]
-        code = request["TokenCode"]
+        code = asked["TokenCode"]
         for step in range(now - _STEPS_EITHER_WAY, now + _STEPS_EITHER_WAY + 1):
             if step > record["LastStep"] and hmac.compare_digest(_at(call, record, step), code):
-                if request.get("Spend"):
-                    serial = request["SerialNumber"]
+                if asked.get("Spend"):
+                    serial = asked["SerialNumber"]
                     state.put(
                         call.tx, call.account, _KIND, serial, dict(record) | {"LastStep": step}
                     )

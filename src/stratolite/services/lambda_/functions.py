@@ -375,6 +375,8 @@ def _check_revision(record: state.Record, request: Request) -> None:
 
 
 async def _check_role(service: Credentials, call: Call, role_arn: str, ref: Ref) -> None:
+    if role_arn.split(":")[4] != ref.account:
+        raise Fault("AccessDeniedException", "Cross-account pass role is not allowed.", status=403)
     try:
         await service.assume(call, role_arn, ref)
     except Fault as fault:

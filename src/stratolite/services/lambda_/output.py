@@ -19,6 +19,10 @@ _BATCH_BYTES_MAX = 1_000_000
 _BATCH_EVENTS_MAX = 5_000
 _EVENT_OVERHEAD_BYTES = 26
 _HELD_BYTES_MAX = 32 << 20
+_STREAM_BYTES_A_SECOND_MAX = 5_000_000  # AWS once took five PutLogEvents a second on a stream
+_ALL_BYTES_A_SECOND_MAX = 20_000_000
+_BURST_S = 2.0
+_STREAMS_COUNT_MAX = 10_000
 
 
 class Stream(NamedTuple):
@@ -29,25 +33,58 @@ class Stream(NamedTuple):
     source_arn: str
 
 
+class Allowance:
+    """So many bytes a second, and ``_BURST_S`` seconds' worth at once."""
+
+    def __init__(self, bytes_a_second: int, now_s: float) -> None:
+        self._rate = bytes_a_second
+        self._left = bytes_a_second * _BURST_S
+        self._at_s = now_s
+
+    def left(self, now_s: float) -> float:
+        gained = (now_s - self._at_s) * self._rate
+        self._left = min(self._left + gained, self._rate * _BURST_S)
+        self._at_s = now_s
+        return self._left
+
+    def take(self, size_bytes: int) -> None:
+        self._left -= size_bytes
+
+
 class Output:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._held: dict[Stream, list[tuple[int, str]]] = {}
         self._held_bytes = 0
         self._dropped: dict[Stream, int] = {}
+        self._all = Allowance(_ALL_BYTES_A_SECOND_MAX, cloud.world.mono())
+        self._each: dict[Stream, Allowance] = {}
         self._made: set[Stream] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         cloud.runtime.before_close.append(self.close)
 
     def write(self, stream: Stream, lines: list[tuple[int, str]]) -> None:
-        """Hold (wall ms, text) for the log. What comes faster than it can be stored is dropped and counted."""
+        """Hold (wall ms, text) for the log. What comes faster than it can be stored is dropped and counted.
+
+        So is what comes faster than a stream may grow: a function that never stops printing must fill
+        neither the disk nor the loop's time.
+        """
+        now_s = self._cloud.world.mono()
+        each = self._each.get(stream)
+        if each is None:
+            if len(self._each) >= _STREAMS_COUNT_MAX:
+                self._each.clear()
+            each = self._each[stream] = Allowance(_STREAM_BYTES_A_SECOND_MAX, now_s)
         size = sum(len(text) + _EVENT_OVERHEAD_BYTES for _, text in lines)
-        if self._held_bytes + size > _HELD_BYTES_MAX:
+        room = min(each.left(now_s), self._all.left(now_s), _HELD_BYTES_MAX - self._held_bytes)
+        if size > room:
             self._dropped[stream] = self._dropped.get(stream, 0) + len(lines)
-            return
-        self._held_bytes += size
-        self._held.setdefault(stream, []).extend(lines)
+        else:
+            each.take(size)
+            self._all.take(size)
+            self._held_bytes += size
+            self._held.setdefault(stream, []).extend(lines)
         if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._soon())
 
@@ -115,7 +152,7 @@ class Output:
             except Fault as fault:
                 if fault.code != "ResourceAlreadyExistsException":
                     raise
-        if len(self._made) > 10_000:
+        if len(self._made) > _STREAMS_COUNT_MAX:
             self._made.clear()
         self._made.add(stream)
 

@@ -20,6 +20,7 @@ from stratolite.services.lambda_.worker import Later
 
 _ACTIONS = {"Invoke": "InvokeFunction"}
 _ON_NOTHING = frozenset({"ListFunctions", "GetAccountSettings", "ListLayers"})
+_ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.")
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
 
 
@@ -44,10 +45,21 @@ class Lambda(Functions, Versions, Permissions, Urls, Layers, Later, Doors, Servi
             return ((action, f"{arn}:{number}" if number else arn),)
         given = request.get("FunctionName") or request.get("Resource") or ""
         try:
-            ref = names.function(call, given, request.get("Qualifier"))
+            resource = names.function(call, given, request.get("Qualifier")).arn
         except Fault:  # the operation says what is wrong with it
-            return ((action, "*"),)
-        return ((action, ref.arn),)
+            resource = "*"
+        role = request.get("Role")  # who may not be that role must not act through a function as it
+        if isinstance(role, str) and _ROLE.match(role):
+            return ((action, resource), ("iam:PassRole", role))
+        return ((action, resource),)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        keys = super().condition_keys(call, operation, request, needed)
+        if needed[0] == "iam:PassRole":
+            keys["iam:passedtoservice"] = ["lambda.amazonaws.com"]
+        return keys
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         match = _ARN.match(resource)

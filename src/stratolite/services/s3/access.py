@@ -68,6 +68,7 @@ _ON_BUCKET = {
 _WITH_ATTRIBUTES = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 
 
+_FROM_ELSEWHERE = frozenset({"CopyObject", "UploadPartCopy"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
 
@@ -91,6 +92,7 @@ _CONDITION_KEYS = {
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
 }
+_OF_ONE_OBJECT = frozenset({"DeleteObject", "GetObject", "HeadObject", "PutObject"})
 _ON_EXISTING = frozenset(
     {
         "s3:GetObject",
@@ -122,6 +124,13 @@ class AccessRules(Service):
             raise no_such_bucket(bucket)  # for everyone, and before a body is read
         elif operation in _POLICY_OPERATIONS and _is_root_of(call, found):
             return ()  # so that no policy can lock its bucket for ever
+        elif (
+            not found.has_policy
+            and found.ownership == ENFORCED
+            and _is_root_of(call, found)
+            and operation not in _FROM_ELSEWHERE
+        ):
+            return ()  # its owner's root, and nothing is attached to it that could say otherwise
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
@@ -132,10 +141,17 @@ class AccessRules(Service):
                 needed.append(("s3:PutObjectTagging", resource))
             if request.get("ACL"):
                 needed.append(("s3:PutObjectAcl", resource))
-        if operation in ("CopyObject", "UploadPartCopy"):
+        if operation in _FROM_ELSEWHERE:
             name, key = copy_source(request)
             needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
         return needed
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        """An own bucket without a policy; what its ACLs say only ever adds to who may."""
+        if operation not in _OF_ONE_OBJECT:
+            return False
+        bucket = state.bucket(call.tx, request.get("Bucket", ""))
+        return bucket is not None and bucket.account == call.account and not bucket.has_policy
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

@@ -26,11 +26,13 @@ _HASHES: dict[str, Callable[..., Any]] = {
     "SHA256": hashlib.sha256,
     "SHA512": hashlib.sha512,
 }
+_IMPORTED = frozenset({"CRC32C", "CRC64NVME"})
 ALGORITHMS = (*CRC_BYTES, *_HASHES)
 _REFUSED = ("MD5", "XXHASH64", "XXHASH3", "XXHASH128")
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
 _REFUSED_MEMBERS = {f"Checksum{name}": name for name in _REFUSED}
 _ALL_MEMBERS = frozenset((*MEMBERS, *_REFUSED_MEMBERS))
+_NAMING = _ALL_MEMBERS | {"ChecksumAlgorithm"}
 DIGEST_BYTES = {**CRC_BYTES, "SHA1": 20, "SHA256": 32, "SHA512": 64}
 
 
@@ -66,7 +68,7 @@ def _crc_step(name: str) -> Callable[[bytes, int], int]:
 
 def at_hand(name: str = DEFAULT) -> bool:
     """Whether computing it needs no import first; else do it in a thread."""
-    return name == "CRC32" or name in _HASHES or "awscrt.checksums" in sys.modules
+    return name not in _IMPORTED or "awscrt.checksums" in sys.modules
 
 
 def running(name: str) -> Running:
@@ -80,11 +82,23 @@ def of_bytes(name: str, data: bytes) -> str:
     return b64encode(_HASHES[name](data, usedforsecurity=False).digest()).decode()
 
 
+def named(request: Mapping[str, Any]) -> str:
+    """The algorithm a request names, right or not."""
+    if _NAMING.isdisjoint(request):
+        return DEFAULT
+    asked = request.get("ChecksumAlgorithm")
+    if asked is None:
+        asked = next((MEMBERS[m] for m in MEMBERS.keys() & request.keys()), DEFAULT)
+    return asked
+
+
 def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     """(algorithm, value the client expects or None) of a request with a body.
 
     The value may still come in the body's trailers. Raises Fault for two checksums or a bad one.
     """
+    if _NAMING.isdisjoint(request):
+        return DEFAULT, None
     found: tuple[str, str] | None = None
     for member in _ALL_MEMBERS.intersection(request):
         if member in _REFUSED_MEMBERS:

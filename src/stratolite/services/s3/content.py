@@ -50,6 +50,27 @@ def weighed(data: bytes, checksum: str) -> Content:
     return Content(len(data), md5, checksum, checksums.of_bytes(checksum, data), data, "")
 
 
+def is_small(request: Request) -> bool:
+    """Whether a body is here and hashed sooner than a thread would begin to."""
+    body = request.get("Body", b"")
+    return (
+        type(body) is bytes
+        and len(body) <= HASH_IN_LOOP_BYTES
+        and checksums.at_hand(checksums.named(request))
+    )
+
+
+def taken_small(request: Request) -> Content:
+    """Of a request that ``taken`` prepared, or of a small one as it came, then checked here."""
+    body = request.get("Body", b"")
+    if type(body) is Content:
+        return body
+    checksum, expected = checksums.wanted(request)
+    content = weighed(body, checksum)
+    check_digests(request, content, expected, {})
+    return content
+
+
 async def taken(cloud: Cloud, request: Request, inline_bytes_max: int) -> Content:
     """The body of PutObject or UploadPart, checked against every digest the client gave."""
     body: bytes | BodyStream = request.get("Body", b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import unquote
 
@@ -61,31 +60,18 @@ _CUSTOMER_KEYS = frozenset({"SSECustomerAlgorithm", "SSECustomerKey", "SSECustom
 class Objects(Service):
     # -- put
 
-    def _take_put(self, call: Call, request: Request) -> Request | Awaitable[Request]:
-        body = request.get("Body", b"")
-        checksum, expected = checksums.wanted(request)
-        if (
-            type(body) is bytes
-            and len(body) <= content.HASH_IN_LOOP_BYTES
-            and checksums.at_hand(checksum)
-        ):
-            taken = content.weighed(body, checksum)
-            content.check_digests(request, taken, expected, {})
-            return {**request, "Body": taken}
-        return self._take_large_put(request)
-
-    async def _take_large_put(self, request: Request) -> Request:
+    async def _take_put(self, call: Call, request: Request) -> Request:
         taken = await content.taken(self.cloud, request, state.INLINE_BYTES_MAX)
         return {**request, "Body": taken}
 
-    @prepared(_take_put)
+    @prepared(_take_put, unless=content.is_small)
     def put_object(self, call: Call, request: Request) -> Response:
+        taken = content.taken_small(request)
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
         said = attributes(request)
         if "ACL" in request:
             check_acl(call, bucket, said.acl)
-        taken: Content = request["Body"]
         old = state.head(call.tx, bucket, key)
         check_write(
             request["Key"],
