@@ -113,3 +113,29 @@ def test_an_instance_profile_holds_one_role(client):
     iam.delete_instance_profile(InstanceProfileName="p")
     iam.delete_role(RoleName="r")
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
+
+
+def test_a_stack_makes_and_removes_a_group_with_policies(tmp_path):
+    from harness import run_in_cloud
+
+    from stratolite.service import Spec
+
+    def spec(**properties):
+        return Spec(
+            "AWS::IAM::Group", "G", "stack", "arn", "token-1", {"GroupName": "g"} | properties
+        )
+
+    async def body(h):
+        group, call = h.cloud.resource("AWS::IAM::Group"), h.call()
+        policies = [{"PolicyName": "p", "PolicyDocument": json.loads(LIST_USERS)}]
+        first = await group.create(call, spec(Policies=policies))
+        assert first.physical_id == "g"
+        assert first.attributes == {"Arn": "arn:aws:iam::000000000000:group/g"}
+        assert await group.create(call, spec(Policies=policies)) == first
+        await group.update(call, "g", spec(Policies=policies), spec())
+        assert (await h("iam", "ListGroupPolicies", GroupName="g"))["PolicyNames"] == []
+        await group.delete(call, "g", spec())
+        await group.delete(call, "g", spec())
+        assert (await h("iam", "ListGroups"))["Groups"] == []
+
+    run_in_cloud(str(tmp_path), body)
