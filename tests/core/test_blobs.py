@@ -428,3 +428,12 @@ def test_blobs_in_a_bucket():
         await db.close()
 
     asyncio.run(main())
+
+
+def test_nobody_else_may_look_into_the_shelf(tmp_path):
+    """Also where the data folder itself was made by hand, open to all."""
+    FileShelf(f"{tmp_path}/blobs", SeededWorld(1))
+    modes = [
+        os.stat(path).st_mode & 0o777 for path in (f"{tmp_path}/blobs", f"{tmp_path}/blobs/new")
+    ]
+    assert modes == [0o700, 0o700]

@@ -8,6 +8,8 @@ import hashlib
 import os
 import random
 import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ import uvloop
 from stratolite.clock import World
 from stratolite.gateway.listener import Server, serve
 from stratolite.http import FileSlice, HttpRequest, HttpResponse
+from stratolite.limits import DESCRIPTORS_KEPT
 
 H = b"Host: localhost\r\n"
 
@@ -509,13 +512,50 @@ def test_a_body_cut_short_is_an_error_for_its_reader() -> None:
 def test_no_more_connections_than_the_cap() -> None:
     async def body(app: Fake, server: Server) -> None:
         kept = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-        while server.connection_count < 3:
+        for _, writer in kept:
+            writer.write(b"GET /later HTTP/1.1\r\n" + H + b"\r\n")
+        while len(app.waiting) < 3:
             await asyncio.sleep(0.01)
         assert answers(await ask(server, b"", eof=False))[0][0] == 503
         for _, writer in kept:
             writer.close()
 
     run(body, connections_max=3)
+
+
+def test_who_says_nothing_makes_room() -> None:
+    """Else one client with many silent connections locks out everybody."""
+
+    async def body(app: Fake, server: Server) -> None:
+        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(8)]
+        raw = await ask(
+            server, b"GET /x HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n", eof=False
+        )
+        assert answers(raw) == [(200, b"/x ")]
+        assert server.connection_count <= 3
+        for _, writer in silent:
+            writer.close()
+
+    run(body, connections_max=3)
+
+
+def test_connections_leave_descriptors_for_the_rest() -> None:
+    """A log that cannot open its next file takes no more writes, whoever holds the descriptors."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 320
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, {most}));"
+        "from stratolite.gateway import listener; print(listener._descriptors())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(said.stdout) == most
+    assert limits == resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def body(app: Fake, server: Server) -> None:
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert server._connections_max <= soft - DESCRIPTORS_KEPT
+
+    run(body)
 
 
 def test_a_graceful_stop_finishes_what_is_in_flight() -> None:

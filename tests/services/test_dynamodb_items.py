@@ -462,3 +462,12 @@ def test_the_short_way_to_a_row_ends_where_the_long_one_does(key):
         isinstance(v, dict) and list(v) == ["S"] and type(v["S"]) is str for v in key.values()
     ):
         assert any(not v["S"].isascii() or not 0 < len(v["S"]) <= 256 for v in key.values())
+
+
+def test_a_value_too_large_for_any_item_is_not_looked_at_to_its_end() -> None:
+    """A million small numbers in one list would hold everybody up for seconds before they are refused."""
+    from stratolite.errors import Fault
+    from stratolite.services.dynamodb import values
+
+    with pytest.raises(Fault, match="Item size has exceeded the maximum allowed size"):
+        values.checked_size({"L": [{"S": "x" * 1000}] * 500 + ["not a value, never reached"]})

@@ -82,7 +82,7 @@ def test_a_function_that_never_stops_printing_does_not_fill_the_disk(client, pla
     stream = Stream("000000000000", "us-east-1", "/aws/lambda/loud", "s", "arn")
     other = stream._replace(name="quiet")
     now_ms = int(platform.world.wall() * 1000)
-    chunk = [(now_ms, "x" * 9974)] * 100  # a million bytes with their overhead
+    chunk = [(now_ms, "x" * 9800)] * 100  # a million bytes with their overhead
 
     async def print_on() -> None:
         output = platform.cloud.service("lambda").output

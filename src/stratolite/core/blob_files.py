@@ -27,7 +27,8 @@ class FileShelf:
         """``shared``: other processes write here too, so only what is old was left behind."""
         self._folder, self._world = folder, world
         self._new = f"{folder}/new"
-        os.makedirs(self._new, mode=0o700, exist_ok=True)
+        for each in (folder, self._new):  # makedirs gives its mode to the last folder only
+            os.makedirs(each, mode=0o700, exist_ok=True)
         newest_s = world.wall() - BLOB_FRESH_S if shared else float("inf")
         for name in _old_names(self._new, newest_s):
             os.unlink(f"{self._new}/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import ssl
 from contextlib import suppress
 from typing import Protocol
@@ -10,7 +11,13 @@ from typing import Protocol
 from stratolite.clock import World
 from stratolite.gateway.http1 import Connection, Handle
 from stratolite.gateway.outgoing import Outgoing
-from stratolite.limits import CONNECTIONS_MAX, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, STOP_S
+from stratolite.limits import (
+    CONNECTIONS_MAX,
+    DESCRIPTORS_KEPT,
+    IDLE_TIMEOUT_S,
+    REQUEST_TIMEOUT_S,
+    STOP_S,
+)
 
 
 class Application(Protocol):
@@ -33,13 +40,32 @@ async def serve(
     connections_max: int = CONNECTIONS_MAX,
 ) -> Server:
     """Listen on ``host`` and ``port`` (0: any free one, see ``Server.port``). Raises OSError."""
-    server = Server(app, "https" if cert_file else "http", idle_s, request_s, connections_max)
+    most = min(connections_max, _descriptors() - DESCRIPTORS_KEPT)
+    server = Server(app, "https" if cert_file else "http", idle_s, request_s, most)
     context = None
     if cert_file:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(cert_file, key_file)
     await server.listen(host, port, context)
     return server
+
+
+def _deadline(connection: Connection) -> float:
+    return connection.deadline_s
+
+
+def _descriptors() -> int:
+    """How many this process may have, after asking for all it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(soft, DESCRIPTORS_KEPT + 16)
 
 
 class Server:
@@ -92,10 +118,19 @@ class Server:
         await self._listening.wait_closed()
 
     def joined(self, connection: Connection) -> bool:
-        """False: over the cap, turn it away."""
-        self._connections.add(connection)
+        """False: over the cap, turn it away. Who has been silent longest makes room first.
+
+        Else a client that opens many and says nothing would lock out everybody.
+        """
+        connections = self._connections
+        if len(connections) >= self._connections_max:
+            silent = min((c for c in connections if c.idle), key=_deadline, default=None)
+            if silent is not None:
+                connections.discard(silent)
+                silent.abort()
+        connections.add(connection)
         self._empty.clear()
-        return len(self._connections) <= self._connections_max
+        return len(connections) <= self._connections_max
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)

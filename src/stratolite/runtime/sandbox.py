@@ -20,8 +20,8 @@ from stratolite.runtime.zygote import Exit, Zygote
 
 _HEAD = struct.Struct(">BI")
 _WORD = struct.Struct(">I")
-_PIPE_READ_BYTES = 64 << 10
-_PIPE_READS_MAX = 2  # at a time; a pipe holds one read's worth
+_PIPE_READ_BYTES = 16 << 10  # a turn of the loop: sixteen thousand lines, if it comes to the worst
+_PIPE_READS_MAX = 4  # before an answer: what a pipe holds
 _EXIT_GRACE_S = 0.5
 
 Listen = Callable[[list[tuple[int, str]]], None]
@@ -93,7 +93,7 @@ class Sandbox(asyncio.Protocol):
             ours.setblocking(False)
             self._peek = ours.dup()
             await self._loop.connect_accepted_socket(lambda: self, ours)
-            self._loop.add_reader(read, self._drain)
+            self._loop.add_reader(read, self._drain, 1)
             self._pid = await self._zygote.fork(theirs.fileno(), write, self._exited)
         except BaseException:
             self._exited(Exit(-9, 0))
@@ -244,10 +244,10 @@ class Sandbox(asyncio.Protocol):
 
     # -- output
 
-    def _drain(self) -> None:
-        """Everything in the pipe now. What was printed before an answer is there before the answer."""
+    def _drain(self, reads: int = _PIPE_READS_MAX) -> None:
+        """Everything in the pipe now, or its first part. What was printed before an answer is there before the answer."""
         lines: list[bytes] = []
-        for _ in range(_PIPE_READS_MAX):  # a function that never stops printing does not stop us
+        for _ in range(reads):  # a function that never stops printing does not stop us
             if self._output < 0:
                 break
             try:

@@ -217,6 +217,10 @@ def _check_binaries(_value: Value, inner: Any, _depth: int) -> int:
     return total
 
 
+def too_large() -> Fault:
+    return invalid("Item size has exceeded the maximum allowed size")
+
+
 def _deeper(depth: int) -> int:
     if depth >= NESTING_MAX:
         raise invalid(
@@ -231,6 +235,8 @@ def _check_list(_value: Value, inner: Any, depth: int) -> int:
     total = 3
     for element in _listed(inner):
         total += 1 + checked_size(element, below)
+        if total > ITEM_SIZE_BYTES_MAX:  # no use looking at a million more of them
+            raise too_large()
     return total
 
 
@@ -241,6 +247,8 @@ def _check_map(_value: Value, inner: Any, depth: int) -> int:
     total = 3
     for name, element in inner.items():
         total += 1 + len(name.encode()) + checked_size(element, below)
+        if total > ITEM_SIZE_BYTES_MAX:
+            raise too_large()
     return total
 
 

@@ -18,6 +18,7 @@ _GATHER_S = 0.1
 _BATCH_BYTES_MAX = 1_000_000
 _BATCH_EVENTS_MAX = 5_000
 _EVENT_OVERHEAD_BYTES = 26
+_LINE_COST_BYTES = 200  # what a line costs us whatever its length, in terms of the allowance
 _HELD_BYTES_MAX = 32 << 20
 _STREAM_BYTES_A_SECOND_MAX = 5_000_000  # AWS once took five PutLogEvents a second on a stream
 _ALL_BYTES_A_SECOND_MAX = 20_000_000
@@ -76,7 +77,7 @@ class Output:
             if len(self._each) >= _STREAMS_COUNT_MAX:
                 self._each.clear()
             each = self._each[stream] = Allowance(_STREAM_BYTES_A_SECOND_MAX, now_s)
-        size = sum(len(text) + _EVENT_OVERHEAD_BYTES for _, text in lines)
+        size = sum([len(text) + _LINE_COST_BYTES for _, text in lines])
         room = min(each.left(now_s), self._all.left(now_s), _HELD_BYTES_MAX - self._held_bytes)
         if size > room:
             self._dropped[stream] = self._dropped.get(stream, 0) + len(lines)
