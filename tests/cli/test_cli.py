@@ -212,7 +212,7 @@ def test_a_server_that_comes_back_is_waited_for_and_that_is_said_once(capsys, mo
     )
     going, done = {"StackStatus": "CREATE_IN_PROGRESS"}, {"StackStatus": "CREATE_COMPLETE"}
     cloud = Scripted(going, cut, away, away, starting, going, done)
-    assert stack.watch(cloud, "id", "", lambda event: None) == done
+    assert stack.watch(cloud, "id", "", lambda event: None)["StackStatus"] == "CREATE_COMPLETE"
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[-1] for line in said] == ["back", "again"]
 
@@ -225,26 +225,27 @@ def test_a_server_that_stays_away_ends_the_wait_with_what_to_do(monkeypatch):
         stack.watch(cloud, "id", "", lambda event: None)
 
 
-def test_a_failed_stack_without_a_reason_is_given_that_of_its_first_failed_resource():
+def failed(number, logical_id, physical_id, reason):
+    return {
+        "EventId": str(number),
+        "StackId": "id",
+        "ResourceStatus": "DELETE_FAILED",
+        "LogicalResourceId": logical_id,
+        "PhysicalResourceId": physical_id,
+        "ResourceStatusReason": reason,
+    }
+
+
+def test_a_failed_stacks_reason_ends_with_that_of_its_first_failed_resource():
     """With --json no event is shown: the last line is the only place the reason can be."""
     events = [  # newest first
-        {"EventId": "3", "ResourceStatus": "ROLLBACK_COMPLETE", "LogicalResourceId": "s"},
-        {
-            "EventId": "2",
-            "ResourceStatus": "CREATE_FAILED",
-            "LogicalResourceId": "B",
-            "ResourceStatusReason": "cancelled",
-        },
-        {
-            "EventId": "1",
-            "ResourceStatus": "CREATE_FAILED",
-            "LogicalResourceId": "A",
-            "ResourceStatusReason": "taken",
-        },
+        failed(3, "s", "id", "failed to delete: [A, B]."),
+        failed(2, "B", "", "cancelled"),
+        failed(1, "A", "a", "not empty"),
     ]
-    cloud = Scripted({"StackStatus": "ROLLBACK_COMPLETE"}, events=events)
-    ended = stack.watch(cloud, "id", "", lambda event: None)
-    assert ended["StackStatusReason"] == "A: taken"
+    told = {"StackStatus": "DELETE_FAILED", "StackStatusReason": "failed to delete: [A, B]."}
+    ended = stack.watch(Scripted(told, events=events), "id", "", lambda event: None)
+    assert ended["StackStatusReason"] == "failed to delete: [A, B]. A: not empty"
 
 
 def test_a_refusal_of_several_lines_is_one_line(capsys, monkeypatch):

@@ -42,8 +42,7 @@ def watch(
 ) -> dict[str, Any]:
     """Show events newer than ``after`` until the operation has ended; the stack's last description.
 
-    The description's ``StackStatusReason``, where it has none, is that of the first resource that
-    failed. A server that is away is waited for: it goes on with the stack when it is back.
+    The description's ``StackStatusReason`` ends with that of the first resource that failed. A server that is away is waited for: it goes on with the stack when it is back.
     """
     pause_s, failure = _POLL_S_FIRST, ""
     patience = _Patience(cloudformation.meta.endpoint_url, stack_id)
@@ -60,8 +59,8 @@ def watch(
         if stack is None:
             return {"StackStatus": "DELETE_COMPLETE", "StackName": stack_id}
         if not stack["StackStatus"].endswith("_IN_PROGRESS"):
-            if failure and not stack.get("StackStatusReason"):
-                stack["StackStatusReason"] = failure
+            reason = stack.get("StackStatusReason", "")
+            stack["StackStatusReason"] = f"{reason} {failure}".strip()
             return stack
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _POLL_S_MAX)
@@ -120,7 +119,8 @@ def _look(
 
 def _failure(event: dict[str, Any]) -> str:
     """What a failed resource says of itself, "" for every other event."""
-    if not event["ResourceStatus"].endswith("_FAILED"):
+    of_stack = event.get("PhysicalResourceId") == event["StackId"]
+    if of_stack or not event["ResourceStatus"].endswith("_FAILED"):
         return ""
     return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
 
