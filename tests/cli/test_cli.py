@@ -225,6 +225,28 @@ def test_a_server_that_stays_away_ends_the_wait_with_what_to_do(monkeypatch):
         stack.watch(cloud, "id", "", lambda event: None)
 
 
+def test_an_operation_cut_in_the_middle_is_begun_once(capsys, monkeypatch):
+    """The repeat is refused, since the first was kept: the token in the events tells it was ours."""
+    monkeypatch.setattr(stack, "_POLL_S_MAX", 0.0)
+    cloud, tokens = Scripted({"StackStatus": "UPDATE_IN_PROGRESS"}), []
+
+    def update_stack(StackName, ClientRequestToken):
+        tokens.append(ClientRequestToken)
+        if len(tokens) == 1:
+            cloud.events.append({"EventId": "2", "ClientRequestToken": ClientRequestToken})
+            raise ConnectionClosedError(endpoint_url="http://here")
+        refusal = {"Error": {"Code": "ValidationError", "Message": "is in UPDATE_IN_PROGRESS"}}
+        raise ClientError({**refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}, "UpdateStack")
+
+    cloud.update_stack = update_stack
+    stack.begin(cloud, "update_stack", "s", "1")
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+    cloud.events.clear()
+    with pytest.raises(ClientError, match="UPDATE_IN_PROGRESS"):
+        stack.begin(cloud, "update_stack", "s", "1")
+
+
 def failed(number, logical_id, physical_id, reason):
     return {
         "EventId": str(number),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -35,6 +36,36 @@ def last_event_id(cloudformation: Any, name: str) -> str:
     """Where the events of the next operation begin."""
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     return str(events[0]["EventId"]) if events else ""
+
+
+def begin(cloudformation: Any, operation: str, name: str, after: str, **request: Any) -> None:
+    """Call create_stack, update_stack or delete_stack, once, even if the server goes away in it.
+
+    The call answers late for a short stack, so a server that is killed most often cuts it. Whether it
+    had begun is told by the events newer than ``after``: they bear the call's token.
+    """
+    patience = _Patience(cloudformation.meta.endpoint_url, name)
+    asked = partial(_begin, cloudformation, operation, name, after, str(uuid.uuid4()), request)
+    while patience.ask(asked) is None:
+        pass
+
+
+def _begin(
+    cloudformation: Any, operation: str, name: str, after: str, token: str, request: dict[str, Any]
+) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        getattr(cloudformation, operation)(StackName=name, ClientRequestToken=token, **request)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            raise
+        if describe(cloudformation, name) is None or not any(
+            event.get("ClientRequestToken") == token
+            for event in _newer(cloudformation, name, after)
+        ):
+            raise
+    return True
 
 
 def watch(
