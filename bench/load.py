@@ -53,12 +53,22 @@ class _Connection(asyncio.BufferedProtocol):
     _buffer = memoryview(bytearray(1 << 20))  # shared: what was received is dealt with at once
 
     def __init__(
-        self, requests: list[bytes], at: int, step: int, end_s: float, done: asyncio.Future[None]
+        self,
+        port: int,
+        requests: list[bytes],
+        at: int,
+        step: int,
+        end_s: float,
+        done: asyncio.Future[None],
     ) -> None:
         self.requests, self.at, self.step, self.end_s, self.done = requests, at, step, end_s, done
         self.left = self.count = 0
         self.head = b""
         self.times: list[float] = []
+        self.port = port
+        self.hangs_up = False
+        """Some servers close after every answer: then a connection a request is what they cost."""
+        self.dialling: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport):
         self.transport = transport
@@ -82,10 +92,16 @@ class _Connection(asyncio.BufferedProtocol):
             self.times.append(now - self.sent_s)
             self.count += 1
             self.left, self.head = 0, b""
-            if now < self.end_s:
-                self.send()
-            else:
+            if now >= self.end_s:
                 self.transport.close()
+            elif self.hangs_up:
+                self.transport.close()
+                loop = asyncio.get_running_loop()
+                self.dialling = loop.create_task(
+                    loop.create_connection(lambda: self, "127.0.0.1", self.port)
+                )
+            else:
+                self.send()
 
     def begin(self, data, count):
         """Whether the head is here; what is still to come goes into ``left``."""
@@ -98,6 +114,7 @@ class _Connection(asyncio.BufferedProtocol):
             self.fail(f"refused: {self.head[:600]!r}")
             return False
         lower = self.head[:end].lower() + b"\r\n"
+        self.hangs_up = b"\nconnection: close" in lower
         at = lower.find(b"content-length:")
         if at >= 0:
             self.left = end + 4 + int(lower[at + 15 : lower.find(b"\r", at)]) - have
@@ -111,7 +128,8 @@ class _Connection(asyncio.BufferedProtocol):
         self.transport.close()
 
     def connection_lost(self, error):
-        if not self.done.done():
+        dialling, self.dialling = self.dialling, None
+        if dialling is None and not self.done.done():
             self.done.set_result(None)
 
 
@@ -145,7 +163,9 @@ def run(server: Any, requests: list[bytes], connections: int, seconds: float) ->
         for lane in range(connections):
             done = loop.create_future()
             _, protocol = await loop.create_connection(
-                lambda lane=lane, done=done: _Connection(requests, lane, connections, end_s, done),
+                lambda lane=lane, done=done: _Connection(
+                    server.port, requests, lane, connections, end_s, done
+                ),
                 "127.0.0.1",
                 server.port,
             )

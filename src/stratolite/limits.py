@@ -43,6 +43,7 @@ BODY_STREAM_ABOVE_BYTES = 64 << 10  # bodies up to this size are handed over who
 IDLE_TIMEOUT_S = 75.0
 REQUEST_TIMEOUT_S = 60.0  # from first byte of a head to its end
 CONNECTIONS_MAX = 4096
+SANDBOX_CONNECTIONS_MAX = 64  # of one sandbox, to the platform
 DESCRIPTORS_KEPT = 256  # for log, store, blobs and sandboxes, whatever connections there are
 PIPELINED_BYTES_MAX = 64 << 10  # read ahead of the request being answered
 STREAM_BUFFERED_BYTES_MAX = 1 << 20  # of one body, between the socket and who reads it

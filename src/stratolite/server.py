@@ -18,7 +18,7 @@ from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
-from stratolite.runtime import Runtime
+from stratolite.runtime import Gateway, Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.iam.authorize import authorize
@@ -124,7 +124,7 @@ async def _serve(
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
-    from stratolite.gateway.listener import serve
+    from stratolite.gateway.listener import serve, serve_sandbox
 
     root_key = _root_key()
     if refusal := check_listen(host, root_key is not None):
@@ -149,8 +149,9 @@ async def _serve(
             return root_key[1], root(_ACCOUNT, key_id)
         return find(key_id, token)
 
+    app = App(cloud, credentials=credentials)
     server = await serve(
-        App(cloud, credentials=credentials),
+        app,
         host,
         port,
         cert_file=cert_file,
@@ -159,6 +160,9 @@ async def _serve(
     scheme = "https" if cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
+    cloud.runtime.gateway = Gateway(
+        cloud.endpoint, server.port, lambda listener: serve_sandbox(app, listener)
+    )
     gc.collect()
     gc.freeze()  # what start-up made lives as long as the process; do not look at it again
     gc.set_threshold(50_000, 20, 50)

@@ -70,6 +70,11 @@ class Principal:
     source_arn: str = ""
     source_account: str = ""
     session_policy: str = ""
+    """"" or a JSON list of policy documents and managed policies' ARNs that limit the session."""
+    session_tags: str = ""
+    """"" or JSON {"tags": key -> value, "transitive": keys}."""
+    mfa_s: float = 0.0
+    """When a second factor was shown (wall clock), 0: none was."""
 
 
 ANONYMOUS = Principal("anonymous", "", "")

@@ -48,7 +48,7 @@ def test_an_allow_allows_and_a_deny_anywhere_wins():
     assert decide(ask(), identity=[doc(ALLOW)]).allowed
     assert not decide(ask(), identity=[doc(ALLOW), doc(DENY)]).allowed
     assert not decide(ask(), identity=[doc(ALLOW)], boundary=doc(DENY)).allowed
-    assert not decide(ask(), identity=[doc(ALLOW)], session=doc(DENY)).allowed
+    assert not decide(ask(), identity=[doc(ALLOW)], sessions=[doc(DENY)]).allowed
     denied = doc({**DENY, "Principal": "*"}, principal=True)
     assert not decide(ask(), identity=[doc(ALLOW)], resource_policy=denied).allowed
 
@@ -64,7 +64,7 @@ def test_root_needs_no_policy_but_obeys_a_resource_deny():
 def test_a_boundary_and_a_session_policy_limit_and_do_not_give():
     other = doc({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
     assert not decide(ask(), identity=[doc(ALLOW)], boundary=other).allowed
-    assert not decide(ask(), identity=[doc(ALLOW)], session=other).allowed
+    assert not decide(ask(), identity=[doc(ALLOW)], sessions=[other]).allowed
     assert not decide(ask(), identity=[], boundary=doc(ALLOW)).allowed
 
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "status": "Show the running cloud and its stacks.",
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
+    "why-denied": "Explain what IAM decides about an action, statement by statement.",
     "completion": "Print a shell's completion script.",
 }
 
@@ -32,7 +33,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        found = getattr(import_module(f"stratolite.cli.{cmd_name}"), "command")  # noqa: B009 - typed as a module attribute
+        found = getattr(import_module(f"stratolite.cli.{cmd_name.replace('-', '_')}"), "command")  # noqa: B009 - typed as a module attribute
         assert isinstance(found, click.Command)
         return found
 

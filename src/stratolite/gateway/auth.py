@@ -35,11 +35,16 @@ from stratolite.service import Principal, root
 Credentials = Callable[[str, str | None], tuple[str, Principal] | None]
 """(access key id, session token) -> (secret, who), None if unknown. May raise Fault ExpiredToken."""
 
+SANDBOX = "sandbox"
+"""The peer of requests from a function: it is who its role is, and no key of root's is believed from there."""
 DEFAULT_SECRET = "test"  # noqa: S105 - public by design, and fenced in below
 _DEFAULT_KEY = re.compile(r"test|[0-9]{12}")
 _PROXIED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
 _TELLTALE = _PROXIED | {"origin", "sec-fetch-site"}
 _SHAPES_COUNT_MAX = 16
+_NOT_FROM_SANDBOX = (
+    "Root's keys and the default keys are not believed from a function; use its role's."
+)
 _FREE_UNSIGNED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
 
 
@@ -235,6 +240,10 @@ class Auth:
                     raise Refused("expired-token") from fault
                 raise
             if found is not None:
+                if request.peer == SANDBOX and found[1].kind == "root":
+                    raise Refused(
+                        "unknown-key", hint=f" ({_NOT_FROM_SANDBOX})", AWSAccessKeyId=key_id
+                    )
                 return found
         principal = self._roots.get(key_id)
         if principal is None:
@@ -259,6 +268,8 @@ class Auth:
         self, request: HttpRequest, ours: bool, page_allowed: bool, plain: bool
     ) -> str:
         headers = request.headers
+        if request.peer == SANDBOX:
+            return _NOT_FROM_SANDBOX
         if not is_loopback(request.peer):
             return "The default keys work from this machine only; make a key in IAM for others."
         if not ours:

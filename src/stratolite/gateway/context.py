@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from stratolite.gateway.auth import SANDBOX
 from stratolite.http import HttpRequest
 
 
@@ -22,6 +23,8 @@ class Context(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         request = self._request
         if name == "aws:SourceIp":
+            if request.peer == SANDBOX:  # as through a VPC endpoint: there is no such address
+                raise KeyError(name)
             return request.peer
         if name == "aws:SecureTransport":
             return "true" if request.scheme == "https" else "false"

@@ -43,6 +43,8 @@ class Owner(Protocol):
     handle: Handle
     out: Outgoing
     scheme: str
+    peer: str
+    """Who all its clients are, if their addresses do not say."""
     idle_s: float
     request_s: float
     now_s: float
@@ -111,7 +113,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are not subclasses of asyncio's
         self._transport = made = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._peer = self._owner.peer or (peer[0] if isinstance(peer, tuple) else "")
         made.set_write_buffer_limits(WRITE_BUFFERED_BYTES_MAX)
         self.deadline_s = self._owner.now_s + self._owner.request_s
         if not self._owner.joined(self):

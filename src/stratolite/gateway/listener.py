@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from stratolite.clock import World
+from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.http1 import Connection, Handle
 from stratolite.gateway.outgoing import Outgoing
 from stratolite.limits import (
@@ -16,6 +19,7 @@ from stratolite.limits import (
     DESCRIPTORS_KEPT,
     IDLE_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
+    SANDBOX_CONNECTIONS_MAX,
     STOP_S,
 )
 
@@ -50,6 +54,18 @@ async def serve(
     return server
 
 
+def serve_sandbox(app: Application, listener: socket.socket) -> Callable[[], None]:
+    """Serve one sandbox's way out; what is returned ends it and closes ``listener``.
+
+    ``peer`` of its requests is ``SANDBOX``: no loopback address, so the default keys are not believed.
+    """
+    server = Server(
+        app, "http", IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, SANDBOX_CONNECTIONS_MAX, peer=SANDBOX
+    )
+    server.accept(listener)
+    return server.cut
+
+
 def _deadline(connection: Connection) -> float:
     return connection.deadline_s
 
@@ -72,10 +88,17 @@ class Server:
     """``port`` it listens on; ``close`` ends it. What connections see of it is ``http1.Owner``."""
 
     def __init__(
-        self, app: Application, scheme: str, idle_s: float, request_s: float, connections_max: int
+        self,
+        app: Application,
+        scheme: str,
+        idle_s: float,
+        request_s: float,
+        connections_max: int,
+        *,
+        peer: str = "",
     ) -> None:
         self.handle = app.handle
-        self.scheme = scheme
+        self.scheme, self.peer = scheme, peer
         self.idle_s, self.request_s = idle_s, request_s
         self.stopping = False
         self._world = app.world
@@ -88,6 +111,8 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._sweep_every_s = min(1.0, idle_s / 4, request_s / 4)
         self._timer: asyncio.TimerHandle | None = None
+        self._accepting: socket.socket | None = None
+        self._joining: set[asyncio.Task[object]] = set()
 
     @property
     def connection_count(self) -> int:
@@ -100,6 +125,44 @@ class Server:
         )
         self.port = self._listening.sockets[0].getsockname()[1]
         self._sweep()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take connections from a socket that listens already, without a wait: cold starts pass here."""
+        listener.setblocking(False)
+        self._accepting = listener
+        self._sweep()
+
+    def _take(self) -> None:
+        assert self._accepting is not None
+        try:
+            made, _ = self._accepting.accept()
+        except (BlockingIOError, ConnectionError):  # gone again
+            return
+        except OSError:
+            # No descriptor is free: whoever waits is looked at again with the next sweep.
+            asyncio.get_running_loop().remove_reader(self._accepting.fileno())
+            return
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop = asyncio.get_running_loop()
+        joining = loop.create_task(loop.connect_accepted_socket(lambda: Connection(self), made))
+        self._joining.add(joining)
+        joining.add_done_callback(self._joined)
+
+    def _joined(self, joining: asyncio.Task[object]) -> None:
+        self._joining.discard(joining)
+        if not joining.cancelled():
+            joining.exception()  # it had gone before it was here
+
+    def cut(self) -> None:
+        """The other end is gone: close all at once. For what ``accept`` took over."""
+        assert self._accepting is not None
+        self.stopping = True
+        asyncio.get_running_loop().remove_reader(self._accepting.fileno())
+        self._accepting.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
 
     async def close(self, graceful: bool = True) -> None:
         """Take no more connections; finish what is in flight (at most ``STOP_S``), then close all."""
@@ -140,6 +203,8 @@ class Server:
     def _sweep(self) -> None:
         """Enforce deadlines. One pass a second costs less than a timer a request."""
         self.now_s = now_s = self._world.mono()
+        if self._accepting is not None:
+            asyncio.get_running_loop().add_reader(self._accepting.fileno(), self._take)
         late = [c for c in self._connections if c.deadline_s < now_s]
         for connection in late:
             connection.overdue()

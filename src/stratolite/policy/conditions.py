@@ -8,14 +8,12 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from stratolite.policy.globs import glob
-
-Context = Mapping[str, Sequence[str]]
-"""Condition key in lower case -> its values; an absent key is absent."""
+from stratolite.policy.patterns import Context as Context
+from stratolite.policy.patterns import Text, fill, like
 
 
 def _date(text: str) -> float:
@@ -30,10 +28,15 @@ def _ip(value: str, wanted: str) -> bool:
 
 
 def _arn_like(value: str, wanted: str) -> bool:
+    """Part by part: a wildcard does not reach over a colon, but in the last part, the resource."""
     ours, theirs = value.split(":", 5), wanted.split(":", 5)
     if len(ours) != 6 or len(theirs) != 6:
-        return wanted == "*"
-    return all(glob(w).match(v) is not None for v, w in zip(ours, theirs, strict=True))
+        return False
+    return all(like(w)(v) for v, w in zip(ours, theirs, strict=True))
+
+
+def _binary(value: str, wanted: str) -> bool:
+    return base64.b64decode(value, validate=True) == base64.b64decode(wanted, validate=True)
 
 
 def _bool(value: str, wanted: str) -> bool:
@@ -57,8 +60,8 @@ OPERATORS: dict[str, tuple[_Compare, bool]] = {
     "StringNotEquals": (lambda v, w: v == w, True),
     "StringEqualsIgnoreCase": (lambda v, w: v.lower() == w.lower(), False),
     "StringNotEqualsIgnoreCase": (lambda v, w: v.lower() == w.lower(), True),
-    "StringLike": (lambda v, w: glob(w).match(v) is not None, False),
-    "StringNotLike": (lambda v, w: glob(w).match(v) is not None, True),
+    "StringLike": (lambda v, w: like(w)(v), False),
+    "StringNotLike": (lambda v, w: like(w)(v), True),
     "NumericEquals": (_numeric(lambda a, b: a == b), False),
     "NumericNotEquals": (_numeric(lambda a, b: a == b), True),
     "NumericLessThan": (_numeric(lambda a, b: a < b), False),
@@ -72,7 +75,7 @@ OPERATORS: dict[str, tuple[_Compare, bool]] = {
     "DateGreaterThan": (_dated(lambda a, b: a > b), False),
     "DateGreaterThanEquals": (_dated(lambda a, b: a >= b), False),
     "Bool": (_bool, False),
-    "BinaryEquals": (lambda v, w: base64.b64decode(v) == base64.b64decode(w), False),
+    "BinaryEquals": (_binary, False),
     "IpAddress": (_ip, False),
     "NotIpAddress": (_ip, True),
     "ArnEquals": (_arn_like, False),
@@ -83,6 +86,11 @@ OPERATORS: dict[str, tuple[_Compare, bool]] = {
 }
 
 
+WILD = frozenset(
+    {"StringLike", "StringNotLike", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
     """One operator on one key with its wanted values."""
@@ -90,6 +98,8 @@ class Test:
     operator: str
     key: str
     wanted: tuple[str, ...]
+    """As written."""
+    compiled: tuple[Text, ...]
     quantifier: str
     """"", ForAnyValue or ForAllValues."""
     if_exists: bool
@@ -97,49 +107,20 @@ class Test:
     def holds(self, context: Context) -> bool:
         values = context.get(self.key)
         if self.operator == "Null":
-            return ("true" if not values else "false") in [w.lower() for w in self.wanted]
+            return ("true" if not values else "false") in self.wanted
         compare, negated = OPERATORS[self.operator]
         if not values:
             if self.quantifier == "ForAllValues" or self.if_exists:
                 return True
             return negated and self.quantifier != "ForAnyValue"
-        wanted = [w for w in (fill(w, context) for w in self.wanted) if w is not None]
-        matches = [any(_safe(compare, v, w) for w in wanted) is not negated for v in values]
-        if self.quantifier == "ForAnyValue":
-            return any(matches)
-        return all(matches)
+        wanted = [w for w in (fill(w, context) for w in self.compiled) if w is not None]
+        matches = (any(_safe(compare, v, w) for w in wanted) is not negated for v in values)
+        return any(matches) if self.quantifier == "ForAnyValue" else all(matches)
 
 
 def _safe(compare: _Compare, value: str, wanted: str) -> bool:
     """A value that is not of the operator's type does not match."""
     try:
         return compare(value, wanted)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
-
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-def fill(text: str, context: Context) -> str | None:
-    """``${aws:username}`` and its like replaced; None when a variable has no value here.
-
-    ``${key, 'default'}`` gives the default; ``${*}``, ``${?}`` and ``${$}`` are the characters.
-    """
-    missing = False
-
-    def one(match: re.Match[str]) -> str:
-        nonlocal missing
-        name, _, default = match[1].partition(",")
-        if name in ("*", "?", "$"):
-            return name
-        values = context.get(name.strip().lower())
-        if values and len(values) == 1:
-            return values[0]
-        if default:
-            return default.strip().strip("'")
-        missing = True
-        return ""
-
-    filled = _VARIABLE.sub(one, text) if "${" in text else text
-    return None if missing else filled

@@ -6,20 +6,18 @@ Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_gram
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stratolite.policy.conditions import OPERATORS, Context, Test, fill
-from stratolite.policy.globs import glob
+from stratolite.policy.conditions import OPERATORS, WILD, Test
+from stratolite.policy.patterns import ANY, ONE, Context, Text, matches, text
 
 _VERSIONS = ("2012-10-17", "2008-10-17")
 _STATEMENT_FIELDS = {
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction",
     "Resource", "NotResource", "Condition",
 }  # fmt: skip
-_VARIABLE = re.compile(r"\$\{")
 
 
 class Malformed(Exception):
@@ -38,15 +36,16 @@ class Statement:
     resources: tuple[str, ...]
     resources_negated: bool
     tests: tuple[Test, ...]
+    compiled: tuple[tuple[Text, ...], tuple[Text, ...]]
+    """``actions`` in lower case and ``resources``, to be matched."""
 
     def covers(self, action: str, resource: str, context: Context) -> bool:
         """Whether action, resource and conditions match; the principal is the caller's part."""
+        actions, resources = self.compiled
         lower = action.lower()
-        if any(glob(p.lower()).match(lower) for p in self.actions) is self.actions_negated:
+        if any(matches(p, lower, context) for p in actions) is self.actions_negated:
             return False
-        if any(_resource_matches(p, resource, context) for p in self.resources) is (
-            self.resources_negated
-        ):
+        if any(matches(p, resource, context) for p in resources) is self.resources_negated:
             return False
         return all(test.holds(context) for test in self.tests)
 
@@ -59,12 +58,14 @@ class Document:
     text: str
 
     @classmethod
-    def parse(cls, text: str, *, has_principal: bool = False) -> Document:
+    def parse(cls, source: str, *, has_principal: bool = False) -> Document:
         """Raises Malformed. ``has_principal``: a resource or trust policy, whose statements must name one."""
         try:
-            data = json.loads(text)
-        except ValueError as error:
+            data = json.loads(source)
+        except (ValueError, RecursionError) as error:
             raise Malformed("Syntax errors in policy.") from error
+        if ANY in source or ONE in source or "\\u0000" in source or "\\u0001" in source:
+            raise Malformed("The policy contains characters that are not allowed.")
         if not isinstance(data, dict) or "Statement" not in data:
             raise Malformed("Syntax errors in policy.")
         if data.keys() - {"Version", "Id", "Statement"}:
@@ -73,14 +74,15 @@ class Document:
             raise Malformed("The policy must contain a valid version string")
         raw = data["Statement"]
         statements = raw if isinstance(raw, list) else [raw]
-        parsed = tuple(_statement(s, has_principal) for s in statements)
+        variables = data.get("Version") == "2012-10-17"
+        parsed = tuple(_statement(s, has_principal, variables) for s in statements)
         sids = [s.sid for s in parsed if s.sid]
         if len(sids) != len(set(sids)):
             raise Malformed("Statement IDs (SID) in a single policy must be unique.")
-        return cls(parsed, text)
+        return cls(parsed, source)
 
 
-def _statement(raw: Any, has_principal: bool) -> Statement:
+def _statement(raw: Any, has_principal: bool, variables: bool) -> Statement:
     if not isinstance(raw, dict) or raw.keys() - _STATEMENT_FIELDS:
         raise Malformed("Syntax errors in policy.")
     if raw.get("Effect") not in ("Allow", "Deny"):
@@ -112,7 +114,11 @@ def _statement(raw: Any, has_principal: bool) -> Statement:
         actions_negated="NotAction" in raw,
         resources=resources,
         resources_negated="NotResource" in raw,
-        tests=_tests(raw.get("Condition", {})),
+        tests=_tests(raw.get("Condition", {}), variables),
+        compiled=(
+            tuple(text(a.lower(), wild=True, variables=False) for a in actions),
+            tuple(text(r, wild=True, variables=variables) for r in resources),
+        ),
     )
 
 
@@ -131,7 +137,7 @@ def _principals(raw: Any) -> tuple[tuple[str, str], ...]:
     return tuple((kind, value) for kind, values in raw.items() for value in _strings(values))
 
 
-def _tests(raw: Any) -> tuple[Test, ...]:
+def _tests(raw: Any, variables: bool) -> tuple[Test, ...]:
     if not isinstance(raw, Mapping):
         raise Malformed("Syntax errors in policy.")
     tests: list[Test] = []
@@ -141,19 +147,17 @@ def _tests(raw: Any) -> tuple[Test, ...]:
         base = base.removesuffix("IfExists")
         if base not in OPERATORS or prefix not in ("", "ForAnyValue", "ForAllValues"):
             raise Malformed(f"Invalid Condition type : {operator}.")
+        if base == "Null" and (if_exists or prefix):
+            raise Malformed(f"Invalid Condition type : {operator}.")
         if not isinstance(keys, Mapping):
             raise Malformed("Syntax errors in policy.")
         for key, values in keys.items():
             listed = values if isinstance(values, list) else [values]
-            texts = tuple(str(v).lower() if isinstance(v, bool) else str(v) for v in listed)
-            tests.append(Test(base, key.lower(), texts, prefix, if_exists))
+            if any(isinstance(v, dict | list) or v is None for v in listed):
+                raise Malformed("Syntax errors in policy.")
+            plain = [str(v).lower() if isinstance(v, bool) else str(v) for v in listed]
+            if base == "Null":
+                plain = [p.lower() for p in plain]
+            made = tuple(text(p, wild=base in WILD, variables=variables) for p in plain)
+            tests.append(Test(base, key.lower(), tuple(plain), made, prefix, if_exists))
     return tuple(tests)
-
-
-def _resource_matches(pattern: str, resource: str, context: Context) -> bool:
-    if _VARIABLE.search(pattern):
-        filled = fill(pattern, context)
-        if filled is None:
-            return False
-        return glob(filled).match(resource) is not None
-    return glob(pattern).match(resource) is not None

@@ -15,13 +15,28 @@ socket of its own (``guest/bootstrap.py`` documents them) and writes output to a
 the zygote goes; kill the zygote and all sandboxes go. Idle sandboxes are reused, last used first, and
 end after ``SANDBOX_IDLE_S``, when their owner changes, or to make room.
 
-What a sandbox is kept from, as root: files (own root folder, code and system read-only, own /tmp),
-processes (own pid namespace), users (own uid, no capabilities, no_new_privs), data beyond its memory size
-plus 96 MiB, 1024 descriptors and processes. As an ordinary user only limits, session and no_new_privs hold:
-it can read what the server's user can read, the data folder included. NOT guarded in either case: the
-network (a function reaches whatever the server's machine reaches, the server's own port among it, where it
-may try any keys it can guess), system calls, CPU time, resident memory (data is limited, not residency), and a sandbox is not
-frozen between invocations. ``Runtime.guards`` says what holds on this machine.
+What a sandbox is kept from, and by what (``Runtime.guards`` has the names that hold on this machine,
+``Runtime.missing`` says in one line what does not; it is logged when the first function starts):
+
+    uid, pids, ipc, uts        a user id of its own without capabilities; it sees no process but its own
+    mounts, tmp                a root folder with the system and its own code, read-only, and a /tmp of the asked size
+    network                    loopback only, and on it one port: the platform, at AWS_ENDPOINT_URL. Root's keys and
+                               the default keys are refused there (``Gateway``, ``gateway.listener.serve_sandbox``)
+    calls                      no namespaces, mounts, tracing, keyrings, io_uring ... (``guest/calls.py``)
+    walls, signals, connects   Landlock: files, signals, abstract sockets, ports (``guest/walls.py``)
+    memory                     control groups: memory and processes as a whole, CPU by memory size (``guest/shares.py``)
+    limits, no_new_privs, session, dies-with-server
+
+As an ordinary user, or where the kernel refuses namespaces, the last three lines hold without control groups: a
+function reads the system, its code and all of /tmp, which it shares with everybody; it connects by TCP to the
+server's port only, but at any address, by UDP to anything, and there the default keys are believed; it sees
+other processes, and limits count for each process apart. As root without namespaces it stays root's uid without capabilities.
+
+Not done: egress. No function reaches the internet where ``network`` holds; an allow-list proxy (``--egress``)
+comes later. No hard limit on CPU time (shares only), a sandbox is not frozen between invocations, and it is
+forked, not executed anew (``--isolation strict``): hash seed and memory layout are the same in all sandboxes of
+a zygote; random numbers are not. What is asked for /tmp is memory too and counted together with the function's.
+Control groups of version 2 are written for as documented and were not tried on a machine that has only those.
 
 Every function runs on the server's own Python version, whatever version it asked for.
 """
@@ -33,5 +48,6 @@ from stratolite.runtime.pool import Launch as Launch
 from stratolite.runtime.pool import Runtime as Runtime
 from stratolite.runtime.pool import Start as Start
 from stratolite.runtime.sandbox import Ended as Ended
+from stratolite.runtime.sandbox import Gateway as Gateway
 from stratolite.runtime.sandbox import Invocation as Invocation
 from stratolite.runtime.sandbox import Outcome as Outcome

@@ -19,11 +19,24 @@ from stratolite.limits import (
     SANDBOXES_MAX,
 )
 from stratolite.runtime.bundles import Bundles
-from stratolite.runtime.sandbox import Invocation, Listen, Outcome, Sandbox
+from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Sandbox
 from stratolite.runtime.zygote import Zygote, ZygoteLost
 
 _log = logging.getLogger("stratolite.runtime")
 _SWEEP_EVERY_S = 15.0
+
+
+_WITHOUT = {
+    "uid": "no user id of their own",
+    "pids": "they see other processes",
+    "mounts": "no root folder of their own",
+    "network": "they reach the network",
+    "calls": "all system calls",
+    "memory": "memory and processes counted one by one",
+    "walls": "no Landlock",
+    "signals": "no Landlock for signals",
+}
+"""A guard, and what its absence means."""
 
 
 class Busy(Exception):
@@ -91,6 +104,8 @@ class Runtime:
         self._closed = False
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         """What must still be done with sandboxes' output before the store closes."""
+        self.gateway: Gateway | None = None
+        """What sandboxes with a network of their own reach at ``AWS_ENDPOINT_URL``; None: nothing."""
         self.bundles = Bundles(f"{self._folder}/code", world)
         self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
 
@@ -98,6 +113,19 @@ class Runtime:
     def guards(self) -> list[str]:
         """What sandboxes are kept from here, see ``guest/confine.py``; empty before the first start."""
         return self._zygote.guards if self._zygote else []
+
+    @property
+    def missing(self) -> str:
+        """One line for people: what sandboxes are not kept from here; empty: nothing, or none was started yet."""
+        guards = self.guards
+        if not guards:
+            return ""
+        lost = [why for guard, why in _WITHOUT.items() if guard not in guards]
+        if not lost:
+            return ""
+        why = [g.partition(": ")[2] for g in guards if g.startswith("no-")]
+        reason = f" ({'; '.join(why)})" if why else "" if os.geteuid() == 0 else " (not root)"
+        return f"functions are not fully contained here{reason}: {', '.join(lost)}"
 
     @property
     def pids(self) -> list[int]:
@@ -226,15 +254,25 @@ class Runtime:
             "tmp": tmp,
             "memory_mb": launch.memory_mb,
             "tmp_mb": launch.tmp_mb,
-            "env": start.environment,
+            "env": self._environment(zygote, start.environment),
             "sites": self._sites,
+            "port": self.gateway.port if self.gateway else 0,
         }
-        sandbox = Sandbox(self._world, zygote, spec, listen)
+        sandbox = Sandbox(self._world, zygote, spec, listen, self.gateway)
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
         sandbox.on_end = lambda: self._drop(member)
         self._members.add(member)
         await sandbox.start()
         return member
+
+    def _environment(self, zygote: Zygote, asked: dict[str, str]) -> dict[str, str]:
+        """Who was told where the platform answers outside is told where it answers inside."""
+        gateway = self.gateway
+        if gateway is None or "network" not in zygote.guards:
+            return asked
+        if asked.get("AWS_ENDPOINT_URL") != gateway.endpoint:
+            return asked
+        return {**asked, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{gateway.port}"}
 
     def _take_idle(self, launch: Launch) -> _Member | None:
         idle = self._idle.get(launch.key)
@@ -322,11 +360,8 @@ class Runtime:
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
             self._zygote = await Zygote.start(root, self._sites)
-            missing = [g for g in self._zygote.guards if g.startswith("no-")]
-            if missing or "uid" not in self._zygote.guards:
-                _log.warning(
-                    "sandboxes are confined weakly here: %s", ", ".join(self._zygote.guards)
-                )
+            if self.missing:
+                _log.warning("%s", self.missing)
             return self._zygote
         finally:
             self._starting = None

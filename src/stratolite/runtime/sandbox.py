@@ -48,6 +48,17 @@ class Ended(NamedTuple):
     """As in ``zygote.Exit``."""
 
 
+class Gateway(NamedTuple):
+    """The only way out of a sandbox with a network of its own: the platform itself."""
+
+    endpoint: str
+    """Where it answers outside."""
+    port: int
+    """Where it answers inside, on 127.0.0.1: the same as outside, so that addresses mean the same in both."""
+    open: Callable[[socket.socket], Callable[[], None]]
+    """Takes over a listening socket of a sandbox and serves the platform on it, until what it returns is called."""
+
+
 class Outcome(NamedTuple):
     """Exactly one of ``answer``, ``error`` and ``ended`` is set."""
 
@@ -65,8 +76,16 @@ class Outcome(NamedTuple):
 class Sandbox(asyncio.Protocol):
     """Make one with ``start``. Not usable any more once ``alive`` is False."""
 
-    def __init__(self, world: World, zygote: Zygote, spec: dict[str, Any], listen: Listen) -> None:
+    def __init__(
+        self,
+        world: World,
+        zygote: Zygote,
+        spec: dict[str, Any],
+        listen: Listen,
+        gateway: Gateway | None = None,
+    ) -> None:
         self._world, self._zygote, self._spec, self.listen = world, zygote, spec, listen
+        self._gateway, self._close_gateway = gateway, _nothing
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -94,7 +113,10 @@ class Sandbox(asyncio.Protocol):
             self._peek = ours.dup()
             await self._loop.connect_accepted_socket(lambda: self, ours)
             self._loop.add_reader(read, self._drain, 1)
-            self._pid = await self._zygote.fork(theirs.fileno(), write, self._exited)
+            port = self._gateway.port if self._gateway else 0
+            self._pid, way_out = await self._zygote.fork(theirs.fileno(), write, self._exited, port)
+            if way_out is not None and self._gateway is not None:
+                self._close_gateway = self._gateway.open(way_out)
         except BaseException:
             self._exited(Exit(-9, 0))
             raise
@@ -141,7 +163,8 @@ class Sandbox(asyncio.Protocol):
             return Outcome(error=rest, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
         self.kill()  # if it still lives it said something it should not
         ended = await self._how()
-        return Outcome(ended=ended, duration_s=duration_s, peak_kb=self._peak_kb(), init_s=init_s)
+        peak_kb = self._spec["memory_mb"] << 10 if ended.how == "memory" else self._peak_kb()
+        return Outcome(ended=ended, duration_s=duration_s, peak_kb=peak_kb, init_s=init_s)
 
     def kill(self, reason: Ended | None = None) -> None:
         """End it at once; what waits for it hears ``reason``."""
@@ -237,6 +260,8 @@ class Sandbox(asyncio.Protocol):
             self._peek = None
         if self._transport is not None:
             self._transport.abort()
+        self._close_gateway()
+        self._close_gateway = _nothing
         self._exit.set_result(exited)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((0, b""))
@@ -271,6 +296,10 @@ class Sandbox(asyncio.Protocol):
             (now_ms, line[:SANDBOX_LINE_BYTES_MAX].decode("utf-8", "replace").replace("\x1e", "\n"))
             for line in lines
         ])  # fmt: skip
+
+
+def _nothing() -> None:
+    pass
 
 
 def _sound(kind: int, body: bytes, long_enough: bool) -> bool:

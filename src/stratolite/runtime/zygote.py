@@ -31,6 +31,9 @@ class Exit(NamedTuple):
     peak_kb: int
 
 
+_Forked = tuple[int, socket.socket | None]
+
+
 class Zygote:
     """One running zygote. ``guards`` names what its sandboxes are kept from."""
 
@@ -38,7 +41,7 @@ class Zygote:
         self._process, self._socket = process, end
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._forks: dict[int, tuple[asyncio.Future[int], Callable[[Exit], None]]] = {}
+        self._forks: dict[int, tuple[asyncio.Future[_Forked], Callable[[Exit], None]]] = {}
         self._exits: dict[int, Callable[[Exit], None]] = {}
         self._count = 0
         self._reaped: asyncio.Future[int] | None = None
@@ -75,17 +78,20 @@ class Zygote:
         await zygote._ready
         return zygote
 
-    async def fork(self, channel: int, output: int, ended: Callable[[Exit], None]) -> int:
+    async def fork(
+        self, channel: int, output: int, ended: Callable[[Exit], None], port: int = 0
+    ) -> tuple[int, socket.socket | None]:
         """The pid of a new sandbox process that holds copies of both descriptors.
 
+        Also, if it has a network of its own, the socket that listens in there on ``port`` of 127.0.0.1.
         ``ended`` is called once when it has ended. Raises OSError if the system refuses, ZygoteLost.
         """
         if not self.alive:
             raise ZygoteLost("the zygote has ended")
         self._count += 1
-        future: asyncio.Future[int] = self._loop.create_future()
+        future: asyncio.Future[_Forked] = self._loop.create_future()
         self._forks[self._count] = (future, ended)
-        message = orjson.dumps({"fork": self._count})
+        message = orjson.dumps({"fork": self._count, "port": port})
         socket.send_fds(self._socket, [message], [channel, output])
         return await future
 
@@ -104,8 +110,9 @@ class Zygote:
         await self._reaped
 
     def _readable(self) -> None:
+        found: list[int] = []
         try:
-            raw = self._socket.recv(_MESSAGE_SIZE_BYTES_MAX)
+            raw, found, _, _ = socket.recv_fds(self._socket, _MESSAGE_SIZE_BYTES_MAX, 1)
         except BlockingIOError:
             return
         except OSError:
@@ -120,10 +127,13 @@ class Zygote:
         elif "forked" in message:
             future, ended = self._forks.pop(message["forked"])
             self._exits[message["pid"]] = ended
-            if future.done():  # nobody waits for it any more
-                self.kill(message["pid"])
-            else:
-                future.set_result(message["pid"])
+            way_out = socket.socket(fileno=found[0]) if found else None
+            if not future.done():
+                future.set_result((message["pid"], way_out))
+                return
+            self.kill(message["pid"])  # nobody waits for it any more
+            if way_out is not None:
+                way_out.close()
         elif "failed" in message:
             future, _ = self._forks.pop(message["failed"])
             if not future.done():

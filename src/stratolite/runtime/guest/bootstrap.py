@@ -3,7 +3,7 @@
 Frames on the channel, both ways:  u8 kind | u32 size | body          (big-endian)
 
     server -> guest   C  JSON: {"handler", "runtime", "task", "layers": [folder], "tmp", "memory_mb",
-                         "tmp_mb", "env": {}, "sites": [folder]}, once
+                         "tmp_mb", "env": {}, "sites": [folder], "port"}, once
                       I  u32 size | JSON {"id", "deadline_ms", "arn", "trace", "client", "identity"}
                          | the event, JSON
     guest -> server   S  ready for invocations
@@ -301,6 +301,8 @@ def _environment(spec: dict[str, Any], paths: dict[str, Any]) -> None:
     sys.path[:] = [*folders, *(p for p in own if p), *sys.path, *spec["sites"]]
     sys.argv[:] = [""]
     sys.dont_write_bytecode = True
+    if not os.path.exists(sys.executable):  # of a virtual environment, which is not in here
+        sys.executable = getattr(sys, "_base_executable", "") or sys.executable
     os.chdir(paths["task"])
     time.tzset()
 

@@ -4,14 +4,16 @@
 then does the same again. As root, a sandbox gets
 
     pid, mount, ipc and uts namespaces; a root folder of its own with the system and the code read-only
+    a network namespace: loopback, and on it one port, which the server answers (``Cell.fork``)
     a /tmp of its own (tmpfs of the asked size), /proc of its own processes, a few devices
     a user id of its own, no capabilities, no_new_privs
     limits on data, descriptors, processes, file size; no core files
     death when the zygote dies
+    a control group (``shares``)
 
-Without root only the session, no_new_privs, the limits and death with the zygote are left. Not guarded
-in either case yet: the network, system calls (seccomp), CPU time, resident memory (cgroup). They belong
-into ``_enter`` and ``_restrict``, behind a guard's name of their own.
+Without root the session, no_new_privs, the limits and death with the zygote are left. In both cases Landlock
+(``walls``) and a filter of system calls (``calls``) come last. Each guard has a name in ``Cell.guards``, or
+``no-NAME: why not``.
 """
 
 from __future__ import annotations
@@ -20,22 +22,30 @@ import ctypes
 import os
 import resource
 import signal
+import socket
+import struct
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
+    from collections.abc import Callable
     from typing import Any
 
-_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWPID = (
-    0x20000,
-    0x4000000,
-    0x8000000,
-    0x20000000,
-)
+    from stratolite.runtime.guest import calls, shares, walls
+else:
+    import calls
+    import shares
+    import walls
+
+_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
+_CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
+_SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 1, 64
+_BACKLOG = 128
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 4, 38, 24
+_CAPABILITIES_V3 = 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _UID_FIRST, _UID_COUNT = (
     61184,
@@ -47,6 +57,9 @@ _MIB = 1 << 20
 DATA_HEADROOM_BYTES = 96 * _MIB
 DESCRIPTORS_MAX = 1024
 PROCESSES_MAX = 1024
+_TMP_FILES_PER_MB = (
+    64  # one for 16 KiB, as ext4 has it: names take kernel memory that no size counts
+)
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
 _CONFIG = (
@@ -54,6 +67,10 @@ _CONFIG = (
     "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/mime.types", "/etc/alternatives",
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+_TRIAL: dict[str, Any] = {
+    "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
+}  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -64,9 +81,16 @@ class Cell:
 
     def __init__(self, wish: dict[str, Any]) -> None:
         self._root = ""
-        self._own_pids = -1
-        self._count = 0
+        self._own_pids = self._own_net = -1
+        self.count = 0
+        """Forks so far; stands for a sandbox's user id and control group."""
         self.guards = ["session", "limits", "no_new_privs", "dies-with-server"]
+        self._filter: calls.Filter | None = None
+        self._shares: shares.Shares | None = None
+        self._walls: walls.Walls | None = None
+        self._sites = wish["sites"]
+        self._try_filter()
+        self._try_walls()
         if os.geteuid() == 0 and wish["root"]:
             try:
                 self._build(wish["root"], wish["sites"])
@@ -76,24 +100,36 @@ class Cell:
                 self.guards.append(f"no-namespaces: {error}")
             else:
                 self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
+                self._try_network()
+                self._try_shares()
 
-    def fork(self) -> int:
-        """``os.fork``; the child is the first process of a pid namespace where we may make one."""
-        self._count += 1
+    def fork(self, port: int = 0) -> tuple[int, socket.socket | None]:
+        """``os.fork``; the child is the first process of a pid namespace where we may make one.
+
+        Where it has a network of its own too, also the socket that listens in there on ``port`` (0: none does).
+        """
+        self.count += 1
         if not self._root:
-            return os.fork()
+            return os.fork(), None
         _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
-        pid = 0
+        pid, way_out = -1, None
         try:
+            if self._own_net >= 0:
+                _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
+                way_out = _loopback(port)
             pid = os.fork()
-            return pid
+            return pid, way_out
         finally:
             if pid:
                 _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
+                if self._own_net >= 0:
+                    _check(_libc.setns(self._own_net, _CLONE_NEWNET), "setns network")
 
     def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
         os.setsid()
+        if self._shares is not None:
+            self._shares.join(self.count, {**spec, "processes": PROCESSES_MAX})
         limits = {
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + DATA_HEADROOM_BYTES,
@@ -110,19 +146,25 @@ class Cell:
             _, hard = resource.getrlimit(which)
             most = asked if hard == resource.RLIM_INFINITY else min(asked, hard)
             resource.setrlimit(which, (most, most))
-        self._restrict()
+        self._restrict(spec, paths)
         return paths
 
-    def _restrict(self) -> None:
+    def _restrict(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
         """Give up rights for good; after this nothing more can be set up."""
         if self._root:
-            uid = _UID_FIRST + self._count % _UID_COUNT
+            uid = _UID_FIRST + self.count % _UID_COUNT
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        elif os.geteuid() == 0:
+            _drop_capabilities()
+        _no_new_privs()
         _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # a new uid takes /proc/self from us otherwise
         _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+        if self._walls is not None:
+            self._close_walls(spec, paths)
+        if self._filter is not None:
+            self._filter.put_on()
 
     # -- root folder
 
@@ -166,13 +208,13 @@ class Cell:
         """Namespaces of our own, and a root folder in which only what we may use exists."""
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
         _check(_libc.sethostname(b"sandbox", 7), "sethostname")
-        root, uid = self._root, _UID_FIRST + self._count % _UID_COUNT
+        root, uid = self._root, _UID_FIRST + self.count % _UID_COUNT
         _bind(spec["task"], f"{root}/var/task")
         layers = []
         if spec["layers"]:
             _bind(spec["layers"][0], f"{root}/opt")
             layers = ["/opt"]
-        tmp = f"size={spec['tmp_mb']}m,mode=700,uid={uid},gid={uid}"
+        tmp = f"size={spec['tmp_mb']}m,nr_inodes={spec['tmp_mb'] * _TMP_FILES_PER_MB},mode=700,uid={uid},gid={uid}"
         _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, tmp)
         _mount("proc", f"{root}/proc", "proc", _MS_NOSUID | _MS_NODEV)
         os.chdir(root)
@@ -183,23 +225,120 @@ class Cell:
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
         return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
 
+    def _try_filter(self) -> None:
+        try:
+            wanted = calls.Filter()
+            _tried([_no_new_privs, wanted.put_on])
+        except OSError as error:
+            self.guards.append(f"no-calls: {error}")
+        else:
+            self._filter = wanted
+            self.guards.append("calls")
+
+    def _close_walls(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
+        """Inside a root folder of our own nothing but /tmp is to be written; without one we make do with this."""
+        assert self._walls is not None
+        ports = None
+        if self._root:
+            open_paths = {"/": walls.RUN}
+        else:
+            run = [*_SYSTEM, sys.base_prefix, *self._sites, paths["task"], *paths["layers"]]
+            open_paths = dict.fromkeys(run, walls.RUN)
+            open_paths |= dict.fromkeys(
+                [*_CONFIG, "/etc/passwd", "/etc/group", "/proc"], walls.READ
+            )
+            if paths["tmp"]:
+                open_paths[paths["tmp"]] = walls.OWN
+            if spec["port"]:
+                ports = [spec["port"]]
+        open_paths["/tmp"] = walls.OWN
+        open_paths |= dict.fromkeys(_DEVICES, walls.USE)
+        self._walls.close(open_paths, ports)
+
+    def _try_walls(self) -> None:
+        try:
+            self._walls = walls.Walls()
+            _tried([_no_new_privs, lambda: self._close_walls(_TRIAL, _TRIAL)])
+        except OSError as error:
+            self._walls = None
+            self.guards.append(f"no-walls: {error}")
+        else:
+            self.guards.append("walls")
+            if self._walls.version >= 6:
+                self.guards.append("signals")
+            if self._walls.connects:
+                self.guards.append("connects")
+
+    def ended(self, count: int) -> bool:
+        """The process of the ``count``-th fork has ended. Whether for want of memory."""
+        return self._shares is not None and self._shares.leave(count)
+
+    def close(self) -> None:
+        """All processes forked here have ended."""
+        if self._shares is not None:
+            self._shares.close()
+
+    def _try_shares(self) -> None:
+        try:
+            self._shares = shares.Shares()
+            self._try()
+            self.ended(self.count)
+        except OSError as error:
+            self._shares = None
+            self.guards.append(f"no-memory: {error}")
+        else:
+            self.guards.append("memory")
+
+    def _try_network(self) -> None:
+        own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
+            try:
+                _loopback(0)
+            finally:
+                _check(_libc.setns(own, _CLONE_NEWNET), "setns network")
+        except OSError as error:
+            self.guards.append(f"no-network: {error}")
+        else:
+            self._own_net = own
+            self.guards.append("network")
+
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
-        read, write = os.pipe()
-        pid = self.fork()
-        if pid == 0:
-            try:
-                os.close(read)
-                self.enter({"task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1})
-            except BaseException as error:
-                os.write(write, str(error).encode())
-            os._exit(0)
-        os.close(write)
-        said = os.read(read, 4096)
-        os.close(read)
-        os.waitpid(pid, 0)
-        if said:
-            raise OSError(said.decode())
+        _tried([lambda: self.enter(_TRIAL)], lambda: self.fork()[0])
+
+
+def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork) -> None:
+    """Take ``steps`` in a process of its own. Raises OSError with what was said."""
+    read, write = os.pipe()
+    pid = fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            for step in steps:
+                step()
+        except BaseException as error:
+            os.write(write, str(error).encode())
+        os._exit(0)
+    os.close(write)
+    said = os.read(read, 4096)
+    os.close(read)
+    _, status = os.waitpid(pid, 0)
+    if said or status:
+        raise OSError(said.decode() or f"a trial ended with status {status}")
+
+
+def _no_new_privs() -> None:
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _drop_capabilities() -> None:
+    """Root without namespaces is left as the owner of root's files and no more."""
+    number = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+    head = struct.pack("Ii", _CAPABILITIES_V3, 0)
+    _check(_libc.capset(head, bytes(24)), "capset")
 
 
 def kill(pid: int) -> None:
@@ -209,6 +348,21 @@ def kill(pid: int) -> None:
             each(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def _loopback(port: int) -> socket.socket | None:
+    """Bring up the only interface of a new network namespace, and listen on it."""
+    import fcntl
+
+    name_and_flags = b"lo".ljust(16, b"\0") + (_IFF_UP | _IFF_RUNNING).to_bytes(24, sys.byteorder)
+    listener = socket.socket()
+    fcntl.ioctl(listener, _SIOCSIFFLAGS, name_and_flags)
+    if not port:
+        listener.close()
+        return None
+    listener.bind(("127.0.0.1", port))
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:

@@ -4,15 +4,19 @@ Started as ``python -I -S zygote.py FD`` with an empty environment; FD is a SOCK
 server and the only other open descriptor. Messages are JSON objects, one a packet:
 
     server -> zygote   {"root": FOLDER | "", "sites": [FOLDER]}    first, once
-                       {"fork": N}  with two descriptors: the sandbox's channel, its output pipe
+                       {"fork": N, "port": P}  with two descriptors: the sandbox's channel, its output pipe
                        {"kill": PID}
     zygote -> server   {"ready": [GUARD], "python": "3.11.7"}
                        {"forked": N, "pid": PID}  |  {"failed": N, "error": TEXT}
+                         "forked" with a descriptor if the sandbox has a network of its own and P is not 0: the
+                         socket that listens in there on 127.0.0.1:P. The server accepts on it: the only way out
                        {"exit": PID, "status": S, "peak_kb": K}    S as ``os.waitstatus_to_exitcode``
 
 The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When the server is gone, the
 socket ends: everything forked here is killed. When the zygote is gone, the kernel kills them.
 """
+
+from __future__ import annotations
 
 import array
 import gc
@@ -34,10 +38,11 @@ else:
     import confine
 
     sys.path.pop(0)
-for _ours in ("bootstrap", "confine"):
+for _ours in ("bootstrap", "confine", "calls", "shares", "walls"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10
+_OUT_OF_MEMORY = 137  # as a sandbox says it itself
 
 
 def main() -> None:
@@ -52,7 +57,7 @@ def main() -> None:
     cell = confine.Cell(json.loads(first))
     gc.collect()
     gc.freeze()
-    children: set[int] = set()
+    children: dict[int, int] = {}
     send(server, {"ready": cell.guards, "python": sys.version.split()[0]})
     poll = select.poll()
     poll.register(server, select.POLLIN)
@@ -61,20 +66,24 @@ def main() -> None:
         ready = dict(poll.poll())
         if wake_read in ready:
             os.read(wake_read, 4096)
-            reap(server, children)
+            reap(server, cell, children)
         if server.fileno() not in ready:
             continue
         message, descriptors = receive(server)
         if not message:
             for pid in children:
                 confine.kill(pid)
+            while children:
+                pid, _ = os.waitpid(-1, 0)
+                cell.ended(children.pop(pid))
+            cell.close()
             return
         if "kill" in message:
             if message["kill"] in children:
                 confine.kill(message["kill"])
             continue
         try:
-            pid = cell.fork()
+            pid, way_out = cell.fork(message["port"])
         except OSError as error:
             send(server, {"failed": message["fork"], "error": str(error)})
         else:
@@ -83,19 +92,22 @@ def main() -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os._exit(bootstrap.run(cell, *descriptors))
-            children.add(pid)
-            send(server, {"forked": message["fork"], "pid": pid})
+            children[pid] = cell.count
+            send(server, {"forked": message["fork"], "pid": pid}, way_out)
+            if way_out is not None:
+                way_out.close()
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def reap(server: socket.socket, children: set[int]) -> None:
+def reap(server: socket.socket, cell: confine.Cell, children: dict[int, int]) -> None:
     while children:
         pid, status, usage = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return
-        children.discard(pid)
         code = os.waitstatus_to_exitcode(status)
+        if cell.ended(children.pop(pid)) and code == -signal.SIGKILL:
+            code = _OUT_OF_MEMORY
         send(server, {"exit": pid, "status": code, "peak_kb": usage.ru_maxrss})
 
 
@@ -114,9 +126,15 @@ def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
     return (json.loads(raw) if raw else {}), list(found)
 
 
-def send(server: socket.socket, message: dict[str, object]) -> None:
+def send(
+    server: socket.socket, message: dict[str, object], with_it: socket.socket | None = None
+) -> None:
+    raw = json.dumps(message).encode()
     try:
-        server.send(json.dumps(message).encode())
+        if with_it is None:
+            server.send(raw)
+        else:
+            socket.send_fds(server, [raw], [with_it.fileno()])
     except OSError:
         return  # the server is gone; the next receive says so
 

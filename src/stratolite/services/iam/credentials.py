@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from stratolite.core import Database
+from stratolite.core import Database, Tx
 from stratolite.core.vault import Vault
 from stratolite.service import Principal
 from stratolite.services.iam import state
@@ -18,20 +18,37 @@ class AccessKeys:
     def __init__(self, db: Database, vault: Vault) -> None:
         self._db, self._vault = db, vault
         self._unsealed: dict[str, str] = {}
+        self._accounts: dict[str, str] = {}
 
     def open(self, key_id: str) -> tuple[str, Principal] | None:
         """(secret, principal), None if there is no such active key."""
-        record = self._db.peek(lambda tx: state.get_key(tx, key_id))
+        found: tuple[str, Principal] | None = self._db.peek(lambda tx: self._known(tx, key_id))
+        return found
+
+    def _known(self, tx: Tx, key_id: str) -> tuple[str, Principal] | None:
+        """Once opened, a key stays open until something in its account's IAM changes."""
+        account = self._accounts.get(key_id)
+        if account is not None:
+            kept = state.memo(tx, account)
+            if kept is not None and key_id in kept.opened:
+                return kept.opened[key_id]  # type: ignore[no-any-return]
+        record = state.get_key(tx, key_id)
         if record is None or record["Status"] != "Active":
             return None
         account, name = record["Account"], record["UserName"]
-        user = self._db.peek(lambda tx: state.get(tx, account, "user", name))
+        user = state.get(tx, account, "user", name)
         if user is None:
             return None
         who = Principal(
             "user", account, user["Arn"], name, user_id=user["UserId"], access_key_id=key_id
         )
-        return self._secret(key_id, record["Sealed"]), who
+        made = self._secret(key_id, record["Sealed"]), who
+        if len(self._accounts) >= _UNSEALED_COUNT_MAX:
+            self._accounts.clear()
+        self._accounts[key_id] = account
+        if (kept := state.memo(tx, account)) is not None:
+            kept.opened[key_id] = made
+        return made
 
     def _secret(self, key_id: str, sealed: str) -> str:
         found = self._unsealed.get(sealed)

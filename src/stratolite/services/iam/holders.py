@@ -50,6 +50,25 @@ def listed(call: Call, kind: str, request: Request, member: str, *hide: str) -> 
     return {member: kept, "IsTruncated": after is not None} | ({"Marker": after} if after else {})
 
 
+def paged(items: list[str], request: Request) -> dict[str, Any]:
+    """One page of sorted names as ``Items`` with IsTruncated and Marker: the last name given."""
+    after, limit = request.get("Marker", ""), request.get("MaxItems", PAGE_COUNT)
+    rest = [item for item in items if item > after]
+    out: dict[str, Any] = {"Items": rest[:limit], "IsTruncated": len(rest) > limit}
+    return out | ({"Marker": rest[limit - 1]} if len(rest) > limit else {})
+
+
+def move(call: Call, kind: str, old: str, new: str) -> None:
+    """What hangs on a user or group goes to its new name; the caller writes the record there."""
+    for policy, text in list(state.inline(call.tx, call.account, kind, old)):
+        state.delete_inline(call.tx, call.account, kind, old, policy)
+        state.put_inline(call.tx, call.account, kind, new, policy, text)
+    for arn in state.attached(call.tx, call.account, kind, old):
+        state.detach(call.tx, call.account, kind, old, arn)
+        state.attach(call.tx, call.account, kind, new, arn)
+    state.delete(call.tx, call.account, kind, old)
+
+
 def put_inline(call: Call, kind: str, request: Request) -> Response:
     name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
     load(call, kind, name)
@@ -89,7 +108,8 @@ def list_inline(call: Call, kind: str, request: Request) -> Response:
     name = request[f"{TITLES[kind]}Name"]
     load(call, kind, name)
     names = [policy for policy, _ in state.inline(call.tx, call.account, kind, name)]
-    return {"PolicyNames": names, "IsTruncated": False}
+    page = paged(names, request)
+    return {"PolicyNames": page.pop("Items")} | page
 
 
 def managed_exists(call: Call, arn: str) -> bool:
@@ -129,8 +149,14 @@ def list_attached(call: Call, kind: str, request: Request) -> Response:
     name = request[f"{TITLES[kind]}Name"]
     load(call, kind, name)
     arns = state.attached(call.tx, call.account, kind, name)
-    policies = [{"PolicyName": arn.rsplit("/", 1)[-1], "PolicyArn": arn} for arn in arns]
-    return {"AttachedPolicies": policies, "IsTruncated": False}
+    page = paged(arns, request)
+    prefix = request.get("PathPrefix", "/")
+    policies = [
+        {"PolicyName": arn.rsplit("/", 1)[-1], "PolicyArn": arn}
+        for arn in page.pop("Items")
+        if arn.split(":", 5)[5].removeprefix("policy").startswith(prefix)
+    ]
+    return {"AttachedPolicies": policies} | page
 
 
 def delete(call: Call, kind: str, name: str) -> None:
@@ -142,6 +168,18 @@ def delete(call: Call, kind: str, name: str) -> None:
         raise Fault("DeleteConflict", "Cannot delete entity, must detach all policies first.")
     if kind == "user" and state.keys_of(call.tx, call.account, name):
         raise Fault("DeleteConflict", "Cannot delete entity, must delete access keys first.")
+    if kind == "user":
+        if state.groups_of(call.tx, call.account, name):
+            raise Fault(
+                "DeleteConflict", "Cannot delete entity, must remove user from groups first."
+            )
+        for what, said in (("login-profile", "login profile"), ("user-mfa", "MFA device")):
+            if state.has_any(call.tx, call.account, what, name):
+                raise Fault("DeleteConflict", f"Cannot delete entity, must delete {said} first.")
+    if kind == "role" and state.profiles_of(call.tx, call.account, name):
+        raise Fault(
+            "DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."
+        )
     state.delete(call.tx, call.account, kind, name)
 
 
@@ -164,5 +202,7 @@ def untag(call: Call, kind: str, name: str, keys: list[str]) -> Response:
     return {}
 
 
-def tags_of(call: Call, kind: str, name: str) -> Response:
-    return {"Tags": load(call, kind, name).get("Tags", []), "IsTruncated": False}
+def tags_of(call: Call, kind: str, name: str, request: Request) -> Response:
+    tags = {t["Key"]: t for t in load(call, kind, name).get("Tags", [])}
+    page = paged(sorted(tags), request)
+    return {"Tags": [tags[key] for key in page.pop("Items")]} | page

@@ -14,9 +14,15 @@ from stratolite.policy import Document, Malformed
 
 _NAME = re.compile(r"[\w+=,.@-]+\Z", re.ASCII)
 _PATH = re.compile(r"(/|/[\x21-\x7e]+/)\Z")
-_ID_PREFIX = {"role": "AROA", "user": "AIDA", "policy": "ANPA"}
-TITLES = {"role": "Role", "user": "User", "policy": "Policy"}
-_NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128}
+_ID_PREFIX = {
+    "role": "AROA",
+    "user": "AIDA",
+    "policy": "ANPA",
+    "group": "AGPA",
+    "instance-profile": "AIPA",
+}
+TITLES = {"role": "Role", "user": "User", "policy": "Policy", "group": "Group"}
+_NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128, "group": 128}
 
 
 def check_name(field: str, name: str, length_max: int) -> None:
@@ -68,4 +74,6 @@ def check_document(text: str, *, trust: bool = False) -> None:
 def missing(kind: str, name: str) -> Fault:
     if kind == "policy":
         return Fault("NoSuchEntity", f"Policy {name} does not exist or is not attachable.")
+    if kind == "instance-profile":
+        return Fault("NoSuchEntity", f"Instance Profile {name} cannot be found.")
     return Fault("NoSuchEntity", f"The {kind} with name {name} cannot be found.")

@@ -1,4 +1,4 @@
-"""CloudFormation types of IAM: Role, User, Policy, RolePolicy, UserPolicy, ManagedPolicy."""
+"""CloudFormation types of IAM: Role, User, Group, Policy, RolePolicy, UserPolicy, ManagedPolicy."""
 
 from __future__ import annotations
 
@@ -149,6 +149,21 @@ class User(_Holder):
         return await _ask(call, "CreateUser", UserName=name, StackToken=spec.token, **request)
 
 
+class Group(_Holder):
+    type = "AWS::IAM::Group"
+    kind = "Group"
+    create_only = frozenset({"GroupName", "Path"})
+
+    async def _make(self, call: Call, name: str, spec: Spec) -> Response:
+        request = {"Path": spec.properties["Path"]} if "Path" in spec.properties else {}
+        return await _ask(call, "CreateGroup", GroupName=name, StackToken=spec.token, **request)
+
+    async def _made(self, call: Call, name: str) -> Made:
+        """GetAtt gives the Arn alone."""
+        record = (await _ask(call, "GetGroup", GroupName=name))["Group"]
+        return Made(name, {"Arn": record["Arn"]})
+
+
 class _Inline(Resource):
     """One inline document put on several roles and users."""
 
@@ -279,6 +294,7 @@ class ManagedPolicy(Resource):
 RESOURCES: tuple[Resource, ...] = (
     Role(),
     User(),
+    Group(),
     Policy(),
     RolePolicy(),
     UserPolicy(),

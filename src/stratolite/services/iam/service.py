@@ -9,17 +9,26 @@ from typing import Any, ClassVar
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service
 from stratolite.services.iam import holders, names, state
+from stratolite.services.iam.groups import Groups
+from stratolite.services.iam.instance_profiles import InstanceProfiles
+from stratolite.services.iam.mfa import MfaDevices
+from stratolite.services.iam.simulation import Simulation
 from stratolite.services.iam.versions import ManagedPolicies
 
 _SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
 _KEYS_COUNT_MAX = 2
 
 
-class Iam(ManagedPolicies, Service):
+class Iam(ManagedPolicies, Groups, InstanceProfiles, MfaDevices, Simulation, Service):
     name: ClassVar[str] = "iam"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         resource = request.get("PolicyArn", "*")
+        for kind, member in (("group", "GroupName"), ("instance-profile", "InstanceProfileName")):
+            if name := request.get(member):
+                found = state.get(call.tx, call.account, kind, name)
+                path = found["Path"] if found else request.get("Path", "/")
+                return ((f"iam:{operation}", names.arn(call.account, kind, path, name)),)
         for kind in ("role", "user", "policy"):
             name = request.get(f"{names.TITLES[kind]}Name")
             if (
@@ -141,7 +150,7 @@ class Iam(ManagedPolicies, Service):
         return holders.untag(call, "role", request["RoleName"], request["TagKeys"])
 
     def list_role_tags(self, call: Call, request: Request) -> Response:
-        return holders.tags_of(call, "role", request["RoleName"])
+        return holders.tags_of(call, "role", request["RoleName"], request)
 
     # -- users
 
@@ -175,6 +184,31 @@ class Iam(ManagedPolicies, Service):
 
     def list_users(self, call: Call, request: Request) -> Response:
         return holders.listed(call, "user", request, "Users", "Tags", "PermissionsBoundary")
+
+    def update_user(self, call: Call, request: Request) -> Response:
+        """A new name or path; keys, policies and memberships move along, the id stays."""
+        name, new = request["UserName"], request.get("NewUserName") or request["UserName"]
+        record = holders.load(call, "user", name)
+        path = names.check_path(request.get("NewPath", record["Path"]))
+        if new != name:
+            names.check_holder_name("user", new)
+            if state.get(call.tx, call.account, "user", new):
+                raise Fault("EntityAlreadyExists", f"User with name {new} already exists.")
+            for key in state.keys_of(call.tx, call.account, name):
+                state.delete_key(call.tx, call.account, name, key["AccessKeyId"])
+                state.put_key(call.tx, key | {"UserName": new})
+            for group in state.groups_of(call.tx, call.account, name):
+                state.leave(call.tx, call.account, group, name)
+                state.join(call.tx, call.account, group, new)
+            for serial in state.mfa_of(call.tx, call.account, name):
+                device = dict(state.get(call.tx, call.account, "mfa", serial) or {})
+                state.forget_mfa(call.tx, call.account, device, name)
+                state.put_mfa(call.tx, call.account, device | {"UserName": new}, new)
+            holders.move(call, "user", name, new)
+        arn = names.arn(call.account, "user", path, new)
+        record |= {"UserName": new, "Path": path, "Arn": arn}
+        state.put(call.tx, call.account, "user", new, record)
+        return {}
 
     def delete_user(self, call: Call, request: Request) -> Response:
         holders.delete(call, "user", request["UserName"])
@@ -214,7 +248,7 @@ class Iam(ManagedPolicies, Service):
         return holders.untag(call, "user", request["UserName"], request["TagKeys"])
 
     def list_user_tags(self, call: Call, request: Request) -> Response:
-        return holders.tags_of(call, "user", request["UserName"])
+        return holders.tags_of(call, "user", request["UserName"], request)
 
     # -- access keys
 
@@ -242,7 +276,9 @@ class Iam(ManagedPolicies, Service):
         user = request.get("UserName") or self._own_name(call)
         holders.load(call, "user", user)
         keys = [_key_shown(k) for k in state.keys_of(call.tx, call.account, user)]
-        return {"AccessKeyMetadata": keys, "IsTruncated": False}
+        page = holders.paged([k["AccessKeyId"] for k in keys], request)
+        kept = set(page.pop("Items"))
+        return {"AccessKeyMetadata": [k for k in keys if k["AccessKeyId"] in kept]} | page
 
     def update_access_key(self, call: Call, request: Request) -> Response:
         record = self._own_key(call, request)

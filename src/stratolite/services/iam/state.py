@@ -25,12 +25,54 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
     return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
 
 
+class Memo:
+    """What was worked out from an account's IAM state, void as soon as anything in it changes."""
+
+    __slots__ = ("opened", "rules")
+
+    def __init__(self, _: bytes) -> None:
+        self.rules: dict[tuple[str, str, str, str], Any] = {}
+        """(kind, name, unique id, session policy) -> ``authorize``'s rules of that principal."""
+        self.opened: dict[str, Any] = {}
+        """Access key id -> (secret, principal)."""
+
+
+_STAMP_KEYS: dict[str, bytes] = {}
+
+
+def memo(tx: Tx, account: str) -> Memo | None:
+    """Kept as long as the account's stamp stays the same; None before the first change of all.
+
+    Every function here that changes who may do what writes a new stamp in the same transaction, and
+    a stamp is never given out twice in a process: a transaction that changed something and was undone
+    leaves nothing that fits the stamp that stays.
+    """
+    key = _STAMP_KEYS.get(account)
+    if key is None:
+        if len(_STAMP_KEYS) > 1000:
+            _STAMP_KEYS.clear()
+        key = _STAMP_KEYS[account] = keyspace(account).key("stamp")
+    return tx.parsed(key, Memo)
+
+
+def _changed(tx: Tx, account: str) -> None:
+    tx.put(keyspace(account).key("stamp"), tx.stamp().to_bytes(8, "big"))
+
+
 def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(kind, name), orjson.dumps(record))
 
 
 def delete(tx: Tx, account: str, kind: str, name: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(kind, name))
+
+
+def has_any(tx: Tx, account: str, kind: str, name: str) -> bool:
+    """Whether there is anything under ``kind`` of that name."""
+    found = tx.scan(keyspace(account).span(kind, name), limit=1)
+    return next(iter(found), None) is not None or get(tx, account, kind, name) is not None
 
 
 def page(
@@ -64,10 +106,12 @@ def get_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> str |
 
 
 def put_inline(tx: Tx, account: str, kind: str, name: str, policy: str, text: str) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(f"{kind}-inline", name, policy), text.encode())
 
 
 def delete_inline(tx: Tx, account: str, kind: str, name: str, policy: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(f"{kind}-inline", name, policy))
 
 
@@ -81,11 +125,13 @@ def attached(tx: Tx, account: str, kind: str, name: str) -> list[str]:
 
 
 def attach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    _changed(tx, account)
     tx.put(keyspace(account).key(f"{kind}-attached", name, arn), b"")
     tx.put(keyspace(account).key("policy-user", arn, kind, name), b"")
 
 
 def detach(tx: Tx, account: str, kind: str, name: str, arn: str) -> None:
+    _changed(tx, account)
     tx.delete(keyspace(account).key(f"{kind}-attached", name, arn))
     tx.delete(keyspace(account).key("policy-user", arn, kind, name))
 
@@ -97,6 +143,67 @@ def attached_to(tx: Tx, account: str, arn: str) -> list[tuple[str, str]]:
     return [(str(p[2]), str(p[3])) for p in parts]
 
 
+# -- membership of groups: an edge each way
+
+
+def groups_of(tx: Tx, account: str, user: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-group", user))]
+
+
+def members_of(tx: Tx, account: str, group: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("group-user", group))]
+
+
+def join(tx: Tx, account: str, group: str, user: str) -> None:
+    _changed(tx, account)
+    tx.put(keyspace(account).key("user-group", user, group), b"")
+    tx.put(keyspace(account).key("group-user", group, user), b"")
+
+
+def leave(tx: Tx, account: str, group: str, user: str) -> None:
+    _changed(tx, account)
+    tx.delete(keyspace(account).key("user-group", user, group))
+    tx.delete(keyspace(account).key("group-user", group, user))
+
+
+# -- instance profiles: which role each holds, and an edge back
+
+
+def profiles_of(tx: Tx, account: str, role: str) -> list[str]:
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("role-profile", role))]
+
+
+def set_profile_role(tx: Tx, account: str, profile: Record, role: str | None) -> None:
+    name = profile["InstanceProfileName"]
+    if before := profile.get("Role"):
+        tx.delete(keyspace(account).key("role-profile", before, name))
+    if role:
+        tx.put(keyspace(account).key("role-profile", role, name), b"")
+    put(tx, account, "instance-profile", name, profile | {"Role": role})
+
+
+# -- MFA devices: which user has which
+
+
+def mfa_of(tx: Tx, account: str, user: str) -> list[str]:
+    """Serial numbers of the devices that are enabled for a user."""
+    space = keyspace(account)
+    return [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-mfa", user))]
+
+
+def put_mfa(tx: Tx, account: str, device: Record, user: str) -> None:
+    tx.put(keyspace(account).key("user-mfa", user, device["SerialNumber"]), b"")
+    put(tx, account, "mfa", device["SerialNumber"], device)
+
+
+def forget_mfa(tx: Tx, account: str, device: Record, user: str) -> None:
+    tx.delete(keyspace(account).key("user-mfa", user, device["SerialNumber"]))
+    put(tx, account, "mfa", device["SerialNumber"], device)
+
+
 # -- access keys: found by their id alone, since a signature names nothing else
 
 
@@ -106,12 +213,14 @@ def get_key(tx: Tx, access_key_id: str) -> Record | None:
 
 def put_key(tx: Tx, record: Record) -> None:
     """``record`` has AccessKeyId, Account, UserName, Status, CreateDate and Sealed (base64)."""
+    _changed(tx, record["Account"])
     tx.put(_GLOBAL.key("key", record["AccessKeyId"]), orjson.dumps(record))
     space = keyspace(record["Account"])
     tx.put(space.key("user-key", record["UserName"], record["AccessKeyId"]), b"")
 
 
 def delete_key(tx: Tx, account: str, user: str, access_key_id: str) -> None:
+    _changed(tx, account)
     tx.delete(_GLOBAL.key("key", access_key_id))
     tx.delete(keyspace(account).key("user-key", user, access_key_id))
 
@@ -149,10 +258,15 @@ def trust_document(tx: Tx, account: str, role: str) -> Document | None:
 
 
 def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
-    """Every compiled identity policy of a role or user: inline, then managed."""
-    keys = [key for key, _ in tx.scan(keyspace(account).span(f"{kind}-inline", name))]
-    found = [document(tx, key) for key in keys]
-    found += [managed_document(tx, account, arn) for arn in attached(tx, account, kind, name)]
+    """Every compiled identity policy of a role or user: inline, then managed, then its groups'."""
+    found: list[Document | None] = []
+    holders = [(kind, name)]
+    if kind == "user":
+        holders += [("group", group) for group in groups_of(tx, account, name)]
+    for of, called in holders:
+        keys = [key for key, _ in tx.scan(keyspace(account).span(f"{of}-inline", called))]
+        found += [document(tx, key) for key in keys]
+        found += [managed_document(tx, account, arn) for arn in attached(tx, account, of, called)]
     return [d for d in found if d is not None]
 
 

@@ -134,19 +134,33 @@ class ManagedPolicies:
         state.put(call.tx, call.account, "policy", record["PolicyName"], record)
         return {}
 
+    def tag_policy(self, call: Call, request: Request) -> Response:
+        record = _own(call, request["PolicyArn"])
+        return holders.tag(call, "policy", record["PolicyName"], request["Tags"])
+
+    def untag_policy(self, call: Call, request: Request) -> Response:
+        record = _own(call, request["PolicyArn"])
+        return holders.untag(call, "policy", record["PolicyName"], request["TagKeys"])
+
+    def list_policy_tags(self, call: Call, request: Request) -> Response:
+        record = _own(call, request["PolicyArn"])
+        return holders.tags_of(call, "policy", record["PolicyName"], request)
+
     def list_entities_for_policy(self, call: Call, request: Request) -> Response:
         record = _load(call, request["PolicyArn"])
-        roles, users = [], []
+        roles, users, groups = [], [], []
         for kind, name in state.attached_to(call.tx, call.account, record["Arn"]):
             held = holders.load(call, kind, name)
             if kind == "role":
                 roles.append({"RoleName": name, "RoleId": held["RoleId"]})
+            elif kind == "group":
+                groups.append({"GroupName": name, "GroupId": held["GroupId"]})
             else:
                 users.append({"UserName": name, "UserId": held["UserId"]})
         return {
             "PolicyRoles": roles,
             "PolicyUsers": users,
-            "PolicyGroups": [],
+            "PolicyGroups": groups,
             "IsTruncated": False,
         }
 

@@ -9,8 +9,11 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Principal, Request, Response, Service, root
+from stratolite.services.sts import sessions
 from stratolite.services.sts.tokens import issue
 
 _ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:.*/)?([\w+=,.@-]+)\Z", re.ASCII)
@@ -21,7 +24,15 @@ class Sts(Service):
     name: ClassVar[str] = "sts"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        return ((f"sts:{operation}", request.get("RoleArn", "*")),)
+        resource = request.get("RoleArn", "*")
+        if request.get("Tags"):
+            return ((f"sts:{operation}", resource), ("sts:TagSession", resource))
+        return ((f"sts:{operation}", resource),)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        return sessions.condition_keys(call, operation, request)
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """A role's trust policy decides who may become it."""
@@ -41,14 +52,7 @@ class Sts(Service):
         raise Fault("ValidationError", f"Only the caller's own access key is known here, not {key}")
 
     def assume_role(self, call: Call, request: Request) -> Response:
-        for field in (
-            "SerialNumber",
-            "TokenCode",
-            "ProvidedContexts",
-            "TransitiveTagKeys",
-            "Tags",
-            "PolicyArns",
-        ):
+        for field in ("ProvidedContexts", "SourceIdentity"):
             if request.get(field):
                 raise Fault(
                     "ValidationError", f"AssumeRole {field} is not offered by Stratolite yet"
@@ -66,6 +70,12 @@ class Sts(Service):
         role = _role(call, request["RoleArn"])
         assert role is not None, "authorize reads the trust policy of the role first"
         duration_s = request.get("DurationSeconds", 3600)
+        if call.principal.kind == "role" and duration_s > 3600:
+            raise Fault(
+                "ValidationError",
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role"
+                " chaining",
+            )
         if not 900 <= duration_s <= role["MaxSessionDuration"]:
             raise Fault(
                 "ValidationError",
@@ -82,7 +92,9 @@ class Sts(Service):
             role["RoleName"],
             session,
             user_id=f"{role['RoleId']}:{session}",
-            session_policy=request.get("Policy", ""),
+            session_policy=sessions.policies(request, account),
+            session_tags=_json(sessions.tags(call, request)),
+            mfa_s=call.world.wall() if sessions.check_mfa(call, request) else 0.0,
         )
         return {
             "Credentials": _credentials(call, who, duration_s),
@@ -90,20 +102,60 @@ class Sts(Service):
         }
 
     def get_session_token(self, call: Call, request: Request) -> Response:
-        if call.principal.kind == "role":
+        who = call.principal
+        if who.kind in ("role", "federated") or who.access_key_id.startswith("ASIA"):
             raise Fault(
                 "AccessDenied", "Cannot call GetSessionToken with session credentials", status=403
-            )
-        if request.get("SerialNumber") or request.get("TokenCode"):
-            raise Fault(
-                "ValidationError", "GetSessionToken with MFA is not offered by Stratolite yet"
             )
         duration_s = request.get("DurationSeconds", 43200)
         if not 900 <= duration_s <= 129600:
             raise Fault(
                 "ValidationError", f"DurationSeconds {duration_s} is not between 900 and 129600"
             )
-        return {"Credentials": _credentials(call, call.principal, duration_s)}
+        if call.principal.kind == "root":
+            duration_s = min(duration_s, 3600)
+        who = call.principal
+        if sessions.check_mfa(call, request):
+            who = replace(who, mfa_s=call.world.wall())
+        return {"Credentials": _credentials(call, who, duration_s)}
+
+    def get_federation_token(self, call: Call, request: Request) -> Response:
+        """A session of the calling user under another name, limited by the policies given: none, no rights."""
+        caller = call.principal
+        if caller.kind != "user" or caller.access_key_id.startswith("ASIA"):
+            raise Fault(
+                "AccessDenied",
+                "Cannot call GetFederationToken with session credentials",
+                status=403,
+            )
+        name = request["Name"]
+        if not _SESSION_NAME.match(name) or len(name) > 32:
+            raise Fault(
+                "ValidationError",
+                f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*",
+            )
+        duration_s = request.get("DurationSeconds", 43200)
+        if not 900 <= duration_s <= 129600:
+            raise Fault(
+                "ValidationError", f"DurationSeconds {duration_s} is not between 900 and 129600"
+            )
+        who = replace(
+            caller,
+            kind="federated",
+            arn=f"arn:aws:sts::{caller.account}:federated-user/{name}",
+            session=caller.user_id,  # a namesake of the user made later does not inherit it
+            user_id=f"{caller.account}:{name}",
+            session_policy=sessions.policies(request, caller.account) or "[]",
+            session_tags=_json(sessions.tags(call, request)),
+        )
+        return {
+            "Credentials": _credentials(call, who, duration_s),
+            "FederatedUser": {"FederatedUserId": who.user_id, "Arn": who.arn},
+        }
+
+
+def _json(value: dict[str, Any]) -> str:
+    return orjson.dumps(value).decode() if value else ""
 
 
 def _credentials(call: Call, who: Principal, duration_s: int) -> dict[str, Any]:

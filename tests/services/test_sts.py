@@ -1,0 +1,197 @@
+"""Sessions: what they may do, who may have them, and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stratolite.services.iam.mfa import code_at
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+
+
+def policy(**statement):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow"} | statement]})
+
+
+def trust(condition=None, action=("sts:AssumeRole", "sts:TagSession")):
+    more = {"Condition": condition} if condition else {}
+    return policy(Principal={"AWS": "000000000000"}, Action=list(action), **more)
+
+
+def user_keys(iam, name="ann"):
+    iam.create_user(UserName=name)
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName="p",
+        PolicyDocument=policy(Action=["sts:*", "iam:*"], Resource="*"),
+    )
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"key": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+
+
+def keys_of(answer):
+    given = answer["Credentials"]
+    return {
+        "key": given["AccessKeyId"],
+        "secret": given["SecretAccessKey"],
+        "token": given["SessionToken"],
+    }
+
+
+def may(iam):
+    try:
+        iam.list_users()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDenied", error
+        return False
+    return True
+
+
+def test_an_external_id_is_asked_for_by_the_trust_policy(client):
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    condition = {"StringEquals": {"sts:ExternalId": "42"}}
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust(condition))
+    for more in ({}, {"ExternalId": "43"}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sts.assume_role(RoleArn=ROLE, RoleSessionName="s1", **more)
+    sts.assume_role(RoleArn=ROLE, RoleSessionName="s1", ExternalId="42")
+
+
+def test_session_tags_decide_over_the_roles_own_and_transitive_ones_are_handed_on(client):
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    iam.create_role(
+        RoleName="r", AssumeRolePolicyDocument=trust(), Tags=[{"Key": "team", "Value": "blue"}]
+    )
+    condition = {"StringEquals": {"aws:PrincipalTag/team": "red"}}
+    iam.put_role_policy(
+        RoleName="r",
+        PolicyName="p",
+        PolicyDocument=policy(Action=["iam:ListUsers"], Resource="*", Condition=condition),
+    )
+    chain = policy(Action=["sts:*"], Resource="*")
+    iam.put_role_policy(RoleName="r", PolicyName="chain", PolicyDocument=chain)
+
+    def session(maker, **more):
+        return keys_of(maker.assume_role(RoleArn=ROLE, RoleSessionName="s1", **more))
+
+    red = [{"Key": "Team", "Value": "red"}]
+    assert not may(client("iam", **session(sts)))
+    plain = session(sts, Tags=red)
+    assert may(client("iam", **plain))
+    assert not may(client("iam", **session(client("sts", **plain))))
+    handed = session(sts, Tags=red, TransitiveTagKeys=["Team"])
+    again = session(client("sts", **handed))
+    assert may(client("iam", **again))
+    with pytest.raises(ClientError, match="transitive tag key"):
+        session(client("sts", **handed), Tags=[{"Key": "team", "Value": "blue"}])
+    with pytest.raises(ClientError, match="1 hour session limit"):
+        session(client("sts", **plain), DurationSeconds=3700)
+    iam.update_assume_role_policy(RoleName="r", PolicyDocument=trust(action=("sts:AssumeRole",)))
+    iam.put_user_policy(
+        UserName="ann", PolicyName="p", PolicyDocument=policy(Action="sts:AssumeRole", Resource="*")
+    )
+    session(sts)
+    with pytest.raises(ClientError, match="sts:TagSession"):
+        session(sts, Tags=red)
+
+
+def test_several_session_policies_limit_together_and_a_changed_one_counts_at_once(client):
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust())
+    every = policy(Action="iam:*", Resource="*")
+    iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=every)
+    other = policy(Action="s3:*", Resource="*")
+    arn = iam.create_policy(PolicyName="lim", PolicyDocument=every)["Policy"]["Arn"]
+
+    def session(**more):
+        answer = sts.assume_role(RoleArn=ROLE, RoleSessionName="s1", **more)
+        return client("iam", **keys_of(answer))
+
+    assert not may(session(Policy=other))
+    both = session(Policy=other, PolicyArns=[{"arn": arn}])
+    assert may(both)
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=other, SetAsDefault=True)
+    assert not may(both)
+    with pytest.raises(ClientError, match="MalformedPolicyDocument"):
+        session(Policy="{}")
+
+
+def test_a_federated_user_has_what_its_policy_and_its_user_both_allow(client):
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    none = sts.get_federation_token(Name="bob")
+    assert none["FederatedUser"]["Arn"] == "arn:aws:sts::000000000000:federated-user/bob"
+    assert not may(client("iam", **keys_of(none)))
+    some = keys_of(
+        sts.get_federation_token(Name="bob", Policy=policy(Action="iam:ListUsers", Resource="*"))
+    )
+    assert may(client("iam", **some))
+    assert client("sts", **some).get_caller_identity()["Arn"].endswith("federated-user/bob")
+    iam.delete_user_policy(UserName="ann", PolicyName="p")
+    assert not may(client("iam", **some))
+
+
+def enabled(client, iam, keys, wall):
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
+    serial, seed = made["SerialNumber"], made["Base32StringSeed"]
+    step = int(wall()) // 30
+    with pytest.raises(ClientError, match="InvalidAuthenticationCode"):
+        iam.enable_mfa_device(
+            UserName="ann",
+            SerialNumber=serial,
+            AuthenticationCode1=code_at(seed, step),
+            AuthenticationCode2=code_at(seed, step),
+        )
+    iam.enable_mfa_device(
+        UserName="ann",
+        SerialNumber=serial,
+        AuthenticationCode1=code_at(seed, step - 1),
+        AuthenticationCode2=code_at(seed, step),
+    )
+    return serial, lambda further: code_at(seed, step + further)
+
+
+def test_a_second_factor_opens_a_role_once_per_code(client, platform):
+    iam = client("iam")
+    keys = user_keys(iam)
+    sts = client("sts", **keys)
+    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust(condition))
+    iam.put_role_policy(
+        RoleName="r",
+        PolicyName="p",
+        PolicyDocument=policy(Action="iam:ListUsers", Resource="*", Condition=condition),
+    )
+    serial, code = enabled(client, iam, keys, platform.world.wall)
+    assert [d["SerialNumber"] for d in iam.list_mfa_devices(UserName="ann")["MFADevices"]] == [
+        serial
+    ]
+    ask = {"RoleArn": ROLE, "RoleSessionName": "s1", "SerialNumber": serial}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=ROLE, RoleSessionName="s1")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(**ask, TokenCode=code(0))  # spent when the device was enabled
+    good = sts.assume_role(**ask, TokenCode=code(1))
+    assert may(client("iam", **keys_of(good)))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(**ask, TokenCode=code(1))
+    with pytest.raises(ClientError, match="must delete MFA device first|must"):
+        iam.delete_user(UserName="ann")
+    iam.deactivate_mfa_device(UserName="ann", SerialNumber=serial)
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+    assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == []
+
+
+def test_codes_are_those_of_rfc_6238():
+    """Appendix B, SHA-1, the last six of its eight digits."""
+    import base64
+
+    seed = base64.b32encode(b"12345678901234567890")
+    wanted = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
+    assert {t: code_at(seed, t // 30) for t in wanted} == wanted
