@@ -11,7 +11,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from stratolite.cli import main, stack
+from stratolite.cli import deploy, main, stack
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -279,3 +279,10 @@ def test_a_refusal_of_several_lines_is_one_line(capsys, monkeypatch):
     code, _, err = run(capsys, "delete", "s")
     assert (code, len(err.splitlines())) == (1, 1)
     assert err.endswith("with message: #: no\n")
+
+
+def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do():
+    """CloudFormation's own answer names the state and leaves the way out to the reader."""
+    cloud = Scripted({"StackStatus": "DELETE_FAILED", "StackId": "id"})
+    with pytest.raises(click.ClickException, match="stratolite delete s"):
+        deploy._run(cloud, "s", {}, {}, False, "http://here", False)

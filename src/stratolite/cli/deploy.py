@@ -81,6 +81,10 @@ def _run(
         stacks.begin(cloudformation, "delete_stack", known["StackId"], after)
         stacks.watch(cloudformation, known["StackId"], after, show)
         known = None
+    if known and known["StackStatus"] in ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED"):
+        raise click.ClickException(
+            f"{name} is {known['StackStatus']} and cannot be updated: remove it first (stratolite delete {name})"
+        )
     if known is None:
         after = ""
         policy = {"DisableRollback": True} if no_rollback else {}
