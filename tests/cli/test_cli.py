@@ -9,8 +9,9 @@ import zipfile
 
 import click
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from stratolite.cli import main
+from stratolite.cli import deploy, main, stack
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -181,3 +182,107 @@ def test_an_api_hostname_is_shown_as_its_local_url():
         local_url(value, "http://localhost:4566")
         == "http://localhost:4566/_aws/execute-api/abc123/prod"
     )
+
+
+class Scripted:
+    """A CloudFormation client whose describe_stacks gives, in turn, what it was told."""
+
+    def __init__(self, *answers, events=()):
+        self.answers, self.events = list(answers), list(events)
+        self.meta = type("Meta", (), {"endpoint_url": "http://here"})
+
+    def describe_stacks(self, StackName):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Stacks": [dict(answer)]}
+
+    def get_paginator(self, _):
+        pages = [{"StackEvents": self.events}]
+        return type("Pages", (), {"paginate": lambda _, StackName: pages})()
+
+
+def test_a_server_that_comes_back_is_waited_for_and_that_is_said_once(capsys, monkeypatch):
+    """A killed server goes on with the stack when it is back; the deploy is to see its end."""
+    monkeypatch.setattr(stack, "_POLL_S_MAX", 0.0)
+    away = EndpointConnectionError(endpoint_url="http://here")
+    cut = ConnectionClosedError(endpoint_url="http://here")
+    starting = ClientError(
+        {"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeStacks"
+    )
+    going, done = {"StackStatus": "CREATE_IN_PROGRESS"}, {"StackStatus": "CREATE_COMPLETE"}
+    cloud = Scripted(going, cut, away, away, starting, going, done)
+    assert stack.watch(cloud, "id", "", lambda event: None)["StackStatus"] == "CREATE_COMPLETE"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[-1] for line in said] == ["back", "again"]
+
+
+def test_a_server_that_stays_away_ends_the_wait_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(stack, "_POLL_S_MAX", 0.0)
+    monkeypatch.setattr(stack, "_AWAY_S_MAX", 0.0)
+    cloud = Scripted(EndpointConnectionError(endpoint_url="http://here"))
+    with pytest.raises(click.ClickException, match="stratolite up"):
+        stack.watch(cloud, "id", "", lambda event: None)
+
+
+def test_an_operation_cut_in_the_middle_is_begun_once(capsys, monkeypatch):
+    """The repeat is refused, since the first was kept: the token in the events tells it was ours."""
+    monkeypatch.setattr(stack, "_POLL_S_MAX", 0.0)
+    cloud, tokens = Scripted({"StackStatus": "UPDATE_IN_PROGRESS"}), []
+
+    def update_stack(StackName, ClientRequestToken):
+        tokens.append(ClientRequestToken)
+        if len(tokens) == 1:
+            cloud.events.append({"EventId": "2", "ClientRequestToken": ClientRequestToken})
+            raise ConnectionClosedError(endpoint_url="http://here")
+        refusal = {"Error": {"Code": "ValidationError", "Message": "is in UPDATE_IN_PROGRESS"}}
+        raise ClientError({**refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}, "UpdateStack")
+
+    cloud.update_stack = update_stack
+    stack.begin(cloud, "update_stack", "s", "1")
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+    cloud.events.clear()
+    with pytest.raises(ClientError, match="UPDATE_IN_PROGRESS"):
+        stack.begin(cloud, "update_stack", "s", "1")
+
+
+def failed(number, logical_id, physical_id, reason):
+    return {
+        "EventId": str(number),
+        "StackId": "id",
+        "ResourceStatus": "DELETE_FAILED",
+        "LogicalResourceId": logical_id,
+        "PhysicalResourceId": physical_id,
+        "ResourceStatusReason": reason,
+    }
+
+
+def test_a_failed_stacks_reason_ends_with_that_of_its_first_failed_resource():
+    """With --json no event is shown: the last line is the only place the reason can be."""
+    events = [  # newest first
+        failed(3, "s", "id", "failed to delete: [A, B]."),
+        failed(2, "B", "", "cancelled"),
+        failed(1, "A", "a", "not empty"),
+    ]
+    told = {"StackStatus": "DELETE_FAILED", "StackStatusReason": "failed to delete: [A, B]."}
+    ended = stack.watch(Scripted(told, events=events), "id", "", lambda event: None)
+    assert ended["StackStatusReason"] == "failed to delete: [A, B]. A: not empty"
+
+
+def test_a_refusal_of_several_lines_is_one_line(capsys, monkeypatch):
+    def refuse(*_):
+        message = "Properties validation failed for resource F with message:\n#: no"
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "X")
+
+    monkeypatch.setattr("stratolite.cli.target.client", refuse)
+    code, _, err = run(capsys, "delete", "s")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert err.endswith("with message: #: no\n")
+
+
+def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do():
+    """CloudFormation's own answer names the state and leaves the way out to the reader."""
+    cloud = Scripted({"StackStatus": "DELETE_FAILED", "StackId": "id"})
+    with pytest.raises(click.ClickException, match="stratolite delete s"):
+        deploy._run(cloud, "s", {}, {}, False, "http://here", False)

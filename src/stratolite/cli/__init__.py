@@ -84,5 +84,5 @@ def _expected(error: Exception) -> str | None:
         return f"nothing answers at {endpoint} (start it with: stratolite up)"
     if isinstance(error, ClientError):
         detail = error.response.get("Error", {})
-        return f"{detail.get('Code')}: {detail.get('Message')}"
+        return " ".join(f"{detail.get('Code')}: {detail.get('Message')}".split())
     return str(error) if isinstance(error, BotoCoreError) else None

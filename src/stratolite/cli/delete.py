@@ -19,7 +19,7 @@ def command(stack_name: str, endpoint: str, region: str, as_json: bool) -> None:
     if known is None:
         raise click.ClickException(f"there is no stack {stack_name}")
     after = stacks.last_event_id(cloudformation, stack_name)
-    cloudformation.delete_stack(StackName=stack_name)
+    stacks.begin(cloudformation, "delete_stack", known["StackId"], after)
     show = (lambda event: None) if as_json else stacks.print_event
     ended = stacks.watch(cloudformation, known["StackId"], after, show)
     if as_json:

@@ -46,7 +46,7 @@ def command(
     if uploads and not as_json:
         click.echo(f"packaged {uploads} code folder{'s' if uploads > 1 else ''}")
     text = json.dumps(body, default=str)
-    request: dict[str, Any] = {"StackName": name, "Capabilities": _CAPABILITIES}
+    request: dict[str, Any] = {"Capabilities": _CAPABILITIES}
     if len(text.encode()) > _TEMPLATE_BYTES_INLINE_MAX:
         place, key = bucket.upload(f"{name}.template.json", text.encode())
         request["TemplateURL"] = f"{endpoint}/{place}/{key}"
@@ -77,18 +77,19 @@ def _run(
             click.echo(
                 f"{name} never came to life ({known['StackStatus']}): removing what is left of it"
             )
-        cloudformation.delete_stack(StackName=name)
-        stacks.watch(
-            cloudformation,
-            known["StackId"],
-            stacks.last_event_id(cloudformation, known["StackId"]),
-            show,
-        )
+        after = stacks.last_event_id(cloudformation, known["StackId"])
+        stacks.begin(cloudformation, "delete_stack", known["StackId"], after)
+        stacks.watch(cloudformation, known["StackId"], after, show)
         known = None
+    if known and known["StackStatus"] in ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED"):
+        raise click.ClickException(
+            f"{name} is {known['StackStatus']} and cannot be updated: remove it first (stratolite delete {name})"
+        )
     if known is None:
         after = ""
         policy = {"DisableRollback": True} if no_rollback else {}
-        stack_id = cloudformation.create_stack(**request, **policy)["StackId"]
+        stacks.begin(cloudformation, "create_stack", name, after, **request, **policy)
+        stack_id = name
     else:
         after, stack_id = stacks.last_event_id(cloudformation, name), known["StackId"]
         kept = [
@@ -99,7 +100,7 @@ def _run(
             {"ParameterKey": k, "UsePreviousValue": True} for k in kept if k in still
         ]
         try:
-            cloudformation.update_stack(**request)
+            stacks.begin(cloudformation, "update_stack", name, after, **request)
         except ClientError as error:
             if "No updates are to be performed" not in str(error):
                 raise
