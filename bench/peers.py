@@ -6,6 +6,7 @@ node_modules/.bin/dynalite and s3rver. What is missing is left out of the tables
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -98,7 +99,11 @@ class Server:
 
     def cpu_s(self) -> float:
         """User and system time of all its processes, in seconds (10 ms steps)."""
-        return sum(sum(p.cpu_times()[:2]) for p in self.tree())
+        total_s = 0.0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total_s += sum(process.cpu_times()[:2])
+        return total_s
 
     def pss_mb(self) -> float:
         """Proportional share of all its processes' memory."""
@@ -106,7 +111,8 @@ class Server:
 
     def stop(self):
         for process in reversed(self.tree()):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it went with its parent
+                process.kill()
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
