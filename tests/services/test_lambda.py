@@ -345,6 +345,14 @@ def test_a_version_keeps_what_the_function_was(client):
     assert refused(lam.invoke, FunctionName="fn:1")[0] == "ResourceNotFoundException"
 
 
+def test_a_deletion_answers_that_there_is_no_content(client):
+    """Programs compare the status with 204; 200 reads as a deletion that did not happen."""
+    create(client, "fn", Publish=True)
+    for which in ({"Qualifier": "1"}, {}):
+        answer = client("lambda").delete_function(FunctionName="fn", **which)
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == answer["StatusCode"] == 204
+
+
 def test_an_alias_leads_to_its_version(client):
     lam = client("lambda")
     create(

@@ -208,3 +208,20 @@ def test_wrong_parameters_of_a_listing_are_named(s3, wrong):
     with pytest.raises(ClientError) as error:
         s3.list_objects_v2(Bucket="listed", **wrong)
     assert error.value.response["Error"]["Code"] == "InvalidArgument"
+
+
+def test_the_restore_status_of_objects_never_archived_is_asked_in_vain(client):
+    """Backup programs ask for it in every listing; S3 leaves it out where nothing was archived."""
+    s3 = client("s3")
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="k", Body=b"")
+    for lists, found in (
+        (s3.list_objects_v2, "Contents"),
+        (s3.list_objects, "Contents"),
+        (s3.list_object_versions, "Versions"),
+    ):
+        (entry,) = lists(Bucket="bucket", OptionalObjectAttributes=["RestoreStatus"])[found]
+        assert entry["Key"] == "k"
+        assert "RestoreStatus" not in entry
+        with pytest.raises(ClientError, match="InvalidArgument"):
+            lists(Bucket="bucket", OptionalObjectAttributes=["Colour"])

@@ -195,3 +195,13 @@ def test_codes_are_those_of_rfc_6238():
     seed = base64.b32encode(b"12345678901234567890")
     wanted = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
     assert {t: code_at(seed, t // 30) for t in wanted} == wanted
+
+
+def test_a_role_that_is_not_there_is_denied_to_whoever_may_ask(client):
+    """Identity policies allow it and no trust policy stands against it: an answer, not a failure."""
+    absent = "arn:aws:iam::000000000000:role/absent"
+    for keys in ({}, user_keys(client("iam"))):
+        with pytest.raises(ClientError, match="sts:AssumeRole on resource: .*absent") as caught:
+            client("sts", **keys).assume_role(RoleArn=absent, RoleSessionName="s1")
+        assert caught.value.response["Error"]["Code"] == "AccessDenied"
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403

@@ -179,7 +179,9 @@ class Functions(Credentials):
         await call.transact(lambda inner: _delete(inner, ref))
         edition = f"{ref.function_arn}:{ref.qualifier}" if ref.qualifier else None
         call.cloud.runtime.end(ref.function_arn, edition)
-        return {}
+        # the model leaves the status to the answer; done at once is 204, as AWS's own examples expect
+        # docs.aws.amazon.com/lambda/latest/dg/example_lambda_DeleteFunction_section.html
+        return {"StatusCode": 204}
 
     # -- reserved concurrency
 

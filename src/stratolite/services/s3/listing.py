@@ -16,7 +16,7 @@ from stratolite.core import Keyspace, Tx
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import state
 from stratolite.services.s3.entry import bucket_of
-from stratolite.services.s3.faults import invalid_argument, not_offered
+from stratolite.services.s3.faults import invalid_argument
 from stratolite.services.s3.grants import owner
 
 PAGE_COUNT_MAX = 1000
@@ -205,8 +205,12 @@ class _Asked:
                 "Invalid Encoding Method specified in Request", "encoding-type", encoding
             )
         self.as_url = encoding == "url"
-        if request.get("OptionalObjectAttributes"):
-            raise not_offered("parameter OptionalObjectAttributes")
+        # RestoreStatus is said of archived objects alone, and none can be stored (storage classes)
+        for name in request.get("OptionalObjectAttributes") or ():
+            if name != "RestoreStatus":
+                raise invalid_argument(
+                    "Invalid attribute name specified", "x-amz-optional-object-attributes", name
+                )
 
     def text(self, text: str) -> str:
         return quote(text, safe="/-_.*~") if self.as_url else text

@@ -68,7 +68,14 @@ class Sts(Service):
                 " constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*",
             )
         role = _role(call, request["RoleArn"])
-        assert role is not None, "authorize reads the trust policy of the role first"
+        if role is None:
+            # whoever an identity policy lets ask learns no more of a role that is not there
+            raise Fault(
+                "AccessDenied",
+                f"User: {call.principal.arn} is not authorized to perform: sts:AssumeRole on"
+                f" resource: {request['RoleArn']}",
+                status=403,
+            )
         duration_s = request.get("DurationSeconds", 3600)
         if call.principal.kind == "role" and duration_s > 3600:
             raise Fault(
