@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 from harness import run_in_cloud
 
 from stratolite.errors import Fault
@@ -242,3 +243,20 @@ def test_a_half_made_role_says_its_name_to_whoever_rolls_back(tmp_path):
         assert (await h("iam", "GetRole", RoleName=name))["Role"]["RoleName"] == name
 
     run_in_cloud(str(tmp_path), body)
+
+
+def test_a_denied_call_has_the_status_of_its_protocol(client):
+    """400 where errors are JSON documents, 403 where they are HTTP statuses, as AWS answers them."""
+    client("iam").create_user(UserName="ann")
+    key = client("iam").create_access_key(UserName="ann")["AccessKey"]
+    ann = {"key": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+    for service, work, status in (
+        ("lambda", lambda c: c.list_functions(), 403),
+        ("apigatewayv2", lambda c: c.get_apis(), 403),
+        ("dynamodb", lambda c: c.list_tables(), 400),
+        ("s3", lambda c: c.list_buckets(), 403),
+        ("iam", lambda c: c.list_users(), 403),
+    ):
+        with pytest.raises(ClientError) as error:
+            work(client(service, **ann))
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status, service

@@ -50,7 +50,8 @@ def denied(service: str, who: Principal, action: str, resource: str, decision: D
     on = "" if resource == "*" else f" on resource: {resource}"
     reason = decision.reason.replace("{action}", action)
     text = f"User: {who.arn} is not authorized to perform: {action}{on} {reason}"
-    return Fault(code, text, status=403 if code == "AccessDenied" else 400)
+    # Elsewhere the wire knows: 400 for JSON services, 403 for REST ones.
+    return Fault(code, text, status=403 if code == "AccessDenied" else None)
 
 
 def _decide(
