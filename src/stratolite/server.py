@@ -18,6 +18,7 @@ from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
+from stratolite.errors import Fenced
 from stratolite.runtime import Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
@@ -74,8 +75,13 @@ async def open_cloud(
 
 
 def _place(data: str) -> tuple[str, str | None]:
-    """(folder, URL of the log): a server of a log elsewhere keeps its own view in a folder of its own."""
+    """(folder, URL of the log): a server of a log elsewhere keeps its own view in a folder of its own.
+
+    Raises OSError if the folder is something else.
+    """
     if "://" not in data:
+        if os.path.exists(data) and not os.path.isdir(data):
+            raise OSError(f"{data} is not a folder")
         return data, None
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     views = os.environ.get("STRATOLITE_VIEWS") or os.path.expanduser("~/.stratolite-views")
@@ -134,7 +140,14 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
-    cloud = await open_cloud(folder, World(), url=url)
+    try:
+        cloud = await open_cloud(folder, World(), url=url)
+    except Fenced as error:
+        if url:
+            raise
+        raise Fenced(
+            f"data folder {folder} is in use by another stratolite; stop it or pass another --data"
+        ) from error
     dead: list[BaseException] = []
 
     def die(error: BaseException) -> None:
@@ -149,13 +162,17 @@ async def _serve(
             return root_key[1], root(_ACCOUNT, key_id)
         return find(key_id, token)
 
-    server = await serve(
-        App(cloud, credentials=credentials),
-        host,
-        port,
-        cert_file=cert_file,
-        key_file=key_file,
-    )
+    try:
+        server = await serve(
+            App(cloud, credentials=credentials),
+            host,
+            port,
+            cert_file=cert_file,
+            key_file=key_file,
+        )
+    except OSError:
+        await cloud.close()
+        raise
     scheme = "https" if cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
