@@ -69,6 +69,24 @@ def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("how", ["stdin", "file", "word"])
+def test_a_payload_that_is_not_text_is_sent_as_it_is(capsys, monkeypatch, tmp_path, how):
+    """It was a traceback; whether it is JSON, the cloud says."""
+    (tmp_path / "event").write_bytes(b"\xff\xfe")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    payload = {"stdin": "-", "file": f"@{tmp_path}/event", "word": "\udcff\udcfe"}[how]
+    sent = {}
+
+    class Function:
+        def invoke(self, **request):
+            sent.update(request)
+            return {"StatusCode": 200, "Payload": io.BytesIO(b"1")}
+
+    monkeypatch.setattr("stratolite.cli.target.client", lambda *_: Function())
+    assert run(capsys, "invoke", "f", payload) == (0, "1\n", "")
+    assert sent["Payload"] == b"\xff\xfe"
+
+
 def test_env_is_what_a_shell_evaluates(capsys):
     _, out, _ = run(capsys, "env", "--endpoint", "http://localhost:4567")
     assert "export AWS_ENDPOINT_URL=http://localhost:4567" in out.splitlines()
