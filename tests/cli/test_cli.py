@@ -12,7 +12,7 @@ import zipfile
 import click
 import pytest
 
-from stratolite.cli import main
+from stratolite.cli import main, screen
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -85,6 +85,15 @@ def test_a_payload_that_is_not_text_is_sent_as_it_is(capsys, monkeypatch, tmp_pa
     monkeypatch.setattr("stratolite.cli.target.client", lambda *_: Function())
     assert run(capsys, "invoke", "f", payload) == (0, "1\n", "")
     assert sent["Payload"] == b"\xff\xfe"
+
+
+def test_a_long_url_is_not_broken_in_a_narrow_terminal(capsys, monkeypatch):
+    """In 80 columns a function's URL was two lines: copied, it was half of it."""
+    monkeypatch.setattr("stratolite.cli.screen.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "http://127.0.0.1:4566/_aws/lambda-url/" + "x" * 60 + "/"
+    screen.table(("output", "value"), [("CalendarUrl", url)])
+    assert url in capsys.readouterr().out
 
 
 def test_env_is_what_a_shell_evaluates(capsys):
