@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from typing import NamedTuple
 
 from stratolite.clock import World
 from stratolite.core.blobs import Blobs, open_shelf
@@ -18,6 +19,7 @@ from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
+from stratolite.errors import Fenced
 from stratolite.runtime import Gateway, Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
@@ -74,8 +76,13 @@ async def open_cloud(
 
 
 def _place(data: str) -> tuple[str, str | None]:
-    """(folder, URL of the log): a server of a log elsewhere keeps its own view in a folder of its own."""
+    """(folder, URL of the log): a server of a log elsewhere keeps its own view in a folder of its own.
+
+    Raises OSError if the folder is something else.
+    """
     if "://" not in data:
+        if os.path.exists(data) and not os.path.isdir(data):
+            raise OSError(f"{data} is not a folder")
         return data, None
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     views = os.environ.get("STRATOLITE_VIEWS") or os.path.expanduser("~/.stratolite-views")
@@ -96,36 +103,36 @@ def _root_key() -> tuple[str, str] | None:
     return key_id, secret
 
 
-def run(
-    data: str,
-    host: str,
-    port: int,
-    cert_file: str | None,
-    key_file: str | None,
-    say: Callable[[str], None],
-) -> None:
+class Listening(NamedTuple):
+    """Where the front door is and whom it lets in."""
+
+    host: str
+    port: int
+    cert_file: str | None = None
+    key_file: str | None = None
+    names: tuple[str, ...] = ()
+    """Further host names that are ours."""
+    sigv2: bool = True
+    """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
+
+
+def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     """Serve ``data`` until SIGINT or SIGTERM; ``say`` gets the ready line.
 
     Raises OSError, Unavailable, Fenced or Damaged if it cannot start, the last two also if it cannot go on.
     """
     import uvloop
 
-    uvloop.run(_serve(data, host, port, cert_file, key_file, say))
+    uvloop.run(_serve(data, listening, say))
 
 
-async def _serve(
-    data: str,
-    host: str,
-    port: int,
-    cert_file: str | None,
-    key_file: str | None,
-    say: Callable[[str], None],
-) -> None:
+async def _serve(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
     from stratolite.gateway.listener import serve, serve_sandbox
 
+    host = listening.host
     root_key = _root_key()
     if refusal := check_listen(host, root_key is not None):
         raise OSError(refusal)
@@ -134,7 +141,14 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
-    cloud = await open_cloud(folder, World(), url=url)
+    try:
+        cloud = await open_cloud(folder, World(), url=url)
+    except Fenced as error:
+        if url:
+            raise
+        raise Fenced(
+            f"data folder {folder} is in use by another stratolite; stop it or pass another --data"
+        ) from error
     dead: list[BaseException] = []
 
     def die(error: BaseException) -> None:
@@ -149,15 +163,19 @@ async def _serve(
             return root_key[1], root(_ACCOUNT, key_id)
         return find(key_id, token)
 
-    app = App(cloud, credentials=credentials)
-    server = await serve(
-        app,
-        host,
-        port,
-        cert_file=cert_file,
-        key_file=key_file,
-    )
-    scheme = "https" if cert_file else "http"
+    app = App(cloud, credentials=credentials, names=listening.names, allow_sigv2=listening.sigv2)
+    try:
+        server = await serve(
+            app,
+            host,
+            listening.port,
+            cert_file=listening.cert_file,
+            key_file=listening.key_file,
+        )
+    except OSError:
+        await cloud.close()
+        raise
+    scheme = "https" if listening.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
     cloud.runtime.gateway = Gateway(

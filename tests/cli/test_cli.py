@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
+import socket
 import zipfile
 
 import click
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from stratolite.cli import deploy, main, stack
+from stratolite.cli import deploy, main, screen, stack
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -68,6 +70,33 @@ def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("how", ["stdin", "file", "word"])
+def test_a_payload_that_is_not_text_is_sent_as_it_is(capsys, monkeypatch, tmp_path, how):
+    """It was a traceback; whether it is JSON, the cloud says."""
+    (tmp_path / "event").write_bytes(b"\xff\xfe")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    payload = {"stdin": "-", "file": f"@{tmp_path}/event", "word": "\udcff\udcfe"}[how]
+    sent = {}
+
+    class Function:
+        def invoke(self, **request):
+            sent.update(request)
+            return {"StatusCode": 200, "Payload": io.BytesIO(b"1")}
+
+    monkeypatch.setattr("stratolite.cli.target.client", lambda *_: Function())
+    assert run(capsys, "invoke", "f", payload) == (0, "1\n", "")
+    assert sent["Payload"] == b"\xff\xfe"
+
+
+def test_a_long_url_is_not_broken_in_a_narrow_terminal(capsys, monkeypatch):
+    """In 80 columns a function's URL was two lines: copied, it was half of it."""
+    monkeypatch.setattr("stratolite.cli.screen.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "http://127.0.0.1:4566/_aws/lambda-url/" + "x" * 60 + "/"
+    screen.table(("output", "value"), [("CalendarUrl", url)])
+    assert url in capsys.readouterr().out
+
+
 def test_env_is_what_a_shell_evaluates(capsys):
     _, out, _ = run(capsys, "env", "--endpoint", "http://localhost:4567")
     assert "export AWS_ENDPOINT_URL=http://localhost:4567" in out.splitlines()
@@ -86,6 +115,53 @@ def test_completion_is_a_script_that_calls_back(capsys, shell, monkeypatch):
     _, out, _ = run(capsys)
     assert "deploy" in out
     assert "delete" in out
+
+
+def test_a_taken_port_is_said_with_the_way_out(capsys, tmp_path):
+    """It was the operating system's sentence, with an error number."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = run(capsys, "up", "--data", str(tmp_path / "d"), "--port", str(port))
+    assert code == 1
+    assert err == f"stratolite: port {port} on 127.0.0.1 is already in use; pass another --port\n"
+
+
+def test_a_port_that_cannot_be_is_wrong_usage(capsys, tmp_path):
+    """99999 was taken modulo 65536: it listened on another port than the one asked for."""
+    code, _, err = run(capsys, "up", "--data", str(tmp_path), "--port", "99999")
+    assert (code, "65535" in err) == (2, True)
+
+
+def test_a_data_folder_in_use_is_said_with_the_way_out(capsys, tmp_path):
+    (tmp_path / "log").mkdir()
+    with open(tmp_path / "log" / "LOCK", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, err = run(capsys, "up", "--data", str(tmp_path), "--port", "0")
+    assert code == 1
+    assert err == (
+        f"stratolite: data folder {tmp_path} is in use by another stratolite;"
+        " stop it or pass another --data\n"
+    )
+
+
+def test_data_that_is_a_file_is_said(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("precious")
+    code, _, err = run(capsys, "up", "--data", str(file), "--port", "0")
+    assert (code, err) == (1, f"stratolite: cannot start: {file} is not a folder\n")
+    assert file.read_text() == "precious"
+
+
+def test_tls_files_that_are_none_are_named(capsys, tmp_path):
+    file = tmp_path / "bad.pem"
+    file.write_text("no certificate")
+    words = ("--tls-cert", str(file), "--tls-key", str(file))
+    code, _, err = run(capsys, "up", "--data", str(tmp_path / "d"), "--port", "0", *words)
+    assert code == 1
+    assert err.startswith(
+        f"stratolite: {file} and {file} are not a certificate and its private key"
+    )
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_listening_beyond_this_machine_wants_a_real_key(capsys, tmp_path):

@@ -9,9 +9,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -384,6 +386,27 @@ def test_as_root_a_sandbox_does_not_see_the_servers_files(tmp_path, path):
     os.chmod(tmp_path / "secret", 0o644)
     error = json.loads(one(tmp_path, "open_file", path.format(folder=tmp_path)).error)
     assert error["errorType"] in ("FileNotFoundError", "PermissionError")
+
+
+def test_the_servers_packages_are_found_where_a_sandbox_has_a_folder_of_its_own(tmp_path):
+    """A server installed below /tmp or /opt: its boto3 was covered by the sandbox's own /tmp."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as site:
+        os.chmod(site, 0o755)
+        Path(site, "sdk_of_the_server.py").write_text("x = 7\n")
+        code = "import sdk_of_the_server\ndef seven(event, context): return sdk_of_the_server.x\n"
+
+        async def body() -> None:
+            rig = Rig(str(tmp_path / "cache"))
+            await rig.runtime.close()
+            rig.runtime = Runtime(str(tmp_path / "cache"), World(), sites=[site])
+            await rig.prepare(code)
+            try:
+                result = await rig("seven")
+                assert result.answer == b"7", result
+            finally:
+                await rig.runtime.close()
+
+        asyncio.run(body())
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")

@@ -20,7 +20,7 @@ def numbers(draw: st.DrawFn) -> Decimal:
     value = Decimal(digits[0] + "." + (digits[1:] or "0")).scaleb(exponent, Context(prec=60))
     if value and value.adjusted() < numerals.EXPONENT_MIN:
         value = Decimal(1)
-    return -value if draw(st.booleans()) else value
+    return value.copy_negate() if draw(st.booleans()) else value  # -value rounds to 28 digits
 
 
 near = st.builds(

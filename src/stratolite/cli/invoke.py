@@ -27,30 +27,31 @@ def command(
     as_json: bool,
 ) -> None:
     """Call FUNCTION with PAYLOAD: JSON, @FILE, or - for stdin. Exit 1 if the function failed."""
+    body = payload.encode(errors="surrogateescape")  # bytes: what is not JSON, the cloud says
     if payload == "-":
-        payload = sys.stdin.read()
+        body = sys.stdin.buffer.read()
     elif payload.startswith("@"):
         try:
-            with open(payload[1:], encoding="utf-8") as file:
-                payload = file.read()
+            with open(payload[1:], "rb") as file:
+                body = file.read()
         except OSError as error:
             raise click.ClickException(f"cannot read {payload[1:]}: {error.strerror}") from error
-    request = {"FunctionName": function, "Payload": payload.encode()}
+    request = {"FunctionName": function, "Payload": body}
     if asynchronous:
         request["InvocationType"] = "Event"
     elif with_log or as_json:
         request["LogType"] = "Tail"
     answer = target.client("lambda", endpoint, region).invoke(**request)
-    body = answer["Payload"].read().decode(errors="replace")
+    said = answer["Payload"].read().decode(errors="replace")
     log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
     failed = answer.get("FunctionError")
     if as_json:
         screen.document(
-            {"status": answer["StatusCode"], "error": failed, "payload": body, "log": log}
+            {"status": answer["StatusCode"], "error": failed, "payload": said, "log": log}
         )
     else:
-        if body:
-            click.echo(body)
+        if said:
+            click.echo(said)
         if with_log:
             click.echo(log, err=True, nl=False)
     if failed:

@@ -39,10 +39,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     made = Table(box=None, pad_edge=False, header_style="dim")
     for name in head:
-        made.add_column(name, overflow="fold")
+        made.add_column(name, no_wrap=True)
     for row in rows:
         made.add_row(*row)
-    Console().print(made)
+    console = Console()
+    wide = console.measure(made, options=console.options.update(max_width=10_000)).maximum
+    Console(width=max(wide, console.width)).print(made)  # the terminal wraps: a URL can be copied
 
 
 _COLOURS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import click
@@ -19,26 +20,53 @@ def _default_data() -> str:
     help="A folder, or s3://BUCKET/PREFIX, gs://, az:// for the log; the view is rebuilt from it.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=4566, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4566,
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
 @click.option(
     "--tls-cert", type=click.Path(exists=True, dir_okay=False), help="Certificate chain (PEM)."
 )
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="Private key (PEM).")
-def command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
+@click.option(
+    "--name", "names", multiple=True, help="A further host name that is ours. May be repeated."
+)
+@click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
+def command(
+    data: str,
+    host: str,
+    port: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    names: tuple[str, ...],
+    no_sigv2: bool,
+) -> None:
     """Start the cloud and keep it running.
 
     Prints "ready http://HOST:PORT" once it can serve. Everything acknowledged is in DATA; stop it in
     any way you like.
     """
+    import ssl
+
     from stratolite.core.log import Damaged
     from stratolite.errors import Fenced, Unavailable
-    from stratolite.server import run
+    from stratolite.server import Listening, run
 
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
     try:
-        run(data, host, port, tls_cert, tls_key, click.echo)
+        run(data, Listening(host, port, tls_cert, tls_key, names, not no_sigv2), click.echo)
+    except ssl.SSLError as error:
+        raise click.ClickException(
+            f"{tls_cert} and {tls_key} are not a certificate and its private key (PEM): {error}"
+        ) from error
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sentence = f"port {port} on {host} is already in use; pass another --port"
+            raise click.ClickException(sentence) from error
         raise click.ClickException(f"cannot start: {error}") from error
     except (Damaged, Fenced, Unavailable) as error:
         raise click.ClickException(str(error)) from error

@@ -298,7 +298,8 @@ def _environment(spec: dict[str, Any], paths: dict[str, Any]) -> None:
         os.environ.setdefault("TMPDIR", paths["tmp"])
     os.environ["LAMBDA_TASK_ROOT"] = os.environ["PWD"] = paths["task"]
     own = os.environ.get("PYTHONPATH", "").split(":")
-    sys.path[:] = [*folders, *(p for p in own if p), *sys.path, *spec["sites"]]
+    sites = [paths["moved"].get(site, site) for site in spec["sites"]]
+    sys.path[:] = [*folders, *(p for p in own if p), *sys.path, *sites]
     sys.argv[:] = [""]
     sys.dont_write_bytecode = True
     if not os.path.exists(sys.executable):  # of a virtual environment, which is not in here

@@ -66,6 +66,11 @@ _CONFIG = (
     "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/ld.so.cache",
     "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/mime.types", "/etc/alternatives",
 )  # fmt: skip
+_COVERED = (
+    "/tmp/",
+    "/opt/",
+    "/var/task/",
+)  # a sandbox has its own there: what the host has is not seen
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 _TRIAL: dict[str, Any] = {
@@ -81,6 +86,7 @@ class Cell:
 
     def __init__(self, wish: dict[str, Any]) -> None:
         self._root = ""
+        self._moved: dict[str, str] = {}
         self._own_pids = self._own_net = -1
         self.count = 0
         """Forks so far; stands for a sandbox's user id and control group."""
@@ -126,7 +132,10 @@ class Cell:
                     _check(_libc.setns(self._own_net, _CLONE_NEWNET), "setns network")
 
     def enter(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them."""
+        """Confine this process as ``spec`` (see ``bootstrap``) says. Its paths change; returns them.
+
+        ``moved`` has the place of each of the sites that is elsewhere than outside.
+        """
         os.setsid()
         if self._shares is not None:
             self._shares.join(self.count, {**spec, "processes": PROCESSES_MAX})
@@ -136,7 +145,7 @@ class Cell:
             resource.RLIMIT_FSIZE: spec["tmp_mb"] * _MIB,
             resource.RLIMIT_NOFILE: DESCRIPTORS_MAX,
         }
-        paths = {"task": spec["task"], "layers": spec["layers"], "tmp": spec["tmp"]}
+        paths = {"task": spec["task"], "layers": spec["layers"], "tmp": spec["tmp"], "moved": {}}
         if self._root:
             paths = self._enter(spec)
             limits[resource.RLIMIT_NPROC] = (
@@ -187,6 +196,10 @@ class Cell:
         for path in dict.fromkeys([sys.base_prefix, *sites]):
             if not f"{path}/".startswith("/usr/") and os.path.isdir(path):
                 _bind(path, root + path)
+        for path in sites:
+            if path.startswith(_COVERED) and os.path.isdir(path):
+                self._moved[path] = f"/var/runtime/{len(self._moved)}"
+                _bind(path, root + self._moved[path])
         for path in _CONFIG:
             if os.path.exists(path) and not (path == "/etc/localtime" and os.path.islink(path)):
                 _bind(os.path.realpath(path), root + path)
@@ -223,7 +236,7 @@ class Cell:
         _check(_libc.umount2(b".", _MNT_DETACH), "umount old root")
         os.chdir("/")
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
-        return {"task": "/var/task", "layers": layers, "tmp": "/tmp"}
+        return {"task": "/var/task", "layers": layers, "tmp": "/tmp", "moved": self._moved}
 
     def _try_filter(self) -> None:
         try:
