@@ -1,10 +1,13 @@
 """Write docs/coverage.md: every operation of every service, offered or not, from the services themselves.
 
-usage: make_coverage.py [--check]     --check exits 1 if the file is not what would be written
+usage: make_coverage.py [--check]     --check exits 1 if what the file says of our own offer is not so
+
+What AWS has and we have not grows with every botocore release; a new name there must not turn a checkout red.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +17,8 @@ from stratolite.service import Service, snake
 from stratolite.services import OFFERS
 
 TARGET = Path(__file__).with_name("coverage.md")
-# Spoken by the wire already, offered by no room yet.
-PLANNED = (
+# Spoken by the wire already. Those without a line in the registry are listed as not offered yet.
+SPOKEN = (
     "sqs", "sns", "events", "scheduler", "pipes", "kinesis", "firehose", "apigateway", "stepfunctions", "cloudwatch", "kms",
     "secretsmanager", "ssm", "athena", "glue", "rds-data", "cognito-idp", "appsync", "xray", "s3control", "dynamodbstreams",
 )  # fmt: skip
@@ -51,14 +54,23 @@ def page() -> str:
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
         if missing:
             details += ["", f"Not offered: {', '.join(missing)}."]
-    out += ["", f"Not offered yet, as whole services: {', '.join(PLANNED)}."]
+    offered_services = {offer.service for offer in OFFERS}
+    absent = [name for name in SPOKEN if name not in offered_services]
+    if absent:
+        out += ["", f"Not offered yet, as whole services: {', '.join(absent)}."]
     return "\n".join([*out, *details, ""])
+
+
+def promises(text: str) -> str:
+    """What a page says is offered, without what AWS has beside it."""
+    text = re.sub(r"^Not offered: .*\n\n?", "", text, flags=re.MULTILINE)
+    return re.sub(r"^(\| \[.*?\| \d+ \|) \d+ \|", r"\1", text, flags=re.MULTILINE)
 
 
 def main() -> None:
     text = page()
     if "--check" in sys.argv:
-        if TARGET.read_text() != text:
+        if promises(TARGET.read_text()) != promises(text):
             sys.exit("docs/coverage.md is not what docs/make_coverage.py writes: run `make docs`")
         return
     TARGET.write_text(text)
