@@ -24,6 +24,7 @@ from stratolite.runtime import Gateway, Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.iam.authorize import authorize
+from stratolite.wire import check
 
 _ACCOUNT = "000000000000"
 
@@ -67,6 +68,7 @@ async def open_cloud(
         data_folder=folder,
         resource_owner=resource_owner,
         clock=clock,
+        validate=check,
         keeper=keeper,
     )
     blobs.start()
