@@ -41,6 +41,7 @@ from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
 from stratolite.core.work import Workers
+from stratolite.egress import Egress
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import NESTED_CALLS_MAX
@@ -413,6 +414,8 @@ class Cloud:
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
     clock: CloudClock
+    egress: Egress
+    """The only way to send a request to somewhere else."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
