@@ -22,6 +22,7 @@ _COMMANDS = {
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
+    "clock": "Show the cloud clock, or move it forward.",
     "completion": "Print a shell's completion script.",
 }
 
