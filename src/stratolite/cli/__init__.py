@@ -22,6 +22,8 @@ _COMMANDS = {
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
+    "root-keys": "Make, list or delete the keys of the account's root.",
+    "rekey": "Seal every secret in the data anew, under a new root seal.",
     "completion": "Print a shell's completion script.",
 }
 
