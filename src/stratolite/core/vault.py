@@ -25,6 +25,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -72,6 +73,8 @@ class Vault:
         """``reload``: asked once for a key that is not in the ring, which another server may have made."""
         self.ring, self._world, self._reload = ring, world, reload
         self._ciphers: dict[bytes, Any] = {}
+        self.openers: dict[str, Any] = {}
+        """By purpose, what a ``state`` file parses its sealed rows with, kept here because ``Tx.parsed`` goes by identity."""
 
     @property
     def cloud(self) -> str:
@@ -327,7 +330,8 @@ async def open_vault(db: Database, world: World, seals: Seals, old: FirstKey) ->
         except (Locked, KeyError):
             return None
 
-    return Vault(ring, world, reload)
+    vault = db.vault = Vault(ring, world, reload)
+    return vault
 
 
 def _record(tx: Tx) -> Any:
@@ -342,7 +346,7 @@ async def _made(db: Database, world: World, seals: Seals) -> dict[str, Any]:
     seal = seals.make(cloud, world)
     fresh = Ring(cloud, key_id(key), {key_id(key): key}, b"")
 
-    def put(tx: Tx) -> dict[str, Any]:
+    def put(tx: Tx) -> Any:
         if (there := _record(tx)) is not None:
             return there
         _put(tx, fresh, seal, world)
@@ -350,7 +354,7 @@ async def _made(db: Database, world: World, seals: Seals) -> dict[str, Any]:
         assert made is not None
         return made
 
-    record = await db.transact(put)
+    record: dict[str, Any] = await db.transact(put)
     if record["cloud"] != cloud and is_new:
         seals.forget(cloud)
     return record
@@ -400,9 +404,10 @@ async def rekey(
         return ring
 
     vault.ring = await db.transact(turn)
-    changed, start = 0, b""
+    changed = 0
+    start: bytes | None = b""
     while start is not None:
-        count, start = await db.transact(lambda tx, at=start: _page(tx, vault, at, also))
+        count, start = await db.transact(partial(_page, vault=vault, start=start, also=also))
         changed += count
     if seals.is_given:
         return Rekeyed(changed, "")
@@ -413,6 +418,7 @@ async def rekey(
 
 def _page(
     tx: Tx,
+    *,
     vault: Vault,
     start: bytes,
     also: Callable[[Vault, bytes, bytes], bytes] | None,
