@@ -32,9 +32,10 @@ from stratolite.gateway.hosts import Hosts
 from stratolite.runtime import Gateway, Runtime
 from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
-from stratolite.wire import check
+from stratolite.wire import check, redacted
 
 _ACCOUNT = "000000000000"
 
@@ -46,11 +47,12 @@ async def open_cloud(
     url: str | None = None,
     *,
     egress: Iterable[str] = (),
+    data_events: bool = False,
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
-    ``egress`` are rules of that room. Raises BadRule.
+    ``egress`` are rules of that room. ``data_events``: the trail records them, too. Raises BadRule, Locked.
     """
     way_out = Egress(egress)
     home = Home(folder, world, url)
@@ -94,6 +96,7 @@ async def open_cloud(
         egress=way_out,
         keeper=keeper,
     )
+    cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     blobs.start()
     cloud.work.start()
     keeper.start()
@@ -157,6 +160,8 @@ class Listening(NamedTuple):
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
     egress: tuple[str, ...] = ()
     """What may be reached from here, as rules of that room."""
+    data_events: bool = False
+    """Whether the trail records what is done to items, objects and messages, too."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -187,7 +192,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
     try:
-        cloud = await open_cloud(folder, World(), url=url, egress=listening.egress)
+        cloud = await open_cloud(
+            folder, World(), url=url, egress=listening.egress, data_events=listening.data_events
+        )
     except BadRule as error:
         raise OSError(f"--egress {error}") from error
     except Fenced as error:

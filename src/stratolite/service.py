@@ -76,6 +76,11 @@ class Principal:
     """"" or JSON {"tags": key -> value, "transitive": keys}."""
     mfa_s: float = 0.0
     """When a second factor was shown (wall clock), 0: none was."""
+    issued_s: float = 0.0
+    """When the session's credentials were issued (wall clock), 0: they are not a session's."""
+    source_identity: str = ""
+    provider: str = ""
+    """The identity provider a session came through: aws:FederatedProvider."""
 
 
 ANONYMOUS = Principal("anonymous", "", "")
@@ -95,10 +100,13 @@ class Call:
         "context",
         "depth",
         "endpoint",
+        "noted",
         "principal",
         "region",
         "request_id",
+        "service",
         "tx",
+        "via",
     )
 
     tx: Tx
@@ -125,6 +133,12 @@ class Call:
         self.endpoint = endpoint
         """``http://HOST:PORT`` under which the caller reached us; URLs in answers start with it."""
         self.depth = depth
+        self.service = ""
+        """Which service it asks, once it runs there."""
+        self.via: tuple[str, ...] = ()
+        """The services that ask on the caller's behalf: aws:CalledVia."""
+        self.noted: tuple[str, str, str, str] | None = None
+        """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
         self.context = context or {}
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
@@ -156,9 +170,20 @@ class Call:
             depth=self.depth,
             context=self.context,
         )
+        call.service, call.via = self.service, self.via
         if hasattr(self, "tx"):
             call.tx = self.tx
         return call
+
+    def _nested(self, service: str) -> Call:
+        if self.depth >= NESTED_CALLS_MAX:
+            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self.scoped(self.account, self.region)
+        inner.depth += 1
+        if self.service and self.principal.kind != "service":
+            inner.via = (*self.via, f"{self.service}.amazonaws.com")
+        inner.service = service
+        return inner
 
     def as_service(self, name: str, source_arn: str) -> Call:
         """This call as the AWS service ``name`` (lambda.amazonaws.com) acting for ``source_arn``."""
@@ -194,22 +219,27 @@ class Call:
         route = target.route(operation)
         is_tx = not route.is_async and route.before is None
         assert is_tx, f"{service} {operation} is not a tx"
-        if self.depth >= NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
+        inner = self._nested(service)
         if target.validated:
             self.cloud.validate(service, operation, request)
-        with self.tx.savepoint():
-            self.cloud.authorize(inner, target, operation, request)
-            return route.method(inner, request)  # type: ignore[no-any-return]
+        trail = self.cloud.trail
+        if not route.noted or trail is None:
+            with self.tx.savepoint():
+                self.cloud.authorize(inner, target, operation, request)
+                return route.method(inner, request)  # type: ignore[no-any-return]
+        try:
+            with self.tx.savepoint():
+                trail.authorize(inner, target, operation, request)
+                answer: Response = route.method(inner, request)
+        except Exception as error:
+            trail.add(inner, service, operation, request, error)
+            raise
+        trail.add(inner, service, operation, request, None)
+        return answer
 
     async def request(self, service: str, operation: str, request: Request) -> Response:
         """Run any operation in transactions of its own; not from inside a transaction."""
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
-        if inner.depth > NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self._nested(service)
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -243,6 +273,8 @@ class Route(NamedTuple):
     before: Callable[..., Any] | None
     is_async: bool
     unless: Callable[[Request], bool] | None
+    noted: bool = False
+    """Whether the trail records its calls however they end."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -292,7 +324,9 @@ class Service:
                 )
             is_async = inspect.iscoroutinefunction(method)
             before = getattr(method, "before", None)
-            found = Route(method, before, is_async, getattr(method, "unless", None))
+            trail = self.cloud.trail
+            noted = trail is not None and trail.notes(self.name, operation)
+            found = Route(method, before, is_async, getattr(method, "unless", None), noted)
             self._routes[operation] = found
         return found
 
@@ -560,6 +594,8 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    trail: Any = None
+    """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -580,7 +616,7 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.blobs, self.keeper, self.clock):
+        for part in (self.work, self.runtime, self.trail, self.blobs, self.keeper, self.clock):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -615,13 +651,17 @@ def perform(
         done(None, fault)
         return None
     cloud, method = call.cloud, route.method
+    call.service = service.name
+    authorize = cloud.authorize
+    if route.noted and (trail := cloud.trail) is not None:
+        done = trail.around(call, service, operation, request, done)
+        authorize = trail.authorize
     if service.validated:
         try:
             cloud.validate(service.name, operation, request)
         except Fault as fault:
             done(None, fault)
             return None
-    authorize = cloud.authorize
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):

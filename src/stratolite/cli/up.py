@@ -45,6 +45,11 @@ data_option = click.option(
     "an address or network[:port], public, none; FUNCTION=RULE for one function. May be repeated.",
 )
 @click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
+@click.option(
+    "--trail-data-events",
+    is_flag=True,
+    help="Record calls on items, objects, messages and functions in the trail, too.",
+)
 def command(
     data: str,
     host: str,
@@ -53,6 +58,7 @@ def command(
     tls_key: str | None,
     names: tuple[str, ...],
     egress: tuple[str, ...],
+    trail_data_events: bool,
     no_sigv2: bool,
 ) -> None:
     """Start the cloud and keep it running.
@@ -69,7 +75,9 @@ def command(
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
     try:
-        listening = Listening(host, port, tls_cert, tls_key, names, not no_sigv2, egress)
+        listening = Listening(
+            host, port, tls_cert, tls_key, names, not no_sigv2, egress, trail_data_events
+        )
         run(data, listening, click.echo)
     except ssl.SSLError as error:
         raise click.ClickException(

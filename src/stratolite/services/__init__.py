@@ -36,6 +36,7 @@ OFFERS: tuple[Offer, ...] = (
         types=("AWS::CloudFormation::",),
         queues=True,
     ),
+    Offer("cloudtrail", "cloudtrail:Cloudtrail"),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer(
