@@ -20,9 +20,10 @@ from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
 from stratolite.egress import BadRule, Egress, Own
+from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
-from stratolite.runtime import Gateway, Runtime
+from stratolite.runtime import Gateway, Proxy, Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.iam.authorize import authorize
@@ -37,11 +38,12 @@ async def open_cloud(
     url: str | None = None,
     *,
     egress: Iterable[str] = (),
+    strict: bool = False,
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
-    ``egress`` are rules of that room. Raises BadRule.
+    ``egress`` are rules of that room, ``strict`` is how functions are isolated (``runtime``). Raises BadRule.
     """
     way_out = Egress(egress)
     home = Home(folder, world, url)
@@ -68,7 +70,7 @@ async def open_cloud(
         world=world,
         blobs=blobs,
         work=Workers(db, world, worker_of),
-        runtime=Runtime(f"{folder}/cache", world),
+        runtime=Runtime(f"{folder}/cache", world, strict=strict),
         vault=vault,
         services={offer.service: offer.make for offer in OFFERS},
         authorize=authorize,
@@ -79,10 +81,21 @@ async def open_cloud(
         egress=way_out,
         keeper=keeper,
     )
+    if way_out.rules.for_functions:
+        proxying = Proxying(way_out)
+        cloud.runtime.proxy = Proxy(
+            lambda owner: way_out.rules.opens(_function(owner)),
+            lambda listener, owner: proxying.serve(listener, _function(owner)),
+        )
     blobs.start()
     cloud.work.start()
     keeper.start()
     return cloud
+
+
+def _function(arn: str) -> str:
+    """Its name: what rules call it."""
+    return arn.rpartition(":")[2]
 
 
 def _place(data: str) -> tuple[str, str | None]:
@@ -126,6 +139,8 @@ class Listening(NamedTuple):
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
     egress: tuple[str, ...] = ()
     """What may be reached from here, as rules of that room."""
+    strict: bool = False
+    """Functions start from a fresh interpreter each."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -158,7 +173,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
     try:
-        cloud = await open_cloud(folder, World(), url=url, egress=listening.egress)
+        cloud = await open_cloud(
+            folder, World(), url=url, egress=listening.egress, strict=listening.strict
+        )
     except BadRule as error:
         raise OSError(f"--egress {error}") from error
     except Fenced as error:

@@ -184,6 +184,9 @@ def chance(event, context):
     return [random.random(), str(uuid.uuid4()), str(uuid.uuid1()), secrets.token_hex(8), hash("a string") if event else 0,
             next(tempfile._get_candidate_names())]
 
+def layout(event, context):
+    return [hash("a string"), hash(b"bytes"), id(json), [line.split("-")[0] for line in open("/proc/self/maps")]]
+
 def poisons(event, context):
     os.environ["POISON"] = "1"; sys.path.insert(0, "/tmp"); import json as j; j.loads = None; sys.modules["poison"] = sys
     open("/tmp/poison.py", "w").write("x = 1")
@@ -233,9 +236,9 @@ def fills_memory(event, context):
 """
 
 
-def attack(folder: Any, body: Callable[[Rig], Awaitable[Any]]) -> Any:
+def attack(folder: Any, body: Callable[[Rig], Awaitable[Any]], *, strict: bool = False) -> Any:
     async def main() -> Any:
-        rig = await Rig(str(folder)).prepare(CODE)
+        rig = await Rig(str(folder), strict=strict).prepare(CODE)
         try:
             return await body(rig)
         finally:
@@ -515,7 +518,7 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
 ):
     """What Landlock alone keeps, for an ordinary user: not the data folder, not the server, one port."""
     plain_start = Zygote.start
-    monkeypatch.setattr(Zygote, "start", lambda _, sites: plain_start("", sites))
+    monkeypatch.setattr(Zygote, "start", lambda _, sites, **how: plain_start("", sites, **how))
     home = tempfile.mkdtemp(dir="/var/tmp")  # /tmp itself is open to functions in this mode
     try:
         secret = Path(home) / "secret"
@@ -601,6 +604,39 @@ def test_two_sandboxes_share_no_chance(tmp_path):
             assert mine != theirs
 
     attack(tmp_path, body)
+
+
+def test_strict_sandboxes_share_neither_hash_seed_nor_memory_layout(tmp_path):
+    """Who has learnt where things lie in one sandbox, or which keys collide, knows nothing of another."""
+
+    async def body(rig: Rig) -> None:
+        said = [json.loads((await rig("layout", key=key)).answer) for key in ("a", "b")]
+        (hash_a, bytes_a, at_a, maps_a), (hash_b, bytes_b, at_b, maps_b) = said
+        assert hash_a != hash_b
+        assert bytes_a != bytes_b
+        assert at_a != at_b
+        assert not set(maps_a) & set(maps_b) - {"ffffffffff600000"}
+        outcome = await rig("looks", [f"/proc/{pid}/environ" for pid in rig.runtime.pids])
+        assert json.loads(outcome.answer)[1] == []
+
+    attack(tmp_path, body, strict=True)
+
+
+@needs_root
+def test_a_strict_sandbox_has_every_guard(tmp_path):
+    """It enters its cell from another program than the one that found out what holds here."""
+
+    async def body(rig: Rig) -> None:
+        assert (await rig("setuid")).answer.endswith(b'"EPERM"]')
+        number = calls.REFUSED["unshare"][COLUMN]
+        assert (await rig("call", [number, NEW_USER])).answer == b'"EPERM"'
+        tries = [["write", "/proc/self/oom_score_adj"], ["tmp", 0], ["connect", 22]]
+        said = list(json.loads((await rig("tries", tries)).answer).values())
+        assert said == ["EACCES", "done", "ECONNREFUSED"]
+        assert (await rig("fills_memory", "shared", timeout_s=20)).ended == ("memory", -9)
+        assert (await rig("works")).answer is not None
+
+    attack(tmp_path, body, strict=True)
 
 
 def test_what_one_sandbox_changes_no_other_sees(tmp_path):

@@ -51,3 +51,4 @@ from stratolite.runtime.sandbox import Ended as Ended
 from stratolite.runtime.sandbox import Gateway as Gateway
 from stratolite.runtime.sandbox import Invocation as Invocation
 from stratolite.runtime.sandbox import Outcome as Outcome
+from stratolite.runtime.sandbox import Proxy as Proxy

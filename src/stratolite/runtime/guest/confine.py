@@ -28,7 +28,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from stratolite.runtime.guest import calls, shares, walls
@@ -77,6 +77,8 @@ _TRIAL: dict[str, Any] = {
     "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
 }  # fmt: skip
 
+_STATE = ("_root", "_moved", "count", "guards")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -85,6 +87,7 @@ class Cell:
     """How sandboxes are confined here; ``guards`` names what holds."""
 
     def __init__(self, wish: dict[str, Any]) -> None:
+        """``wish``: the zygote's first message, or, in a process executed anew, what ``state`` said there."""
         self._root = ""
         self._moved: dict[str, str] = {}
         self._own_pids = self._own_net = -1
@@ -95,6 +98,9 @@ class Cell:
         self._shares: shares.Shares | None = None
         self._walls: walls.Walls | None = None
         self._sites = wish["sites"]
+        if "state" in wish:
+            self._restore(wish["state"])
+            return
         self._try_filter()
         self._try_walls()
         if os.geteuid() == 0 and wish["root"]:
@@ -109,22 +115,41 @@ class Cell:
                 self._try_network()
                 self._try_shares()
 
-    def fork(self, port: int = 0) -> tuple[int, socket.socket | None]:
+    def state(self) -> dict[str, Any]:
+        """What a process that is executed anew must know to ``enter`` as this one would."""
+        mine = {name: getattr(self, name) for name in _STATE}
+        shares = self._shares.state() if self._shares is not None else None
+        return {
+            **mine,
+            "walls": self._walls is not None,
+            "filter": self._filter is not None,
+            "shares": shares,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name in _STATE:
+            setattr(self, name, state[name])
+        self._walls = walls.Walls() if state["walls"] else None
+        self._filter = calls.Filter() if state["filter"] else None
+        self._shares = shares.Shares.of(state["shares"]) if state["shares"] else None
+
+    def fork(self, ports: Sequence[int] = ()) -> tuple[int, list[socket.socket]]:
         """``os.fork``; the child is the first process of a pid namespace where we may make one.
 
-        Where it has a network of its own too, also the socket that listens in there on ``port`` (0: none does).
+        Where it has a network of its own too, also the sockets that listen in there on ``ports``.
         """
         self.count += 1
         if not self._root:
-            return os.fork(), None
+            return os.fork(), []
         _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
-        pid, way_out = -1, None
+        pid = -1
+        ways_out: list[socket.socket] = []
         try:
             if self._own_net >= 0:
                 _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
-                way_out = _loopback(port)
+                ways_out = _loopback(ports)
             pid = os.fork()
-            return pid, way_out
+            return pid, ways_out
         finally:
             if pid:
                 _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
@@ -307,7 +332,7 @@ class Cell:
         try:
             _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
             try:
-                _loopback(0)
+                _loopback(())
             finally:
                 _check(_libc.setns(own, _CLONE_NEWNET), "setns network")
         except OSError as error:
@@ -363,19 +388,20 @@ def kill(pid: int) -> None:
             continue
 
 
-def _loopback(port: int) -> socket.socket | None:
+def _loopback(ports: Sequence[int]) -> list[socket.socket]:
     """Bring up the only interface of a new network namespace, and listen on it."""
     import fcntl
 
     name_and_flags = b"lo".ljust(16, b"\0") + (_IFF_UP | _IFF_RUNNING).to_bytes(24, sys.byteorder)
-    listener = socket.socket()
-    fcntl.ioctl(listener, _SIOCSIFFLAGS, name_and_flags)
-    if not port:
-        listener.close()
-        return None
-    listener.bind(("127.0.0.1", port))
-    listener.listen(_BACKLOG)
-    return listener
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, name_and_flags)
+    listeners = []
+    for port in ports:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+        listeners.append(listener)
+    return listeners
 
 
 def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:
