@@ -71,7 +71,7 @@ def works(event, context):
     import concurrent.futures, tempfile, sqlite3, ssl, asyncio
     with concurrent.futures.ThreadPoolExecutor(4) as pool: squares = list(pool.map(lambda n: n * n, range(4)))
     with tempfile.NamedTemporaryFile() as file: file.write(b"x"); file.flush(); os.fsync(file.fileno())
-    asyncio.run(asyncio.sleep(0.001)); ssl.create_default_context(); sqlite3.connect("/tmp/x.db").execute("create table t (a)")
+    asyncio.run(asyncio.sleep(0.001)); ssl.create_default_context(); sqlite3.connect(tempfile.gettempdir() + "/x.db").execute("create table t (a)")
     return [len(done), said, right.recv(1).decode(), squares, socket.gethostbyname("localhost")]
 
 def kills(event, context):
@@ -125,10 +125,12 @@ def fills_inodes(event, context):
     return "never full"
 
 def links(event, context):
-    said = []
-    for make in (lambda: os.link("/var/task/m.py", "/tmp/hard"), lambda: open("/tmp/soft", "w")):
-        if os.path.lexists("/tmp/soft"): os.unlink("/tmp/soft")
-        os.symlink(event, "/tmp/soft")
+    import tempfile
+    said, own, code = [], tempfile.gettempdir(), os.environ["LAMBDA_TASK_ROOT"] + "/m.py"
+    soft = own + "/soft"
+    for make in (lambda: os.link(code, own + "/hard"), lambda: open(soft, "w")):
+        if os.path.lexists(soft): os.unlink(soft)
+        os.symlink(event, soft)
         try: make(); said.append("done")
         except OSError as error: said.append(name(error))
     return said
@@ -161,6 +163,13 @@ def tries(event, context):
             elif what == "write": open(argument, "r+b").close()
             elif what == "list": os.listdir(argument)
             elif what == "signal": os.kill(argument, 0)
+            elif what == "reach": socket.create_connection(tuple(argument), 1).close()
+            elif what == "send":
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s: s.sendto(b"x", tuple(argument))
+            elif what == "call":
+                ctypes.set_errno(0)
+                if libc.syscall(*(ctypes.c_long(v) for v in argument)) == -1: raise OSError(ctypes.get_errno(), "")
+            elif what == "socket": socket.socket(*argument).close()
             elif what == "connect": socket.create_connection(("127.0.0.1", argument), 1).close()
             elif what == "tmp":
                 import tempfile
@@ -171,6 +180,19 @@ def tries(event, context):
         except OSError as error:
             said[what + " " + str(argument)] = name(error)
     return said
+
+def several(event, context): return list(tries(event, context).values())
+
+def listens(event, context):
+    global held
+    held = socket.create_server(("127.0.0.1", event)); return os.getpid()
+
+def uids(event, context):
+    import shutil
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "id")
+    shutil.copy("/usr/bin/id", path); os.chmod(path, 0o6755)
+    caps = [line.split()[1].strip("0") for line in open("/proc/self/status") if line.startswith(("CapEff", "CapPrm", "CapInh", "CapAmb"))]
+    return [int(subprocess.run([path, "-u"], capture_output=True, text=True).stdout), os.getuid(), caps]
 
 def prints(event, context):
     end = time.monotonic() + event

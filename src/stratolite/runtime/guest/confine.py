@@ -11,7 +11,10 @@ then does the same again. As root, a sandbox gets
     death when the zygote dies
     a control group (``shares``)
 
-Without root the session, no_new_privs, the limits and death with the zygote are left. In both cases Landlock
+An ordinary user gets the same by a user namespace, where the kernel lets them make one, but for the user id and the
+control group: inside, the one user id there is is theirs, called 0, without capabilities (``own_user``).
+
+Else the session, no_new_privs, the limits and death with the zygote are left. In all cases Landlock
 (``walls``) and a filter of system calls (``calls``) come last. Each guard has a name in ``Cell.guards``, or
 ``no-NAME: why not``.
 """
@@ -38,10 +41,10 @@ else:
     import walls
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
-_CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
+_CLONE_NEWPID, _CLONE_NEWNET, _CLONE_NEWUSER = 0x20000000, 0x40000000, 0x10000000
 _SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 1, 64
 _BACKLOG = 128
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 4, 38, 24
@@ -77,7 +80,7 @@ _TRIAL: dict[str, Any] = {
     "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
 }  # fmt: skip
 
-_STATE = ("_root", "_moved", "count", "guards")
+_STATE = ("_root", "_many_users", "_moved", "count", "guards")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -89,6 +92,8 @@ class Cell:
     def __init__(self, wish: dict[str, Any]) -> None:
         """``wish``: the zygote's first message, or, in a process executed anew, what ``state`` said there."""
         self._root = ""
+        self._many_users = False
+        """Whether a sandbox can be given a user id of its own."""
         self._moved: dict[str, str] = {}
         self._own_pids = self._own_net = -1
         self.count = 0
@@ -103,17 +108,24 @@ class Cell:
             return
         self._try_filter()
         self._try_walls()
-        if os.geteuid() == 0 and wish["root"]:
-            try:
-                self._build(wish["root"], wish["sites"])
-                self._try()
-            except OSError as error:
-                self._root = ""
-                self.guards.append(f"no-namespaces: {error}")
-            else:
-                self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
-                self._try_network()
-                self._try_shares()
+        if not wish["root"]:
+            return
+        self._many_users = os.geteuid() == 0
+        try:
+            if not self._many_users:
+                _tried([own_user, lambda: self._build(wish["root"], wish["sites"]), self._try])
+                own_user()
+            self._build(wish["root"], wish["sites"])
+            self._try()
+        except OSError as error:
+            self._root = ""
+            self.guards.append(f"no-namespaces: {error}")
+            return
+        self.guards += ["pids", "mounts", "ipc", "uts", "tmp"]
+        self._try_network()
+        if self._many_users:
+            self.guards.append("uid")
+            self._try_shares()
 
     def state(self) -> dict[str, Any]:
         """What a process that is executed anew must know to ``enter`` as this one would."""
@@ -185,11 +197,10 @@ class Cell:
 
     def _restrict(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
         """Give up rights for good; after this nothing more can be set up."""
-        if self._root:
-            uid = _UID_FIRST + self.count % _UID_COUNT
+        if self._root and self._many_users:
             os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+            os.setresgid(self._uid, self._uid, self._uid)
+            os.setresuid(self._uid, self._uid, self._uid)
         elif os.geteuid() == 0:
             _drop_capabilities()
         _no_new_privs()
@@ -199,6 +210,10 @@ class Cell:
             self._close_walls(spec, paths)
         if self._filter is not None:
             self._filter.put_on()
+
+    @property
+    def _uid(self) -> int:
+        return _UID_FIRST + self.count % _UID_COUNT if self._many_users else 0
 
     # -- root folder
 
@@ -246,7 +261,7 @@ class Cell:
         """Namespaces of our own, and a root folder in which only what we may use exists."""
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
         _check(_libc.sethostname(b"sandbox", 7), "sethostname")
-        root, uid = self._root, _UID_FIRST + self.count % _UID_COUNT
+        root, uid = self._root, self._uid
         _bind(spec["task"], f"{root}/var/task")
         layers = []
         if spec["layers"]:
@@ -287,9 +302,9 @@ class Cell:
             )
             if paths["tmp"]:
                 open_paths[paths["tmp"]] = walls.OWN
-            if spec["port"]:
-                ports = [spec["port"]]
-        open_paths["/tmp"] = walls.OWN
+            ports = [spec["port"]] if spec["port"] else []
+        if not paths["tmp"].startswith("/tmp/"):  # else what is the server's would be open, too
+            open_paths["/tmp"] = walls.OWN
         open_paths |= dict.fromkeys(_DEVICES, walls.USE)
         self._walls.close(open_paths, ports)
 
@@ -344,6 +359,25 @@ class Cell:
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
         _tried([lambda: self.enter(_TRIAL)], lambda: self.fork()[0])
+
+
+def own_user() -> None:
+    """Go on as root of a user namespace of our own, and as the first process of a pid namespace it owns.
+
+    A namespace that was here before belongs to others: there would be no way back into it (``Cell.fork``). What is left outside
+    waits for the end and has its status. Raises OSError if the kernel refuses.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    _check(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWPID | _CLONE_NEWNET), "unshare user")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    inside = os.fork()
+    if inside:
+        os.closerange(0, 1024)
+        _, status = os.waitpid(inside, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
 def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork) -> None:
@@ -412,6 +446,7 @@ def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     _mount(source, target, None, _MS_BIND | _MS_REC)
+    flags |= os.statvfs(target).f_flag & _MS_NOEXEC  # in a user namespace it may not be taken away
     _mount("none", target, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags)
 
 

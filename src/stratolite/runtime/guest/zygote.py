@@ -52,6 +52,7 @@ _OUT_OF_MEMORY = 137  # as a sandbox says it itself
 
 
 def main() -> None:
+    sys.executable = os.path.realpath(sys.executable)  # a virtual environment is not in a sandbox
     if sys.argv[1] == "--sandbox":
         state, channel, output = map(int, sys.argv[2:])
         with open(state, encoding="utf-8") as file:
