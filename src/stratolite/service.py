@@ -173,6 +173,18 @@ class Call:
         )
         return self.scoped(self.account, self.region, who)
 
+    async def as_role(self, role_arn: str, service: str, source_arn: str, session: str) -> Call:
+        """This call as ``session`` of a role that trusts the AWS service ``service`` acting for ``source_arn``.
+
+        Raises Fault as sts AssumeRole does: AccessDenied for a role that is not there or does not trust it.
+        """
+        ask = {"RoleArn": role_arn, "RoleSessionName": session}
+        answer = await self.as_service(service, source_arn).request("sts", "AssumeRole", ask)
+        user = answer["AssumedRoleUser"]
+        account, role = role_arn.split(":")[4], user["Arn"].split("/")[-2]
+        who = Principal("role", account, user["Arn"], role, session, user_id=user["AssumedRoleId"])
+        return self.scoped(account, self.region, who)
+
     def invoke(self, service: str, operation: str, request: Request) -> Response:
         """Run a tx operation of another service inside this transaction.
 
@@ -186,6 +198,8 @@ class Call:
             raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
         inner = self.scoped(self.account, self.region)
         inner.depth += 1
+        if target.validated:
+            self.cloud.validate(service, operation, request)
         with self.tx.savepoint():
             self.cloud.authorize(inner, target, operation, request)
             return route.method(inner, request)  # type: ignore[no-any-return]
@@ -258,6 +272,8 @@ class Service:
     name: ClassVar[str]
     prefix: ClassVar[str] = ""
     """IAM prefix where it differs from ``name`` (``states`` for stepfunctions)."""
+    validated: ClassVar[bool] = False
+    """Whether requests are held against the constraints of the AWS model before an operation runs (``wire.check``)."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -393,6 +409,7 @@ class Resource:
 
 
 Authorize = Callable[[Call, Service, str, Request], None]
+Validate = Callable[[str, str, Request], None]
 
 
 @dataclass
@@ -416,6 +433,8 @@ class Cloud:
     clock: CloudClock
     egress: Egress
     """The only way to send a request to somewhere else."""
+    validate: Validate = lambda service, operation, request: None  # noqa: ARG005
+    """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -471,6 +490,12 @@ def perform(
         done(None, fault)
         return None
     cloud, method = call.cloud, route.method
+    if service.validated:
+        try:
+            cloud.validate(service.name, operation, request)
+        except Fault as fault:
+            done(None, fault)
+            return None
     authorize = cloud.authorize
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
