@@ -16,6 +16,8 @@ import pytest
 from lambdas import create, role
 from live.server_process import ServerProcess
 
+from stratolite.core.seals import Seals
+
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
 
@@ -195,7 +197,8 @@ def test_the_zygote_is_clean(server):
     maps = _file(zygote, "maps").decode()
     assert "lmdb" not in maps
     assert f"{data}/" not in maps
-    keys = [path.read_bytes() for path in Path(server.folder, "keys").glob("*") if path.is_file()]
+    keys = [path.read_bytes().strip() for path in Path(Seals(server.folder).folder).iterdir()]
+    assert keys
     secrets = [MARK.encode(), *(key for key in keys if len(key) >= 16)]
     ours = _memory(server.process.pid)
     assert MARK.encode() in ours, "the search finds what is there"

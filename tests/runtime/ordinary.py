@@ -1,5 +1,7 @@
 """Runs attacks in a process that is somebody else: ``python ordinary.py WHO FOLDER ATTACKS``, from root or not.
 
+Or a server: ``python ordinary.py WHO FOLDER up``.
+
 WHO      root | user            who the server is: this user, or ``nobody`` where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
 ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $CODE, $PID,
@@ -93,4 +95,7 @@ async def main(folder: str, attacks: str) -> None:
 if __name__ == "__main__":
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
     become(sys.argv[1])
+    if sys.argv[3] == "up":
+        command = ["-m", "stratolite", "up", "--data", f"{sys.argv[2]}/data", "--port", "0"]
+        os.execv(sys.executable, [sys.executable, *command])
     asyncio.run(main(sys.argv[2], sys.argv[3]))

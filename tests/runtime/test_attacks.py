@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from runtime.test_sandboxes import Rig
 
-from stratolite.runtime import Gateway
+from stratolite.runtime import Gateway, Start
 from stratolite.runtime.guest import calls, shares, walls
 from stratolite.runtime.zygote import Zygote
 
@@ -205,6 +205,8 @@ def chance(event, context):
     import random, uuid, secrets, tempfile
     return [random.random(), str(uuid.uuid4()), str(uuid.uuid1()), secrets.token_hex(8), hash("a string") if event else 0,
             next(tempfile._get_candidate_names())]
+
+def ran(event, context): return getattr(sys, "poisoned", [])
 
 def layout(event, context):
     return [hash("a string"), hash(b"bytes"), id(json), [line.split("-")[0] for line in open("/proc/self/maps")]]
@@ -575,6 +577,48 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
             attack(home, body)
     finally:
         shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_poisoned_layer_runs_nothing_before_the_cell_is_closed(tmp_path, strict):
+    """Modules named as what the interpreter or our own loop imports by itself, and what ``site`` would run."""
+    layer = tmp_path / "layer" / "python"
+    names = ["sitecustomize", "usercustomize", "site", "confine", "bootstrap", "calls", "walls", "shares", "zygote",
+             "json", "logging", "struct", "socket", "traceback", "atexit", "encodings"]  # fmt: skip
+    layer.mkdir(parents=True)
+    for each in names:
+        (layer / f"{each}.py").write_text(
+            f"import sys; sys.poisoned = [*getattr(sys, 'poisoned', []), {each!r}]"
+        )
+    (layer / "evil.pth").write_text("import sys; sys.poisoned = ['pth']")
+
+    async def body(rig: Rig) -> None:
+        plain = rig._start
+
+        async def start() -> tuple[Start, Any]:
+            begun, listen = await plain()
+            return Start(begun.code_folder, begun.environment, [str(layer.parent)]), listen
+
+        rig._start = start
+        outcome = await rig("ran")
+        assert json.loads(outcome.answer) == [], outcome
+
+    os.chmod(tmp_path, 0o755)
+    attack(tmp_path, body, strict=strict)
+
+
+@needs_root
+def test_one_sandbox_does_not_reach_what_another_listens_on(tmp_path):
+    """Its Runtime API, a debugger, a cache: each loopback is a sandbox's own, the port may even be taken twice."""
+
+    async def body(rig: Rig) -> None:
+        for key in ("a", "b"):
+            assert (await rig("listens", 9001, key=key)).answer is not None
+        said = json.loads((await rig("tries", [["connect", 9001]], key="c")).answer)
+        assert said == {"connect 9001": "ECONNREFUSED"}
+        assert all(m.sandbox.alive for m in rig.runtime._members)
+
+    attack(tmp_path, body)
 
 
 # -- output
