@@ -37,6 +37,7 @@ OFFERS: tuple[Offer, ...] = (
         queues=True,
     ),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
+    Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
