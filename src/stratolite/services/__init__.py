@@ -38,6 +38,7 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
+    Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
