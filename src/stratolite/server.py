@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gc
 import hashlib
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+import orjson
 
 from stratolite.clock import World
 from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.cloud_clock import CloudClock
+from stratolite.core.disk import Disk
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
-from stratolite.core.vault import Vault
+from stratolite.core.seals import Seals
+from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
+from stratolite.core.vault import rekey as change_keys
 from stratolite.core.work import Worker, Workers
+from stratolite.egress import BadRule, Egress, Own
 from stratolite.errors import Fenced
+from stratolite.gateway.hosts import Hosts
 from stratolite.runtime import Gateway, Runtime
-from stratolite.service import Cloud, Principal, root
+from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
+from stratolite.wire import check
 
 _ACCOUNT = "000000000000"
 
 
 async def open_cloud(
-    folder: str, world: World, endpoint: str = "http://127.0.0.1:4566", url: str | None = None
+    folder: str,
+    world: World,
+    endpoint: str = "http://127.0.0.1:4566",
+    url: str | None = None,
+    *,
+    egress: Iterable[str] = (),
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
+    ``egress`` are rules of that room. Raises BadRule.
     """
+    way_out = Egress(egress)
     home = Home(folder, world, url)
+    if os.stat(folder).st_mode & 0o077:  # it was there before us
+        os.chmod(folder, 0o700)
     db = home.database()
     db.start()
     clock = CloudClock(db, world)
@@ -43,10 +63,13 @@ async def open_cloud(
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
     blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
-
-    vault = (
-        Vault.in_bucket(home.objects, world) if url else Vault.in_folder(f"{folder}/keys", world)
-    )
+    try:
+        vault = await open_vault(db, world, Seals(folder), _first_key(home, url))
+    except BaseException:
+        await clock.close()
+        await blobs.close()
+        await db.close()
+        raise
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
@@ -67,12 +90,30 @@ async def open_cloud(
         data_folder=folder,
         resource_owner=resource_owner,
         clock=clock,
+        validate=check,
+        egress=way_out,
         keeper=keeper,
     )
     blobs.start()
     cloud.work.start()
     keeper.start()
     return cloud
+
+
+def _first_key(home: Home, url: str | None) -> FirstKey:
+    """Before there were root seals the key of everything lay beside the data: ``keys/master``."""
+    if url:
+        objects = home.objects
+        return FirstKey(lambda: objects.get("keys/master"), lambda: objects.delete("keys/master"))
+    disk, folder = Disk(), f"{home.folder}/keys"
+
+    def delete() -> None:
+        disk.unlink(f"{folder}/master")
+        disk.sync_folder(folder)
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+    return FirstKey(lambda: disk.read_file(f"{folder}/master"), delete)
 
 
 def _place(data: str) -> tuple[str, str | None]:
@@ -114,6 +155,8 @@ class Listening(NamedTuple):
     """Further host names that are ours."""
     sigv2: bool = True
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
+    egress: tuple[str, ...] = ()
+    """What may be reached from here, as rules of that room."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -126,29 +169,37 @@ def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     uvloop.run(_serve(data, listening, say))
 
 
+def _is_ours(hosts: Hosts, host: str, name: str) -> bool:
+    return name == host or hosts.place(f"[{name}]" if ":" in name else name).ours
+
+
 async def _serve(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
-    from stratolite.gateway.listener import serve, serve_sandbox
+    from stratolite.gateway.listener import serve, serve_sandbox, stranger
 
     host = listening.host
     root_key = _root_key()
-    if refusal := check_listen(host, root_key is not None):
-        raise OSError(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
     try:
-        cloud = await open_cloud(folder, World(), url=url)
+        cloud = await open_cloud(folder, World(), url=url, egress=listening.egress)
+    except BadRule as error:
+        raise OSError(f"--egress {error}") from error
     except Fenced as error:
         if url:
             raise
         raise Fenced(
             f"data folder {folder} is in use by another stratolite; stop it or pass another --data"
         ) from error
+    has_root_keys = root_key is not None or cloud.db.peek(state.has_root_keys)
+    if refusal := check_listen(host, has_root_keys):
+        await cloud.close()
+        raise OSError(refusal)
     dead: list[BaseException] = []
 
     def die(error: BaseException) -> None:
@@ -178,6 +229,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     scheme = "https" if listening.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
+    cloud.egress.own = Own(
+        server.port, scheme, lambda name: _is_ours(app.hosts, host, name), stranger(app, scheme)
+    )
     cloud.runtime.gateway = Gateway(
         cloud.endpoint, server.port, lambda listener: serve_sandbox(app, listener)
     )
@@ -190,3 +244,45 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     await cloud.close()
     if dead:
         raise dead[0]
+
+
+async def ask(data: str, account: str, service: str, operation: str, request: Request) -> Response:
+    """One call by an account's root on ``data``, which no server has open. Raises what opening and the call raise."""
+    folder, url = _place(data)
+    cloud = await open_cloud(folder, World(), url=url)
+    try:
+        call = Call(cloud, root(account), "us-east-1", cloud.world.uuid(), cloud.endpoint)
+        return await call.request(service, operation, request)
+    finally:
+        await cloud.close()
+
+
+async def rekey(data: str) -> Rekeyed:
+    """Seal everything secret in ``data`` anew (see ``core.vault.rekey``); no server may be running on it."""
+    folder, url = _place(data)
+    world = World()
+    cloud = await open_cloud(folder, world, url=url)
+    try:
+        return await change_keys(cloud.db, world, Seals(folder), cloud.vault, _first_format)
+    finally:
+        await cloud.close()
+
+
+def _first_format(vault: Vault, _: bytes, value: bytes) -> bytes:
+    """A row of IAM or CloudFormation that holds a value of format 1, which does not say its purpose: sealed anew."""
+    if not value.startswith(b"{") or not re.search(rb'"[Ss]ealed":"A[Q-Za-f]', value):
+        return value
+    row = orjson.loads(value)
+    for field in ("Sealed", "sealed"):
+        if not isinstance(text := row.get(field), str):
+            continue
+        for purpose in (
+            f"access-key:{row.get('AccessKeyId')}",
+            f"mfa:{row.get('SerialNumber')}",
+            "cloudformation",
+        ):
+            with contextlib.suppress(ValueError):
+                plain = vault.open(base64.b64decode(text), purpose)
+                row[field] = base64.b64encode(vault.seal(plain, purpose)).decode()
+                return orjson.dumps(row)
+    return value

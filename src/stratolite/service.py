@@ -41,6 +41,7 @@ from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
 from stratolite.core.work import Workers
+from stratolite.egress import Egress
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import NESTED_CALLS_MAX
@@ -172,6 +173,18 @@ class Call:
         )
         return self.scoped(self.account, self.region, who)
 
+    async def as_role(self, role_arn: str, service: str, source_arn: str, session: str) -> Call:
+        """This call as ``session`` of a role that trusts the AWS service ``service`` acting for ``source_arn``.
+
+        Raises Fault as sts AssumeRole does: AccessDenied for a role that is not there or does not trust it.
+        """
+        ask = {"RoleArn": role_arn, "RoleSessionName": session}
+        answer = await self.as_service(service, source_arn).request("sts", "AssumeRole", ask)
+        user = answer["AssumedRoleUser"]
+        account, role = role_arn.split(":")[4], user["Arn"].split("/")[-2]
+        who = Principal("role", account, user["Arn"], role, session, user_id=user["AssumedRoleId"])
+        return self.scoped(account, self.region, who)
+
     def invoke(self, service: str, operation: str, request: Request) -> Response:
         """Run a tx operation of another service inside this transaction.
 
@@ -185,6 +198,8 @@ class Call:
             raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
         inner = self.scoped(self.account, self.region)
         inner.depth += 1
+        if target.validated:
+            self.cloud.validate(service, operation, request)
         with self.tx.savepoint():
             self.cloud.authorize(inner, target, operation, request)
             return route.method(inner, request)  # type: ignore[no-any-return]
@@ -257,6 +272,8 @@ class Service:
     name: ClassVar[str]
     prefix: ClassVar[str] = ""
     """IAM prefix where it differs from ``name`` (``states`` for stepfunctions)."""
+    validated: ClassVar[bool] = False
+    """Whether requests are held against the constraints of the AWS model before an operation runs (``wire.check``)."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -400,6 +417,7 @@ class Resource:
 
 
 Authorize = Callable[[Call, Service, str, Request], None]
+Validate = Callable[[str, str, Request], None]
 
 
 @dataclass
@@ -421,6 +439,10 @@ class Cloud:
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
     clock: CloudClock
+    egress: Egress
+    """The only way to send a request to somewhere else."""
+    validate: Validate = lambda service, operation, request: None  # noqa: ARG005
+    """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -476,6 +498,12 @@ def perform(
         done(None, fault)
         return None
     cloud, method = call.cloud, route.method
+    if service.validated:
+        try:
+            cloud.validate(service.name, operation, request)
+        except Fault as fault:
+            done(None, fault)
+            return None
     authorize = cloud.authorize
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))

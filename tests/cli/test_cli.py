@@ -13,7 +13,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from stratolite.cli import deploy, main, screen, stack
+from stratolite.cli import clock, deploy, main, screen, stack
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -362,3 +362,16 @@ def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do():
     cloud = Scripted({"StackStatus": "DELETE_FAILED", "StackId": "id"})
     with pytest.raises(click.ClickException, match="stratolite delete s"):
         deploy._run(cloud, "s", {}, {}, False, "http://here", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"), [("90", 90), ("1.5", 1.5), ("15m", 900), ("2h30m", 9000), ("7d", 604_800)]
+)  # fmt: skip
+def test_time_spans_are_written_as_people_write_them(text, expected_s):
+    assert clock.seconds(text) == expected_s
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "5x", "m", "1h-3m"])
+def test_what_is_no_time_span_is_wrong_usage(text):
+    with pytest.raises(click.UsageError):
+        clock.seconds(text)

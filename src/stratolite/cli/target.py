@@ -41,3 +41,39 @@ def client(service: str, endpoint: str, region: str) -> Any:
         retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}, read_timeout=920
     )
     return boto3.client(service, endpoint_url=endpoint, region_name=region, config=config, **keys)
+
+
+def own(
+    method: str, name: str, endpoint: str, region: str, document: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One of the server's own calls (``gateway.own``). Raises ClickException with what the server said."""
+    import json
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    import boto3
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    found = boto3.Session().get_credentials()
+    keys = found.get_frozen_credentials() if found else Credentials("test", "test")
+    url = f"{endpoint}/_stratolite/{name}"
+    body = json.dumps(document).encode() if document is not None else b""
+    signed = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"})
+    SigV4Auth(keys, "stratolite", region).add_auth(signed)
+    request = Request(url, body or None, dict(signed.headers), method=method)  # noqa: S310 - the caller's own endpoint
+    try:
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
+            made: dict[str, Any] = json.load(answer)
+    except HTTPError as error:
+        said = error.read()
+        try:
+            sentence = json.loads(said)["message"]
+        except (ValueError, KeyError, TypeError):
+            sentence = f"{error.code} {error.reason}"
+        raise click.ClickException(sentence) from error
+    except (URLError, OSError) as error:
+        sentence = f"nothing answers at {endpoint} (start it with: stratolite up)"
+        raise click.ClickException(sentence) from error
+    return made

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from stratolite import __version__
 from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
+from stratolite.gateway import own
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.context import Context
 from stratolite.gateway.hosts import Hosts, Place
@@ -181,6 +182,10 @@ class Visit:
                 return
             if path.startswith("/_aws/"):
                 self._path_door(path)
+                return
+            if path.startswith(own.PREFIX):
+                self.service, self.protocol = "stratolite", "json"
+                app.spawn(self._later(self._own()))
                 return
         if place.name:
             if place.name != "s3":
@@ -358,7 +363,7 @@ class Visit:
             put.body = b"".join([piece async for piece in form.file])
             put.headers["content-length"] = str(len(put.body))
         call = self._call(principal, "")
-        decoded = self.codec.decode(put)
+        decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
             return form_answer(
@@ -417,6 +422,10 @@ class Visit:
             request.headers.pop(header, None)
         service = self.app.cloud.service(name)
         self.answer(await service.serve(self._call(principal, region), door, request))
+
+    async def _own(self) -> None:
+        principal, region = await self._visitor()
+        self.answer(await own.serve(self._call(principal, region), self.request))
 
     async def _visitor(self) -> tuple[Principal, str]:
         """Who knocks at a door: whoever signed, else anybody. The service decides whom it lets in."""
