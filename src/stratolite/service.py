@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
-from stratolite.core import Database, Keyspace, Tx
+from stratolite.core import Database, Keyspace, Span, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
@@ -359,6 +359,14 @@ class Service:
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
+
+    def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
+        """The keys that change when the event source ``source`` (an ARN) has something new to read.
+
+        ``part`` is a shard's id; "" asks for the source's list of shards. Whoever reads on when there is
+        news waits on these (``tx.wait``). Runs in the transaction; () for a source that is not there.
+        """
+        return ()
 
     def workers(self) -> Iterable[Worker]:
         """The queues of committed work this service carries out."""

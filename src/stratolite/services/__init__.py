@@ -40,6 +40,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
+    Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
