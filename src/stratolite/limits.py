@@ -68,6 +68,18 @@ WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
 WORK_PARTITION_BYTES_MAX = 4096  # it becomes part of keys
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
 
+# -- outgoing requests
+EGRESS_REQUESTS_MAX = 64  # at once; more wait, and their time runs
+EGRESS_TIME_S = 30.0  # of a request as a whole, unless its service says otherwise
+EGRESS_CONNECT_S_MAX = 10.0  # a name and a connection
+EGRESS_ADDRESSES_MAX = 8  # of one name, tried one after another
+EGRESS_HEAD_BYTES_MAX = 64 << 10  # of an answer
+EGRESS_ANSWER_BYTES_MAX = 1 << 20
+EGRESS_REDIRECTS_MAX = 10
+EGRESS_URL_BYTES_MAX = 8 << 10
+EGRESS_PROXIED_MAX = 32  # connections of one sandbox through its proxy
+EGRESS_PROXIED_IDLE_S = 300.0  # nothing passes either way
+
 # -- sandboxes
 SANDBOXES_MAX = 200
 SANDBOX_MEMORY_SHARE_MAX = (

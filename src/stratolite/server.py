@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from stratolite.clock import World
@@ -19,7 +19,9 @@ from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
 from stratolite.core.vault import Vault
 from stratolite.core.work import Worker, Workers
+from stratolite.egress import BadRule, Egress, Own
 from stratolite.errors import Fenced
+from stratolite.gateway.hosts import Hosts
 from stratolite.runtime import Gateway, Runtime
 from stratolite.service import Cloud, Principal, root
 from stratolite.services import OFFERS, resource_owner
@@ -30,12 +32,19 @@ _ACCOUNT = "000000000000"
 
 
 async def open_cloud(
-    folder: str, world: World, endpoint: str = "http://127.0.0.1:4566", url: str | None = None
+    folder: str,
+    world: World,
+    endpoint: str = "http://127.0.0.1:4566",
+    url: str | None = None,
+    *,
+    egress: Iterable[str] = (),
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
+    ``egress`` are rules of that room. Raises BadRule.
     """
+    way_out = Egress(egress)
     home = Home(folder, world, url)
     db = home.database()
     db.start()
@@ -69,6 +78,7 @@ async def open_cloud(
         resource_owner=resource_owner,
         clock=clock,
         validate=check,
+        egress=way_out,
         keeper=keeper,
     )
     blobs.start()
@@ -116,6 +126,8 @@ class Listening(NamedTuple):
     """Further host names that are ours."""
     sigv2: bool = True
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
+    egress: tuple[str, ...] = ()
+    """What may be reached from here, as rules of that room."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -128,11 +140,15 @@ def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     uvloop.run(_serve(data, listening, say))
 
 
+def _is_ours(hosts: Hosts, host: str, name: str) -> bool:
+    return name == host or hosts.place(f"[{name}]" if ":" in name else name).ours
+
+
 async def _serve(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
-    from stratolite.gateway.listener import serve, serve_sandbox
+    from stratolite.gateway.listener import serve, serve_sandbox, stranger
 
     host = listening.host
     root_key = _root_key()
@@ -144,7 +160,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
     try:
-        cloud = await open_cloud(folder, World(), url=url)
+        cloud = await open_cloud(folder, World(), url=url, egress=listening.egress)
+    except BadRule as error:
+        raise OSError(f"--egress {error}") from error
     except Fenced as error:
         if url:
             raise
@@ -180,6 +198,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     scheme = "https" if listening.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
+    cloud.egress.own = Own(
+        server.port, scheme, lambda name: _is_ours(app.hosts, host, name), stranger(app, scheme)
+    )
     cloud.runtime.gateway = Gateway(
         cloud.endpoint, server.port, lambda listener: serve_sandbox(app, listener)
     )

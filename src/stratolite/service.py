@@ -41,6 +41,7 @@ from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
 from stratolite.core.work import Workers
+from stratolite.egress import Egress
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import NESTED_CALLS_MAX
@@ -430,6 +431,8 @@ class Cloud:
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
     clock: CloudClock
+    egress: Egress
+    """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
     keeper: Keeper | None = None

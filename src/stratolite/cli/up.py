@@ -34,6 +34,13 @@ def _default_data() -> str:
 @click.option(
     "--name", "names", multiple=True, help="A further host name that is ours. May be repeated."
 )
+@click.option(
+    "--egress",
+    multiple=True,
+    metavar="RULE",
+    help="What may be reached from here besides public addresses by the platform's own deliveries: a host, *.domain, "
+    "an address or network[:port], public, none; FUNCTION=RULE for one function. May be repeated.",
+)
 @click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
 def command(
     data: str,
@@ -42,6 +49,7 @@ def command(
     tls_cert: str | None,
     tls_key: str | None,
     names: tuple[str, ...],
+    egress: tuple[str, ...],
     no_sigv2: bool,
 ) -> None:
     """Start the cloud and keep it running.
@@ -58,7 +66,8 @@ def command(
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
     try:
-        run(data, Listening(host, port, tls_cert, tls_key, names, not no_sigv2), click.echo)
+        listening = Listening(host, port, tls_cert, tls_key, names, not no_sigv2, egress)
+        run(data, listening, click.echo)
     except ssl.SSLError as error:
         raise click.ClickException(
             f"{tls_cert} and {tls_key} are not a certificate and its private key (PEM): {error}"

@@ -363,7 +363,7 @@ class Visit:
             put.body = b"".join([piece async for piece in form.file])
             put.headers["content-length"] = str(len(put.body))
         call = self._call(principal, "")
-        decoded = self.codec.decode(put)
+        decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
             return form_answer(
