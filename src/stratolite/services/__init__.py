@@ -37,6 +37,7 @@ OFFERS: tuple[Offer, ...] = (
         queues=True,
     ),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
+    Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.events import names, state, worker
+from stratolite.services.events import jobs, names, state
 from stratolite.services.events.buses import find
 from stratolite.services.events.names import invalid
 from stratolite.services.events.rules import check_pattern
@@ -60,7 +61,7 @@ class Archives(Service):
         def matches(record: state.Record) -> bool:
             if bus_name is not None and record["bus"] != bus_name:
                 return False
-            return request.get("State", "ENABLED") == "ENABLED"
+            return bool(request.get("State", "ENABLED") == "ENABLED")
 
         rows, token = _page(call, "archive", request, matches)
         answer: Response = {"Archives": [_listed(call, name, record) for name, record in rows]}
@@ -91,7 +92,7 @@ class Archives(Service):
         record = _archive(call, name)
         state.delete(call.tx, keys, "archive", name)
         state.changed(call.tx, keys, record["bus"])
-        worker.expire_later(call, name, record["id"])  # finds it gone, and sweeps
+        jobs.expire_later(call, name, record["id"])  # finds it gone, and sweeps
         return {}
 
     def _keep_archive(
@@ -101,7 +102,7 @@ class Archives(Service):
         state.put(call.tx, keys, "archive", name, record=record)
         state.changed(call.tx, keys, record["bus"])
         if is_new_retention:
-            worker.expire_later(call, name, record["id"])
+            jobs.expire_later(call, name, record["id"])
 
     # -- replays
 
@@ -144,7 +145,7 @@ class Archives(Service):
             "at": None,
         }
         state.put(tx, keys, "replay", name, record=record)
-        worker.replay_next(call, name)
+        jobs.replay_next(call, name)
         answer = {"ReplayArn": names.arn(call, "replay", name), "State": "STARTING"}
         return answer | {"ReplayStartTime": tx.time_s}
 
@@ -167,7 +168,7 @@ class Archives(Service):
         def matches(record: state.Record) -> bool:
             if source and record["archive"] != source:
                 return False
-            return request.get("State", record["state"]) == record["state"]
+            return bool(request.get("State", record["state"]) == record["state"])
 
         rows, token = _page(call, "replay", request, matches)
         answer: Response = {"Replays": [_listed_replay(call, name, r) for name, r in rows]}
@@ -177,10 +178,9 @@ class Archives(Service):
         name = request["ReplayName"]
         record = _replay(call, name)
         if record["state"] not in ("STARTING", "RUNNING"):
-            from stratolite.errors import Fault
-
             raise Fault(
-                "IllegalStatusException", f"Replay {name} is not in a valid state for this operation."
+                "IllegalStatusException",
+                f"Replay {name} is not in a valid state for this operation.",
             )
         record["state"] = "CANCELLING"
         state.put(call.tx, call.keys("events"), "replay", name, record=record)
@@ -237,7 +237,9 @@ def _rule_name(arn: str) -> str:
     """Raises Fault for what is no rule's ARN."""
     kind, _, path = (arn.split(":", 5)[5] if arn.count(":") >= 5 else "").partition("/")
     if kind != "rule" or not path:
-        raise invalid(f"Parameter Destination.FilterArns is not valid. Reason: {arn} is not a rule.")
+        raise invalid(
+            f"Parameter Destination.FilterArns is not valid. Reason: {arn} is not a rule."
+        )
     return path.rpartition("/")[2]
 
 

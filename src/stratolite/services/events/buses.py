@@ -10,7 +10,8 @@ from stratolite.errors import Fault
 from stratolite.policy import Document
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.events import names, state
-from stratolite.services.events.names import DEFAULT, invalid
+from stratolite.services.events.names import invalid
+from stratolite.services.events.state import DEFAULT
 
 _BUSES_MAX = 100
 _PAGE = 100
@@ -32,7 +33,7 @@ class Buses(Service):
         if (known := state.bus(call.tx, keys, name)) is not None:
             if not token or known.get("token") != token:
                 raise names.there_already(f"Event bus {name} already exists.")
-        elif sum(1 for _ in state.rows(call.tx, keys, "bus")) >= _BUSES_MAX:
+        elif state.count(call.tx, keys, "bus", limit=_BUSES_MAX) >= _BUSES_MAX:
             raise names.limit_reached()
         record = state.new_bus(call.tx.time_s)
         record["description"] = request.get("Description", "")

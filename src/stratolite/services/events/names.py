@@ -9,7 +9,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call
 from stratolite.services.events.state import DEFAULT
 
-_BUS_ARN = re.compile(r"arn:aws[\w-]*:events:([a-z0-9-]+):(\d{12}):event-bus/(.+)\Z")
+BUS_ARN = re.compile(r"arn:aws[\w-]*:events:([a-z0-9-]+):(\d{12}):event-bus/(.+)\Z")
 
 
 class Bus(NamedTuple):
@@ -26,7 +26,7 @@ def bus(call: Call, given: str | None) -> Bus:
     """What EventBusName names: a name of the caller's, or an ARN."""
     if not given:
         return Bus(call.account, call.region, DEFAULT)
-    if found := _BUS_ARN.match(given):
+    if found := BUS_ARN.match(given):
         return Bus(found[2], found[1], found[3])
     return Bus(call.account, call.region, given)
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.events import names, state, worker
+from stratolite.services.events import jobs, names, state
 
 _TOTAL_BYTES_MAX = 262_144
 """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html"""
@@ -37,7 +37,7 @@ class Putting(Service):
             # AWS gives an id to an event for a bus that is not there; nobody will ever see it
             keys = call.scoped(bus.account, bus.region).keys("events")
             if state.bus(call.tx, keys, bus.name) is not None:
-                worker.route(call, bus, events)
+                jobs.route(call, bus, events)
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedEntryCount": failed, "Entries": answers}
 

@@ -7,12 +7,14 @@ from typing import Any
 import orjson
 
 from stratolite import delivery, timetable
+from stratolite.errors import Fault
 from stratolite.input_template import placeholders, steps
 from stratolite.patterns import PatternError, compile_pattern
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.events import names, state, worker
+from stratolite.services.events import jobs, names, state
 from stratolite.services.events.buses import find, merged
-from stratolite.services.events.names import DEFAULT, invalid
+from stratolite.services.events.names import invalid
+from stratolite.services.events.state import DEFAULT
 
 _RULES_MAX = 2000  # a bus; AWS: 300, raised on request
 _TARGETS_MAX = 5
@@ -45,10 +47,9 @@ class Rules(Service):
             parse_schedule(schedule)
         find(call, bus_name)
         known = state.get(tx, keys, "rule", bus_name, name)
-        if known is None:
-            count = sum(1 for _ in state.rows(tx, keys, "rule", bus_name))
-            if count >= _RULES_MAX:
-                raise names.limit_reached()
+        count = 0 if known else state.count(tx, keys, "rule", bus_name, limit=_RULES_MAX)
+        if count >= _RULES_MAX:
+            raise names.limit_reached()
         tags = known["tags"] if known else merged({}, request.get("Tags"))
         record = {
             "pattern": pattern or "",
@@ -158,7 +159,8 @@ class Rules(Service):
         rule = request["Rule"]
         if state.get(call.tx, keys, "rule", bus_name, rule) is None:
             raise names.no_rule(bus_name, rule)
-        limit, found = request.get("Limit") or _PAGE, []
+        limit = request.get("Limit") or _PAGE
+        found: list[state.Record] = []
         rows = state.rows(
             call.tx, keys, "target", bus_name, rule, after=request.get("NextToken", "")
         )
@@ -213,8 +215,6 @@ def check_pattern(text: str) -> Any:
     try:
         return compile_pattern(text)
     except PatternError as error:
-        from stratolite.errors import Fault
-
         raise Fault(
             "InvalidEventPatternException", f"Event pattern is not valid. Reason: {error}"
         ) from error
@@ -277,7 +277,7 @@ def _settle(call: Call, bus_name: str, name: str, record: state.Record) -> None:
     """Keep a rule; one that is on by a timetable gets a new timer, whatever timer it had is void."""
     record |= {"timer": 0, "anchor_s": call.tx.time_s}
     if record["schedule"] and record["state"] != "DISABLED":
-        record["timer"] = worker.start_timer(call, name, record)
+        record["timer"] = jobs.start_timer(call, name, record)
     state.put(call.tx, call.keys("events"), "rule", bus_name, name, record=record)
     state.changed(call.tx, call.keys("events"), bus_name)
 

@@ -57,6 +57,11 @@ def rows(
         yield str(keys.parts(key)[-1]), orjson.loads(raw)
 
 
+def count(tx: Tx, keys: Keyspace, kind: str, *under: str, limit: int) -> int:
+    """How many there are, ``limit`` at most."""
+    return sum(1 for _ in tx.scan(keys.span(kind, *under), limit=limit))
+
+
 # -- buses
 
 

@@ -1,14 +1,6 @@
 """Carries events: from a bus to its rules, from a rule to its targets, out of archives, and at set times.
 
-    events.route    {account, region, bus, hops, only, events, at}     matches events against the rules of a bus. only: names of
-                    rules, null: all. at: [index of the event, rule name] to go on behind
-    events.deliver  {account, region, rule, target, document, event, id, hops, attempts, first_s, dead}     one document to one
-                    target; event: what goes to the dead-letter queue. dead: the error that sends it there
-    events.timer    {account, region, rule, timer, schedule, anchor_s, due_s}     one firing of a rule by timetable, then the next
-    events.expire   {account, region, archive, id}     forgets what an archive need not keep, then again an hour later
-    events.replay   {account, region, replay}     one page of a replay, then the next
-
-Deliveries are repeated as https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html says: up to 185
+What the jobs hold: ``jobs``. Deliveries are repeated as https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html says: up to 185
 times in 24 hours, with growing pauses; a target that is gone or closed to us is not tried again. Firings that were
 missed while the cloud was off, or leapt over by its clock, are made up for as far as a day back.
 """
@@ -22,86 +14,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from stratolite import delivery, timetable
+from stratolite import timetable
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import Call, Job, Settle, Worker, root
-from stratolite.services.events import names, outgoing, state
-from stratolite.services.events.names import DEFAULT, Bus
+from stratolite.services.events import jobs, names, outgoing, state
+from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
+from stratolite.services.events.names import Bus
 from stratolite.services.events.rendering import render
 
 if TYPE_CHECKING:
     from stratolite.service import Cloud
 
 _log = logging.getLogger("stratolite.events")
-ROUTE, DELIVER, TIMER, EXPIRE, REPLAY = (
-    f"events.{name}" for name in ("route", "deliver", "timer", "expire", "replay")
-)
-SERVICE = "events.amazonaws.com"
-HOPS_MAX = 5  # from bus to bus, so that two that feed each other come to an end
-_JOB_BYTES_MAX = 512 << 10
 _DELIVERIES_A_TX = 200
 _RULES_A_TX = 200
 _BUSES_KEPT = 1000
 _RETRIES_MAX, _AGE_S_MAX = 185, 86_400
 _RETRY_S_FIRST, _RETRY_S_MAX = 1.0, 600.0
 _DAY_S, _DAY_MS = 86_400.0, 86_400_000
-_EXPIRE_EVERY_S = 3600.0
 _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
-Said = dict[str, Any]
-
-
-# -- what transactions leave behind
-
-
-def route(
-    call: Call, bus: Bus, events: list[Said], *, hops: int = 0, only: list[str] | None = None
-) -> None:
-    """Leave the events for the rules of ``bus``, in as few jobs as their sizes allow."""
-    texts = [orjson.dumps(event) for event in events]
-    group: list[orjson.Fragment] = []
-    size = 0
-    for text in texts:
-        if group and size + len(text) > _JOB_BYTES_MAX:
-            _put_route(call, bus, group, hops, only)
-            group, size = [], 0
-        group.append(orjson.Fragment(text))
-        size += len(text)
-    if group:
-        _put_route(call, bus, group, hops, only)
-
-
-def _put_route(
-    call: Call, bus: Bus, events: list[orjson.Fragment], hops: int, only: list[str] | None
-) -> None:
-    said = {"account": bus.account, "region": bus.region, "bus": bus.name, "hops": hops, "only": only, "events": events, "at": None}  # fmt: skip
-    call.cloud.work.put(call.tx, ROUTE, orjson.dumps(said))
-
-
-def start_timer(call: Call, rule: str, record: state.Record) -> int:
-    """The stamp of the rule's new timer; 0 if its timetable never comes round again."""
-    table = timetable.parse(record["schedule"])
-    due_s = table.after(call.tx.time_s, record["anchor_s"])
-    if due_s is None:
-        return 0
-    stamp = call.tx.stamp()
-    said = {
-        "account": call.account, "region": call.region, "rule": rule, "timer": stamp, "schedule": record["schedule"],
-        "anchor_s": record["anchor_s"], "due_s": due_s,
-    }  # fmt: skip
-    call.cloud.work.put(call.tx, TIMER, orjson.dumps(said), due_s=due_s)
-    return stamp
-
-
-def expire_later(call: Call, archive: str, archive_id: int) -> None:
-    said = {"account": call.account, "region": call.region, "archive": archive, "id": archive_id}
-    call.cloud.work.put(call.tx, EXPIRE, orjson.dumps(said), due_s=call.tx.time_s + _EXPIRE_EVERY_S)
-
-
-def replay_next(call: Call, replay: str) -> None:
-    said = {"account": call.account, "region": call.region, "replay": replay}
-    call.cloud.work.put(call.tx, REPLAY, orjson.dumps(said))
 
 
 def workers(service: Any) -> Iterable[Worker]:
@@ -306,7 +239,7 @@ class _Timer:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = _call(self._cloud, said)
-        bus = Bus(call.account, call.region, DEFAULT)
+        bus = Bus(call.account, call.region, state.DEFAULT)
         due_s, rule = said["due_s"], said["rule"]
         table = timetable.parse(said["schedule"])
         next_s = table.after(max(due_s, call.world.cloud() - _DAY_S), said["anchor_s"])
@@ -314,10 +247,10 @@ class _Timer:
 
         def settle(tx: Tx) -> None:
             call.tx = tx
-            record = state.get(tx, call.keys("events"), "rule", DEFAULT, rule)
+            record = state.get(tx, call.keys("events"), "rule", state.DEFAULT, rule)
             if record is None or record["timer"] != said["timer"]:
                 return
-            arn = names.rule_arn(bus.region, bus.account, DEFAULT, rule)
+            arn = names.rule_arn(bus.region, bus.account, state.DEFAULT, rule)
             event = {
                 "version": "0", "id": event_id, "detail-type": "Scheduled Event", "source": "aws.events", "account": bus.account,
                 "time": iso(due_s), "region": bus.region, "resources": [arn], "detail": {},
@@ -368,7 +301,7 @@ class _Expire:
             call.tx = tx
             record = state.get(tx, call.keys("events"), "archive", name)
             if record is not None and record["id"] == said["id"] and record["days"]:
-                expire_later(call, name, said["id"])
+                jobs.expire_later(call, name, said["id"])
 
         return settle
 
@@ -412,9 +345,9 @@ def _replay_page(call: Call, tx: Tx, name: str) -> None:
         size += len(text)
     if events:
         bus = Bus(call.account, call.region, archive["bus"])
-        route(call, bus, events, only=record["only"])
+        jobs.route(call, bus, events, only=record["only"])
     if page_is_full:
-        replay_next(call, name)
+        jobs.replay_next(call, name)
     else:
         record |= {"state": "COMPLETED", "ended_s": tx.time_s}
     state.put(tx, keys, "replay", name, record=record)
