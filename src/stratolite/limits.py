@@ -58,6 +58,11 @@ STOP_S = 20.0  # a graceful stop waits this long for what is in flight
 # -- signatures
 CLOCK_SKEW_S_MAX = 900.0
 
+# -- secrets
+ROOT_SEAL_COMMAND_S_MAX = 30.0
+RESEAL_ROWS_MAX = 1_000  # a transaction of a change of keys looks at
+RESEAL_BYTES_MAX = 4 << 20
+
 # -- work
 NESTED_CALLS_MAX = 16
 WORK_RETRY_S_FIRST = 0.2  # doubles with every failed attempt

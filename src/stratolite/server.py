@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gc
 import hashlib
 import os
@@ -11,20 +13,26 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import orjson
+
 from stratolite.clock import World
 from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.cloud_clock import CloudClock
+from stratolite.core.disk import Disk
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
-from stratolite.core.vault import Vault
+from stratolite.core.seals import Seals
+from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
+from stratolite.core.vault import rekey as change_keys
 from stratolite.core.work import Worker, Workers
 from stratolite.egress import BadRule, Egress, Own
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
 from stratolite.runtime import Gateway, Runtime
-from stratolite.service import Cloud, Principal, root
+from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
 from stratolite.wire import check
 
@@ -46,6 +54,8 @@ async def open_cloud(
     """
     way_out = Egress(egress)
     home = Home(folder, world, url)
+    if os.stat(folder).st_mode & 0o077:  # it was there before us
+        os.chmod(folder, 0o700)
     db = home.database()
     db.start()
     clock = CloudClock(db, world)
@@ -53,10 +63,13 @@ async def open_cloud(
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
     blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
-
-    vault = (
-        Vault.in_bucket(home.objects, world) if url else Vault.in_folder(f"{folder}/keys", world)
-    )
+    try:
+        vault = await open_vault(db, world, Seals(folder), _first_key(home, url))
+    except BaseException:
+        await clock.close()
+        await blobs.close()
+        await db.close()
+        raise
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
@@ -85,6 +98,22 @@ async def open_cloud(
     cloud.work.start()
     keeper.start()
     return cloud
+
+
+def _first_key(home: Home, url: str | None) -> FirstKey:
+    """Before there were root seals the key of everything lay beside the data: ``keys/master``."""
+    if url:
+        objects = home.objects
+        return FirstKey(lambda: objects.get("keys/master"), lambda: objects.delete("keys/master"))
+    disk, folder = Disk(), f"{home.folder}/keys"
+
+    def delete() -> None:
+        disk.unlink(f"{folder}/master")
+        disk.sync_folder(folder)
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+    return FirstKey(lambda: disk.read_file(f"{folder}/master"), delete)
 
 
 def _place(data: str) -> tuple[str, str | None]:
@@ -152,8 +181,6 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
 
     host = listening.host
     root_key = _root_key()
-    if refusal := check_listen(host, root_key is not None):
-        raise OSError(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -169,6 +196,10 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
         raise Fenced(
             f"data folder {folder} is in use by another stratolite; stop it or pass another --data"
         ) from error
+    has_root_keys = root_key is not None or cloud.db.peek(state.has_root_keys)
+    if refusal := check_listen(host, has_root_keys):
+        await cloud.close()
+        raise OSError(refusal)
     dead: list[BaseException] = []
 
     def die(error: BaseException) -> None:
@@ -213,3 +244,45 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     await cloud.close()
     if dead:
         raise dead[0]
+
+
+async def ask(data: str, account: str, service: str, operation: str, request: Request) -> Response:
+    """One call by an account's root on ``data``, which no server has open. Raises what opening and the call raise."""
+    folder, url = _place(data)
+    cloud = await open_cloud(folder, World(), url=url)
+    try:
+        call = Call(cloud, root(account), "us-east-1", cloud.world.uuid(), cloud.endpoint)
+        return await call.request(service, operation, request)
+    finally:
+        await cloud.close()
+
+
+async def rekey(data: str) -> Rekeyed:
+    """Seal everything secret in ``data`` anew (see ``core.vault.rekey``); no server may be running on it."""
+    folder, url = _place(data)
+    world = World()
+    cloud = await open_cloud(folder, world, url=url)
+    try:
+        return await change_keys(cloud.db, world, Seals(folder), cloud.vault, _first_format)
+    finally:
+        await cloud.close()
+
+
+def _first_format(vault: Vault, _: bytes, value: bytes) -> bytes:
+    """A row of IAM or CloudFormation that holds a value of format 1, which does not say its purpose: sealed anew."""
+    if not value.startswith(b"{") or not re.search(rb'"[Ss]ealed":"A[Q-Za-f]', value):
+        return value
+    row = orjson.loads(value)
+    for field in ("Sealed", "sealed"):
+        if not isinstance(text := row.get(field), str):
+            continue
+        for purpose in (
+            f"access-key:{row.get('AccessKeyId')}",
+            f"mfa:{row.get('SerialNumber')}",
+            "cloudformation",
+        ):
+            with contextlib.suppress(ValueError):
+                plain = vault.open(base64.b64decode(text), purpose)
+                row[field] = base64.b64encode(vault.seal(plain, purpose)).decode()
+                return orjson.dumps(row)
+    return value

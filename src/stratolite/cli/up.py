@@ -12,13 +12,16 @@ def _default_data() -> str:
     return os.environ.get("STRATOLITE_DATA") or os.path.expanduser("~/.stratolite")
 
 
-@click.command("up")
-@click.option(
+data_option = click.option(
     "--data",
     default=_default_data,
     show_default="$STRATOLITE_DATA or ~/.stratolite",
     help="A folder, or s3://BUCKET/PREFIX, gs://, az:// for the log; the view is rebuilt from it.",
 )
+
+
+@click.command("up")
+@data_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

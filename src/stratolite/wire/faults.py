@@ -81,6 +81,7 @@ class FaultWriter:
             coral = overlays.CORAL_ERRORS.get(code)
             if coral is not None:
                 return coral + code
+        code = overlays.QUERY_ERRORS.get(self._service, {}).get(code, code)
         return overlays.ERROR_PREFIXES.get(self._service, "") + code
 
     def _json(self, fault: Fault, request_id: str) -> HttpResponse:

@@ -99,6 +99,15 @@ ERROR_PREFIXES: dict[str, str] = {
 }
 """What stands before the code in ``__type``."""
 
+QUERY_ERRORS: dict[str, dict[str, str]] = {
+    "sqs": {
+        "AccessDenied": "AccessDeniedException",
+        "InvalidParameterValue": "InvalidParameterValueException",
+        "MissingParameter": "MissingRequiredParameterException",
+    },
+}
+"""Codes of the query wire that the model has no shape for -> what JSON's ``__type`` says instead."""
+
 CORAL_ERRORS: dict[str, str] = {
     "ValidationException": "com.amazon.coral.validate#",
     **dict.fromkeys(

@@ -217,18 +217,59 @@ def put_key(tx: Tx, record: Record) -> None:
     tx.put(_GLOBAL.key("key", record["AccessKeyId"]), orjson.dumps(record))
     space = keyspace(record["Account"])
     tx.put(space.key("user-key", record["UserName"], record["AccessKeyId"]), b"")
+    if not record["UserName"]:
+        tx.put(_GLOBAL.key("root-key", record["AccessKeyId"]), b"")
+
+
+def has_root_keys(tx: Tx) -> bool:
+    """Whether the root of any account has an access key."""
+    return next(iter(tx.scan(_GLOBAL.span("root-key"), limit=1)), None) is not None
 
 
 def delete_key(tx: Tx, account: str, user: str, access_key_id: str) -> None:
     _changed(tx, account)
     tx.delete(_GLOBAL.key("key", access_key_id))
     tx.delete(keyspace(account).key("user-key", user, access_key_id))
+    tx.delete(keyspace(account).key("used", "key", access_key_id))
+    if not user:
+        tx.delete(_GLOBAL.key("root-key", access_key_id))
 
 
 def keys_of(tx: Tx, account: str, user: str) -> list[Record]:
     space = keyspace(account)
     ids = [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-key", user))]
     return [key for key in (get_key(tx, i) for i in ids) if key is not None]
+
+
+# -- when what was last used: written a while later and all at once, see ``usage``
+
+
+def used(tx: Tx, account: str, kind: str, name: str) -> Record | None:
+    """{LastUsedDate, ServiceName, Region} of a "key", {LastUsedDate, Region} of a "role", if it ever was."""
+    return tx.parsed(keyspace(account).key("used", kind, name), orjson.loads)
+
+
+def put_used(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
+    tx.put(keyspace(account).key("used", kind, name), orjson.dumps(record))
+
+
+def accessed(tx: Tx, account: str, kind: str, name: str) -> dict[str, Record]:
+    """Service -> {LastAuthenticated, Region} of a user or role."""
+    space = keyspace(account)
+    rows = tx.scan(space.span("accessed", kind, name))
+    return {str(space.parts(key)[3]): orjson.loads(raw) for key, raw in rows}
+
+
+def put_accessed(tx: Tx, account: str, kind: str, name: str, service: str, record: Record) -> None:
+    tx.put(keyspace(account).key("accessed", kind, name, service), orjson.dumps(record))
+
+
+def forget_use(tx: Tx, account: str, kind: str, name: str) -> None:
+    """Of a user or role that is deleted."""
+    space = keyspace(account)
+    for key, _ in list(tx.scan(space.span("accessed", kind, name))):
+        tx.delete(key)
+    tx.delete(space.key("used", kind, name))
 
 
 # -- documents ready to be evaluated
