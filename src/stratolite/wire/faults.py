@@ -24,9 +24,7 @@ class FaultWriter:
         self._model = model
         self._protocol = protocol
         self._service = model.service if model else ""
-        self._json_writers = (
-            Writers(model, cbor=protocol.endswith("cbor")) if model else None
-        )
+        self._json_writers = Writers(model, cbor=protocol.endswith("cbor")) if model else None
         self._xml_writers = XmlWriters(model) if model else None
         self._xml_bodies: dict[str, Any] = {}
         self.encode = {
