@@ -207,6 +207,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
+    is_new = not url and not (os.path.isdir(folder) and os.listdir(folder))
+    if is_new and (refusal := check_listen(host, root_key is not None)):
+        raise OSError(refusal)  # there is no key in what is not there yet, and nothing is left behind
     try:
         cloud = await open_cloud(
             folder,
