@@ -147,6 +147,11 @@ def _place(data: str) -> tuple[str, str | None]:
     return f"{views}/{name}", data
 
 
+def _is_new(folder: str, url: str | None) -> bool:
+    """Whether nothing was ever kept there."""
+    return url is None and not (os.path.isdir(folder) and os.listdir(folder))
+
+
 def _root_key() -> tuple[str, str] | None:
     """The real root key, from STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET. Raises OSError if it is not one."""
     text = os.environ.get("STRATOLITE_ROOT_KEY", "")
@@ -207,9 +212,10 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
-    is_new = not url and not (os.path.isdir(folder) and os.listdir(folder))
-    if is_new and (refusal := check_listen(host, root_key is not None)):
-        raise OSError(refusal)  # there is no key in what is not there yet, and nothing is left behind
+    if _is_new(folder, url) and (refusal := check_listen(host, root_key is not None)):
+        raise OSError(
+            refusal
+        )  # there is no key in what is not there yet, and nothing is left behind
     try:
         cloud = await open_cloud(
             folder,
