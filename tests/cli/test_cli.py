@@ -246,12 +246,6 @@ def test_what_cannot_be_packaged_is_said_by_name(project, text):
         packaged(project)
 
 
-def test_code_that_wants_an_installation_is_not_packaged_without_it(project):
-    (project / "code" / "requirements.txt").write_text("requests\n")
-    with pytest.raises(click.ClickException, match="sam build"):
-        packaged(project)
-
-
 def test_an_api_hostname_is_shown_as_its_local_url():
     value = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
     assert (
