@@ -74,8 +74,8 @@ INVALID = [
     (policy(without(Action=[])), ACTIONS),
     (policy({"Effect": "Deny"}, LIST), ACTIONS),
     (policy(without(Resource="arn:aws:iam:::example_bucket")),
-     'IAM resource path must either be "*", root, or start with user/, federated-user/, role/, group/, instance-profile/,'
-     " mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/."),
+     ('IAM resource path must either be "*", root, or start with user/, federated-user/, role/, group/, instance-profile/,'
+     " mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/.")),
     (policy(without(Resource="arn:aws:s3::example_bucket")), LEGACY),
     (policy({"Effect": "Allow", "Resource": "arn:aws:s3::example_bucket"}), LEGACY),
     (policy(without(Resource="arn:aws")), "Resource vendor must be fully qualified and cannot contain regexes."),

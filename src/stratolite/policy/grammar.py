@@ -94,8 +94,8 @@ def _shaped(data: Any, *, old: bool) -> list[dict[str, Any]]:
         raise Malformed(_SYNTAX)
     if data.get("Version", "2008-10-17") not in ("2012-10-17", "2008-10-17"):
         raise Malformed(_SYNTAX)
-    raw = data.get("Statement")
-    statements = raw if isinstance(raw, list) else [raw]
+    raw: Any = data.get("Statement")
+    statements: list[Any] = raw if isinstance(raw, list) else [raw]
     if not statements or not all(isinstance(s, dict) for s in statements):
         raise Malformed(_SYNTAX)
     for statement in statements:
