@@ -164,9 +164,7 @@ def _check(request: Request) -> None:
     if auth not in (None, "NONE", "AWS_IAM"):
         raise bad("authType", auth, "Member must satisfy enum value set: [AWS_IAM, NONE]")
     mode = request.get("InvokeMode", "BUFFERED")
-    if mode == "RESPONSE_STREAM":
-        raise names.not_offered("InvokeMode RESPONSE_STREAM")
-    if mode != "BUFFERED":
+    if mode not in ("BUFFERED", "RESPONSE_STREAM"):
         raise bad(
             "invokeMode", mode, "Member must satisfy enum value set: [RESPONSE_STREAM, BUFFERED]"
         )
