@@ -33,9 +33,10 @@ from stratolite.gateway.hosts import Hosts
 from stratolite.runtime import Gateway, Proxy, Runtime
 from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
-from stratolite.wire import check
+from stratolite.wire import check, redacted
 
 _ACCOUNT = "000000000000"
 
@@ -47,12 +48,14 @@ async def open_cloud(
     url: str | None = None,
     *,
     egress: Iterable[str] = (),
+    data_events: bool = False,
     strict: bool = False,
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
-    ``egress`` are rules of that room, ``strict`` is how functions are isolated (``runtime``). Raises BadRule.
+    ``egress`` are rules of that room, ``strict`` is how functions are isolated (``runtime``). ``data_events``: the
+    trail records them, too. Raises BadRule, Locked.
     """
     way_out = Egress(egress)
     home = Home(folder, world, url)
@@ -96,6 +99,7 @@ async def open_cloud(
         egress=way_out,
         keeper=keeper,
     )
+    cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     if way_out.rules.for_functions:
         proxying = Proxying(way_out)
         cloud.runtime.proxy = Proxy(
@@ -143,6 +147,11 @@ def _place(data: str) -> tuple[str, str | None]:
     return f"{views}/{name}", data
 
 
+def _is_new(folder: str, url: str | None) -> bool:
+    """Whether nothing was ever kept there."""
+    return url is None and not (os.path.isdir(folder) and os.listdir(folder))
+
+
 def _root_key() -> tuple[str, str] | None:
     """The real root key, from STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET. Raises OSError if it is not one."""
     text = os.environ.get("STRATOLITE_ROOT_KEY", "")
@@ -170,6 +179,8 @@ class Listening(NamedTuple):
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
     egress: tuple[str, ...] = ()
     """What may be reached from here, as rules of that room."""
+    data_events: bool = False
+    """Whether the trail records what is done to items, objects and messages, too."""
     strict: bool = False
     """Functions start from a fresh interpreter each."""
 
@@ -201,9 +212,18 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
+    if _is_new(folder, url) and (refusal := check_listen(host, root_key is not None)):
+        raise OSError(
+            refusal
+        )  # there is no key in what is not there yet, and nothing is left behind
     try:
         cloud = await open_cloud(
-            folder, World(), url=url, egress=listening.egress, strict=listening.strict
+            folder,
+            World(),
+            url=url,
+            egress=listening.egress,
+            data_events=listening.data_events,
+            strict=listening.strict,
         )
     except BadRule as error:
         raise OSError(f"--egress {error}") from error

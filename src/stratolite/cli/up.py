@@ -52,6 +52,11 @@ data_option = click.option(
     help="strict: each sandbox starts a Python of its own instead of a fork, some 30 ms later.",
 )
 @click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
+@click.option(
+    "--trail-data-events",
+    is_flag=True,
+    help="Record calls on items, objects, messages and functions in the trail, too.",
+)
 def command(
     data: str,
     host: str,
@@ -60,6 +65,7 @@ def command(
     tls_key: str | None,
     names: tuple[str, ...],
     egress: tuple[str, ...],
+    trail_data_events: bool,
     isolation: str,
     no_sigv2: bool,
 ) -> None:
@@ -77,8 +83,17 @@ def command(
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
     try:
-        strict = isolation == "strict"
-        listening = Listening(host, port, tls_cert, tls_key, names, not no_sigv2, egress, strict)
+        listening = Listening(
+            host,
+            port,
+            tls_cert,
+            tls_key,
+            names,
+            not no_sigv2,
+            egress,
+            trail_data_events,
+            isolation == "strict",
+        )
         run(data, listening, click.echo)
     except ssl.SSLError as error:
         raise click.ClickException(

@@ -25,14 +25,19 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
     return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
 
 
+_UNKNOWN = object()
+
+
 class Memo:
     """What was worked out from an account's IAM state, void as soon as anything in it changes."""
 
-    __slots__ = ("opened", "rules")
+    __slots__ = ("opened", "organization", "rules")
 
     def __init__(self, _: bytes) -> None:
-        self.rules: dict[tuple[str, str, str, str], Any] = {}
-        """(kind, name, unique id, session policy) -> ``authorize``'s rules of that principal."""
+        self.rules: dict[tuple[Any, ...], Any] = {}
+        """(kind, name, unique id, session policy, stamp of the organization) -> ``authorize``'s rules of that principal."""
+        self.organization: Any = _UNKNOWN
+        """The account's membership, None if it has none."""
         self.opened: dict[str, Any] = {}
         """Access key id -> (secret, principal)."""
 
@@ -298,17 +303,20 @@ def trust_document(tx: Tx, account: str, role: str) -> Document | None:
     return tx.parsed(keyspace(account).key("role", role), _parse_trust)
 
 
-def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
-    """Every compiled identity policy of a role or user: inline, then managed, then its groups'."""
-    found: list[Document | None] = []
+def identity_sources(tx: Tx, account: str, kind: str, name: str) -> list[tuple[str, Document]]:
+    """Every compiled identity policy of a role or user: inline, then managed, then its groups', each with a name for people."""
+    found: list[tuple[str, Document | None]] = []
     holders = [(kind, name)]
     if kind == "user":
         holders += [("group", group) for group in groups_of(tx, account, name)]
+    space = keyspace(account)
     for of, called in holders:
-        keys = [key for key, _ in tx.scan(keyspace(account).span(f"{of}-inline", called))]
-        found += [document(tx, key) for key in keys]
-        found += [managed_document(tx, account, arn) for arn in attached(tx, account, of, called)]
-    return [d for d in found if d is not None]
+        keys = [key for key, _ in tx.scan(space.span(f"{of}-inline", called))]
+        found += [(f"{of} {called}: {space.parts(key)[2]!s}", document(tx, key)) for key in keys]
+        found += [
+            (arn, managed_document(tx, account, arn)) for arn in attached(tx, account, of, called)
+        ]
+    return [(called, d) for called, d in found if d is not None]
 
 
 def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
@@ -319,3 +327,72 @@ def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
         return aws_managed(arn)
     key = keyspace(account).key("policy", arn.rsplit("/", 1)[-1])
     return tx.parsed(key, _parse_default_version)
+
+
+# -- organizations, as far as decisions need them; the organizations service says what they are
+
+
+def organization(tx: Tx, account: str) -> Record | None:
+    """{Id, Management: whether it is the management account, Path: ids from the root down to the account}."""
+    kept = memo(tx, account)
+    if kept is None:
+        return None
+    if kept.organization is _UNKNOWN:
+        kept.organization = tx.parsed(keyspace(account).key("organization"), orjson.loads)
+    return kept.organization  # type: ignore[no-any-return]
+
+
+def is_member(tx: Tx, account: str) -> bool:
+    """Whether service control policies may limit the account: not the management account."""
+    found = organization(tx, account)
+    return found is not None and not found["Management"]
+
+
+def service_control_stamp(tx: Tx, account: str) -> bytes | None:
+    """Other bytes after each change of a policy; None where there are none to ask."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return None
+    return tx.get(_GLOBAL.key("organization", found["Id"])) or b""
+
+
+def service_control(tx: Tx, account: str) -> list[list[tuple[str, Document]]]:
+    """Level by level from the root down, the policies (name, document) that are attached there."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return []
+    where = _GLOBAL["service-control"][found["Id"]]
+    levels = []
+    for target in found["Path"]:
+        ids = tx.parsed(where.key("target", target), orjson.loads)
+        if ids is None:
+            return []  # the policy type is not enabled
+        levels.append(
+            [made for i in ids if (made := tx.parsed(where.key("policy", i), _parse_named))]
+        )
+    return levels
+
+
+def _parse_named(raw: bytes) -> tuple[str, Document]:
+    record = orjson.loads(raw)
+    return record["Name"], Document.parse(record["Content"])
+
+
+def put_organization(tx: Tx, account: str, record: Record | None) -> None:
+    """None: the account is in none any more."""
+    _changed(tx, account)
+    key = keyspace(account).key("organization")
+    if record is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(record))
+
+
+def put_service_control(tx: Tx, organization: str, kind: str, name: str, value: Any) -> None:
+    """``kind`` "policy": {Name, Content}; "target": ids of the policies attached there; None deletes."""
+    tx.put(_GLOBAL.key("organization", organization), tx.stamp().to_bytes(8, "big"))
+    key = _GLOBAL["service-control"][organization].key(kind, name)
+    if value is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(value))
