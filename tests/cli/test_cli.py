@@ -369,3 +369,21 @@ def test_time_spans_are_written_as_people_write_them(text, expected_s):
 def test_what_is_no_time_span_is_wrong_usage(text):
     with pytest.raises(click.UsageError):
         clock.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("\x1b]0;owned\x07\x1b[2J\x1b[31mred", r"\x1b]0;owned\x07\x1b[2J\x1b[31mred"),
+        ("a\rb\x08c\x00", r"a\x0db\x08c\x00"),
+        ("\x9b31m\x85", r"\x9b31m\x85"),
+        ("user\u202etxt.exe\u2066\u200f", r"user\u202etxt.exe\u2066\u200f"),
+        ("two\nlines\tand é ✓", "two\nlines\tand é ✓"),
+    ],
+)
+def test_what_a_function_printed_does_not_steer_the_terminal(monkeypatch, said, shown):
+    """Piped it is left as it was: who reads it then is a program."""
+    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+    assert screen.harmless(said) == shown
+    monkeypatch.setattr(screen, "is_terminal", lambda: False)
+    assert screen.harmless(said) == said
