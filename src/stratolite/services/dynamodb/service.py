@@ -9,11 +9,11 @@ from stratolite.services.dynamodb import access
 from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.reading import Reading
+from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
-from stratolite.services.dynamodb.transactions import Transactions
 
 
-class Dynamodb(Items, Reading, Batches, Transactions, Tables):
+class Dynamodb(Items, Reading, Batches, Statements, Tables):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:

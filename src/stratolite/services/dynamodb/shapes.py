@@ -664,3 +664,54 @@ TIME_TO_LIVE = Structure(
         ),
     }
 )
+
+# -- PartiQL
+
+_PARAMETERS = Listed(ITEM, 1)
+EXECUTE_STATEMENT = Structure(
+    {
+        "Statement": Text(minimum=1, maximum=8192, required=True),
+        "Parameters": _PARAMETERS,
+        "ConsistentRead": FLAG,
+        "NextToken": Text(minimum=1, maximum=32768),
+        "ReturnConsumedCapacity": CAPACITY,
+        "Limit": Integer(1, 2**31),
+        "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+    }
+)
+BATCH_STATEMENT = Structure(
+    {
+        "Statements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ConsistentRead": FLAG,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            25,
+            required=True,
+        ),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
+TRANSACT_STATEMENT = Structure(
+    {
+        "TransactStatements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            100,
+            required=True,
+        ),
+        "ClientRequestToken": Text(minimum=1, maximum=36),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
