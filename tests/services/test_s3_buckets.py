@@ -143,7 +143,6 @@ def test_what_would_change_the_fate_of_data_is_refused_by_name(s3, bucket):
     for call, request in (
         (s3.put_bucket_versioning, {"VersioningConfiguration": {"Status": "Enabled"}}),
         (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": []}}),
-        (s3.put_bucket_notification_configuration, {"NotificationConfiguration": {}}),
     ):
         assert refused(call, Bucket=bucket, **request) == ("NotImplemented", 501)
 

@@ -136,7 +136,10 @@ class App:
         import orjson
 
         services = {offer.service: "available" for offer in OFFERS}
-        body = orjson.dumps({"services": services, "edition": "stratolite", "version": __version__})
+        said = {"services": services, "edition": "stratolite", "version": __version__}
+        if self.cloud.runtime.guards:
+            said["functions"] = self.cloud.runtime.missing or "contained"
+        body = orjson.dumps(said)
         return HttpResponse(200, [("Content-Type", "application/json")], body)
 
 
@@ -363,7 +366,7 @@ class Visit:
             put.body = b"".join([piece async for piece in form.file])
             put.headers["content-length"] = str(len(put.body))
         call = self._call(principal, "")
-        decoded = self.codec.decode(put)
+        decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
             return form_answer(

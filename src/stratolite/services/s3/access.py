@@ -60,6 +60,7 @@ _ON_BUCKET = {
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
     "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "PutBucketNotificationConfiguration": "PutBucketNotification",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetBucketReplication": "GetReplicationConfiguration",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",

@@ -1,7 +1,7 @@
 """What can be set on a bucket, and what is answered for what cannot.
 
 Kinds of configuration that would change what happens to data (versioning, lifecycle, replication,
-notifications, locks) are refused when put and answered as unset when asked for, as AWS answers for a
+locks) are refused when put and answered as unset when asked for, as AWS answers for a
 bucket that never had them. All that is kept here is honoured: by ``website``, ``cors``, ``access``.
 """
 
@@ -271,10 +271,6 @@ class Configuration(Service):
     # -- never set
 
     def get_bucket_versioning(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {}
-
-    def get_bucket_notification_configuration(self, call: Call, request: Request) -> Response:
         bucket_of(call, request)
         return {}
 

@@ -35,6 +35,7 @@ from stratolite.services.s3.grants import owner
 from stratolite.services.s3.objects import (
     Objects,
     copy_source,
+    created,
     new_head,
     operation_aborted,
     show_checksum,
@@ -303,6 +304,7 @@ class Multipart(Objects):
             self._drop_body(call, bucket, key, old)
         state.put_head(call.tx, bucket, key, head)
         state.delete_upload(call.tx, bucket, key, upload_id)
+        created(call, bucket, request["Key"], head, "CompleteMultipartUpload")
         return _completed(call, bucket, request["Key"], head)
 
     def abort_multipart_upload(self, call: Call, request: Request) -> Response:

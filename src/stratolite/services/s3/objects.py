@@ -27,6 +27,7 @@ from stratolite.services.s3.entry import (
     payload,
     refuse_members,
 )
+from stratolite.services.s3.events import Happening, happened
 from stratolite.services.s3.faults import (
     access_denied,
     invalid_argument,
@@ -80,6 +81,9 @@ class Objects(Service):
             request.get("IfNoneMatch"),
         )
         head = self._put(call, bucket, key, old, taken, said)
+        if bucket.on:
+            kind = "Post" if request.get("_form") else "Put"
+            created(call, bucket, request["Key"], head, kind)
         response: Response = {"ETag": f'"{head.etag}"', "ServerSideEncryption": "AES256"}
         show_checksum(response, head)
         return response
@@ -345,6 +349,7 @@ class Objects(Service):
             said,
             (md5, checksum, value),
         )
+        created(call, bucket, request["Key"], head, "Copy")
         result = {"ETag": f'"{head.etag}"', "LastModified": float(head.modified_ms // 1000)}
         return {
             "CopyObjectResult": show_checksum(result, head),
@@ -453,6 +458,7 @@ class Objects(Service):
         if old is not None:
             self._drop_body(call, bucket, key, old)
             state.delete_head(call.tx, bucket, key)
+            happened(call, bucket, Happening("ObjectRemoved:Delete", key.decode()))
 
     def delete_objects(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
@@ -502,12 +508,14 @@ class Objects(Service):
         bucket, key, head = self._found(call, request)
         head.tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
         state.put_head(call.tx, bucket, key, head)
+        touched(call, bucket, request["Key"], head, "ObjectTagging:Put")
         return {}
 
     def delete_object_tagging(self, call: Call, request: Request) -> Response:
         bucket, key, head = self._found(call, request)
         head.tags = {}
         state.put_head(call.tx, bucket, key, head)
+        touched(call, bucket, request["Key"], head, "ObjectTagging:Delete")
         return {}
 
     def get_object_acl(self, call: Call, request: Request) -> Response:
@@ -525,7 +533,18 @@ class Objects(Service):
         check_acl(call, bucket, acl)
         head.acl = acl
         state.put_head(call.tx, bucket, key, head)
+        touched(call, bucket, request["Key"], head, "ObjectAcl:Put")
         return {}
+
+
+def created(call: Call, bucket: Bucket, key: str, head: Head, kind: str) -> None:
+    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag)
+    happened(call, bucket, what)
+
+
+def touched(call: Call, bucket: Bucket, key: str, head: Head, event: str) -> None:
+    """Something about the object changed, not its body."""
+    happened(call, bucket, Happening(event, key, None, head.etag, sequenced=False))
 
 
 def new_head(call: Call, taken: Content, said: Attributes) -> Head:

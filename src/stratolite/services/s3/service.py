@@ -13,10 +13,11 @@ from stratolite.services.s3.configuration import Configuration
 from stratolite.services.s3.doors import Doors
 from stratolite.services.s3.listing import Listing
 from stratolite.services.s3.multipart import Multipart
+from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.worker import Sweep
 
 
-class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Doors):
+class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Notifications, Doors):
     """Multipart brings the operations on single objects (``objects``)."""
 
     name = "s3"
@@ -24,7 +25,7 @@ class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Doors):
     """Public methods that are no operations: the gateway's."""
 
     def workers(self) -> Iterable[Worker]:
-        return (Sweep(self.cloud),)
+        return (Sweep(self.cloud), Deliverer(self.cloud))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.s3.resources import RESOURCES

@@ -5,7 +5,7 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy}: what every request asks
+                                                     has_policy, on?}: what every request asks
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
     (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
     (account, region, "s3", "o", id, KEY)         -> msgpack Head
@@ -24,7 +24,7 @@ Head, Upload and Part are msgpack arrays in the order of the fields below; new f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,8 @@ BUCKET_NAME_LENGTH_MAX = 63
 HEAD_BODY_BYTES_MAX = 2 << 10
 INLINE_BYTES_MAX = 256 << 10
 PART_INLINE_BYTES_MAX = 64 << 10
+
+FEATURES = frozenset({"notification"})
 
 IN_HEAD, IN_ROW, IN_BLOB, IN_PARTS = range(4)
 
@@ -58,6 +60,7 @@ class Bucket:
         "heads",
         "id",
         "name",
+        "on",
         "ownership",
         "part_bodies",
         "parts",
@@ -74,12 +77,15 @@ class Bucket:
         created_ms: int = 0,
         ownership: str | None = None,
         has_policy: bool = False,
+        on: Sequence[str] = (),
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
         self.ownership = ownership
         """BucketOwnerEnforced, BucketOwnerPreferred, ObjectWriter; None when its controls were deleted."""
         self.has_policy = has_policy
+        self.on = frozenset(on)
+        """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
@@ -105,7 +111,9 @@ class Head(Listed, array_like=True, gc=False):
 
     checksum_value: str
     place: int
-    """IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
+    """FEATURES = frozenset({"notification"})
+
+IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     data: bytes
     """The body, IN_HEAD."""
     blob: str
@@ -186,7 +194,12 @@ def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) ->
 
 
 def put_bucket(
-    tx: Tx, bucket: Bucket, *, ownership: str | None = None, has_policy: bool | None = None
+    tx: Tx,
+    bucket: Bucket,
+    *,
+    ownership: str | None = None,
+    has_policy: bool | None = None,
+    on: frozenset[str] | None = None,
 ) -> None:
     """The bucket's record, with what is given changed; ownership "" for none."""
     value = {
@@ -198,6 +211,8 @@ def put_bucket(
         "ownership": bucket.ownership if ownership is None else ownership or None,
         "has_policy": bucket.has_policy if has_policy is None else has_policy,
     }
+    if features := sorted(bucket.on if on is None else on):
+        value["on"] = features
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
@@ -235,10 +250,14 @@ def config(tx: Tx, bucket: Bucket, kind: str) -> Any:
 
 def put_config(tx: Tx, bucket: Bucket, kind: str, value: Any) -> None:
     tx.put(bucket.config.key(kind), orjson.dumps(value))
+    if kind in FEATURES and kind not in bucket.on:
+        put_bucket(tx, bucket, on=bucket.on | {kind})
 
 
 def delete_config(tx: Tx, bucket: Bucket, kind: str) -> None:
     tx.delete(bucket.config.key(kind))
+    if kind in bucket.on:
+        put_bucket(tx, bucket, on=bucket.on - {kind})
 
 
 # -- objects
