@@ -12,7 +12,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request
 from stratolite.services.dynamodb import keyconditions, numerals, partiql, state
-from stratolite.services.dynamodb.base import name_of, table_arn
+from stratolite.services.dynamodb.base import place_of, table_arn
 from stratolite.services.dynamodb.bound import access as reach
 from stratolite.services.dynamodb.bound import bind, paths_in
 from stratolite.services.dynamodb.expressions import NO_VALUES, plan
@@ -83,8 +83,7 @@ def condition_keys(
     leading: dict[str, None] = {}
     attributes: dict[str, None] = {}
     try:
-        name = name_of(call, arn) if arn.startswith("arn:") else ""
-        table = state.table(call.tx, call.account, call.region, name)
+        table = state.table(call.tx, *_table_place(call, arn))
     except Fault:
         table = None
     if operation in _PARTIQL:
@@ -171,6 +170,42 @@ def _add_partiql(
         found["dynamodb:leadingkeys"] = list(leading)
     if attributes:
         found["dynamodb:attributes"] = list(attributes)
+
+
+def _table_place(call: Call, arn: str) -> tuple[str, str, str]:
+    account, name = place_of(call, arn) if arn.startswith("arn:") else (call.account, "")
+    return account, call.region, name
+
+
+def resource_policy(call: Call, resource: str) -> str | None:
+    """The policy of the table or stream that an ARN is about; an index's is its table's.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/access-control-resource-based.html
+    """
+    try:
+        account, region, name = _table_place(call, resource)
+    except Fault:
+        return None
+    label = ""
+    if (at := resource.find("/stream/")) >= 0:
+        label = resource[at + 8 :]
+    else:
+        table = state.table(call.tx, account, region, name)
+        if table is None or not table.has_policy:
+            return None
+    found = state.policy(call.tx, account, region, name, label)
+    return None if found is None else found[0]
+
+
+def is_owners_alone(call: Call, operation: str, request: Request) -> bool:
+    """Whether nothing but the account's own tables without policies is asked for, as far as that is quickly said."""
+    if operation in _EVERYWHERE:
+        return True
+    name = request.get("TableName")
+    if type(name) is not str or ":" in name:
+        return False
+    table = state.table(call.tx, call.account, call.region, name)
+    return table is None or not table.has_policy
 
 
 def _actions(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
