@@ -105,6 +105,8 @@ class Database:
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
         self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
+        self.vault: Any = None
+        """What ``state`` files seal with (``core.vault``), once it is open."""
         self.on_dead: Callable[[BaseException], None] | None = None
         """Called once with a failure that no retry can mend: the process should end."""
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -50,6 +50,11 @@ class Tx:
         self.relaxed = False
         """Set only for what ``limits.RELAXED`` lists: answer before the sync."""
 
+    @property
+    def vault(self) -> Any:
+        """The cloud's vault: the same for every transaction, so asking it is no reading."""
+        return self._db.vault
+
     # -- reading
 
     def get(self, key: bytes) -> bytes | None:

@@ -302,8 +302,6 @@ def _environment(spec: dict[str, Any], paths: dict[str, Any]) -> None:
     sys.path[:] = [*folders, *(p for p in own if p), *sys.path, *sites]
     sys.argv[:] = [""]
     sys.dont_write_bytecode = True
-    if not os.path.exists(sys.executable):  # of a virtual environment, which is not in here
-        sys.executable = getattr(sys, "_base_executable", "") or sys.executable
     os.chdir(paths["task"])
     time.tzset()
 

@@ -7,9 +7,10 @@ Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`
          ``conditions`` / ``updates`` / ``projections`` what expressions do, ``keyconditions`` what a Query reads,
          ``legacy`` the parameters from before expressions, ``shapes`` the forms of requests, ``schema`` of tables,
          ``capacity`` consumed units.
+Changes  ``writes`` one item and all that follows from it; ``streams`` its stream records (read by ``dynamodbstreams``).
 Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``; ``access`` says what IAM must allow;
          ``service`` puts them together.
-Work     ``worker`` (sweeps dropped tables, fills new indexes), ``expiry`` (time to live).
+Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``).
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 
@@ -27,7 +28,7 @@ Different from AWS, knowingly:
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.
 
-Missing: streams, encryption by KMS keys, backups, point-in-time recovery, exports and imports, global tables, PartiQL,
+Missing: encryption by KMS keys, backups, point-in-time recovery, exports and imports, global tables, PartiQL,
 resource policies, Kinesis streaming, contributor insights, auto scaling, tables of other accounts; keys of several attributes in indexes.
 """
 

@@ -21,8 +21,6 @@ Wanted = Mapping[str, Any]
 
 def check_offered(operation: str, request: Wanted) -> None:
     """Raise for parameters of CreateTable and UpdateTable that mean something we do not do."""
-    if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
-        raise not_offered(operation, "StreamSpecification")
     sse = request.get("SSESpecification") or {}
     if sse.get("Enabled") or sse.get("KMSMasterKeyId"):  # it would say encrypted, and not be
         raise not_offered(operation, "SSESpecification")
@@ -36,6 +34,23 @@ def check_offered(operation: str, request: Wanted) -> None:
     ):
         if request.get(name):
             raise not_offered(operation, name)
+
+
+def check_stream(request: Wanted) -> None:
+    """Raise where a StreamSpecification says half of what it must."""
+    wanted = request.get("StreamSpecification")
+    if wanted is None:
+        return
+    enabled, view = wanted.get("StreamEnabled"), wanted.get("StreamViewType")
+    if enabled and view is None:
+        raise invalid(
+            _INVALID
+            + "StreamEnabled has been set to true, but StreamViewType has not been specified"
+        )
+    if not enabled and view is not None:
+        raise invalid(
+            _INVALID + "StreamViewType cannot be specified when StreamEnabled is set to false"
+        )
 
 
 def check_create(request: Wanted) -> None:

@@ -25,10 +25,11 @@ class Dynamodb(Items, Reading, Batches, Transactions, Tables):
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
-        from stratolite.services.dynamodb.expiry import Expirer
-        from stratolite.services.dynamodb.worker import Backfiller, Sweeper
+        from stratolite.services.dynamodb.expirer import Expirer
+        from stratolite.services.dynamodb.worker import Backfiller, Sweeper, Trimmer
 
-        return (Sweeper(self.cloud), Backfiller(self.cloud), Expirer(self.cloud))
+        cloud = self.cloud
+        return (Sweeper(cloud), Backfiller(cloud), Trimmer(cloud), Expirer(cloud))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.dynamodb.resources import TableResource

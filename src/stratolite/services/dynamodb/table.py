@@ -5,7 +5,8 @@ The record (JSON, under state's ("table", name)):
     {"Description": {...}     what DescribeTable answers, without what is counted or derived
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
-     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off}
+     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
+     "Stream": [number, label, view type], absent where it has none}
 """
 
 from __future__ import annotations
@@ -117,6 +118,12 @@ class Table:
         ttl = record.get("TimeToLive")
         self.ttl_attribute: str | None = ttl[0] if ttl else None
         self.ttl_number: int = ttl[1] if ttl else 0
+        stream = record.get("Stream")
+        self.stream_prefix = keys.key("change", stream[0]) if stream else None
+        self.stream_label: str = stream[1] if stream else ""
+        self.stream_view: str = stream[2] if stream else ""
+        self.is_followed = bool(self.indexes or ttl or stream)
+        """Whether a write to an item leads to other rows."""
 
     def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:
         found = []

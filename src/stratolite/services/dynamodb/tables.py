@@ -12,7 +12,7 @@ from typing import Any
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, schema, shapes, state
+from stratolite.services.dynamodb import expiry, schema, shapes, state, streams
 from stratolite.services.dynamodb.base import Base, name_of, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.table import Record, Table
@@ -27,6 +27,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.CREATE_TABLE, request)
         schema.check_create(request)
+        schema.check_stream(request)
         schema.check_offered("CreateTable", request)
         name = request["TableName"]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
@@ -35,6 +36,8 @@ class Tables(Base):
             raise in_use(f"Table already exists: {name}")
         record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
         record["Tags"] = tags
+        if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
+            _begin_stream(call, record, request["StreamSpecification"]["StreamViewType"])
         state.put_table(call.tx, call.account, call.region, record)
         return {"TableDescription": described(record, status="CREATING")}
 
@@ -63,6 +66,8 @@ class Tables(Base):
                 "Disable deletion protection first."
             )
         state.delete_table(call.tx, call.account, call.region, table.name)
+        if table.stream_label:
+            streams.end(call.tx, call.account, call.region, table.name, table.stream_label)
         job = Sweep(call.account, call.region, table.record["Key"], None)
         work.put(call.tx, SWEEP, job.pack())
         return {"TableDescription": described(table.record, status="DELETING")}
@@ -71,6 +76,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.UPDATE_TABLE, request)
         schema.check_offered("UpdateTable", request)
+        schema.check_stream(request)
         if not any(request.get(name) is not None for name in _UPDATES):
             raise invalid(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
@@ -98,6 +104,8 @@ class Tables(Base):
         schema.set_options(description, request, round(call.tx.time_s, 3))
         for change in changes:
             _change_index(call, record, request, change)
+        if request.get("StreamSpecification") is not None:
+            _change_stream(call, table, record, request["StreamSpecification"])
         state.put_table(call.tx, call.account, call.region, record)
         answer = described(record, status="UPDATING")
         for change in changes:
@@ -259,6 +267,27 @@ def described(record: Record, status: str | None = None) -> dict[str, Any]:
     if status is not None:
         out["TableStatus"] = status
     return out
+
+
+def _begin_stream(call: Call, record: Record, view: str) -> None:
+    description = record["Description"]
+    name = description["TableName"]
+    made = streams.begin(call.tx, call.account, call.region, name, view, description["KeySchema"])
+    description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
+    description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
+    record["Stream"] = [made.number, made.label, view]
+
+
+def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, Any]) -> None:
+    if wanted.get("StreamEnabled"):
+        if table.stream_label:
+            raise invalid(f"Table already has an enabled stream: TableName: {table.name}")
+        _begin_stream(call, record, wanted["StreamViewType"])
+        return
+    if not table.stream_label:
+        raise invalid(f"Table has no stream to disable: TableName: {table.name}")
+    streams.end(call.tx, call.account, call.region, table.name, table.stream_label)
+    del record["Stream"], record["Description"]["StreamSpecification"]
 
 
 def _update_billing(call: Call, table: Table, record: Record, request: Request) -> None:

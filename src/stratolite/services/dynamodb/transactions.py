@@ -18,13 +18,7 @@ from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
 from stratolite.services.dynamodb.faults import invalid
-from stratolite.services.dynamodb.items import (
-    Write,
-    check_targets,
-    collection_metrics,
-    nested_of,
-    projection_of,
-)
+from stratolite.services.dynamodb.items import check_targets, nested_of, projection_of
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
@@ -33,6 +27,7 @@ from stratolite.services.dynamodb.values import (
     checked_item_size,
     item_size,
 )
+from stratolite.services.dynamodb.writes import Write, collection_metrics
 
 TRANSACTION_SIZE_BYTES_MAX = 4 << 20
 _KINDS = ("ConditionCheck", "Put", "Delete", "Update")

@@ -40,6 +40,15 @@ def check_name(field: str, name: str, length_max: int) -> None:
         )
 
 
+def check_one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise Fault(
+            "ValidationError",
+            f"1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint:"
+            f" Member must satisfy enum value set: [{', '.join(allowed)}]",
+        )
+
+
 def check_holder_name(kind: str, name: str) -> None:
     check_name(f"{kind}Name", name, _NAME_LENGTH_MAX[kind])
 

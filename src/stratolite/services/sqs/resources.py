@@ -9,8 +9,7 @@ from typing import Any
 
 import orjson
 
-from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created
 from stratolite.services.sqs.finding import place_of
 
 _ATTRIBUTES = (
@@ -32,18 +31,6 @@ _DEFAULTS = {
     "VisibilityTimeout": "30",
 }
 """What a property that a template no longer has goes back to; "" for others."""
-
-
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("sqs", operation, request)
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await _ask(call, operation, **request)
-    except Fault as fault:
-        if fault.code != "QueueDoesNotExist":
-            raise
 
 
 def _text(value: Any) -> str:
@@ -68,7 +55,12 @@ def _made(call: Call, url: str) -> Made:
     return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
 
 
-class QueueType(Resource):
+class _Type(Resource):
+    service = "sqs"
+    gone = frozenset({"QueueDoesNotExist"})
+
+
+class QueueType(_Type):
     type = "AWS::SQS::Queue"
     create_only = frozenset({"FifoQueue", "QueueName"})
 
@@ -81,7 +73,7 @@ class QueueType(Resource):
         attributes = _attributes(properties)
         if is_fifo:
             attributes["FifoQueue"] = "true"
-        made = await _ask(
+        made = await self.ask(
             call,
             "CreateQueue",
             QueueName=name,
@@ -96,19 +88,19 @@ class QueueType(Resource):
         changes = {name: value for name, value in after.items() if before.get(name) != value}
         changes |= {name: _DEFAULTS.get(name, "") for name in before if name not in after}
         if changes:
-            await _ask(call, "SetQueueAttributes", QueueUrl=physical_id, Attributes=changes)
+            await self.ask(call, "SetQueueAttributes", QueueUrl=physical_id, Attributes=changes)
         tags = _tags(new)
         if gone := [key for key in _tags(old) if key not in tags]:
-            await _ask(call, "UntagQueue", QueueUrl=physical_id, TagKeys=gone)
+            await self.ask(call, "UntagQueue", QueueUrl=physical_id, TagKeys=gone)
         if tags:
-            await _ask(call, "TagQueue", QueueUrl=physical_id, Tags=tags)
+            await self.ask(call, "TagQueue", QueueUrl=physical_id, Tags=tags)
         return _made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteQueue", QueueUrl=physical_id)
+        await self.ask_if_there(call, "DeleteQueue", QueueUrl=physical_id)
 
 
-class QueuePolicy(Resource):
+class QueuePolicy(_Type):
     type = "AWS::SQS::QueuePolicy"
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -132,27 +124,27 @@ class QueuePolicy(Resource):
     async def _put(self, call: Call, urls: list[str], spec: Spec) -> None:
         attributes = {"Policy": _text(spec.properties["PolicyDocument"])}
         for url in urls:
-            await _ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
+            await self.ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
 
     async def _drop(self, call: Call, url: str) -> None:
-        await _gone_is_fine(call, "SetQueueAttributes", QueueUrl=url, Attributes={"Policy": ""})
+        await self.ask_if_there(call, "SetQueueAttributes", QueueUrl=url, Attributes={"Policy": ""})
 
 
-class QueueInlinePolicy(Resource):
+class QueueInlinePolicy(_Type):
     type = "AWS::SQS::QueueInlinePolicy"
     create_only = frozenset({"Queue"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         url = spec.properties["Queue"]
         attributes = {"Policy": _text(spec.properties["PolicyDocument"])}
-        await _ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
+        await self.ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
         return Made(url)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         return await self.create(call, new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(
+        await self.ask_if_there(
             call, "SetQueueAttributes", QueueUrl=physical_id, Attributes={"Policy": ""}
         )
 

@@ -168,7 +168,9 @@ def _json(value: dict[str, Any]) -> str:
 def _credentials(call: Call, who: Principal, duration_s: int) -> dict[str, Any]:
     key_id = "ASIA" + base64.b32encode(call.world.token(10))[:16].decode()
     end_s = int(call.world.wall()) + duration_s
-    secret, token = issue(call.cloud.vault, key_id, end_s, replace(who, access_key_id=key_id))
+    secret, token = issue(
+        call.cloud.vault, call.world, key_id, end_s, replace(who, access_key_id=key_id)
+    )
     return {
         "AccessKeyId": key_id,
         "SecretAccessKey": secret,
