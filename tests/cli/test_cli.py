@@ -38,12 +38,22 @@ def no_endpoint(monkeypatch):
 def test_help_names_every_command_and_imports_none(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in ("up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"):
+    for command in (
+        "up",
+        "deploy",
+        "delete",
+        "env",
+        "status",
+        "logs",
+        "invoke",
+        "outbox",
+        "completion",
+    ):
         assert f"\n  {command} " in out
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"]
+    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "outbox", "completion"]
 )
 def test_every_command_explains_itself(capsys, command):
     code, out, _ = run(capsys, command, "--help")
@@ -61,7 +71,9 @@ def test_wrong_usage_exits_with_2_and_one_line(capsys, words):
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f")])
+@pytest.mark.parametrize(
+    "words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f"), ("outbox",)]
+)
 def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
     code, _, err = run(capsys, *words, "--endpoint", "http://127.0.0.1:9")
     assert code == 1
