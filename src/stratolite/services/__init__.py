@@ -55,6 +55,7 @@ OFFERS: tuple[Offer, ...] = (
         queues=True,
     ),
     Offer("sqs", "sqs:Sqs", types=("AWS::SQS::",), queues=True),
+    Offer("ssm", "ssm:Ssm", types=("AWS::SSM::",), queues=True),
     Offer("sts", "sts:Sts"),
 )
 
