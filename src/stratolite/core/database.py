@@ -105,6 +105,8 @@ class Database:
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
         self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
+        self.vault: Any = None
+        """What ``state`` files seal with (``core.vault``), once it is open."""
         self.on_dead: Callable[[BaseException], None] | None = None
         """Called once with a failure that no retry can mend: the process should end."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -304,6 +306,9 @@ class Database:
                 tx.need = self._number - 1
             return value  # type: ignore[return-value]
         return self._reading.get(key)
+
+    def is_durable(self, key: bytes) -> bool:
+        return key not in self._current and key not in self._flying
 
     def scan_committed(
         self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool, expected: int

@@ -50,6 +50,11 @@ class Tx:
         self.relaxed = False
         """Set only for what ``limits.RELAXED`` lists: answer before the sync."""
 
+    @property
+    def vault(self) -> Any:
+        """The cloud's vault: the same for every transaction, so asking it is no reading."""
+        return self._db.vault
+
     # -- reading
 
     def get(self, key: bytes) -> bytes | None:
@@ -60,6 +65,11 @@ class Tx:
                 if (value := writes.get(key, _MISS)) is not _MISS:
                     return value  # type: ignore[return-value]
         return self._db.get_committed(self, key)
+
+    def is_durable(self, key: bytes) -> bool:
+        """Whether what ``get`` gives for ``key`` is on disk already: a relaxed answer may show nothing else."""
+        own = key in self.writes or any(key in writes for writes in self._below)
+        return not own and self._db.is_durable(key)
 
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
         """``parse(value)``, kept while the stored bytes stay the same. Treat the result as frozen."""

@@ -26,7 +26,6 @@ _DROPPED = (
     "min",
     "max",
     "enum",
-    "sensitive",
     "box",
     "deprecatedMessage",
 )
@@ -90,6 +89,14 @@ def error_code(ref: Ref) -> str:
 @cache
 def load(service: str) -> Model:
     """The newest model of ``service``. Raises LookupError when botocore has none."""
+    raw = read_raw(service)
+    _strip(raw)
+    overlays.apply(service, raw)
+    return Model(service, raw)
+
+
+def read_raw(service: str) -> dict[str, Any]:
+    """The newest ``service-2.json`` as it is; large. Raises LookupError when botocore has none."""
     folder = os.path.join(data_folder(), service)
     versions = sorted(os.listdir(folder), reverse=True) if service in services() else []
     for version in versions:
@@ -97,10 +104,8 @@ def load(service: str) -> Model:
             path = os.path.join(folder, version, name)
             if os.path.exists(path):
                 with opener(path, "rb") as file:
-                    raw = orjson.loads(file.read())
-                _strip(raw)
-                overlays.apply(service, raw)
-                return Model(service, raw)
+                    raw: dict[str, Any] = orjson.loads(file.read())
+                return raw
     raise LookupError(service)
 
 
