@@ -401,6 +401,9 @@ class Spec:
     token: str
     """Same for every attempt at the same step; names are derived from it, so a repeat finds its own."""
     properties: dict[str, Any]
+    step: str = ""
+    """Which step of which operation this is; another for every update, and for each way back."""
+    creation_policy: Mapping[str, Any] = field(default_factory=dict)
 
     def generated_name(self, max_length: int = 63, *, lower: bool = False) -> str:
         """CloudFormation's stack-logical-SUFFIX, the suffix from ``token``."""
@@ -433,6 +436,8 @@ class Made:
 
     physical_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    no_echo: bool = False
+    """Whether the attributes are secrets: kept sealed, never shown."""
 
 
 @contextmanager
@@ -491,6 +496,10 @@ class Resource:
     """Top-level properties that ``read`` cannot give; those AWS's schema calls write-only need no entry."""
     attributes: ClassVar[frozenset[str] | None] = None
     """What GetAtt offers; None: whatever AWS's schema has."""
+    attributes_open: ClassVar[bool] = False
+    """Whether GetAtt may ask for names nobody knows beforehand."""
+    time_s_max: ClassVar[float] = 900.0
+    """How long one step may take."""
     tagged: ClassVar[bool] = True
     """Whether the stack's tags are merged in, where AWS's schema says that the type takes tags."""
 
@@ -634,7 +643,13 @@ class Cloud:
         owner = self.resource_owner(type_name)
         if owner is None:
             return None
-        return next((r for r in self.service(owner).resources() if r.type == type_name), None)
+        known = list(self.service(owner).resources())
+        return next(
+            (r for r in known if r.type == type_name),
+            next(
+                (r for r in known if r.type[-1] == "*" and type_name.startswith(r.type[:-1])), None
+            ),
+        )
 
 
 _TASKS: set[asyncio.Task[None]] = set()

@@ -33,7 +33,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
-        types=("AWS::CloudFormation::",),
+        ("cloudformation-response",),
+        ("AWS::CloudFormation::", "Custom::"),
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
