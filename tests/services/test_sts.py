@@ -50,6 +50,15 @@ def may(iam):
     return True
 
 
+def may_list(dynamodb):
+    try:
+        dynamodb.list_tables()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDeniedException", error
+        return False
+    return True
+
+
 def test_an_external_id_is_asked_for_by_the_trust_policy(client):
     iam = client("iam")
     sts = client("sts", **user_keys(iam))
@@ -125,16 +134,26 @@ def test_several_session_policies_limit_together_and_a_changed_one_counts_at_onc
 def test_a_federated_user_has_what_its_policy_and_its_user_both_allow(client):
     iam = client("iam")
     sts = client("sts", **user_keys(iam))
-    none = sts.get_federation_token(Name="bob")
-    assert none["FederatedUser"]["Arn"] == "arn:aws:sts::000000000000:federated-user/bob"
-    assert not may(client("iam", **keys_of(none)))
-    some = keys_of(
-        sts.get_federation_token(Name="bob", Policy=policy(Action="iam:ListUsers", Resource="*"))
+    iam.put_user_policy(
+        UserName="ann",
+        PolicyName="p",
+        PolicyDocument=policy(Action=["sts:*", "dynamodb:*"], Resource="*"),
     )
-    assert may(client("iam", **some))
+    none = sts.get_federation_token(Name="bob")
+    assert none["PackedPolicySize"] == 0
+    assert none["FederatedUser"]["Arn"] == "arn:aws:sts::000000000000:federated-user/bob"
+    assert not may_list(client("dynamodb", **keys_of(none)))
+    some = keys_of(
+        sts.get_federation_token(
+            Name="bob", Policy=policy(Action="dynamodb:ListTables", Resource="*")
+        )
+    )
+    assert may_list(client("dynamodb", **some))
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client("iam", **some).list_users()
     assert client("sts", **some).get_caller_identity()["Arn"].endswith("federated-user/bob")
     iam.delete_user_policy(UserName="ann", PolicyName="p")
-    assert not may(client("iam", **some))
+    assert not may_list(client("dynamodb", **some))
 
 
 def enabled(client, iam, keys, wall):

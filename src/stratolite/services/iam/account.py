@@ -154,6 +154,20 @@ class Account:
             "GeneratedTime": found["GeneratedTime"],
         }
 
+    # -- for the organizations service alone, no wire carries them
+
+    def keep_organization(self, call: Call, asked: Request) -> Response:
+        """Where the account hangs from now on, None: nowhere."""
+        state.put_organization(call.tx, asked["Account"], asked["Record"])
+        return {}
+
+    def keep_service_control(self, call: Call, asked: Request) -> Response:
+        """A service control policy, or the ids of those attached to a target."""
+        state.put_service_control(
+            call.tx, asked["Organization"], asked["Kind"], asked["Name"], asked["Value"]
+        )
+        return {}
+
     # -- everything
 
     def get_account_authorization_details(self, call: Call, request: Request) -> Response:
