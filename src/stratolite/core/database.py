@@ -307,6 +307,9 @@ class Database:
             return value  # type: ignore[return-value]
         return self._reading.get(key)
 
+    def is_durable(self, key: bytes) -> bool:
+        return key not in self._current and key not in self._flying
+
     def scan_committed(
         self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool, expected: int
     ) -> Iterator[tuple[bytes, bytes]]:

@@ -66,6 +66,11 @@ class Tx:
                     return value  # type: ignore[return-value]
         return self._db.get_committed(self, key)
 
+    def is_durable(self, key: bytes) -> bool:
+        """Whether what ``get`` gives for ``key`` is on disk already: a relaxed answer may show nothing else."""
+        own = key in self.writes or any(key in writes for writes in self._below)
+        return not own and self._db.is_durable(key)
+
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
         """``parse(value)``, kept while the stored bytes stay the same. Treat the result as frozen."""
         if (last := self._known) is not None and last[0] == key and last[1] is parse:

@@ -136,7 +136,10 @@ class App:
         import orjson
 
         services = {offer.service: "available" for offer in OFFERS}
-        body = orjson.dumps({"services": services, "edition": "stratolite", "version": __version__})
+        said = {"services": services, "edition": "stratolite", "version": __version__}
+        if self.cloud.runtime.guards:
+            said["functions"] = self.cloud.runtime.missing or "contained"
+        body = orjson.dumps(said)
         return HttpResponse(200, [("Content-Type", "application/json")], body)
 
 

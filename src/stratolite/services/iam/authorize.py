@@ -27,6 +27,9 @@ _CODES = {
     "s3control": "AccessDenied",
     "iam": "AccessDenied",
     "sts": "AccessDenied",
+    "sqs": "AccessDenied",
+    "sns": "AuthorizationError",
+    "cloudwatch": "AccessDenied",
     "cloudformation": "AccessDenied",
 }
 
@@ -86,7 +89,7 @@ def denied(service: str, who: Principal, action: str, resource: str, decision: D
     reason = decision.reason.replace("{action}", action)
     text = f"User: {who.arn} is not authorized to perform: {action}{on} {reason}"
     # Elsewhere the wire knows: 400 for JSON services, 403 for REST ones.
-    return Fault(code, text, status=403 if code == "AccessDenied" else None)
+    return Fault(code, text, status=403 if code in ("AccessDenied", "AuthorizationError") else None)
 
 
 def _decide(
