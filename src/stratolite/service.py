@@ -611,6 +611,8 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    usage: Any = None
+    """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
     trail: Any = None
     """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
@@ -633,7 +635,15 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.trail, self.blobs, self.keeper, self.clock):
+        for part in (
+            self.work,
+            self.runtime,
+            self.trail,
+            self.usage,
+            self.blobs,
+            self.keeper,
+            self.clock,
+        ):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -675,6 +685,9 @@ def perform(
         return None
     cloud, method = call.cloud, route.method
     call.service = service.name
+    who = call.principal
+    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+        usage.note(who, service.name, call.region)
     authorize = cloud.authorize
     if route.noted and (trail := cloud.trail) is not None:
         done = trail.around(call, service, operation, request, done)

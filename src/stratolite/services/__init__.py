@@ -47,6 +47,7 @@ OFFERS: tuple[Offer, ...] = (
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
+    Offer("organizations", "organizations:Organizations"),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),

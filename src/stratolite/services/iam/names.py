@@ -21,6 +21,8 @@ _ID_PREFIX = {
     "policy": "ANPA",
     "group": "AGPA",
     "instance-profile": "AIPA",
+    "server-certificate": "ASCA",
+    "ssh-key": "APKA",
 }
 TITLES = {"role": "Role", "user": "User", "policy": "Policy", "group": "Group"}
 _NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128, "group": 128}
@@ -55,6 +57,12 @@ def check_holder_name(kind: str, name: str) -> None:
 
 
 def check_path(path: str) -> str:
+    if path.startswith(
+        "/aws-service-role/"
+    ):  # beyond service control policies: not for everybody to make
+        raise Fault(
+            "ValidationError", "The path /aws-service-role/ is reserved for service-linked roles."
+        )
     if not _PATH.match(path) or len(path) > 512:
         raise Fault(
             "ValidationError",
@@ -85,6 +93,8 @@ def check_document(text: str, *, trust: bool = False) -> None:
 def missing(kind: str, name: str) -> Fault:
     if kind == "policy":
         return Fault("NoSuchEntity", f"Policy {name} does not exist or is not attachable.")
+    if kind == "mfa":
+        return Fault("NoSuchEntity", f"MFA Device with serial number {name} does not exist.")
     if kind == "instance-profile":
         return Fault("NoSuchEntity", f"Instance Profile {name} cannot be found.")
     return Fault("NoSuchEntity", f"The {kind} with name {name} cannot be found.")
