@@ -38,12 +38,22 @@ def no_endpoint(monkeypatch):
 def test_help_names_every_command_and_imports_none(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in ("up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"):
+    for command in (
+        "up",
+        "deploy",
+        "delete",
+        "env",
+        "status",
+        "logs",
+        "invoke",
+        "outbox",
+        "completion",
+    ):
         assert f"\n  {command} " in out
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"]
+    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "outbox", "completion"]
 )
 def test_every_command_explains_itself(capsys, command):
     code, out, _ = run(capsys, command, "--help")
@@ -61,7 +71,9 @@ def test_wrong_usage_exits_with_2_and_one_line(capsys, words):
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f")])
+@pytest.mark.parametrize(
+    "words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f"), ("outbox",)]
+)
 def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
     code, _, err = run(capsys, *words, "--endpoint", "http://127.0.0.1:9")
     assert code == 1
@@ -246,6 +258,7 @@ def test_what_cannot_be_packaged_is_said_by_name(project, text):
         packaged(project)
 
 
+<<<<<<< HEAD
 def wheel(folder, name="thing", code="said = 'theirs'"):
     """The smallest package there is."""
     path = folder / f"{name}-1.0-py3-none-any.whl"
@@ -303,6 +316,8 @@ def test_requirements_that_cannot_be_installed_are_one_line(project):
     assert "\n" not in caught.value.message
 
 
+=======
+>>>>>>> main
 def test_an_api_hostname_is_shown_as_its_local_url():
     value = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
     assert (

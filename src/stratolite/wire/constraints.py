@@ -19,7 +19,12 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.wire.model import read_raw
 
-_CODES = {"scheduler": "ValidationException", "pipes": "ValidationException"}
+_CODES = {
+    "iam": "ValidationError",
+    "sts": "ValidationError",
+    "scheduler": "ValidationException",
+    "pipes": "ValidationException",
+}
 _ERRORS_COUNT_MAX = 50
 _DEPTH_MAX = 32
 Check = Callable[[Any, str], Iterator[str]]
@@ -47,15 +52,32 @@ def check(service: str, operation: str, request: dict[str, Any]) -> None:
         found.append(sentence)
         if len(found) == _ERRORS_COUNT_MAX:
             break
+    if service == "iam":
+        found = list(_terse(found))
     if found:
         count = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected"
         code = _CODES.get(service, "ValidationException")
         raise Fault(code, f"{count}: {'; '.join(found)}", status=400)
 
 
+_NAME_PATTERNS = ("[\\w+=,.@-]+", "[\\w+=/:,.@-]+", "(\\u002F)|")
+
+
+def _terse(found: list[str]) -> Iterator[str]:
+    """IAM does not repeat what it was given, and has its own words for names and paths: those are left to it."""
+    for sentence in found:
+        _, _, rest = sentence.rpartition(" at '")
+        rest, enum, _ = rest.partition(" enum value set")
+        pattern = rest.partition("regular expression pattern: ")[2]
+        if not pattern.startswith(_NAME_PATTERNS):
+            yield f"Value at '{rest}{enum}"
+
+
 @lru_cache(maxsize=1024)
 def _compiled(service: str, operation: str) -> Check | None:
     raw = _raw(service)
+    if operation not in raw["operations"]:
+        return None  # one part of the platform asks another
     shape = raw["operations"][operation].get("input")
     return _checker(raw["shapes"], shape["shape"], {}) if shape else None
 
