@@ -13,7 +13,7 @@ from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import expiry, schema, shapes, state, streams
-from stratolite.services.dynamodb.base import Base, place_of, table_arn
+from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.policies import checked, revision
 from stratolite.services.dynamodb.table import Record, Table
@@ -71,7 +71,14 @@ class Tables(Base):
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
             )
+        if table.past.get("Readers") or not table.is_ready:
+            raise in_use(
+                f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
+            )
         state.delete_table(call.tx, table.account, table.region, table.name)
+        if table.past:
+            past = Sweep(table.account, table.region, 0, None, only_past=table.past_number)
+            work.put(call.tx, SWEEP, past.pack())
         if table.has_policy:
             state.delete_policy(call.tx, table.account, table.region, table.name, "")
         if table.stream_label:
@@ -164,7 +171,7 @@ class Tables(Base):
         if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
             raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
         try:
-            return self.table(call, arn)
+            return self.known(call, arn, "")
         except Fault as fault:
             raise not_found(f"Requested resource not found: ResourcArn: {arn} not found") from fault
 
@@ -181,20 +188,6 @@ class Tables(Base):
     def describe_endpoints(self, call: Call, request: Request) -> Response:
         address = call.endpoint.split("://", 1)[-1].rstrip("/")
         return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
-
-    def describe_continuous_backups(self, call: Call, request: Request) -> Response:
-        shapes.check(shapes.NAMED_TABLE, request)
-        name = request["TableName"]
-        account, plain = place_of(call, name) if ":" in name else (call.account, name)
-        found = state.table(call.tx, account, call.region, plain)
-        if found is None:
-            raise Fault("TableNotFoundException", f"Table not found: {name}")
-        return {
-            "ContinuousBackupsDescription": {
-                "ContinuousBackupsStatus": "ENABLED",
-                "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-            }
-        }
 
     def update_time_to_live(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TIME_TO_LIVE, request)
@@ -240,7 +233,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.NAMED_TABLE, request)
         name = request["TableName"]
-        return self.table(call, name, f"Requested resource not found: Table: {name} not found")
+        return self.known(call, name, f"Requested resource not found: Table: {name} not found")
 
 
 _MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
