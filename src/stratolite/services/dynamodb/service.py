@@ -8,6 +8,7 @@ from stratolite.service import Access, Call, Request, Resource, Worker
 from stratolite.services.dynamodb import access
 from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
+from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
 from stratolite.services.dynamodb.reading import Reading
@@ -15,7 +16,7 @@ from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
 
 
-class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups):
+class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -40,6 +41,11 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups):
             Restorer,
         )
         from stratolite.services.dynamodb.expirer import Expirer
+        from stratolite.services.dynamodb.following import (
+            KinesisDeliverer,
+            ReplicaCopier,
+            Replicator,
+        )
         from stratolite.services.dynamodb.worker import Backfiller, Sweeper, Trimmer
 
         cloud = self.cloud
@@ -52,6 +58,9 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups):
             BackupDropper(cloud),
             Restorer(cloud),
             Purger(cloud),
+            KinesisDeliverer(cloud),
+            Replicator(cloud),
+            ReplicaCopier(cloud),
         )
 
     def resources(self) -> Iterable[Resource]:

@@ -627,8 +627,12 @@ CREATE_TABLE = Structure(
         "ResourcePolicy": TEXT,
     }
 )
+_REPLICA = Structure({"RegionName": Text(required=True)})
 UPDATE_TABLE = Structure(
     {
+        "ReplicaUpdates": Listed(
+            Structure({"Create": _REPLICA, "Update": _REPLICA, "Delete": _REPLICA}), 1
+        ),
         "TableName": TABLE,
         "AttributeDefinitions": _DEFINITIONS,
         **_SETTINGS,
@@ -784,5 +788,19 @@ RESTORE_TIME = Structure(
         "SourceTableName": Text(minimum=3, maximum=255, pattern=NAME_PATTERN),
         "UseLatestRestorableTime": FLAG,
         **_OVERRIDES,
+    }
+)
+
+# -- Kinesis streaming destinations
+
+_STREAMING = Structure(
+    {"ApproximateCreationDateTimePrecision": Text(enum=("MILLISECOND", "MICROSECOND"))}
+)
+DESTINATION = Structure(
+    {
+        "TableName": TABLE,
+        "StreamArn": _ARN,
+        "EnableKinesisStreamingConfiguration": _STREAMING,
+        "UpdateKinesisStreamingConfiguration": _STREAMING,
     }
 )

@@ -334,6 +334,7 @@ def table_spans(keys: Keyspace, number: int) -> list[Span]:
         keys.span("ttl", number),
         keys.span("ttl-job", number),
         keys.span("count", number),
+        keys.span("version", number),
     ]
 
 

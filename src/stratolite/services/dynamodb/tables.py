@@ -12,7 +12,7 @@ from typing import Any
 from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, schema, shapes, state, streams
+from stratolite.services.dynamodb import expiry, globaltables, schema, shapes, state, streams
 from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.policies import checked, revision
@@ -43,7 +43,8 @@ class Tables(Base):
                 call.tx, call.account, call.region, name, "", checked(policy), revision(policy)
             )
         if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
-            _begin_stream(call, record, request["StreamSpecification"]["StreamViewType"])
+            view = request["StreamSpecification"]["StreamViewType"]
+            globaltables.begin_stream(call, call.account, call.region, record, view)
         state.put_table(call.tx, call.account, call.region, record)
         return {"TableDescription": described(call.tx, record, status="CREATING")}
 
@@ -75,16 +76,7 @@ class Tables(Base):
             raise in_use(
                 f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
             )
-        state.delete_table(call.tx, table.account, table.region, table.name)
-        if table.past:
-            past = Sweep(table.account, table.region, 0, None, only_past=table.past_number)
-            work.put(call.tx, SWEEP, past.pack())
-        if table.has_policy:
-            state.delete_policy(call.tx, table.account, table.region, table.name, "")
-        if table.stream_label:
-            streams.end(call.tx, table.account, table.region, table.name, table.stream_label)
-        job = Sweep(table.account, table.region, table.record["Key"], None)
-        work.put(call.tx, SWEEP, job.pack())
+        globaltables.drop(call, table)
         return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
     def update_table(self, call: Call, request: Request) -> Response:
@@ -111,7 +103,24 @@ class Tables(Base):
             request["TableName"],
             f"Requested resource not found: Table: {request['TableName']} not found",
         )
+        updates = request.get("ReplicaUpdates")
+        if updates:
+            globaltables.change(call, table, updates)
+            changed = state.table(call.tx, table.account, table.region, table.name)
+            assert changed is not None, "its replicas were changed"
+            return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
+        answer = self._update(call, table, request)
+        shared = {k: v for k, v in request.items() if k in _SHARED}
+        for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                self._update(call, replica, shared)
+        return {"TableDescription": answer}
+
+    def _update(self, call: Call, table: Table, request: Request) -> dict[str, Any]:
+        """Change one table; its description meanwhile."""
         call = call.scoped(table.account, table.region)
+        changes = request.get("GlobalSecondaryIndexUpdates") or []
         record: Record = deepcopy(table.record)
         _update_billing(call, table, record, request)
         description = record["Description"]
@@ -129,7 +138,7 @@ class Tables(Base):
                 answer.setdefault("GlobalSecondaryIndexes", []).append(
                     {**_index_of(table, deleted["IndexName"]), "IndexStatus": "DELETING"}
                 )
-        return {"TableDescription": answer}
+        return answer
 
     # -- tags
 
@@ -206,16 +215,10 @@ class Tables(Base):
             raise invalid(
                 f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
             )
-        record = deepcopy(table.record)
-        if wanted["Enabled"]:
-            record["TimeToLive"] = [name, call.tx.stamp()]
-        else:
-            del record["TimeToLive"]
-            job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
-            work.put(call.tx, SWEEP, job.pack())
-        state.put_table(call.tx, table.account, table.region, record)
-        if wanted["Enabled"]:
-            expiry.start(call.tx, table, int(call.tx.time_s), b"")
+        for region in (table.region, *table.replicas):
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                _set_time_to_live(call, replica, name if wanted["Enabled"] else None)
         return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
 
     def describe_time_to_live(self, call: Call, request: Request) -> Response:
@@ -254,7 +257,18 @@ _UPDATES = (
     "StreamSpecification",
     "OnDemandThroughput",
     "WarmThroughput",
+    "ReplicaUpdates",
 )
+_SHARED = frozenset(
+    (
+        "AttributeDefinitions",
+        "BillingMode",
+        "GlobalSecondaryIndexUpdates",
+        "OnDemandThroughput",
+        "ProvisionedThroughput",
+    )
+)
+"""What replicas have in common: a change of it is made in all of them."""
 
 
 def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, Any]:
@@ -276,26 +290,36 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
     out["WarmThroughput"] = schema.warm(out, out)
+    if replicas := globaltables.described(record):
+        out["Replicas"] = replicas
     if status is not None:
         out["TableStatus"] = status
     return out
 
 
-def _begin_stream(call: Call, record: Record, view: str) -> None:
-    description = record["Description"]
-    name = description["TableName"]
-    made = streams.begin(call.tx, call.account, call.region, name, view, description["KeySchema"])
-    description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
-    description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
-    record["Stream"] = [made.number, made.label, view]
+def _set_time_to_live(call: Call, table: Table, attribute: str | None) -> None:
+    record = deepcopy(table.record)
+    if attribute is not None:
+        record["TimeToLive"] = [attribute, call.tx.stamp()]
+    elif record.pop("TimeToLive", None) is not None:
+        job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
+        work.put(call.tx, SWEEP, job.pack())
+    state.put_table(call.tx, table.account, table.region, record)
+    if attribute is not None:
+        expiry.start(call.tx, table, int(call.tx.time_s), b"")
 
 
 def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, Any]) -> None:
     if wanted.get("StreamEnabled"):
         if table.stream_label:
             raise invalid(f"Table already has an enabled stream: TableName: {table.name}")
-        _begin_stream(call, record, wanted["StreamViewType"])
+        view = wanted["StreamViewType"]
+        globaltables.begin_stream(call, table.account, table.region, record, view)
         return
+    if table.replicas:
+        raise invalid(
+            f"Streams cannot be disabled on a table with replicas: TableName: {table.name}"
+        )
     if not table.stream_label:
         raise invalid(f"Table has no stream to disable: TableName: {table.name}")
     streams.end(call.tx, call.account, call.region, table.name, table.stream_label)

@@ -37,6 +37,7 @@ class Sweep(NamedTuple):
     only_index: int | None
     only_ttl: int | None = None
     only_past: int | None = None
+    only_feed: int | None = None
 
     def pack(self) -> bytes:
         return _pack(self)
@@ -71,7 +72,12 @@ class Sweeper:
     async def handle(self, job: Job) -> Settle | None:
         wanted = _sweep_of(job.payload)
         keys = Keyspace(wanted.account, wanted.region, "dynamodb")
-        if wanted.only_past is not None:
+        if wanted.only_feed is not None:
+            spans = [
+                keys.span("feed", wanted.only_feed),
+                keys.span("feed-job", wanted.only_feed),
+            ]
+        elif wanted.only_past is not None:
             spans = [keys.span("past", wanted.only_past)]
         elif wanted.only_ttl is not None:
             spans = [keys.span("ttl", wanted.table, wanted.only_ttl)]
