@@ -25,7 +25,7 @@ FILTERS_MAX = 10
 _NOT_OFFERED = (
     "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig", "Topics",
     "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "KMSKeyArn", "ProvisionedPollerConfig",
-    "LoggingConfig",
+    "LoggingConfig", "MetricsConfig",
 )  # fmt: skip
 _STREAM_ONLY = (
     "StartingPosition", "StartingPositionTimestamp", "ParallelizationFactor", "MaximumRecordAgeInSeconds",

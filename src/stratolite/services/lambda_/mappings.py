@@ -5,6 +5,7 @@ A change is written with a job for ``mapping_worker``, which carries it out and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -25,6 +26,9 @@ from stratolite.services.lambda_.names import Ref
 _PAGE = 100
 _OF_ONE = frozenset(
     {"GetEventSourceMapping", "UpdateEventSourceMapping", "DeleteEventSourceMapping"}
+)
+_MAPPING_ARN = re.compile(
+    r"arn:aws:lambda:[a-z0-9-]+:\d{12}:event-source-mapping:([0-9a-f-]{36})\Z"
 )
 _REASONS = {"sqs": "USER_INITIATED"}
 _NEEDED = {
@@ -160,6 +164,31 @@ class Mappings(Invoking):
                 continue
             shown.append(_described(call, uuid, record))
         return {"EventSourceMappings": shown}
+
+    # -- tags
+
+    def tag_resource(self, call: Call, request: Request) -> Response:
+        return self._tag(call, request, "tag_resource")
+
+    def untag_resource(self, call: Call, request: Request) -> Response:
+        return self._tag(call, request, "untag_resource")
+
+    def list_tags(self, call: Call, request: Request) -> Response:
+        return self._tag(call, request, "list_tags")
+
+    def _tag(self, call: Call, request: Request, operation: str) -> Response:
+        """Of a mapping; of anything else as before."""
+        match = _MAPPING_ARN.match(request["Resource"])
+        if match is None:
+            answer: Response = getattr(super(), operation)(call, request)
+            return answer
+        record = _known(call, match[1])
+        if operation == "list_tags":
+            return {"Tags": record["tags"]}
+        gone = request.get("TagKeys") or ()
+        tags = {k: v for k, v in record["tags"].items() if k not in gone} | request.get("Tags", {})
+        mapping_state.put(call.tx, call.keys("lambda"), match[1], {**record, "tags": tags})
+        return {}
 
     async def _acting(self, call: Call, ref: Ref) -> Call:
         """A call as the function's role. Raises Fault if there is no such function, or Lambda may not be its role."""

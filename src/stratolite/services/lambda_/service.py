@@ -25,7 +25,7 @@ _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.")
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
 
 
-class Lambda(Functions, Versions, Permissions, Urls, Layers, Mappings, Later, Doors, Service):
+class Lambda(Mappings, Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
     name: ClassVar[str] = "lambda"
 
     def __init__(self, cloud: Cloud) -> None:
@@ -47,6 +47,8 @@ class Lambda(Functions, Versions, Permissions, Urls, Layers, Mappings, Later, Do
             number = request.get("VersionNumber")
             return ((action, f"{arn}:{number}" if number else arn),)
         given = request.get("FunctionName") or request.get("Resource") or ""
+        if ":event-source-mapping:" in given:
+            return ((action, given),)
         try:
             resource = names.function(call, given, request.get("Qualifier")).arn
         except Fault:  # the operation says what is wrong with it
