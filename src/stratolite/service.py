@@ -250,8 +250,13 @@ class Call:
             else:
                 future.set_exception(error)
 
-        perform(inner, self.cloud.service(service), operation, request, _as_is, done)
-        return await future
+        parked = perform(inner, self.cloud.service(service), operation, request, _as_is, done)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if parked is not None:  # a long poll nobody waits for must not take anything
+                parked.cancel()
+            raise
 
     async def transact(self, body: Callable[[Call], T]) -> T:
         """``body(call)`` in one transaction of its own, ``call.tx`` set."""
