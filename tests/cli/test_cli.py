@@ -258,12 +258,6 @@ def test_what_cannot_be_packaged_is_said_by_name(project, text):
         packaged(project)
 
 
-def test_code_that_wants_an_installation_is_not_packaged_without_it(project):
-    (project / "code" / "requirements.txt").write_text("requests\n")
-    with pytest.raises(click.ClickException, match="sam build"):
-        packaged(project)
-
-
 def test_an_api_hostname_is_shown_as_its_local_url():
     value = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
     assert (
@@ -387,3 +381,21 @@ def test_time_spans_are_written_as_people_write_them(text, expected_s):
 def test_what_is_no_time_span_is_wrong_usage(text):
     with pytest.raises(click.UsageError):
         clock.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("\x1b]0;owned\x07\x1b[2J\x1b[31mred", r"\x1b]0;owned\x07\x1b[2J\x1b[31mred"),
+        ("a\rb\x08c\x00", r"a\x0db\x08c\x00"),
+        ("\x9b31m\x85", r"\x9b31m\x85"),
+        ("user\u202etxt.exe\u2066\u200f", r"user\u202etxt.exe\u2066\u200f"),
+        ("two\nlines\tand é ✓", "two\nlines\tand é ✓"),
+    ],
+)
+def test_what_a_function_printed_does_not_steer_the_terminal(monkeypatch, said, shown):
+    """Piped it is left as it was: who reads it then is a program."""
+    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+    assert screen.harmless(said) == shown
+    monkeypatch.setattr(screen, "is_terminal", lambda: False)
+    assert screen.harmless(said) == said

@@ -96,7 +96,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         if before is not None:
             os.environ["STRATOLITE_ROOT_KEY"] = before
     arn = role(running.client, "inside")
-    policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
     running.client("iam").put_role_policy(
         RoleName="inside", PolicyName="all", PolicyDocument=json.dumps(policy)
     )

@@ -334,6 +334,8 @@ class Visit:
 
     def _anonymous(self) -> Principal:
         """Not signed the usual way. S3 has an older way, and decides itself what the public may do."""
+        if self.service == "sts" and self.operation in _UNSIGNED:
+            return ANONYMOUS
         if self.service != "s3":
             raise Refused("missing").fault(self.service, self.protocol)
         weak = weak_claim(self.request)
@@ -580,6 +582,8 @@ class Visit:
             self.service, self.protocol = "s3", "rest-xml"
 
 
+_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
+"""Of STS: the token they bring stands for a signature."""
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {
     "apigatewayv2": "apigateway",

@@ -152,13 +152,13 @@ class Runtime:
         starting: Callable[[], Awaitable[tuple[Start, Listen]]],
         *,
         owner_max: int | None = None,
-        begin: Callable[[Listen], Listen] | None = None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None = None,
     ) -> Outcome:
         """Run one invocation. Raises Busy, also when the system refuses a process, or ZygoteLost.
 
         ``starting`` is awaited only for a new sandbox: its code, environment, and who hears its output.
-        ``begin(listen)`` is called with the chosen sandbox's listener once the code is loaded and may
-        put its own in front for this invocation.
+        ``begin(listen, failed)`` is called with the chosen sandbox's listener once the code is loaded, or was not
+        (``failed``), and may put its own in front for this invocation.
         """
         if self._current.get(launch.edition, launch.key) != launch.key:
             self.end(launch.owner, launch.edition)
@@ -175,7 +175,7 @@ class Runtime:
         launch: Launch,
         invocation: Invocation,
         starting: Callable[[], Awaitable[tuple[Start, Listen]]],
-        begin: Callable[[Listen], Listen] | None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None,
     ) -> Outcome:
         self._make_room(launch)
         self._pending[launch.owner] = self._pending.get(launch.owner, 0) + 1
@@ -199,7 +199,7 @@ class Runtime:
         self,
         member: _Member,
         invocation: Invocation,
-        begin: Callable[[Listen], Listen] | None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None,
         *,
         cold: bool,
     ) -> Outcome:
@@ -209,7 +209,7 @@ class Runtime:
             if cold:
                 failed = await sandbox.load(max(SANDBOX_INIT_S_MAX, invocation.timeout_s))
             if begin is not None:
-                sandbox.listen = begin(listen)
+                sandbox.listen = begin(listen, failed)
             return failed or await sandbox.invoke(invocation)
         except BaseException:  # whoever waited has gone away: the process may be in any state
             sandbox.kill()

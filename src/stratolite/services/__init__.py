@@ -50,7 +50,14 @@ OFFERS: tuple[Offer, ...] = (
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
+    Offer(
+        "secretsmanager",
+        "secretsmanager:Secretsmanager",
+        types=("AWS::SecretsManager::",),
+        queues=True,
+    ),
     Offer("sqs", "sqs:Sqs", types=("AWS::SQS::",), queues=True),
+    Offer("ssm", "ssm:Ssm", types=("AWS::SSM::",), queues=True),
     Offer("sts", "sts:Sts"),
 )
 

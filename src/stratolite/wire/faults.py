@@ -164,7 +164,7 @@ class FaultWriter:
                 write = self._xml_bodies[shape["shape"]] = self._xml_writers.body(known)
             write(fault.members, out.append)
         for name, value in fault.members.items():
-            if name not in known and value is not None and name not in ("RequestId", "HostId"):
+            if name not in known and value is not None and name not in _NOT_ELEMENTS:
                 text = scalars.boolean_text(value) if isinstance(value, bool) else str(value)
                 out.append(f"<{name}>{escape(text)}</{name}>")
         return "".join(out)
@@ -189,6 +189,7 @@ class FaultWriter:
         status = self.status(fault, shape)
         host_id = str(fault.members.get("HostId") or s3_host_id(request_id))
         headers = [("x-amz-request-id", request_id), ("x-amz-id-2", host_id)]
+        headers += fault.members.get("_headers", ())  # what the service says beside the error
         if status in BODYLESS_STATUSES:
             # a 304 carries the validators (RFC 9110, 15.4.5)
             if "ETag" in fault.members:
@@ -204,6 +205,9 @@ class FaultWriter:
             f"<RequestId>{escape(request_id)}</RequestId><HostId>{escape(host_id)}</HostId></Error>"
         )
         return HttpResponse(status, headers, text.encode())
+
+
+_NOT_ELEMENTS = frozenset({"RequestId", "HostId", "_headers"})
 
 
 def s3_host_id(request_id: str) -> str:

@@ -112,6 +112,7 @@ def _settle(channel_fd: int, output_fd: int) -> socket.socket:
 def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any]) -> None:
     global _request_id  # noqa: PLW0603
     try:
+        _check_wrapper(os.environ.get("AWS_LAMBDA_EXEC_WRAPPER", ""))
         handler = _load(spec["handler"])
     except Refused as refused:
         _fail(channel, _error(refused.message, refused.kind, refused.trace))
@@ -169,6 +170,15 @@ def _invoke(
     except Exception as error:
         message = f"Unable to marshal response: {error}"
         raise Refused("Runtime.MarshalError", message) from None
+
+
+def _check_wrapper(path: str) -> None:
+    """A script that starts the runtime in its own way; it cannot start what is forked."""
+    if path and not os.path.exists(path):
+        print(f"{path}: No such file or directory", file=sys.stderr)
+        sys.exit(127)
+    if path:
+        raise Refused("Runtime.Unsupported", "AWS_LAMBDA_EXEC_WRAPPER is not offered by Stratolite")
 
 
 def _load(name: str) -> Callable[..., Any]:

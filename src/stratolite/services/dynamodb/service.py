@@ -8,16 +8,23 @@ from stratolite.service import Access, Call, Request, Resource, Worker
 from stratolite.services.dynamodb import access
 from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.items import Items
+from stratolite.services.dynamodb.policies import Policies
 from stratolite.services.dynamodb.reading import Reading
+from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
-from stratolite.services.dynamodb.transactions import Transactions
 
 
-class Dynamodb(Items, Reading, Batches, Transactions, Tables):
+class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         return access.needed(call, operation, request)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        return access.resource_policy(call, resource)
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        return access.is_owners_alone(call, operation, request)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

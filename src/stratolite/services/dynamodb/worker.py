@@ -117,8 +117,11 @@ class Backfiller:
             ):
                 item = orjson.loads(raw)
                 place = index.row(table, item)
-                if place is not None:
-                    state.put(tx, place, orjson.dumps(index.part(item)), None)
+                if place is not None and tx.get(place) is None:  # else a write was faster
+                    part = orjson.dumps(index.part(item))
+                    state.put(tx, place, part, None)
+                    if index.count_key is not None:
+                        state.count(tx, index.count_key, 1, len(part))
                 last, size = row, size + len(raw)
                 assert count < BACKFILL_COUNT
             if last:

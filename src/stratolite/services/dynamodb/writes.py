@@ -65,8 +65,14 @@ class Write:
 
     def _put(self, item: Item, raw: bytes) -> None:
         self.new, self.after = item, raw
-        state.put(self.tx, self.row, raw, self.raw)
-        if self.table.is_followed:
+        table, old = self.table, self.raw
+        state.put(self.tx, self.row, raw, old)
+        if table.count_key is not None:
+            if old is None:
+                state.count(self.tx, table.count_key, 1, len(raw))
+            elif len(raw) != len(old):
+                state.count(self.tx, table.count_key, 0, len(raw) - len(old))
+        if table.is_followed:
             self._follow()
 
     def update(
@@ -90,6 +96,8 @@ class Write:
         if self.raw is None:
             return
         state.delete(self.tx, self.row, self.raw)
+        if self.table.count_key is not None:
+            state.count(self.tx, self.table.count_key, -1, -len(self.raw))
         if self.table.is_followed:
             self._follow(expired=expired)
 
@@ -106,6 +114,8 @@ class Write:
             state.index_item(tx, table, self.old, self.new)
         if table.ttl_attribute is not None:
             expiry.note(tx, table, self.row, self.old, self.new)
+        if table.past_prefix is not None and before != after:
+            state.put_past(tx, table, self.row, before)
         if table.stream_prefix is not None:
             if before == after:
                 return

@@ -11,6 +11,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Service
 from stratolite.services.dynamodb import shapes, streams
+from stratolite.services.dynamodb.access import resource_policy
 from stratolite.services.dynamodb.faults import invalid, not_found
 from stratolite.services.dynamodb.streams import Place, Shard, Stream
 from stratolite.services.dynamodb.values import item_size
@@ -72,6 +73,12 @@ class Dynamodbstreams(Service):
         elif operation not in _ACTIONS_ON_ALL:
             arn = str(request.get("StreamArn", "*"))
         return ((f"dynamodb:{operation}", arn),)
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        return operation in _ACTIONS_ON_ALL
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        return resource_policy(call, resource)
 
     def list_streams(self, call: Call, request: Request) -> Response:
         shapes.check(_LIST, request)

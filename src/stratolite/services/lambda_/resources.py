@@ -29,6 +29,7 @@ _UNSET: Request = {
     "TracingConfig": {"Mode": "PassThrough"},
     "EphemeralStorage": {"Size": 512},
     "Layers": [],
+    "DeadLetterConfig": {"TargetArn": ""},
 }
 _REFUSED = {
     "KmsKeyArn": None,
