@@ -791,6 +791,7 @@ _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
 
 def snake(name: str) -> str:
     """``PutItem`` -> ``put_item``, as botocore names its methods."""
+    name = name.replace("OTel", "Otel")
     if plural := _PLURAL_ACRONYM.search(name):
         name = f"{name[: plural.start()]}_{plural[0].lower()}"
     return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()

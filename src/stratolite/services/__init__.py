@@ -38,6 +38,7 @@ OFFERS: tuple[Offer, ...] = (
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
+    Offer("cloudwatch", "cloudwatch:Cloudwatch", types=("AWS::CloudWatch::",), queues=True),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
