@@ -6,7 +6,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.kinesis import layout, names, quotas, sequence, state, worker
+from stratolite.services.kinesis import jobs, layout, names, quotas, sequence, state
 from stratolite.services.kinesis.names import Ref
 
 _METRICS = (
@@ -73,7 +73,7 @@ class Streams(Service):
             rows.append((start.to_bytes(16, "big"), number, stream["created_s"]))
         state.put_route(tx, ref, stream, rows)
         state.put_stream(tx, ref, stream)
-        worker.trim_later(call, ref, stream["id"])
+        jobs.trim_later(call, ref, stream["id"])
         return {}
 
     def delete_stream(self, call: Call, request: Request) -> Response:
@@ -88,7 +88,7 @@ class Streams(Service):
         shards = len(state.route(call.tx, ref, stream).starts)
         keys = state.keys_of(ref)
         state.count(call.tx, keys, shards=-shards, on_demand=-int(stream["mode"] == "ON_DEMAND"))
-        worker.drop(call, state.drop_stream(call.tx, ref, stream))
+        jobs.drop(call, state.drop_stream(call.tx, ref, stream))
         return {}
 
     def describe_stream(self, call: Call, request: Request) -> Response:

@@ -1,9 +1,6 @@
 """What happens to streams behind their users' backs, a page a transaction.
 
-``kinesis.drop``   JSON {"spans": [[start, stop] in hex]}: what a deleted stream left behind
-``kinesis.trim``   JSON {stream: [account, region, name], id}: records past the retention, then closed shards that
-                   have none left; again every hour while the stream is there
-``kinesis.scale``  JSON {stream, id, shard}: a busy shard of an on-demand stream is split in the middle
+What the jobs hold: ``jobs``.
 """
 
 from __future__ import annotations
@@ -17,25 +14,11 @@ from stratolite.core.keys import Span
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle, Worker, root
 from stratolite.services.kinesis import quotas, state
+from stratolite.services.kinesis.jobs import DROP, SCALE, TRIM
 from stratolite.services.kinesis.names import Ref
+from stratolite.services.kinesis.resharding import split
 
-_DROP, _TRIM, _SCALE = "kinesis.drop", "kinesis.trim", "kinesis.scale"
 _PAGE_ROWS = 500
-
-
-def drop(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
-
-
-def trim_later(call: Call, ref: Ref, stream_id: int) -> None:
-    said = orjson.dumps({"stream": list(ref), "id": stream_id})
-    call.cloud.work.put(call.tx, _TRIM, said, due_s=call.tx.time_s + quotas.TRIM_EVERY_S)
-
-
-def scale_soon(call: Call, ref: Ref, stream_id: int, shard: int) -> None:
-    said = orjson.dumps({"stream": list(ref), "id": stream_id, "shard": shard})
-    call.cloud.work.put(call.tx, _SCALE, said)
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
@@ -43,7 +26,7 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
 
 
 class _Drop:
-    queue, ordered, concurrency = _DROP, False, 2
+    queue, ordered, concurrency = DROP, False, 2
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -61,7 +44,7 @@ class _Drop:
 
 
 class _Trim:
-    queue, ordered, concurrency = _TRIM, False, 2
+    queue, ordered, concurrency = TRIM, False, 2
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -103,13 +86,13 @@ class _Trim:
         def settle(tx: Tx) -> None:
             if stream_of(tx) is not None:
                 due_s = tx.time_s + quotas.TRIM_EVERY_S
-                self._cloud.work.put(tx, _TRIM, job.payload, due_s=due_s)
+                self._cloud.work.put(tx, TRIM, job.payload, due_s=due_s)
 
         return settle
 
 
 class _Scale:
-    queue, ordered, concurrency = _SCALE, False, 1
+    queue, ordered, concurrency = SCALE, False, 1
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -119,8 +102,6 @@ class _Scale:
         ref, cloud = Ref(*said["stream"]), self._cloud
 
         def settle(tx: Tx) -> None:
-            from stratolite.services.kinesis.resharding import split
-
             call = Call(
                 cloud, root(ref.account), ref.region, "", cloud.endpoint, account=ref.account
             )

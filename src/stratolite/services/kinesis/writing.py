@@ -8,7 +8,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.kinesis import blocks, names, quotas, sequence, state, worker
+from stratolite.services.kinesis import blocks, jobs, names, quotas, sequence, state
 from stratolite.services.kinesis.names import Ref
 from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import found
@@ -151,7 +151,7 @@ def _put(
             if target.number in written.fresh:
                 state.mark_second(tx, ref, stream, target.number, now_s, stamp)
         if stream["mode"] == "ON_DEMAND" and _is_busy(target):
-            worker.scale_soon(call, ref, stream["id"], target.number)
+            jobs.scale_soon(call, ref, stream["id"], target.number)
     written.put()
     return answers
 
