@@ -44,6 +44,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
+    Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
