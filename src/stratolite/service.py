@@ -29,6 +29,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
@@ -36,7 +37,7 @@ from stratolite.core import Database, Keyspace, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
-from stratolite.core.waits import Parked
+from stratolite.core.waits import Parked as Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
@@ -124,7 +125,7 @@ class Call:
         self.endpoint = endpoint
         """``http://HOST:PORT`` under which the caller reached us; URLs in answers start with it."""
         self.depth = depth
-        self.context = context or {}
+        self.context: Mapping[str, str] = {} if context is None else context
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
     @property
@@ -219,8 +220,14 @@ class Call:
             else:
                 future.set_exception(error)
 
-        perform(inner, self.cloud.service(service), operation, request, _as_is, done)
-        return await future
+        service_of = self.cloud.service(service)
+        parked = perform(inner, service_of, operation, request, _as_is, done)
+        if parked is None:
+            return await future
+        try:
+            return await future
+        finally:
+            parked.cancel()
 
     async def transact(self, body: Callable[[Call], T]) -> T:
         """``body(call)`` in one transaction of its own, ``call.tx`` set."""
@@ -497,12 +504,7 @@ def perform(
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):
-
-        def body(tx: Tx) -> T:
-            call.tx = tx
-            authorize(call, service, operation, request)
-            return finish(method(call, request))
-
+        body = partial(_whole, call, service, operation, request, method, finish)
         return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
@@ -552,6 +554,21 @@ def perform(
         _keep(asyncio.ensure_future(prepare()))
 
     return cloud.db.submit(check, checked)
+
+
+def _whole(
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    method: Callable[..., Response],
+    finish: Callable[[Response], T],
+    tx: Tx,
+) -> T:
+    """A tx operation from IAM's word to its answer."""
+    call.tx = tx
+    call.cloud.authorize(call, service, operation, request)
+    return finish(method(call, request))
 
 
 async def _awaited(ready: Awaitable[Request]) -> Request:
