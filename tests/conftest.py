@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -21,6 +23,8 @@ from stratolite.http import FileSlice, HttpRequest, HttpResponse
 from stratolite.limits import BODY_STREAM_ABOVE_BYTES
 
 ENDPOINT = "http://localhost:4566"
+# Root seals of the clouds that tests make, in this process or as servers started by it.
+os.environ.setdefault("STRATOLITE_KEYS", tempfile.mkdtemp(prefix="stratolite-test-keys-"))
 _TIMEOUT_S = 60.0
 
 

@@ -58,6 +58,11 @@ STOP_S = 20.0  # a graceful stop waits this long for what is in flight
 # -- signatures
 CLOCK_SKEW_S_MAX = 900.0
 
+# -- secrets
+ROOT_SEAL_COMMAND_S_MAX = 30.0
+RESEAL_ROWS_MAX = 1_000  # a transaction of a change of keys looks at
+RESEAL_BYTES_MAX = 4 << 20
+
 # -- work
 NESTED_CALLS_MAX = 16
 WORK_RETRY_S_FIRST = 0.2  # doubles with every failed attempt
@@ -67,6 +72,18 @@ WORK_PAUSE_S = 1.0  # before workers try again a log that cannot be written
 WORK_CLOSE_S = 5.0  # for jobs under way when we are asked to stop
 WORK_PARTITION_BYTES_MAX = 4096  # it becomes part of keys
 WORK_STEP_COUNT_MAX = 200  # rows a claiming transaction looks at
+
+# -- outgoing requests
+EGRESS_REQUESTS_MAX = 64  # at once; more wait, and their time runs
+EGRESS_TIME_S = 30.0  # of a request as a whole, unless its service says otherwise
+EGRESS_CONNECT_S_MAX = 10.0  # a name and a connection
+EGRESS_ADDRESSES_MAX = 8  # of one name, tried one after another
+EGRESS_HEAD_BYTES_MAX = 64 << 10  # of an answer
+EGRESS_ANSWER_BYTES_MAX = 1 << 20
+EGRESS_REDIRECTS_MAX = 10
+EGRESS_URL_BYTES_MAX = 8 << 10
+EGRESS_PROXIED_MAX = 32  # connections of one sandbox through its proxy
+EGRESS_PROXIED_IDLE_S = 300.0  # nothing passes either way
 
 # -- sandboxes
 SANDBOXES_MAX = 200
@@ -81,5 +98,25 @@ BUNDLE_FILES_MAX = 50_000
 BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
 BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # then unpacked code is deleted, and unpacked again if needed
 
+# -- trail
+TRAIL_KEEP_S = 90 * 86_400.0  # as long as AWS's event history, by the cloud clock
+TRAIL_SIZE_BYTES_MAX = 256 << 20  # of one account in one region
+TRAIL_EVENT_BYTES_MAX = 16 << 10
+TRAIL_GATHER_S = 0.25  # a batch
+TRAIL_BATCH_COUNT_MAX = 2_000  # events a transaction
+TRAIL_HELD_COUNT_MAX = 20_000  # events not yet written; more are dropped and counted
+TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads
+TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked
+USED_EVERY_S = 2.0  # between writes of what access keys and roles were last used for
+
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
-RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})
+RELAXED = frozenset(
+    {
+        "logs:function-output",
+        "cloudwatch:metrics",
+        "access-logs",
+        "sqs:visibility",
+        "cloudtrail:events",
+        "iam:last-used",
+    }
+)

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gc
 import hashlib
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+import orjson
 
 from stratolite.clock import World
 from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.cloud_clock import CloudClock
+from stratolite.core.disk import Disk
 from stratolite.core.floors import Floors
 from stratolite.core.home import Home
 from stratolite.core.keeper import Keeper
-from stratolite.core.vault import Vault
+from stratolite.core.seals import Seals
+from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
+from stratolite.core.vault import rekey as change_keys
 from stratolite.core.work import Worker, Workers
+from stratolite.egress import BadRule, Egress, Own
+from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
-from stratolite.runtime import Gateway, Runtime
-from stratolite.service import Cloud, Principal, root
+from stratolite.gateway.hosts import Hosts
+from stratolite.runtime import Gateway, Proxy, Runtime
+from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.cloudtrail.recorder import Recorder
+from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
-from stratolite.wire import check
+from stratolite.wire import check, redacted
 
 _ACCOUNT = "000000000000"
 
 
 async def open_cloud(
-    folder: str, world: World, endpoint: str = "http://127.0.0.1:4566", url: str | None = None
+    folder: str,
+    world: World,
+    endpoint: str = "http://127.0.0.1:4566",
+    url: str | None = None,
+    *,
+    egress: Iterable[str] = (),
+    data_events: bool = False,
+    strict: bool = False,
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
+    ``egress`` are rules of that room, ``strict`` is how functions are isolated (``runtime``). ``data_events``: the
+    trail records them, too. Raises BadRule, Locked.
     """
+    way_out = Egress(egress)
     home = Home(folder, world, url)
+    if os.stat(folder).st_mode & 0o077:  # it was there before us
+        os.chmod(folder, 0o700)
     db = home.database()
     db.start()
     clock = CloudClock(db, world)
@@ -44,10 +68,13 @@ async def open_cloud(
     floors = Floors()
     keeper = Keeper(home, db, world, floors)
     blobs = Blobs(db, world, open_shelf(folder, url, world), floors)
-
-    vault = (
-        Vault.in_bucket(home.objects, world) if url else Vault.in_folder(f"{folder}/keys", world)
-    )
+    try:
+        vault = await open_vault(db, world, Seals(folder), _first_key(home, url))
+    except BaseException:
+        await clock.close()
+        await blobs.close()
+        await db.close()
+        raise
 
     def worker_of(queue: str) -> Worker | None:
         name = queue.partition(".")[0]
@@ -60,7 +87,7 @@ async def open_cloud(
         world=world,
         blobs=blobs,
         work=Workers(db, world, worker_of),
-        runtime=Runtime(f"{folder}/cache", world),
+        runtime=Runtime(f"{folder}/cache", world, strict=strict),
         vault=vault,
         services={offer.service: offer.make for offer in OFFERS},
         authorize=authorize,
@@ -69,12 +96,41 @@ async def open_cloud(
         resource_owner=resource_owner,
         clock=clock,
         validate=check,
+        egress=way_out,
         keeper=keeper,
     )
+    cloud.trail = Recorder(cloud, redacted, data_events=data_events)
+    if way_out.rules.for_functions:
+        proxying = Proxying(way_out)
+        cloud.runtime.proxy = Proxy(
+            lambda owner: way_out.rules.opens(_function(owner)),
+            lambda listener, owner: proxying.serve(listener, _function(owner)),
+        )
     blobs.start()
     cloud.work.start()
     keeper.start()
     return cloud
+
+
+def _function(arn: str) -> str:
+    """Its name: what rules call it."""
+    return arn.rpartition(":")[2]
+
+
+def _first_key(home: Home, url: str | None) -> FirstKey:
+    """Before there were root seals the key of everything lay beside the data: ``keys/master``."""
+    if url:
+        objects = home.objects
+        return FirstKey(lambda: objects.get("keys/master"), lambda: objects.delete("keys/master"))
+    disk, folder = Disk(), f"{home.folder}/keys"
+
+    def delete() -> None:
+        disk.unlink(f"{folder}/master")
+        disk.sync_folder(folder)
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+    return FirstKey(lambda: disk.read_file(f"{folder}/master"), delete)
 
 
 def _place(data: str) -> tuple[str, str | None]:
@@ -89,6 +145,11 @@ def _place(data: str) -> tuple[str, str | None]:
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     views = os.environ.get("STRATOLITE_VIEWS") or os.path.expanduser("~/.stratolite-views")
     return f"{views}/{name}", data
+
+
+def _is_new(folder: str, url: str | None) -> bool:
+    """Whether nothing was ever kept there."""
+    return url is None and not (os.path.isdir(folder) and os.listdir(folder))
 
 
 def _root_key() -> tuple[str, str] | None:
@@ -116,6 +177,12 @@ class Listening(NamedTuple):
     """Further host names that are ours."""
     sigv2: bool = True
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
+    egress: tuple[str, ...] = ()
+    """What may be reached from here, as rules of that room."""
+    data_events: bool = False
+    """Whether the trail records what is done to items, objects and messages, too."""
+    strict: bool = False
+    """Functions start from a fresh interpreter each."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -128,29 +195,48 @@ def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     uvloop.run(_serve(data, listening, say))
 
 
+def _is_ours(hosts: Hosts, host: str, name: str) -> bool:
+    return name == host or hosts.place(f"[{name}]" if ":" in name else name).ours
+
+
 async def _serve(data: str, listening: Listening, say: Callable[[str], None]) -> None:
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
-    from stratolite.gateway.listener import serve, serve_sandbox
+    from stratolite.gateway.listener import serve, serve_sandbox, stranger
 
     host = listening.host
     root_key = _root_key()
-    if refusal := check_listen(host, root_key is not None):
-        raise OSError(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
+    if _is_new(folder, url) and (refusal := check_listen(host, root_key is not None)):
+        raise OSError(
+            refusal
+        )  # there is no key in what is not there yet, and nothing is left behind
     try:
-        cloud = await open_cloud(folder, World(), url=url)
+        cloud = await open_cloud(
+            folder,
+            World(),
+            url=url,
+            egress=listening.egress,
+            data_events=listening.data_events,
+            strict=listening.strict,
+        )
+    except BadRule as error:
+        raise OSError(f"--egress {error}") from error
     except Fenced as error:
         if url:
             raise
         raise Fenced(
             f"data folder {folder} is in use by another stratolite; stop it or pass another --data"
         ) from error
+    has_root_keys = root_key is not None or cloud.db.peek(state.has_root_keys)
+    if refusal := check_listen(host, has_root_keys):
+        await cloud.close()
+        raise OSError(refusal)
     dead: list[BaseException] = []
 
     def die(error: BaseException) -> None:
@@ -180,6 +266,9 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     scheme = "https" if listening.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     cloud.endpoint = f"{scheme}://{shown}:{server.port}"
+    cloud.egress.own = Own(
+        server.port, scheme, lambda name: _is_ours(app.hosts, host, name), stranger(app, scheme)
+    )
     cloud.runtime.gateway = Gateway(
         cloud.endpoint, server.port, lambda listener: serve_sandbox(app, listener)
     )
@@ -187,8 +276,51 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     gc.freeze()  # what start-up made lives as long as the process; do not look at it again
     gc.set_threshold(50_000, 20, 50)
     say(f"ready {cloud.endpoint}")
+    cloud.runtime.warm()  # it says at once, not with the first function, what functions are not kept from here
     await stop.wait()
     await server.close(graceful=True)
     await cloud.close()
     if dead:
         raise dead[0]
+
+
+async def ask(data: str, account: str, service: str, operation: str, request: Request) -> Response:
+    """One call by an account's root on ``data``, which no server has open. Raises what opening and the call raise."""
+    folder, url = _place(data)
+    cloud = await open_cloud(folder, World(), url=url)
+    try:
+        call = Call(cloud, root(account), "us-east-1", cloud.world.uuid(), cloud.endpoint)
+        return await call.request(service, operation, request)
+    finally:
+        await cloud.close()
+
+
+async def rekey(data: str) -> Rekeyed:
+    """Seal everything secret in ``data`` anew (see ``core.vault.rekey``); no server may be running on it."""
+    folder, url = _place(data)
+    world = World()
+    cloud = await open_cloud(folder, world, url=url)
+    try:
+        return await change_keys(cloud.db, world, Seals(folder), cloud.vault, _first_format)
+    finally:
+        await cloud.close()
+
+
+def _first_format(vault: Vault, _: bytes, value: bytes) -> bytes:
+    """A row of IAM or CloudFormation that holds a value of format 1, which does not say its purpose: sealed anew."""
+    if not value.startswith(b"{") or not re.search(rb'"[Ss]ealed":"A[Q-Za-f]', value):
+        return value
+    row = orjson.loads(value)
+    for field in ("Sealed", "sealed"):
+        if not isinstance(text := row.get(field), str):
+            continue
+        for purpose in (
+            f"access-key:{row.get('AccessKeyId')}",
+            f"mfa:{row.get('SerialNumber')}",
+            "cloudformation",
+        ):
+            with contextlib.suppress(ValueError):
+                plain = vault.open(base64.b64decode(text), purpose)
+                row[field] = base64.b64encode(vault.seal(plain, purpose)).decode()
+                return orjson.dumps(row)
+    return value

@@ -33,7 +33,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
-from stratolite.core import Database, Keyspace, Tx
+from stratolite.core import Database, Keyspace, Span, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
@@ -42,6 +42,7 @@ from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
 from stratolite.core.work import Workers
+from stratolite.egress import Egress
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import NESTED_CALLS_MAX
@@ -76,6 +77,11 @@ class Principal:
     """"" or JSON {"tags": key -> value, "transitive": keys}."""
     mfa_s: float = 0.0
     """When a second factor was shown (wall clock), 0: none was."""
+    issued_s: float = 0.0
+    """When the session's credentials were issued (wall clock), 0: they are not a session's."""
+    source_identity: str = ""
+    provider: str = ""
+    """The identity provider a session came through: aws:FederatedProvider."""
 
 
 ANONYMOUS = Principal("anonymous", "", "")
@@ -95,10 +101,13 @@ class Call:
         "context",
         "depth",
         "endpoint",
+        "noted",
         "principal",
         "region",
         "request_id",
+        "service",
         "tx",
+        "via",
     )
 
     tx: Tx
@@ -125,6 +134,12 @@ class Call:
         self.endpoint = endpoint
         """``http://HOST:PORT`` under which the caller reached us; URLs in answers start with it."""
         self.depth = depth
+        self.service = ""
+        """Which service it asks, once it runs there."""
+        self.via: tuple[str, ...] = ()
+        """The services that ask on the caller's behalf: aws:CalledVia."""
+        self.noted: tuple[str, str, str, str] | None = None
+        """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
         self.context: Mapping[str, str] = {} if context is None else context
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
@@ -156,9 +171,20 @@ class Call:
             depth=self.depth,
             context=self.context,
         )
+        call.service, call.via = self.service, self.via
         if hasattr(self, "tx"):
             call.tx = self.tx
         return call
+
+    def _nested(self, service: str) -> Call:
+        if self.depth >= NESTED_CALLS_MAX:
+            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self.scoped(self.account, self.region)
+        inner.depth += 1
+        if self.service and self.principal.kind != "service":
+            inner.via = (*self.via, f"{self.service}.amazonaws.com")
+        inner.service = service
+        return inner
 
     def as_service(self, name: str, source_arn: str) -> Call:
         """This call as the AWS service ``name`` (lambda.amazonaws.com) acting for ``source_arn``."""
@@ -194,22 +220,27 @@ class Call:
         route = target.route(operation)
         is_tx = not route.is_async and route.before is None
         assert is_tx, f"{service} {operation} is not a tx"
-        if self.depth >= NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
+        inner = self._nested(service)
         if target.validated:
             self.cloud.validate(service, operation, request)
-        with self.tx.savepoint():
-            self.cloud.authorize(inner, target, operation, request)
-            return route.method(inner, request)  # type: ignore[no-any-return]
+        trail = self.cloud.trail
+        if not route.noted or trail is None:
+            with self.tx.savepoint():
+                self.cloud.authorize(inner, target, operation, request)
+                return route.method(inner, request)  # type: ignore[no-any-return]
+        try:
+            with self.tx.savepoint():
+                trail.authorize(inner, target, operation, request)
+                answer: Response = route.method(inner, request)
+        except Exception as error:
+            trail.add(inner, service, operation, request, error)
+            raise
+        trail.add(inner, service, operation, request, None)
+        return answer
 
     async def request(self, service: str, operation: str, request: Request) -> Response:
         """Run any operation in transactions of its own; not from inside a transaction."""
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
-        if inner.depth > NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self._nested(service)
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -249,6 +280,8 @@ class Route(NamedTuple):
     before: Callable[..., Any] | None
     is_async: bool
     unless: Callable[[Request], bool] | None
+    noted: bool = False
+    """Whether the trail records its calls however they end."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -298,7 +331,9 @@ class Service:
                 )
             is_async = inspect.iscoroutinefunction(method)
             before = getattr(method, "before", None)
-            found = Route(method, before, is_async, getattr(method, "unless", None))
+            trail = self.cloud.trail
+            noted = trail is not None and trail.notes(self.name, operation)
+            found = Route(method, before, is_async, getattr(method, "unless", None), noted)
             self._routes[operation] = found
         return found
 
@@ -331,6 +366,14 @@ class Service:
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
+
+    def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
+        """The keys that change when the event source ``source`` (an ARN) has something new to read.
+
+        ``part`` is a shard's id; "" asks for the source's list of shards. Whoever reads on when there is
+        news waits on these (``tx.wait``). Runs in the transaction; () for a source that is not there.
+        """
+        return ()
 
     def workers(self) -> Iterable[Worker]:
         """The queues of committed work this service carries out."""
@@ -374,6 +417,22 @@ class Spec:
         name = f"{stack}-{self.logical_id[: room - len(stack)]}-{suffix}"
         return name.lower() if lower else name
 
+    def tags(self, name: str = "Tags") -> dict[str, str]:
+        """The property's tags (the stack's are among them) as key -> value, written as a list or as a map."""
+        given = self.properties.get(name) or {}
+        pairs = (
+            given.items() if isinstance(given, dict) else [(t["Key"], t["Value"]) for t in given]
+        )
+        return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in pairs}
+
+    def system_tags(self) -> dict[str, str]:
+        """What CloudFormation tags its resources with: give them to a service that takes ``aws:`` tags from us."""
+        return {
+            "aws:cloudformation:logical-id": self.logical_id,
+            "aws:cloudformation:stack-id": self.stack_id,
+            "aws:cloudformation:stack-name": self.stack_name,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -394,14 +453,53 @@ def created(physical_id: str) -> Iterator[None]:
 
 
 class Resource:
-    """One CloudFormation resource type. Every method may run again after a crash: make it so.
+    """One CloudFormation resource type.
 
-    Work through ``call.request`` as any caller would. A Fault is the resource's failure reason.
+    How to write one, in the owning service's ``resources.py`` (and in what its ``resources()`` gives):
+
+    1. ``type``; ``service``, whose operations ``self.ask`` calls; ``gone``, its error codes for "there is no such
+       thing"; ``create_only``, the properties whose change makes a new resource (a type without ``update`` is
+       replaced by any change).
+    2. Say what is offered. AWS's own schema of the type is checked before a handler is ever called: properties
+       arrive known, required ones there, in their types (5, not "5"), enumerations right. Of what AWS knows you
+       offer ``properties`` (top level), except the places in ``refused``. Templates that ask for more are refused
+       before anything is touched, with the line; so no ``if`` in ``create``. Never ignore a property in silence.
+    3. ``create``, ``update``, ``delete`` work through ``self.ask(call, "CreateThing", ...)``, as any caller would: IAM
+       applies. A Fault is the resource's failure reason. Each may run again after a crash, with the same
+       ``spec.token``: derive names from it (``spec.generated_name(64)``), or pass it where the service keeps
+       it (``StackToken=spec.token``), so that a repeat finds its own thing and not somebody else's. Once the
+       thing exists, wrap what follows in ``with created(physical_id):``. ``update`` brings the resource from any
+       state between ``old`` and ``new`` to ``new``: it is also how a rollback goes back (``new`` is then how it
+       was). A property that ``new`` no longer has goes back to its default.
+    4. ``Made(physical_id, attributes)``: what Ref gives, what GetAtt gives. GetAtt of a property the template states needs
+       no entry. Dots lead inside: ``{"Endpoint": {"Address": ...}}``.
+    5. ``stabilise`` where the thing is not ready when its create or update answers (index filling, deleting).
+    6. ``read``: the properties as they are now, in the template's words; None when the thing is gone. Drift, import
+       and Cloud Control need it. It may give more than a template states, but under the same names and in the
+       same forms: a list whose order means nothing in the order AWS gives it, tags as the type writes them.
+       Leave out what cannot be read (secrets, code): name it in ``unread``.
+    7. ``identifiers`` pages through the physical ids there are, for Cloud Control's ListResources.
+
+    The stack's tags are merged into the tag property before a handler sees the properties.
     """
 
     type: ClassVar[str]
+    service: ClassVar[str] = ""
+    """botocore name of the service ``ask`` calls."""
+    gone: ClassVar[frozenset[str]] = frozenset({"ResourceNotFoundException"})
+    """Its error codes that say the thing is not there."""
     create_only: ClassVar[frozenset[str]] = frozenset()
     """Top-level properties whose change means replacement."""
+    properties: ClassVar[frozenset[str] | None] = None
+    """Top-level properties offered; None: all that AWS's schema has, except what is ``refused``."""
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """Place -> what may stand there nevertheless (scalars as text, "" for empty). ``"Kms.KeyId"``, ``"Rules.*.Transition"``."""
+    unread: ClassVar[frozenset[str]] = frozenset()
+    """Top-level properties that ``read`` cannot give; those AWS's schema calls write-only need no entry."""
+    attributes: ClassVar[frozenset[str] | None] = None
+    """What GetAtt offers; None: whatever AWS's schema has."""
+    tagged: ClassVar[bool] = True
+    """Whether the stack's tags are merged in, where AWS's schema says that the type takes tags."""
 
     async def create(self, call: Call, spec: Spec) -> Made:
         raise NotImplementedError
@@ -412,6 +510,76 @@ class Resource:
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """Gone already is success."""
         raise NotImplementedError
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """The properties as they are; None if the thing is gone. ``spec`` has what the template says of it.
+
+        For an import ``spec.properties`` are those of the template, the primary identifier among them.
+        """
+        raise NotImplementedError
+
+    async def stabilise(self, call: Call, physical_id: str, spec: Spec) -> bool:
+        """Whether the resource is ready; asked again, ever more seldom, after ``create`` and ``update``. Fault: it never will be."""
+        return True
+
+    async def deleted(self, call: Call, physical_id: str, spec: Spec) -> bool:
+        """Whether a delete that was answered has come to its end; asked as ``stabilise`` is."""
+        return True
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        """Ref and attributes of a resource that is there already and is taken into a stack by an import."""
+        return Made(physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        """A page of physical ids, and the token of the next one, "" for the last."""
+        raise NotImplementedError
+
+    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
+        """The physical id that AWS's primary identifier stands for (property -> value, in the schema's order)."""
+        return str(list(identifier.values())[-1])
+
+    # -- for those who write one
+
+    @classmethod
+    def can(cls, verb: str) -> bool:
+        """Whether the type has ``update``, ``read`` or ``identifiers`` of its own."""
+        return getattr(cls, verb) is not getattr(Resource, verb)
+
+    async def ask(self, call: Call, operation: str, /, **request: Any) -> Response:
+        """An operation of the type's service; members that are None are left out."""
+        request = {name: value for name, value in request.items() if value is not None}
+        return await call.request(self.service, operation, request)
+
+    async def ask_if_there(self, call: Call, operation: str, /, **request: Any) -> Response | None:
+        """None where the service says that the thing is not there: what a delete or a read needs."""
+        try:
+            return await self.ask(call, operation, **request)
+        except Fault as fault:
+            if fault.code in self.gone:
+                return None
+            raise
+
+    async def every(
+        self, call: Call, operation: str, member: str, /, cursor: str = "NextToken", **request: Any
+    ) -> list[Any]:
+        """All items of a paged listing, ``cursor`` being the same member of request and answer."""
+        items: list[Any] = []
+        after: dict[str, Any] = {}
+        while True:
+            page = await self.ask(call, operation, **request, **after)
+            items += page.get(member) or ()
+            if not page.get(cursor):
+                return items
+            after = {cursor: page[cursor]}
+
+
+def picked(properties: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Of the properties those that are there among ``names``."""
+    return {name: properties[name] for name in names if name in properties}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 Authorize = Callable[[Call, Service, str, Request], None]
@@ -437,8 +605,12 @@ class Cloud:
     resource_owner: Callable[[str], str | None]
     """Service name for a CloudFormation type name."""
     clock: CloudClock
+    egress: Egress
+    """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    trail: Any = None
+    """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -459,7 +631,7 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.blobs, self.keeper, self.clock):
+        for part in (self.work, self.runtime, self.trail, self.blobs, self.keeper, self.clock):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -494,17 +666,21 @@ def perform(
         done(None, fault)
         return None
     cloud, method = call.cloud, route.method
+    call.service = service.name
+    authorize = cloud.authorize
+    if route.noted and (trail := cloud.trail) is not None:
+        done = trail.around(call, service, operation, request, done)
+        authorize = trail.authorize
     if service.validated:
         try:
             cloud.validate(service.name, operation, request)
         except Fault as fault:
             done(None, fault)
             return None
-    authorize = cloud.authorize
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):
-        body = partial(_whole, call, service, operation, request, method, finish)
+        body = partial(_whole, authorize, call, service, operation, request, method, finish)
         return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
@@ -557,6 +733,7 @@ def perform(
 
 
 def _whole(
+    authorize: Authorize,
     call: Call,
     service: Service,
     operation: str,
@@ -567,7 +744,7 @@ def _whole(
 ) -> T:
     """A tx operation from IAM's word to its answer."""
     call.tx = tx
-    call.cloud.authorize(call, service, operation, request)
+    authorize(call, service, operation, request)
     return finish(method(call, request))
 
 

@@ -75,8 +75,8 @@ ROOT = os.geteuid() == 0
 class Rig:
     """A runtime with one bundle; ``rig("echo", event)`` invokes its function ``m.echo``."""
 
-    def __init__(self, folder: str) -> None:
-        self.runtime = Runtime(folder, World())
+    def __init__(self, folder: str, *, strict: bool = False) -> None:
+        self.runtime = Runtime(folder, World(), strict=strict)
         self.lines: list[str] = []
         self.starts = 0
 

@@ -21,8 +21,12 @@ _COMMANDS = {
     "status": "Show the running cloud and its stacks.",
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
+    "outbox": "Show the email and text messages that were kept instead of sent.",
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
     "clock": "Show the cloud clock, or move it forward.",
+    "trail": "Show who did what, and what was decided.",
+    "root-keys": "Make, list or delete the keys of the account's root.",
+    "rekey": "Seal every secret in the data anew, under a new root seal.",
     "completion": "Print a shell's completion script.",
 }
 

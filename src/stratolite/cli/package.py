@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 
 import click
 import yaml
+
+from stratolite.cli.builds import Part, Unit, build
 
 _SKIPPED = {"__pycache__", ".git", ".venv", "node_modules/.cache", ".pytest_cache", ".mypy_cache"}
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -26,12 +29,16 @@ _PLACES: dict[str, tuple[str, tuple[str, str]]] = {
     "AWS::Lambda::Function": ("Code", ("S3Bucket", "S3Key")),
     "AWS::Lambda::LayerVersion": ("Content", ("S3Bucket", "S3Key")),
 }
-_NOT_PACKAGED = {
-    "AWS::CloudFormation::Stack": "TemplateURL",
-    "AWS::Serverless::Application": "Location",
-    "AWS::Serverless::StateMachine": "DefinitionUri",
-    "AWS::Serverless::HttpApi": "DefinitionUri",
-    "AWS::Serverless::Api": "DefinitionUri",
+_NESTED_DEPTH_MAX = 10
+_NESTED = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
+# resource type -> property with a local document -> how its S3 place is written there
+_DOCUMENTS: dict[str, dict[str, tuple[str, str]]] = {
+    "AWS::Serverless::StateMachine": {"DefinitionUri": ("Bucket", "Key")},
+    "AWS::Serverless::HttpApi": {"DefinitionUri": ("Bucket", "Key")},
+    "AWS::Serverless::Api": {"DefinitionUri": ("Bucket", "Key")},
+    "AWS::ApiGatewayV2::Api": {"BodyS3Location": ("Bucket", "Key")},
+    "AWS::ApiGateway::RestApi": {"BodyS3Location": ("Bucket", "Key")},
+    "AWS::StepFunctions::StateMachine": {"DefinitionS3Location": ("Bucket", "Key")},
 }
 
 
@@ -75,24 +82,76 @@ def load(path: str) -> dict[str, Any]:
     return template
 
 
-def package(
-    template: dict[str, Any], folder: str, upload: Callable[[str, bytes], tuple[str, str]]
-) -> int:
-    """Replace local code by what ``upload(key, zip) -> (bucket, key)`` answers; how many uploads.
+Upload = Callable[[str, bytes], tuple[str, str]]
+"""(key, body) -> (bucket, key)"""
+
+
+def package(template: dict[str, Any], folder: str, upload: Upload, depth: int = 0) -> int:
+    """Replace local code and nested templates by what ``upload(key, body)`` answers; how many uploads.
 
     Paths are relative to ``folder``, the template's own. Raises ClickException for a missing one.
     """
-    done: dict[str, tuple[str, str]] = {}
+    if depth > _NESTED_DEPTH_MAX:
+        raise click.ClickException(f"templates are nested deeper than {_NESTED_DEPTH_MAX}")
+    done: dict[Any, tuple[str, str]] = {}
+    globals_ = template.get("Globals", {}).get("Function", {})
+    count = 0
+    for _, resource, field in _nested(template):
+        path = os.path.normpath(os.path.join(folder, resource["Properties"][field]))
+        inner = load(path)
+        count += package(inner, os.path.dirname(path), upload, depth + 1)
+        body = json.dumps(inner, default=str).encode()
+        bucket, key = upload(f"{hashlib.sha256(body).hexdigest()}.template", body)
+        resource["Properties"][field] = f"https://s3.amazonaws.com/{bucket}/{key}"
+        count += 1
     for name, resource, field in _coded(template):
         _, (bucket_field, key_field) = _PLACES[resource["Type"]]
         properties = resource.setdefault("Properties", {})
         path = os.path.normpath(os.path.join(folder, properties[field]))
-        if path not in done:
-            body = _zipped(name, path)
-            done[path] = upload(f"{hashlib.sha256(body).hexdigest()}.zip", body)
-        bucket, key = done[path]
+        metadata = resource.get("Metadata") or {}
+        runtime = str(properties.get("Runtime") or globals_.get("Runtime") or "")
+        known = (
+            path,
+            runtime.rstrip(".0123456789x"),
+            json.dumps(metadata, sort_keys=True, default=str),
+        )
+        if metadata.get("BuildMethod") == "makefile":
+            known = (*known, name)  # type: ignore[assignment]  # its target has the name
+        if known not in done:
+            unit = Unit(name, path, runtime, metadata, "Layer" in resource["Type"])
+            body = _zipped(unit)
+            done[known] = upload(f"{hashlib.sha256(body).hexdigest()}.zip", body)
+        bucket, key = done[known]
         properties[field] = {bucket_field: bucket, key_field: key}
-    return len(done)
+    for _, resource, field, fields in _documents(template):
+        path = os.path.normpath(os.path.join(folder, resource["Properties"][field]))
+        try:
+            with open(path, "rb") as file:
+                body = file.read()
+        except OSError as error:
+            raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
+        suffix = os.path.splitext(path)[1]
+        bucket, key = upload(f"{hashlib.sha256(body).hexdigest()}{suffix}", body)
+        resource["Properties"][field] = dict(zip(fields, (bucket, key), strict=True))
+        count += 1
+    return count + len(done)
+
+
+def _nested(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    for name, resource in template["Resources"].items():
+        field = _NESTED.get(str(resource.get("Type"))) if isinstance(resource, dict) else None
+        if field and _is_local((resource.get("Properties") or {}).get(field)):
+            yield name, resource, field
+
+
+def _documents(
+    template: dict[str, Any],
+) -> Iterator[tuple[str, dict[str, Any], str, tuple[str, str]]]:
+    for name, resource in template["Resources"].items():
+        kind = str(resource.get("Type")) if isinstance(resource, dict) else ""
+        for field, fields in _DOCUMENTS.get(kind, {}).items():
+            if _is_local((resource.get("Properties") or {}).get(field)):
+                yield name, resource, field, fields
 
 
 def _coded(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -102,11 +161,6 @@ def _coded(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]
         if not isinstance(resource, dict):
             continue
         kind, properties = resource.get("Type"), resource.setdefault("Properties", {})
-        if _is_local(properties.get(_NOT_PACKAGED.get(str(kind), ""))):
-            field = _NOT_PACKAGED[str(kind)]
-            raise click.ClickException(
-                f"{name}: packaging a local {field} of {kind} is not offered yet"
-            )
         if kind not in _PLACES:
             continue
         field = _PLACES[kind][0]
@@ -121,22 +175,24 @@ def _is_local(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith(("s3://", "http://", "https://"))
 
 
-def _zipped(name: str, path: str) -> bytes:
+def _zipped(unit: Unit) -> bytes:
+    name, path = unit.name, unit.folder
     if not os.path.exists(path):
         raise click.ClickException(f"{name}: there is no {path}")
     if os.path.isfile(path) and path.endswith((".zip", ".jar")):
         with open(path, "rb") as file:
             return file.read()
-    if os.path.exists(os.path.join(path, "requirements.txt")) and ".aws-sam" not in path:
-        raise click.ClickException(
-            f"{name}: {path}/requirements.txt is not installed by deploy yet; run `sam build` and deploy its template"
-        )
-    files = [path] if os.path.isfile(path) else sorted(_walk(path))
-    root = os.path.dirname(path) if os.path.isfile(path) else path
+    found: dict[str, str] = {}
+    if os.path.isfile(path):
+        found[os.path.basename(path)] = path
+    else:
+        for part in build(unit):
+            for file_path in _walk(part):
+                found[part.prefix + os.path.relpath(file_path, part.folder)] = file_path
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file_path in files:
-            info = zipfile.ZipInfo(os.path.relpath(file_path, root), _ZIP_TIME)
+        for inside, file_path in sorted(found.items()):
+            info = zipfile.ZipInfo(inside, _ZIP_TIME)
             mode = 0o755 if os.access(file_path, os.X_OK) else 0o644
             info.external_attr = mode << 16
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -145,7 +201,9 @@ def _zipped(name: str, path: str) -> bytes:
     return out.getvalue()
 
 
-def _walk(folder: str) -> Iterator[str]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(d for d in folders if d not in _SKIPPED)
-        yield from (os.path.join(here, f) for f in files if not f.endswith(".pyc"))
+def _walk(part: Part) -> Iterator[str]:
+    for here, folders, files in os.walk(part.folder):
+        folders[:] = sorted(
+            d for d in folders if d != "__pycache__" and (part.whole or d not in _SKIPPED)
+        )
+        yield from (os.path.join(here, f) for f in sorted(files) if not f.endswith(".pyc"))

@@ -12,13 +12,16 @@ def _default_data() -> str:
     return os.environ.get("STRATOLITE_DATA") or os.path.expanduser("~/.stratolite")
 
 
-@click.command("up")
-@click.option(
+data_option = click.option(
     "--data",
     default=_default_data,
     show_default="$STRATOLITE_DATA or ~/.stratolite",
     help="A folder, or s3://BUCKET/PREFIX, gs://, az:// for the log; the view is rebuilt from it.",
 )
+
+
+@click.command("up")
+@data_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -34,7 +37,26 @@ def _default_data() -> str:
 @click.option(
     "--name", "names", multiple=True, help="A further host name that is ours. May be repeated."
 )
+@click.option(
+    "--egress",
+    multiple=True,
+    metavar="RULE",
+    help="What may be reached from here besides public addresses by the platform's own deliveries: a host, *.domain, "
+    "an address or network[:port], public, none; FUNCTION=RULE for one function. May be repeated.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["standard", "strict"]),
+    default="standard",
+    show_default=True,
+    help="strict: each sandbox starts a Python of its own instead of a fork, some 30 ms later.",
+)
 @click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
+@click.option(
+    "--trail-data-events",
+    is_flag=True,
+    help="Record calls on items, objects, messages and functions in the trail, too.",
+)
 def command(
     data: str,
     host: str,
@@ -42,6 +64,9 @@ def command(
     tls_cert: str | None,
     tls_key: str | None,
     names: tuple[str, ...],
+    egress: tuple[str, ...],
+    trail_data_events: bool,
+    isolation: str,
     no_sigv2: bool,
 ) -> None:
     """Start the cloud and keep it running.
@@ -58,7 +83,18 @@ def command(
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
     try:
-        run(data, Listening(host, port, tls_cert, tls_key, names, not no_sigv2), click.echo)
+        listening = Listening(
+            host,
+            port,
+            tls_cert,
+            tls_key,
+            names,
+            not no_sigv2,
+            egress,
+            trail_data_events,
+            isolation == "strict",
+        )
+        run(data, listening, click.echo)
     except ssl.SSLError as error:
         raise click.ClickException(
             f"{tls_cert} and {tls_key} are not a certificate and its private key (PEM): {error}"

@@ -107,6 +107,8 @@ class Database:
         self.parsed: dict[bytes, tuple[Any, int, Any]] = {}
         """What ``Tx.parsed`` keeps: key -> (parse, batch that wrote the value as far as known, parsed). An entry is
         true as long as it is here: whatever writes its key, or takes a write back, removes it."""
+        self.vault: Any = None
+        """What ``state`` files seal with (``core.vault``), once it is open."""
         self.on_dead: Callable[[BaseException], None] | None = None
         """Called once with a failure that no retry can mend: the process should end."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -309,6 +311,9 @@ class Database:
                 tx.need = self._number - 1
             return value  # type: ignore[return-value]
         return self._reading.get(key)
+
+    def is_durable(self, key: bytes) -> bool:
+        return key not in self._current and key not in self._flying
 
     def scan_committed(
         self, tx: Tx, start: bytes, stop: bytes, *, reverse: bool, expected: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stratolite.core.keys import Span
 from stratolite.core.log import Writes
@@ -50,6 +50,11 @@ class Tx:
         self.relaxed = False
         """Set only for what ``limits.RELAXED`` lists: answer before the sync."""
 
+    @property
+    def vault(self) -> Any:
+        """The cloud's vault: the same for every transaction, so asking it is no reading."""
+        return self._db.vault
+
     # -- reading
 
     def get(self, key: bytes) -> bytes | None:
@@ -61,8 +66,13 @@ class Tx:
                     return value  # type: ignore[return-value]
         return self._db.get_committed(self, key)
 
+    def is_durable(self, key: bytes) -> bool:
+        """Whether what ``get`` gives for ``key`` is on disk already: a relaxed answer may show nothing else."""
+        own = key in self.writes or any(key in writes for writes in self._below)
+        return not own and self._db.is_durable(key)
+
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
-        """``parse(value)``, kept until the key is written. Treat the result as frozen."""
+        """``parse(value)``, None where there is none, kept until the key is written. Treat it as frozen."""
         if not self.writes and not self._below:
             known = self._db.parsed.get(key)
             if known is not None and known[0] is parse:
@@ -80,9 +90,8 @@ class Tx:
             need, self.need = self.need, 0
             raw = self._db.get_committed(self, key)
             number, self.need = self.need, max(self.need, need)
-            if raw is None:
-                return None
-            known = self._db.remember_parsed(key, number, parse, parse(raw))
+            made = None if raw is None else parse(raw)
+            known = self._db.remember_parsed(key, number, parse, made)
         self.need = max(self.need, known[1])
         return known[2]  # type: ignore[no-any-return]
 

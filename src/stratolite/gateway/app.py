@@ -140,7 +140,10 @@ class App:
         import orjson
 
         services = {offer.service: "available" for offer in OFFERS}
-        body = orjson.dumps({"services": services, "edition": "stratolite", "version": __version__})
+        said = {"services": services, "edition": "stratolite", "version": __version__}
+        if self.cloud.runtime.guards:
+            said["functions"] = self.cloud.runtime.missing or "contained"
+        body = orjson.dumps(said)
         return HttpResponse(200, [("Content-Type", "application/json")], body)
 
 
@@ -339,6 +342,8 @@ class Visit:
 
     def _anonymous(self) -> Principal:
         """Not signed the usual way. S3 has an older way, and decides itself what the public may do."""
+        if self.service == "sts" and self.operation in _UNSIGNED:
+            return ANONYMOUS
         if self.service != "s3":
             raise Refused("missing").fault(self.service, self.protocol)
         weak = weak_claim(self.request)
@@ -371,7 +376,7 @@ class Visit:
             put.body = b"".join([piece async for piece in form.file])
             put.headers["content-length"] = str(len(put.body))
         call = self._call(principal, "")
-        decoded = self.codec.decode(put)
+        decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
             return form_answer(
@@ -593,6 +598,8 @@ class Visit:
             self.service, self.protocol = "s3", "rest-xml"
 
 
+_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
+"""Of STS: the token they bring stands for a signature."""
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {
     "apigatewayv2": "apigateway",

@@ -332,7 +332,7 @@ def check_listen(host: str, has_real_root_keys: bool) -> str | None:
         return None
     return (
         f"refusing to listen on {host or 'all addresses'}: others could reach it, and there is no real root key yet. "
-        "Listen on 127.0.0.1, or set STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET first."
+        "Make one with: stratolite root-keys create (or set STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET), or listen on 127.0.0.1."
     )
 
 

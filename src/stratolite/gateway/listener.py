@@ -6,7 +6,7 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -64,6 +64,21 @@ def serve_sandbox(app: Application, listener: socket.socket) -> Callable[[], Non
     )
     server.accept(listener)
     return server.cut
+
+
+def stranger(app: Application, scheme: str) -> Callable[[], Awaitable[socket.socket]]:
+    """Connections to ourselves for what we send out: each call gives one end, the other is served as a sandbox's."""
+    server = Server(app, scheme, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, CONNECTIONS_MAX, peer=SANDBOX)
+
+    async def opened() -> socket.socket:
+        here, there = socket.socketpair()
+        for end in (here, there):
+            end.setblocking(False)
+        server.look()
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(server), there)
+        return here
+
+    return opened
 
 
 def _deadline(connection: Connection) -> float:
@@ -132,6 +147,11 @@ class Server:
         listener.setblocking(False)
         self._accepting = listener
         self._sweep()
+
+    def look(self) -> None:
+        """Keep deadlines from now on, if nothing else made it do so."""
+        if self._timer is None:
+            self._sweep()
 
     def _take(self) -> None:
         assert self._accepting is not None

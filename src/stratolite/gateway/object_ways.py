@@ -67,6 +67,10 @@ class ObjectErrand(Errand):
             return None
         return path if 1 < path.find(b"/", 1) < len(path) - 1 else None
 
+    @staticmethod
+    def understands(_body: bytes) -> bool:
+        return True
+
     def decode(self) -> dict[str, Any]:
         way = self.way
         if b"%" in self.path:

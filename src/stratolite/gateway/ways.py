@@ -338,6 +338,8 @@ class Errand:
     def run(self, body: bytes, peer: str, respond: Respond) -> bool:
         """Whether the request is on its way; False: nothing happened, a Visit is to be asked."""
         way, app = self.way, self._app
+        if not self.understands(body):
+            return False
         principal = way.believe(self.places, self.path, body, peer)
         if principal is None:
             return False
@@ -353,6 +355,11 @@ class Errand:
             return True
         self._parked = perform(call, way.service, way.operation, decoded, self.encode, self.done)
         return True
+
+    @staticmethod
+    def understands(body: bytes) -> bool:
+        """Not Kinesis's CBOR, which comes under the same head."""
+        return body[:1] <= b"\x7f"
 
     def request(self, body: bytes, peer: str) -> Head:
         """The request as it is read line by line. Raises Malformed."""

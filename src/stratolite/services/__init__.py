@@ -36,13 +36,27 @@ OFFERS: tuple[Offer, ...] = (
         types=("AWS::CloudFormation::",),
         queues=True,
     ),
+    Offer("cloudtrail", "cloudtrail:Cloudtrail"),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
+    Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
+    Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
+    Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
+    Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
+    Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
+    Offer(
+        "secretsmanager",
+        "secretsmanager:Secretsmanager",
+        types=("AWS::SecretsManager::",),
+        queues=True,
+    ),
+    Offer("sqs", "sqs:Sqs", types=("AWS::SQS::",), queues=True),
+    Offer("ssm", "ssm:Ssm", types=("AWS::SSM::",), queues=True),
     Offer("sts", "sts:Sts"),
 )
 

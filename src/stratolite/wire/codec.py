@@ -103,6 +103,7 @@ class _Tools:
         self.model = load(service)
         self._json: JsonBodies | None = None
         self._cbor: CborBodies | None = None
+        self._amz_cbor: CborBodies | None = None
         self._xml_readers: XmlReaders | None = None
         self._xml_writers: dict[bool, XmlWriters] = {}
         self._forms: query.QueryReaders | None = None
@@ -117,6 +118,11 @@ class _Tools:
     def cbor(self) -> CborBodies:
         self._cbor = self._cbor or CborBodies(self.model)
         return self._cbor
+
+    @property
+    def amz_cbor(self) -> CborBodies:
+        self._amz_cbor = self._amz_cbor or CborBodies(self.model, millis=True)
+        return self._amz_cbor
 
     @property
     def xml_readers(self) -> XmlReaders:
@@ -178,6 +184,12 @@ def _compile_cbor(tools: _Tools, made: Codec) -> None:
     made.content_type = "application/cbor"
     made.decode, made.read = _rpc_decoder(tools.model, made.operation, tools.cbor.reader)
     _rpc_answer(tools.model, made, tools.cbor.writer, (("smithy-protocol", "rpc-v2-cbor"),))
+
+
+def _compile_amz_cbor(tools: _Tools, made: Codec) -> None:
+    made.content_type = overlays.AMZ_CBOR
+    made.decode, made.read = _rpc_decoder(tools.model, made.operation, tools.amz_cbor.reader)
+    _rpc_answer(tools.model, made, tools.amz_cbor.writer, ())
 
 
 def _rpc_decoder(
@@ -245,8 +257,8 @@ def _rpc_answer(
         made.encode = encode_stream
         return
     write = writer(ref) if ref is not None else None
-    empty = b"\xa0" if made.protocol == "smithy-rpc-v2-cbor" else b"{}"
-    if ref is None and made.protocol == "json":
+    empty = b"{}" if made.protocol == "json" else b"\xa0"
+    if ref is None and made.protocol != "smithy-rpc-v2-cbor":
         empty = b""
 
     def encode_body(response: dict[str, Any]) -> bytes:
@@ -347,6 +359,7 @@ def _rest_events(
 _COMPILERS: dict[str, Callable[[_Tools, Codec], None]] = {
     "json": _compile_json,
     "smithy-rpc-v2-cbor": _compile_cbor,
+    "amz-cbor": _compile_amz_cbor,
     "query": _compile_query,
     "rest-json": _compile_rest_json,
     "rest-xml": _compile_rest_xml,

@@ -49,6 +49,9 @@ SPOKEN = frozenset(
 """Services whose models a request may make us load. Anybody can write any service into an unsigned
 or wrongly signed request, and all of botocore's models together take seconds and gigabytes."""
 
+AMZ_CBOR = "application/x-amz-cbor-1.1"
+"""Content type of a CBOR body under JSON's X-Amz-Target (protocol ``amz-cbor``): Kinesis only."""
+
 TARGETS: dict[str, str] = {
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodbstreams",
@@ -98,6 +101,15 @@ ERROR_PREFIXES: dict[str, str] = {
     "sqs": "com.amazonaws.sqs#",
 }
 """What stands before the code in ``__type``."""
+
+QUERY_ERRORS: dict[str, dict[str, str]] = {
+    "sqs": {
+        "AccessDenied": "AccessDeniedException",
+        "InvalidParameterValue": "InvalidParameterValueException",
+        "MissingParameter": "MissingRequiredParameterException",
+    },
+}
+"""Codes of the query wire that the model has no shape for -> what JSON's ``__type`` says instead."""
 
 CORAL_ERRORS: dict[str, str] = {
     "ValidationException": "com.amazon.coral.validate#",
@@ -314,6 +326,8 @@ def apply(service: str, raw: dict[str, Any]) -> None:
     """Mend a freshly read model in place."""
     if service == "sqs":
         _restore_sqs_query(raw)
+    elif service == "kinesis":
+        raw["metadata"]["protocols"] = ["json", "amz-cbor"]
 
 
 def _restore_sqs_query(raw: dict[str, Any]) -> None:

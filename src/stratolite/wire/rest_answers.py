@@ -81,6 +81,8 @@ def compile_answer(
             status = response[status_member]
         elif ranged and response.get("ContentRange"):
             status = 206
+        elif "_status" in response:  # where an operation answers with one of several
+            status = response["_status"]
         body = write(response) if write is not None else b""
         if content_type and body != b"" and not own_type:
             headers.append(("Content-Type", content_type))

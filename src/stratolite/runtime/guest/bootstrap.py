@@ -112,6 +112,7 @@ def _settle(channel_fd: int, output_fd: int) -> socket.socket:
 def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any]) -> None:
     global _request_id  # noqa: PLW0603
     try:
+        _check_wrapper(os.environ.get("AWS_LAMBDA_EXEC_WRAPPER", ""))
         handler = _load(spec["handler"])
     except Refused as refused:
         _fail(channel, _error(refused.message, refused.kind, refused.trace))
@@ -169,6 +170,15 @@ def _invoke(
     except Exception as error:
         message = f"Unable to marshal response: {error}"
         raise Refused("Runtime.MarshalError", message) from None
+
+
+def _check_wrapper(path: str) -> None:
+    """A script that starts the runtime in its own way; it cannot start what is forked."""
+    if path and not os.path.exists(path):
+        print(f"{path}: No such file or directory", file=sys.stderr)
+        sys.exit(127)
+    if path:
+        raise Refused("Runtime.Unsupported", "AWS_LAMBDA_EXEC_WRAPPER is not offered by Stratolite")
 
 
 def _load(name: str) -> Callable[..., Any]:
@@ -302,8 +312,6 @@ def _environment(spec: dict[str, Any], paths: dict[str, Any]) -> None:
     sys.path[:] = [*folders, *(p for p in own if p), *sys.path, *sites]
     sys.argv[:] = [""]
     sys.dont_write_bytecode = True
-    if not os.path.exists(sys.executable):  # of a virtual environment, which is not in here
-        sys.executable = getattr(sys, "_base_executable", "") or sys.executable
     os.chdir(paths["task"])
     time.tzset()
 

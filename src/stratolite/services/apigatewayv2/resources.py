@@ -6,37 +6,17 @@ import json
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
-
-
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("apigatewayv2", operation, request)
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await call.request("apigatewayv2", operation, request)
-    except Fault as fault:
-        if fault.code != "NotFoundException":
-            raise
-
-
-async def _every(call: Call, operation: str, **request: Any) -> list[dict[str, Any]]:
-    """All items of a paged listing."""
-    items: list[dict[str, Any]] = []
-    token: dict[str, str] = {}
-    while True:
-        page = await _ask(call, operation, **request, **token)
-        items += page["Items"]
-        if "NextToken" not in page:
-            return items
-        token = {"NextToken": page["NextToken"]}
-
+from stratolite.service import Call, Made, Request, Resource, Spec, created
 
 _MADE_BY = "stratolite:made-by"
 
 
-class Api(Resource):
+class _Type(Resource):
+    service = "apigatewayv2"
+    gone = frozenset({"NotFoundException"})
+
+
+class Api(_Type):
     """A repeat of ``create`` finds its own API by a tag, since API names are not unique."""
 
     type = "AWS::ApiGatewayV2::Api"
@@ -63,13 +43,13 @@ class Api(Resource):
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
         self._check(wanted)
-        for api in await _every(call, "GetApis"):
+        for api in await self.every(call, "GetApis", "Items"):
             if api.get("Tags", {}).get(_MADE_BY) == spec.token:
                 return await self._bring_up_to_date(call, api["ApiId"], spec)
         protocol = wanted.get("ProtocolType", "HTTP")
         name = wanted.get("Name") or spec.stack_name
         tags = wanted.get("Tags", {}) | {_MADE_BY: spec.token}
-        made = await _ask(call, "CreateApi", Name=name, ProtocolType=protocol, Tags=tags)
+        made = await self.ask(call, "CreateApi", Name=name, ProtocolType=protocol, Tags=tags)
         with created(made["ApiId"]):
             return await self._bring_up_to_date(call, made["ApiId"], spec)
 
@@ -77,10 +57,10 @@ class Api(Resource):
         if spec.properties.get("Body"):
             body = spec.properties["Body"]
             text = body if isinstance(body, str) else json.dumps(body)
-            await _ask(call, "ReimportApi", ApiId=api, Body=text)
+            await self.ask(call, "ReimportApi", ApiId=api, Body=text)
         members = self._members(spec.properties)
         if members:
-            await _ask(call, "UpdateApi", ApiId=api, **members)
+            await self.ask(call, "UpdateApi", ApiId=api, **members)
         return Made(
             api,
             {"ApiId": api, "ApiEndpoint": f"https://{api}.execute-api.{call.region}.amazonaws.com"},
@@ -89,22 +69,22 @@ class Api(Resource):
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         self._check(new.properties)
         if "CorsConfiguration" in old.properties and "CorsConfiguration" not in new.properties:
-            await _ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
+            await self.ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
         made = await self._bring_up_to_date(call, physical_id, new)
         arn = f"arn:aws:apigateway:{call.region}::/apis/{physical_id}"
         tags = new.properties.get("Tags", {})
         gone = sorted(old.properties.get("Tags", {}).keys() - tags.keys())
         if gone:
-            await _ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
+            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
         if tags:
-            await _ask(call, "TagResource", ResourceArn=arn, Tags=tags)
+            await self.ask(call, "TagResource", ResourceArn=arn, Tags=tags)
         return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteApi", ApiId=physical_id)
+        await self.ask_if_there(call, "DeleteApi", ApiId=physical_id)
 
 
-class Stage(Resource):
+class Stage(_Type):
     type = "AWS::ApiGatewayV2::Stage"
     create_only = frozenset({"ApiId", "StageName"})
 
@@ -119,11 +99,11 @@ class Stage(Resource):
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = self._request(spec.properties)
         try:
-            await _ask(call, "CreateStage", **wanted)
+            await self.ask(call, "CreateStage", **wanted)
         except Fault as fault:
             if fault.code != "ConflictException":
                 raise
-            found = await _ask(
+            found = await self.ask(
                 call, "GetStage", ApiId=wanted["ApiId"], StageName=wanted["StageName"]
             )
             if {k: found.get(k) for k in wanted if k != "ApiId"} != {
@@ -137,15 +117,15 @@ class Stage(Resource):
         for name, empty in (("StageVariables", {}), ("Description", ""), ("AutoDeploy", False)):
             if name in old.properties:
                 members.setdefault(name, empty)
-        await _ask(call, "UpdateStage", **members)
+        await self.ask(call, "UpdateStage", **members)
         return Made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         api = spec.properties["ApiId"]
-        await _gone_is_fine(call, "DeleteStage", ApiId=api, StageName=physical_id)
+        await self.ask_if_there(call, "DeleteStage", ApiId=api, StageName=physical_id)
 
 
-class _Part(Resource):
+class _Part(_Type):
     """Something with an id of its own under an API."""
 
     noun: ClassVar[str]
@@ -156,22 +136,24 @@ class _Part(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted, member = spec.properties, f"{self.noun}Id"
-        for found in await _every(call, f"Get{self.noun}s", ApiId=wanted["ApiId"]):
+        for found in await self.every(call, f"Get{self.noun}s", "Items", ApiId=wanted["ApiId"]):
             if self._same(found, wanted):
                 return self._made(found[member])
-        made = await _ask(call, f"Create{self.noun}", **wanted)
+        made = await self.ask(call, f"Create{self.noun}", **wanted)
         return self._made(made[member])
 
     def _made(self, physical_id: str) -> Made:
         return Made(physical_id, {f"{self.noun}Id": physical_id})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        await _ask(call, f"Update{self.noun}", **{f"{self.noun}Id": physical_id}, **new.properties)
+        await self.ask(
+            call, f"Update{self.noun}", **{f"{self.noun}Id": physical_id}, **new.properties
+        )
         return self._made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         api = spec.properties["ApiId"]
-        await _gone_is_fine(
+        await self.ask_if_there(
             call, f"Delete{self.noun}", ApiId=api, **{f"{self.noun}Id": physical_id}
         )
 

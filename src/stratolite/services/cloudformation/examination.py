@@ -8,8 +8,15 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource
-from stratolite.services.cloudformation.intrinsics import Scope, Unknown, has_unknown, mentions
+from stratolite.services.cloudformation.intrinsics import (
+    Mention,
+    Scope,
+    Unknown,
+    has_unknown,
+    mentions,
+)
 from stratolite.services.cloudformation.parameters import parsed
+from stratolite.services.cloudformation.places import Misplaced, where
 from stratolite.services.cloudformation.resolution import (
     attribute_from,
     conform,
@@ -72,7 +79,7 @@ class Examination:
         needs = {}
         for name, resource in scope.resources.items():
             properties, needs[name] = needs_of(name, scope)
-            conform(self.region, resource["Type"], name, properties, self.tags)
+            conform(self.region, self.handlers[resource["Type"]], name, properties, self.tags)
         self.order = in_order(needs)
         self._check_attributes(scope)
         resolved_outputs(self.template, scope)
@@ -94,11 +101,27 @@ class Examination:
             ):
                 continue
             kind = scope.resources[mention.name]["Type"]
+            offered = self.handlers[kind].attributes
             schema = load_schema(self.region, kind)
-            if schema is not None and not schema.has_attribute(mention.attribute):
-                raise _error(
-                    f"Template error: resource {mention.name} does not support attribute type {mention.attribute} in Fn::GetAtt"
-                )
+            if (schema is not None and not schema.has_attribute(mention.attribute)) or (
+                offered is not None
+                and mention.attribute.split(".")[0] not in offered
+                and mention.attribute.split(".")[0]
+                not in scope.resources[mention.name].get("Properties", {})
+            ):
+                raise self._unsupported(mention)
+
+    def _unsupported(self, mention: Mention) -> Misplaced:
+        tree = {
+            "Resources": {
+                n: {"Properties": r.get("Properties")} for n, r in self.template.resources.items()
+            },
+            "Outputs": dict(self.template.outputs),
+        }
+        return Misplaced(
+            f"Template error: resource {mention.name} does not support attribute type {mention.attribute} in Fn::GetAtt",
+            where(tree, lambda node: mention in mentions(node)),
+        )
 
     def differences(self, exports: Mapping[str, str]) -> None:
         """Fill ``changes``."""
@@ -110,7 +133,9 @@ class Examination:
         for name in self.order:
             resource, record = scope.resources[name], self.before.records.get(name)
             properties, needs = needs_of(name, scope)
-            properties = conform(self.region, resource["Type"], name, properties, self.tags)
+            properties = conform(
+                self.region, self.handlers[resource["Type"]], name, properties, self.tags
+            )
             if record is None:
                 self.changes.append(Change("Add", name, resource["Type"]))
                 continue

@@ -75,7 +75,7 @@ class Forward(Steps):
                 wanted, needs = needs_of(name, scope)
                 around = surroundings(resource, needs)
                 properties = conform(
-                    call.region, resource["Type"], name, wanted, stack["op"]["tags"]
+                    call.region, self._handler(resource["Type"]), name, wanted, stack["op"]["tags"]
                 )
                 if len(orjson.dumps(properties)) > PROPERTIES_BYTES_MAX:
                     reason = f"The properties are larger than {PROPERTIES_BYTES_MAX} bytes"

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.service import Made
+from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import DEPTH_MAX, RESOLVED_BYTES_MAX
 
 
@@ -97,12 +98,32 @@ def resolve(node: Any, scope: Scope, depth: int = 0) -> Any:
                 raise _error(
                     f"Template error: Encountered unsupported function: {name} Supported functions are: [{', '.join(_RUN)}]"
                 )
-            return run(node[name], scope, depth + 1)
-        items = ((key, resolve(value, scope, depth + 1)) for key, value in node.items())
-        return {key: value for key, value in items if value is not NO_VALUE}
+            try:
+                return run(node[name], scope, depth + 1)
+            except Misplaced as fault:
+                fault.within(name)
+                raise
+        items: dict[str, Any] = {}
+        for key, value in node.items():
+            try:
+                resolved = resolve(value, scope, depth + 1)
+            except Misplaced as fault:
+                fault.within(str(key))
+                raise
+            if resolved is not NO_VALUE:
+                items[key] = resolved
+        return items
     if isinstance(node, list):
-        values = (resolve(item, scope, depth + 1) for item in node)
-        return [value for value in values if value is not NO_VALUE]
+        values: list[Any] = []
+        for n, value in enumerate(node):
+            try:
+                resolved = resolve(value, scope, depth + 1)
+            except Misplaced as fault:
+                fault.within(str(n))
+                raise
+            if resolved is not NO_VALUE:
+                values.append(resolved)
+        return values
     return node
 
 
@@ -133,7 +154,7 @@ def text_of(value: Any) -> str:
 
 
 def _error(message: str) -> Fault:
-    return Fault("ValidationError", message)
+    return Misplaced(message)
 
 
 # -- references

@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 
-from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Resource
 from stratolite.services.cloudformation import sam
 from stratolite.services.cloudformation.examination import Before, Change, Examination, Values
@@ -24,6 +23,7 @@ from stratolite.services.cloudformation.parameters import (
     is_secret,
     take_parameters,
 )
+from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.schema import has_type
 from stratolite.services.cloudformation.state import export_value, rows_of
 from stratolite.services.cloudformation.template import SAM, Template, check_template
@@ -55,7 +55,20 @@ async def prepare(
     tags: Mapping[str, str],
     before: Before,
 ) -> Proposal:
-    """Raises Fault ValidationError for everything that can be known to be wrong with it."""
+    """Raises Fault ValidationError for everything that can be known to be wrong with it, with the line."""
+    try:
+        return await _prepared(call, text, given, tags, before)
+    except Misplaced as fault:
+        raise await asyncio.to_thread(fault.with_lines, text) from None
+
+
+async def _prepared(
+    call: Call,
+    text: str,
+    given: list[dict[str, Any]],
+    tags: Mapping[str, str],
+    before: Before,
+) -> Proposal:
     raw = await asyncio.to_thread(read_template, text)
     first = check_template(raw, transformed=False)
     check_declared(first.parameters)
@@ -106,12 +119,12 @@ def handlers_of(cloud: Cloud, template: Template) -> dict[str, Resource]:
         if not has_type("us-east-1", kind) and not kind.startswith("Custom::")
     ]
     if odd:
-        raise Fault(
-            "ValidationError",
+        raise Misplaced(
             f"Template format error: Unrecognized resource types: [{', '.join(sorted(odd))}]",
+            ("Resources", missing[min(odd)][0], "Type"),
         )
     names = ", ".join(f"{kind} ({', '.join(ids)})" for kind, ids in sorted(missing.items()))
-    raise Fault(
-        "ValidationError",
-        f"Resource types not offered by Stratolite: {names}; see docs/coverage.md",
+    raise Misplaced(
+        f"Resource types not offered by Stratolite: {names}; see docs/resources.md",
+        ("Resources", missing[min(missing)][0], "Type"),
     )

@@ -14,7 +14,8 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource
 from stratolite.services.cloudformation.intrinsics import Scope, Unknown, resolve, text_of
-from stratolite.services.cloudformation.schema import load_schema
+from stratolite.services.cloudformation.places import Misplaced
+from stratolite.services.cloudformation.schema import load_schema, not_offered, place_of
 from stratolite.services.cloudformation.template import Template, depends_on
 
 
@@ -56,10 +57,16 @@ def needs_of(logical_id: str, scope: Scope) -> tuple[Any, set[str]]:
     """A resource's properties as far as they are known, and the resources it needs first."""
     resource = scope.resources[logical_id]
     scope.touched.clear()
-    properties = resolve(resource.get("Properties") or {}, scope)
+    try:
+        properties = resolve(resource.get("Properties") or {}, scope)
+    except Misplaced as fault:
+        fault.within("Resources", logical_id, "Properties")
+        raise
     needs = {*scope.touched, *(d for d in depends_on(resource) if d in scope.resources)}
     if logical_id in needs:
-        raise _error(f"Circular dependency between resources: [{logical_id}]")
+        raise _error(
+            f"Circular dependency between resources: [{logical_id}]", "Resources", logical_id
+        )
     return properties, needs
 
 
@@ -74,40 +81,29 @@ def surroundings(resource: Mapping[str, Any], needs: set[str]) -> dict[str, Any]
     }
 
 
-def refuse_dynamic(value: Any, logical_id: str) -> None:
-    """Dynamic references would be kept as text, and look as if they had worked."""
-    if isinstance(value, str):
-        if "{{resolve:" in value:
-            service = value.split("{{resolve:", 1)[1].split(":")[0].split("}")[0]
-            raise _error(
-                f"Dynamic reference {{{{resolve:{service}:...}}}} of {logical_id} is not offered by Stratolite yet"
-            )
-    elif isinstance(value, dict):
-        for item in value.values():
-            refuse_dynamic(item, logical_id)
-    elif isinstance(value, list):
-        for item in value:
-            refuse_dynamic(item, logical_id)
-
-
 def conform(
-    region: str, kind: str, logical_id: str, properties: dict[str, Any], tags: Mapping[str, str]
+    region: str,
+    handler: Resource,
+    logical_id: str,
+    properties: dict[str, Any],
+    tags: Mapping[str, str],
 ) -> dict[str, Any]:
     """The properties in the types AWS's schema asks for, with the stack's tags where the type takes tags.
 
-    Raises Fault naming what is wrong.
+    Raises Misplaced naming what is wrong.
     """
-    refuse_dynamic(properties, logical_id)
-    schema = load_schema(region, kind)
+    schema = load_schema(region, handler.type)
     if schema is None:
         return properties
-    if tags:
+    if tags and handler.tagged:
         properties = schema.tagged(properties, tags)
     checked, problems = schema.conform(properties)
+    problems = problems or not_offered(handler, checked)
     if problems:
-        raise _error(
-            f"Properties validation failed for resource {logical_id} with message:\n"
-            + "\n".join(problems)
+        raise Misplaced(
+            f"Properties validation failed for resource {logical_id} with message:",
+            ("Resources", logical_id, "Properties"),
+            [(problem, place_of(problem)) for problem in problems],
         )
     return checked
 
@@ -155,5 +151,5 @@ def attribute_from(properties: Any, name: str) -> Any:
     return found
 
 
-def _error(message: str) -> Fault:
-    return Fault("ValidationError", message)
+def _error(message: str, *place: str) -> Misplaced:
+    return Misplaced(message, place)

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import orjson
 
+from stratolite import allowed_pattern
+from stratolite.service import Resource
 from stratolite.services.cloudformation.intrinsics import Unknown, text_of
 
 _KEPT = frozenset(
@@ -37,13 +40,16 @@ _KEPT = frozenset(
         "minItems",
         "minLength",
         "oneOf",
+        "pattern",
         "patternProperties",
         "properties",
         "required",
         "type",
     ]
 )
+DYNAMIC = "{{resolve:"
 _PROBLEMS_COUNT_MAX = 10
+_PATTERN_VALUE_LENGTH_MAX = 512
 _DEPTH_MAX = 40
 _NAMES = {
     dict: "JSONObject",
@@ -84,6 +90,12 @@ class Schema:
         self.create_only = frozenset(path[0] for path in _pointers(tree, "createOnlyProperties"))
         """Top-level properties whose change means replacement on AWS."""
         self.identifier = _pointers(tree, "primaryIdentifier")
+        self.identifiers = tuple(
+            pointer.removeprefix("/properties/").replace("/", ".")
+            for pointer in tree.get("primaryIdentifier") or ()
+        )
+        """The primary identifier's properties in AWS's order."""
+        self.write_only = _pointers(tree, "writeOnlyProperties")
         tagging = tree.get("tagging") or {}
         self.tags = (
             tagging.get("tagProperty", "/properties/Tags") if tagging.get("taggable") else ""
@@ -131,6 +143,8 @@ class Schema:
     def _check(self, schema: Any, value: Any, at: str, problems: list[str], depth: int) -> Any:
         if isinstance(value, Unknown) or schema is True or len(problems) >= _PROBLEMS_COUNT_MAX:
             return value
+        if isinstance(value, str) and DYNAMIC in value:
+            return value  # looked at again when it is resolved
         if depth > _DEPTH_MAX or not isinstance(schema, dict):
             return value
         if (ref := schema.get("$ref")) is not None:
@@ -288,11 +302,83 @@ def _check_scalar(schema: dict[str, Any], value: Any, at: str, problems: list[st
             problems.append(
                 f"{at}: expected maxLength: {schema['maxLength']}, actual: {len(value)}"
             )
+        if "pattern" in schema and not _fits(schema["pattern"], value):
+            problems.append(f"{at}: failed validation constraint for keyword [pattern]")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if "minimum" in schema and value < schema["minimum"]:
             problems.append(f"{at}: {value} is not greater or equal to {schema['minimum']}")
         if "maximum" in schema and value > schema["maximum"]:
             problems.append(f"{at}: {value} is not less or equal to {schema['maximum']}")
+
+
+@functools.lru_cache(512)
+def _pattern(text: str) -> Any:
+    """None for one that uses what we do not match: the service itself will say what is wrong then."""
+    try:
+        return allowed_pattern.read(rf"[\s\S]*(?:{text})[\s\S]*")
+    except allowed_pattern.Refused:
+        return None
+
+
+def _fits(pattern: str, value: str) -> bool:
+    tree = _pattern(pattern)
+    if tree is None or len(value) > _PATTERN_VALUE_LENGTH_MAX:
+        return True
+    try:
+        return allowed_pattern.matches(tree, value)
+    except allowed_pattern.Refused:
+        return True
+
+
+def not_offered(handler: Resource, properties: dict[str, Any]) -> list[str]:
+    """What AWS has and the handler does not do, in the words ``conform`` uses."""
+    problems = []
+    if handler.properties is not None:
+        problems += [
+            f"#: property [{name}] of {handler.type} is not offered by Stratolite"
+            for name in properties
+            if name not in handler.properties
+        ]
+    for path, harmless in handler.refused.items():
+        for at, value in _at(properties, path.split("."), "#"):
+            if isinstance(value, Unknown) or _text(value) in harmless:
+                continue
+            if isinstance(value, str | int | float) and harmless:
+                problems.append(
+                    f"{at}: value {text_of(value)[:100]} is not offered by Stratolite; offered: {', '.join(sorted(harmless))}"
+                )
+            else:
+                outer, _, name = at.rpartition("/")
+                problems.append(
+                    f"{outer}: property [{name}] of {handler.type} is not offered by Stratolite"
+                )
+    return problems
+
+
+def _text(value: Any) -> str:
+    return ("" if not value else "set") if isinstance(value, dict | list) else text_of(value)
+
+
+def _at(node: Any, path: list[str], at: str) -> Iterator[tuple[str, Any]]:
+    """Everything that stands at ``path``, with where."""
+    if not path:
+        yield at, node
+    elif path[0] == "*":
+        for n, item in enumerate(node if isinstance(node, list) else ()):
+            yield from _at(item, path[1:], f"{at}/{n}")
+    elif isinstance(node, dict) and path[0] in node:
+        yield from _at(node[path[0]], path[1:], f"{at}/{path[0]}")
+
+
+_KEY = re.compile(r"(?:extraneous key|read-only key|property) \[(.*?)\]")
+
+
+def place_of(problem: str) -> tuple[str, ...]:
+    """Where in the properties one of the problems above is."""
+    at, _, message = problem.partition(": ")
+    place = tuple(at.split("/")[1:])
+    key = _KEY.match(message)
+    return (*place, key[1]) if key else place
 
 
 def _pointers(tree: dict[str, Any], name: str) -> frozenset[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.services.cloudformation.intrinsics import PSEUDO, function_of, mentions
+from stratolite.services.cloudformation.places import Misplaced, where
 from stratolite.services.cloudformation.quotas import (
     DESCRIPTION_BYTES_MAX,
     MAPPINGS_COUNT_MAX,
@@ -97,24 +98,32 @@ class Template:
 def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
     """``transformed`` says whether transforms have been applied: only then must every reference lead somewhere."""
     if odd := [name for name in raw if name not in _SECTIONS]:
-        raise _error(f"Invalid template property or properties [{', '.join(sorted(odd))}]")
+        raise _error(
+            f"Invalid template property or properties [{', '.join(sorted(odd))}]", min(odd)
+        )
     version = raw.get("AWSTemplateFormatVersion", "2010-09-09")
     if str(version) != "2010-09-09":
         raise _error(
-            f'Template format error: "{version}" is not a supported value for AWSTemplateFormatVersion.'
+            f'Template format error: "{version}" is not a supported value for AWSTemplateFormatVersion.',
+            "AWSTemplateFormatVersion",
         )
     description = raw.get("Description") or ""
     if not isinstance(description, str):
-        raise _error("Template format error: Every Description member must be a string.")
+        raise _error(
+            "Template format error: Every Description member must be a string.", "Description"
+        )
     if len(description.encode()) > DESCRIPTION_BYTES_MAX:
         raise _error(
-            f"Template format error: 'Description' length is greater than {DESCRIPTION_BYTES_MAX}."
+            f"Template format error: 'Description' length is greater than {DESCRIPTION_BYTES_MAX}.",
+            "Description",
         )
     if raw.get("Rules"):
         raise _error("Template section Rules is not offered by Stratolite yet")
     resources = _section(raw, "Resources", RESOURCES_COUNT_MAX)
     if not resources:
-        raise _error("Template format error: At least one Resources member must be defined.")
+        raise _error(
+            "Template format error: At least one Resources member must be defined.", "Resources"
+        )
     template = Template(
         description,
         _section(raw, "Metadata", 10_000),
@@ -128,7 +137,11 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
     )
     for name in template.parameters:
         if not _NAME.match(name):
-            raise _error(f"Template format error: Parameter name {name} is non alphanumeric.")
+            raise _error(
+                f"Template format error: Parameter name {name} is non alphanumeric.",
+                "Parameters",
+                name,
+            )
     for name, resource in resources.items():
         _check_resource(name, resource)
     for name, output in template.outputs.items():
@@ -139,8 +152,8 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
     return template
 
 
-def _error(message: str) -> Fault:
-    return Fault("ValidationError", message)
+def _error(message: str, *place: str) -> Fault:
+    return Misplaced(message, place)
 
 
 def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
@@ -148,10 +161,11 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
     if section is None:
         return {}
     if not isinstance(section, dict) or (name != "Metadata" and function_of(section)):
-        raise _error(f"Template format error: Every {name} member must be a map.")
+        raise _error(f"Template format error: Every {name} member must be a map.", name)
     if len(section) > count_max:
         raise _error(
-            f"Template format error: Number of {name.lower()}, {len(section)}, is greater than maximum allowed, {count_max}"
+            f"Template format error: Number of {name.lower()}, {len(section)}, is greater than maximum allowed, {count_max}",
+            name,
         )
     return section
 
@@ -160,7 +174,8 @@ def _transforms(value: Any) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(name, str) for name in names):
         raise _error(
-            "Template format error: Transform must be the name of a transform, or a list of names"
+            "Template format error: Transform must be the name of a transform, or a list of names",
+            "Transform",
         )
     for name in names:
         if name != SAM:
@@ -172,40 +187,70 @@ def _transforms(value: Any) -> tuple[str, ...]:
 
 def _check_resource(name: str, resource: Any) -> None:
     if not _NAME.match(name):
-        raise _error(f"Template format error: Resource name {name} is non alphanumeric.")
+        raise _error(
+            f"Template format error: Resource name {name} is non alphanumeric.", "Resources", name
+        )
     if not isinstance(resource, dict):
-        raise _error("Template format error: Any Resources member must be an object.")
+        raise _error(
+            "Template format error: Any Resources member must be an object.", "Resources", name
+        )
     kind = resource.get("Type")
     if not isinstance(kind, str):
         raise _error(
-            f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member."
+            f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member.",
+            "Resources",
+            name,
         )
     if not _TYPE.match(kind):
-        raise _error(f"Template format error: Unrecognized resource types: [{kind}]")
+        raise _error(
+            f"Template format error: Unrecognized resource types: [{kind}]",
+            "Resources",
+            name,
+            "Type",
+        )
     if odd := sorted(set(resource) - _RESOURCE_MEMBERS):
-        raise _error(f"Invalid template resource property '{odd[0]}'")
+        raise _error(f"Invalid template resource property '{odd[0]}'", "Resources", name, odd[0])
     for member in ("CreationPolicy", "UpdatePolicy"):
         if resource.get(member):
             raise _error(f"Resource attribute {member} of {name} is not offered by Stratolite yet")
     if not isinstance(resource.get("Properties") or {}, dict):
         raise _error(
-            f"Template format error: [/Resources/{name}/Properties] Every Properties member must be an object."
+            f"Template format error: [/Resources/{name}/Properties] Every Properties member must be an object.",
+            "Resources",
+            name,
+            "Properties",
         )
     for member in ("DeletionPolicy", "UpdateReplacePolicy"):
         policy = resource.get(member, "Delete")
         if policy not in _POLICIES:
-            raise _error(f"Template error: Unrecognized {member} {policy} for resource {name}")
+            raise _error(
+                f"Template error: Unrecognized {member} {policy} for resource {name}",
+                "Resources",
+                name,
+                member,
+            )
         if policy == "Snapshot":
             raise _error(
-                f"{member} Snapshot of {name} is not offered by Stratolite: no type here has snapshots"
+                f"Template error: resource type {kind} does not support {member} Snapshot ({name})",
+                "Resources",
+                name,
+                member,
             )
     condition = resource.get("Condition")
     if condition is not None and not isinstance(condition, str):
         raise _error(
-            f"Template format error: [/Resources/{name}/Condition] Every Condition member must be a string."
+            f"Template format error: [/Resources/{name}/Condition] Every Condition member must be a string.",
+            "Resources",
+            name,
+            "Condition",
         )
     if not all(isinstance(other, str) for other in depends_on(resource)):
-        raise _error("Template format error: DependsOn must be a string or list of strings.")
+        raise _error(
+            "Template format error: DependsOn must be a string or list of strings.",
+            "Resources",
+            name,
+            "DependsOn",
+        )
 
 
 def depends_on(resource: Mapping[str, Any]) -> list[str]:
@@ -215,15 +260,21 @@ def depends_on(resource: Mapping[str, Any]) -> list[str]:
 
 def _check_output(name: str, output: Any) -> None:
     if not _NAME.match(name):
-        raise _error(f"Template format error: Output name {name} is non alphanumeric.")
+        raise _error(
+            f"Template format error: Output name {name} is non alphanumeric.", "Outputs", name
+        )
     if not isinstance(output, dict):
-        raise _error("Template format error: Any Outputs member must be an object.")
+        raise _error(
+            "Template format error: Any Outputs member must be an object.", "Outputs", name
+        )
     if "Value" not in output:
         raise _error(
-            f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object"
+            f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value object",
+            "Outputs",
+            name,
         )
     if odd := sorted(set(output) - {"Condition", "Description", "Export", "Value"}):
-        raise _error(f"Invalid template output property '{odd[0]}'")
+        raise _error(f"Invalid template output property '{odd[0]}'", "Outputs", name, odd[0])
     export = output.get("Export")
     if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
         raise _error(
@@ -237,47 +288,75 @@ def _check_mappings(mappings: Mapping[str, Any]) -> None:
             isinstance(row, dict) for row in mapping.values()
         ):
             raise _error(
-                f"Template format error: Every Mappings member {name} must be a map of maps."
+                f"Template format error: Every Mappings member {name} must be a map of maps.",
+                "Mappings",
+                name,
             )
 
 
 def _check_references(template: Template) -> None:
     """Every name leads to something, whichever way the conditions go."""
     resources, known = template.resources, {*template.parameters, *PSEUDO}
-    if odd := sorted(
-        {m.name for m in mentions(dict(template.conditions)) if m.how == "Ref"} - known
-    ):
-        raise _error(
-            f"Template format error: Unresolved dependencies [{', '.join(odd)}]. Cannot reference resources in the Conditions block of the template"
+    conditions = dict(template.conditions)
+    if odd := sorted({m.name for m in mentions(conditions) if m.how == "Ref"} - known):
+        raise _mentioned(
+            f"Template format error: Unresolved dependencies [{', '.join(odd)}]. Cannot reference resources in the Conditions block of the template",
+            {"Conditions": conditions},
+            "Ref",
+            odd[0],
         )
     for block, parts in (
-        ("Resources", [r.get("Properties") for r in resources.values()]),
-        ("Outputs", list(template.outputs.values())),
+        ("Resources", {n: {"Properties": r.get("Properties")} for n, r in resources.items()}),
+        ("Outputs", dict(template.outputs)),
     ):
-        found = list(mentions(parts))
+        tree = {block: parts}
+        found = list(mentions(tree))
         refs = {m.name for m in found if m.how == "Ref"} - known - set(resources)
+        waiting = {}
         if block == "Resources":
-            refs |= {d for r in resources.values() for d in depends_on(r)} - set(resources)
-        if refs:
-            raise _error(
-                f"Template format error: Unresolved resource dependencies [{', '.join(sorted(refs))}] in the {block} block of the template"
-            )
+            waiting = {
+                d: n for n, r in resources.items() for d in depends_on(r) if d not in resources
+            }
+        if refs or waiting:
+            odd = sorted({*refs, *waiting})
+            text = f"Template format error: Unresolved resource dependencies [{', '.join(odd)}] in the {block} block of the template"
+            if not refs:
+                raise _error(text, "Resources", waiting[odd[0]], "DependsOn")
+            raise _mentioned(text, tree, "Ref", min(refs))
         for mention in found:
             if mention.how == "GetAtt" and mention.name not in resources:
-                raise _error(
-                    f"Template error: instance of Fn::GetAtt references undefined resource {mention.name}"
+                raise _mentioned(
+                    f"Template error: instance of Fn::GetAtt references undefined resource {mention.name}",
+                    tree,
+                    "GetAtt",
+                    mention.name,
                 )
             if mention.how == "Condition" and mention.name not in template.conditions:
-                raise _error(
-                    f"Template format error: Unresolved condition dependency {mention.name} in the {block} block of the template"
+                raise _mentioned(
+                    f"Template format error: Unresolved condition dependency {mention.name} in the {block} block of the template",
+                    tree,
+                    "Condition",
+                    mention.name,
                 )
         for name, part in (resources if block == "Resources" else template.outputs).items():
             condition = part.get("Condition")
             if condition is not None and condition not in template.conditions:
-                where = "resource" if block == "Resources" else "output"
+                kind = "resource" if block == "Resources" else "output"
                 raise _error(
-                    f"Template format error: Unresolved condition dependency {condition} in {where} {name}"
+                    f"Template format error: Unresolved condition dependency {condition} in {kind} {name}",
+                    block,
+                    name,
+                    "Condition",
                 )
+
+
+def _mentioned(message: str, tree: Any, how: str, name: str) -> Fault:
+    """At the first place that names it so."""
+
+    def holds(node: Any) -> bool:
+        return any(m.how == how and m.name == name for m in mentions(node))
+
+    return _error(message, *where(tree, holds))
 
 
 def in_order(depends: Mapping[str, Iterable[str]]) -> list[str]:
@@ -288,7 +367,11 @@ def in_order(depends: Mapping[str, Iterable[str]]) -> list[str]:
         ready = sorted(name for name, needs in left.items() if not needs)
         if not ready:
             circle = sorted(_on_circle(left))
-            raise _error(f"Circular dependency between resources: [{', '.join(circle)}]")
+            raise _error(
+                f"Circular dependency between resources: [{', '.join(circle)}]",
+                "Resources",
+                circle[0],
+            )
         order.extend(ready)
         for name in ready:
             del left[name]

@@ -160,7 +160,7 @@ class _Reader:
         yaml = self.yaml
         made: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
+            if not isinstance(event, yaml.ScalarEvent) or (event.value == "<<" and not event.style):
                 raise Fault(
                     "ValidationError", f"Template format error: YAML not well-formed. {_at(event)}"
                 )

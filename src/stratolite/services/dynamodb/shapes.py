@@ -581,7 +581,9 @@ _PROJECTION = Structure(
 )
 _INDEX_NAME = Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True)
 _ON_DEMAND = Structure({"MaxReadRequestUnits": Integer(-1), "MaxWriteRequestUnits": Integer(-1)})
+_WARM = Structure({"ReadUnitsPerSecond": Integer(1), "WriteUnitsPerSecond": Integer(1)})
 _GLOBAL = {
+    "WarmThroughput": _WARM,
     "IndexName": _INDEX_NAME,
     "KeySchema": _KEY_SCHEMA,
     "Projection": _PROJECTION,
@@ -607,6 +609,7 @@ _SETTINGS: dict[str, Shape] = {
         }
     ),
     "OnDemandThroughput": _ON_DEMAND,
+    "WarmThroughput": _WARM,
 }
 CREATE_TABLE = Structure(
     {
@@ -621,6 +624,7 @@ CREATE_TABLE = Structure(
         ),
         "GlobalSecondaryIndexes": Listed(Structure(_GLOBAL)),
         "Tags": TAGS,
+        "ResourcePolicy": TEXT,
     }
 )
 UPDATE_TABLE = Structure(
@@ -636,6 +640,7 @@ UPDATE_TABLE = Structure(
                             "IndexName": _INDEX_NAME,
                             "ProvisionedThroughput": _THROUGHPUT,
                             "OnDemandThroughput": _ON_DEMAND,
+                            "WarmThroughput": _WARM,
                         }
                     ),
                     "Create": Structure(_GLOBAL),
@@ -664,3 +669,69 @@ TIME_TO_LIVE = Structure(
         ),
     }
 )
+
+# -- PartiQL
+
+_PARAMETERS = Listed(ITEM, 1)
+EXECUTE_STATEMENT = Structure(
+    {
+        "Statement": Text(minimum=1, maximum=8192, required=True),
+        "Parameters": _PARAMETERS,
+        "ConsistentRead": FLAG,
+        "NextToken": Text(minimum=1, maximum=32768),
+        "ReturnConsumedCapacity": CAPACITY,
+        "Limit": Integer(1, 2**31),
+        "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+    }
+)
+BATCH_STATEMENT = Structure(
+    {
+        "Statements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ConsistentRead": FLAG,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            25,
+            required=True,
+        ),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
+TRANSACT_STATEMENT = Structure(
+    {
+        "TransactStatements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            100,
+            required=True,
+        ),
+        "ClientRequestToken": Text(minimum=1, maximum=36),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
+
+# -- resource policies
+
+_RESOURCE = Text(minimum=1, maximum=1283, required=True)
+_REVISION = Text(minimum=1, maximum=255)
+PUT_POLICY = Structure(
+    {
+        "ResourceArn": _RESOURCE,
+        "Policy": Text(required=True),
+        "ExpectedRevisionId": _REVISION,
+        "ConfirmRemoveSelfResourceAccess": FLAG,
+    }
+)
+GET_POLICY = Structure({"ResourceArn": _RESOURCE})
+DELETE_POLICY = Structure({"ResourceArn": _RESOURCE, "ExpectedRevisionId": _REVISION})

@@ -7,6 +7,10 @@ Under (account, region, "dynamodb"):
     ("index", table, index) bucket key  -> the projected part of an item, the same form
     ("ttl", table, ttl, expires_s, row) -> ""        ``row`` is the item's key without the table's prefix
     ("ttl-job", table)                  -> JSON [job id, base64; due_s]   the job that waits for the first of them
+    ("count", table, index)             -> <items: 8 bytes><bytes of their JSON: 8 bytes>; index 0: the table itself
+    ("past", table, row, ms, stamp)     -> the item that lay at ``row`` until then (its JSON, "" if there was none);
+                                           in pieces where it is long; only while somebody may want it back
+    ("policy", table name, label)       -> JSON [policy, revision id]; label: of a stream, "" for the table's own
     ("token", token)                    -> JSON [sha256 of the request, hex; expires_ms]
     ("token-end", expires_ms, token)    -> ""
 
@@ -29,6 +33,7 @@ from functools import lru_cache
 import orjson
 
 from stratolite.core import Keyspace, Span, Tx
+from stratolite.core.keys import pack, span_of, unpack
 from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.services.dynamodb import keycode
 from stratolite.services.dynamodb.table import Record, Table
@@ -126,9 +131,14 @@ def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None
     for index in table.indexes:
         before = None if old is None else index.row(table, old)
         after = None if new is None else index.row(table, new)
+        if before is not None and not index.is_active and tx.get(before) is None:
+            before = None  # the filling of a new index has not come to this item
+        items = size = 0
         if before is not None and before != after:
             assert old is not None
-            delete(tx, before, orjson.dumps(index.part(old)))
+            gone = orjson.dumps(index.part(old))
+            delete(tx, before, gone)
+            items, size = -1, -len(gone)
         if after is not None:
             assert new is not None
             part = index.part(new)
@@ -139,7 +149,92 @@ def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None
                 if held_part == part:
                     continue
                 held = orjson.dumps(held_part)
-            put(tx, after, orjson.dumps(part), held)
+                size = -len(held)
+            else:
+                items += 1
+            raw = orjson.dumps(part)
+            size += len(raw)
+            put(tx, after, raw, held)
+        if index.count_key is not None and (items or size):
+            count(tx, index.count_key, items, size)
+
+
+# -- counts
+
+
+def count(tx: Tx, key: bytes, items: int, size_bytes: int) -> None:
+    """Add to the counts at ``key`` (``Table.count_key``, ``Index.count_key``)."""
+    known_items, known_bytes = counts(tx, key)
+    total = (max(known_items + items, 0) << 64) + max(known_bytes + size_bytes, 0)
+    tx.put(key, total.to_bytes(16, "big"))
+
+
+def counts(tx: Tx, key: bytes) -> tuple[int, int]:
+    """(items, bytes of their JSON)."""
+    raw = tx.get(key)
+    if raw is None:
+        return 0, 0
+    return int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+
+
+# -- what was
+
+
+def put_past(tx: Tx, table: Table, row: bytes, old: bytes | None) -> None:
+    """Remember that ``old`` (its JSON, None: no item) lay at ``row`` until now."""
+    assert table.past_prefix is not None, "somebody wants it"
+    key = table.past_prefix + pack((row[len(table.prefix) :], int(tx.time_s * 1000), tx.stamp()))
+    if old is None:
+        tx.put(key, b"")
+    else:
+        put(tx, key, old, None)
+
+
+def past_span(table: Table) -> Span:
+    return span_of(table.space.key("past", table.number))
+
+
+def past_row(table: Table, row: bytes) -> bytes:
+    """Where the past of ``row`` begins."""
+    return table.space.key("past", table.number) + pack((row[len(table.prefix) :],))
+
+
+def past(
+    tx: Tx, table: Table, low: bytes, high: bytes
+) -> Iterator[tuple[bytes, int, bytes, bytes | None]]:
+    """(row, until_ms, key, the item's JSON) of what lay at rows from key ``low`` on; by row, then by time."""
+    prefix = table.space.key("past", table.number)
+    for key, raw in tx.scan((low, high)):
+        if raw and raw[0] == 0x01:
+            continue  # a piece
+        row, until_ms, _ = unpack(key[len(prefix) :])
+        assert isinstance(row, bytes), key
+        assert isinstance(until_ms, int), key
+        old = None if not raw else raw if raw[0] == _JSON else whole(tx, key, raw)
+        yield table.prefix + row, until_ms, key, old
+
+
+# -- resource policies
+
+
+def policy(tx: Tx, account: str, region: str, table: str, label: str) -> tuple[str, str] | None:
+    """(policy, revision id) of a table, or with ``label`` of one of its streams."""
+    raw = tx.get(Keyspace(account, region, "dynamodb").key("policy", table, label))
+    if raw is None:
+        return None
+    text, revision = orjson.loads(raw)
+    return text, revision
+
+
+def put_policy(
+    tx: Tx, account: str, region: str, table: str, label: str, text: str, revision: str
+) -> None:
+    key = Keyspace(account, region, "dynamodb").key("policy", table, label)
+    tx.put(key, orjson.dumps([text, revision]))
+
+
+def delete_policy(tx: Tx, account: str, region: str, table: str, label: str) -> None:
+    tx.delete(Keyspace(account, region, "dynamodb").key("policy", table, label))
 
 
 def table_spans(keys: Keyspace, number: int) -> list[Span]:
@@ -149,6 +244,8 @@ def table_spans(keys: Keyspace, number: int) -> list[Span]:
         keys.span("index", number),
         keys.span("ttl", number),
         keys.span("ttl-job", number),
+        keys.span("past", number),
+        keys.span("count", number),
     ]
 
 

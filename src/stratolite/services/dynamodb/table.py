@@ -5,7 +5,12 @@ The record (JSON, under state's ("table", name)):
     {"Description": {...}     what DescribeTable answers, without what is counted or derived
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
-     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off}
+     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
+     "Stream": [number, label, view type], absent where it has none
+     "Counted": true              items and bytes are counted from the first item on (see state's ("count", ...))
+     "Past": {"Days": n, "Since": s, "Backups": [ids]}   what was is kept: for point-in-time recovery (Days, Since; absent
+                                  where it is off) and while backups are being made
+     "HasPolicy": true            there is a resource policy}
 """
 
 from __future__ import annotations
@@ -39,10 +44,16 @@ class Index:
     """A secondary index: where its rows lie and what they hold."""
 
     def __init__(
-        self, description: dict[str, Any], prefix: bytes, table: Table, *, is_local: bool
+        self,
+        description: dict[str, Any],
+        prefix: bytes,
+        count_key: bytes | None,
+        table: Table,
+        *,
+        is_local: bool,
     ) -> None:
         self.name: str = description["IndexName"]
-        self.prefix = prefix
+        self.prefix, self.count_key = prefix, count_key
         self.is_local = is_local
         self.is_active = description.get("IndexStatus", "ACTIVE") == "ACTIVE"
         self.keys = table.key_attributes(description["KeySchema"])
@@ -86,7 +97,8 @@ class Table:
         self.is_on_demand = (
             self.description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
         )
-        _, _, _, region, account, _ = self.arn.split(":", 5)
+        _, _, _, self.region, self.account, _ = self.arn.split(":", 5)
+        region, account = self.region, self.account
         self.space = keys = Keyspace(account, region, "dynamodb")
         self.number: int = record["Key"]
         self.prefix = keys.key("item", record["Key"])
@@ -102,6 +114,9 @@ class Table:
             Index(
                 described,
                 keys.key("index", record["Key"], record["Indexes"][described["IndexName"]]),
+                keys.key("count", record["Key"], record["Indexes"][described["IndexName"]])
+                if record.get("Counted")
+                else None,
                 self,
                 is_local=member == "LocalSecondaryIndexes",
             )
@@ -117,6 +132,15 @@ class Table:
         ttl = record.get("TimeToLive")
         self.ttl_attribute: str | None = ttl[0] if ttl else None
         self.ttl_number: int = ttl[1] if ttl else 0
+        stream = record.get("Stream")
+        self.stream_prefix = keys.key("change", stream[0]) if stream else None
+        self.stream_label: str = stream[1] if stream else ""
+        self.stream_view: str = stream[2] if stream else ""
+        self.count_key = keys.key("count", self.number, 0) if record.get("Counted") else None
+        self.past_prefix = keys.key("past", self.number) if record.get("Past") else None
+        self.has_policy = bool(record.get("HasPolicy"))
+        self.is_followed = bool(self.indexes or ttl or stream or record.get("Past"))
+        """Whether a write to an item leads to other rows."""
 
     def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:
         found = []

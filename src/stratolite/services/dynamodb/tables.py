@@ -9,12 +9,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from stratolite.core import work
+from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, schema, shapes, state
-from stratolite.services.dynamodb.base import Base, name_of, table_arn
+from stratolite.services.dynamodb import expiry, schema, shapes, state, streams
+from stratolite.services.dynamodb.base import Base, place_of, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
+from stratolite.services.dynamodb.policies import checked, revision
 from stratolite.services.dynamodb.table import Record, Table
 from stratolite.services.dynamodb.worker import BACKFILL, SWEEP, Backfill, Sweep
 
@@ -27,6 +28,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.CREATE_TABLE, request)
         schema.check_create(request)
+        schema.check_stream(request)
         schema.check_offered("CreateTable", request)
         name = request["TableName"]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
@@ -34,13 +36,20 @@ class Tables(Base):
         if state.table(call.tx, call.account, call.region, name) is not None:
             raise in_use(f"Table already exists: {name}")
         record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
-        record["Tags"] = tags
+        record["Tags"], record["Counted"] = tags, True
+        if (policy := request.get("ResourcePolicy")) is not None:
+            record["HasPolicy"] = True
+            state.put_policy(
+                call.tx, call.account, call.region, name, "", checked(policy), revision(policy)
+            )
+        if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
+            _begin_stream(call, record, request["StreamSpecification"]["StreamViewType"])
         state.put_table(call.tx, call.account, call.region, record)
-        return {"TableDescription": described(record, status="CREATING")}
+        return {"TableDescription": described(call.tx, record, status="CREATING")}
 
     def describe_table(self, call: Call, request: Request) -> Response:
         table = self._named(call, request)
-        return {"Table": described(table.record)}
+        return {"Table": described(call.tx, table.record)}
 
     def list_tables(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.LIST_TABLES, request)
@@ -62,15 +71,20 @@ class Tables(Base):
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
             )
-        state.delete_table(call.tx, call.account, call.region, table.name)
-        job = Sweep(call.account, call.region, table.record["Key"], None)
+        state.delete_table(call.tx, table.account, table.region, table.name)
+        if table.has_policy:
+            state.delete_policy(call.tx, table.account, table.region, table.name, "")
+        if table.stream_label:
+            streams.end(call.tx, table.account, table.region, table.name, table.stream_label)
+        job = Sweep(table.account, table.region, table.record["Key"], None)
         work.put(call.tx, SWEEP, job.pack())
-        return {"TableDescription": described(table.record, status="DELETING")}
+        return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
     def update_table(self, call: Call, request: Request) -> Response:
         _check_named(request)
         shapes.check(shapes.UPDATE_TABLE, request)
         schema.check_offered("UpdateTable", request)
+        schema.check_stream(request)
         if not any(request.get(name) is not None for name in _UPDATES):
             raise invalid(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
@@ -90,6 +104,7 @@ class Tables(Base):
             request["TableName"],
             f"Requested resource not found: Table: {request['TableName']} not found",
         )
+        call = call.scoped(table.account, table.region)
         record: Record = deepcopy(table.record)
         _update_billing(call, table, record, request)
         description = record["Description"]
@@ -98,8 +113,10 @@ class Tables(Base):
         schema.set_options(description, request, round(call.tx.time_s, 3))
         for change in changes:
             _change_index(call, record, request, change)
+        if request.get("StreamSpecification") is not None:
+            _change_stream(call, table, record, request["StreamSpecification"])
         state.put_table(call.tx, call.account, call.region, record)
-        answer = described(record, status="UPDATING")
+        answer = described(call.tx, record, status="UPDATING")
         for change in changes:
             if (deleted := change.get("Delete")) is not None:
                 answer.setdefault("GlobalSecondaryIndexes", []).append(
@@ -120,7 +137,7 @@ class Tables(Base):
         record["Tags"] |= {tag["Key"]: tag["Value"] for tag in tags}
         schema.check_tags({t["Key"]: t["Value"] for t in tags}, ours=call.depth > 0)
         schema.check_tags(record["Tags"], ours=True)
-        state.put_table(call.tx, call.account, call.region, record)
+        state.put_table(call.tx, table.account, table.region, record)
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
@@ -132,7 +149,7 @@ class Tables(Base):
         record = deepcopy(table.record)
         for key in request["TagKeys"]:
             record["Tags"].pop(key, None)
-        state.put_table(call.tx, call.account, call.region, record)
+        state.put_table(call.tx, table.account, table.region, record)
         return {}
 
     def list_tags_of_resource(self, call: Call, request: Request) -> Response:
@@ -147,7 +164,7 @@ class Tables(Base):
         if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
             raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
         try:
-            return self.table(call, name_of(call, arn))
+            return self.table(call, arn)
         except Fault as fault:
             raise not_found(f"Requested resource not found: ResourcArn: {arn} not found") from fault
 
@@ -168,9 +185,8 @@ class Tables(Base):
     def describe_continuous_backups(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.NAMED_TABLE, request)
         name = request["TableName"]
-        found = state.table(
-            call.tx, call.account, call.region, name_of(call, name) if ":" in name else name
-        )
+        account, plain = place_of(call, name) if ":" in name else (call.account, name)
+        found = state.table(call.tx, account, call.region, plain)
         if found is None:
             raise Fault("TableNotFoundException", f"Table not found: {name}")
         return {
@@ -202,9 +218,9 @@ class Tables(Base):
             record["TimeToLive"] = [name, call.tx.stamp()]
         else:
             del record["TimeToLive"]
-            job = Sweep(call.account, call.region, table.number, None, only_ttl=table.ttl_number)
+            job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
             work.put(call.tx, SWEEP, job.pack())
-        state.put_table(call.tx, call.account, call.region, record)
+        state.put_table(call.tx, table.account, table.region, record)
         if wanted["Enabled"]:
             expiry.start(call.tx, table, int(call.tx.time_s), b"")
         return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
@@ -244,21 +260,53 @@ _UPDATES = (
     "TableClass",
     "StreamSpecification",
     "OnDemandThroughput",
+    "WarmThroughput",
 )
 
 
-def described(record: Record, status: str | None = None) -> dict[str, Any]:
-    """A TableDescription. Items are not counted: DynamoDB itself answers 0 for a table's first hours."""
+def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, Any]:
+    """A TableDescription, with counts as of now (DynamoDB brings them up to date every six hours)."""
     out: dict[str, Any] = deepcopy(record["Description"])
-    out["ItemCount"] = out["TableSizeBytes"] = 0
+    _, _, _, region, account, _ = out["TableArn"].split(":", 5)
+    keys = Keyspace(account, region, "dynamodb")
+
+    def counted(number: int) -> tuple[int, int]:
+        return state.counts(tx, keys.key("count", record["Key"], number))
+
+    out["ItemCount"], out["TableSizeBytes"] = counted(0)
     for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         for index in out.get(member, ()):
-            index["IndexSizeBytes"] = index["ItemCount"] = 0
+            number = record["Indexes"][index["IndexName"]]
+            index["ItemCount"], index["IndexSizeBytes"] = counted(number)
+            if member == "GlobalSecondaryIndexes":
+                index["WarmThroughput"] = schema.warm(index, out)
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
+    out["WarmThroughput"] = schema.warm(out, out)
     if status is not None:
         out["TableStatus"] = status
     return out
+
+
+def _begin_stream(call: Call, record: Record, view: str) -> None:
+    description = record["Description"]
+    name = description["TableName"]
+    made = streams.begin(call.tx, call.account, call.region, name, view, description["KeySchema"])
+    description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
+    description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
+    record["Stream"] = [made.number, made.label, view]
+
+
+def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, Any]) -> None:
+    if wanted.get("StreamEnabled"):
+        if table.stream_label:
+            raise invalid(f"Table already has an enabled stream: TableName: {table.name}")
+        _begin_stream(call, record, wanted["StreamViewType"])
+        return
+    if not table.stream_label:
+        raise invalid(f"Table has no stream to disable: TableName: {table.name}")
+    streams.end(call.tx, call.account, call.region, table.name, table.stream_label)
+    del record["Stream"], record["Description"]["StreamSpecification"]
 
 
 def _update_billing(call: Call, table: Table, record: Record, request: Request) -> None:
@@ -366,6 +414,8 @@ def _change_index(call: Call, record: Record, request: Request, change: dict[str
             _set_throughput(by_name[name], throughput, round(call.tx.time_s, 3))
         if (on_demand := wanted.get("OnDemandThroughput")) is not None:
             by_name[name]["OnDemandThroughput"] = on_demand
+        if (warmed := wanted.get("WarmThroughput")) is not None:
+            schema.set_warm(by_name[name], warmed, description, f"index {name}")
         return
     indexes.remove(by_name[name])
     if not indexes:

@@ -6,7 +6,7 @@ import base64
 
 from stratolite.core import Database, Tx
 from stratolite.core.vault import Vault
-from stratolite.service import Principal
+from stratolite.service import Principal, root
 from stratolite.services.iam import state
 
 _UNSEALED_COUNT_MAX = 4096
@@ -36,12 +36,15 @@ class AccessKeys:
         if record is None or record["Status"] != "Active":
             return None
         account, name = record["Account"], record["UserName"]
-        user = state.get(tx, account, "user", name)
-        if user is None:
-            return None
-        who = Principal(
-            "user", account, user["Arn"], name, user_id=user["UserId"], access_key_id=key_id
-        )
+        if name:
+            user = state.get(tx, account, "user", name)
+            if user is None:
+                return None
+            who = Principal(
+                "user", account, user["Arn"], name, user_id=user["UserId"], access_key_id=key_id
+            )
+        else:
+            who = root(account, key_id)
         made = self._secret(key_id, record["Sealed"]), who
         if len(self._accounts) >= _UNSEALED_COUNT_MAX:
             self._accounts.clear()

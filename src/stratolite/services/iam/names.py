@@ -11,6 +11,7 @@ import re
 from stratolite.clock import World
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
+from stratolite.policy.grammar import check_identity, check_trust
 
 _NAME = re.compile(r"[\w+=,.@-]+\Z", re.ASCII)
 _PATH = re.compile(r"(/|/[\x21-\x7e]+/)\Z")
@@ -40,6 +41,15 @@ def check_name(field: str, name: str, length_max: int) -> None:
         )
 
 
+def check_one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise Fault(
+            "ValidationError",
+            f"1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint:"
+            f" Member must satisfy enum value set: [{', '.join(allowed)}]",
+        )
+
+
 def check_holder_name(kind: str, name: str) -> None:
     check_name(f"{kind}Name", name, _NAME_LENGTH_MAX[kind])
 
@@ -66,6 +76,7 @@ def arn(account: str, kind: str, path: str, name: str) -> str:
 def check_document(text: str, *, trust: bool = False) -> None:
     """Raises Fault MalformedPolicyDocument in AWS's words."""
     try:
+        (check_trust if trust else check_identity)(text)
         Document.parse(text, has_principal=trust)
     except Malformed as error:
         raise Fault("MalformedPolicyDocument", str(error)) from error

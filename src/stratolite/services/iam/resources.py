@@ -13,19 +13,12 @@ def _text(document: Any) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("iam", operation, request)
+class _Type(Resource):
+    service = "iam"
+    gone = frozenset({"NoSuchEntity"})
 
 
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await call.request("iam", operation, request)
-    except Fault as fault:
-        if fault.code != "NoSuchEntity":
-            raise
-
-
-class _Holder(Resource):
+class _Holder(_Type):
     """A role or a user: a thing with inline and attached policies."""
 
     kind: ClassVar[str]
@@ -56,47 +49,49 @@ class _Holder(Resource):
         holder = {f"{self.kind}Name": name}
         kept = {t["Key"] for t in new.get("Tags", [])}
         if gone := [t["Key"] for t in old.get("Tags", []) if t["Key"] not in kept]:
-            await _ask(call, f"Untag{self.kind}", **holder, TagKeys=gone)
+            await self.ask(call, f"Untag{self.kind}", **holder, TagKeys=gone)
         if new.get("Tags"):
-            await _ask(call, f"Tag{self.kind}", **holder, Tags=new["Tags"])
+            await self.ask(call, f"Tag{self.kind}", **holder, Tags=new["Tags"])
 
     async def _set_policies(self, call: Call, name: str, old: Request, new: Request) -> None:
         holder = {f"{self.kind}Name": name}
         wanted = {p["PolicyName"]: _text(p["PolicyDocument"]) for p in new.get("Policies", [])}
         for policy, text in wanted.items():
-            await _ask(
+            await self.ask(
                 call, f"Put{self.kind}Policy", **holder, PolicyName=policy, PolicyDocument=text
             )
         for policy in (p["PolicyName"] for p in old.get("Policies", [])):
             if policy not in wanted:
-                await _gone_is_fine(call, f"Delete{self.kind}Policy", **holder, PolicyName=policy)
+                await self.ask_if_there(
+                    call, f"Delete{self.kind}Policy", **holder, PolicyName=policy
+                )
         arns = set(new.get("ManagedPolicyArns", []))
         for arn in sorted(arns):
-            await _ask(call, f"Attach{self.kind}Policy", **holder, PolicyArn=arn)
+            await self.ask(call, f"Attach{self.kind}Policy", **holder, PolicyArn=arn)
         for arn in sorted(set(old.get("ManagedPolicyArns", [])) - arns):
-            await _gone_is_fine(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
+            await self.ask_if_there(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
         before, after = old.get("PermissionsBoundary"), new.get("PermissionsBoundary")
         if before and not after:
-            await _ask(call, f"Delete{self.kind}PermissionsBoundary", **holder)
+            await self.ask(call, f"Delete{self.kind}PermissionsBoundary", **holder)
         elif before and before != after:
-            await _ask(
+            await self.ask(
                 call, f"Put{self.kind}PermissionsBoundary", **holder, PermissionsBoundary=after
             )
 
     async def _made(self, call: Call, name: str) -> Made:
-        record = (await _ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
+        record = (await self.ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
         return Made(name, {"Arn": record["Arn"], f"{self.kind}Id": record[f"{self.kind}Id"]})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """Takes off what the template put on, and what hangs on it as an inline policy from elsewhere stays."""
         holder = {f"{self.kind}Name": physical_id}
         for policy in spec.properties.get("Policies", []):
-            await _gone_is_fine(
+            await self.ask_if_there(
                 call, f"Delete{self.kind}Policy", **holder, PolicyName=policy["PolicyName"]
             )
         for arn in spec.properties.get("ManagedPolicyArns", []):
-            await _gone_is_fine(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
-        await _gone_is_fine(call, f"Delete{self.kind}", **holder)
+            await self.ask_if_there(call, f"Detach{self.kind}Policy", **holder, PolicyArn=arn)
+        await self.ask_if_there(call, f"Delete{self.kind}", **holder)
 
 
 class Role(_Holder):
@@ -114,7 +109,7 @@ class Role(_Holder):
         if "MaxSessionDuration" in wanted:
             request["MaxSessionDuration"] = int(wanted["MaxSessionDuration"])
         trust = _text(wanted["AssumeRolePolicyDocument"])
-        return await _ask(
+        return await self.ask(
             call,
             "CreateRole",
             RoleName=name,
@@ -125,10 +120,10 @@ class Role(_Holder):
 
     async def _change(self, call: Call, name: str, old: Request, new: Request) -> None:
         trust = _text(new["AssumeRolePolicyDocument"])
-        await _ask(call, "UpdateAssumeRolePolicy", RoleName=name, PolicyDocument=trust)
+        await self.ask(call, "UpdateAssumeRolePolicy", RoleName=name, PolicyDocument=trust)
         session_s = int(new.get("MaxSessionDuration", 3600))
         description = new.get("Description", "")
-        await _ask(
+        await self.ask(
             call, "UpdateRole", RoleName=name, Description=description, MaxSessionDuration=session_s
         )
 
@@ -146,7 +141,7 @@ class User(_Holder):
                 )
         wanted = spec.properties
         request = {k: wanted[k] for k in ("Path", "Tags", "PermissionsBoundary") if k in wanted}
-        return await _ask(call, "CreateUser", UserName=name, StackToken=spec.token, **request)
+        return await self.ask(call, "CreateUser", UserName=name, StackToken=spec.token, **request)
 
 
 class Group(_Holder):
@@ -156,15 +151,15 @@ class Group(_Holder):
 
     async def _make(self, call: Call, name: str, spec: Spec) -> Response:
         request = {"Path": spec.properties["Path"]} if "Path" in spec.properties else {}
-        return await _ask(call, "CreateGroup", GroupName=name, StackToken=spec.token, **request)
+        return await self.ask(call, "CreateGroup", GroupName=name, StackToken=spec.token, **request)
 
     async def _made(self, call: Call, name: str) -> Made:
         """GetAtt gives the Arn alone."""
-        record = (await _ask(call, "GetGroup", GroupName=name))["Group"]
+        record = (await self.ask(call, "GetGroup", GroupName=name))["Group"]
         return Made(name, {"Arn": record["Arn"]})
 
 
-class _Inline(Resource):
+class _Inline(_Type):
     """One inline document put on several roles and users."""
 
     def _targets(self, properties: Request) -> list[tuple[str, str]]:
@@ -176,7 +171,7 @@ class _Inline(Resource):
     async def _put(self, call: Call, properties: Request) -> None:
         text = _text(properties["PolicyDocument"])
         for kind, name in self._targets(properties):
-            await _ask(
+            await self.ask(
                 call,
                 f"Put{kind}Policy",
                 **{f"{kind}Name": name},
@@ -198,7 +193,7 @@ class _Inline(Resource):
 
     async def _take_off(self, call: Call, targets: list[tuple[str, str]], policy: str) -> None:
         for kind, name in targets:
-            await _gone_is_fine(
+            await self.ask_if_there(
                 call, f"Delete{kind}Policy", **{f"{kind}Name": name}, PolicyName=policy
             )
 
@@ -226,7 +221,7 @@ class UserPolicy(_Inline):
         return [("User", properties["UserName"])]
 
 
-class ManagedPolicy(Resource):
+class ManagedPolicy(_Type):
     type = "AWS::IAM::ManagedPolicy"
     create_only = frozenset({"ManagedPolicyName", "Path", "Description"})
 
@@ -238,7 +233,7 @@ class ManagedPolicy(Resource):
         request = {k: wanted[k] for k in ("Path", "Description") if k in wanted}
         arn = f"arn:aws:iam::{call.account}:policy{wanted.get('Path', '/')}{name}"
         text = _text(wanted["PolicyDocument"])
-        await _ask(
+        await self.ask(
             call,
             "CreatePolicy",
             PolicyName=name,
@@ -252,12 +247,12 @@ class ManagedPolicy(Resource):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         if old.properties["PolicyDocument"] != new.properties["PolicyDocument"]:
-            listed = (await _ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
+            listed = (await self.ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
             if len(listed) >= 5:
                 oldest = [v["VersionId"] for v in listed if not v["IsDefaultVersion"]][-1]
-                await _ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=oldest)
+                await self.ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=oldest)
             text = _text(new.properties["PolicyDocument"])
-            await _ask(
+            await self.ask(
                 call,
                 "CreatePolicyVersion",
                 PolicyArn=physical_id,
@@ -271,24 +266,24 @@ class ManagedPolicy(Resource):
         for kind in ("Role", "User"):
             wanted = new.get(f"{kind}s", [])
             for name in wanted:
-                await _ask(call, f"Attach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn)
+                await self.ask(call, f"Attach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn)
             for name in old.get(f"{kind}s", []):
                 if name not in wanted:
-                    await _gone_is_fine(
+                    await self.ask_if_there(
                         call, f"Detach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn
                     )
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self._attach(call, physical_id, spec.properties, {})
         try:
-            listed = (await _ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
+            listed = (await self.ask(call, "ListPolicyVersions", PolicyArn=physical_id))["Versions"]
         except Fault as fault:
             if fault.code == "NoSuchEntity":
                 return
             raise
         for version in (v["VersionId"] for v in listed if not v["IsDefaultVersion"]):
-            await _ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=version)
-        await _gone_is_fine(call, "DeletePolicy", PolicyArn=physical_id)
+            await self.ask(call, "DeletePolicyVersion", PolicyArn=physical_id, VersionId=version)
+        await self.ask_if_there(call, "DeletePolicy", PolicyArn=physical_id)
 
 
 RESOURCES: tuple[Resource, ...] = (

@@ -25,14 +25,19 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
     return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
 
 
+_UNKNOWN = object()
+
+
 class Memo:
     """What was worked out from an account's IAM state, void as soon as anything in it changes."""
 
-    __slots__ = ("opened", "rules")
+    __slots__ = ("opened", "organization", "rules")
 
     def __init__(self, _: bytes) -> None:
-        self.rules: dict[tuple[str, str, str, str], Any] = {}
-        """(kind, name, unique id, session policy) -> ``authorize``'s rules of that principal."""
+        self.rules: dict[tuple[Any, ...], Any] = {}
+        """(kind, name, unique id, session policy, stamp of the organization) -> ``authorize``'s rules of that principal."""
+        self.organization: Any = _UNKNOWN
+        """The account's membership, None if it has none."""
         self.opened: dict[str, Any] = {}
         """Access key id -> (secret, principal)."""
 
@@ -217,18 +222,59 @@ def put_key(tx: Tx, record: Record) -> None:
     tx.put(_GLOBAL.key("key", record["AccessKeyId"]), orjson.dumps(record))
     space = keyspace(record["Account"])
     tx.put(space.key("user-key", record["UserName"], record["AccessKeyId"]), b"")
+    if not record["UserName"]:
+        tx.put(_GLOBAL.key("root-key", record["AccessKeyId"]), b"")
+
+
+def has_root_keys(tx: Tx) -> bool:
+    """Whether the root of any account has an access key."""
+    return next(iter(tx.scan(_GLOBAL.span("root-key"), limit=1)), None) is not None
 
 
 def delete_key(tx: Tx, account: str, user: str, access_key_id: str) -> None:
     _changed(tx, account)
     tx.delete(_GLOBAL.key("key", access_key_id))
     tx.delete(keyspace(account).key("user-key", user, access_key_id))
+    tx.delete(keyspace(account).key("used", "key", access_key_id))
+    if not user:
+        tx.delete(_GLOBAL.key("root-key", access_key_id))
 
 
 def keys_of(tx: Tx, account: str, user: str) -> list[Record]:
     space = keyspace(account)
     ids = [str(space.parts(k)[2]) for k, _ in tx.scan(space.span("user-key", user))]
     return [key for key in (get_key(tx, i) for i in ids) if key is not None]
+
+
+# -- when what was last used: written a while later and all at once, see ``usage``
+
+
+def used(tx: Tx, account: str, kind: str, name: str) -> Record | None:
+    """{LastUsedDate, ServiceName, Region} of a "key", {LastUsedDate, Region} of a "role", if it ever was."""
+    return tx.parsed(keyspace(account).key("used", kind, name), orjson.loads)
+
+
+def put_used(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
+    tx.put(keyspace(account).key("used", kind, name), orjson.dumps(record))
+
+
+def accessed(tx: Tx, account: str, kind: str, name: str) -> dict[str, Record]:
+    """Service -> {LastAuthenticated, Region} of a user or role."""
+    space = keyspace(account)
+    rows = tx.scan(space.span("accessed", kind, name))
+    return {str(space.parts(key)[3]): orjson.loads(raw) for key, raw in rows}
+
+
+def put_accessed(tx: Tx, account: str, kind: str, name: str, service: str, record: Record) -> None:
+    tx.put(keyspace(account).key("accessed", kind, name, service), orjson.dumps(record))
+
+
+def forget_use(tx: Tx, account: str, kind: str, name: str) -> None:
+    """Of a user or role that is deleted."""
+    space = keyspace(account)
+    for key, _ in list(tx.scan(space.span("accessed", kind, name))):
+        tx.delete(key)
+    tx.delete(space.key("used", kind, name))
 
 
 # -- documents ready to be evaluated
@@ -257,17 +303,20 @@ def trust_document(tx: Tx, account: str, role: str) -> Document | None:
     return tx.parsed(keyspace(account).key("role", role), _parse_trust)
 
 
-def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
-    """Every compiled identity policy of a role or user: inline, then managed, then its groups'."""
-    found: list[Document | None] = []
+def identity_sources(tx: Tx, account: str, kind: str, name: str) -> list[tuple[str, Document]]:
+    """Every compiled identity policy of a role or user: inline, then managed, then its groups', each with a name for people."""
+    found: list[tuple[str, Document | None]] = []
     holders = [(kind, name)]
     if kind == "user":
         holders += [("group", group) for group in groups_of(tx, account, name)]
+    space = keyspace(account)
     for of, called in holders:
-        keys = [key for key, _ in tx.scan(keyspace(account).span(f"{of}-inline", called))]
-        found += [document(tx, key) for key in keys]
-        found += [managed_document(tx, account, arn) for arn in attached(tx, account, of, called)]
-    return [d for d in found if d is not None]
+        keys = [key for key, _ in tx.scan(space.span(f"{of}-inline", called))]
+        found += [(f"{of} {called}: {space.parts(key)[2]!s}", document(tx, key)) for key in keys]
+        found += [
+            (arn, managed_document(tx, account, arn)) for arn in attached(tx, account, of, called)
+        ]
+    return [(called, d) for called, d in found if d is not None]
 
 
 def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
@@ -278,3 +327,72 @@ def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
         return aws_managed(arn)
     key = keyspace(account).key("policy", arn.rsplit("/", 1)[-1])
     return tx.parsed(key, _parse_default_version)
+
+
+# -- organizations, as far as decisions need them; the organizations service says what they are
+
+
+def organization(tx: Tx, account: str) -> Record | None:
+    """{Id, Management: whether it is the management account, Path: ids from the root down to the account}."""
+    kept = memo(tx, account)
+    if kept is None:
+        return None
+    if kept.organization is _UNKNOWN:
+        kept.organization = tx.parsed(keyspace(account).key("organization"), orjson.loads)
+    return kept.organization  # type: ignore[no-any-return]
+
+
+def is_member(tx: Tx, account: str) -> bool:
+    """Whether service control policies may limit the account: not the management account."""
+    found = organization(tx, account)
+    return found is not None and not found["Management"]
+
+
+def service_control_stamp(tx: Tx, account: str) -> bytes | None:
+    """Other bytes after each change of a policy; None where there are none to ask."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return None
+    return tx.get(_GLOBAL.key("organization", found["Id"])) or b""
+
+
+def service_control(tx: Tx, account: str) -> list[list[tuple[str, Document]]]:
+    """Level by level from the root down, the policies (name, document) that are attached there."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return []
+    where = _GLOBAL["service-control"][found["Id"]]
+    levels = []
+    for target in found["Path"]:
+        ids = tx.parsed(where.key("target", target), orjson.loads)
+        if ids is None:
+            return []  # the policy type is not enabled
+        levels.append(
+            [made for i in ids if (made := tx.parsed(where.key("policy", i), _parse_named))]
+        )
+    return levels
+
+
+def _parse_named(raw: bytes) -> tuple[str, Document]:
+    record = orjson.loads(raw)
+    return record["Name"], Document.parse(record["Content"])
+
+
+def put_organization(tx: Tx, account: str, record: Record | None) -> None:
+    """None: the account is in none any more."""
+    _changed(tx, account)
+    key = keyspace(account).key("organization")
+    if record is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(record))
+
+
+def put_service_control(tx: Tx, organization: str, kind: str, name: str, value: Any) -> None:
+    """``kind`` "policy": {Name, Content}; "target": ids of the policies attached there; None deletes."""
+    tx.put(_GLOBAL.key("organization", organization), tx.stamp().to_bytes(8, "big"))
+    key = _GLOBAL["service-control"][organization].key(kind, name)
+    if value is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(value))

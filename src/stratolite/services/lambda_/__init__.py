@@ -17,13 +17,14 @@ Stored, all JSON, under (account, region, "lambda"); configurations are in the s
 
 Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations by topic, one class in ``service``
        ``invoking`` from Invoke to a sandbox and back; ``worker`` the same for events, later and again
+       ``destinations`` where events end: records and dead letters, sent under the function's role
        ``doors`` function URLs and code downloads; ``output`` what functions print, on its way to the logs
        ``settings`` what a configuration may say; ``names`` ARNs and qualifiers; ``bundle`` where code comes from
 
 How far  python3.9 .. python3.14 are accepted and all run on the server's own Python version (a function's
-``sys.version`` says which). Other runtimes, container images, VPC, file systems, SnapStart, destinations, dead
-letter queues, layer permissions, response streaming, code signing, provisioned concurrency and event source mappings are
-refused by name. Functions are Active when CreateFunction answers. A function may be invoked at most
+``sys.version`` says which). Other runtimes, container images, VPC, file systems, SnapStart, layer permissions, code signing, provisioned concurrency and event source mappings are
+refused by name. InvokeWithResponseStream and URLs of
+mode RESPONSE_STREAM answer once the handler has returned, as AWS does for Python. Functions are Active when CreateFunction answers. A function may be invoked at most
 ``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's account limit.
 Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.

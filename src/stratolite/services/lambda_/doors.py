@@ -91,6 +91,8 @@ class Doors(invoking.Invoking):
             raise
         if answer.error:
             return HttpResponse(502, [_JSON], b"Internal Server Error")
+        if config["InvokeMode"] == "RESPONSE_STREAM":  # nothing is read into what the handler said
+            return HttpResponse(200, [("content-type", "application/octet-stream")], answer.payload)
         return answered(answer.payload)
 
 

@@ -10,7 +10,7 @@ import zipfile
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Request, Resource, Spec, created
 from stratolite.services.lambda_.names import not_offered
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
@@ -29,6 +29,7 @@ _UNSET: Request = {
     "TracingConfig": {"Mode": "PassThrough"},
     "EphemeralStorage": {"Size": 512},
     "Layers": [],
+    "DeadLetterConfig": {"TargetArn": ""},
 }
 _REFUSED = {
     "KmsKeyArn": None,
@@ -42,18 +43,6 @@ _REFUSED = {
 }
 
 
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("lambda", operation, request)
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await _ask(call, operation, **request)
-    except Fault as fault:
-        if fault.code != "ResourceNotFoundException":
-            raise
-
-
 def _refuse(properties: Request, refused: dict[str, Any]) -> None:
     for name, harmless in refused.items():
         if name in properties and properties[name] != harmless:
@@ -64,7 +53,11 @@ def _picked(properties: Request, *names: str) -> Request:
     return {name: properties[name] for name in names if name in properties}
 
 
-class Function(Resource):
+class _Type(Resource):
+    service = "lambda"
+
+
+class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
 
@@ -80,7 +73,7 @@ class Function(Resource):
             "Tags": _tags(wanted),
             "StackToken": spec.token,
         }
-        answer = await call.request("lambda", "CreateFunction", request)
+        answer = await self.ask(call, "CreateFunction", **request)
         with created(name):
             await self._reserve(call, name, {}, wanted)
         return Made(name, {"Arn": answer["FunctionArn"]})
@@ -89,7 +82,7 @@ class Function(Resource):
         wanted, before = new.properties, old.properties
         _refuse(wanted, _REFUSED)
         changed = {**_UNSET, **_configuration(wanted)}
-        answer = await _ask(
+        answer = await self.ask(
             call, "UpdateFunctionConfiguration", **{**changed, "FunctionName": physical_id}
         )
         architectures = wanted.get("Architectures") or ["x86_64"]
@@ -97,32 +90,32 @@ class Function(Resource):
             before.get("Architectures") or ["x86_64"]
         ):
             code = {**_code(wanted), "Architectures": architectures, "FunctionName": physical_id}
-            await _ask(call, "UpdateFunctionCode", **code)
+            await self.ask(call, "UpdateFunctionCode", **code)
         await self._reserve(call, physical_id, before, wanted)
         tags, arn = _tags(wanted), answer["FunctionArn"]
         if gone := [key for key in _tags(before) if key not in tags]:
-            await _ask(call, "UntagResource", Resource=arn, TagKeys=gone)
+            await self.ask(call, "UntagResource", Resource=arn, TagKeys=gone)
         if tags:
-            await _ask(call, "TagResource", Resource=arn, Tags=tags)
+            await self.ask(call, "TagResource", Resource=arn, Tags=tags)
         return Made(physical_id, {"Arn": arn})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteFunction", FunctionName=physical_id)
+        await self.ask_if_there(call, "DeleteFunction", FunctionName=physical_id)
 
     async def _reserve(self, call: Call, name: str, before: Request, wanted: Request) -> None:
         count = wanted.get("ReservedConcurrentExecutions")
         if count is not None:
-            await _ask(
+            await self.ask(
                 call,
                 "PutFunctionConcurrency",
                 FunctionName=name,
                 ReservedConcurrentExecutions=int(count),
             )
         elif before.get("ReservedConcurrentExecutions") is not None:
-            await _ask(call, "DeleteFunctionConcurrency", FunctionName=name)
+            await self.ask(call, "DeleteFunctionConcurrency", FunctionName=name)
 
 
-class Permission(Resource):
+class Permission(_Type):
     type = "AWS::Lambda::Permission"
     create_only = frozenset({
         "Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "InvokedViaFunctionUrl",
@@ -137,7 +130,7 @@ class Permission(Resource):
                 str(request["InvokedViaFunctionUrl"]).lower() == "true"
             )
         try:
-            await call.request("lambda", "AddPermission", request)
+            await self.ask(call, "AddPermission", **request)
         except Fault as fault:
             if fault.code != "ResourceConflictException":  # the id is ours: made before a crash
                 raise
@@ -145,10 +138,12 @@ class Permission(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         name = spec.properties["FunctionName"]
-        await _gone_is_fine(call, "RemovePermission", FunctionName=name, StatementId=physical_id)
+        await self.ask_if_there(
+            call, "RemovePermission", FunctionName=name, StatementId=physical_id
+        )
 
 
-class Url(Resource):
+class Url(_Type):
     type = "AWS::Lambda::Url"
     create_only = frozenset({"TargetFunctionArn", "Qualifier"})
 
@@ -164,7 +159,7 @@ class Url(Resource):
         return await self._set(call, "UpdateFunctionUrlConfig", new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteFunctionUrlConfig", FunctionName=physical_id)
+        await self.ask_if_there(call, "DeleteFunctionUrlConfig", FunctionName=physical_id)
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
         wanted = spec.properties
@@ -173,12 +168,12 @@ class Url(Resource):
             "Cors": _cors(wanted.get("Cors") or {}),
             "FunctionName": wanted["TargetFunctionArn"],
         }
-        answer = await call.request("lambda", operation, request)
+        answer = await self.ask(call, operation, **request)
         made = {"FunctionArn": answer["FunctionArn"], "FunctionUrl": answer["FunctionUrl"]}
         return Made(answer["FunctionArn"], made)
 
 
-class Version(Resource):
+class Version(_Type):
     type = "AWS::Lambda::Version"
     create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
 
@@ -192,15 +187,15 @@ class Version(Resource):
             },
         )
         wanted = _picked(spec.properties, "FunctionName", "Description", "CodeSha256")
-        answer = await _ask(call, "PublishVersion", **wanted)
+        answer = await self.ask(call, "PublishVersion", **wanted)
         arn = answer["FunctionArn"]
         return Made(arn, {"Version": answer["Version"], "FunctionArn": arn})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteFunction", FunctionName=physical_id)
+        await self.ask_if_there(call, "DeleteFunction", FunctionName=physical_id)
 
 
-class Alias(Resource):
+class Alias(_Type):
     type = "AWS::Lambda::Alias"
     create_only = frozenset({"FunctionName", "Name"})
 
@@ -210,7 +205,7 @@ class Alias(Resource):
         except Fault as fault:
             if fault.code != "ResourceConflictException":
                 raise
-        now = await _ask(call, "GetAlias", **_picked(spec.properties, "FunctionName", "Name"))
+        now = await self.ask(call, "GetAlias", **_picked(spec.properties, "FunctionName", "Name"))
         if now["FunctionVersion"] != spec.properties["FunctionVersion"]:
             raise Fault("ResourceConflictException", f"Alias already exists: {now['AliasArn']}")
         return Made(now["AliasArn"], {"AliasArn": now["AliasArn"]})
@@ -220,7 +215,7 @@ class Alias(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         wanted = _picked(spec.properties, "FunctionName", "Name")
-        await _gone_is_fine(call, "DeleteAlias", **wanted)
+        await self.ask_if_there(call, "DeleteAlias", **wanted)
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
         _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
@@ -231,11 +226,11 @@ class Alias(Resource):
                 w["FunctionVersion"]: float(w["FunctionWeight"]) for w in weights
             }
         }
-        answer = await _ask(call, operation, **wanted)
+        answer = await self.ask(call, operation, **wanted)
         return Made(answer["AliasArn"], {"AliasArn": answer["AliasArn"]})
 
 
-class EventInvokeConfig(Resource):
+class EventInvokeConfig(_Type):
     type = "AWS::Lambda::EventInvokeConfig"
     create_only = frozenset({"FunctionName", "Qualifier"})
 
@@ -249,17 +244,17 @@ class EventInvokeConfig(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         wanted = _picked(spec.properties, "FunctionName", "Qualifier")
-        await _gone_is_fine(call, "DeleteFunctionEventInvokeConfig", **wanted)
+        await self.ask_if_there(call, "DeleteFunctionEventInvokeConfig", **wanted)
 
     async def _set(self, call: Call, spec: Spec) -> None:
         wanted = _picked(spec.properties, "FunctionName", "Qualifier", "DestinationConfig")
         for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"):
             if name in spec.properties:
                 wanted[name] = int(spec.properties[name])
-        await _ask(call, "PutFunctionEventInvokeConfig", **wanted)
+        await self.ask(call, "PutFunctionEventInvokeConfig", **wanted)
 
 
-class LayerVersion(Resource):
+class LayerVersion(_Type):
     type = "AWS::Lambda::LayerVersion"
     create_only = frozenset({
         "LayerName", "Content", "Description", "CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo",
@@ -279,13 +274,15 @@ class LayerVersion(Resource):
             "LayerName": wanted.get("LayerName") or spec.generated_name(64),
             "StackToken": spec.token,
         }
-        answer = await call.request("lambda", "PublishLayerVersion", request)
+        answer = await self.ask(call, "PublishLayerVersion", **request)
         arn = answer["LayerVersionArn"]
         return Made(arn, {"LayerVersionArn": arn})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         layer, _, number = physical_id.rpartition(":")
-        await _gone_is_fine(call, "DeleteLayerVersion", LayerName=layer, VersionNumber=int(number))
+        await self.ask_if_there(
+            call, "DeleteLayerVersion", LayerName=layer, VersionNumber=int(number)
+        )
 
 
 RESOURCES = (

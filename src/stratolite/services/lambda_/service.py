@@ -18,7 +18,7 @@ from stratolite.services.lambda_.urls import Urls
 from stratolite.services.lambda_.versions import Versions
 from stratolite.services.lambda_.worker import Later
 
-_ACTIONS = {"Invoke": "InvokeFunction"}
+_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
 _ON_NOTHING = frozenset({"ListFunctions", "GetAccountSettings", "ListLayers"})
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.")
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")

@@ -33,7 +33,6 @@ _TAGS_MAX = 50
 # Members that are refused when they ask for something; what asks for nothing is let through.
 _NOT_OFFERED: dict[str, Callable[[Any], Any]] = {
     "VpcConfig": lambda v: v.get("SubnetIds") or v.get("SecurityGroupIds"),
-    "DeadLetterConfig": lambda v: v.get("TargetArn"),
     "KMSKeyArn": bool,
     "FileSystemConfigs": bool,
     "CodeSigningConfigArn": bool,
@@ -126,6 +125,11 @@ def configured(request: Record, base: Record) -> Record:
     for field in ("EphemeralStorage", "TracingConfig", "Architectures"):
         if request.get(field):
             config[field] = request[field]
+    if "DeadLetterConfig" in request:
+        if request["DeadLetterConfig"].get("TargetArn"):
+            config["DeadLetterConfig"] = {"TargetArn": request["DeadLetterConfig"]["TargetArn"]}
+        else:
+            config.pop("DeadLetterConfig", None)
     if "Environment" in request:
         if request["Environment"].get("Variables") is not None:
             config["Environment"] = {"Variables": request["Environment"]["Variables"]}

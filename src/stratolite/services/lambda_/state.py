@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import orjson
 
 from stratolite.core import Keyspace, Tx
+from stratolite.core.vault import Vault
 from stratolite.services.lambda_.names import LATEST, Ref
 
 Record = dict[str, Any]
@@ -24,24 +27,54 @@ def _put(tx: Tx, key: bytes, record: Record) -> None:
     tx.put(key, orjson.dumps(record))
 
 
-# -- functions and versions
+# -- functions and versions; a configuration's environment variables are {Sealed: base64 of them as JSON}
+
+_PURPOSE = "lambda-environment"
+
+
+def _sealed(tx: Tx, record: Record) -> Record:
+    config = record["config"]
+    variables = config.get("Environment", {}).get("Variables")
+    if not variables:
+        return record
+    sealed = tx.vault.seal(orjson.dumps(variables), _PURPOSE)
+    hidden = {"Sealed": base64.b64encode(sealed).decode()}
+    return {**record, "config": {**config, "Environment": hidden}}
+
+
+def _opener(tx: Tx) -> Callable[[bytes], Record]:
+    """The same for every transaction of a cloud, as ``Tx.parsed`` wants it."""
+    vault = tx.vault
+    opener: Callable[[bytes], Record] | None = vault.openers.get(_PURPOSE)
+    if opener is None:
+        opener = vault.openers[_PURPOSE] = partial(_opened, vault)
+    return opener
+
+
+def _opened(vault: Vault, raw: bytes) -> Record:
+    record: Record = orjson.loads(raw)
+    sealed = record["config"].get("Environment", {}).get("Sealed")
+    if sealed is not None:
+        variables = orjson.loads(vault.open(base64.b64decode(sealed), _PURPOSE))
+        record["config"]["Environment"] = {"Variables": variables}
+    return record
 
 
 def get_function(tx: Tx, ref: Ref) -> Record | None:
     """The function's own record, which is $LATEST."""
-    return tx.parsed(_keys(ref).key("function", ref.name), orjson.loads)
+    return tx.parsed(_keys(ref).key("function", ref.name), _opener(tx))
 
 
 def put_function(tx: Tx, ref: Ref, record: Record) -> None:
-    _put(tx, _keys(ref).key("function", ref.name), record)
+    _put(tx, _keys(ref).key("function", ref.name), _sealed(tx, record))
 
 
 def get_version(tx: Tx, ref: Ref, number: int) -> Record | None:
-    return tx.parsed(_keys(ref).key("version", ref.name, number), orjson.loads)
+    return tx.parsed(_keys(ref).key("version", ref.name, number), _opener(tx))
 
 
 def put_version(tx: Tx, ref: Ref, number: int, record: Record) -> None:
-    _put(tx, _keys(ref).key("version", ref.name, number), record)
+    _put(tx, _keys(ref).key("version", ref.name, number), _sealed(tx, record))
 
 
 def delete_version(tx: Tx, ref: Ref, number: int) -> None:
@@ -72,7 +105,7 @@ def functions(tx: Tx, account: str, region: str, after: str) -> Iterator[tuple[s
         start = keys.key(after) + b"\x00"
     for key, raw in tx.scan((start, stop)):
         (name,) = keys.parts(key)
-        yield str(name), orjson.loads(raw)
+        yield str(name), _opener(tx)(raw)
 
 
 def versions(tx: Tx, ref: Ref, after: int = 0) -> Iterator[tuple[int, Record]]:
@@ -84,7 +117,7 @@ def _rows(tx: Tx, keys: Keyspace, after: int) -> Iterator[tuple[int, Record]]:
     for key, raw in tx.scan((start, stop)):
         (number,) = keys.parts(key)
         assert isinstance(number, int)
-        yield number, orjson.loads(raw)
+        yield number, _opener(tx)(raw)
 
 
 def delete_function(tx: Tx, ref: Ref) -> list[Record]:

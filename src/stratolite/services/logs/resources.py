@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
-
-
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("logs", operation, request)
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await _ask(call, operation, **request)
-    except Fault as fault:
-        if fault.code != "ResourceNotFoundException":
-            raise
+from stratolite.service import Call, Made, Resource, Spec, created
 
 
 def _tags(spec: Spec) -> dict[str, str]:
     return {tag["Key"]: str(tag["Value"]) for tag in spec.properties.get("Tags") or ()}
 
 
-class LogGroup(Resource):
+class _Type(Resource):
+    service = "logs"
+
+
+class LogGroup(_Type):
     type = "AWS::Logs::LogGroup"
     create_only = frozenset({"LogGroupName"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         _refuse(spec)
         name = spec.properties.get("LogGroupName") or spec.generated_name(512)
-        await _ask(
+        await self.ask(
             call, "CreateLogGroup", logGroupName=name, tags=_tags(spec), StackToken=spec.token
         )
         with created(name):
@@ -41,24 +31,24 @@ class LogGroup(Resource):
         _refuse(new)
         before, after = _tags(old), _tags(new)
         if gone := [key for key in before if key not in after]:
-            await _ask(call, "UntagLogGroup", logGroupName=physical_id, tags=gone)
+            await self.ask(call, "UntagLogGroup", logGroupName=physical_id, tags=gone)
         if after:
-            await _ask(call, "TagLogGroup", logGroupName=physical_id, tags=after)
+            await self.ask(call, "TagLogGroup", logGroupName=physical_id, tags=after)
         if "RetentionInDays" in old.properties and "RetentionInDays" not in new.properties:
-            await _ask(call, "DeleteRetentionPolicy", logGroupName=physical_id)
+            await self.ask(call, "DeleteRetentionPolicy", logGroupName=physical_id)
         return await self._made(call, physical_id, new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteLogGroup", logGroupName=physical_id)
+        await self.ask_if_there(call, "DeleteLogGroup", logGroupName=physical_id)
 
     async def _made(self, call: Call, name: str, spec: Spec) -> Made:
         if days := spec.properties.get("RetentionInDays"):
-            await _ask(call, "PutRetentionPolicy", logGroupName=name, retentionInDays=int(days))
+            await self.ask(call, "PutRetentionPolicy", logGroupName=name, retentionInDays=int(days))
         arn = f"arn:aws:logs:{call.region}:{call.account}:log-group:{name}:*"
         return Made(name, {"Arn": arn})
 
 
-class LogStream(Resource):
+class LogStream(_Type):
     type = "AWS::Logs::LogStream"
     create_only = frozenset({"LogGroupName", "LogStreamName"})
 
@@ -66,7 +56,7 @@ class LogStream(Resource):
         name = spec.properties.get("LogStreamName") or spec.generated_name(512)
         group = spec.properties["LogGroupName"]
         try:
-            await _ask(call, "CreateLogStream", logGroupName=group, logStreamName=name)
+            await self.ask(call, "CreateLogStream", logGroupName=group, logStreamName=name)
         except Fault as fault:
             ours = "LogStreamName" not in spec.properties
             if fault.code != "ResourceAlreadyExistsException" or not ours:
@@ -75,7 +65,9 @@ class LogStream(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         group = spec.properties["LogGroupName"]
-        await _gone_is_fine(call, "DeleteLogStream", logGroupName=group, logStreamName=physical_id)
+        await self.ask_if_there(
+            call, "DeleteLogStream", logGroupName=group, logStreamName=physical_id
+        )
 
 
 RESOURCES = (LogGroup(), LogStream())

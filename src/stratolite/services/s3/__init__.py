@@ -5,6 +5,7 @@
     state       the keys and stored formats, in full        service          all of them as one Service
     names, conditions, checksums, public, cors, website, grants    pure rules
     access      IAM actions, bucket policies, ACLs          doors            the website endpoint
+    notifications, notification_rules, events    who is told what happened to an object, and the telling
     worker      removes what is too much for one transaction   resources     CloudFormation types
 
 Keys (details in ``state``): bucket names in one global namespace; all else under the owner's account and
@@ -14,7 +15,7 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: versioning, lifecycle, notifications, replication, object lock, logging,
+Not offered, and refused by name: versioning, lifecycle, replication, object lock, logging,
 inventory, analytics and metrics, access points, Select, SSE-KMS and SSE-C, archive storage classes, grants
 other than canned ACLs, checksums by MD5 and xxHash, directory buckets.
 """

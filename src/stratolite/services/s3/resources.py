@@ -24,6 +24,7 @@ _OFFERED = frozenset(
         "BucketEncryption",
         "Tags",
         "AccessControl",
+        "NotificationConfiguration",
     }
 )
 
@@ -106,8 +107,10 @@ async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str
         if name in new:
             request = {"Bucket": bucket, member: shape(new[name])}
             await call.request("s3", f"Put{operation}", request)
-        elif name in old:
+        elif name in old and unset:
             await call.request("s3", unset, {"Bucket": bucket})
+        elif name in old:  # unset by an empty one
+            await call.request("s3", f"Put{operation}", {"Bucket": bucket, member: shape({})})
 
 
 def _made(call: Call, name: str) -> Made:
@@ -181,6 +184,27 @@ def _same(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+_LISTENERS = {
+    "QueueConfigurations": ("QueueConfigurations", "Queue", "QueueArn"),
+    "TopicConfigurations": ("TopicConfigurations", "Topic", "TopicArn"),
+    "LambdaConfigurations": ("LambdaFunctionConfigurations", "Function", "LambdaFunctionArn"),
+}
+
+
+def _notifications(given: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for ours, (theirs, arn, arn_member) in _LISTENERS.items():
+        for one in given.get(ours) or ():
+            rule = {arn_member: one[arn], "Events": [one["Event"]]}
+            if rules := ((one.get("Filter") or {}).get("S3Key") or {}).get("Rules"):
+                rule["Filter"] = {"Key": {"FilterRules": rules}}
+            made.setdefault(theirs, []).append(rule)
+    bridge = given.get("EventBridgeConfiguration")
+    if bridge is not None and str(bridge.get("EventBridgeEnabled", True)).lower() == "true":
+        made["EventBridgeConfiguration"] = {}
+    return made
+
+
 def _tags(given: list[dict[str, Any]]) -> dict[str, Any]:
     return {"TagSet": given}
 
@@ -213,4 +237,10 @@ _CONFIGURATIONS: dict[str, tuple[str, str, Any, str]] = {
     ),
     "CorsConfiguration": ("BucketCors", "CORSConfiguration", _cors, "DeleteBucketCors"),
     "Tags": ("BucketTagging", "Tagging", _tags, "DeleteBucketTagging"),
+    "NotificationConfiguration": (
+        "BucketNotificationConfiguration",
+        "NotificationConfiguration",
+        _notifications,
+        "",
+    ),
 }

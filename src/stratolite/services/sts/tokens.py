@@ -1,7 +1,7 @@
 """Temporary credentials: sealed session tokens that carry who they are for and when they end.
 
-A token is base64 of the vault-sealed JSON {k: access key id, e: end (wall clock, s), p: principal}.
-The secret is derived from the key id by the vault, so nothing is stored, looked up or cleaned up.
+A token is base64 of the vault-sealed JSON {k: access key id, s: secret, e: end (wall clock, s), p: principal}.
+So nothing is stored, looked up or cleaned up. One without ``s`` is of an older server: its secret is derived.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.clock import World
 from stratolite.core.vault import Vault
 from stratolite.service import Principal
 
@@ -23,15 +24,12 @@ class Expired(Exception):
     """The token was good once."""
 
 
-def issue(vault: Vault, key_id: str, end_s: float, who: Principal) -> tuple[str, str]:
+def issue(vault: Vault, world: World, key_id: str, end_s: float, who: Principal) -> tuple[str, str]:
     """(secret access key, session token) for the temporary access key ``key_id``."""
-    body = orjson.dumps({"k": key_id, "e": end_s, "p": asdict(who)})
-    token = base64.b64encode(vault.seal(body, _PURPOSE)).decode()
-    return _secret(vault, key_id), token
-
-
-def _secret(vault: Vault, key_id: str) -> str:
-    return base64.b64encode(vault.derive(f"session-secret:{key_id}")).decode()[:40]
+    secret = base64.b64encode(world.token(30)).decode()
+    said = {k: v for k, v in asdict(who).items() if v}
+    body = orjson.dumps({"k": key_id, "s": secret, "e": end_s, "p": said})
+    return secret, base64.b64encode(vault.seal(body, _PURPOSE)).decode()
 
 
 class Tokens:
@@ -50,6 +48,10 @@ class Tokens:
                 body = orjson.loads(self._vault.open(raw, _PURPOSE))
             except ValueError:
                 return None
+            if "s" not in body:
+                derived = self._vault.derive(f"session-secret:{body['k']}", first=True)
+                body["s"] = base64.b64encode(derived).decode()[:40]
+            body["who"] = Principal(**body["p"])
             if len(self._opened) >= _OPENED_COUNT_MAX:
                 self._opened.clear()
             self._opened[token] = body
@@ -57,4 +59,4 @@ class Tokens:
             return None
         if body["e"] <= now_s:
             raise Expired
-        return _secret(self._vault, key_id), Principal(**body["p"])
+        return body["s"], body["who"]

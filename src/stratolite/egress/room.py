@@ -1,0 +1,405 @@
+"""The way out: resolve once, judge every address, connect to the one judged, and one request over it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import h11
+
+from stratolite.egress.addresses import Address, parse
+from stratolite.egress.rules import SERVICES, Rules
+from stratolite.limits import (
+    EGRESS_ADDRESSES_MAX,
+    EGRESS_ANSWER_BYTES_MAX,
+    EGRESS_CONNECT_S_MAX,
+    EGRESS_HEAD_BYTES_MAX,
+    EGRESS_REDIRECTS_MAX,
+    EGRESS_REQUESTS_MAX,
+    EGRESS_TIME_S,
+    EGRESS_URL_BYTES_MAX,
+)
+
+Headers = Sequence[tuple[str, str]]
+Resolve = Callable[[str], Awaitable[list[str]]]
+"""A host name's addresses, in the order to be tried. Raises OSError."""
+
+_PORTS = {"http": 80, "https": 443}
+_OURS_TO_SAY = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
+_READ_BYTES = 64 << 10
+_INTERIM_MAX = 8  # 1xx answers before the answer
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+class Failed(Exception):
+    """No answer. ``why``: refused | name | connect | tls | timeout | too-large | protocol; the message is for people."""
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class Refused(Failed):
+    """The place may not be reached from here: asking again does not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("refused", message)
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    """Names in lower case, in the order they came."""
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for each, value in self.headers if each == name), None)
+
+
+class Own(NamedTuple):
+    """This cloud's own endpoint: reached without the network, and as a stranger."""
+
+    port: int
+    scheme: str
+    is_ours: Callable[[str], bool]
+    """Whether a host name is ours."""
+    open: Callable[[], Awaitable[socket.socket]]
+    """A connected socket on whose other end the gateway serves somebody it believes no key of root's."""
+
+
+class _Place(NamedTuple):
+    scheme: str
+    host: str
+    """Lower case, ASCII, without brackets."""
+    port: int
+    target: str
+    login: str
+    """``user:password`` of the URL, unquoted."""
+
+    @property
+    def host_header(self) -> str:
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return shown if self.port == _PORTS[self.scheme] else f"{shown}:{self.port}"
+
+
+class Egress:
+    """``own`` is set once the front door is open; ``resolve`` and ``trust`` (a PEM file) are for tests and odd networks."""
+
+    def __init__(
+        self,
+        rules: Iterable[str] = (),
+        *,
+        resolve: Resolve | None = None,
+        trust: str | None = None,
+    ) -> None:
+        self.rules = Rules(rules)
+        self.own: Own | None = None
+        self._resolve = resolve or _by_system
+        self._trust = trust
+        self._tls: ssl.SSLContext | None = None
+        self._slots: asyncio.Semaphore | None = None
+
+    def check(self, url: str) -> None:
+        """Raises Refused for a URL that no request could go to, as far as is seen without asking for its name."""
+        place = _place(url)
+        if self._is_own(place):
+            return
+        with suppress(ValueError):
+            self._judge(SERVICES, place.host, parse(place.host), place.port)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        *,
+        timeout_s: float = EGRESS_TIME_S,
+        answer_bytes_max: int = EGRESS_ANSWER_BYTES_MAX,
+        redirects_max: int = 0,
+        who: str = SERVICES,
+    ) -> Answer:
+        """One request and its answer, all of it within ``timeout_s``.
+
+        Host, length and connection headers are ours to say; those given are left out. Raises Failed, Refused.
+        """
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(EGRESS_REQUESTS_MAX)
+        try:
+            async with asyncio.timeout(timeout_s), self._slots:
+                for _ in range(min(redirects_max, EGRESS_REDIRECTS_MAX) + 1):
+                    place = _place(url)
+                    answer = await self._exchange(
+                        who, place, method, headers, body, answer_bytes_max
+                    )
+                    location = answer.header("location")
+                    if redirects_max == 0 or not 300 <= answer.status < 400 or location is None:
+                        return answer
+                    url, method, body, headers = _redirected(
+                        url, location, answer.status, method, body, headers
+                    )
+        except TimeoutError as error:
+            raise Failed("timeout", f"no answer within {timeout_s:g} s") from error
+        raise Failed("protocol", f"more than {redirects_max} redirects")
+
+    async def connect(self, who: str, host: str, port: int) -> socket.socket:
+        """A connection to ``host``, for the proxy: who may reach it, over the address judged. Raises Failed, Refused."""
+        host = _host(host)
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(EGRESS_CONNECT_S_MAX):
+                addresses = await self._addresses(who, host, port)
+                unreachable: OSError | None = None
+                for address in addresses[:EGRESS_ADDRESSES_MAX]:
+                    sock = socket.socket(
+                        socket.AF_INET6 if address.version == 6 else socket.AF_INET
+                    )
+                    sock.setblocking(False)
+                    try:
+                        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+                        break
+                    except OSError as error:
+                        unreachable = error
+                        sock.close()
+                        sock = None
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, TimeoutError):
+                raise Failed("timeout", f"{host}:{port} does not answer") from error
+            raise
+        if sock is None:
+            raise Failed("connect", f"{host}:{port}: {unreachable}") from unreachable
+        if self._is_ourselves(sock, port):
+            sock.close()
+            raise Refused(f"{host}:{port} is this server's own port")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    # -- where to
+
+    async def _addresses(self, who: str, host: str, port: int) -> list[Address]:
+        """What ``host`` leads to. One address that may not be reached and none is: a name must not choose its moment."""
+        try:
+            found = [parse(host)]
+        except ValueError:
+            if host == "localhost" or host.endswith(".localhost"):  # RFC 6761: never asked for
+                found = [parse(address) for address in _LOOPBACK]
+            else:
+                found = await self._asked(who, host, port)
+        for address in found:
+            self._judge(who, host, address, port)
+            if self.own is not None and port == self.own.port and address.is_loopback:
+                raise Refused(f"{host}:{port} is this server's own port")
+        return found
+
+    async def _asked(self, who: str, host: str, port: int) -> list[Address]:
+        if not self.rules.may_resolve(who, host, port):
+            raise Refused(f"{host}:{port} is not listed by --egress")
+        try:
+            found = [parse(text) for text in await self._resolve(host)]
+        except (OSError, UnicodeError) as error:
+            raise Failed("name", f"{host} has no address: {error}") from error
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        if not found:
+            raise Failed("name", f"{host} has no address")
+        return found
+
+    def _judge(self, who: str, host: str, address: Address, port: int) -> None:
+        if why := self.rules.refusal(who, host, address, port):
+            raise Refused(why)
+
+    def _is_own(self, place: _Place) -> bool:
+        own = self.own
+        return own is not None and place.port == own.port and own.is_ours(place.host)
+
+    def _is_ourselves(self, sock: socket.socket, port: int) -> bool:
+        """Whether this leads back here, by another address of this machine than loopback."""
+        own = self.own
+        return (
+            own is not None and port == own.port and sock.getsockname()[0] == sock.getpeername()[0]
+        )
+
+    # -- one request
+
+    async def _exchange(
+        self,
+        who: str,
+        place: _Place,
+        method: str,
+        headers: Headers,
+        body: bytes,
+        answer_bytes_max: int,
+    ) -> Answer:
+        said = _request(place, method, headers, body)
+        reader, writer = await self._open(who, place)
+        try:
+            http = h11.Connection(h11.CLIENT, max_incomplete_event_size=EGRESS_HEAD_BYTES_MAX)
+            out = http.send(said) or b""
+            if body:
+                out += http.send(h11.Data(data=body)) or b""
+            out += http.send(h11.EndOfMessage()) or b""
+            writer.write(out)
+            # Who answers before it has read everything is heard all the same.
+            sending = asyncio.ensure_future(writer.drain())
+            try:
+                return await _answer(http, reader, answer_bytes_max)
+            finally:
+                sending.cancel()
+                with suppress(asyncio.CancelledError, OSError):
+                    await sending
+        except h11.ProtocolError as error:
+            raise Failed("protocol", f"{place.host} does not speak HTTP: {error}") from error
+        except OSError as error:
+            raise Failed("connect", f"{place.host}:{place.port}: {error}") from error
+        finally:
+            writer.transport.abort()
+
+    async def _open(
+        self, who: str, place: _Place
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._is_own(place):
+            assert self.own is not None
+            if place.scheme != self.own.scheme:
+                raise Failed("tls", f"our own endpoint speaks {self.own.scheme}")
+            if not self.rules.opens(who):
+                raise Refused("nothing leaves: --egress none")
+            return await asyncio.open_connection(sock=await self.own.open())
+        sock = await self.connect(who, place.host, place.port)
+        if place.scheme == "http":
+            return await asyncio.open_connection(sock=sock)
+        if self._tls is None:
+            self._tls = _tls(self._trust)
+        try:
+            return await asyncio.open_connection(
+                sock=sock, ssl=self._tls, server_hostname=place.host
+            )
+        except (ssl.SSLError, OSError) as error:
+            raise Failed("tls", f"{place.host}: {error}") from error
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _request(place: _Place, method: str, headers: Headers, body: bytes) -> h11.Request:
+    given = [(n, v) for n, v in headers if n.lower() not in _OURS_TO_SAY]
+    names = {n.lower() for n, _ in given}
+    said = [("Host", place.host_header), ("Connection", "close"), *given]
+    if "user-agent" not in names:
+        said.append(("User-Agent", "Stratolite"))
+    if place.login and "authorization" not in names:
+        said.append(("Authorization", f"Basic {b64encode(place.login.encode()).decode()}"))
+    if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        said.append(("Content-Length", str(len(body))))
+    try:
+        raw = [(n.encode("ascii"), v.encode("utf-8")) for n, v in said]
+        return h11.Request(method=method.encode("ascii"), target=place.target, headers=raw)
+    except (h11.LocalProtocolError, UnicodeEncodeError) as error:
+        raise Refused(f"not a request that can be sent: {error}") from error
+
+
+async def _answer(
+    http: h11.Connection, reader: asyncio.StreamReader, answer_bytes_max: int
+) -> Answer:
+    status, headers, interim = 0, [], 0
+    body: list[bytes] = []
+    size = 0
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await reader.read(_READ_BYTES))
+        elif isinstance(event, h11.InformationalResponse):
+            interim += 1
+            if interim > _INTERIM_MAX or event.status_code == 101:
+                raise Failed("protocol", "an answer that does not begin")
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+            headers = [(n.decode("ascii"), v.decode("latin-1")) for n, v in event.headers]
+        elif isinstance(event, h11.Data):
+            size += len(event.data)
+            if size > answer_bytes_max:
+                raise Failed("too-large", f"the answer is larger than {answer_bytes_max} bytes")
+            body.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            return Answer(status, headers, b"".join(body))
+        else:
+            raise Failed("protocol", "the connection ended before the answer")
+
+
+def _redirected(
+    url: str, location: str, status: int, method: str, body: bytes, headers: Headers
+) -> tuple[str, str, bytes, Headers]:
+    """What to ask next. Credentials go to no other place than they were meant for."""
+    before, after = _place(url), _place(urljoin(url, location))
+    if before.scheme == "https" and after.scheme == "http":
+        raise Refused("redirected from https to http")
+    dropped = set()
+    if (before.scheme, before.host, before.port) != (after.scheme, after.host, after.port):
+        dropped = {"authorization", "cookie", "x-api-key"}
+    if status == 303 or (status in (301, 302) and method == "POST"):
+        method, body = "GET", b""
+        dropped |= {"content-type", "content-encoding"}
+    kept = [(n, v) for n, v in headers if n.lower() not in dropped]
+    return urljoin(url, location), method, body, kept
+
+
+def _place(url: str) -> _Place:
+    """Raises Refused for what is not an absolute http or https URL."""
+    if len(url) > EGRESS_URL_BYTES_MAX or any(c <= " " or c == "\x7f" for c in url) or "\\" in url:
+        raise Refused("not a URL: too long, or with blanks or control characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Refused(f"not a URL: {error}") from error
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or not parts.hostname:
+        raise Refused("not an http or https URL with a host")
+    if port == 0:
+        raise Refused("port 0 is none")
+    target = quote(parts.path or "/", safe="%/:@!$&'()*+,;=~-._[]|^")
+    if parts.query:
+        target += "?" + quote(parts.query, safe="%/:@!$&'()*+,;=~-._?[]|^")
+    login = ""
+    if parts.username:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return _Place(scheme, _host(parts.hostname), port or _PORTS[scheme], target, login)
+
+
+def _host(name: str) -> str:
+    name = name.lower().rstrip(".")
+    try:
+        return str(parse(name))
+    except ValueError:
+        pass
+    if ":" in name or "%" in name:
+        raise Refused(f"{name} is not an address")
+    try:
+        ascii_name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError as error:
+        raise Refused(f"{name} is not a host name: {error}") from error
+    labels = ascii_name.split(".")
+    if len(ascii_name) > 253 or not all(0 < len(label) <= 63 for label in labels):
+        raise Refused(f"{ascii_name[:80]} is not a host name")
+    if not all(c.isalnum() or c in "-_." for c in ascii_name):
+        raise Refused(f"{ascii_name} is not a host name")
+    return ascii_name
+
+
+def _tls(trust: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=trust)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _by_system(host: str) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

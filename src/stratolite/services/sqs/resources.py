@@ -1,0 +1,152 @@
+"""CloudFormation's AWS::SQS::Queue, QueuePolicy and QueueInlinePolicy.
+
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_SQS.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.services.sqs.finding import place_of
+
+_ATTRIBUTES = (
+    "ContentBasedDeduplication", "DeduplicationScope", "DelaySeconds", "FifoThroughputLimit",
+    "KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "MaximumMessageSize", "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds", "RedriveAllowPolicy", "RedrivePolicy", "SqsManagedSseEnabled",
+    "VisibilityTimeout",
+)  # fmt: skip
+_DEFAULTS = {
+    "ContentBasedDeduplication": "false",
+    "DeduplicationScope": "queue",
+    "DelaySeconds": "0",
+    "FifoThroughputLimit": "perQueue",
+    "KmsDataKeyReusePeriodSeconds": "300",
+    "MaximumMessageSize": "1048576",
+    "MessageRetentionPeriod": "345600",
+    "ReceiveMessageWaitTimeSeconds": "0",
+    "SqsManagedSseEnabled": "true",
+    "VisibilityTimeout": "30",
+}
+"""What a property that a template no longer has goes back to; "" for others."""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def _attributes(properties: dict[str, Any]) -> dict[str, str]:
+    return {name: _text(properties[name]) for name in _ATTRIBUTES if name in properties}
+
+
+def _tags(spec: Spec) -> dict[str, str]:
+    return {tag["Key"]: str(tag["Value"]) for tag in spec.properties.get("Tags") or ()}
+
+
+def _made(call: Call, url: str) -> Made:
+    account, name = place_of(url)
+    arn = f"arn:aws:sqs:{call.region}:{account}:{name}"
+    return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
+
+
+class _Type(Resource):
+    service = "sqs"
+    gone = frozenset({"QueueDoesNotExist"})
+
+
+class QueueType(_Type):
+    type = "AWS::SQS::Queue"
+    create_only = frozenset({"FifoQueue", "QueueName"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        is_fifo = _text(properties.get("FifoQueue", False)).lower() == "true"
+        name = properties.get("QueueName")
+        if not name:
+            name = spec.generated_name(75) + ".fifo" if is_fifo else spec.generated_name(80)
+        attributes = _attributes(properties)
+        if is_fifo:
+            attributes["FifoQueue"] = "true"
+        made = await self.ask(
+            call,
+            "CreateQueue",
+            QueueName=name,
+            Attributes=attributes,
+            tags=_tags(spec),
+            StackToken=spec.token,
+        )
+        return _made(call, made["QueueUrl"])
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        before, after = _attributes(old.properties), _attributes(new.properties)
+        changes = {name: value for name, value in after.items() if before.get(name) != value}
+        changes |= {name: _DEFAULTS.get(name, "") for name in before if name not in after}
+        if changes:
+            await self.ask(call, "SetQueueAttributes", QueueUrl=physical_id, Attributes=changes)
+        tags = _tags(new)
+        if gone := [key for key in _tags(old) if key not in tags]:
+            await self.ask(call, "UntagQueue", QueueUrl=physical_id, TagKeys=gone)
+        if tags:
+            await self.ask(call, "TagQueue", QueueUrl=physical_id, Tags=tags)
+        return _made(call, physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self.ask_if_there(call, "DeleteQueue", QueueUrl=physical_id)
+
+
+class QueuePolicy(_Type):
+    type = "AWS::SQS::QueuePolicy"
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.generated_name(80)
+        with created(name):
+            await self._put(call, spec.properties["Queues"], spec)
+        return Made(name, {"Id": name})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        kept = new.properties["Queues"]
+        await self._put(call, kept, new)
+        for url in old.properties["Queues"]:
+            if url not in kept:
+                await self._drop(call, url)
+        return Made(physical_id, {"Id": physical_id})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        for url in spec.properties["Queues"]:
+            await self._drop(call, url)
+
+    async def _put(self, call: Call, urls: list[str], spec: Spec) -> None:
+        attributes = {"Policy": _text(spec.properties["PolicyDocument"])}
+        for url in urls:
+            await self.ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
+
+    async def _drop(self, call: Call, url: str) -> None:
+        await self.ask_if_there(call, "SetQueueAttributes", QueueUrl=url, Attributes={"Policy": ""})
+
+
+class QueueInlinePolicy(_Type):
+    type = "AWS::SQS::QueueInlinePolicy"
+    create_only = frozenset({"Queue"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        url = spec.properties["Queue"]
+        attributes = {"Policy": _text(spec.properties["PolicyDocument"])}
+        await self.ask(call, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
+        return Made(url)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self.create(call, new)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self.ask_if_there(
+            call, "SetQueueAttributes", QueueUrl=physical_id, Attributes={"Policy": ""}
+        )
+
+
+RESOURCES: tuple[Resource, ...] = (QueueType(), QueuePolicy(), QueueInlinePolicy())

@@ -1,0 +1,185 @@
+"""The order of a standard queue: what has been available longest comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from stratolite.core import Tx
+from stratolite.services.sqs import state
+from stratolite.services.sqs.receipts import Receipt
+from stratolite.services.sqs.state import NEW, SEEN, Counts, Delivery, Message, Place, Queue
+
+ROUNDS_MAX = 20
+"""Of looking for messages in one receive, where what was found had expired or went to the dead letters."""
+_SETTLED_MAX = 200
+
+Dead = Callable[[Message, Delivery], bool]
+"""Give a message to the dead-letter queue; False if there is none."""
+
+
+class Delivered(NamedTuple):
+    stamp: int
+    message: Message
+    delivery: Delivery
+    is_durable: bool
+
+
+def send(tx: Tx, q: Queue, c: Counts, message: Message) -> None:
+    stamp = tx.stamp()
+    state.put_message(tx, q, stamp, message)
+    is_later = message.at_ms > message.sent_ms
+    value = state.standard_value(NEW, message.sent_ms)
+    state.put_place(tx, q, message.at_ms, stamp, value, is_later=is_later)
+    if is_later:
+        c.delayed += 1
+    else:
+        c.visible += 1
+
+
+def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_ms: int) -> None:
+    """Take in a dead letter: it keeps its id, its age and how often it was received."""
+    stamp = tx.stamp()
+    message.at_ms = now_ms
+    state.put_message(tx, q, stamp, message)
+    kept = delivery._replace(due_ms=now_ms, parts=message.parts, is_hidden=False, group="")
+    state.put_delivery(tx, q, stamp, kept)
+    state.put_place(
+        tx, q, now_ms, stamp, state.standard_value(SEEN, message.sent_ms), is_later=False
+    )
+    c.visible += 1
+
+
+def receive(
+    tx: Tx, q: Queue, c: Counts, most: int, hidden_ms: int, dead: Dead | None
+) -> list[Delivered]:
+    now_ms = int(tx.time_s * 1000)
+    found: list[Delivered] = []
+    mine: set[int] = set()  # with no visibility timeout they are there again
+    for _ in range(ROUNDS_MAX):
+        wanted = most - len(found)
+        rows = list(islice(state.places(tx, q, now_ms), wanted + len(mine)))
+        fresh = [row for row in rows if row.stamp not in mine]
+        for row in fresh[:wanted]:
+            one = _take(tx, q, c, row, now_ms, hidden_ms, dead)
+            if one is not None:
+                found.append(one)
+                if not hidden_ms:
+                    mine.add(one.stamp)
+        if len(found) == most or len(fresh) < wanted:
+            break
+    return found
+
+
+def _take(
+    tx: Tx, q: Queue, c: Counts, row: Place, now_ms: int, hidden_ms: int, dead: Dead | None
+) -> Delivered | None:
+    kind, sent_ms = state.read_standard_value(row.value)
+    stamp = row.stamp
+    message = state.message(tx, q, sent_ms, stamp)
+    assert message is not None, "a place without its message"
+    before = state.delivery(tx, q, stamp) if kind == SEEN else None
+    state.drop_place(tx, q, row.at_ms, stamp, is_later=row.is_later)
+    _uncount(c, kind, is_later=row.is_later)
+    if sent_ms + q.retention_ms <= now_ms:
+        _drop(tx, q, sent_ms, stamp, message.parts, is_known=before is not None)
+        return None
+    if (
+        before is not None
+        and q.target
+        and before.receives >= q.receives_max
+        and dead is not None
+        and dead(message, before)
+    ):
+        _drop(tx, q, sent_ms, stamp, message.parts, is_known=True)
+        return None
+    is_durable = state.is_durable(tx, q, sent_ms, stamp)
+    first_ms, count = (before.first_ms, before.receives) if before is not None else (now_ms, 0)
+    due_ms = now_ms + hidden_ms
+    delivery = Delivery(due_ms, first_ms, now_ms, count + 1, message.parts, True)
+    state.put_delivery(tx, q, stamp, delivery)
+    value = state.standard_value(SEEN, sent_ms)
+    state.put_place(tx, q, due_ms, stamp, value, is_later=True)
+    c.flying += 1
+    return Delivered(stamp, message, delivery, is_durable)
+
+
+def _uncount(c: Counts, kind: bytes, *, is_later: bool) -> None:
+    if not is_later:
+        c.visible -= 1
+    elif kind == NEW:
+        c.delayed -= 1
+    else:
+        c.flying -= 1
+
+
+def _drop(tx: Tx, q: Queue, sent_ms: int, stamp: int, parts: int, *, is_known: bool) -> None:
+    state.drop_message(tx, q, sent_ms, stamp, parts)
+    if is_known:
+        state.drop_delivery(tx, q, stamp)
+
+
+def delete(tx: Tx, q: Queue, c: Counts, receipt: Receipt) -> None:
+    """Delete what was received. A handle older than the newest deletes nothing, and neither does it fail."""
+    sent_ms, stamp = receipt.sent_ms, receipt.stamp
+    delivery = state.delivery(tx, q, stamp)
+    if delivery is None:
+        forget(tx, q, c, sent_ms, stamp)  # that it was received is what a crash took away
+        return
+    if delivery.receives > receipt.receives:
+        return
+    state.drop_place(tx, q, delivery.due_ms, stamp, is_later=delivery.is_hidden)
+    _uncount(c, SEEN, is_later=delivery.is_hidden)
+    _drop(tx, q, sent_ms, stamp, delivery.parts, is_known=True)
+
+
+def forget(tx: Tx, q: Queue, c: Counts, sent_ms: int, stamp: int) -> None:
+    """Remove a message whatever its state, if it is there."""
+    message = state.message(tx, q, sent_ms, stamp)
+    if message is None:
+        return
+    delivery = state.delivery(tx, q, stamp)
+    if delivery is not None:
+        at_ms, is_later, kind = delivery.due_ms, delivery.is_hidden, SEEN
+    else:
+        at_ms, kind = message.at_ms, NEW
+        is_later = state.has_place(tx, q, at_ms, stamp, is_later=True)
+    state.drop_place(tx, q, at_ms, stamp, is_later=is_later)
+    _uncount(c, kind, is_later=is_later)
+    _drop(tx, q, sent_ms, stamp, message.parts, is_known=delivery is not None)
+
+
+def flying(tx: Tx, q: Queue, receipt: Receipt) -> Delivery | None:
+    """The delivery of this handle, while it hides its message."""
+    delivery = state.delivery(tx, q, receipt.stamp)
+    if delivery is None or delivery.receives != receipt.receives or not delivery.is_hidden:
+        return None
+    return delivery if delivery.due_ms > int(tx.time_s * 1000) else None
+
+
+def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_ms: int) -> None:
+    """Move the end of a visibility timeout; now ends it."""
+    is_hidden = due_ms > int(tx.time_s * 1000)
+    stamp = receipt.stamp
+    state.drop_place(tx, q, delivery.due_ms, stamp, is_later=True)
+    value = state.standard_value(SEEN, receipt.sent_ms)
+    state.put_place(tx, q, due_ms, stamp, value, is_later=is_hidden)
+    state.put_delivery(tx, q, stamp, delivery._replace(due_ms=due_ms, is_hidden=is_hidden))
+    if not is_hidden:
+        c.flying -= 1
+        c.visible += 1
+
+
+def settle(tx: Tx, q: Queue, c: Counts) -> bool:
+    """Count a page of what has become visible as visible; whether there was any."""
+    due = state.due_places(tx, q, int(tx.time_s * 1000), _SETTLED_MAX)
+    for row in due:
+        kind, _ = state.read_standard_value(row.value)
+        _uncount(c, kind, is_later=True)
+        c.visible += 1
+        state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
+        state.put_place(tx, q, row.at_ms, row.stamp, row.value, is_later=False)
+        if kind == SEEN and (delivery := state.delivery(tx, q, row.stamp)) is not None:
+            state.put_delivery(tx, q, row.stamp, delivery._replace(is_hidden=False))
+    return bool(due)

@@ -1,0 +1,510 @@
+"""The keys of SQS, see the front page; the only file that knows them.
+
+Keys of messages are packed here by hand (``core.keys`` says how): they are most of what a call costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+
+from stratolite.core import Keyspace, Tx
+from stratolite.core.keys import Span
+
+Record = dict[str, Any]
+"""Parsed and shared between transactions: never change one, put a new one."""
+_SIGN = 1 << 63
+_PAIR = Struct(">BQBQ")
+_ONE = Struct(">BQ")
+_PIECE_BYTES = 900 << 10  # of a message in one value
+NEW, SEEN = b"n", b"r"  # a standard queue's row is of a message never received, or received before
+_VALUE = Struct(">cQ")
+
+
+class Queue:
+    """A queue's record, read once; from JSON {name, account, region, id, box, created_ms, modified_ms, purged_ms,
+    attributes as they were set, tags, token of the stack that made it}."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.record = record = orjson.loads(raw)
+        self.name: str = record["name"]
+        self.account: str = record["account"]
+        self.region: str = record["region"]
+        self.number: int = record["id"]
+        self.box: int = record["box"]
+        self.arn = f"arn:aws:sqs:{self.region}:{self.account}:{self.name}"
+        self.is_fifo = self.name.endswith(".fifo")
+        self.attributes: dict[str, str] = record["attributes"]
+        self.visibility_s = self._number("VisibilityTimeout", 30)
+        self.delay_s = self._number("DelaySeconds", 0)
+        self.wait_s = self._number("ReceiveMessageWaitTimeSeconds", 0)
+        self.size_bytes_max = self._number("MaximumMessageSize", 1 << 20)
+        self.retention_ms = self._number("MessageRetentionPeriod", 345_600) * 1000
+        redrive = orjson.loads(self.attributes.get("RedrivePolicy") or "{}")
+        self.target: str = redrive.get("deadLetterTargetArn", "")
+        self.receives_max = int(redrive.get("maxReceiveCount", 0))
+        self.policy = self.attributes.get("Policy", "")
+        self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
+        self.dedup_by_group = self.attributes.get("DeduplicationScope") == "messageGroup"
+        keys = Keyspace(self.account, self.region, "sqs")
+        for kind in _KINDS:
+            setattr(self, f"_{kind}", keys[kind][self.box].prefix)
+        self.counts_key: bytes = self._counts
+        self.ready_span: Span = self._ready, self._ready + b"\xff"
+        self.later_span: Span = self._later, self._later + b"\xff"
+
+    _counts: bytes
+    _message: bytes
+    _part: bytes
+    _delivery: bytes
+    _ready: bytes
+    _later: bytes
+    _line: bytes
+    _group: bytes
+    _delayed: bytes
+    _known: bytes
+    _forget: bytes
+
+    def _number(self, name: str, default: int) -> int:
+        return int(self.attributes.get(name, default))
+
+    def spans(self) -> list[Span]:
+        """Everything in the box."""
+        return [
+            (prefix, prefix + b"\xff") for kind in _KINDS for prefix in (getattr(self, f"_{kind}"),)
+        ]
+
+    def until(self, span: Span, ms: int) -> Span:
+        """The part of ready or later up to ``ms``, inclusive."""
+        return span[0], span[0] + _ONE.pack(0x15, ms + 1 | _SIGN)
+
+
+_KINDS = (
+    "counts", "message", "part", "delivery", "ready", "later", "line", "group", "delayed", "known", "forget",
+)  # fmt: skip
+
+
+class Message(msgspec.Struct, array_like=True):
+    """Stored as a msgpack array in this order."""
+
+    id: str
+    body: str
+    md5: bytes
+    attributes: dict[str, tuple[str, Any]]
+    """Name -> (data type, text or bytes)."""
+    sender: str
+    sent_ms: int
+    at_ms: int
+    """When it could first be received here."""
+    trace: str = ""
+    group: str = ""
+    dedup: str = ""
+    source: str = ""
+    """ARN of the queue it was moved from as a dead letter."""
+    sequence: int = 0
+    """Of a FIFO queue: the stamp it was sent under."""
+    parts: int = 0
+    """How many rows of "part" follow, of the msgpack bytes."""
+
+
+class Delivery(NamedTuple):
+    """What happened to a message that was received; in its row 3 x 8 and 2 x 4 bytes, a byte, the group's UTF-8."""
+
+    due_ms: int
+    """Hidden until then; in a standard queue its row in ready or later is there."""
+    first_ms: int
+    last_ms: int
+    receives: int
+    parts: int
+    is_hidden: bool
+    """Whether its row is in later."""
+    group: str = ""
+
+
+class Group(msgspec.Struct, array_like=True):
+    """A group of a FIFO queue that has messages."""
+
+    at_ms: int
+    stamp: int
+    """Its row in ready or later: (at_ms, stamp)."""
+    is_later: bool
+    flying: list[tuple[int, int, int]]
+    """Those in flight: (stamp, sent ms, hidden until ms)."""
+
+
+class Counts:
+    """Of a box's messages; 4 x 8 bytes. ``expiry_ms`` is when the job that expires them is due, 0 without one."""
+
+    __slots__ = ("delayed", "expiry_ms", "flying", "visible")
+
+    def __init__(self, visible: int, flying: int, delayed: int, expiry_ms: int) -> None:
+        self.visible, self.flying, self.delayed = visible, flying, delayed
+        self.expiry_ms = expiry_ms
+
+    @property
+    def total(self) -> int:
+        return self.visible + self.flying + self.delayed
+
+
+_COUNTS = Struct(">qqqq")
+_DELIVERY = Struct(">QQQII?")
+_encode = msgspec.msgpack.Encoder().encode
+_decode_message = msgspec.msgpack.Decoder(Message).decode
+_decode_group = msgspec.msgpack.Decoder(Group).decode
+
+# -- queues
+
+
+def queue(tx: Tx, keys: Keyspace, name: str) -> Queue | None:
+    return tx.parsed(keys.key("queue", name), Queue)
+
+
+def put_queue(tx: Tx, keys: Keyspace, record: Record) -> None:
+    """The record, and its place among the sources of its dead-letter queue."""
+    name = record["name"]
+    old = queue(tx, keys, name)
+    before = old.target if old else ""
+    after = orjson.loads(record["attributes"].get("RedrivePolicy") or "{}")
+    target = after.get("deadLetterTargetArn", "")
+    if before and before != target:
+        tx.delete(keys.key("source", before, name))
+    if target and before != target:
+        tx.put(keys.key("source", target, name), b"")
+    tx.put(keys.key("queue", name), orjson.dumps(record))
+
+
+def drop_queue(tx: Tx, keys: Keyspace, found: Queue, now_ms: int) -> list[Span]:
+    """Forget the queue; the spans of what it leaves behind."""
+    tx.delete(keys.key("queue", found.name))
+    tx.put(keys.key("gone", found.name), b"%d" % now_ms)
+    if found.target:
+        tx.delete(keys.key("source", found.target, found.name))
+    return [*found.spans(), keys.span("task", found.number)]
+
+
+def queues(tx: Tx, keys: Keyspace, prefix: str, after: str) -> Iterator[Queue]:
+    names = keys["queue"]
+    start, stop = names.span()
+    if prefix:
+        start = names.key(prefix)[:-1]  # without the end mark: everything that begins so
+        stop = start + b"\xff"
+    if after:
+        start = max(start, names.key(after) + b"\x00")
+    for _, raw in tx.scan((start, stop)):
+        found = Queue(raw)
+        if found.name.startswith(prefix):
+            yield found
+
+
+def sources(tx: Tx, keys: Keyspace, target: str, after: str) -> Iterator[str]:
+    space = keys["source"][target]
+    start, stop = space.span()
+    if after:
+        start = space.key(after) + b"\x00"
+    for key, _ in tx.scan((start, stop)):
+        yield str(space.parts(key)[0])
+
+
+def has_sources(tx: Tx, keys: Keyspace, target: str) -> bool:
+    return next(sources(tx, keys, target, ""), None) is not None
+
+
+def gone_ms(tx: Tx, keys: Keyspace, name: str) -> int | None:
+    raw = tx.get(keys.key("gone", name))
+    return None if raw is None else int(raw)
+
+
+def forget_gone(tx: Tx, keys: Keyspace, name: str) -> None:
+    tx.delete(keys.key("gone", name))
+
+
+# -- counts
+
+
+def counts(tx: Tx, q: Queue) -> Counts:
+    raw = tx.get(q.counts_key)
+    return Counts(0, 0, 0, 0) if raw is None else Counts(*_COUNTS.unpack(raw))
+
+
+def put_counts(tx: Tx, q: Queue, c: Counts) -> None:
+    tx.put(q.counts_key, _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms))
+
+
+# -- messages
+
+
+def _pair(prefix: bytes, a: int, b: int) -> bytes:
+    return prefix + _PAIR.pack(0x15, a | _SIGN, 0x15, b | _SIGN)
+
+
+def _one(prefix: bytes, a: int) -> bytes:
+    return prefix + _ONE.pack(0x15, a | _SIGN)
+
+
+def _pair_of(prefix: bytes, key: bytes) -> tuple[int, int]:
+    _, a, _, b = _PAIR.unpack_from(key, len(prefix))
+    return a ^ _SIGN, b ^ _SIGN
+
+
+def put_message(tx: Tx, q: Queue, stamp: int, message: Message) -> None:
+    raw = _encode(message)
+    if len(raw) > _PIECE_BYTES:
+        message.parts = -(-len(raw) // _PIECE_BYTES) - 1
+        raw = _encode(message)
+        for n in range(1, message.parts + 1):
+            piece = raw[n * _PIECE_BYTES : (n + 1) * _PIECE_BYTES]
+            tx.put(_pair(q._part, stamp, n), piece)
+        raw = b"\x00" + bytes([message.parts]) + raw[:_PIECE_BYTES]
+    tx.put(_pair(q._message, message.sent_ms, stamp), raw)
+
+
+def message(tx: Tx, q: Queue, sent_ms: int, stamp: int) -> Message | None:
+    raw = tx.get(_pair(q._message, sent_ms, stamp))
+    return None if raw is None else _whole(tx, q, stamp, raw)
+
+
+def _whole(tx: Tx, q: Queue, stamp: int, raw: bytes) -> Message:
+    """A message of several pieces starts with 0 (no msgpack array does) and their number."""
+    if raw[:1] == b"\x00":
+        pieces = [raw[2:]]
+        for n in range(1, raw[1] + 1):
+            piece = tx.get(_pair(q._part, stamp, n))
+            assert piece is not None
+            pieces.append(piece)
+        raw = b"".join(pieces)
+    return _decode_message(raw)
+
+
+def is_durable(tx: Tx, q: Queue, sent_ms: int, stamp: int) -> bool:
+    """Whether the message itself is on disk, so that a relaxed answer may show it."""
+    return tx.is_durable(_pair(q._message, sent_ms, stamp))
+
+
+def drop_message(tx: Tx, q: Queue, sent_ms: int, stamp: int, parts: int) -> None:
+    tx.delete(_pair(q._message, sent_ms, stamp))
+    for n in range(1, parts + 1):
+        tx.delete(_pair(q._part, stamp, n))
+
+
+def has_message(tx: Tx, q: Queue, sent_ms: int, stamp: int) -> bool:
+    return tx.get(_pair(q._message, sent_ms, stamp)) is not None
+
+
+def oldest(tx: Tx, q: Queue, most: int) -> list[tuple[int, int]]:
+    """(sent ms, stamp) of the oldest messages."""
+    rows = tx.scan((q._message, q._message + b"\xff"), limit=most)
+    return [_pair_of(q._message, key) for key, _ in rows]
+
+
+# -- deliveries
+
+
+def delivery(tx: Tx, q: Queue, stamp: int) -> Delivery | None:
+    raw = tx.get(_one(q._delivery, stamp))
+    if raw is None:
+        return None
+    due_ms, first_ms, last_ms, receives, parts, is_hidden = _DELIVERY.unpack_from(raw)
+    group = raw[_DELIVERY.size :].decode()
+    return Delivery(due_ms, first_ms, last_ms, receives, parts, is_hidden, group)
+
+
+def put_delivery(tx: Tx, q: Queue, stamp: int, d: Delivery) -> None:
+    tx.put(_one(q._delivery, stamp), _DELIVERY.pack(*d[:6]) + d.group.encode())
+
+
+def drop_delivery(tx: Tx, q: Queue, stamp: int) -> None:
+    tx.delete(_one(q._delivery, stamp))
+
+
+# -- places: what may be received, and what may later
+
+
+class Place(NamedTuple):
+    at_ms: int
+    stamp: int
+    is_later: bool
+    value: bytes
+
+
+def places(tx: Tx, q: Queue, now_ms: int) -> Iterator[Place]:
+    """What may be received at ``now_ms``, longest available first; stop iterating before writing."""
+    ready = _places(tx, q._ready, q.until(q.ready_span, now_ms), is_later=False)
+    due = _places(tx, q._later, q.until(q.later_span, now_ms), is_later=True)
+    one, other = next(ready, None), next(due, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[:2] <= other[:2]):
+            assert one is not None
+            yield one
+            one = next(ready, None)
+        else:
+            yield other
+            other = next(due, None)
+
+
+def due_places(tx: Tx, q: Queue, now_ms: int, most: int) -> list[Place]:
+    """Rows of later whose time has come."""
+    rows = _places(tx, q._later, q.until(q.later_span, now_ms), is_later=True, most=most)
+    return list(rows)
+
+
+def _places(
+    tx: Tx, prefix: bytes, span: Span, *, is_later: bool, most: int | None = None
+) -> Iterator[Place]:
+    for key, value in tx.scan(span, limit=most):
+        yield Place(*_pair_of(prefix, key), is_later, value)
+
+
+def next_due_ms(tx: Tx, q: Queue) -> int | None:
+    for key, _ in tx.scan(q.later_span, limit=1):
+        return _pair_of(q._later, key)[0]
+    return None
+
+
+def put_place(tx: Tx, q: Queue, at_ms: int, stamp: int, value: bytes, *, is_later: bool) -> None:
+    tx.put(_pair(q._later if is_later else q._ready, at_ms, stamp), value)
+
+
+def drop_place(tx: Tx, q: Queue, at_ms: int, stamp: int, *, is_later: bool) -> None:
+    tx.delete(_pair(q._later if is_later else q._ready, at_ms, stamp))
+
+
+def has_place(tx: Tx, q: Queue, at_ms: int, stamp: int, *, is_later: bool) -> bool:
+    return tx.get(_pair(q._later if is_later else q._ready, at_ms, stamp)) is not None
+
+
+def standard_value(kind: bytes, sent_ms: int) -> bytes:
+    return _VALUE.pack(kind, sent_ms)
+
+
+def read_standard_value(value: bytes) -> tuple[bytes, int]:
+    kind, sent_ms = _VALUE.unpack(value)
+    return kind, sent_ms
+
+
+# -- FIFO: lines and groups
+
+
+def _line(q: Queue, group: str) -> Keyspace:
+    return Keyspace(group, prefix=q._line)
+
+
+def put_in_line(tx: Tx, q: Queue, group: str, stamp: int, sent_ms: int) -> None:
+    tx.put(_line(q, group).key(stamp), _ONE.pack(0, sent_ms))
+
+
+def take_from_line(tx: Tx, q: Queue, group: str, stamp: int) -> None:
+    tx.delete(_line(q, group).key(stamp))
+
+
+def line(tx: Tx, q: Queue, group: str, most: int) -> list[tuple[int, int]]:
+    """(stamp, sent ms) of a group's first messages in order."""
+    space = _line(q, group)
+    found = []
+    for key, value in tx.scan(space.span(), limit=most):
+        (stamp,) = space.parts(key)
+        assert isinstance(stamp, int)
+        found.append((stamp, int(_ONE.unpack(value)[1])))
+    return found
+
+
+def group(tx: Tx, q: Queue, name: str) -> Group | None:
+    raw = tx.get(Keyspace(name, prefix=q._group).prefix)
+    return None if raw is None else _decode_group(raw)
+
+
+def put_group(tx: Tx, q: Queue, name: str, found: Group) -> None:
+    tx.put(Keyspace(name, prefix=q._group).prefix, _encode(found))
+
+
+def drop_group(tx: Tx, q: Queue, name: str) -> None:
+    tx.delete(Keyspace(name, prefix=q._group).prefix)
+
+
+def put_delayed(tx: Tx, q: Queue, at_ms: int, stamp: int) -> None:
+    tx.put(_pair(q._delayed, at_ms, stamp), b"")
+
+
+def drop_delayed(tx: Tx, q: Queue, at_ms: int, stamp: int) -> bool:
+    """Whether it was still counted as delayed."""
+    key = _pair(q._delayed, at_ms, stamp)
+    if tx.get(key) is None:
+        return False
+    tx.delete(key)
+    return True
+
+
+def settle_delayed(tx: Tx, q: Queue, now_ms: int, most: int) -> int:
+    """Forget up to ``most`` delays that are over; how many."""
+    span = (q._delayed, q._delayed + _ONE.pack(0x15, now_ms + 1 | _SIGN))
+    over = [key for key, _ in tx.scan(span, limit=most)]
+    for key in over:
+        tx.delete(key)
+    return len(over)
+
+
+# -- FIFO: what is remembered for a while
+
+
+def known(tx: Tx, q: Queue, kind: str, scope: str, name: str, now_ms: int) -> Any:
+    """What was put under this name, if it is not to be forgotten yet."""
+    raw = tx.get(Keyspace(kind, scope, name, prefix=q._known).prefix)
+    if raw is None or int.from_bytes(raw[:8], "big") <= now_ms:
+        return None
+    return msgspec.msgpack.decode(raw[8:])
+
+
+def put_known(
+    tx: Tx, q: Queue, kind: str, scope: str, name: str, value: Any, until_ms: int
+) -> None:
+    key = Keyspace(kind, scope, name, prefix=q._known).prefix
+    tx.put(key, until_ms.to_bytes(8, "big") + _encode(value))
+    tx.put(_pair(q._forget, until_ms, tx.stamp()), key)
+
+
+def forget(tx: Tx, q: Queue, now_ms: int, most: int) -> int:
+    """Forget up to ``most`` of what is over; how many rows that were."""
+    span = (q._forget, q._forget + _ONE.pack(0x15, now_ms + 1 | _SIGN))
+    rows = list(tx.scan(span, limit=most))
+    for row, key in rows:
+        tx.delete(row)
+        raw = tx.get(key)
+        if raw is not None and int.from_bytes(raw[:8], "big") <= now_ms:
+            tx.delete(key)
+    return len(rows)
+
+
+# -- tasks that move messages
+
+
+def put_task(tx: Tx, keys: Keyspace, queue_number: int, task: Record) -> None:
+    tx.put(keys.key("task", queue_number, -task["began_ms"]), orjson.dumps(task))
+
+
+def task(tx: Tx, keys: Keyspace, queue_number: int, began_ms: int) -> Record | None:
+    raw = tx.get(keys.key("task", queue_number, -began_ms))
+    return None if raw is None else orjson.loads(raw)
+
+
+def tasks(tx: Tx, keys: Keyspace, queue_number: int, most: int) -> list[Record]:
+    """The newest first."""
+    return [orjson.loads(raw) for _, raw in tx.scan(keys.span("task", queue_number), limit=most)]
+
+
+def trim_tasks(tx: Tx, keys: Keyspace, queue_number: int, kept: int) -> None:
+    for key, _ in list(tx.scan(keys.span("task", queue_number), limit=kept + 5))[kept:]:
+        tx.delete(key)
+
+
+# -- deletion
+
+
+def delete_page(tx: Tx, span: Span, most: int) -> bool:
+    """Delete up to ``most`` rows of ``span``; whether some are left."""
+    gone = [key for key, _ in tx.scan(span, limit=most)]
+    for key in gone:
+        tx.delete(key)
+    return len(gone) == most

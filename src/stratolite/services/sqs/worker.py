@@ -1,0 +1,147 @@
+"""What SQS does in the background, a page a transaction.
+
+``sqs.drop``    JSON {"spans": [[start, stop] in hex]}: what a purge or a deleted queue left behind
+``sqs.forget``  JSON {account, region, name, gone_ms}: a deleted queue's name may be used again
+``sqs.expire``  JSON {account, region, name, box, due_ms}: messages that have passed the queue's retention; planned
+                when a queue has messages, again for the oldest that is left
+``sqs.move``    JSON {account, region, name, queue, began_ms}: a message move task, see ``moves``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.core.keys import Span
+from stratolite.service import Call, Cloud, Job, Settle, Worker
+from stratolite.services.sqs import fifo, standard, state
+from stratolite.services.sqs.finding import key_of
+from stratolite.services.sqs.state import Counts, Queue
+
+_DROP, _FORGET, _EXPIRE = "sqs.drop", "sqs.forget", "sqs.expire"
+_PAGE_ROWS = 1000
+_EXPIRED_MAX = 100
+_FORGOTTEN_MAX = 500
+
+
+def drop_spans(call: Call, spans: list[Span]) -> None:
+    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
+    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
+
+
+def forget_name(call: Call, q: Queue, due_ms: int) -> None:
+    said = {"account": q.account, "region": q.region, "name": q.name}
+    call.cloud.work.put(call.tx, _FORGET, orjson.dumps(said), due_s=due_ms / 1000)
+
+
+def plan_expiry(cloud: Cloud, tx: Tx, q: Queue, c: Counts, *, soon: bool = False) -> None:
+    """One job a box, due when its oldest message is."""
+    if not c.expiry_ms:
+        now_ms = int(tx.time_s * 1000)
+        c.expiry_ms = now_ms + (0 if soon else q.retention_ms)
+        said = {
+            "account": q.account,
+            "region": q.region,
+            "name": q.name,
+            "box": q.box,
+            "due_ms": c.expiry_ms,
+        }
+        cloud.work.put(tx, _EXPIRE, orjson.dumps(said), due_s=c.expiry_ms / 1000)
+
+
+def workers(cloud: Cloud) -> Iterable[Worker]:
+    return (_Drop(cloud), _Forget(cloud), _Expire(cloud))
+
+
+class _Drop:
+    queue, ordered, concurrency = _DROP, False, 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        transact = self._cloud.db.transact
+        for start, stop in orjson.loads(job.payload)["spans"]:
+            span = bytes.fromhex(start), bytes.fromhex(stop)
+            while await transact(lambda tx, span=span: state.delete_page(tx, span, _PAGE_ROWS)):  # type: ignore[misc]
+                pass
+        return None
+
+
+class _Forget:
+    queue, ordered, concurrency = _FORGET, False, 1
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        keys = key_of(said["account"], said["region"])
+
+        def settle(tx: Tx) -> None:
+            gone_ms = state.gone_ms(tx, keys, said["name"])
+            if gone_ms is not None and gone_ms + 60_000 <= int(tx.time_s * 1000):
+                state.forget_gone(tx, keys, said["name"])
+
+        return settle
+
+
+class _Expire:
+    queue, ordered, concurrency = _EXPIRE, False, 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        keys = key_of(said["account"], said["region"])
+
+        def ours(tx: Tx) -> tuple[Queue, Counts] | None:
+            """The queue, while this is the job that was planned for its box."""
+            q = state.queue(tx, keys, said["name"])
+            if q is None or q.box != said["box"]:
+                return None
+            c = state.counts(tx, q)
+            return (q, c) if c.expiry_ms == said["due_ms"] else None
+
+        def page(tx: Tx) -> bool:
+            found = ours(tx)
+            return found is not None and expire_page(tx, *found)
+
+        while await self._cloud.db.transact(page):
+            pass
+
+        def settle(tx: Tx) -> None:
+            found = ours(tx)
+            if found is None:
+                return
+            q, c = found
+            c.expiry_ms = 0
+            for sent_ms, _ in state.oldest(tx, q, 1):
+                now_ms = int(tx.time_s * 1000)
+                due_ms = max(sent_ms + q.retention_ms, now_ms + 1000)
+                c.expiry_ms = due_ms
+                payload = orjson.dumps({**said, "due_ms": due_ms})
+                self._cloud.work.put(tx, _EXPIRE, payload, due_s=due_ms / 1000)
+            state.put_counts(tx, q, c)
+
+        return settle
+
+
+def expire_page(tx: Tx, q: Queue, c: Counts) -> bool:
+    """Remove up to ``_EXPIRED_MAX`` messages that are too old; whether there may be more."""
+    now_ms = int(tx.time_s * 1000)
+    order = fifo if q.is_fifo else standard
+    old = [
+        (sent_ms, stamp)
+        for sent_ms, stamp in state.oldest(tx, q, _EXPIRED_MAX)
+        if sent_ms + q.retention_ms <= now_ms
+    ]
+    for sent_ms, stamp in old:
+        order.forget(tx, q, c, sent_ms, stamp)
+    forgotten = state.forget(tx, q, now_ms, _FORGOTTEN_MAX)
+    if old:
+        state.put_counts(tx, q, c)
+    return len(old) == _EXPIRED_MAX or forgotten == _FORGOTTEN_MAX

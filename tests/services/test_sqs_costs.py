@@ -1,0 +1,132 @@
+"""What SQS calls cost, counted: keys looked up and rows read, whatever waits in the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import run_in_cloud
+
+URL = "http://localhost:4566/000000000000/"
+
+
+class Meter:
+    """Keys of SQS looked up and rows read below all transactions; not those of the workers."""
+
+    def __init__(self, db: Any) -> None:
+        self.read = 0
+        self._get, self._scan = db.get_committed, db.scan_committed
+        db.get_committed, db.scan_committed = self._one, self._rows
+
+    def _one(self, tx: Any, key: bytes) -> Any:
+        self.read += b"\x02sqs\x00" in key
+        return self._get(tx, key)
+
+    def _rows(self, tx: Any, start: bytes, stop: bytes, **how: Any) -> Any:
+        for key, value in self._scan(tx, start, stop, **how):
+            self.read += b"\x02sqs\x00" in key
+            yield key, value
+
+    def taken(self) -> int:
+        taken, self.read = self.read, 0
+        return taken
+
+
+async def fill(sqs: Any, name: str, count: int, group: str = "") -> None:
+    for start in range(0, count, 10):
+        entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(start, start + 10)]
+        if group:
+            entries = [
+                e | {"MessageGroupId": f"{group}{e['Id'][-1]}", "MessageDeduplicationId": e["Id"]}
+                for e in entries
+            ]
+        await sqs("sqs", "SendMessageBatch", QueueUrl=URL + name, Entries=entries)
+
+
+@pytest.mark.parametrize("name", ["q", "q.fifo"])
+def test_receiving_costs_the_same_with_100_and_with_5000_waiting(tmp_path: Any, name: str) -> None:
+    """Nothing is looked through, sorted or moved: the heads of two spans, then what is received."""
+
+    async def cost(sqs: Any, number: int, waiting: int) -> list[int]:
+        queue = f"{number}{name}"
+        attributes = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
+        await sqs("sqs", "CreateQueue", QueueName=queue, Attributes=attributes)
+        await fill(sqs, queue, waiting, "g" if attributes else "")
+        meter, found = Meter(sqs.cloud.db), []
+        url = {"QueueUrl": URL + queue}
+        for most in (1, 5):
+            got = await sqs("sqs", "ReceiveMessage", **url, MaxNumberOfMessages=most)
+            assert len(got["Messages"]) == most
+            found.append(meter.taken())
+        handle = got["Messages"][0]["ReceiptHandle"]
+        await sqs("sqs", "DeleteMessage", **url, ReceiptHandle=handle)
+        found.append(meter.taken())
+        await sqs("sqs", "GetQueueAttributes", **url, AttributeNames=["All"])
+        found.append(meter.taken())
+        return found
+
+    async def body(sqs: Any) -> Any:
+        return await cost(sqs, 1, 100), await cost(sqs, 2, 5000)
+
+    few, many = run_in_cloud(str(tmp_path), body)
+    assert few == many
+    assert few[0] <= (14 if name.endswith(".fifo") else 8), few
+
+
+def test_purging_is_one_small_transaction_whatever_is_in_the_queue(tmp_path: Any) -> None:
+    """The queue gets another box; the old one is emptied a page at a time."""
+
+    async def body(sqs: Any) -> None:
+        await sqs("sqs", "CreateQueue", QueueName="q")
+        await fill(sqs, "q", 3000)
+        meter = Meter(sqs.cloud.db)
+        await sqs("sqs", "PurgeQueue", QueueUrl=URL + "q")
+        assert meter.taken() < 10
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_a_receive_is_answered_before_its_sync_and_only_with_durable_messages(
+    tmp_path: Any,
+) -> None:
+    """``sqs:visibility``: a crash may take the receive away, never show what was not sent."""
+
+    async def body(sqs: Any) -> None:
+        await sqs("sqs", "CreateQueue", QueueName="q")
+        await fill(sqs, "q", 10)
+        db, call = sqs.cloud.db, sqs.call()
+        service = sqs.cloud.service("sqs")
+        ask = {"QueueUrl": URL + "q"}
+        relaxed = []
+
+        def receive(tx: Any) -> Any:
+            call.tx = tx
+            answer = service.receive_message(call, dict(ask))
+            relaxed.append(tx.relaxed)
+            return answer
+
+        def send_then_receive(tx: Any) -> Any:
+            call.tx = tx
+            service.send_message(call, {**ask, "MessageBody": "fresh"})
+            call.tx.relaxed = False
+            return service.receive_message(call, {**ask, "MaxNumberOfMessages": 10})
+
+        await db.transact(receive)
+        assert relaxed == [True]
+        sent = db.transact(send_then_receive)
+        assert len((await sent)["Messages"]) == 10
+        await fill(sqs, "q", 10)
+        seen = []
+
+        def fresh(tx: Any) -> None:
+            call.tx = tx
+            service.send_message(call, {**ask, "MessageBody": "undurable"})
+            for _ in range(2):
+                service.receive_message(call, {**ask, "MaxNumberOfMessages": 10})
+                seen.append(tx.relaxed)
+                tx.relaxed = False
+
+        await db.transact(fresh)
+        assert seen == [True, False]
+
+    run_in_cloud(str(tmp_path), body)
