@@ -29,6 +29,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
@@ -36,7 +37,7 @@ from stratolite.core import Database, Keyspace, Span, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
-from stratolite.core.waits import Parked
+from stratolite.core.waits import Parked as Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
@@ -139,7 +140,7 @@ class Call:
         """The services that ask on the caller's behalf: aws:CalledVia."""
         self.noted: tuple[str, str, str, str] | None = None
         """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
-        self.context = context or {}
+        self.context: Mapping[str, str] = {} if context is None else context
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
     @property
@@ -250,13 +251,14 @@ class Call:
             else:
                 future.set_exception(error)
 
-        parked = perform(inner, self.cloud.service(service), operation, request, _as_is, done)
+        service_of = self.cloud.service(service)
+        parked = perform(inner, service_of, operation, request, _as_is, done)
+        if parked is None:
+            return await future
         try:
             return await future
-        except asyncio.CancelledError:
-            if parked is not None:  # a long poll nobody waits for must not take anything
-                parked.cancel()
-            raise
+        finally:
+            parked.cancel()
 
     async def transact(self, body: Callable[[Call], T]) -> T:
         """``body(call)`` in one transaction of its own, ``call.tx`` set."""
@@ -706,12 +708,7 @@ def perform(
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):
-
-        def body(tx: Tx) -> T:
-            call.tx = tx
-            authorize(call, service, operation, request)
-            return finish(method(call, request))
-
+        body = partial(_whole, authorize, call, service, operation, request, method, finish)
         return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
@@ -761,6 +758,22 @@ def perform(
         _keep(asyncio.ensure_future(prepare()))
 
     return cloud.db.submit(check, checked)
+
+
+def _whole(
+    authorize: Authorize,
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    method: Callable[..., Response],
+    finish: Callable[[Response], T],
+    tx: Tx,
+) -> T:
+    """A tx operation from IAM's word to its answer."""
+    call.tx = tx
+    authorize(call, service, operation, request)
+    return finish(method(call, request))
 
 
 async def _awaited(ready: Awaitable[Request]) -> Request:
