@@ -258,66 +258,6 @@ def test_what_cannot_be_packaged_is_said_by_name(project, text):
         packaged(project)
 
 
-<<<<<<< HEAD
-def wheel(folder, name="thing", code="said = 'theirs'"):
-    """The smallest package there is."""
-    path = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}/__init__.py", code)
-        archive.writestr(
-            f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            f"{name}-1.0.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
-        archive.writestr(f"{name}-1.0.data/scripts/tool", "#!python\nprint(1)\n")
-    return path
-
-
-def names_of(stored):
-    ((_, body),) = stored.items()
-    return {
-        n: zipfile.ZipFile(io.BytesIO(body)).read(n)
-        for n in zipfile.ZipFile(io.BytesIO(body)).namelist()
-    }
-
-
-def test_requirements_are_installed_beside_the_code_which_wins(project):
-    made = wheel(project / "code")
-    (project / "code" / "requirements.txt").write_text(f"./{made.name}\n")
-    _, stored = packaged(project)
-    found = names_of(stored)
-    assert found["thing/__init__.py"] == b"said = 'theirs'"
-    assert b"def b(" in found["a.py"]
-    assert not [n for n in found if n.startswith("bin/") or n.endswith(".pyc")]
-    assert packaged(project)[1].keys() == stored.keys(), "the same packages are the same zip"
-    (project / "code" / "thing").mkdir()
-    (project / "code" / "thing" / "__init__.py").write_text("said = 'ours'")
-    assert names_of(packaged(project)[1])["thing/__init__.py"] == b"said = 'ours'"
-
-
-def test_a_layer_to_be_built_has_its_packages_below_python(project):
-    made = wheel(project / "code")
-    (project / "code" / "requirements.txt").write_text(f"./{made.name}\n")
-    (project / "template.yaml").write_text(
-        "Resources: {L: {Type: AWS::Serverless::LayerVersion, Metadata: {BuildMethod: python3.12}, Properties: {ContentUri: code/}}}"
-    )
-    assert names_of(packaged(project)[1])["python/thing/__init__.py"] == b"said = 'theirs'"
-
-
-def test_requirements_that_cannot_be_installed_are_one_line(project):
-    (project / "code" / "requirements.txt").write_text("./not-there-1.0-py3-none-any.whl\n")
-    with pytest.raises(
-        click.ClickException, match="requirements.txt could not be installed: ERROR"
-    ) as caught:
-        packaged(project)
-    assert "\n" not in caught.value.message
-
-
-=======
->>>>>>> main
 def test_an_api_hostname_is_shown_as_its_local_url():
     value = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
     assert (

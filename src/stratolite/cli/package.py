@@ -1,7 +1,6 @@
 """Packaging: a template's local code becomes objects in S3 named by their content.
 
-The same files give the same zip (order, times and modes fixed), so an unchanged function is not updated. A requirements.txt
-beside the code is installed into the zip (``requirements``).
+The same files give the same zip (order, times and modes fixed), so an unchanged function is not updated.
 Source  https://docs.aws.amazon.com/cli/latest/reference/cloudformation/package.html
 """
 
@@ -11,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,14 +17,8 @@ from typing import Any
 import click
 import yaml
 
-<<<<<<< HEAD
-from stratolite.cli import requirements
-
-REQUIREMENTS = "requirements.txt"
-=======
 from stratolite.cli.builds import Part, Unit, build
 
->>>>>>> main
 _SKIPPED = {"__pycache__", ".git", ".venv", "node_modules/.cache", ".pytest_cache", ".mypy_cache"}
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -99,9 +91,6 @@ def package(template: dict[str, Any], folder: str, upload: Upload, depth: int = 
 
     Paths are relative to ``folder``, the template's own. Raises ClickException for a missing one.
     """
-<<<<<<< HEAD
-    done: dict[tuple[str, str], tuple[str, str]] = {}
-=======
     if depth > _NESTED_DEPTH_MAX:
         raise click.ClickException(f"templates are nested deeper than {_NESTED_DEPTH_MAX}")
     done: dict[Any, tuple[str, str]] = {}
@@ -115,18 +104,10 @@ def package(template: dict[str, Any], folder: str, upload: Upload, depth: int = 
         bucket, key = upload(f"{hashlib.sha256(body).hexdigest()}.template", body)
         resource["Properties"][field] = f"https://s3.amazonaws.com/{bucket}/{key}"
         count += 1
->>>>>>> main
     for name, resource, field in _coded(template):
         _, (bucket_field, key_field) = _PLACES[resource["Type"]]
         properties = resource.setdefault("Properties", {})
         path = os.path.normpath(os.path.join(folder, properties[field]))
-<<<<<<< HEAD
-        root = _root(resource, path)
-        if (path, root) not in done:
-            body = _zipped(name, path, root)
-            done[path, root] = upload(f"{hashlib.sha256(body).hexdigest()}.zip", body)
-        bucket, key = done[path, root]
-=======
         metadata = resource.get("Metadata") or {}
         runtime = str(properties.get("Runtime") or globals_.get("Runtime") or "")
         known = (
@@ -141,7 +122,6 @@ def package(template: dict[str, Any], folder: str, upload: Upload, depth: int = 
             body = _zipped(unit)
             done[known] = upload(f"{hashlib.sha256(body).hexdigest()}.zip", body)
         bucket, key = done[known]
->>>>>>> main
         properties[field] = {bucket_field: bucket, key_field: key}
     for _, resource, field, fields in _documents(template):
         path = os.path.normpath(os.path.join(folder, resource["Properties"][field]))
@@ -191,44 +171,10 @@ def _coded(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]
             yield name, resource, field
 
 
-def _root(resource: dict[str, Any], path: str) -> str:
-    """Where in the zip it goes: a layer to be built (``Metadata: BuildMethod: python3.x``) goes below python/, as sam does it."""
-    method = str((resource.get("Metadata") or {}).get("BuildMethod", ""))
-    is_layer = "LayerVersion" in str(resource.get("Type"))
-    return "python/" if is_layer and method.startswith("python") and os.path.isdir(path) else ""
-
-
 def _is_local(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith(("s3://", "http://", "https://"))
 
 
-<<<<<<< HEAD
-def _zipped(name: str, path: str, root: str) -> bytes:
-    """The zip of ``path``; what its requirements.txt asks for lies beside the code, all of it below ``root`` (a layer's)."""
-    if not os.path.exists(path):
-        raise click.ClickException(f"{name}: there is no {path}")
-    if os.path.isfile(path):
-        if path.endswith((".zip", ".jar")):
-            with open(path, "rb") as file:
-                return file.read()
-        return _zip({os.path.basename(path): path})
-    files = {os.path.relpath(each, path): each for each in _walk(path)}
-    if REQUIREMENTS not in files or ".aws-sam" in path:  # sam build has installed them already
-        return _zip({root + each: files[each] for each in files})
-    with tempfile.TemporaryDirectory() as target:
-        requirements.install(name, files[REQUIREMENTS], target)
-        packages = {os.path.relpath(each, target): each for each in _walk(target)}
-        found = {**packages, **files}  # the code's own files win
-        return _zip({root + each: found[each] for each in found})
-
-
-def _zip(files: dict[str, str]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for inside in sorted(files):
-            info = zipfile.ZipInfo(inside, _ZIP_TIME)
-            mode = 0o755 if os.access(files[inside], os.X_OK) else 0o644
-=======
 def _zipped(unit: Unit) -> bytes:
     name, path = unit.name, unit.folder
     if not os.path.exists(path):
@@ -248,10 +194,9 @@ def _zipped(unit: Unit) -> bytes:
         for inside, file_path in sorted(found.items()):
             info = zipfile.ZipInfo(inside, _ZIP_TIME)
             mode = 0o755 if os.access(file_path, os.X_OK) else 0o644
->>>>>>> main
             info.external_attr = mode << 16
             info.compress_type = zipfile.ZIP_DEFLATED
-            with open(files[inside], "rb") as file:
+            with open(file_path, "rb") as file:
                 archive.writestr(info, file.read())
     return out.getvalue()
 

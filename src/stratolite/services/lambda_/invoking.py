@@ -380,7 +380,8 @@ def _exit_message(status: int) -> str:
         return "Runtime exited without providing a reason"
     if status > 0:
         return f"Runtime exited with error: exit status {status}"
-    name = _SIGNALS.get(-status, f"signal {-status}")
+    known = {int(number): name for number, name in _SIGNALS.items()}
+    name = known.get(-status, f"signal {-status}")
     return f"Runtime exited with error: signal: {name}"
 
 
