@@ -98,5 +98,25 @@ BUNDLE_FILES_MAX = 50_000
 BUNDLE_UNPACKED_BYTES_MAX = 262_144_000
 BUNDLE_UNUSED_S_MAX = 7 * 86_400.0  # then unpacked code is deleted, and unpacked again if needed
 
+# -- trail
+TRAIL_KEEP_S = 90 * 86_400.0  # as long as AWS's event history, by the cloud clock
+TRAIL_SIZE_BYTES_MAX = 256 << 20  # of one account in one region
+TRAIL_EVENT_BYTES_MAX = 16 << 10
+TRAIL_GATHER_S = 0.25  # a batch
+TRAIL_BATCH_COUNT_MAX = 2_000  # events a transaction
+TRAIL_HELD_COUNT_MAX = 20_000  # events not yet written; more are dropped and counted
+TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads
+TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked
+USED_EVERY_S = 2.0  # between writes of what access keys and roles were last used for
+
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
-RELAXED = frozenset({"logs:function-output", "cloudwatch:metrics", "access-logs", "sqs:visibility"})
+RELAXED = frozenset(
+    {
+        "logs:function-output",
+        "cloudwatch:metrics",
+        "access-logs",
+        "sqs:visibility",
+        "cloudtrail:events",
+        "iam:last-used",
+    }
+)

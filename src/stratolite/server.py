@@ -27,14 +27,17 @@ from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
 from stratolite.core.vault import rekey as change_keys
 from stratolite.core.work import Worker, Workers
 from stratolite.egress import BadRule, Egress, Own
+from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
-from stratolite.runtime import Gateway, Runtime
+from stratolite.runtime import Gateway, Proxy, Runtime
 from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
+from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
-from stratolite.wire import check
+from stratolite.services.iam.usage import Usage
+from stratolite.wire import check, redacted
 
 _ACCOUNT = "000000000000"
 
@@ -46,11 +49,14 @@ async def open_cloud(
     url: str | None = None,
     *,
     egress: Iterable[str] = (),
+    data_events: bool = False,
+    strict: bool = False,
 ) -> Cloud:
     """The platform over ``folder``, replayed and running, without its front door.
 
     With a ``url`` (``s3://bucket/prefix``, see ``core.objects``) the log and its snapshots are there.
-    ``egress`` are rules of that room. Raises BadRule.
+    ``egress`` are rules of that room, ``strict`` is how functions are isolated (``runtime``). ``data_events``: the
+    trail records them, too. Raises BadRule, Locked.
     """
     way_out = Egress(egress)
     home = Home(folder, world, url)
@@ -82,7 +88,7 @@ async def open_cloud(
         world=world,
         blobs=blobs,
         work=Workers(db, world, worker_of),
-        runtime=Runtime(f"{folder}/cache", world),
+        runtime=Runtime(f"{folder}/cache", world, strict=strict),
         vault=vault,
         services={offer.service: offer.make for offer in OFFERS},
         authorize=authorize,
@@ -94,10 +100,23 @@ async def open_cloud(
         egress=way_out,
         keeper=keeper,
     )
+    cloud.usage = Usage(cloud)
+    cloud.trail = Recorder(cloud, redacted, data_events=data_events)
+    if way_out.rules.for_functions:
+        proxying = Proxying(way_out)
+        cloud.runtime.proxy = Proxy(
+            lambda owner: way_out.rules.opens(_function(owner)),
+            lambda listener, owner: proxying.serve(listener, _function(owner)),
+        )
     blobs.start()
     cloud.work.start()
     keeper.start()
     return cloud
+
+
+def _function(arn: str) -> str:
+    """Its name: what rules call it."""
+    return arn.rpartition(":")[2]
 
 
 def _first_key(home: Home, url: str | None) -> FirstKey:
@@ -130,6 +149,11 @@ def _place(data: str) -> tuple[str, str | None]:
     return f"{views}/{name}", data
 
 
+def _is_new(folder: str, url: str | None) -> bool:
+    """Whether nothing was ever kept there."""
+    return url is None and not (os.path.isdir(folder) and os.listdir(folder))
+
+
 def _root_key() -> tuple[str, str] | None:
     """The real root key, from STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET. Raises OSError if it is not one."""
     text = os.environ.get("STRATOLITE_ROOT_KEY", "")
@@ -157,6 +181,10 @@ class Listening(NamedTuple):
     """Whether S3 requests may be signed the old, weak way (boto3 presigns so by default)."""
     egress: tuple[str, ...] = ()
     """What may be reached from here, as rules of that room."""
+    data_events: bool = False
+    """Whether the trail records what is done to items, objects and messages, too."""
+    strict: bool = False
+    """Functions start from a fresh interpreter each."""
 
 
 def run(data: str, listening: Listening, say: Callable[[str], None]) -> None:
@@ -186,8 +214,19 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     folder, url = _place(data)
+    if _is_new(folder, url) and (refusal := check_listen(host, root_key is not None)):
+        raise OSError(
+            refusal
+        )  # there is no key in what is not there yet, and nothing is left behind
     try:
-        cloud = await open_cloud(folder, World(), url=url, egress=listening.egress)
+        cloud = await open_cloud(
+            folder,
+            World(),
+            url=url,
+            egress=listening.egress,
+            data_events=listening.data_events,
+            strict=listening.strict,
+        )
     except BadRule as error:
         raise OSError(f"--egress {error}") from error
     except Fenced as error:
@@ -239,6 +278,7 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     gc.freeze()  # what start-up made lives as long as the process; do not look at it again
     gc.set_threshold(50_000, 20, 50)
     say(f"ready {cloud.endpoint}")
+    cloud.runtime.warm()  # it says at once, not with the first function, what functions are not kept from here
     await stop.wait()
     await server.close(graceful=True)
     await cloud.close()

@@ -29,14 +29,15 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
-from stratolite.core import Database, Keyspace, Tx
+from stratolite.core import Database, Keyspace, Span, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
-from stratolite.core.waits import Parked
+from stratolite.core.waits import Parked as Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
@@ -76,6 +77,11 @@ class Principal:
     """"" or JSON {"tags": key -> value, "transitive": keys}."""
     mfa_s: float = 0.0
     """When a second factor was shown (wall clock), 0: none was."""
+    issued_s: float = 0.0
+    """When the session's credentials were issued (wall clock), 0: they are not a session's."""
+    source_identity: str = ""
+    provider: str = ""
+    """The identity provider a session came through: aws:FederatedProvider."""
 
 
 ANONYMOUS = Principal("anonymous", "", "")
@@ -95,10 +101,13 @@ class Call:
         "context",
         "depth",
         "endpoint",
+        "noted",
         "principal",
         "region",
         "request_id",
+        "service",
         "tx",
+        "via",
     )
 
     tx: Tx
@@ -125,7 +134,13 @@ class Call:
         self.endpoint = endpoint
         """``http://HOST:PORT`` under which the caller reached us; URLs in answers start with it."""
         self.depth = depth
-        self.context = context or {}
+        self.service = ""
+        """Which service it asks, once it runs there."""
+        self.via: tuple[str, ...] = ()
+        """The services that ask on the caller's behalf: aws:CalledVia."""
+        self.noted: tuple[str, str, str, str] | None = None
+        """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
+        self.context: Mapping[str, str] = {} if context is None else context
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
     @property
@@ -156,9 +171,20 @@ class Call:
             depth=self.depth,
             context=self.context,
         )
+        call.service, call.via = self.service, self.via
         if hasattr(self, "tx"):
             call.tx = self.tx
         return call
+
+    def _nested(self, service: str) -> Call:
+        if self.depth >= NESTED_CALLS_MAX:
+            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self.scoped(self.account, self.region)
+        inner.depth += 1
+        if self.service and self.principal.kind != "service":
+            inner.via = (*self.via, f"{self.service}.amazonaws.com")
+        inner.service = service
+        return inner
 
     def as_service(self, name: str, source_arn: str) -> Call:
         """This call as the AWS service ``name`` (lambda.amazonaws.com) acting for ``source_arn``."""
@@ -194,22 +220,27 @@ class Call:
         route = target.route(operation)
         is_tx = not route.is_async and route.before is None
         assert is_tx, f"{service} {operation} is not a tx"
-        if self.depth >= NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
+        inner = self._nested(service)
         if target.validated:
             self.cloud.validate(service, operation, request)
-        with self.tx.savepoint():
-            self.cloud.authorize(inner, target, operation, request)
-            return route.method(inner, request)  # type: ignore[no-any-return]
+        trail = self.cloud.trail
+        if not route.noted or trail is None:
+            with self.tx.savepoint():
+                self.cloud.authorize(inner, target, operation, request)
+                return route.method(inner, request)  # type: ignore[no-any-return]
+        try:
+            with self.tx.savepoint():
+                trail.authorize(inner, target, operation, request)
+                answer: Response = route.method(inner, request)
+        except Exception as error:
+            trail.add(inner, service, operation, request, error)
+            raise
+        trail.add(inner, service, operation, request, None)
+        return answer
 
     async def request(self, service: str, operation: str, request: Request) -> Response:
         """Run any operation in transactions of its own; not from inside a transaction."""
-        inner = self.scoped(self.account, self.region)
-        inner.depth += 1
-        if inner.depth > NESTED_CALLS_MAX:
-            raise Fault("InternalFailure", f"calls nested deeper than {NESTED_CALLS_MAX}")
+        inner = self._nested(service)
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -220,8 +251,14 @@ class Call:
             else:
                 future.set_exception(error)
 
-        perform(inner, self.cloud.service(service), operation, request, _as_is, done)
-        return await future
+        service_of = self.cloud.service(service)
+        parked = perform(inner, service_of, operation, request, _as_is, done)
+        if parked is None:
+            return await future
+        try:
+            return await future
+        finally:
+            parked.cancel()
 
     async def transact(self, body: Callable[[Call], T]) -> T:
         """``body(call)`` in one transaction of its own, ``call.tx`` set."""
@@ -243,6 +280,8 @@ class Route(NamedTuple):
     before: Callable[..., Any] | None
     is_async: bool
     unless: Callable[[Request], bool] | None
+    noted: bool = False
+    """Whether the trail records its calls however they end."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -292,7 +331,9 @@ class Service:
                 )
             is_async = inspect.iscoroutinefunction(method)
             before = getattr(method, "before", None)
-            found = Route(method, before, is_async, getattr(method, "unless", None))
+            trail = self.cloud.trail
+            noted = trail is not None and trail.notes(self.name, operation)
+            found = Route(method, before, is_async, getattr(method, "unless", None), noted)
             self._routes[operation] = found
         return found
 
@@ -325,6 +366,14 @@ class Service:
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
+
+    def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
+        """The keys that change when the event source ``source`` (an ARN) has something new to read.
+
+        ``part`` is a shard's id; "" asks for the source's list of shards. Whoever reads on when there is
+        news waits on these (``tx.wait``). Runs in the transaction; () for a source that is not there.
+        """
+        return ()
 
     def workers(self) -> Iterable[Worker]:
         """The queues of committed work this service carries out."""
@@ -569,6 +618,10 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    usage: Any = None
+    """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
+    trail: Any = None
+    """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
     """Makes snapshots and forgets what nobody needs."""
     _instances: dict[str, Service] = field(default_factory=dict)
@@ -589,7 +642,15 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.blobs, self.keeper, self.clock):
+        for part in (
+            self.work,
+            self.runtime,
+            self.trail,
+            self.usage,
+            self.blobs,
+            self.keeper,
+            self.clock,
+        ):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -630,22 +691,24 @@ def perform(
         done(None, fault)
         return None
     cloud, method = call.cloud, route.method
+    call.service = service.name
+    who = call.principal
+    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+        usage.note(who, service.name, call.region)
+    authorize = cloud.authorize
+    if route.noted and (trail := cloud.trail) is not None:
+        done = trail.around(call, service, operation, request, done)
+        authorize = trail.authorize
     if service.validated:
         try:
             cloud.validate(service.name, operation, request)
         except Fault as fault:
             done(None, fault)
             return None
-    authorize = cloud.authorize
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):
-
-        def body(tx: Tx) -> T:
-            call.tx = tx
-            authorize(call, service, operation, request)
-            return finish(method(call, request))
-
+        body = partial(_whole, authorize, call, service, operation, request, method, finish)
         return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
@@ -697,6 +760,22 @@ def perform(
     return cloud.db.submit(check, checked)
 
 
+def _whole(
+    authorize: Authorize,
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    method: Callable[..., Response],
+    finish: Callable[[Response], T],
+    tx: Tx,
+) -> T:
+    """A tx operation from IAM's word to its answer."""
+    call.tx = tx
+    authorize(call, service, operation, request)
+    return finish(method(call, request))
+
+
 async def _awaited(ready: Awaitable[Request]) -> Request:
     return await ready
 
@@ -725,6 +804,7 @@ _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
 
 def snake(name: str) -> str:
     """``PutItem`` -> ``put_item``, as botocore names its methods."""
+    name = name.replace("OTel", "Otel")
     if plural := _PLURAL_ACRONYM.search(name):
         name = f"{name[: plural.start()]}_{plural[0].lower()}"
     return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()

@@ -38,12 +38,22 @@ def no_endpoint(monkeypatch):
 def test_help_names_every_command_and_imports_none(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in ("up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"):
+    for command in (
+        "up",
+        "deploy",
+        "delete",
+        "env",
+        "status",
+        "logs",
+        "invoke",
+        "outbox",
+        "completion",
+    ):
         assert f"\n  {command} " in out
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "completion"]
+    "command", ["up", "deploy", "delete", "env", "status", "logs", "invoke", "outbox", "completion"]
 )
 def test_every_command_explains_itself(capsys, command):
     code, out, _ = run(capsys, command, "--help")
@@ -61,7 +71,9 @@ def test_wrong_usage_exits_with_2_and_one_line(capsys, words):
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f")])
+@pytest.mark.parametrize(
+    "words", [("status",), ("invoke", "f"), ("delete", "s"), ("logs", "f"), ("outbox",)]
+)
 def test_no_server_is_one_line_that_says_what_to_do(capsys, words):
     code, _, err = run(capsys, *words, "--endpoint", "http://127.0.0.1:9")
     assert code == 1
@@ -369,3 +381,21 @@ def test_time_spans_are_written_as_people_write_them(text, expected_s):
 def test_what_is_no_time_span_is_wrong_usage(text):
     with pytest.raises(click.UsageError):
         clock.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("\x1b]0;owned\x07\x1b[2J\x1b[31mred", r"\x1b]0;owned\x07\x1b[2J\x1b[31mred"),
+        ("a\rb\x08c\x00", r"a\x0db\x08c\x00"),
+        ("\x9b31m\x85", r"\x9b31m\x85"),
+        ("user\u202etxt.exe\u2066\u200f", r"user\u202etxt.exe\u2066\u200f"),
+        ("two\nlines\tand é ✓", "two\nlines\tand é ✓"),
+    ],
+)
+def test_what_a_function_printed_does_not_steer_the_terminal(monkeypatch, said, shown):
+    """Piped it is left as it was: who reads it then is a program."""
+    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+    assert screen.harmless(said) == shown
+    monkeypatch.setattr(screen, "is_terminal", lambda: False)
+    assert screen.harmless(said) == said

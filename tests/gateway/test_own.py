@@ -57,7 +57,7 @@ def test_an_iam_user_does_not_move_the_clock(platform, client):
     iam.put_user_policy(
         UserName="ann",
         PolicyName="all",
-        PolicyDocument=json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}),
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}),
     )  # fmt: skip
     key = iam.create_access_key(UserName="ann")["AccessKey"]
     keys = (key["AccessKeyId"], key["SecretAccessKey"])

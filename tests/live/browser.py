@@ -26,10 +26,10 @@ _OPTIONS = (
 class Browser:
     """One page. https://chromedevtools.github.io/devtools-protocol/"""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         assert PROGRAM is not None
         self._folder = tempfile.mkdtemp(prefix="chromium-")
-        command = [PROGRAM, *_OPTIONS, f"--user-data-dir={self._folder}", "about:blank"]
+        command = [PROGRAM, *_OPTIONS, *options, f"--user-data-dir={self._folder}", "about:blank"]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -9,11 +9,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lambdas import create, role
 from live.server_process import ServerProcess
+
+from stratolite.core.seals import Seals
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
@@ -77,6 +80,7 @@ def handler(event, context):
             held.append(s)
         return len(held)
 """
+MARK = "what-only-the-servers-environment-says"
 ROOT_KEY = ("AKIAROOTROOTROOT1234", "a-secret-of-root-for-this-test")
 
 
@@ -84,14 +88,18 @@ ROOT_KEY = ("AKIAROOTROOTROOT1234", "a-secret-of-root-for-this-test")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     before = os.environ.get("STRATOLITE_ROOT_KEY")
     os.environ["STRATOLITE_ROOT_KEY"] = ":".join(ROOT_KEY)
+    os.environ["STRATOLITE_TEST_MARK"] = MARK
     try:
         running = ServerProcess(str(tmp_path_factory.mktemp("contained") / "data"))
     finally:
-        del os.environ["STRATOLITE_ROOT_KEY"]
+        del os.environ["STRATOLITE_ROOT_KEY"], os.environ["STRATOLITE_TEST_MARK"]
         if before is not None:
             os.environ["STRATOLITE_ROOT_KEY"] = before
     arn = role(running.client, "inside")
-    policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
     running.client("iam").put_role_policy(
         RoleName="inside", PolicyName="all", PolicyDocument=json.dumps(policy)
     )
@@ -171,6 +179,73 @@ def test_a_function_that_holds_connections_does_not_stop_others(server):
     assert ask(server, do="hold", port=server.port) == 900
     assert server.client("sts").get_caller_identity()["Account"] == "000000000000"
     assert ask(server, do="whoami").endswith("/attack")
+
+
+# -- the zygote
+
+
+@needs_root
+def test_the_zygote_is_clean(server):
+    """Executed, not forked: nothing the server holds, maps, knows or was told is in it, so it is in no sandbox either."""
+    ask(server, do="whoami")
+    (zygote,) = [
+        pid for pid in _children(server.process.pid) if b"guest/zygote.py" in _file(pid, "cmdline")
+    ]
+    assert _file(zygote, "environ") == b""
+    data = os.path.realpath(server.folder)
+    links = [os.readlink(f"/proc/{zygote}/fd/{fd}") for fd in os.listdir(f"/proc/{zygote}/fd")]
+    assert not [link for link in links if link.startswith(f"{data}/")]
+    kinds = sorted({link.partition("[")[0].rstrip(":") for link in links if link != "/dev/null"})
+    assert set(kinds) <= {"socket", "pipe", "pid", "net", "user", f"{server.folder}.stderr"}
+    maps = _file(zygote, "maps").decode()
+    assert "lmdb" not in maps
+    assert f"{data}/" not in maps
+    keys = [path.read_bytes().strip() for path in Path(Seals(server.folder).folder).iterdir()]
+    assert keys
+    secrets = [MARK.encode(), *(key for key in keys if len(key) >= 16)]
+    ours = _memory(server.process.pid)
+    assert MARK.encode() in ours, "the search finds what is there"
+    theirs = _memory(zygote)
+    assert b"dies-with-server" in theirs, "the search finds what is there"
+    for secret in [*secrets, ROOT_KEY[1].encode()]:  # the last one a test tells its function
+        assert secret not in theirs
+    sandboxes = _children(zygote)
+    assert sandboxes
+    for pid in sandboxes:
+        inside = _memory(pid)
+        assert b"AWS_SECRET_ACCESS_KEY" in inside
+        for secret in secrets:
+            assert secret not in inside
+
+
+def _file(pid: int, name: str) -> bytes:
+    return Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        found += map(int, _file(pid, f"task/{task}/children").split())
+    return found
+
+
+def _memory(pid: int) -> bytes:
+    """Everything writable in a process."""
+    pieces = []
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in _file(pid, "maps").decode().splitlines():
+            span, rights, *_ = line.split()
+            start, stop = (int(n, 16) for n in span.split("-"))
+            if "w" not in rights:
+                continue
+            memory.seek(start)
+            try:
+                while start < stop and (piece := memory.read(min(stop - start, 1 << 20))):
+                    pieces.append(piece)
+                    start += len(piece)
+            except OSError:
+                continue
+    return b"".join(pieces)
 
 
 def _own_address() -> str:

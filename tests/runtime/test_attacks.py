@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from runtime.test_sandboxes import Rig
 
-from stratolite.runtime import Gateway
+from stratolite.runtime import Gateway, Start
 from stratolite.runtime.guest import calls, shares, walls
 from stratolite.runtime.zygote import Zygote
 
@@ -71,7 +71,7 @@ def works(event, context):
     import concurrent.futures, tempfile, sqlite3, ssl, asyncio
     with concurrent.futures.ThreadPoolExecutor(4) as pool: squares = list(pool.map(lambda n: n * n, range(4)))
     with tempfile.NamedTemporaryFile() as file: file.write(b"x"); file.flush(); os.fsync(file.fileno())
-    asyncio.run(asyncio.sleep(0.001)); ssl.create_default_context(); sqlite3.connect("/tmp/x.db").execute("create table t (a)")
+    asyncio.run(asyncio.sleep(0.001)); ssl.create_default_context(); sqlite3.connect(tempfile.gettempdir() + "/x.db").execute("create table t (a)")
     return [len(done), said, right.recv(1).decode(), squares, socket.gethostbyname("localhost")]
 
 def kills(event, context):
@@ -125,10 +125,12 @@ def fills_inodes(event, context):
     return "never full"
 
 def links(event, context):
-    said = []
-    for make in (lambda: os.link("/var/task/m.py", "/tmp/hard"), lambda: open("/tmp/soft", "w")):
-        if os.path.lexists("/tmp/soft"): os.unlink("/tmp/soft")
-        os.symlink(event, "/tmp/soft")
+    import tempfile
+    said, own, code = [], tempfile.gettempdir(), os.environ["LAMBDA_TASK_ROOT"] + "/m.py"
+    soft = own + "/soft"
+    for make in (lambda: os.link(code, own + "/hard"), lambda: open(soft, "w")):
+        if os.path.lexists(soft): os.unlink(soft)
+        os.symlink(event, soft)
         try: make(); said.append("done")
         except OSError as error: said.append(name(error))
     return said
@@ -161,6 +163,13 @@ def tries(event, context):
             elif what == "write": open(argument, "r+b").close()
             elif what == "list": os.listdir(argument)
             elif what == "signal": os.kill(argument, 0)
+            elif what == "reach": socket.create_connection(tuple(argument), 1).close()
+            elif what == "send":
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s: s.sendto(b"x", tuple(argument))
+            elif what == "call":
+                ctypes.set_errno(0)
+                if libc.syscall(*(ctypes.c_long(v) for v in argument)) == -1: raise OSError(ctypes.get_errno(), "")
+            elif what == "socket": socket.socket(*argument).close()
             elif what == "connect": socket.create_connection(("127.0.0.1", argument), 1).close()
             elif what == "tmp":
                 import tempfile
@@ -171,6 +180,19 @@ def tries(event, context):
         except OSError as error:
             said[what + " " + str(argument)] = name(error)
     return said
+
+def several(event, context): return list(tries(event, context).values())
+
+def listens(event, context):
+    global held
+    held = socket.create_server(("127.0.0.1", event)); return os.getpid()
+
+def uids(event, context):
+    import shutil
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "id")
+    shutil.copy("/usr/bin/id", path); os.chmod(path, 0o6755)
+    caps = [line.split()[1].strip("0") for line in open("/proc/self/status") if line.startswith(("CapEff", "CapPrm", "CapInh", "CapAmb"))]
+    return [int(subprocess.run([path, "-u"], capture_output=True, text=True).stdout), os.getuid(), caps]
 
 def prints(event, context):
     end = time.monotonic() + event
@@ -183,6 +205,11 @@ def chance(event, context):
     import random, uuid, secrets, tempfile
     return [random.random(), str(uuid.uuid4()), str(uuid.uuid1()), secrets.token_hex(8), hash("a string") if event else 0,
             next(tempfile._get_candidate_names())]
+
+def ran(event, context): return getattr(sys, "poisoned", [])
+
+def layout(event, context):
+    return [hash("a string"), hash(b"bytes"), id(json), [line.split("-")[0] for line in open("/proc/self/maps")]]
 
 def poisons(event, context):
     os.environ["POISON"] = "1"; sys.path.insert(0, "/tmp"); import json as j; j.loads = None; sys.modules["poison"] = sys
@@ -233,9 +260,9 @@ def fills_memory(event, context):
 """
 
 
-def attack(folder: Any, body: Callable[[Rig], Awaitable[Any]]) -> Any:
+def attack(folder: Any, body: Callable[[Rig], Awaitable[Any]], *, strict: bool = False) -> Any:
     async def main() -> Any:
-        rig = await Rig(str(folder)).prepare(CODE)
+        rig = await Rig(str(folder), strict=strict).prepare(CODE)
         try:
             return await body(rig)
         finally:
@@ -286,21 +313,24 @@ def test_a_dangerous_call_is_refused(tmp_path, name, arguments):
 
 @needs_filter
 @pytest.mark.parametrize(
-    ("family", "kind", "said"),
+    ("family", "kind", "protocol", "said"),
     [
-        (2, 1, "open"),
-        (2, 2, "open"),
-        (10, 1, "open"),
-        (1, 1, "open"),
-        (16, 3, "EPERM"),  # netlink: the kernel's tables
-        (40, 1, "EPERM"),  # vsock: the hypervisor
-        (17, 3, "EPERM"),  # packets
-        (2, 3, "EPERM"),  # raw
-        (38, 5, "EPERM"),  # the kernel's ciphers
+        (2, 1, 0, "open"),
+        (2, 2, 0, "open"),
+        (10, 1, 0, "open"),
+        (1, 1, 0, "open"),
+        (16, 3, 0, "open"),  # netlink: which interfaces there are
+        (16, 3, 12, "EPERM"),  # netlink: the packet filter
+        (16, 2, 4, "EPERM"),  # netlink: others' sockets
+        (16, 3, 16, "EPERM"),  # netlink: whatever a module offers
+        (40, 1, 0, "EPERM"),  # vsock: the hypervisor
+        (17, 3, 0, "EPERM"),  # packets
+        (2, 3, 1, "EPERM"),  # raw
+        (38, 5, 0, "EPERM"),  # the kernel's ciphers
     ],
 )
-def test_only_ordinary_sockets_open(tmp_path, family, kind, said):
-    assert say(tmp_path, "opens", [family, kind]) == said
+def test_only_ordinary_sockets_open(tmp_path, family, kind, protocol, said):
+    assert say(tmp_path, "opens", [family, kind, protocol]) == said
 
 
 @needs_filter
@@ -515,7 +545,7 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
 ):
     """What Landlock alone keeps, for an ordinary user: not the data folder, not the server, one port."""
     plain_start = Zygote.start
-    monkeypatch.setattr(Zygote, "start", lambda _, sites: plain_start("", sites))
+    monkeypatch.setattr(Zygote, "start", lambda _, sites, **how: plain_start("", sites, **how))
     home = tempfile.mkdtemp(dir="/var/tmp")  # /tmp itself is open to functions in this mode
     try:
         secret = Path(home) / "secret"
@@ -550,6 +580,48 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
             attack(home, body)
     finally:
         shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_poisoned_layer_runs_nothing_before_the_cell_is_closed(tmp_path, strict):
+    """Modules named as what the interpreter or our own loop imports by itself, and what ``site`` would run."""
+    layer = tmp_path / "layer" / "python"
+    names = ["sitecustomize", "usercustomize", "site", "confine", "bootstrap", "calls", "walls", "shares", "zygote",
+             "json", "logging", "struct", "socket", "traceback", "atexit", "encodings"]  # fmt: skip
+    layer.mkdir(parents=True)
+    for each in names:
+        (layer / f"{each}.py").write_text(
+            f"import sys; sys.poisoned = [*getattr(sys, 'poisoned', []), {each!r}]"
+        )
+    (layer / "evil.pth").write_text("import sys; sys.poisoned = ['pth']")
+
+    async def body(rig: Rig) -> None:
+        plain = rig._start
+
+        async def start() -> tuple[Start, Any]:
+            begun, listen = await plain()
+            return Start(begun.code_folder, begun.environment, [str(layer.parent)]), listen
+
+        rig._start = start
+        outcome = await rig("ran")
+        assert json.loads(outcome.answer) == [], outcome
+
+    os.chmod(tmp_path, 0o755)
+    attack(tmp_path, body, strict=strict)
+
+
+@needs_root
+def test_one_sandbox_does_not_reach_what_another_listens_on(tmp_path):
+    """Its Runtime API, a debugger, a cache: each loopback is a sandbox's own, the port may even be taken twice."""
+
+    async def body(rig: Rig) -> None:
+        for key in ("a", "b"):
+            assert (await rig("listens", 9001, key=key)).answer is not None
+        said = json.loads((await rig("tries", [["connect", 9001]], key="c")).answer)
+        assert said == {"connect 9001": "ECONNREFUSED"}
+        assert all(m.sandbox.alive for m in rig.runtime._members)
+
+    attack(tmp_path, body)
 
 
 # -- output
@@ -601,6 +673,39 @@ def test_two_sandboxes_share_no_chance(tmp_path):
             assert mine != theirs
 
     attack(tmp_path, body)
+
+
+def test_strict_sandboxes_share_neither_hash_seed_nor_memory_layout(tmp_path):
+    """Who has learnt where things lie in one sandbox, or which keys collide, knows nothing of another."""
+
+    async def body(rig: Rig) -> None:
+        said = [json.loads((await rig("layout", key=key)).answer) for key in ("a", "b")]
+        (hash_a, bytes_a, at_a, maps_a), (hash_b, bytes_b, at_b, maps_b) = said
+        assert hash_a != hash_b
+        assert bytes_a != bytes_b
+        assert at_a != at_b
+        assert not set(maps_a) & set(maps_b) - {"ffffffffff600000"}
+        outcome = await rig("looks", [f"/proc/{pid}/environ" for pid in rig.runtime.pids])
+        assert json.loads(outcome.answer)[1] == []
+
+    attack(tmp_path, body, strict=True)
+
+
+@needs_root
+def test_a_strict_sandbox_has_every_guard(tmp_path):
+    """It enters its cell from another program than the one that found out what holds here."""
+
+    async def body(rig: Rig) -> None:
+        assert (await rig("setuid")).answer.endswith(b'"EPERM"]')
+        number = calls.REFUSED["unshare"][COLUMN]
+        assert (await rig("call", [number, NEW_USER])).answer == b'"EPERM"'
+        tries = [["write", "/proc/self/oom_score_adj"], ["tmp", 0], ["connect", 22]]
+        said = list(json.loads((await rig("tries", tries)).answer).values())
+        assert said == ["EACCES", "done", "ECONNREFUSED"]
+        assert (await rig("fills_memory", "shared", timeout_s=20)).ended == ("memory", -9)
+        assert (await rig("works")).answer is not None
+
+    attack(tmp_path, body, strict=True)
 
 
 def test_what_one_sandbox_changes_no_other_sees(tmp_path):

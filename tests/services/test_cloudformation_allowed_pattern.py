@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratolite.services.cloudformation.allowed_pattern import Refused, matches, read
+from stratolite.allowed_pattern import Refused, matches, read
 
 ATOMS = st.sampled_from(
     ["a", "b", ".", "[ab]", "[^a]", r"\d", r"\w", "^", "$", r"\b", "", "(?=a)", "(?!b)", "(?=.*b)"]

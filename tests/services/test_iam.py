@@ -23,7 +23,10 @@ TRUST = json.dumps(
     }
 )
 LIST_USERS = json.dumps(
-    {"Statement": [{"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*"}]}
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*"}],
+    }
 )
 ROLE = "arn:aws:iam::000000000000:role/r"
 

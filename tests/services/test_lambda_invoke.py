@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lambdas import create, role, zipped
 
 from stratolite.clock import World
+from stratolite.services.lambda_ import payloads
 from stratolite.services.lambda_.output import Stream
 
 
@@ -169,9 +172,8 @@ def test_output_survives_a_clean_stop(client, platform):
         (
             "def handler(e, c): return 'x' * (6 * 1024 * 1024 + 200)",
             {
+                "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
                 "errorType": "Function.ResponseSizeTooLarge",
-                "errorMessage": "Response payload size (6291658 bytes) exceeded maximum allowed payload size"
-                " (6291556 bytes).",
             },
         ),
     ],
@@ -244,6 +246,116 @@ def test_the_sdk_is_there_and_the_functions_own_modules_come_first(client):
         "import boto3, sys\ndef handler(e, c): return [boto3.__name__, sys.path[0], 'boto3' in sys.modules]",
     )
     assert invoke(client)[0][::2] == ["boto3", True]
+
+
+SOURCE = " at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: "
+VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b"n\x87r\x9e\xe9\xb5\xd7I\xee\x9bmt", f"Invalid UTF-8 start byte 0x87\n{SOURCE}3]"),
+        (
+            b"\x99\xeb,j\x07\xa1zYh",
+            f"Unexpected character ((CTRL-CHAR, code 153)): expected a valid value {VALUES}\n{SOURCE}1]",
+        ),
+        (b"foo", f"Unrecognized token 'foo': was expecting {VALUES}\n{SOURCE}4]"),
+        (
+            b"{'a': 1}",
+            f"Unexpected character (''' (code 39)): was expecting double-quote to start field name\n{SOURCE}2]",
+        ),
+    ],
+)
+def test_bad_json_is_refused_in_awss_words(client, payload, words):
+    """What the second version of AWS's command line sends when --cli-binary-format is forgotten comes first: recorded in
+    test_lambda.snapshot.json, test_lambda_invoke_payload_encoding_error.
+    """
+    create(client, "fn")
+    with pytest.raises(ClientError) as caught:
+        client("lambda").invoke(FunctionName="fn", Payload=payload)
+    assert caught.value.response["Error"] == {
+        "Code": "InvalidRequestContentException",
+        "Message": f"Could not parse request body into json: Could not parse payload into json: {words}",
+    }
+    assert caught.value.response["Type"] == "User"
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=40),
+        st.text(alphabet="{}[]:,\"'\\ truefalsn-1.e\u0001é", max_size=40).map(str.encode),
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_any_bytes_that_are_not_json_get_some_words(raw):
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        assert payloads.complaint(raw, "otherwise")
+
+
+def test_deep_and_long_payloads_do_not_hold_the_loop(client):
+    create(client, "fn")
+    for payload in (b"[" * 5000, b'"' + b"x" * 3_000_000, b'{"a":' * 4000):
+        with pytest.raises(ClientError, match="InvalidRequestContentException"):
+            client("lambda").invoke(FunctionName="fn", Payload=payload)
+
+
+def test_a_function_that_is_not_there_is_not_found_by_its_version(client):
+    """Recorded in test_lambda.snapshot.json, test_invoke_exceptions."""
+    with pytest.raises(ClientError) as caught:
+        client("lambda").invoke(FunctionName="doesnotexist")
+    assert caught.value.response["Error"] == {
+        "Code": "ResourceNotFoundException",
+        "Message": "Function not found: arn:aws:lambda:us-east-1:000000000000:function:doesnotexist:$LATEST",
+    }
+
+
+def test_an_init_that_fails_is_reported_before_the_start(client):
+    create(client, "fn", "import nothing_like_it")
+    tail = invoke(client)[2]
+    assert re.search(
+        r"^INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\tStatus: error\tError Type: Runtime.ImportModuleError\n"
+        r"START RequestId: ",
+        tail,
+        re.MULTILINE,
+    )
+    assert tail.endswith("\tStatus: error\tError Type: Runtime.ImportModuleError\n")
+
+
+def test_a_wrapper_that_is_not_there_ends_the_runtime(client):
+    """Recorded in test_lambda.snapshot.json, test_lambda_runtime_wrapper_not_found."""
+    create(client, "fn", Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/idontexist.sh"}})
+    payload, error, _ = invoke(client)
+    assert error == "Unhandled"
+    assert payload["errorType"] == "Runtime.ExitError"
+    assert payload["errorMessage"].endswith(" Error: Runtime exited with error: exit status 127")
+
+
+def test_an_answer_comes_as_a_stream_of_events(client):
+    """As for every handler that does not stream itself: https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html"""
+    create(
+        client,
+        "fn",
+        "def handler(e, c):\n  print('hi')\n  return 'x' * e['n'] if e['n'] else 1 / 0",
+    )
+    lam = client("lambda")
+
+    def ask(n: int) -> list[dict[str, Any]]:
+        answer = lam.invoke_with_response_stream(
+            FunctionName="fn", Payload=json.dumps({"n": n}).encode(), LogType="Tail"
+        )
+        assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+        return list(answer["EventStream"])
+
+    *chunks, last = ask(150_000)
+    assert b"".join(c["PayloadChunk"]["Payload"] for c in chunks) == b'"' + b"x" * 150_000 + b'"'
+    assert len(chunks) > 1
+    assert set(last["InvokeComplete"]) == {"LogResult"}
+    *_, last = ask(0)
+    assert last["InvokeComplete"]["ErrorCode"] == "Unhandled"
+    assert json.loads(last["InvokeComplete"]["ErrorDetails"])["errorType"] == "ZeroDivisionError"
 
 
 @pytest.mark.parametrize(

@@ -283,8 +283,6 @@ def test_configurations_come_and_go(client, platform):
     made = lam.create_function_url_config(FunctionName="fn", AuthType="AWS_IAM")
     with pytest.raises(ClientError, match="FunctionUrlConfig exists for this Lambda function"):
         lam.create_function_url_config(FunctionName="fn", AuthType="NONE")
-    with pytest.raises(ClientError, match="RESPONSE_STREAM is not offered"):
-        lam.update_function_url_config(FunctionName="fn", InvokeMode="RESPONSE_STREAM")
     assert lam.update_function_url_config(FunctionName="fn", AuthType="NONE")["AuthType"] == "NONE"
     got = lam.get_function_url_config(FunctionName="fn")
     assert (got["FunctionUrl"], got["AuthType"]) == (made["FunctionUrl"], "NONE")
@@ -293,3 +291,14 @@ def test_configurations_come_and_go(client, platform):
     with pytest.raises(ClientError, match="The resource you requested does not exist"):
         lam.get_function_url_config(FunctionName="fn")
     assert ask(platform, made["FunctionUrl"])[0] == 404
+
+
+def test_a_streaming_url_answers_with_what_the_handler_said_and_reads_nothing_into_it(
+    client, platform, url
+):
+    """As recorded in test_lambda_url_echo_invoke[RESPONSE_STREAM] of LocalStack's tests."""
+    client("lambda").update_function_url_config(FunctionName="fn", InvokeMode="RESPONSE_STREAM")
+    status, headers, body = ask(platform, url)
+    assert status == 200
+    assert headers["content-type"] == "application/octet-stream"
+    assert json.loads(body)["version"] == "2.0"

@@ -139,12 +139,11 @@ def test_configuration_never_set_is_answered_as_aws_does(s3, bucket):
     assert encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
-def test_what_would_change_the_fate_of_data_is_refused_by_name(s3, bucket):
-    for call, request in (
-        (s3.put_bucket_versioning, {"VersioningConfiguration": {"Status": "Enabled"}}),
-        (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": []}}),
-    ):
-        assert refused(call, Bucket=bucket, **request) == ("NotImplemented", 501)
+def test_mfa_delete_is_refused_by_name(s3, bucket):
+    wanted = {"Status": "Enabled", "MFADelete": "Enabled"}
+    got = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=wanted)
+    assert got == ("NotImplemented", 501)
+    assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
 
 
 def test_configuration_set_is_given_back_and_can_be_unset(s3, bucket, platform):

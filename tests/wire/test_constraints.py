@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import signal
+
 import pytest
 
 from stratolite import wire
 from stratolite.errors import Fault
+from stratolite.services import OFFERS
+from stratolite.wire import constraints
 
 
 def refused(service, operation, **request):
@@ -67,3 +73,56 @@ def test_values_far_too_long_are_not_held_against_a_pattern():
     message = refused("events", "PutRule", Name="x!" * 100_000)[1]
     assert "length less than or equal to 64" in message
     assert "pattern" not in message
+
+
+HARD = (
+    "a", "A", "0", "-", ".", "/", ":", "_", "a.", "a-", "a:", ",", " ", "\t", " a", "arn:aws:a:a:000000000000:", "@", "a@",
+    "*", "[", "{", "\u00e9", "$.a", "[*]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("service", [offer.service for offer in OFFERS])
+def test_no_pattern_of_a_model_can_be_made_to_run_away(service):
+    """Long runs of what a pattern likes, and then something it does not: Python's engine tries every way there is to read the
+    run. https://docs.python.org/3/library/signal.html: the engine looks at signals, so what hangs is found by name.
+    """
+    for name, shape in constraints.read_raw(service)["shapes"].items():
+        found = constraints._pattern(shape.get("pattern")) if shape["type"] == "string" else None
+        if found is None:
+            continue
+        length = 4 * min(shape.get("max", 2000), 2000)
+        for piece in HARD:
+            signal.setitimer(signal.ITIMER_REAL, 10)
+            try:
+                found.fullmatch((piece * length)[: length - 1] + "\0")
+            except _TooLong:
+                pytest.fail(f"{service} {name} {shape['pattern']} runs away on {piece!r}")
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class _TooLong(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def alarm():
+    def rings(*_):
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, rings)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("pattern", list(constraints._READ_ONCE))
+def test_what_stands_for_a_pattern_takes_the_same_texts(pattern):
+    """All texts of up to five of the characters that matter to it."""
+    once, many = (
+        re.compile(constraints._READ_ONCE[pattern], re.DOTALL),
+        re.compile(pattern, re.DOTALL),
+    )
+    for length in range(6):
+        for letters in itertools.product("a \t:$.\0", repeat=length):
+            text = "".join(letters)
+            assert bool(once.fullmatch(text)) == bool(many.fullmatch(text)), text

@@ -71,4 +71,4 @@ def _print(event: dict[str, Any], as_json: bool) -> None:
     at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).astimezone()
     moment = at.strftime("%H:%M:%S.%f")[:-3]
     prefix = click.style(moment, dim=True) if screen.is_terminal() else moment
-    click.echo(f"{prefix} {event['message'].rstrip()}")
+    click.echo(f"{prefix} {screen.harmless(event['message'].rstrip())}")

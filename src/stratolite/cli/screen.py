@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -17,6 +18,23 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
+
+
+_STEERING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def harmless(text: str) -> str:
+    """What somebody else wrote, as a terminal may show it: control characters, which could move the cursor, retitle the
+    window, type an answer or turn the text around, are spelled out. Piped, it is left alone.
+    """
+    return _STEERING.sub(_spelled, text) if is_terminal() else text
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def document(value: Any) -> None:

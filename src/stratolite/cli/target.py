@@ -47,6 +47,17 @@ def own(
     method: str, name: str, endpoint: str, region: str, document: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """One of the server's own calls (``gateway.own``). Raises ClickException with what the server said."""
+    return ask(method, f"{endpoint}/_stratolite/{name}", region, document)
+
+
+def ask(
+    method: str,
+    url: str,
+    region: str,
+    document: dict[str, Any] | None = None,
+    service: str = "stratolite",
+) -> dict[str, Any]:
+    """A signed request for JSON. Raises ClickException with what the server said."""
     import json
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
@@ -58,10 +69,9 @@ def own(
 
     found = boto3.Session().get_credentials()
     keys = found.get_frozen_credentials() if found else Credentials("test", "test")
-    url = f"{endpoint}/_stratolite/{name}"
     body = json.dumps(document).encode() if document is not None else b""
     signed = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"})
-    SigV4Auth(keys, "stratolite", region).add_auth(signed)
+    SigV4Auth(keys, service, region).add_auth(signed)
     request = Request(url, body or None, dict(signed.headers), method=method)  # noqa: S310 - the caller's own endpoint
     try:
         with urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -74,6 +84,6 @@ def own(
             sentence = f"{error.code} {error.reason}"
         raise click.ClickException(sentence) from error
     except (URLError, OSError) as error:
-        sentence = f"nothing answers at {endpoint} (start it with: stratolite up)"
+        sentence = f"nothing answers at {url.rpartition('/_')[0]} (start it with: stratolite up)"
         raise click.ClickException(sentence) from error
     return made

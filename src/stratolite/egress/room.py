@@ -195,6 +195,8 @@ class Egress:
                 found = await self._asked(who, host, port)
         for address in found:
             self._judge(who, host, address, port)
+            if self.own is not None and port == self.own.port and address.is_loopback:
+                raise Refused(f"{host}:{port} is this server's own port")
         return found
 
     async def _asked(self, who: str, host: str, port: int) -> list[Address]:
@@ -219,10 +221,11 @@ class Egress:
         return own is not None and place.port == own.port and own.is_ours(place.host)
 
     def _is_ourselves(self, sock: socket.socket, port: int) -> bool:
-        if self.own is None or port != self.own.port:
-            return False
-        here, there = sock.getsockname()[0], parse(sock.getpeername()[0])
-        return here == str(there) or there.is_loopback
+        """Whether this leads back here, by another address of this machine than loopback."""
+        own = self.own
+        return (
+            own is not None and port == own.port and sock.getsockname()[0] == sock.getpeername()[0]
+        )
 
     # -- one request
 

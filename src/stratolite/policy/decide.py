@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from stratolite.policy.document import Document, Statement
 from stratolite.policy.patterns import Context
 
+OUTSIDE = ("service", "anonymous", "provider")
+"""Who has no identity policies: AWS services, anybody, and whom an identity provider vouches for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -64,7 +67,7 @@ def decide(
     ``service_control``: per level (root, organizational units, account) the policies attached there;
     every level must allow. They say nothing about services and anonymous callers.
     """
-    member = question.kind not in ("service", "anonymous")
+    member = question.kind not in OUTSIDE
     levels = service_control if member else ()
     for where, documents in (
         ("a service control policy", [d for level in levels for d in level]),
@@ -162,11 +165,13 @@ def principal_matches(statement: Statement, question: Question) -> int:
 def _one(kind: str, value: str, question: Question) -> int:
     if kind == "Service":
         return EXACT if question.kind == "service" and value == question.name else 0
+    if kind == "Federated":
+        return EXACT if question.kind == "provider" and value == question.name else 0
     if kind != "AWS":
         return 0
     if value == "*":
         return ROLE_OR_ANYONE
-    if question.kind in ("service", "anonymous"):
+    if question.kind in OUTSIDE:
         return 0
     if value in (question.account, f"arn:aws:iam::{question.account}:root"):
         return EXACT if question.kind == "root" else ACCOUNT

@@ -102,8 +102,8 @@ def _statement(raw: Any, has_principal: bool, variables: bool) -> Statement:
             "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
         )
     resources = _strings(raw.get("Resource", raw.get("NotResource", "*")))
-    if any(r != "*" and not r.startswith("arn:") for r in resources):
-        bad = next(r for r in resources if r != "*" and not r.startswith("arn:"))
+    if any(r != "*" and ":" not in r for r in resources):
+        bad = next(r for r in resources if r != "*" and ":" not in r)
         raise Malformed(f'Resource {bad} must be in ARN format or "*".')
     return Statement(
         sid=str(raw.get("Sid", "")),
@@ -145,6 +145,8 @@ def _tests(raw: Any, variables: bool) -> tuple[Test, ...]:
         prefix, _, base = operator.rpartition(":")
         if_exists = base.endswith("IfExists")
         base = base.removesuffix("IfExists")
+        if keys == {}:
+            continue  # an operator without keys asks nothing, whatever it is called
         if base not in OPERATORS or prefix not in ("", "ForAnyValue", "ForAllValues"):
             raise Malformed(f"Invalid Condition type : {operator}.")
         if base == "Null" and (if_exists or prefix):

@@ -27,18 +27,30 @@ What a sandbox is kept from, and by what (``Runtime.guards`` has the names that 
     memory                     control groups: memory and processes as a whole, CPU by memory size (``guest/shares.py``)
     limits, no_new_privs, session, dies-with-server
 
-As an ordinary user, or where the kernel refuses namespaces, the last three lines hold without control groups: a
-function reads the system, its code and all of /tmp, which it shares with everybody; it connects by TCP to the
-server's port only, but at any address, by UDP to anything, and there the default keys are believed; it sees
-other processes, and limits count for each process apart. As root without namespaces it stays root's uid without capabilities.
+By who the server is (``tests/runtime/test_attacks_as.py`` has each attack's end in each of these):
 
-Not done: egress. No function reaches the internet where ``network`` holds; an allow-list proxy (``--egress``)
-comes later. No hard limit on CPU time (shares only), a sandbox is not frozen between invocations, and it is
-forked, not executed anew (``--isolation strict``): hash seed and memory layout are the same in all sandboxes of
-a zygote; random numbers are not. What is asked for /tmp is memory too and counted together with the function's.
-Control groups of version 2 are written for as documented and were not tried on a machine that has only those.
+    root                       everything above
+    an ordinary user           the same by a user namespace, but no user id of its own and no control group: limits count for
+                               each process apart, 1,024 processes for all sandboxes together
+    no namespaces to be had    calls, walls, signals, connects and limits are left (root keeps its user id, without
+    (many containers)          capabilities): a function reads the system, its code and all of /tmp (unless the data folder
+                               is in there), which it shares with everybody; it connects by TCP to the server's port only,
+                               but at any address, by UDP to anything, and there the default keys are believed; it sees
+                               other processes
 
-Every function runs on the server's own Python version, whatever version it asked for.
+Ways out where ``network`` holds: the platform at AWS_ENDPOINT_URL, and for functions that ``--egress`` lists something for, an
+HTTP proxy that HTTPS_PROXY names (``Runtime.proxy``; who may reach what is the egress room's). Without ``network`` there is no proxy.
+
+``strict`` (``--isolation strict``): a sandbox executes Python anew in its process, 20 to 40 ms more. Else it goes on
+from the fork: hash seed and memory layout are the same in all sandboxes of a zygote; random numbers never are.
+
+Not done: no hard limit on CPU time (shares only), a sandbox is not frozen between invocations. What is asked for /tmp is
+memory too and counted together with the function's. Control groups of version 2 are written for as documented and
+were not tried on a machine that has only those.
+
+Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
+(``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours
+(``guest/node.mjs``).
 """
 
 from stratolite.runtime.bundles import BadBundle as BadBundle
@@ -51,3 +63,4 @@ from stratolite.runtime.sandbox import Ended as Ended
 from stratolite.runtime.sandbox import Gateway as Gateway
 from stratolite.runtime.sandbox import Invocation as Invocation
 from stratolite.runtime.sandbox import Outcome as Outcome
+from stratolite.runtime.sandbox import Proxy as Proxy

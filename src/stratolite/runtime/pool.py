@@ -18,12 +18,14 @@ from stratolite.limits import (
     SANDBOX_MEMORY_SHARE_MAX,
     SANDBOXES_MAX,
 )
+from stratolite.runtime import programs
 from stratolite.runtime.bundles import Bundles
-from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Sandbox
+from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Proxy, Sandbox, WayOut
 from stratolite.runtime.zygote import Zygote, ZygoteLost
 
 _log = logging.getLogger("stratolite.runtime")
 _SWEEP_EVERY_S = 15.0
+_NOT_PROXIED = "127.0.0.1,localhost,.localhost,::1"
 
 
 _WITHOUT = {
@@ -88,8 +90,11 @@ class _Member:
 class Runtime:
     """All sandboxes of this server. Nothing runs until the first ``invoke`` or ``warm``."""
 
-    def __init__(self, folder: str, world: World, *, sites: list[str] | None = None) -> None:
-        """``folder`` is a cache: what is in it may be lost between runs."""
+    def __init__(
+        self, folder: str, world: World, *, sites: list[str] | None = None, strict: bool = False
+    ) -> None:
+        """``folder`` is a cache: what is in it may be lost between runs. ``strict``: see the front page."""
+        self.strict = strict
         self._folder, self._world = os.path.abspath(folder), world
         self._sites = sites if sites is not None else _own_sites()
         self._zygote: Zygote | None = None
@@ -106,6 +111,8 @@ class Runtime:
         """What must still be done with sandboxes' output before the store closes."""
         self.gateway: Gateway | None = None
         """What sandboxes with a network of their own reach at ``AWS_ENDPOINT_URL``; None: nothing."""
+        self.proxy: Proxy | None = None
+        """What those who may leave get besides; None: nobody may."""
         self.bundles = Bundles(f"{self._folder}/code", world)
         self.memory_mb_max = int(_physical_mb() * SANDBOX_MEMORY_SHARE_MAX)
 
@@ -146,13 +153,13 @@ class Runtime:
         starting: Callable[[], Awaitable[tuple[Start, Listen]]],
         *,
         owner_max: int | None = None,
-        begin: Callable[[Listen], Listen] | None = None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None = None,
     ) -> Outcome:
         """Run one invocation. Raises Busy, also when the system refuses a process, or ZygoteLost.
 
         ``starting`` is awaited only for a new sandbox: its code, environment, and who hears its output.
-        ``begin(listen)`` is called with the chosen sandbox's listener once the code is loaded and may
-        put its own in front for this invocation.
+        ``begin(listen, failed)`` is called with the chosen sandbox's listener once the code is loaded, or was not
+        (``failed``), and may put its own in front for this invocation.
         """
         if self._current.get(launch.edition, launch.key) != launch.key:
             self.end(launch.owner, launch.edition)
@@ -169,7 +176,7 @@ class Runtime:
         launch: Launch,
         invocation: Invocation,
         starting: Callable[[], Awaitable[tuple[Start, Listen]]],
-        begin: Callable[[Listen], Listen] | None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None,
     ) -> Outcome:
         self._make_room(launch)
         self._pending[launch.owner] = self._pending.get(launch.owner, 0) + 1
@@ -193,7 +200,7 @@ class Runtime:
         self,
         member: _Member,
         invocation: Invocation,
-        begin: Callable[[Listen], Listen] | None,
+        begin: Callable[[Listen, Outcome | None], Listen] | None,
         *,
         cold: bool,
     ) -> Outcome:
@@ -203,7 +210,7 @@ class Runtime:
             if cold:
                 failed = await sandbox.load(max(SANDBOX_INIT_S_MAX, invocation.timeout_s))
             if begin is not None:
-                sandbox.listen = begin(listen)
+                sandbox.listen = begin(listen, failed)
             return failed or await sandbox.invoke(invocation)
         except BaseException:  # whoever waited has gone away: the process may be in any state
             sandbox.kill()
@@ -254,25 +261,48 @@ class Runtime:
             "tmp": tmp,
             "memory_mb": launch.memory_mb,
             "tmp_mb": launch.tmp_mb,
-            "env": self._environment(zygote, start.environment),
+            "env": self._environment(zygote, launch.owner, start.environment),
             "sites": self._sites,
             "port": self.gateway.port if self.gateway else 0,
+            "program": programs.start(launch.runtime, launch.memory_mb),
         }
-        sandbox = Sandbox(self._world, zygote, spec, listen, self.gateway)
+        sandbox = Sandbox(self._world, zygote, spec, listen, self._ways_out(launch.owner))
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
         sandbox.on_end = lambda: self._drop(member)
         self._members.add(member)
         await sandbox.start()
         return member
 
-    def _environment(self, zygote: Zygote, asked: dict[str, str]) -> dict[str, str]:
-        """Who was told where the platform answers outside is told where it answers inside."""
+    def _ways_out(self, owner: str) -> list[WayOut]:
+        ways = [WayOut(self.gateway.port, self.gateway.open)] if self.gateway else []
+        if port := self._proxy_port(owner):
+            proxy = self.proxy
+            assert proxy is not None
+            ways.append(WayOut(port, lambda listener: proxy.open(listener, owner)))
+        return ways
+
+    def _proxy_port(self, owner: str) -> int:
+        """Where ``owner``'s sandboxes find the proxy, 0: nowhere."""
+        if self.proxy is None or not self.proxy.opens(owner):
+            return 0
+        taken = self.gateway.port if self.gateway else 0
+        return self.proxy.port if self.proxy.port != taken else self.proxy.port + 1
+
+    def _environment(self, zygote: Zygote, owner: str, asked: dict[str, str]) -> dict[str, str]:
+        """Who was told where the platform answers outside is told where it answers inside, and of the proxy."""
+        if "network" not in zygote.guards:
+            return asked
+        told = dict(asked)
         gateway = self.gateway
-        if gateway is None or "network" not in zygote.guards:
-            return asked
-        if asked.get("AWS_ENDPOINT_URL") != gateway.endpoint:
-            return asked
-        return {**asked, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{gateway.port}"}
+        if gateway is not None and asked.get("AWS_ENDPOINT_URL") == gateway.endpoint:
+            told["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{gateway.port}"
+        if port := self._proxy_port(owner):
+            proxy = {"HTTP_PROXY": f"http://127.0.0.1:{port}", "NO_PROXY": _NOT_PROXIED}
+            proxy["HTTPS_PROXY"] = proxy["HTTP_PROXY"]
+            for name, value in proxy.items():
+                told.setdefault(name, value)
+                told.setdefault(name.lower(), told[name])
+        return told
 
     def _take_idle(self, launch: Launch) -> _Member | None:
         idle = self._idle.get(launch.key)
@@ -359,7 +389,9 @@ class Runtime:
                 await loop.run_in_executor(None, self.bundles.prune, BUNDLE_UNUSED_S_MAX)
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
-            self._zygote = await Zygote.start(root, self._sites)
+            self._zygote = await Zygote.start(
+                root, self._sites + programs.folders(), strict=self.strict
+            )
             if self.missing:
                 _log.warning("%s", self.missing)
             return self._zygote

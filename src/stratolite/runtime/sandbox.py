@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -49,7 +49,7 @@ class Ended(NamedTuple):
 
 
 class Gateway(NamedTuple):
-    """The only way out of a sandbox with a network of its own: the platform itself."""
+    """A way out of a sandbox with a network of its own: the platform itself."""
 
     endpoint: str
     """Where it answers outside."""
@@ -57,6 +57,21 @@ class Gateway(NamedTuple):
     """Where it answers inside, on 127.0.0.1: the same as outside, so that addresses mean the same in both."""
     open: Callable[[socket.socket], Callable[[], None]]
     """Takes over a listening socket of a sandbox and serves the platform on it, until what it returns is called."""
+
+
+class Proxy(NamedTuple):
+    """The other way out, for those who may: an HTTP proxy."""
+
+    opens: Callable[[str], bool]
+    """Whether sandboxes of this owner get one."""
+    open: Callable[[socket.socket, str], Callable[[], None]]
+    """As ``Gateway.open``, for an owner."""
+    port: int = 3128
+
+
+class WayOut(NamedTuple):
+    port: int
+    open: Callable[[socket.socket], Callable[[], None]]
 
 
 class Outcome(NamedTuple):
@@ -82,10 +97,11 @@ class Sandbox(asyncio.Protocol):
         zygote: Zygote,
         spec: dict[str, Any],
         listen: Listen,
-        gateway: Gateway | None = None,
+        ways_out: Sequence[WayOut] = (),
     ) -> None:
         self._world, self._zygote, self._spec, self.listen = world, zygote, spec, listen
-        self._gateway, self._close_gateway = gateway, _nothing
+        self._ways_out = ways_out
+        self._close_ways: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -113,10 +129,10 @@ class Sandbox(asyncio.Protocol):
             self._peek = ours.dup()
             await self._loop.connect_accepted_socket(lambda: self, ours)
             self._loop.add_reader(read, self._drain, 1)
-            port = self._gateway.port if self._gateway else 0
-            self._pid, way_out = await self._zygote.fork(theirs.fileno(), write, self._exited, port)
-            if way_out is not None and self._gateway is not None:
-                self._close_gateway = self._gateway.open(way_out)
+            ports = [way.port for way in self._ways_out]
+            self._pid, opened = await self._zygote.fork(theirs.fileno(), write, self._exited, ports)
+            for way, listener in zip(self._ways_out, opened, strict=False):
+                self._close_ways.append(way.open(listener))
         except BaseException:
             self._exited(Exit(-9, 0))
             raise
@@ -212,6 +228,8 @@ class Sandbox(asyncio.Protocol):
             return self._kill_reason
         if exited.status == 137:
             return Ended("memory", -9)
+        if self._spec.get("program") and exited.status > 128:  # a signal, see guest/bootstrap.py
+            return Ended("exit", 128 - exited.status)
         return Ended("exit", exited.status)
 
     def _peak_kb(self) -> int:
@@ -260,8 +278,8 @@ class Sandbox(asyncio.Protocol):
             self._peek = None
         if self._transport is not None:
             self._transport.abort()
-        self._close_gateway()
-        self._close_gateway = _nothing
+        while self._close_ways:
+            self._close_ways.pop()()
         self._exit.set_result(exited)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((0, b""))
@@ -296,10 +314,6 @@ class Sandbox(asyncio.Protocol):
             (now_ms, line[:SANDBOX_LINE_BYTES_MAX].decode("utf-8", "replace").replace("\x1e", "\n"))
             for line in lines
         ])  # fmt: skip
-
-
-def _nothing() -> None:
-    pass
 
 
 def _sound(kind: int, body: bytes, long_enough: bool) -> bool:

@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -31,7 +31,8 @@ class Exit(NamedTuple):
     peak_kb: int
 
 
-_Forked = tuple[int, socket.socket | None]
+_Forked = tuple[int, list[socket.socket]]
+_WAYS_OUT_MAX = 2
 
 
 class Zygote:
@@ -51,8 +52,10 @@ class Zygote:
         self._loop.add_reader(end.fileno(), self._readable)
 
     @classmethod
-    async def start(cls, root_folder: str, sites: list[str]) -> Zygote:
+    async def start(cls, root_folder: str, sites: list[str], *, strict: bool = False) -> Zygote:
         """``root_folder`` is where a sandbox's root may be mounted; ``sites`` are readable in it.
+
+        ``strict``: sandboxes execute Python anew instead of going on from a fork.
 
         Raises ZygoteLost when it does not come up.
         """
@@ -74,16 +77,16 @@ class Zygote:
         finally:
             theirs.close()
         zygote = cls(process, ours)
-        ours.send(orjson.dumps({"root": root_folder, "sites": sites}))
+        ours.send(orjson.dumps({"root": root_folder, "sites": sites, "strict": strict}))
         await zygote._ready
         return zygote
 
     async def fork(
-        self, channel: int, output: int, ended: Callable[[Exit], None], port: int = 0
-    ) -> tuple[int, socket.socket | None]:
+        self, channel: int, output: int, ended: Callable[[Exit], None], ports: Sequence[int] = ()
+    ) -> tuple[int, list[socket.socket]]:
         """The pid of a new sandbox process that holds copies of both descriptors.
 
-        Also, if it has a network of its own, the socket that listens in there on ``port`` of 127.0.0.1.
+        Also, if it has a network of its own, the sockets that listen in there on ``ports`` of 127.0.0.1.
         ``ended`` is called once when it has ended. Raises OSError if the system refuses, ZygoteLost.
         """
         if not self.alive:
@@ -91,7 +94,7 @@ class Zygote:
         self._count += 1
         future: asyncio.Future[_Forked] = self._loop.create_future()
         self._forks[self._count] = (future, ended)
-        message = orjson.dumps({"fork": self._count, "port": port})
+        message = orjson.dumps({"fork": self._count, "ports": ports})
         socket.send_fds(self._socket, [message], [channel, output])
         return await future
 
@@ -112,7 +115,7 @@ class Zygote:
     def _readable(self) -> None:
         found: list[int] = []
         try:
-            raw, found, _, _ = socket.recv_fds(self._socket, _MESSAGE_SIZE_BYTES_MAX, 1)
+            raw, found, _, _ = socket.recv_fds(self._socket, _MESSAGE_SIZE_BYTES_MAX, _WAYS_OUT_MAX)
         except BlockingIOError:
             return
         except OSError:
@@ -127,12 +130,12 @@ class Zygote:
         elif "forked" in message:
             future, ended = self._forks.pop(message["forked"])
             self._exits[message["pid"]] = ended
-            way_out = socket.socket(fileno=found[0]) if found else None
+            ways_out = [socket.socket(fileno=descriptor) for descriptor in found]
             if not future.done():
-                future.set_result((message["pid"], way_out))
+                future.set_result((message["pid"], ways_out))
                 return
             self.kill(message["pid"])  # nobody waits for it any more
-            if way_out is not None:
+            for way_out in ways_out:
                 way_out.close()
         elif "failed" in message:
             future, _ = self._forks.pop(message["failed"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from typing import Any
 
 import orjson
@@ -24,9 +24,7 @@ class FaultWriter:
         self._model = model
         self._protocol = protocol
         self._service = model.service if model else ""
-        self._json_writers = (
-            Writers(model, cbor=protocol == "smithy-rpc-v2-cbor") if model else None
-        )
+        self._json_writers = Writers(model, cbor=protocol.endswith("cbor")) if model else None
         self._xml_writers = XmlWriters(model) if model else None
         self._xml_bodies: dict[str, Any] = {}
         self.encode = {
@@ -36,6 +34,7 @@ class FaultWriter:
             "rest-json": self._rest_json,
             "rest-xml": self._s3 if self._service in ("s3", "") else self._query,
             "smithy-rpc-v2-cbor": self._cbor,
+            "amz-cbor": self._cbor,
         }[protocol]
 
     def shape(self, fault: Fault) -> Ref | None:
@@ -140,11 +139,11 @@ class FaultWriter:
         shape = self.shape(fault)
         status = self.status(fault, shape)
         body = dumps({"__type": self._typed_code(fault, shape), **self._tree(fault, shape)})
-        headers = [
-            ("x-amzn-RequestId", request_id),
-            ("smithy-protocol", "rpc-v2-cbor"),
-            ("Content-Type", "application/cbor"),
-        ]
+        headers = [("x-amzn-RequestId", request_id)]
+        if self._protocol == "amz-cbor":
+            headers.append(("Content-Type", overlays.AMZ_CBOR))
+        else:
+            headers += [("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")]
         self._add_query_error(headers, fault, shape, status)
         return HttpResponse(status, headers, body)
 
@@ -165,7 +164,7 @@ class FaultWriter:
                 write = self._xml_bodies[shape["shape"]] = self._xml_writers.body(known)
             write(fault.members, out.append)
         for name, value in fault.members.items():
-            if name not in known and value is not None and name not in ("RequestId", "HostId"):
+            if name not in known and value is not None and name not in _NOT_ELEMENTS:
                 text = scalars.boolean_text(value) if isinstance(value, bool) else str(value)
                 out.append(f"<{name}>{escape(text)}</{name}>")
         return "".join(out)
@@ -190,6 +189,7 @@ class FaultWriter:
         status = self.status(fault, shape)
         host_id = str(fault.members.get("HostId") or s3_host_id(request_id))
         headers = [("x-amz-request-id", request_id), ("x-amz-id-2", host_id)]
+        headers += fault.members.get("_headers", ())  # what the service says beside the error
         if status in BODYLESS_STATUSES:
             # a 304 carries the validators (RFC 9110, 15.4.5)
             if "ETag" in fault.members:
@@ -207,6 +207,9 @@ class FaultWriter:
         return HttpResponse(status, headers, text.encode())
 
 
+_NOT_ELEMENTS = frozenset({"RequestId", "HostId", "_headers"})
+
+
 def s3_host_id(request_id: str) -> str:
     """S3's ``x-amz-id-2``: opaque to clients, so the request id again, in its usual clothes."""
-    return base64.b64encode(f"stratolite/{request_id}".encode()).decode()
+    return b2a_base64(b"stratolite/" + request_id.encode(), newline=False).decode()

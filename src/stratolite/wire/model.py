@@ -26,7 +26,6 @@ _DROPPED = (
     "min",
     "max",
     "enum",
-    "sensitive",
     "box",
     "deprecatedMessage",
 )

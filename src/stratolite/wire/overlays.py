@@ -20,6 +20,7 @@ SPOKEN = frozenset(
         "appsync",
         "athena",
         "cloudformation",
+        "cloudtrail",
         "cloudwatch",
         "cognito-idp",
         "dynamodb",
@@ -32,6 +33,7 @@ SPOKEN = frozenset(
         "kms",
         "lambda",
         "logs",
+        "organizations",
         "pipes",
         "rds-data",
         "s3",
@@ -49,6 +51,9 @@ SPOKEN = frozenset(
 """Services whose models a request may make us load. Anybody can write any service into an unsigned
 or wrongly signed request, and all of botocore's models together take seconds and gigabytes."""
 
+AMZ_CBOR = "application/x-amz-cbor-1.1"
+"""Content type of a CBOR body under JSON's X-Amz-Target (protocol ``amz-cbor``): Kinesis only."""
+
 TARGETS: dict[str, str] = {
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodbstreams",
@@ -64,6 +69,9 @@ TARGETS: dict[str, str] = {
     "AmazonSSM": "ssm",
     "AmazonAthena": "athena",
     "AWSGlue": "glue",
+    "CloudTrail_20131101": "cloudtrail",
+    "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
+    "AWSOrganizationsV20161128": "organizations",
     "AWSCognitoIdentityProviderService": "cognito-idp",
 }
 """``X-Amz-Target`` prefix (and smithy service name) -> service. Others are found by signing name."""
@@ -323,6 +331,8 @@ def apply(service: str, raw: dict[str, Any]) -> None:
     """Mend a freshly read model in place."""
     if service == "sqs":
         _restore_sqs_query(raw)
+    elif service == "kinesis":
+        raw["metadata"]["protocols"] = ["json", "amz-cbor"]
 
 
 def _restore_sqs_query(raw: dict[str, Any]) -> None:

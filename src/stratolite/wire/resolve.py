@@ -36,7 +36,10 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
     headers = request.headers
     target = headers.get("x-amz-target")
     if target is not None:
-        return _targets.get(target) or _by_target(target, signing_name)
+        found = _targets.get(target) or _by_target(target, signing_name)
+        if headers.get("content-type") == overlays.AMZ_CBOR:
+            return _in_cbor(found)
+        return found
     if signing_name and _services(signing_name) == ("",):
         raise _not_offered(signing_name)
     if headers.get("smithy-protocol") == "rpc-v2-cbor" and request.path.startswith("/service/"):
@@ -54,7 +57,7 @@ def guess(request: HttpRequest, signing_name: str | None) -> str:
     service = _services(signing_name)[0]
     target = headers.get("x-amz-target")
     if target is not None:
-        protocol = "json"
+        protocol = "amz-cbor" if headers.get("content-type") == overlays.AMZ_CBOR else "json"
         service = overlays.TARGETS.get(target.rpartition(".")[0], service)
     elif headers.get("smithy-protocol") == "rpc-v2-cbor":
         protocol = "smithy-rpc-v2-cbor"
@@ -67,7 +70,7 @@ def guess(request: HttpRequest, signing_name: str | None) -> str:
         protocol = _rest_protocol(service) or load(service).protocols[0]
     if service and protocol in load(service).protocols:
         return f"{service}/{protocol}"
-    return protocol
+    return "json" if protocol == "amz-cbor" else protocol
 
 
 def _not_offered(signing_name: str) -> Fault:
@@ -102,6 +105,12 @@ def _by_target(target: str, signing_name: str | None) -> Target:
     if signing_name and not service and candidates == ("",):
         raise _not_offered(signing_name)
     raise Fault("UnknownOperationException", "", status=400)
+
+
+def _in_cbor(target: Target) -> Target:
+    if "amz-cbor" not in load(target.service).protocols:
+        raise Fault("UnknownOperationException", "", status=400)
+    return target._replace(protocol="amz-cbor")
 
 
 def _by_smithy_path(path: str, signing_name: str | None) -> Target:

@@ -212,9 +212,10 @@ def _map(element: Convert, sparse: bool) -> Convert:
 class Writers:
     """Converters of answers into JSON or CBOR trees; None where nothing has to change."""
 
-    def __init__(self, model: Model, *, cbor: bool = False) -> None:
+    def __init__(self, model: Model, *, cbor: bool = False, millis: bool = False) -> None:
         self._model = model
         self._cbor = cbor
+        self._millis = millis
         self._identity: dict[str, bool] = {}
         self._structures: dict[str, Convert] = {}
 
@@ -236,6 +237,8 @@ class Writers:
             if self._cbor:
                 from cbor2 import CBORTag
 
+                if self._millis:
+                    return lambda seconds: CBORTag(1, round(seconds * 1000))
                 return lambda seconds: CBORTag(1, seconds)
             return scalars.TIMESTAMP_WRITERS[ref["timestampFormat"]]
         return _json_number

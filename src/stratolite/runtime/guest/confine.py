@@ -11,7 +11,10 @@ then does the same again. As root, a sandbox gets
     death when the zygote dies
     a control group (``shares``)
 
-Without root the session, no_new_privs, the limits and death with the zygote are left. In both cases Landlock
+An ordinary user gets the same by a user namespace, where the kernel lets them make one, but for the user id and the
+control group: inside, the one user id there is is theirs, called 0, without capabilities (``own_user``).
+
+Else the session, no_new_privs, the limits and death with the zygote are left. In all cases Landlock
 (``walls``) and a filter of system calls (``calls``) come last. Each guard has a name in ``Cell.guards``, or
 ``no-NAME: why not``.
 """
@@ -28,7 +31,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from stratolite.runtime.guest import calls, shares, walls
@@ -38,10 +41,10 @@ else:
     import walls
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
-_CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
+_CLONE_NEWPID, _CLONE_NEWNET, _CLONE_NEWUSER = 0x20000000, 0x40000000, 0x10000000
 _SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 1, 64
 _BACKLOG = 128
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 4, 38, 24
@@ -77,6 +80,11 @@ _TRIAL: dict[str, Any] = {
     "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
 }  # fmt: skip
 
+_STATE = ("_root", "_many_users", "_moved", "count", "guards")
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_OWN_FILES = ("node.mjs",)  # what a sandbox's program may read of ours
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -85,7 +93,10 @@ class Cell:
     """How sandboxes are confined here; ``guards`` names what holds."""
 
     def __init__(self, wish: dict[str, Any]) -> None:
+        """``wish``: the zygote's first message, or, in a process executed anew, what ``state`` said there."""
         self._root = ""
+        self._many_users = False
+        """Whether a sandbox can be given a user id of its own."""
         self._moved: dict[str, str] = {}
         self._own_pids = self._own_net = -1
         self.count = 0
@@ -95,36 +106,65 @@ class Cell:
         self._shares: shares.Shares | None = None
         self._walls: walls.Walls | None = None
         self._sites = wish["sites"]
+        if "state" in wish:
+            self._restore(wish["state"])
+            return
         self._try_filter()
         self._try_walls()
-        if os.geteuid() == 0 and wish["root"]:
-            try:
-                self._build(wish["root"], wish["sites"])
-                self._try()
-            except OSError as error:
-                self._root = ""
-                self.guards.append(f"no-namespaces: {error}")
-            else:
-                self.guards += ["pids", "mounts", "ipc", "uts", "tmp", "uid"]
-                self._try_network()
-                self._try_shares()
+        if not wish["root"]:
+            return
+        self._many_users = os.geteuid() == 0
+        try:
+            if not self._many_users:
+                _tried([own_user, lambda: self._build(wish["root"], wish["sites"]), self._try])
+                own_user()
+            self._build(wish["root"], wish["sites"])
+            self._try()
+        except OSError as error:
+            self._root = ""
+            self.guards.append(f"no-namespaces: {error}")
+            return
+        self.guards += ["pids", "mounts", "ipc", "uts", "tmp"]
+        self._try_network()
+        if self._many_users:
+            self.guards.append("uid")
+            self._try_shares()
 
-    def fork(self, port: int = 0) -> tuple[int, socket.socket | None]:
+    def state(self) -> dict[str, Any]:
+        """What a process that is executed anew must know to ``enter`` as this one would."""
+        mine = {name: getattr(self, name) for name in _STATE}
+        shares = self._shares.state() if self._shares is not None else None
+        return {
+            **mine,
+            "walls": self._walls is not None,
+            "filter": self._filter is not None,
+            "shares": shares,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name in _STATE:
+            setattr(self, name, state[name])
+        self._walls = walls.Walls() if state["walls"] else None
+        self._filter = calls.Filter() if state["filter"] else None
+        self._shares = shares.Shares.of(state["shares"]) if state["shares"] else None
+
+    def fork(self, ports: Sequence[int] = ()) -> tuple[int, list[socket.socket]]:
         """``os.fork``; the child is the first process of a pid namespace where we may make one.
 
-        Where it has a network of its own too, also the socket that listens in there on ``port`` (0: none does).
+        Where it has a network of its own too, also the sockets that listen in there on ``ports``.
         """
         self.count += 1
         if not self._root:
-            return os.fork(), None
+            return os.fork(), []
         _check(_libc.unshare(_CLONE_NEWPID), "unshare pid")
-        pid, way_out = -1, None
+        pid = -1
+        ways_out: list[socket.socket] = []
         try:
             if self._own_net >= 0:
                 _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
-                way_out = _loopback(port)
+                ways_out = _loopback(ports)
             pid = os.fork()
-            return pid, way_out
+            return pid, ways_out
         finally:
             if pid:
                 _check(_libc.setns(self._own_pids, _CLONE_NEWPID), "setns pid")
@@ -139,13 +179,22 @@ class Cell:
         os.setsid()
         if self._shares is not None:
             self._shares.join(self.count, {**spec, "processes": PROCESSES_MAX})
+        headroom = DATA_HEADROOM_BYTES
+        if spec.get("program"):
+            headroom = spec["program"]["headroom_mb"] * _MIB
         limits = {
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + DATA_HEADROOM_BYTES,
+            resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + headroom,
             resource.RLIMIT_FSIZE: spec["tmp_mb"] * _MIB,
             resource.RLIMIT_NOFILE: DESCRIPTORS_MAX,
         }
-        paths = {"task": spec["task"], "layers": spec["layers"], "tmp": spec["tmp"], "moved": {}}
+        paths = {
+            "task": spec["task"],
+            "layers": spec["layers"],
+            "tmp": spec["tmp"],
+            "moved": {},
+            "runtime": _HERE,
+        }
         if self._root:
             paths = self._enter(spec)
             limits[resource.RLIMIT_NPROC] = (
@@ -160,11 +209,10 @@ class Cell:
 
     def _restrict(self, spec: dict[str, Any], paths: dict[str, Any]) -> None:
         """Give up rights for good; after this nothing more can be set up."""
-        if self._root:
-            uid = _UID_FIRST + self.count % _UID_COUNT
+        if self._root and self._many_users:
             os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+            os.setresgid(self._uid, self._uid, self._uid)
+            os.setresuid(self._uid, self._uid, self._uid)
         elif os.geteuid() == 0:
             _drop_capabilities()
         _no_new_privs()
@@ -174,6 +222,10 @@ class Cell:
             self._close_walls(spec, paths)
         if self._filter is not None:
             self._filter.put_on()
+
+    @property
+    def _uid(self) -> int:
+        return _UID_FIRST + self.count % _UID_COUNT if self._many_users else 0
 
     # -- root folder
 
@@ -186,8 +238,24 @@ class Cell:
         _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         os.makedirs(root, mode=0o700, exist_ok=True)
         _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
-        for path in ("proc", "tmp", "var/task", "var/tmp", "opt", "dev", "etc", "root"):
+        for path in (
+            "proc",
+            "tmp",
+            "var/task",
+            "var/tmp",
+            "var/runtime",
+            "opt",
+            "dev",
+            "etc",
+            "root",
+        ):
             os.makedirs(f"{root}/{path}")
+        for name in _OWN_FILES:
+            with (
+                open(f"{_HERE}/{name}", "rb") as source,
+                open(f"{root}/var/runtime/{name}", "wb") as copy,
+            ):
+                copy.write(source.read())
         for path in _SYSTEM:
             if os.path.islink(path):
                 os.symlink(os.readlink(path), root + path)
@@ -221,7 +289,7 @@ class Cell:
         """Namespaces of our own, and a root folder in which only what we may use exists."""
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWUTS), "unshare")
         _check(_libc.sethostname(b"sandbox", 7), "sethostname")
-        root, uid = self._root, _UID_FIRST + self.count % _UID_COUNT
+        root, uid = self._root, self._uid
         _bind(spec["task"], f"{root}/var/task")
         layers = []
         if spec["layers"]:
@@ -236,7 +304,13 @@ class Cell:
         _check(_libc.umount2(b".", _MNT_DETACH), "umount old root")
         os.chdir("/")
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
-        return {"task": "/var/task", "layers": layers, "tmp": "/tmp", "moved": self._moved}
+        return {
+            "task": "/var/task",
+            "layers": layers,
+            "tmp": "/tmp",
+            "moved": self._moved,
+            "runtime": "/var/runtime",
+        }
 
     def _try_filter(self) -> None:
         try:
@@ -256,15 +330,16 @@ class Cell:
             open_paths = {"/": walls.RUN}
         else:
             run = [*_SYSTEM, sys.base_prefix, *self._sites, paths["task"], *paths["layers"]]
+            run += [f"{_HERE}/{name}" for name in _OWN_FILES]
             open_paths = dict.fromkeys(run, walls.RUN)
             open_paths |= dict.fromkeys(
                 [*_CONFIG, "/etc/passwd", "/etc/group", "/proc"], walls.READ
             )
             if paths["tmp"]:
                 open_paths[paths["tmp"]] = walls.OWN
-            if spec["port"]:
-                ports = [spec["port"]]
-        open_paths["/tmp"] = walls.OWN
+            ports = [port for port in (spec["port"], spec.get("api")) if port]
+        if not paths["tmp"].startswith("/tmp/"):  # else what is the server's would be open, too
+            open_paths["/tmp"] = walls.OWN
         open_paths |= dict.fromkeys(_DEVICES, walls.USE)
         self._walls.close(open_paths, ports)
 
@@ -307,7 +382,7 @@ class Cell:
         try:
             _check(_libc.unshare(_CLONE_NEWNET), "unshare network")
             try:
-                _loopback(0)
+                _loopback(())
             finally:
                 _check(_libc.setns(own, _CLONE_NEWNET), "setns network")
         except OSError as error:
@@ -319,6 +394,25 @@ class Cell:
     def _try(self) -> None:
         """Confine a process that does nothing. Raises OSError with the step that was refused."""
         _tried([lambda: self.enter(_TRIAL)], lambda: self.fork()[0])
+
+
+def own_user() -> None:
+    """Go on as root of a user namespace of our own, and as the first process of a pid namespace it owns.
+
+    A namespace that was here before belongs to others: there would be no way back into it (``Cell.fork``). What is left outside
+    waits for the end and has its status. Raises OSError if the kernel refuses.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    _check(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWPID | _CLONE_NEWNET), "unshare user")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    inside = os.fork()
+    if inside:
+        os.closerange(0, 1024)
+        _, status = os.waitpid(inside, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
 def _tried(steps: list[Callable[[], object]], fork: Callable[[], int] = os.fork) -> None:
@@ -363,19 +457,20 @@ def kill(pid: int) -> None:
             continue
 
 
-def _loopback(port: int) -> socket.socket | None:
+def _loopback(ports: Sequence[int]) -> list[socket.socket]:
     """Bring up the only interface of a new network namespace, and listen on it."""
     import fcntl
 
     name_and_flags = b"lo".ljust(16, b"\0") + (_IFF_UP | _IFF_RUNNING).to_bytes(24, sys.byteorder)
-    listener = socket.socket()
-    fcntl.ioctl(listener, _SIOCSIFFLAGS, name_and_flags)
-    if not port:
-        listener.close()
-        return None
-    listener.bind(("127.0.0.1", port))
-    listener.listen(_BACKLOG)
-    return listener
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, name_and_flags)
+    listeners = []
+    for port in ports:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+        listeners.append(listener)
+    return listeners
 
 
 def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None:
@@ -386,6 +481,7 @@ def _bind(source: str, target: str, flags: int = _MS_NOSUID | _MS_NODEV) -> None
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     _mount(source, target, None, _MS_BIND | _MS_REC)
+    flags |= os.statvfs(target).f_flag & _MS_NOEXEC  # in a user namespace it may not be taken away
     _mount("none", target, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags)
 
 

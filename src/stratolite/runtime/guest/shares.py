@@ -42,6 +42,17 @@ class Shares:
             os.makedirs(self._all, exist_ok=True)
             _write(self._all, "cpu.shares", 1024 * (os.cpu_count() or 1))
 
+    def state(self) -> dict[str, Any]:
+        """For ``of``, in another process."""
+        return {"parents": self._parents, "new": self._new, "prefix": self._prefix}
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Shares:
+        """The groups another process found; good for ``join`` only."""
+        found = cls.__new__(cls)
+        found._parents, found._new, found._prefix = state["parents"], state["new"], state["prefix"]
+        return found
+
     def join(self, count: int, spec: dict[str, Any]) -> None:
         """Put this process into group ``count``, made now. Raises OSError.
 

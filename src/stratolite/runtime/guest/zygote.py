@@ -3,14 +3,17 @@
 Started as ``python -I -S zygote.py FD`` with an empty environment; FD is a SOCK_SEQPACKET socket to the
 server and the only other open descriptor. Messages are JSON objects, one a packet:
 
-    server -> zygote   {"root": FOLDER | "", "sites": [FOLDER]}    first, once
-                       {"fork": N, "port": P}  with two descriptors: the sandbox's channel, its output pipe
+    server -> zygote   {"root": FOLDER | "", "sites": [FOLDER], "strict": BOOL}    first, once
+                       {"fork": N, "ports": [P]}  with two descriptors: the sandbox's channel, its output pipe
                        {"kill": PID}
     zygote -> server   {"ready": [GUARD], "python": "3.11.7"}
                        {"forked": N, "pid": PID}  |  {"failed": N, "error": TEXT}
-                         "forked" with a descriptor if the sandbox has a network of its own and P is not 0: the
-                         socket that listens in there on 127.0.0.1:P. The server accepts on it: the only way out
+                         "forked" with a descriptor for each P if the sandbox has a network of its own: the
+                         socket that listens in there on 127.0.0.1:P. The server accepts on it: the only ways out
                        {"exit": PID, "status": S, "peak_kb": K}    S as ``os.waitstatus_to_exitcode``
+
+Strict: what was forked executes Python anew (``zygote.py --sandbox STATE CHANNEL OUTPUT``, all descriptors) before it
+becomes a sandbox, so that it shares neither hash seed nor memory layout with others.
 
 The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When the server is gone, the
 socket ends: everything forked here is killed. When the zygote is gone, the kernel kills them.
@@ -31,6 +34,9 @@ import traceback  # noqa: F401 - likewise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from stratolite.runtime.guest import bootstrap, confine
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -38,7 +44,7 @@ else:
     import confine
 
     sys.path.pop(0)
-for _ours in ("bootstrap", "confine", "calls", "shares", "walls"):
+for _ours in ("adapter", "bootstrap", "confine", "calls", "shares", "walls"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10
@@ -46,15 +52,22 @@ _OUT_OF_MEMORY = 137  # as a sandbox says it itself
 
 
 def main() -> None:
+    sys.executable = os.path.realpath(sys.executable)  # a virtual environment is not in a sandbox
+    if sys.argv[1] == "--sandbox":
+        state, channel, output = map(int, sys.argv[2:])
+        with open(state, encoding="utf-8") as file:
+            cell = confine.Cell(json.load(file))
+        os._exit(bootstrap.run(cell, channel, output))
     server = socket.socket(fileno=int(sys.argv[1]))
     first = server.recv(_MESSAGE_SIZE_BYTES_MAX)
     if not first:
         return
+    wish = json.loads(first)
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the server
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    cell = confine.Cell(json.loads(first))
+    cell = confine.Cell(wish)
     gc.collect()
     gc.freeze()
     children: dict[int, int] = {}
@@ -83,7 +96,7 @@ def main() -> None:
                 confine.kill(message["kill"])
             continue
         try:
-            pid, way_out = cell.fork(message["port"])
+            pid, ways_out = cell.fork(message["ports"])
         except OSError as error:
             send(server, {"failed": message["fork"], "error": str(error)})
         else:
@@ -91,13 +104,29 @@ def main() -> None:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
+                if wish["strict"]:
+                    anew(cell, wish, descriptors)
                 os._exit(bootstrap.run(cell, *descriptors))
             children[pid] = cell.count
-            send(server, {"forked": message["fork"], "pid": pid}, way_out)
-            if way_out is not None:
+            send(server, {"forked": message["fork"], "pid": pid}, ways_out)
+            for way_out in ways_out:
                 way_out.close()
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def anew(cell: confine.Cell, wish: dict[str, object], descriptors: list[int]) -> None:
+    """Go on in a fresh interpreter, in this process."""
+    try:
+        state = os.memfd_create("state")
+        os.write(state, json.dumps({"sites": wish["sites"], "state": cell.state()}).encode())
+        os.lseek(state, 0, os.SEEK_SET)
+        for descriptor in (state, *descriptors):
+            os.set_inheritable(descriptor, True)
+        numbers = map(str, (state, *descriptors))
+        os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "--sandbox", *numbers], {})
+    except BaseException:
+        os._exit(1)
 
 
 def reap(server: socket.socket, cell: confine.Cell, children: dict[int, int]) -> None:
@@ -111,7 +140,7 @@ def reap(server: socket.socket, cell: confine.Cell, children: dict[int, int]) ->
         send(server, {"exit": pid, "status": code, "peak_kb": usage.ru_maxrss})
 
 
-def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
+def receive(server: socket.socket) -> tuple[dict[str, Any], list[int]]:
     room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
     try:
         raw, ancillary, _, _ = server.recvmsg(
@@ -127,14 +156,14 @@ def receive(server: socket.socket) -> tuple[dict[str, int], list[int]]:
 
 
 def send(
-    server: socket.socket, message: dict[str, object], with_it: socket.socket | None = None
+    server: socket.socket, message: dict[str, object], with_it: Sequence[socket.socket] = ()
 ) -> None:
     raw = json.dumps(message).encode()
     try:
-        if with_it is None:
-            server.send(raw)
+        if with_it:
+            socket.send_fds(server, [raw], [each.fileno() for each in with_it])
         else:
-            socket.send_fds(server, [raw], [with_it.fileno()])
+            server.send(raw)
     except OSError:
         return  # the server is gone; the next receive says so
 

@@ -61,6 +61,9 @@ class StackWorker:
         call = Call(
             self._cloud, root(account), region, op_id, self._cloud.endpoint, account=account
         )
+        call.service = (
+            "cloudformation"  # what it asks for others it asks as this service: aws:CalledVia
+        )
         await Operation(call, uuid, op_id).run()
         return None
 

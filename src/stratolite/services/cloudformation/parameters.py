@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from stratolite import allowed_pattern
 from stratolite.errors import Fault
 from stratolite.service import Call
-from stratolite.services.cloudformation import allowed_pattern
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (

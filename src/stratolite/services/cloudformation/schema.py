@@ -19,8 +19,8 @@ from typing import Any
 
 import orjson
 
+from stratolite import allowed_pattern
 from stratolite.service import Resource
-from stratolite.services.cloudformation import allowed_pattern
 from stratolite.services.cloudformation.intrinsics import Unknown, text_of
 
 _KEPT = frozenset(

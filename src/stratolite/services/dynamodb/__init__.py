@@ -7,9 +7,15 @@ Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`
          ``conditions`` / ``updates`` / ``projections`` what expressions do, ``keyconditions`` what a Query reads,
          ``legacy`` the parameters from before expressions, ``shapes`` the forms of requests, ``schema`` of tables,
          ``capacity`` consumed units.
-Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``; ``access`` says what IAM must allow;
+Changes  ``writes`` one item and all that follows from it; ``streams`` its stream records (read by ``dynamodbstreams``).
+PartiQL  ``partiql`` parses statements, ``bound`` takes them apart, ``statements`` carries them out as reads and writes.
+Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``policies``,
+         ``backups``; ``access`` says what IAM must allow;
          ``service`` puts them together.
-Work     ``worker`` (sweeps dropped tables, fills new indexes), ``expiry`` (time to live).
+Follow   ``feeds`` what is left for those who are told of each change, ``following`` tells them: ``destinations`` in Kinesis,
+         replicas of ``globaltables``.
+Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
+         ``copying`` (backups and restores, from a table's ``history``).
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 
@@ -23,12 +29,13 @@ binaries by unsigned bytes, numbers by value:
 Different from AWS, knowingly:
 - Reads are always consistent, also on global indexes: index rows are written in the item's transaction.
 - Tables are ACTIVE at once. Throughput is recorded and never throttles.
-- ItemCount and TableSizeBytes are 0: AWS updates them every six hours, we do not count.
+- ItemCount and TableSizeBytes are right at once (AWS: every six hours); sizes are those of the JSON.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.
 
-Missing: streams, encryption by KMS keys, backups, point-in-time recovery, exports and imports, global tables, PartiQL,
-resource policies, Kinesis streaming, contributor insights, auto scaling, tables of other accounts; keys of several attributes in indexes.
+Missing: encryption by KMS keys, exports and imports, contributor insights, auto scaling, keys of several attributes in
+indexes, vector indexes, bulk operations; of global tables the version of 2017, strong consistency, witnesses, replicas of
+other accounts and overrides of their capacity. What a replicated table once held stays known by key and time.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

@@ -11,8 +11,10 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request
-from stratolite.services.dynamodb import keyconditions, numerals, state
-from stratolite.services.dynamodb.base import name_of, table_arn
+from stratolite.services.dynamodb import keyconditions, numerals, partiql, state
+from stratolite.services.dynamodb.base import place_of, table_arn
+from stratolite.services.dynamodb.bound import access as reach
+from stratolite.services.dynamodb.bound import bind, paths_in
 from stratolite.services.dynamodb.expressions import NO_VALUES, plan
 from stratolite.services.dynamodb.grammar import names_in
 from stratolite.services.dynamodb.table import Table
@@ -54,6 +56,9 @@ def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
         return list(found) or ((action, "*"),)
     if operation in _EVERYWHERE:
         return ((action, "*"),)
+    if operation in _PARTIQL:
+        found = dict.fromkeys(_statement_access(call, text) for text, _ in _statements(request))
+        return list(found) or ((action, "*"),)
     if "ResourceArn" in request:
         return ((action, str(request["ResourceArn"])),)
     arn = table_arn(call, str(request.get("TableName", "*")))
@@ -78,10 +83,13 @@ def condition_keys(
     leading: dict[str, None] = {}
     attributes: dict[str, None] = {}
     try:
-        name = name_of(call, arn) if arn.startswith("arn:") else ""
-        table = state.table(call.tx, call.account, call.region, name)
+        table = state.table(call.tx, *_table_place(call, arn))
     except Fault:
         table = None
+    if operation in _PARTIQL:
+        if table is not None:
+            _add_partiql(call, request, access, table, found)
+        return found
     for part, item in _parts(call, operation, request, access):
         if isinstance(item, dict):
             attributes |= dict.fromkeys(map(str, item))
@@ -95,6 +103,109 @@ def condition_keys(
     if attributes:
         found["dynamodb:attributes"] = list(attributes)
     return found
+
+
+_PARTIQL = frozenset(("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"))
+_PARTIQL_ACTIONS = {
+    "select": "dynamodb:PartiQLSelect",
+    "exists": "dynamodb:PartiQLSelect",
+    "insert": "dynamodb:PartiQLInsert",
+    "update": "dynamodb:PartiQLUpdate",
+    "delete": "dynamodb:PartiQLDelete",
+}
+
+
+def _statements(request: Request) -> Iterator[tuple[str, Any]]:
+    """(text, parameters) of all PartiQL statements in a request."""
+    for member in ("Statements", "TransactStatements"):
+        listed = request.get(member)
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, dict) and isinstance(each.get("Statement"), str):
+                yield each["Statement"], each.get("Parameters")
+    if isinstance(request.get("Statement"), str):
+        yield request["Statement"], request.get("Parameters")
+
+
+def _statement_access(call: Call, text: str) -> Access:
+    """Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html"""
+    try:
+        statement = partiql.parse(text)
+    except Fault:
+        return ("dynamodb:PartiQLSelect", table_arn(call, "*"))  # the operation itself will say so
+    arn = table_arn(call, statement.table)
+    if statement.index is not None:
+        arn = f"{arn}/index/{statement.index}"
+    return (_PARTIQL_ACTIONS[statement.kind], arn)
+
+
+def _add_partiql(
+    call: Call, request: Request, access: Access, table: Table, found: dict[str, list[str]]
+) -> None:
+    """Condition keys for the statements that ``access`` is about."""
+    leading: dict[str, None] = {}
+    attributes: dict[str, None] = {}
+    scans = False
+    for text, parameters in _statements(request):
+        if _statement_access(call, text) != access:
+            continue
+        try:
+            bound = bind(text, parameters)
+            statement = bound.statement
+            attributes |= dict.fromkeys(map(str, statement.item))
+            attributes |= dict.fromkeys(paths_in([statement.where] if statement.where else []))
+            attributes |= dict.fromkeys(str(path[0]) for path in statement.paths or ())
+            attributes |= dict.fromkeys(str(action[1][0]) for action in statement.actions)
+            if statement.kind == "insert":
+                _add_leading(leading, bound.item().get(table.hash.name))
+                continue
+            index = table.index_named.get(statement.index or "")
+            hashes = reach(bound, table.keys if index is None else index.keys).hashes
+            scans = scans or hashes is None
+            for value in hashes or ():
+                _add_leading(leading, value)
+        except Fault:
+            continue  # the operation itself will say so
+    found["dynamodb:fulltablescan"] = ["true" if scans else "false"]
+    if leading:
+        found["dynamodb:leadingkeys"] = list(leading)
+    if attributes:
+        found["dynamodb:attributes"] = list(attributes)
+
+
+def _table_place(call: Call, arn: str) -> tuple[str, str, str]:
+    account, name = place_of(call, arn) if arn.startswith("arn:") else (call.account, "")
+    return account, call.region, name
+
+
+def resource_policy(call: Call, resource: str) -> str | None:
+    """The policy of the table or stream that an ARN is about; an index's is its table's.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/access-control-resource-based.html
+    """
+    try:
+        account, region, name = _table_place(call, resource)
+    except Fault:
+        return None
+    label = ""
+    if (at := resource.find("/stream/")) >= 0:
+        label = resource[at + 8 :]
+    else:
+        table = state.table(call.tx, account, region, name)
+        if table is None or not table.has_policy:
+            return None
+    found = state.policy(call.tx, account, region, name, label)
+    return None if found is None else found[0]
+
+
+def is_owners_alone(call: Call, operation: str, request: Request) -> bool:
+    """Whether nothing but the account's own tables without policies is asked for, as far as that is quickly said."""
+    if operation in _EVERYWHERE:
+        return True
+    name = request.get("TableName")
+    if type(name) is not str or ":" in name:
+        return False
+    table = state.table(call.tx, call.account, call.region, name)
+    return table is None or not table.has_policy
 
 
 def _actions(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import re
+
 from stratolite.service import Call, Service
 from stratolite.services.dynamodb import state
 from stratolite.services.dynamodb.faults import invalid, not_found
 from stratolite.services.dynamodb.table import Table
 
+_ARN = re.compile(r"arn:aws[\w-]*:dynamodb:([\w-]+):(\d{12}):table/([\w.-]+)(?:/.*)?").fullmatch
+
 
 class Base(Service):
     def table(self, call: Call, name: str, message: str = "Requested resource not found") -> Table:
-        """The table called ``name`` (a name or an ARN) here. Raises ResourceNotFoundException."""
+        """The table called ``name`` here, or whose ARN it is, of whichever account. Raises ResourceNotFoundException."""
+        account = call.account
         if ":" in name:
-            name = name_of(call, name)
-        found = state.table(call.tx, call.account, call.region, name)
+            account, name = place_of(call, name)
+        found = state.table(call.tx, account, call.region, name)
+        if found is None or not found.is_ready:
+            raise not_found(message)
+        return found
+
+    def known(self, call: Call, name: str, message: str) -> Table:
+        """The same, of tables that are still being filled as well."""
+        account = call.account
+        if ":" in name:
+            account, name = place_of(call, name)
+        found = state.table(call.tx, account, call.region, name)
         if found is None:
             raise not_found(message)
         return found
 
 
-def name_of(call: Call, arn: str) -> str:
-    """The table's name in an ARN; it must be of this account and region."""
-    parts = arn.split(":", 5)
-    if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
+def place_of(call: Call, arn: str) -> tuple[str, str]:
+    """(account, name) of the table in an ARN, which must be of this region."""
+    found = _ARN(arn)
+    if found is None:
         raise invalid(f"Invalid table ARN: {arn}")
-    if parts[3] != call.region or parts[4] != call.account:
-        raise not_found(
-            f"Requested resource not found: tables of other accounts or regions are not reachable; arn={arn}"
-        )
-    return parts[5][6:].split("/", 1)[0]
+    region, account, name = found.groups()
+    if region != call.region:
+        raise not_found(f"Requested resource not found: the table is in another region; arn={arn}")
+    return account, name
 
 
 def table_arn(call: Call, name: str) -> str:

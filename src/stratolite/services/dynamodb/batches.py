@@ -12,7 +12,7 @@ from stratolite.services.dynamodb import shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.faults import invalid
-from stratolite.services.dynamodb.items import Write, collection_metrics, nested_of, projection_of
+from stratolite.services.dynamodb.items import nested_of, projection_of
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import MISMATCH, Table
 from stratolite.services.dynamodb.values import (
@@ -21,6 +21,7 @@ from stratolite.services.dynamodb.values import (
     checked_item_size,
     item_size,
 )
+from stratolite.services.dynamodb.writes import Write, collection_metrics
 
 GETS_COUNT_MAX = 100
 WRITES_COUNT_MAX = 25

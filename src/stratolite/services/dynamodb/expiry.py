@@ -1,4 +1,4 @@
-"""Time to live: items deleted after the time their TTL attribute names, by a worker that sleeps until then.
+"""Time to live: what a table remembers of when its items are to go, so that a worker can sleep until then.
 
 For each item of a table with TTL whose attribute is a number of seconds there is a row (state's ("ttl", table,
 ...)), written with the item, so what is due is a range of keys. One job a table waits for the earliest of
@@ -11,11 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-import orjson
 
 from stratolite.core import Tx, work
-from stratolite.core.work import Job, Settle
-from stratolite.service import Cloud
 from stratolite.services.dynamodb import state
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import Item
@@ -23,7 +20,7 @@ from stratolite.services.dynamodb.values import Item
 EXPIRE = "dynamodb.expire"
 EXPIRE_COUNT = 50
 FILL_COUNT = 200
-LATE_S = 60
+LATE_S = 1
 PAST_S_MAX = 5 * 365 * 86400
 """A time longer ago than five years is taken for a mistake, as DynamoDB does."""
 
@@ -41,7 +38,7 @@ class Expire(NamedTuple):
         return msgspec.msgpack.encode(self)
 
 
-_decode = msgspec.msgpack.Decoder(Expire).decode
+decode = msgspec.msgpack.Decoder(Expire).decode
 
 
 def expires_s(table: Table, item: Item | None) -> int | None:
@@ -83,72 +80,3 @@ def start(tx: Tx, table: Table, due_s: int, fill_after: bytes | None) -> None:
     wanted = Expire(account, region, table.name, table.record["Key"], fill_after)
     job = work.put(tx, EXPIRE, wanted.pack(), due_s=due_s)
     state.put_ttl_job(tx, table, job, due_s)
-
-
-class Expirer:
-    """A slice per job; the job that settles leaves the next one."""
-
-    queue = EXPIRE
-    ordered = False
-    concurrency = 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        wanted = _decode(job.payload)
-
-        def carry_out(tx: Tx) -> None:
-            table = state.table(tx, wanted.account, wanted.region, wanted.name)
-            if table is None or table.record["Key"] != wanted.table:
-                return  # dropped meanwhile; its rows are swept
-            waiting = state.ttl_job(tx, table)
-            if waiting is None or waiting[0] != job.id:
-                return  # another job took over
-            if table.ttl_attribute is None:
-                state.put_ttl_job(tx, table, None, 0)
-                return
-            now_s = int(tx.time_s)
-            if wanted.fill_after is not None:
-                last = _fill(tx, table, wanted.fill_after)
-                if last:
-                    start(tx, table, now_s, last)
-                    return
-            _delete_due(tx, table, now_s)
-            following = state.first_ttl(tx, table, now_s - PAST_S_MAX)
-            if following is None:
-                state.put_ttl_job(tx, table, None, 0)
-            else:
-                start(tx, table, following if following <= now_s else following + LATE_S, None)
-
-        return carry_out
-
-
-def _fill(tx: Tx, table: Table, after: bytes) -> bytes:
-    """Write the rows of some items behind ``after``; the last of them, b"" if there were none."""
-    low, high = state.whole_span(table.prefix)
-    last = b""
-    found = []
-    for row, raw in state.rows(tx, (after + b"\xff" if after else low, high)):
-        found.append((row, raw))
-        if len(found) >= FILL_COUNT:
-            break
-    for row, raw in found:
-        seconds = expires_s(table, orjson.loads(raw))
-        if seconds is not None:
-            state.put_ttl(tx, table, seconds, row)
-        last = row
-    return last
-
-
-def _delete_due(tx: Tx, table: Table, now_s: int) -> None:
-    for seconds, row in state.due_ttl(tx, table, now_s - PAST_S_MAX, now_s, EXPIRE_COUNT):
-        raw = state.get(tx, row)
-        item = None if raw is None else orjson.loads(raw)
-        if raw is None or expires_s(table, item) != seconds:
-            state.delete_ttl(tx, table, seconds, row)
-            continue
-        state.delete(tx, row, raw)
-        state.delete_ttl(tx, table, seconds, row)
-        if table.indexes:
-            state.index_item(tx, table, item, None)

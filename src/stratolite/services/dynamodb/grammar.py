@@ -616,16 +616,16 @@ def note_overlap(parser: Parser, known: list[Path], path: Path) -> None:
     for other in known:
         for a, b in zip(other, path, strict=False):
             if isinstance(a, int) is not isinstance(b, int):
-                parser.note("conflict", _two_paths("conflict", other, path))
+                parser.note("conflict", two_paths("conflict", other, path))
                 break
             if a != b:
                 break
         else:
-            parser.note("overlap", _two_paths("overlap", other, path))
+            parser.note("overlap", two_paths("overlap", other, path))
             return
 
 
-def _two_paths(verb: str, one: Path, two: Path) -> str:
+def two_paths(verb: str, one: Path, two: Path) -> str:
     return (
         f"Two document paths {verb} with each other; must remove or rewrite one of these paths; "
         f"path one: {path_text(one)}, path two: {path_text(two)}"

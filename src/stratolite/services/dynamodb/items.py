@@ -1,4 +1,4 @@
-"""PutItem, GetItem, UpdateItem and DeleteItem, and the single write they share with batches and transactions."""
+"""PutItem, GetItem, UpdateItem and DeleteItem."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from typing import Any
 
 import orjson
 
-from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, legacy, shapes, state
+from stratolite.services.dynamodb import legacy, shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
-from stratolite.services.dynamodb.conditions import Test
-from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
-from stratolite.services.dynamodb.faults import condition_failed, invalid
+from stratolite.services.dynamodb.expressions import NO_VALUES, check_use, plan
+from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.grammar import Path
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
-from stratolite.services.dynamodb.updates import Apply
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
-    Item,
     checked_item_size,
     item_size,
 )
+from stratolite.services.dynamodb.writes import ALL_OLD, Write
 
 _CONDITION = ("ConditionExpression",)
 _EXPECTED = ("Expected",)
@@ -34,7 +31,6 @@ _UPDATE_LEGACY = ("AttributeUpdates", "Expected")
 _PROJECTION = ("ProjectionExpression",)
 _TO_GET = ("AttributesToGet",)
 _TOO_LARGE = "Item size has exceeded the maximum allowed size"
-_TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 
 
 class Items(Base):
@@ -42,7 +38,7 @@ class Items(Base):
         shapes.check(shapes.GET_ITEM, request)
         key, name = request["Key"], request["TableName"]
         table = state.table(call.tx, call.account, call.region, name)
-        row = None if table is None else table.plain_row(key)
+        row = None if table is None or not table.is_ready else table.plain_row(key)
         if row is None:
             first_checked(request, key, _PROJECTION, _TO_GET)
         paths = projection_of(request)
@@ -130,104 +126,6 @@ class Items(Base):
         return write.answer(request, key, returns, targets)
 
 
-ALL_OLD = "ALL_OLD"
-
-
-class Write:
-    """One item changed: what was there (``raw``, its JSON), the condition on it, what is there afterwards."""
-
-    __slots__ = ("_old", "after", "new", "raw", "row", "table", "tx")
-
-    def __init__(self, tx: Tx, table: Table, row: bytes) -> None:
-        self.tx, self.table, self.row = tx, table, row
-        self.raw = state.get(tx, row)
-        self._old: Item | None = None
-        self.new: Item | None = None
-        self.after: bytes | None = None
-
-    @property
-    def old(self) -> Item | None:
-        """The item as it was, parsed once; treat it as frozen."""
-        if self._old is None and self.raw is not None:
-            self._old = orjson.loads(self.raw)
-        return self._old
-
-    def check(self, test: Test | None, request: Mapping[str, Any]) -> None:
-        if test is None or self.holds(test, request):
-            return
-        wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        raise condition_failed(
-            orjson.Fragment(self.raw) if wanted and self.raw is not None else None
-        )
-
-    def holds(self, test: Test, request: Mapping[str, Any]) -> bool:
-        return test(self.old or {}, request.get("ExpressionAttributeValues") or NO_VALUES)
-
-    def put(self, item: Item) -> None:
-        self._put(item, orjson.dumps(item))
-
-    def _put(self, item: Item, raw: bytes) -> None:
-        self.new, self.after = item, raw
-        state.put(self.tx, self.row, raw, self.raw)
-        if self.table.indexes:
-            state.index_item(self.tx, self.table, self.old, item)
-        if self.table.ttl_attribute is not None:
-            expiry.note(self.tx, self.table, self.row, self.old, item)
-
-    def update(
-        self, key: Item, apply: Apply | None, values: Mapping[str, Any], forms: Plan
-    ) -> None:
-        item: Item = dict(key) if self.raw is None else orjson.loads(self.raw)
-        if apply is not None:
-            apply(item, values)
-            if self.table.index_keys:
-                self.table.check_index_keys(item)
-            if forms.nested:
-                checked_item_size(item)  # nesting may have grown
-        raw = orjson.dumps(item)
-        # An item never counts for more bytes than its JSON has.
-        if len(raw) > ITEM_SIZE_BYTES_MAX and item_size(item) > ITEM_SIZE_BYTES_MAX:
-            raise invalid(_TOO_LARGE_UPDATE)
-        self._put(item, raw)
-
-    def delete(self) -> None:
-        if self.raw is None:
-            return
-        state.delete(self.tx, self.row, self.raw)
-        if self.table.indexes:
-            state.index_item(self.tx, self.table, self.old, None)
-        if self.table.ttl_attribute is not None:
-            expiry.note(self.tx, self.table, self.row, self.old, None)
-
-    def answer(
-        self, request: Request, key: Item, returns: str | None, targets: list[Path] | None = None
-    ) -> Response:
-        """The response to a request for this write alone."""
-        response: Response = {}
-        if returns is not None:
-            attributes = self.attributes(returns, targets or [])
-            if attributes:
-                response["Attributes"] = attributes
-        mode = request.get("ReturnConsumedCapacity")
-        if mode is not None and mode != "NONE":
-            cost = Cost(self.table)
-            cost.add_write(self.old, self.new)
-            response["ConsumedCapacity"] = cost.answer(mode)
-        if request.get("ReturnItemCollectionMetrics") == "SIZE":
-            metrics = collection_metrics(self.table, key)
-            if metrics is not None:
-                response["ItemCollectionMetrics"] = metrics
-        return response
-
-    def attributes(self, returns: str, targets: list[Path]) -> Any:
-        if returns == ALL_OLD:
-            return None if self.raw is None else orjson.Fragment(self.raw)
-        if returns == "ALL_NEW":
-            return None if self.after is None else orjson.Fragment(self.after)
-        item = self.old if returns == "UPDATED_OLD" else self.new
-        return None if item is None else project(item, targets)
-
-
 def first_checked(
     request: Mapping[str, Any], item: Any, labels: tuple[str, ...], legacy: tuple[str, ...]
 ) -> int:
@@ -237,14 +135,6 @@ def first_checked(
     except Fault:
         check_use(request, labels, legacy)
         raise
-
-
-def collection_metrics(table: Table, key: Item) -> dict[str, Any] | None:
-    """ItemCollectionMetrics, which only tables with local indexes have; the range is DynamoDB's smallest."""
-    if not any(index.is_local for index in table.indexes):
-        return None
-    name = table.hash.name
-    return {"ItemCollectionKey": {name: key[name]}, "SizeEstimateRangeGB": [0.0, 1.0]}
 
 
 def check_targets(table: Table, targets: list[Path]) -> None:

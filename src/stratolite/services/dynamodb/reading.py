@@ -7,7 +7,9 @@ and no rows, so where items are tiny our pages end sooner; a transaction stays u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -81,7 +83,7 @@ class Reading(Base):
         page.check_filter_names(forms.heads, "Filter Expression", keys)
         page.check_filter_names(request.get("QueryFilter") or (), "QueryFilter", keys)
         page.check_paths(forms)
-        span = _span(table.prefix if page.index is None else page.index.prefix, keys, conditions)
+        span = span_of(table.prefix if page.index is None else page.index.prefix, keys, conditions)
         reverse = request.get("ScanIndexForward") is False
         if row is not None:
             low, high = span
@@ -163,6 +165,8 @@ class Page:
         self.paths = forms.projection or legacy.attributes_to_get(request)
         self.values = request.get("ExpressionAttributeValues") or NO_VALUES
         self.rows_count_max = min(request.get("Limit", PAGE_COUNT_MAX), PAGE_COUNT_MAX)
+        self.shape: Callable[[Item], Item] | None = None
+        """What is made of an item before it is answered, if not the paths are projected."""
         self.fetches = False
         """Whether the whole item must be read from the table for each row of a local index."""
 
@@ -228,11 +232,16 @@ class Page:
         assert row is not None, "its key parts were checked"
         return row
 
-    def read(self, span: Span, *, reverse: bool) -> Response:
-        """The response: rows of ``span`` until the page is full."""
+    def read(self, *spans: Span, reverse: bool) -> Response:
+        """The response: rows of ``spans``, one after another, until the page is full."""
         counts_only = self.request.get("Select") == "COUNT"
         mode: str = self.request.get("ReturnConsumedCapacity", "NONE")
-        rows = self.call.tx.scan(span, reverse=reverse) if span[0] < span[1] else iter(())
+        scan = self.call.tx.scan
+        if len(spans) == 1:
+            rows = scan(spans[0], reverse=reverse) if spans[0][0] < spans[0][1] else iter(())
+        else:
+            wanted = (scan(span, reverse=reverse) for span in spans if span[0] < span[1])
+            rows = chain.from_iterable(wanted)
         if self.test is None and self.paths is None and mode == "NONE" and not self.fetches:
             kept, last = self._read_plain(rows)
             response: Response = {"Count": len(kept), "ScannedCount": len(kept)}
@@ -266,6 +275,9 @@ class Page:
         """The same, with each row parsed: filtered, projected, fetched, measured."""
         test, values, paths = self.test, self.values, self.paths
         cost = Cost(self.table) if mode != "NONE" else None
+        shape = self.shape
+        if shape is None and paths is not None:
+            shape = partial(project, paths=paths)
         items: list[Any] = []
         scanned = found = size = exact = 0
         last = None
@@ -285,7 +297,7 @@ class Page:
             if test is None or test(item, values):
                 found += 1
                 if not counts_only:
-                    items.append(orjson.Fragment(whole) if paths is None else project(item, paths))
+                    items.append(orjson.Fragment(whole) if shape is None else shape(item))
             if scanned >= self.rows_count_max or size >= PAGE_SIZE_BYTES:
                 last = raw
                 break
@@ -364,7 +376,7 @@ def _check_key_conditions(
             raise invalid("Query key condition not supported")
 
 
-def _span(prefix: bytes, keys: list[KeyAttribute], conditions: KeyConditions) -> Span:
+def span_of(prefix: bytes, keys: list[KeyAttribute], conditions: KeyConditions) -> Span:
     """The rows that match: one hash key, and a range of range keys."""
     first = keys[0]
     part = first.encode(conditions[first.name].values[0][first.kind])

@@ -21,21 +21,36 @@ Wanted = Mapping[str, Any]
 
 def check_offered(operation: str, request: Wanted) -> None:
     """Raise for parameters of CreateTable and UpdateTable that mean something we do not do."""
-    if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
-        raise not_offered(operation, "StreamSpecification")
     sse = request.get("SSESpecification") or {}
     if sse.get("Enabled") or sse.get("KMSMasterKeyId"):  # it would say encrypted, and not be
         raise not_offered(operation, "SSESpecification")
     for name in (
-        "ReplicaUpdates",
-        "ResourcePolicy",
-        "WarmThroughput",
+        "VectorIndexes",
+        "VectorIndexUpdates",
+        "GlobalTableSourceArn",
         "GlobalTableWitnessUpdates",
         "MultiRegionConsistency",
         "GlobalTableSettingsReplicationMode",
     ):
         if request.get(name):
             raise not_offered(operation, name)
+
+
+def check_stream(request: Wanted) -> None:
+    """Raise where a StreamSpecification says half of what it must."""
+    wanted = request.get("StreamSpecification")
+    if wanted is None:
+        return
+    enabled, view = wanted.get("StreamEnabled"), wanted.get("StreamViewType")
+    if enabled and view is None:
+        raise invalid(
+            _INVALID
+            + "StreamEnabled has been set to true, but StreamViewType has not been specified"
+        )
+    if not enabled and view is not None:
+        raise invalid(
+            _INVALID + "StreamViewType cannot be specified when StreamEnabled is set to false"
+        )
 
 
 def check_create(request: Wanted) -> None:
@@ -151,8 +166,6 @@ def _check_local(
 
 def check_global(index: Wanted, defined: list[str], names: set[str], *, on_demand: bool) -> None:
     name = index["IndexName"]
-    if index.get("WarmThroughput"):
-        raise not_offered("GlobalSecondaryIndexes", "WarmThroughput")
     _check_schema(index["KeySchema"], defined)
     _check_projection(index)
     throughput = index.get("ProvisionedThroughput")
@@ -235,8 +248,42 @@ def new_record(call: Call, request: Wanted, table_id: str, arn: str) -> Record:
     return record
 
 
+WARM_ON_DEMAND = {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
+
+
+def warm(thing: Wanted, table: Wanted) -> dict[str, Any]:
+    """WarmThroughput of a table or global index: what it has been given, else what its mode begins with.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
+    """
+    given = thing.get("WarmThroughput")
+    if given is None:
+        given = WARM_ON_DEMAND
+        if table.get("BillingModeSummary", {}).get("BillingMode") != "PAY_PER_REQUEST":
+            throughput = thing["ProvisionedThroughput"]
+            given = {
+                "ReadUnitsPerSecond": throughput["ReadCapacityUnits"],
+                "WriteUnitsPerSecond": throughput["WriteCapacityUnits"],
+            }
+    return {**given, "Status": "ACTIVE"}
+
+
+def set_warm(thing: dict[str, Any], wanted: Wanted, table: Wanted, what: str) -> None:
+    """Raises for less than there is: it only grows."""
+    current = warm(thing, table)
+    for name in ("ReadUnitsPerSecond", "WriteUnitsPerSecond"):
+        if wanted.get(name, current[name]) < current[name]:
+            raise invalid(
+                f"{_INVALID}Requested {name} for WarmThroughput for {what} is lower than current WarmThroughput, "
+                "decreasing WarmThroughput is not supported"
+            )
+    thing["WarmThroughput"] = {name: wanted.get(name, current[name]) for name in WARM_ON_DEMAND}
+
+
 def set_options(description: dict[str, Any], request: Wanted, now_s: float) -> None:
-    """TableClass and OnDemandThroughput as DescribeTable shows them."""
+    """TableClass, OnDemandThroughput and WarmThroughput as DescribeTable shows them."""
+    if (warmed := request.get("WarmThroughput")) is not None:
+        set_warm(description, warmed, description, "table")
     if (table_class := request.get("TableClass")) is not None:
         description["TableClassSummary"] = {"TableClass": table_class, "LastUpdateDateTime": now_s}
     if (on_demand := request.get("OnDemandThroughput")) is not None:
@@ -259,6 +306,8 @@ def add_global(call: Call, record: Record, index: Wanted, status: str) -> None:
         made["Backfilling"] = True
     if (on_demand := index.get("OnDemandThroughput")) is not None:
         made["OnDemandThroughput"] = on_demand
+    if (warmed := index.get("WarmThroughput")) is not None:
+        set_warm(made, warmed, description, f"index {name}")
     description.setdefault("GlobalSecondaryIndexes", []).append(made)
 
 

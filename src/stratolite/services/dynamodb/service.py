@@ -6,18 +6,27 @@ from collections.abc import Iterable, Sequence
 
 from stratolite.service import Access, Call, Request, Resource, Worker
 from stratolite.services.dynamodb import access
+from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
+from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
+from stratolite.services.dynamodb.policies import Policies
 from stratolite.services.dynamodb.reading import Reading
+from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
-from stratolite.services.dynamodb.transactions import Transactions
 
 
-class Dynamodb(Items, Reading, Batches, Transactions, Tables):
+class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         return access.needed(call, operation, request)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        return access.resource_policy(call, resource)
+
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+        return access.is_owners_alone(call, operation, request)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access
@@ -25,10 +34,34 @@ class Dynamodb(Items, Reading, Batches, Transactions, Tables):
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
-        from stratolite.services.dynamodb.expiry import Expirer
-        from stratolite.services.dynamodb.worker import Backfiller, Sweeper
+        from stratolite.services.dynamodb.copying import (
+            BackupDropper,
+            BackupMaker,
+            Purger,
+            Restorer,
+        )
+        from stratolite.services.dynamodb.expirer import Expirer
+        from stratolite.services.dynamodb.following import (
+            KinesisDeliverer,
+            ReplicaCopier,
+            Replicator,
+        )
+        from stratolite.services.dynamodb.worker import Backfiller, Sweeper, Trimmer
 
-        return (Sweeper(self.cloud), Backfiller(self.cloud), Expirer(self.cloud))
+        cloud = self.cloud
+        return (
+            Sweeper(cloud),
+            Backfiller(cloud),
+            Trimmer(cloud),
+            Expirer(cloud),
+            BackupMaker(cloud),
+            BackupDropper(cloud),
+            Restorer(cloud),
+            Purger(cloud),
+            KinesisDeliverer(cloud),
+            Replicator(cloud),
+            ReplicaCopier(cloud),
+        )
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.dynamodb.resources import TableResource

@@ -581,7 +581,9 @@ _PROJECTION = Structure(
 )
 _INDEX_NAME = Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True)
 _ON_DEMAND = Structure({"MaxReadRequestUnits": Integer(-1), "MaxWriteRequestUnits": Integer(-1)})
+_WARM = Structure({"ReadUnitsPerSecond": Integer(1), "WriteUnitsPerSecond": Integer(1)})
 _GLOBAL = {
+    "WarmThroughput": _WARM,
     "IndexName": _INDEX_NAME,
     "KeySchema": _KEY_SCHEMA,
     "Projection": _PROJECTION,
@@ -607,6 +609,7 @@ _SETTINGS: dict[str, Shape] = {
         }
     ),
     "OnDemandThroughput": _ON_DEMAND,
+    "WarmThroughput": _WARM,
 }
 CREATE_TABLE = Structure(
     {
@@ -621,10 +624,15 @@ CREATE_TABLE = Structure(
         ),
         "GlobalSecondaryIndexes": Listed(Structure(_GLOBAL)),
         "Tags": TAGS,
+        "ResourcePolicy": TEXT,
     }
 )
+_REPLICA = Structure({"RegionName": Text(required=True)})
 UPDATE_TABLE = Structure(
     {
+        "ReplicaUpdates": Listed(
+            Structure({"Create": _REPLICA, "Update": _REPLICA, "Delete": _REPLICA}), 1
+        ),
         "TableName": TABLE,
         "AttributeDefinitions": _DEFINITIONS,
         **_SETTINGS,
@@ -636,6 +644,7 @@ UPDATE_TABLE = Structure(
                             "IndexName": _INDEX_NAME,
                             "ProvisionedThroughput": _THROUGHPUT,
                             "OnDemandThroughput": _ON_DEMAND,
+                            "WarmThroughput": _WARM,
                         }
                     ),
                     "Create": Structure(_GLOBAL),
@@ -662,5 +671,136 @@ TIME_TO_LIVE = Structure(
             },
             required=True,
         ),
+    }
+)
+
+# -- PartiQL
+
+_PARAMETERS = Listed(ITEM, 1)
+EXECUTE_STATEMENT = Structure(
+    {
+        "Statement": Text(minimum=1, maximum=8192, required=True),
+        "Parameters": _PARAMETERS,
+        "ConsistentRead": FLAG,
+        "NextToken": Text(minimum=1, maximum=32768),
+        "ReturnConsumedCapacity": CAPACITY,
+        "Limit": Integer(1, 2**31),
+        "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+    }
+)
+BATCH_STATEMENT = Structure(
+    {
+        "Statements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ConsistentRead": FLAG,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            25,
+            required=True,
+        ),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
+TRANSACT_STATEMENT = Structure(
+    {
+        "TransactStatements": Listed(
+            Structure(
+                {
+                    "Statement": Text(minimum=1, maximum=8192, required=True),
+                    "Parameters": _PARAMETERS,
+                    "ReturnValuesOnConditionCheckFailure": ON_FAILURE,
+                }
+            ),
+            1,
+            100,
+            required=True,
+        ),
+        "ClientRequestToken": Text(minimum=1, maximum=36),
+        "ReturnConsumedCapacity": CAPACITY,
+    }
+)
+
+# -- resource policies
+
+_RESOURCE = Text(minimum=1, maximum=1283, required=True)
+_REVISION = Text(minimum=1, maximum=255)
+PUT_POLICY = Structure(
+    {
+        "ResourceArn": _RESOURCE,
+        "Policy": Text(required=True),
+        "ExpectedRevisionId": _REVISION,
+        "ConfirmRemoveSelfResourceAccess": FLAG,
+    }
+)
+GET_POLICY = Structure({"ResourceArn": _RESOURCE})
+DELETE_POLICY = Structure({"ResourceArn": _RESOURCE, "ExpectedRevisionId": _REVISION})
+
+# -- backups and restores
+
+_ARN = Text(minimum=37, maximum=1024, required=True)
+_TARGET = Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True)
+_OVERRIDES: dict[str, Shape] = {
+    "BillingModeOverride": _BILLING,
+    "GlobalSecondaryIndexOverride": Listed(Structure(_GLOBAL)),
+    "LocalSecondaryIndexOverride": Listed(
+        Structure({"IndexName": _INDEX_NAME, "KeySchema": _KEY_SCHEMA, "Projection": _PROJECTION})
+    ),
+    "ProvisionedThroughputOverride": _THROUGHPUT,
+    "OnDemandThroughputOverride": _ON_DEMAND,
+}
+CREATE_BACKUP = Structure(
+    {
+        "TableName": TABLE,
+        "BackupName": Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True),
+    }
+)
+ONE_BACKUP = Structure({"BackupArn": _ARN})
+LIST_BACKUPS = Structure(
+    {
+        "TableName": TableName(minimum=1, maximum=1024, pattern=NAME_PATTERN),
+        "Limit": Integer(1, 100),
+        "ExclusiveStartBackupArn": Text(minimum=37, maximum=1024),
+        "BackupType": Text(enum=("USER", "SYSTEM", "AWS_BACKUP", "ALL")),
+    }
+)
+UPDATE_RECOVERY = Structure(
+    {
+        "TableName": TABLE,
+        "PointInTimeRecoverySpecification": Structure(
+            {
+                "PointInTimeRecoveryEnabled": Flag(required=True),
+                "RecoveryPeriodInDays": Integer(1, 35),
+            },
+            required=True,
+        ),
+    }
+)
+RESTORE_BACKUP = Structure({"TargetTableName": _TARGET, "BackupArn": _ARN, **_OVERRIDES})
+RESTORE_TIME = Structure(
+    {
+        "TargetTableName": _TARGET,
+        "SourceTableArn": Text(minimum=1, maximum=1024),
+        "SourceTableName": Text(minimum=3, maximum=255, pattern=NAME_PATTERN),
+        "UseLatestRestorableTime": FLAG,
+        **_OVERRIDES,
+    }
+)
+
+# -- Kinesis streaming destinations
+
+_STREAMING = Structure(
+    {"ApproximateCreationDateTimePrecision": Text(enum=("MILLISECOND", "MICROSECOND"))}
+)
+DESTINATION = Structure(
+    {
+        "TableName": TABLE,
+        "StreamArn": _ARN,
+        "EnableKinesisStreamingConfiguration": _STREAMING,
+        "UpdateKinesisStreamingConfiguration": _STREAMING,
     }
 )

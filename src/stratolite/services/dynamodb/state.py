@@ -7,6 +7,13 @@ Under (account, region, "dynamodb"):
     ("index", table, index) bucket key  -> the projected part of an item, the same form
     ("ttl", table, ttl, expires_s, row) -> ""        ``row`` is the item's key without the table's prefix
     ("ttl-job", table)                  -> JSON [job id, base64; due_s]   the job that waits for the first of them
+    ("count", table, index)             -> <items: 8 bytes><bytes of their JSON: 8 bytes>; index 0: the table itself
+    ("past", past, row, ms, stamp)      -> the item that lay at ``row`` until then (its JSON, "" if there was none);
+                                           in pieces where it is long; only while somebody may want it back
+    ("backup" | "export" | "import", id) -> JSON, see ``backups``, ``exports``, ``imports``; an id begins with its time
+    ("piece/" id of a backup, i)        -> JSON {"Blob": its id, "Items": how many}
+    ("progress", table)                 -> JSON: how far the table has been filled from a backup or an import
+    ("policy", table name, label)       -> JSON [policy, revision id]; label: of a stream, "" for the table's own
     ("token", token)                    -> JSON [sha256 of the request, hex; expires_ms]
     ("token-end", expires_ms, token)    -> ""
 
@@ -25,10 +32,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
 from stratolite.core import Keyspace, Span, Tx
+from stratolite.core.keys import pack, span_of, unpack
 from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.services.dynamodb import keycode
 from stratolite.services.dynamodb.table import Record, Table
@@ -126,9 +135,14 @@ def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None
     for index in table.indexes:
         before = None if old is None else index.row(table, old)
         after = None if new is None else index.row(table, new)
+        if before is not None and not index.is_active and tx.get(before) is None:
+            before = None  # the filling of a new index has not come to this item
+        items = size = 0
         if before is not None and before != after:
             assert old is not None
-            delete(tx, before, orjson.dumps(index.part(old)))
+            gone = orjson.dumps(index.part(old))
+            delete(tx, before, gone)
+            items, size = -1, -len(gone)
         if after is not None:
             assert new is not None
             part = index.part(new)
@@ -139,7 +153,177 @@ def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None
                 if held_part == part:
                     continue
                 held = orjson.dumps(held_part)
-            put(tx, after, orjson.dumps(part), held)
+                size = -len(held)
+            else:
+                items += 1
+            raw = orjson.dumps(part)
+            size += len(raw)
+            put(tx, after, raw, held)
+        if index.count_key is not None and (items or size):
+            count(tx, index.count_key, items, size)
+
+
+# -- counts
+
+
+def count(tx: Tx, key: bytes, items: int, size_bytes: int) -> None:
+    """Add to the counts at ``key`` (``Table.count_key``, ``Index.count_key``)."""
+    known_items, known_bytes = counts(tx, key)
+    total = (max(known_items + items, 0) << 64) + max(known_bytes + size_bytes, 0)
+    tx.put(key, total.to_bytes(16, "big"))
+
+
+def counts(tx: Tx, key: bytes) -> tuple[int, int]:
+    """(items, bytes of their JSON)."""
+    raw = tx.get(key)
+    if raw is None:
+        return 0, 0
+    return int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+
+
+# -- what was
+
+
+def put_past(tx: Tx, table: Table, row: bytes, old: bytes | None) -> None:
+    """Remember that ``old`` (its JSON, None: no item) lay at ``row`` until now."""
+    assert table.past_prefix is not None, "somebody wants it"
+    key = table.past_prefix + pack((row[len(table.prefix) :], int(tx.time_s * 1000), tx.stamp()))
+    if old is None:
+        tx.put(key, b"")
+    else:
+        put(tx, key, old, None)
+
+
+class Was(NamedTuple):
+    """``raw`` (JSON, None: no item) lay at ``row`` until ``until_ms``."""
+
+    row: bytes
+    until_ms: int
+    raw: bytes | None
+
+
+def _was(tx: Tx, table: Table, span: Span) -> Was | None:
+    """The first of the past in ``span``."""
+    assert table.past_prefix is not None, "somebody wants it"
+    for key, raw in tx.scan(span):
+        if raw and raw[0] == 0x01:
+            continue  # a piece
+        row, until_ms, _ = unpack(key[len(table.past_prefix) :])
+        assert isinstance(row, bytes), key
+        assert isinstance(until_ms, int), key
+        old = None if not raw else raw if raw[0] == _JSON else whole(tx, key, raw)
+        return Was(table.prefix + row, until_ms, old)
+    return None
+
+
+def changed_rows(
+    tx: Tx, table: Table, after: bytes, since_ms: int
+) -> Iterator[tuple[bytes, Was | None]]:
+    """(row, how it was at ``since_ms``) for rows behind ``after`` with a past; None: it has not changed since.
+
+    Two reads a row, however often it changed.
+    """
+    assert table.past_prefix is not None, "somebody wants it"
+    end = span_of(table.past_prefix)[1]
+    start = table.past_prefix
+    if after:
+        start += pack((after[len(table.prefix) :],)) + b"\xff"
+    while (first := _was(tx, table, (start, end))) is not None:
+        of_row = table.past_prefix + pack((first.row[len(table.prefix) :],))
+        stop = of_row + b"\xff"
+        if first.until_ms > since_ms:
+            yield first.row, first
+        else:
+            yield first.row, _was(tx, table, (of_row + pack((since_ms + 1,)), stop))
+        start = stop
+
+
+def was_at(tx: Tx, table: Table, row: bytes, at_ms: int) -> Was | None:
+    """How ``row`` was at ``at_ms``; None: it has not changed since."""
+    assert table.past_prefix is not None, "somebody wants it"
+    of_row = table.past_prefix + pack((row[len(table.prefix) :],))
+    return _was(tx, table, (of_row + pack((at_ms + 1,)), of_row + b"\xff"))
+
+
+def old_past(
+    tx: Tx, keys: Keyspace, past: int, start: bytes, before_ms: int, limit: int
+) -> tuple[list[bytes], bytes]:
+    """(keys of what was replaced before ``before_ms``, where to go on), of ``limit`` rows looked at."""
+    prefix = keys.key("past", past)
+    found: list[bytes] = []
+    last, count, is_old = b"", 0, False
+    for key, raw in tx.scan((start or prefix, span_of(prefix)[1]), limit=limit):
+        if not raw or raw[0] != 0x01:  # else a piece of the one before
+            until_ms = unpack(key[len(prefix) :])[1]
+            assert isinstance(until_ms, int), key
+            is_old = until_ms < before_ms
+        if is_old:
+            found.append(key)
+        last, count = key, count + 1
+    return found, last + b"\x00" if count == limit else b""
+
+
+# -- backups, exports, imports
+
+
+def copy(tx: Tx, keys: Keyspace, kind: str, name: str) -> dict[str, Any] | None:
+    """The record of a backup, export or import."""
+    raw = tx.get(keys.key(kind, name))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_copy(tx: Tx, keys: Keyspace, kind: str, name: str, record: dict[str, Any]) -> None:
+    tx.put(keys.key(kind, name), orjson.dumps(record))
+
+
+def delete_copy(tx: Tx, keys: Keyspace, kind: str, name: str) -> None:
+    tx.delete(keys.key(kind, name))
+
+
+def copies(tx: Tx, keys: Keyspace, kind: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, record) behind ``after``, oldest first; lazily."""
+    start, stop = keys.span(kind)
+    if after:
+        start = keys.key(kind, after) + b"\x00"
+    for key, raw in tx.scan((start, stop)):
+        yield str(keys.parts(key)[1]), orjson.loads(raw)
+
+
+def progress(tx: Tx, keys: Keyspace, number: int) -> Any:
+    """How far the filling of a table came; None at its beginning."""
+    raw = tx.get(keys.key("progress", number))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_progress(tx: Tx, keys: Keyspace, number: int, at: Any) -> None:
+    tx.put(keys.key("progress", number), orjson.dumps(at))
+
+
+def delete_progress(tx: Tx, keys: Keyspace, number: int) -> None:
+    tx.delete(keys.key("progress", number))
+
+
+# -- resource policies
+
+
+def policy(tx: Tx, account: str, region: str, table: str, label: str) -> tuple[str, str] | None:
+    """(policy, revision id) of a table, or with ``label`` of one of its streams."""
+    raw = tx.get(Keyspace(account, region, "dynamodb").key("policy", table, label))
+    if raw is None:
+        return None
+    text, revision = orjson.loads(raw)
+    return text, revision
+
+
+def put_policy(
+    tx: Tx, account: str, region: str, table: str, label: str, text: str, revision: str
+) -> None:
+    key = Keyspace(account, region, "dynamodb").key("policy", table, label)
+    tx.put(key, orjson.dumps([text, revision]))
+
+
+def delete_policy(tx: Tx, account: str, region: str, table: str, label: str) -> None:
+    tx.delete(Keyspace(account, region, "dynamodb").key("policy", table, label))
 
 
 def table_spans(keys: Keyspace, number: int) -> list[Span]:
@@ -149,6 +333,8 @@ def table_spans(keys: Keyspace, number: int) -> list[Span]:
         keys.span("index", number),
         keys.span("ttl", number),
         keys.span("ttl-job", number),
+        keys.span("count", number),
+        keys.span("version", number),
     ]
 
 

@@ -5,7 +5,13 @@ The record (JSON, under state's ("table", name)):
     {"Description": {...}     what DescribeTable answers, without what is counted or derived
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
-     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off}
+     "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
+     "Stream": [number, label, view type], absent where it has none
+     "Counted": true              items and bytes are counted from the first item on (see state's ("count", ...))
+     "Past": {"Number": n, "Days": n, "Since": s, "Readers": [ids]}   what was is kept, under a number of its own: for
+                                  point-in-time recovery (Days, Since; absent where it is off) and for copies being made
+     "HasPolicy": true            there is a resource policy
+     "Kinesis": {stream ARN: {"Feed": number, "Status", "Precision"}}, "Replicas": {region: {"Feed": number, "Status"}}}
 """
 
 from __future__ import annotations
@@ -35,14 +41,29 @@ class KeyAttribute(NamedTuple):
     encode: Callable[[str], bytes]
 
 
+class Feed(NamedTuple):
+    """Somebody who is told of every change, see ``feeds``."""
+
+    kind: str
+    """kinesis or replica."""
+    number: int
+    prefix: bytes
+
+
 class Index:
     """A secondary index: where its rows lie and what they hold."""
 
     def __init__(
-        self, description: dict[str, Any], prefix: bytes, table: Table, *, is_local: bool
+        self,
+        description: dict[str, Any],
+        prefix: bytes,
+        count_key: bytes | None,
+        table: Table,
+        *,
+        is_local: bool,
     ) -> None:
         self.name: str = description["IndexName"]
-        self.prefix = prefix
+        self.prefix, self.count_key = prefix, count_key
         self.is_local = is_local
         self.is_active = description.get("IndexStatus", "ACTIVE") == "ACTIVE"
         self.keys = table.key_attributes(description["KeySchema"])
@@ -86,7 +107,8 @@ class Table:
         self.is_on_demand = (
             self.description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
         )
-        _, _, _, region, account, _ = self.arn.split(":", 5)
+        _, _, _, self.region, self.account, _ = self.arn.split(":", 5)
+        region, account = self.region, self.account
         self.space = keys = Keyspace(account, region, "dynamodb")
         self.number: int = record["Key"]
         self.prefix = keys.key("item", record["Key"])
@@ -102,6 +124,9 @@ class Table:
             Index(
                 described,
                 keys.key("index", record["Key"], record["Indexes"][described["IndexName"]]),
+                keys.key("count", record["Key"], record["Indexes"][described["IndexName"]])
+                if record.get("Counted")
+                else None,
                 self,
                 is_local=member == "LocalSecondaryIndexes",
             )
@@ -117,6 +142,28 @@ class Table:
         ttl = record.get("TimeToLive")
         self.ttl_attribute: str | None = ttl[0] if ttl else None
         self.ttl_number: int = ttl[1] if ttl else 0
+        stream = record.get("Stream")
+        self.stream_prefix = keys.key("change", stream[0]) if stream else None
+        self.stream_label: str = stream[1] if stream else ""
+        self.stream_view: str = stream[2] if stream else ""
+        self.count_key = keys.key("count", self.number, 0) if record.get("Counted") else None
+        self.past: dict[str, Any] = record.get("Past") or {}
+        self.past_number: int = self.past.get("Number", 0)
+        self.past_prefix = keys.key("past", self.past_number) if self.past else None
+        self.is_ready = self.description["TableStatus"] == "ACTIVE"
+        """False while it is being restored or imported: then it is described, and nothing else."""
+        self.has_policy = bool(record.get("HasPolicy"))
+        self.replicas: dict[str, Any] = record.get("Replicas") or {}
+        self.feeds = [
+            Feed(kind, one["Feed"], keys.key("feed", one["Feed"]))
+            for kind, member in (("kinesis", "Kinesis"), ("replica", "Replicas"))
+            for one in (record.get(member) or {}).values()
+            if one["Status"] == "ACTIVE"
+        ]
+        self.is_followed = bool(
+            self.indexes or ttl or stream or record.get("Past") or self.feeds or self.replicas
+        )
+        """Whether a write to an item leads to other rows."""
 
     def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:
         found = []

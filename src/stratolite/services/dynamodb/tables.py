@@ -9,12 +9,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from stratolite.core import work
+from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, schema, shapes, state
-from stratolite.services.dynamodb.base import Base, name_of, table_arn
+from stratolite.services.dynamodb import expiry, globaltables, schema, shapes, state, streams
+from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
+from stratolite.services.dynamodb.policies import checked, revision
 from stratolite.services.dynamodb.table import Record, Table
 from stratolite.services.dynamodb.worker import BACKFILL, SWEEP, Backfill, Sweep
 
@@ -27,6 +28,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.CREATE_TABLE, request)
         schema.check_create(request)
+        schema.check_stream(request)
         schema.check_offered("CreateTable", request)
         name = request["TableName"]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
@@ -34,13 +36,21 @@ class Tables(Base):
         if state.table(call.tx, call.account, call.region, name) is not None:
             raise in_use(f"Table already exists: {name}")
         record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
-        record["Tags"] = tags
+        record["Tags"], record["Counted"] = tags, True
+        if (policy := request.get("ResourcePolicy")) is not None:
+            record["HasPolicy"] = True
+            state.put_policy(
+                call.tx, call.account, call.region, name, "", checked(policy), revision(policy)
+            )
+        if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
+            view = request["StreamSpecification"]["StreamViewType"]
+            globaltables.begin_stream(call, call.account, call.region, record, view)
         state.put_table(call.tx, call.account, call.region, record)
-        return {"TableDescription": described(record, status="CREATING")}
+        return {"TableDescription": described(call.tx, record, status="CREATING")}
 
     def describe_table(self, call: Call, request: Request) -> Response:
         table = self._named(call, request)
-        return {"Table": described(table.record)}
+        return {"Table": described(call.tx, table.record)}
 
     def list_tables(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.LIST_TABLES, request)
@@ -62,15 +72,18 @@ class Tables(Base):
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
             )
-        state.delete_table(call.tx, call.account, call.region, table.name)
-        job = Sweep(call.account, call.region, table.record["Key"], None)
-        work.put(call.tx, SWEEP, job.pack())
-        return {"TableDescription": described(table.record, status="DELETING")}
+        if table.past.get("Readers") or not table.is_ready:
+            raise in_use(
+                f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
+            )
+        globaltables.drop(call, table)
+        return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
     def update_table(self, call: Call, request: Request) -> Response:
         _check_named(request)
         shapes.check(shapes.UPDATE_TABLE, request)
         schema.check_offered("UpdateTable", request)
+        schema.check_stream(request)
         if not any(request.get(name) is not None for name in _UPDATES):
             raise invalid(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
@@ -90,6 +103,24 @@ class Tables(Base):
             request["TableName"],
             f"Requested resource not found: Table: {request['TableName']} not found",
         )
+        updates = request.get("ReplicaUpdates")
+        if updates:
+            globaltables.change(call, table, updates)
+            changed = state.table(call.tx, table.account, table.region, table.name)
+            assert changed is not None, "its replicas were changed"
+            return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
+        answer = self._update(call, table, request)
+        shared = {k: v for k, v in request.items() if k in _SHARED}
+        for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                self._update(call, replica, shared)
+        return {"TableDescription": answer}
+
+    def _update(self, call: Call, table: Table, request: Request) -> dict[str, Any]:
+        """Change one table; its description meanwhile."""
+        call = call.scoped(table.account, table.region)
+        changes = request.get("GlobalSecondaryIndexUpdates") or []
         record: Record = deepcopy(table.record)
         _update_billing(call, table, record, request)
         description = record["Description"]
@@ -98,14 +129,16 @@ class Tables(Base):
         schema.set_options(description, request, round(call.tx.time_s, 3))
         for change in changes:
             _change_index(call, record, request, change)
+        if request.get("StreamSpecification") is not None:
+            _change_stream(call, table, record, request["StreamSpecification"])
         state.put_table(call.tx, call.account, call.region, record)
-        answer = described(record, status="UPDATING")
+        answer = described(call.tx, record, status="UPDATING")
         for change in changes:
             if (deleted := change.get("Delete")) is not None:
                 answer.setdefault("GlobalSecondaryIndexes", []).append(
                     {**_index_of(table, deleted["IndexName"]), "IndexStatus": "DELETING"}
                 )
-        return {"TableDescription": answer}
+        return answer
 
     # -- tags
 
@@ -120,7 +153,7 @@ class Tables(Base):
         record["Tags"] |= {tag["Key"]: tag["Value"] for tag in tags}
         schema.check_tags({t["Key"]: t["Value"] for t in tags}, ours=call.depth > 0)
         schema.check_tags(record["Tags"], ours=True)
-        state.put_table(call.tx, call.account, call.region, record)
+        state.put_table(call.tx, table.account, table.region, record)
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
@@ -132,7 +165,7 @@ class Tables(Base):
         record = deepcopy(table.record)
         for key in request["TagKeys"]:
             record["Tags"].pop(key, None)
-        state.put_table(call.tx, call.account, call.region, record)
+        state.put_table(call.tx, table.account, table.region, record)
         return {}
 
     def list_tags_of_resource(self, call: Call, request: Request) -> Response:
@@ -147,7 +180,7 @@ class Tables(Base):
         if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
             raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
         try:
-            return self.table(call, name_of(call, arn))
+            return self.known(call, arn, "")
         except Fault as fault:
             raise not_found(f"Requested resource not found: ResourcArn: {arn} not found") from fault
 
@@ -164,21 +197,6 @@ class Tables(Base):
     def describe_endpoints(self, call: Call, request: Request) -> Response:
         address = call.endpoint.split("://", 1)[-1].rstrip("/")
         return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
-
-    def describe_continuous_backups(self, call: Call, request: Request) -> Response:
-        shapes.check(shapes.NAMED_TABLE, request)
-        name = request["TableName"]
-        found = state.table(
-            call.tx, call.account, call.region, name_of(call, name) if ":" in name else name
-        )
-        if found is None:
-            raise Fault("TableNotFoundException", f"Table not found: {name}")
-        return {
-            "ContinuousBackupsDescription": {
-                "ContinuousBackupsStatus": "ENABLED",
-                "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-            }
-        }
 
     def update_time_to_live(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TIME_TO_LIVE, request)
@@ -197,16 +215,10 @@ class Tables(Base):
             raise invalid(
                 f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
             )
-        record = deepcopy(table.record)
-        if wanted["Enabled"]:
-            record["TimeToLive"] = [name, call.tx.stamp()]
-        else:
-            del record["TimeToLive"]
-            job = Sweep(call.account, call.region, table.number, None, only_ttl=table.ttl_number)
-            work.put(call.tx, SWEEP, job.pack())
-        state.put_table(call.tx, call.account, call.region, record)
-        if wanted["Enabled"]:
-            expiry.start(call.tx, table, int(call.tx.time_s), b"")
+        for region in (table.region, *table.replicas):
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                _set_time_to_live(call, replica, name if wanted["Enabled"] else None)
         return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
 
     def describe_time_to_live(self, call: Call, request: Request) -> Response:
@@ -224,7 +236,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.NAMED_TABLE, request)
         name = request["TableName"]
-        return self.table(call, name, f"Requested resource not found: Table: {name} not found")
+        return self.known(call, name, f"Requested resource not found: Table: {name} not found")
 
 
 _MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
@@ -244,21 +256,74 @@ _UPDATES = (
     "TableClass",
     "StreamSpecification",
     "OnDemandThroughput",
+    "WarmThroughput",
+    "ReplicaUpdates",
 )
+_SHARED = frozenset(
+    (
+        "AttributeDefinitions",
+        "BillingMode",
+        "GlobalSecondaryIndexUpdates",
+        "OnDemandThroughput",
+        "ProvisionedThroughput",
+    )
+)
+"""What replicas have in common: a change of it is made in all of them."""
 
 
-def described(record: Record, status: str | None = None) -> dict[str, Any]:
-    """A TableDescription. Items are not counted: DynamoDB itself answers 0 for a table's first hours."""
+def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, Any]:
+    """A TableDescription, with counts as of now (DynamoDB brings them up to date every six hours)."""
     out: dict[str, Any] = deepcopy(record["Description"])
-    out["ItemCount"] = out["TableSizeBytes"] = 0
+    _, _, _, region, account, _ = out["TableArn"].split(":", 5)
+    keys = Keyspace(account, region, "dynamodb")
+
+    def counted(number: int) -> tuple[int, int]:
+        return state.counts(tx, keys.key("count", record["Key"], number))
+
+    out["ItemCount"], out["TableSizeBytes"] = counted(0)
     for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         for index in out.get(member, ()):
-            index["IndexSizeBytes"] = index["ItemCount"] = 0
+            number = record["Indexes"][index["IndexName"]]
+            index["ItemCount"], index["IndexSizeBytes"] = counted(number)
+            if member == "GlobalSecondaryIndexes":
+                index["WarmThroughput"] = schema.warm(index, out)
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
+    out["WarmThroughput"] = schema.warm(out, out)
+    if replicas := globaltables.described(record):
+        out["Replicas"] = replicas
     if status is not None:
         out["TableStatus"] = status
     return out
+
+
+def _set_time_to_live(call: Call, table: Table, attribute: str | None) -> None:
+    record = deepcopy(table.record)
+    if attribute is not None:
+        record["TimeToLive"] = [attribute, call.tx.stamp()]
+    elif record.pop("TimeToLive", None) is not None:
+        job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
+        work.put(call.tx, SWEEP, job.pack())
+    state.put_table(call.tx, table.account, table.region, record)
+    if attribute is not None:
+        expiry.start(call.tx, table, int(call.tx.time_s), b"")
+
+
+def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, Any]) -> None:
+    if wanted.get("StreamEnabled"):
+        if table.stream_label:
+            raise invalid(f"Table already has an enabled stream: TableName: {table.name}")
+        view = wanted["StreamViewType"]
+        globaltables.begin_stream(call, table.account, table.region, record, view)
+        return
+    if table.replicas:
+        raise invalid(
+            f"Streams cannot be disabled on a table with replicas: TableName: {table.name}"
+        )
+    if not table.stream_label:
+        raise invalid(f"Table has no stream to disable: TableName: {table.name}")
+    streams.end(call.tx, call.account, call.region, table.name, table.stream_label)
+    del record["Stream"], record["Description"]["StreamSpecification"]
 
 
 def _update_billing(call: Call, table: Table, record: Record, request: Request) -> None:
@@ -366,6 +431,8 @@ def _change_index(call: Call, record: Record, request: Request, change: dict[str
             _set_throughput(by_name[name], throughput, round(call.tx.time_s, 3))
         if (on_demand := wanted.get("OnDemandThroughput")) is not None:
             by_name[name]["OnDemandThroughput"] = on_demand
+        if (warmed := wanted.get("WarmThroughput")) is not None:
+            schema.set_warm(by_name[name], warmed, description, f"index {name}")
         return
     indexes.remove(by_name[name])
     if not indexes:

@@ -6,6 +6,7 @@ Conflicts cannot happen: transactions run one after another, so TransactionConfl
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -18,13 +19,7 @@ from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
 from stratolite.services.dynamodb.faults import invalid
-from stratolite.services.dynamodb.items import (
-    Write,
-    check_targets,
-    collection_metrics,
-    nested_of,
-    projection_of,
-)
+from stratolite.services.dynamodb.items import check_targets, nested_of, projection_of
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
@@ -33,6 +28,7 @@ from stratolite.services.dynamodb.values import (
     checked_item_size,
     item_size,
 )
+from stratolite.services.dynamodb.writes import Write, collection_metrics
 
 TRANSACTION_SIZE_BYTES_MAX = 4 << 20
 _KINDS = ("ConditionCheck", "Put", "Delete", "Update")
@@ -69,13 +65,19 @@ class Action:
 class Transactions(Base):
     def transact_write_items(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TRANSACT_WRITE, request)
+        return self.carry_out(call, request, "TransactItems", partial(self._actions, call, request))
+
+    def carry_out(
+        self, call: Call, request: Request, member: str, make: Callable[[], list[Action]]
+    ) -> Response:
+        """All of the actions that ``make`` finds in the request's ``member``, or none; once for a ClientRequestToken."""
         token = request.get("ClientRequestToken")
         tx, keys = call.tx, call.keys("dynamodb")
+        mode: str = request.get("ReturnConsumedCapacity", "NONE")
+        costs: dict[str, Cost] = {}
         digest = ""
         if token is not None:
-            digest = sha256(
-                orjson.dumps(request["TransactItems"], option=orjson.OPT_SORT_KEYS)
-            ).hexdigest()
+            digest = sha256(orjson.dumps(request[member], option=orjson.OPT_SORT_KEYS)).hexdigest()
             known = state.token(tx, keys, token)
             if known is not None:
                 if known[0] != digest:
@@ -84,19 +86,11 @@ class Transactions(Base):
                         "DynamoDB rejected the request because you retried a request with a different payload "
                         "but with an idempotent token that was already used.",
                     )
-                return {}
-        actions, total = [], 0
-        for each in request["TransactItems"]:
-            action, size = self._action(call, each)
-            actions.append(action)
-            total += size
-        if total > TRANSACTION_SIZE_BYTES_MAX:
-            raise invalid("Transaction request size has exceeded the maximum allowed size of 4 MB")
-        _check_distinct([action.row for action in actions])
+                return self._repeated(call, mode, make)
+        actions = make()
+        check_distinct([action.row for action in actions])
         reasons: list[dict[str, Any]] = []
-        costs: dict[str, Cost] = {}
         metrics: dict[str, list[Any]] = {}
-        mode: str = request.get("ReturnConsumedCapacity", "NONE")
         for action in actions:
             write = Write(tx, action.table, action.row) if action.row else None
             try:
@@ -113,7 +107,7 @@ class Transactions(Base):
                 metric := collection_metrics(action.table, action.key)
             ):
                 metrics.setdefault(action.table.name, []).append(metric)
-        _cancel_unless_all_good(reasons)
+        cancel_unless_all_good(reasons)
         if token is not None:
             state.put_token(tx, keys, token, digest)
         response: Response = {}
@@ -122,6 +116,28 @@ class Transactions(Base):
         if metrics:
             response["ItemCollectionMetrics"] = metrics
         return response
+
+    def _repeated(self, call: Call, mode: str, make: Callable[[], list[Action]]) -> Response:
+        """What was done is not done again; DynamoDB counts the reading of what is there."""
+        if mode == "NONE":
+            return {}
+        costs: dict[str, Cost] = {}
+        for action in make():
+            raw = state.get(call.tx, action.row) if action.row else None
+            size = 0 if raw is None else item_size(orjson.loads(raw))
+            cost = costs.setdefault(action.table.name, Cost(action.table))
+            cost.add_read(size, consistent=True, times=2)
+        return {"ConsumedCapacity": [c.answer(mode, kind="Read") for c in costs.values()]}
+
+    def _actions(self, call: Call, request: Request) -> list[Action]:
+        actions, total = [], 0
+        for each in request["TransactItems"]:
+            action, size = self._action(call, each)
+            actions.append(action)
+            total += size
+        if total > TRANSACTION_SIZE_BYTES_MAX:
+            raise invalid("Transaction request size has exceeded the maximum allowed size of 4 MB")
+        return actions
 
     def _action(self, call: Call, each: dict[str, Any]) -> tuple[Action, int]:
         kinds = [kind for kind in _KINDS if kind in each]
@@ -154,8 +170,8 @@ class Transactions(Base):
             if paths is not None:
                 table.check_nested(nested_of(paths))
             gets.append((table, b"" if fault is not None else table.row(get["Key"]), paths))
-        _check_distinct([row for _, row, _ in gets])
-        _cancel_unless_all_good(reasons)
+        check_distinct([row for _, row, _ in gets])
+        cancel_unless_all_good(reasons)
         mode: str = request.get("ReturnConsumedCapacity", "NONE")
         costs: dict[str, Cost] = {}
         responses: list[dict[str, Any]] = []
@@ -193,13 +209,13 @@ def _key_fault(check: Callable[[Item], None], key: Item) -> Fault | None:
     return None
 
 
-def _check_distinct(rows: list[bytes]) -> None:
+def check_distinct(rows: list[bytes]) -> None:
     named = [row for row in rows if row]
     if len(set(named)) != len(named):
         raise invalid(_REPEATED)
 
 
-def _cancel_unless_all_good(reasons: list[dict[str, Any]]) -> None:
+def cancel_unless_all_good(reasons: list[dict[str, Any]]) -> None:
     codes = [reason["Code"] for reason in reasons]
     if any(code != "None" for code in codes):
         raise Fault(
@@ -214,6 +230,8 @@ def _reason(fault: Fault) -> dict[str, Any]:
     """A CancellationReason for what one action ran into."""
     if fault.code == "ConditionalCheckFailedException":
         return {"Code": "ConditionalCheckFailed", "Message": fault.message, **fault.members}
+    if fault.code == "DuplicateItemException":
+        return {"Code": "DuplicateItem", "Message": fault.message, **fault.members}
     if fault.code == "ValidationException":
         return {"Code": "ValidationError", "Message": fault.message}
     raise fault

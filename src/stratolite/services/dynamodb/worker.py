@@ -1,4 +1,4 @@
-"""Work that follows table operations: rows of dropped tables and indexes swept, new indexes filled.
+"""Work that follows table operations: rows of dropped tables swept, new indexes filled, old stream records trimmed.
 
 Each job is done a slice at a time, a transaction each, and starts again where it was if the process dies: a swept
 row is gone, a backfill remembers in its payload how far it came.
@@ -14,7 +14,7 @@ import orjson
 from stratolite.core import Keyspace, Tx, work
 from stratolite.core.work import Job, Settle
 from stratolite.service import Cloud
-from stratolite.services.dynamodb import state
+from stratolite.services.dynamodb import state, streams
 from stratolite.services.dynamodb.table import Table
 
 SWEEP = "dynamodb.sweep"
@@ -22,6 +22,8 @@ BACKFILL = "dynamodb.backfill"
 SWEEP_COUNT = 500
 BACKFILL_COUNT = 100
 SLICE_SIZE_BYTES = 1 << 20
+TRIM_COUNT = 500
+TRIM_EVERY_S = 60
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -34,6 +36,8 @@ class Sweep(NamedTuple):
     table: int
     only_index: int | None
     only_ttl: int | None = None
+    only_past: int | None = None
+    only_feed: int | None = None
 
     def pack(self) -> bytes:
         return _pack(self)
@@ -68,7 +72,14 @@ class Sweeper:
     async def handle(self, job: Job) -> Settle | None:
         wanted = _sweep_of(job.payload)
         keys = Keyspace(wanted.account, wanted.region, "dynamodb")
-        if wanted.only_ttl is not None:
+        if wanted.only_feed is not None:
+            spans = [
+                keys.span("feed", wanted.only_feed),
+                keys.span("feed-job", wanted.only_feed),
+            ]
+        elif wanted.only_past is not None:
+            spans = [keys.span("past", wanted.only_past)]
+        elif wanted.only_ttl is not None:
             spans = [keys.span("ttl", wanted.table, wanted.only_ttl)]
         elif wanted.only_index is None:
             spans = state.table_spans(keys, wanted.table)
@@ -115,8 +126,11 @@ class Backfiller:
             ):
                 item = orjson.loads(raw)
                 place = index.row(table, item)
-                if place is not None:
-                    state.put(tx, place, orjson.dumps(index.part(item)), None)
+                if place is not None and tx.get(place) is None:  # else a write was faster
+                    part = orjson.dumps(index.part(item))
+                    state.put(tx, place, part, None)
+                    if index.count_key is not None:
+                        state.count(tx, index.count_key, 1, len(part))
                 last, size = row, size + len(raw)
                 assert count < BACKFILL_COUNT
             if last:
@@ -125,6 +139,46 @@ class Backfiller:
                 _activate(tx, wanted, table)
 
         return fill
+
+
+class Trimmer:
+    """Forgets a stream's records after 24 hours and, that long after its end, the stream itself.
+
+    One job a stream waits for the oldest record; where there is none it looks again when one could be due.
+    """
+
+    queue = streams.TRIM
+    ordered = False
+    concurrency = 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        account, region, table, label = orjson.loads(job.payload)
+
+        def trim(tx: Tx) -> None:
+            stream = streams.find(tx, account, region, table, label)
+            if stream is None:
+                return
+            horizon_s = int(tx.time_s) - streams.RETENTION_S
+            span = streams.old_span(stream, horizon_s)
+            old = [key for key, _ in tx.scan(span, limit=TRIM_COUNT)]
+            for key in old:
+                tx.delete(key)
+            if len(old) == TRIM_COUNT:
+                work.put(tx, streams.TRIM, job.payload)
+                return
+            if stream.closed_s is not None and stream.closed_s < horizon_s:
+                streams.delete(tx, stream)
+                return
+            first_s = streams.first_second(tx, stream)
+            if first_s is None:
+                first_s = int(tx.time_s) if stream.closed_s is None else stream.closed_s
+            due_s = max(first_s + streams.RETENTION_S + 2, int(tx.time_s) + TRIM_EVERY_S)
+            work.put(tx, streams.TRIM, job.payload, due_s=due_s)
+
+        return trim
 
 
 def _slice(tx: Tx, low: bytes, high: bytes) -> list[tuple[bytes, bytes]]:

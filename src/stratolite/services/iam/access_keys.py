@@ -11,7 +11,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.iam import holders, names, state
+from stratolite.services.iam import holders, key_ids, names, state
 
 KEYS_COUNT_MAX = 2
 NEVER = {"ServiceName": "N/A", "Region": "N/A"}
@@ -25,7 +25,9 @@ class AccessKeyOperations:
         if len(state.keys_of(call.tx, call.account, user)) >= KEYS_COUNT_MAX:
             quota = f"Cannot exceed quota for AccessKeysPerUser: {KEYS_COUNT_MAX}"
             raise Fault("LimitExceeded", quota)
-        key_id = "AKIA" + base64.b32encode(call.world.token(10))[:16].decode()
+        key_id = key_ids.new(call.world, "AKIA", call.account)
+        while state.get_key(call.tx, key_id) is not None:
+            key_id = key_ids.new(call.world, "AKIA", call.account)
         secret = base64.b64encode(call.world.token(30)).decode()
         sealed = call.cloud.vault.seal(secret.encode(), f"access-key:{key_id}")
         record: dict[str, Any] = {
@@ -58,13 +60,36 @@ class AccessKeyOperations:
         state.delete_key(call.tx, call.account, record["UserName"], record["AccessKeyId"])
         return {}
 
-    def get_access_key_last_used(self, call: Call, request: Request) -> Response:
-        record = state.get_key(call.tx, request["AccessKeyId"])
-        if record is None or record["Account"] != call.account:
-            raise _no_key(request["AccessKeyId"])
-        used = state.used(call.tx, call.account, "key", record["AccessKeyId"])
-        last = NEVER if used is None else dict(used)
-        return {"UserName": record["UserName"], "AccessKeyLastUsed": last}
+    # -- for STS alone, no wire carries them
+
+    def new_key_id(self, call: Call, asked: Request) -> Response:
+        return {"AccessKeyId": key_ids.new(call.world, asked["Prefix"], call.account)}
+
+    def find_access_key(self, call: Call, asked: Request) -> Response:
+        """Account, None if the id tells none."""
+        record = state.get_key(call.tx, asked["AccessKeyId"])
+        account = record["Account"] if record else key_ids.account_of(asked["AccessKeyId"])
+        return {"Account": account}
+
+    async def get_access_key_last_used(self, call: Call, request: Request) -> Response:
+        if call.cloud.usage is not None:
+            await call.cloud.usage.flush()
+
+        def look(inner: Call) -> Response:
+            key_id = request["AccessKeyId"]
+            record = state.get_key(inner.tx, key_id)
+            if record is None or record["Account"] != inner.account:
+                raise Fault(
+                    "AccessDenied",
+                    f"User: {inner.principal.arn} is not authorized to perform iam:GetAccessKeyLastUsed on resource:"
+                    f" access key {key_id}",
+                    status=403,
+                )
+            used = state.used(inner.tx, inner.account, "key", key_id)
+            last = NEVER if used is None else dict(used)
+            return {"UserName": record["UserName"], "AccessKeyLastUsed": last}
+
+        return await call.transact(look)
 
 
 def key_shown(record: dict[str, Any]) -> dict[str, Any]:

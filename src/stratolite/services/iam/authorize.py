@@ -6,20 +6,25 @@ Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-den
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.policy import Decision, Document, Question, Rules
+from stratolite.policy import Decision, Document, Question, Rules, Source, explain
 from stratolite.policy.patterns import Context
 from stratolite.service import Call, Principal, Request, Service
 from stratolite.services.iam import state
+from stratolite.services.iam.context import context_of
 
 _ALWAYS = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
+_GUARDED = ("iam", "sts")
+_NOT_VALID = "InvalidClientTokenId"
 _RULES_COUNT_MAX = 10_000
+_EXPLAINED_COUNT_MAX = 200  # statements
 _CODES = {
     "s3": "AccessDenied",
+    "s3control": "AccessDenied",
     "iam": "AccessDenied",
     "sts": "AccessDenied",
     "sqs": "AccessDenied",
@@ -36,20 +41,50 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
         who.kind == "root"
         and who.account == call.account
         and service.is_owners_alone(call, operation, request)
+        and not state.is_member(call.tx, who.account)
     ):
         return
     if (service.name, operation) in _ALWAYS and who.kind != "anonymous":
         return
+    if service.name in _GUARDED and who.access_key_id[:4] == "ASIA":
+        _check_session(who, service.name, operation)
     for action, resource in service.access(call, operation, request):
         decision = _decide(call, service, action, resource, (operation, request))
         if not decision.allowed:
-            raise denied(service.name, who, action, resource, decision)
+            fault = denied(service.name, who, action, resource, decision)
+            if (trail := call.cloud.trail) is not None:
+                asked = (operation, request)
+                trail.refused(
+                    call,
+                    service,
+                    operation,
+                    request,
+                    fault,
+                    lambda: _explained(call, service, (action, resource), asked, decision),  # noqa: B023 - asked at once
+                )
+            raise fault
+
+
+def _check_session(who: Principal, service: str, operation: str) -> None:
+    """Sessions of users themselves reach IAM after a second factor only, and little of STS; federated ones never.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_request.html
+    """
+    if who.kind == "role":
+        return
+    if service == "iam" and who.kind in ("user", "root") and who.mfa_s:
+        return
+    if service == "sts" and who.kind != "federated" and operation == "AssumeRole":
+        return
+    raise Fault(_NOT_VALID, "The security token included in the request is invalid", status=403)
 
 
 def denied(service: str, who: Principal, action: str, resource: str, decision: Decision) -> Fault:
     code = _CODES.get(service, "AccessDeniedException")
     if who.kind == "anonymous":
         return Fault(code, "Access Denied", status=403)
+    if who.kind == "provider":
+        return Fault(code, f"Not authorized to perform {action}", status=403)
     on = "" if resource == "*" else f" on resource: {resource}"
     reason = decision.reason.replace("{action}", action)
     text = f"User: {who.arn} is not authorized to perform: {action}{on} {reason}"
@@ -64,11 +99,16 @@ def _decide(
     owner = service.resource_account(call, resource)
     text = service.resource_policy(call, resource)
     resource_policy = parse_resource_policy(text) if text else None
-    if who.kind == "root" and who.account == owner and resource_policy is None:
-        return Decision(True, "root")
     rules, role_arn = rules_of(call, who)
     if rules is None:
         return Decision(False, "because the identity no longer exists")
+    if (
+        who.kind == "root"
+        and who.account == owner
+        and resource_policy is None
+        and not rules.service_control
+    ):
+        return Decision(True, "root")
 
     def question(context: Context) -> Question:
         return Question(
@@ -76,14 +116,22 @@ def _decide(
         )
 
     def context() -> Context:
-        return context_of(call, who) | service.condition_keys(call, *asked, (action, resource))
+        return context_of(call, who, role_arn, owner, asked) | service.condition_keys(
+            call, *asked, (action, resource)
+        )
 
     key = (action, resource, owner) if text is None else (action, resource, owner, who.arn, text)
-    trust = service.name == "sts" and resource != "*"
+    # a role's trust and a key's policy must allow themselves, or leave it to their account
+    trust = (service.name == "sts" and resource != "*") or (
+        service.name == "kms" and ":key/" in resource
+    )
     return rules.decide(key, question, context, resource_policy, resource_must_allow=trust)
 
 
-_NOBODYS = ("service", "anonymous", "root")
+# -- the principal's rules
+
+_NOBODYS = ("service", "anonymous", "provider")
+_NO_RULES = Rules()
 
 
 def rules_of(call: Call, who: Principal) -> tuple[Rules | None, str]:
@@ -91,11 +139,17 @@ def rules_of(call: Call, who: Principal) -> tuple[Rules | None, str]:
     if who.kind in _NOBODYS:
         return Rules(), ""
     memo = state.memo(call.tx, who.account)
-    key = (who.kind, who.name, who.user_id, who.session_policy)
-    if memo is not None and (kept := memo.rules.get(key)) is not None:
+    if memo is None:  # nothing was ever changed in this account's IAM
+        return (Rules(), "") if who.kind == "root" else _gather(call, who)
+    key: tuple[Any, ...] = (who.kind, who.name, who.user_id, who.session_policy)
+    if (stamp := state.service_control_stamp(call.tx, who.account)) is not None:
+        key = (*key, stamp)
+    elif who.kind == "root":
+        return _NO_RULES, ""
+    if (kept := memo.rules.get(key)) is not None:
         return kept  # type: ignore[no-any-return]
     made = _gather(call, who)
-    if memo is not None and made[0] is not None:
+    if made[0] is not None:
         if len(memo.rules) >= _RULES_COUNT_MAX:
             memo.rules.clear()
         memo.rules[key] = made
@@ -103,19 +157,69 @@ def rules_of(call: Call, who: Principal) -> tuple[Rules | None, str]:
 
 
 def _gather(call: Call, who: Principal) -> tuple[Rules | None, str]:
+    record = _holder(call, who)
+    if who.kind != "root" and record is None:
+        return None, ""
+    by_kind: dict[str, list[Document]] = {}
+    for source in sources_of(call, who):
+        by_kind.setdefault(source.kind, []).append(source.document)
+    levels = []
+    if not _is_linked(record):
+        levels = [[s.document for s in level] for level in _levels(call, who)]
+    rules = Rules(
+        by_kind.get("identity", []),
+        next(iter(by_kind.get("boundary", [])), None),
+        by_kind.get("session", []) if who.session_policy else None,
+        levels,
+    )
+    if record is None:
+        return rules, ""
+    return rules, record["Arn"] if who.kind != "user" else ""
+
+
+def _is_linked(record: state.Record | None) -> bool:
+    """Service-linked roles are beyond service control policies.
+
+    https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html
+    """
+    return record is not None and record.get("Linked") is not None
+
+
+def _holder(call: Call, who: Principal) -> state.Record | None:
+    """The user or role that the principal is, None if it is gone or another of that name."""
+    if who.kind not in ("user", "role", "federated"):
+        return None
     kind = "role" if who.kind == "role" else "user"
     record = state.get(call.tx, who.account, kind, who.name)
-    if record is None or not _same_holder(who, record):
-        return None, ""
-    boundary = None
+    return record if record is not None and _same_holder(who, record) else None
+
+
+def sources_of(call: Call, who: Principal) -> list[Source]:
+    """Every policy of the principal with a name people know it by; service control policies are not among them."""
+    record = _holder(call, who)
+    if record is None:
+        return []
+    kind = "role" if who.kind == "role" else "user"
+    found = [
+        Source(name, "identity", document)
+        for name, document in state.identity_sources(call.tx, who.account, kind, who.name)
+    ]
     if limit := record.get("PermissionsBoundary"):
         arn = limit["PermissionsBoundaryArn"]
-        boundary = state.managed_document(call.tx, who.account, arn) or Document((), "")
-    sessions = None
+        document = state.managed_document(call.tx, who.account, arn) or Document((), "")
+        found.append(Source(arn, "boundary", document))
     if who.session_policy:
-        sessions = [_session(call, who, one) for one in _session_policies(who.session_policy)]
-    identity = state.identity_documents(call.tx, who.account, kind, who.name)
-    return Rules(identity, boundary, sessions), record["Arn"] if who.kind != "user" else ""
+        for number, one in enumerate(_session_policies(who.session_policy), 1):
+            name = one if one.startswith("arn:") else f"session policy {number}"
+            found.append(Source(name, "session", _session(call, who, one)))
+    return found
+
+
+def _levels(call: Call, who: Principal) -> list[list[Source]]:
+    return [
+        [Source(name, "service control", document) for name, document in level]
+        for level in state.service_control(call.tx, who.account)
+    ]
 
 
 def _session_policies(kept: str) -> list[str]:
@@ -150,43 +254,57 @@ def parse_resource_policy(text: str) -> Document:
     return found
 
 
-def context_of(call: Call, who: Principal) -> dict[str, list[str]]:
-    """The condition keys every request has."""
-    now = datetime.fromtimestamp(call.tx.time_s, UTC)
-    context = {
-        "aws:currenttime": [now.strftime("%Y-%m-%dT%H:%M:%SZ")],
-        "aws:epochtime": [str(int(call.tx.time_s))],
-        "aws:requestedregion": [call.region],
-        "aws:principalaccount": [who.account],
-        "aws:principalarn": [who.arn],
-        "aws:principaltype": [
-            {"root": "Account", "user": "User", "role": "AssumedRole"}.get(who.kind, "Anonymous")
-        ],
-        "aws:userid": [who.user_id],
+# -- for the record of a denial
+
+
+def _explained(
+    call: Call,
+    service: Service,
+    needed: tuple[str, str],
+    asked: tuple[str, Request],
+    decision: Decision,
+) -> dict[str, Any]:
+    """What STS DecodeAuthorizationMessage shows, and every statement that was asked.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_DecodeAuthorizationMessage.html
+    """
+    who, (action, resource) = call.principal, needed
+    owner = service.resource_account(call, resource)
+    record = _holder(call, who)
+    role_arn = record["Arn"] if record is not None and who.kind != "user" else ""
+    context = context_of(call, who, role_arn, owner, asked) | service.condition_keys(
+        call, *asked, needed
+    )
+    question = Question(
+        who.kind, who.account, who.arn, who.name, action, resource, owner, context, role_arn
+    )
+    sources = sources_of(call, who)
+    if not _is_linked(record):
+        sources += [s for level in _levels(call, who) for s in level]
+    if text := service.resource_policy(call, resource):
+        sources.append(Source(f"policy of {resource}", "resource", parse_resource_policy(text)))
+    lines: list[dict[str, Any]] = []
+    for line in explain(question, sources):
+        if len(lines) == _EXPLAINED_COUNT_MAX:
+            break
+        lines.append(line.shown())
+    keys = [
+        {"key": k, "values": {"items": [{"value": v} for v in values]}}
+        for k, values in sorted(context.items())
+    ]
+    return {
+        "allowed": False,
+        "explicitDeny": decision.explicit,
+        "reason": decision.reason.replace("{action}", action),
+        "matchedStatements": {"items": [one for one in lines if one["covers"]]},
+        "failures": {"items": []},
+        "context": {
+            "principal": {"id": who.user_id, "name": who.name, "arn": who.arn},
+            "action": action,
+            "resource": resource,
+            "conditions": {"items": keys},
+        },
+        "statements": lines,
+        "policies": [f"{source.name} ({source.kind})" for source in sources],
+        "owner": owner,
     }
-    if who.kind == "user":
-        context["aws:username"] = [who.name]
-        if who.access_key_id.startswith("ASIA"):
-            context["aws:multifactorauthpresent"] = ["true" if who.mfa_s else "false"]
-    if who.kind == "role":
-        context["aws:multifactorauthpresent"] = ["true" if who.mfa_s else "false"]
-    if who.mfa_s:
-        context["aws:multifactorauthage"] = [str(int(call.world.wall() - who.mfa_s))]
-    context |= {f"aws:principaltag/{k.lower()}": [v] for k, v in _tags(call, who).items()}
-    if who.source_arn:
-        context["aws:sourcearn"] = [who.source_arn]
-        context["aws:sourceaccount"] = [who.source_account]
-    for key, value in call.context.items():
-        context[key.lower()] = [value]
-    return context
-
-
-def _tags(call: Call, who: Principal) -> dict[str, str]:
-    """The role's or user's own tags, and over them the session's."""
-    if who.kind not in ("user", "role", "federated"):
-        return {}
-    holder = state.get(call.tx, who.account, "role" if who.kind == "role" else "user", who.name)
-    held = {t["Key"]: t["Value"] for t in (holder or {}).get("Tags", ())}
-    given: dict[str, str] = orjson.loads(who.session_tags or "{}").get("tags", {})
-    over = {k.lower() for k in given}
-    return {k: v for k, v in held.items() if k.lower() not in over} | given

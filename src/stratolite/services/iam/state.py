@@ -25,14 +25,19 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
     return tx.parsed(keyspace(account).key(kind, name), orjson.loads)
 
 
+_UNKNOWN = object()
+
+
 class Memo:
     """What was worked out from an account's IAM state, void as soon as anything in it changes."""
 
-    __slots__ = ("opened", "rules")
+    __slots__ = ("opened", "organization", "rules")
 
     def __init__(self, _: bytes) -> None:
-        self.rules: dict[tuple[str, str, str, str], Any] = {}
-        """(kind, name, unique id, session policy) -> ``authorize``'s rules of that principal."""
+        self.rules: dict[tuple[Any, ...], Any] = {}
+        """(kind, name, unique id, session policy, stamp of the organization) -> ``authorize``'s rules of that principal."""
+        self.organization: Any = _UNKNOWN
+        """The account's membership, None if it has none."""
         self.opened: dict[str, Any] = {}
         """Access key id -> (secret, principal)."""
 
@@ -61,12 +66,150 @@ def _changed(tx: Tx, account: str) -> None:
 
 def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
     _changed(tx, account)
-    tx.put(keyspace(account).key(kind, name), orjson.dumps(record))
+    key = keyspace(account).key(kind, name)
+    if kind in _COUNTED and tx.get(key) is None:
+        _count(tx, account, kind, 1)
+    tx.put(key, orjson.dumps(record))
 
 
 def delete(tx: Tx, account: str, kind: str, name: str) -> None:
     _changed(tx, account)
-    tx.delete(keyspace(account).key(kind, name))
+    key = keyspace(account).key(kind, name)
+    if kind in _COUNTED and tx.get(key) is not None:
+        _count(tx, account, kind, -1)
+    tx.delete(key)
+
+
+_COUNTED = frozenset(
+    {
+        "user",
+        "group",
+        "role",
+        "policy",
+        "instance-profile",
+        "mfa",
+        "oidc",
+        "saml",
+        "server-certificate",
+    }
+)
+
+
+def count(tx: Tx, account: str, kind: str) -> int:
+    """How many there are; counted once where an older server kept no number."""
+    raw = tx.get(keyspace(account).key("count", kind))
+    if raw is not None:
+        return int(raw)
+    return sum(1 for _ in tx.scan(keyspace(account).span(kind)))
+
+
+def _count(tx: Tx, account: str, kind: str, more: int) -> None:
+    tx.put(keyspace(account).key("count", kind), b"%d" % (count(tx, account, kind) + more))
+
+
+# -- what a user has several of, under an id each: signing certificates, SSH keys
+
+
+def get_part(tx: Tx, account: str, kind: str, name: str, identity: str) -> Record | None:
+    return tx.parsed(keyspace(account).key(kind, name, identity), orjson.loads)
+
+
+def put_part(tx: Tx, account: str, kind: str, name: str, identity: str, record: Record) -> None:
+    tx.put(keyspace(account).key(kind, name, identity), orjson.dumps(record))
+
+
+def delete_part(tx: Tx, account: str, kind: str, name: str, identity: str) -> None:
+    tx.delete(keyspace(account).key(kind, name, identity))
+
+
+def parts_of(tx: Tx, account: str, kind: str, name: str) -> list[Record]:
+    return [orjson.loads(raw) for _, raw in tx.scan(keyspace(account).span(kind, name))]
+
+
+# -- the account: its alias, parts of its credential report, jobs
+
+
+def alias_owner(tx: Tx, alias: str) -> str | None:
+    raw = tx.get(_GLOBAL.key("alias", alias))
+    return None if raw is None else raw.decode()
+
+
+def alias_of(tx: Tx, account: str) -> str | None:
+    raw = tx.get(keyspace(account).key("alias"))
+    return None if raw is None else raw.decode()
+
+
+def set_alias(tx: Tx, account: str, alias: str | None) -> None:
+    """An account has one; the former is free again."""
+    if (former := alias_of(tx, account)) is not None:
+        tx.delete(_GLOBAL.key("alias", former))
+        tx.delete(keyspace(account).key("alias"))
+    if alias is not None:
+        tx.put(_GLOBAL.key("alias", alias), account.encode())
+        tx.put(keyspace(account).key("alias"), alias.encode())
+
+
+REPORT_PART_BYTES = 200_000
+
+
+def put_report_part(tx: Tx, account: str, number: int, text: str) -> None:
+    tx.put(keyspace(account).key("report-part", number), text.encode())
+
+
+def report_part(tx: Tx, account: str, number: int) -> str:
+    return (tx.get(keyspace(account).key("report-part", number)) or b"").decode()
+
+
+_JOBS_COUNT_MAX = 100
+
+
+def put_job(tx: Tx, account: str, job: str, record: Record) -> None:
+    """The newest are kept, and the oldest dropped for them."""
+    space = keyspace(account)
+    tx.put(space.key("last-accessed-job", job), orjson.dumps(record))
+    tx.put(space.key("last-accessed-order", tx.stamp()), job.encode())
+    order = list(tx.scan(space.span("last-accessed-order"), limit=_JOBS_COUNT_MAX + 1))
+    if len(order) > _JOBS_COUNT_MAX:
+        key, old = order[0]
+        tx.delete(key)
+        tx.delete(space.key("last-accessed-job", old.decode()))
+
+
+def mfa_in_use(tx: Tx, account: str) -> int:
+    return sum(1 for _ in tx.scan(keyspace(account).span("user-mfa")))
+
+
+def versions_in_use(tx: Tx, account: str) -> int:
+    """How many managed policies are attached to something: each with one version."""
+    space = keyspace(account)
+    return len({space.parts(key)[1] for key, _ in tx.scan(space.span("policy-user"))})
+
+
+def policy_bytes(tx: Tx, account: str, kind: str, name: str, but: str) -> int:
+    """Of all inline policies of a holder, white space left out, but for the one called ``but``."""
+    return sum(
+        packed_size(text) for policy, text in inline(tx, account, kind, name) if policy != but
+    )
+
+
+def packed_size(text: str) -> int:
+    """How AWS measures a policy: without white space."""
+    return len("".join(text.split()))
+
+
+def boundary_count(tx: Tx, account: str, arn: str) -> int:
+    return sum(1 for _ in tx.scan(keyspace(account).span("boundary-user", arn)))
+
+
+def set_boundary(
+    tx: Tx, account: str, kind: str, name: str, old: str | None, new: str | None
+) -> None:
+    """Which users and roles a policy limits; the record itself says it, too."""
+    space = keyspace(account)
+    if old:
+        tx.delete(space.key("boundary-user", old, kind, name))
+    if new:
+        tx.put(space.key("boundary-user", new, kind, name), b"")
 
 
 def has_any(tx: Tx, account: str, kind: str, name: str) -> bool:
@@ -260,8 +403,19 @@ def accessed(tx: Tx, account: str, kind: str, name: str) -> dict[str, Record]:
     return {str(space.parts(key)[3]): orjson.loads(raw) for key, raw in rows}
 
 
+def accessed_at(tx: Tx, account: str, kind: str, name: str, service: str) -> Record | None:
+    return tx.parsed(keyspace(account).key("accessed", kind, name, service), orjson.loads)
+
+
 def put_accessed(tx: Tx, account: str, kind: str, name: str, service: str, record: Record) -> None:
     tx.put(keyspace(account).key("accessed", kind, name, service), orjson.dumps(record))
+
+
+def move_use(tx: Tx, account: str, kind: str, old: str, new: str) -> None:
+    """Of a user that gets another name."""
+    for service, record in accessed(tx, account, kind, old).items():
+        put_accessed(tx, account, kind, new, service, record)
+    forget_use(tx, account, kind, old)
 
 
 def forget_use(tx: Tx, account: str, kind: str, name: str) -> None:
@@ -298,17 +452,20 @@ def trust_document(tx: Tx, account: str, role: str) -> Document | None:
     return tx.parsed(keyspace(account).key("role", role), _parse_trust)
 
 
-def identity_documents(tx: Tx, account: str, kind: str, name: str) -> list[Document]:
-    """Every compiled identity policy of a role or user: inline, then managed, then its groups'."""
-    found: list[Document | None] = []
+def identity_sources(tx: Tx, account: str, kind: str, name: str) -> list[tuple[str, Document]]:
+    """Every compiled identity policy of a role or user: inline, then managed, then its groups', each with a name for people."""
+    found: list[tuple[str, Document | None]] = []
     holders = [(kind, name)]
     if kind == "user":
         holders += [("group", group) for group in groups_of(tx, account, name)]
+    space = keyspace(account)
     for of, called in holders:
-        keys = [key for key, _ in tx.scan(keyspace(account).span(f"{of}-inline", called))]
-        found += [document(tx, key) for key in keys]
-        found += [managed_document(tx, account, arn) for arn in attached(tx, account, of, called)]
-    return [d for d in found if d is not None]
+        keys = [key for key, _ in tx.scan(space.span(f"{of}-inline", called))]
+        found += [(f"{of} {called}: {space.parts(key)[2]!s}", document(tx, key)) for key in keys]
+        found += [
+            (arn, managed_document(tx, account, arn)) for arn in attached(tx, account, of, called)
+        ]
+    return [(called, d) for called, d in found if d is not None]
 
 
 def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
@@ -319,3 +476,72 @@ def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
         return aws_managed(arn)
     key = keyspace(account).key("policy", arn.rsplit("/", 1)[-1])
     return tx.parsed(key, _parse_default_version)
+
+
+# -- organizations, as far as decisions need them; the organizations service says what they are
+
+
+def organization(tx: Tx, account: str) -> Record | None:
+    """{Id, Management: whether it is the management account, Path: ids from the root down to the account}."""
+    kept = memo(tx, account)
+    if kept is None:
+        return None
+    if kept.organization is _UNKNOWN:
+        kept.organization = tx.parsed(keyspace(account).key("organization"), orjson.loads)
+    return kept.organization  # type: ignore[no-any-return]
+
+
+def is_member(tx: Tx, account: str) -> bool:
+    """Whether service control policies may limit the account: not the management account."""
+    found = organization(tx, account)
+    return found is not None and not found["Management"]
+
+
+def service_control_stamp(tx: Tx, account: str) -> bytes | None:
+    """Other bytes after each change of a policy; None where there are none to ask."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return None
+    return tx.get(_GLOBAL.key("organization", found["Id"])) or b""
+
+
+def service_control(tx: Tx, account: str) -> list[list[tuple[str, Document]]]:
+    """Level by level from the root down, the policies (name, document) that are attached there."""
+    found = organization(tx, account)
+    if found is None or found["Management"]:
+        return []
+    where = _GLOBAL["service-control"][found["Id"]]
+    levels = []
+    for target in found["Path"]:
+        ids = tx.parsed(where.key("target", target), orjson.loads)
+        if ids is None:
+            return []  # the policy type is not enabled
+        levels.append(
+            [made for i in ids if (made := tx.parsed(where.key("policy", i), _parse_named))]
+        )
+    return levels
+
+
+def _parse_named(raw: bytes) -> tuple[str, Document]:
+    record = orjson.loads(raw)
+    return record["Name"], Document.parse(record["Content"])
+
+
+def put_organization(tx: Tx, account: str, record: Record | None) -> None:
+    """None: the account is in none any more."""
+    _changed(tx, account)
+    key = keyspace(account).key("organization")
+    if record is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(record))
+
+
+def put_service_control(tx: Tx, organization: str, kind: str, name: str, value: Any) -> None:
+    """``kind`` "policy": {Name, Content}; "target": ids of the policies attached there; None deletes."""
+    tx.put(_GLOBAL.key("organization", organization), tx.stamp().to_bytes(8, "big"))
+    key = _GLOBAL["service-control"][organization].key(kind, name)
+    if value is None:
+        tx.delete(key)
+    else:
+        tx.put(key, orjson.dumps(value))

@@ -10,7 +10,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.limits import SANDBOXES_MAX
 from stratolite.service import Call, Request, Response, prepared
-from stratolite.services.lambda_ import bundle, layers, names, settings, state
+from stratolite.services.lambda_ import bundle, destinations, layers, names, settings, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref, invalid
 from stratolite.services.lambda_.versions import blobs_of, published
@@ -66,6 +66,7 @@ class Functions(Credentials):
             raise names.conflict(f"Function already exist: {ref.name}")
         base = {"FunctionName": ref.name, "FunctionArn": ref.arn, **settings.DEFAULTS}
         config = settings.configured(request, base)
+        _check_dead_letters(call, ref, config, request)
         found = layers.used(call, request.get("Layers") or [])
         record = {
             "layers": found,
@@ -118,6 +119,7 @@ class Functions(Credentials):
         if "Layers" in request:
             found = layers.used(call, request["Layers"])
         config = _layered(settings.configured(request, record["config"]), found)
+        _check_dead_letters(call, ref, config, request)
         record = {
             **record,
             "config": _revised(call, config),
@@ -386,3 +388,8 @@ async def _check_role(service: Credentials, call: Call, role_arn: str, ref: Ref)
 
 
 assert SANDBOXES_MAX <= _CONCURRENCY_MAX
+
+
+def _check_dead_letters(call: Call, ref: Ref, config: dict[str, Any], request: Request) -> None:
+    target = (request.get("DeadLetterConfig") or {}).get("TargetArn") or ""
+    destinations.check_dead_letters(call, ref, config["Role"], target)

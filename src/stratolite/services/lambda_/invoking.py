@@ -7,7 +7,7 @@ import base64
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
 from stratolite.service import Call, Request, Response
-from stratolite.services.lambda_ import bundle, names, state
+from stratolite.services.lambda_ import bundle, names, payloads, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
 from stratolite.services.lambda_.output import Output, Stream
@@ -26,6 +26,7 @@ SYNC_BYTES_MAX = 6 << 20
 ASYNC_BYTES_MAX = 1 << 20
 _ANSWER_BYTES_MAX = SYNC_BYTES_MAX + 100
 _TAIL_BYTES = 4096
+_PIECE_BYTES = 64 << 10
 _PARSE_IN_THREAD_BYTES = 256 << 10
 _CREDENTIALS_LEFT_S = 900
 _PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
@@ -95,6 +96,33 @@ class Invoking(Credentials):
             response["LogResult"] = base64.b64encode(answer.tail.encode()[-_TAIL_BYTES:]).decode()
         return response
 
+    async def invoke_with_response_stream(self, call: Call, request: Request) -> Response:
+        """The answer in pieces, as AWS gives that of a handler which does not stream: after it has returned."""
+        kind = request.get("InvocationType", "RequestResponse")
+        if kind not in ("RequestResponse", "DryRun"):
+            raise names.bad(
+                "invocationType",
+                kind,
+                "Member must satisfy enum value set: [RequestResponse, DryRun]",
+            )
+        if request.get("TenantId"):
+            raise names.not_offered("TenantId")
+        ref = names.function(call, request["FunctionName"], request.get("Qualifier"))
+        event = await _event(request, kind)
+        target = await call.transact(lambda inner: choose(inner, ref))
+        if kind == "DryRun":
+            return {"StatusCode": 204, "EventStream": _pieces(None)}
+        wants_tail = request.get("LogType") == "Tail"
+        answer = await self.run(
+            call, target, event, client=request.get("ClientContext", ""), tail=wants_tail
+        )
+        return {
+            "StatusCode": 200,
+            "ExecutedVersion": target.version,
+            "ResponseStreamContentType": "application/octet-stream",
+            "EventStream": _pieces(answer),
+        }
+
     async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
         """Leave an invocation for the worker, durably."""
         raise NotImplementedError
@@ -107,7 +135,7 @@ class Invoking(Credentials):
         last = _Tail() if tail else None
         stream: list[Stream] = []
 
-        def begin(listen: Listen) -> Listen:
+        def begin(listen: Listen, failed: Outcome | None) -> Listen:
             def heard(more: list[tuple[int, str]]) -> None:
                 listen(more)
                 if last is not None:
@@ -115,6 +143,8 @@ class Invoking(Credentials):
 
             assert isinstance(listen, _ToStream)
             stream.append(listen.stream)
+            if failed is not None:
+                heard([(_wall_ms(call), _init_report(failed, request_id, config["Timeout"]))])
             heard([(_wall_ms(call), f"START RequestId: {request_id} Version: {target.version}")])
             return heard
 
@@ -172,12 +202,11 @@ class Invoking(Credentials):
         environment = self._environment(target, keys, stream)
         left_s = keys["Expiration"] - self.cloud.world.wall() - _CREDENTIALS_LEFT_S
         listen = _ToStream(self.output, stream)
-        version = config["Runtime"].replace("python", "python:")
+        version = config["Runtime"].replace("python", "python:").replace("nodejs", "nodejs:")
         arn = config["RuntimeVersionConfig"]["RuntimeVersionArn"]
         running = ".".join(str(part) for part in sys.version_info[:3])
-        first = (
-            f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
-        )
+        on = f" (runs on {running})" if version.startswith("python") else ""
+        first = f"INIT_START Runtime Version: {version}{on}\tRuntime Version ARN: {arn}"
         listen([(_wall_ms(call), first)])
         layers = await bundle.layers_folder(self.cloud, target.record["layers"])
         start = Start(folder, environment, layers, fresh_until_s=self.cloud.world.mono() + left_s)
@@ -208,6 +237,22 @@ class Invoking(Credentials):
             "AWS_SESSION_TOKEN": keys["SessionToken"],
         })  # fmt: skip
         return environment
+
+
+async def _pieces(answer: Answer | None) -> AsyncIterator[dict[str, Any]]:
+    complete: dict[str, Any] = {}
+    if answer is not None:
+        payload = answer.payload
+        for start in range(0, len(payload), _PIECE_BYTES):
+            yield {"PayloadChunk": {"Payload": payload[start : start + _PIECE_BYTES]}}
+        if answer.error:
+            complete = {
+                "ErrorCode": answer.error,
+                "ErrorDetails": payload.decode("utf-8", "replace"),
+            }
+        if answer.tail:
+            complete["LogResult"] = base64.b64encode(answer.tail.encode()[-_TAIL_BYTES:]).decode()
+    yield {"InvokeComplete": complete}
 
 
 class _Tail:
@@ -242,7 +287,7 @@ def choose(call: Call, ref: Ref) -> Target:
     """The version to run; an alias with weights chooses by chance. Raises Fault if there is none."""
     found = state.resolve(call.tx, ref)
     if found is None:
-        raise names.no_function(ref)
+        raise names.no_function(ref._replace(qualifier=ref.qualifier or LATEST))
     record, alias = found
     if alias is not None:
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
@@ -277,7 +322,8 @@ async def _event(request: Request, kind: str) -> bytes:
     except orjson.JSONDecodeError as error:
         raise Fault(
             "InvalidRequestContentException",
-            f"Could not parse request body into json: Could not parse payload into json: {error}",
+            "Could not parse request body into json: Could not parse payload into json: "
+            + payloads.complaint(event, str(error)),
             status=400,
             Type="User",
         ) from error
@@ -300,13 +346,13 @@ def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, 
     if outcome.answer is not None:
         if len(outcome.answer) <= _ANSWER_BYTES_MAX:
             return outcome.answer, ""
-        return _too_large(len(outcome.answer))
+        return _too_large()
     if outcome.error is not None:
         return outcome.error, str(orjson.loads(outcome.error)["errorType"])
     assert outcome.ended is not None
     ended: Ended = outcome.ended
     if ended.how == "too-large":
-        return _too_large(ended.status)
+        return _too_large()
     if ended.how == "timeout":
         kind, message = "Sandbox.Timedout", f"Task timed out after {timeout_s}.00 seconds"
     else:
@@ -315,10 +361,18 @@ def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, 
     return orjson.dumps(said), kind
 
 
-def _too_large(size: int) -> tuple[bytes, str]:
+def _too_large() -> tuple[bytes, str]:
     kind = "Function.ResponseSizeTooLarge"
-    message = f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({_ANSWER_BYTES_MAX} bytes)."
-    return orjson.dumps({"errorType": kind, "errorMessage": message}), kind
+    message = (
+        f"Response payload size exceeded maximum allowed payload size ({_ANSWER_BYTES_MAX} bytes)."
+    )
+    return orjson.dumps({"errorMessage": message, "errorType": kind}), kind
+
+
+def _init_report(failed: Outcome, request_id: str, timeout_s: int) -> str:
+    kind = _payload(failed, request_id, timeout_s)[1]
+    status = "timeout" if kind == "Sandbox.Timedout" else f"error\tError Type: {kind}"
+    return f"INIT_REPORT Init Duration: {failed.duration_s * 1000:.2f} ms\tPhase: init\tStatus: {status}"
 
 
 def _exit_message(status: int) -> str:
@@ -326,7 +380,8 @@ def _exit_message(status: int) -> str:
         return "Runtime exited without providing a reason"
     if status > 0:
         return f"Runtime exited with error: exit status {status}"
-    name = _SIGNALS.get(signal.Signals(-status), f"signal {-status}")
+    known = {int(number): name for number, name in _SIGNALS.items()}
+    name = known.get(-status, f"signal {-status}")
     return f"Runtime exited with error: signal: {name}"
 
 
@@ -341,6 +396,7 @@ def _closing(
         if outcome.ended.how == "timeout":
             at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
             lines.append(f"{at} {request_id} Task timed out after {config['Timeout']}.00 seconds\n")
+            duration_ms = config["Timeout"] * 1000.0  # what it took us to end it is not charged
             status = "Status: timeout"
         else:
             said, kind = _payload(outcome, request_id, config["Timeout"])

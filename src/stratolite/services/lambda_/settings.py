@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.runtime import programs
 from stratolite.services.lambda_.names import bad, invalid, mismatch, not_offered, too_long
 
 Record = dict[str, Any]
@@ -33,7 +34,6 @@ _TAGS_MAX = 50
 # Members that are refused when they ask for something; what asks for nothing is let through.
 _NOT_OFFERED: dict[str, Callable[[Any], Any]] = {
     "VpcConfig": lambda v: v.get("SubnetIds") or v.get("SecurityGroupIds"),
-    "DeadLetterConfig": lambda v: v.get("TargetArn"),
     "KMSKeyArn": bool,
     "FileSystemConfigs": bool,
     "CodeSigningConfigArn": bool,
@@ -98,10 +98,15 @@ def check(request: Record, *, creating: bool) -> None:
 
 
 def check_runtime(runtime: str) -> None:
-    if runtime in RUNTIMES:
+    here = (*RUNTIMES, *programs.offered())
+    if runtime in here:
         return
+    if runtime in programs.NODE:
+        raise invalid(
+            f"The runtime {runtime} needs Node, which is not on the server's machine (node in its PATH)."
+        )
     if runtime in _RUNTIMES_OF_AWS.split(", "):
-        offered = ", ".join(reversed(RUNTIMES))
+        offered = ", ".join(here)
         raise invalid(f"The runtime {runtime} is not offered by Stratolite yet; offered: {offered}")
     raise invalid(
         f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set:"
@@ -126,6 +131,11 @@ def configured(request: Record, base: Record) -> Record:
     for field in ("EphemeralStorage", "TracingConfig", "Architectures"):
         if request.get(field):
             config[field] = request[field]
+    if "DeadLetterConfig" in request:
+        if request["DeadLetterConfig"].get("TargetArn"):
+            config["DeadLetterConfig"] = {"TargetArn": request["DeadLetterConfig"]["TargetArn"]}
+        else:
+            config.pop("DeadLetterConfig", None)
     if "Environment" in request:
         if request["Environment"].get("Variables") is not None:
             config["Environment"] = {"Variables": request["Environment"]["Variables"]}

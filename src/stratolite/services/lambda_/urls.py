@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.lambda_ import names, state
+from stratolite.services.lambda_ import destinations, names, state
 from stratolite.services.lambda_.names import LATEST, Ref, bad, invalid, mismatch, missing
 
 _QUALIFIER = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)"
 _NOTHING = "The resource you requested does not exist."
 _METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "*"})
 _PAGE_COUNT_MAX = 50
+_ASYNC_SETTINGS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
 class Urls(Service):
@@ -92,6 +93,8 @@ class Urls(Service):
 
     def update_function_event_invoke_config(self, call: Call, request: Request) -> Response:
         ref = _async_ref(call, request)
+        if state.resolve(call.tx, ref) is None:
+            raise missing("The function doesn't exist.")
         return self._set_async(call, request, _get_async(call, ref))
 
     def get_function_event_invoke_config(self, call: Call, request: Request) -> Response:
@@ -119,7 +122,10 @@ class Urls(Service):
 
     def _set_async(self, call: Call, request: Request, base: state.Record) -> Response:
         ref = _async_ref(call, request)
-        if state.resolve(call.tx, ref) is None:
+        if not base and not any(member in request for member in _ASYNC_SETTINGS):
+            raise invalid("You must specify at least one of error handling or destination setting.")
+        found = state.resolve(call.tx, ref)
+        if found is None:
             raise missing("The function doesn't exist.")
         record = dict(base)
         for member, field, least, most in (
@@ -133,16 +139,12 @@ class Urls(Service):
                     limit = least if value < least else most
                     raise bad(field, value, f"Member must have value {side} {limit}")
                 record[member] = value
-        destinations = request.get("DestinationConfig", {})
-        if any(end.get("Destination") for end in destinations.values()):
-            raise names.not_offered("DestinationConfig")
-        if not record and not destinations:
-            raise invalid("You must specify at least one of error handling or destination setting.")
-        record.update(
-            FunctionArn=ref.arn,
-            LastModified=int(call.tx.time_s),
-            DestinationConfig={"OnSuccess": {}, "OnFailure": {}},
-        )
+        given = request.get("DestinationConfig")
+        if given is not None:
+            role = found[0]["config"]["Role"]
+            record["DestinationConfig"] = destinations.check_destinations(call, ref, role, given)
+        record.setdefault("DestinationConfig", {"OnSuccess": {}, "OnFailure": {}})
+        record.update(FunctionArn=ref.arn, LastModified=int(call.tx.time_s))
         state.put_named(call.tx, ref, "async", ref.qualifier or "", record)
         return record
 
@@ -162,9 +164,7 @@ def _check(request: Request) -> None:
     if auth not in (None, "NONE", "AWS_IAM"):
         raise bad("authType", auth, "Member must satisfy enum value set: [AWS_IAM, NONE]")
     mode = request.get("InvokeMode", "BUFFERED")
-    if mode == "RESPONSE_STREAM":
-        raise names.not_offered("InvokeMode RESPONSE_STREAM")
-    if mode != "BUFFERED":
+    if mode not in ("BUFFERED", "RESPONSE_STREAM"):
         raise bad(
             "invokeMode", mode, "Member must satisfy enum value set: [RESPONSE_STREAM, BUFFERED]"
         )

@@ -3,7 +3,8 @@
 A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, event | blob, client, first_s,
 failures, throttles}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
 unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
-growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds.
+growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds. What becomes of its end:
+``destinations``.
 
 Source  https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
@@ -19,7 +20,8 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker, root
-from stratolite.services.lambda_ import invoking, state
+from stratolite.services.lambda_ import destinations, invoking, state
+from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Later(invoking.Invoking):
         await call.transact(put)
 
     def workers(self) -> Iterable[Worker]:
-        return (_Worker(self),)
+        return (_Worker(self), destinations.Destinations(self.cloud))
 
 
 class _Worker:
@@ -87,21 +89,35 @@ class _Worker:
             target, limits = await call.transact(lambda inner: _look(inner, ref))
         except Fault:  # deleted since
             return _forget(cloud, said)
+        ending = Ending(ref, said["id"], "Success", 1, event, target.version)
         try:
+            if target.reserved == 0:
+                ending = ending._replace(
+                    condition="ZeroReservedConcurrency", invoke_count=said["failures"]
+                )
+                return await _end(cloud, said, target, ending, limits)
             answer = await self._service.run(call, target, event, client=said["client"])
         except Fault as fault:
             if fault.code == "TooManyRequestsException":
                 said["throttles"] += 1
                 wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
-                return _again(cloud, said, wait_s, limits)
+                return await _again(cloud, said, wait_s, target, ending, limits)
             _log.warning("an event for %s could not be run: %r", ref.arn, fault)
+            ending = ending._replace(
+                payload=orjson.dumps({"errorType": fault.code, "errorMessage": str(fault)}),
+                error="Unhandled",
+            )
         else:
+            ending = ending._replace(payload=answer.payload, error=answer.error or "")
+            ending = ending._replace(invoke_count=said["failures"] + 1)
             if answer.error is None:
-                return _forget(cloud, said)
+                return await _end(cloud, said, target, ending, limits)
         said["failures"] += 1
+        ending = ending._replace(invoke_count=said["failures"])
         if said["failures"] > limits.get("MaximumRetryAttempts", _RETRIES):
-            return _forget(cloud, said)
-        return _again(cloud, said, _RETRY_S[said["failures"] - 1], limits)
+            ending = ending._replace(condition="RetriesExhausted")
+            return await _end(cloud, said, target, ending, limits)
+        return await _again(cloud, said, _RETRY_S[said["failures"] - 1], target, ending, limits)
 
 
 def _look(call: Call, ref: Ref) -> tuple[invoking.Target, dict[str, Any]]:
@@ -117,13 +133,42 @@ def _forget(cloud: Cloud, said: dict[str, Any]) -> Settle:
     return settle
 
 
-def _again(cloud: Cloud, said: dict[str, Any], wait_s: float, limits: dict[str, Any]) -> Settle:
-    age_s_max = limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
+async def _end(
+    cloud: Cloud,
+    said: dict[str, Any],
+    target: invoking.Target,
+    ending: Ending,
+    limits: dict[str, Any],
+) -> Settle:
+    """No more attempts: tell who asked to be told."""
+    tell = await destinations.plan(
+        cloud, ending, target.config, limits.get("DestinationConfig") or {}
+    )
 
     def settle(tx: Tx) -> None:
-        if tx.time_s + wait_s - said["first_s"] > age_s_max:
-            _forget(cloud, said)(tx)
-            return
+        _forget(cloud, said)(tx)
+        tell(tx)
+
+    return settle
+
+
+async def _again(
+    cloud: Cloud,
+    said: dict[str, Any],
+    wait_s: float,
+    target: invoking.Target,
+    ending: Ending,
+    limits: dict[str, Any],
+) -> Settle:
+    """Another attempt, unless the event would be too old by then."""
+    age_s_max = limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
+    if cloud.world.cloud() + wait_s - said["first_s"] > age_s_max:
+        ending = ending._replace(
+            condition="EventAgeExceeded", invoke_count=max(1, said["failures"])
+        )
+        return await _end(cloud, said, target, ending, limits)
+
+    def settle(tx: Tx) -> None:
         cloud.work.put(tx, QUEUE, orjson.dumps(said), due_s=tx.time_s + wait_s)
 
     return settle

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import names, state
+from stratolite.services.s3 import grants, names, state
+from stratolite.services.s3.copying import copy_source
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
-from stratolite.services.s3.grants import statements_of_acl
-from stratolite.services.s3.objects import copy_source
+from stratolite.services.s3.object_marks import acl_of
 from stratolite.services.s3.public import parse_public
 from stratolite.services.s3.state import Bucket
 
@@ -40,6 +40,29 @@ _ON_OBJECT = {
     "DeleteObjectTagging": "DeleteObjectTagging",
     "GetObjectAcl": "GetObjectAcl",
     "PutObjectAcl": "PutObjectAcl",
+    "GetObjectRetention": "GetObjectRetention",
+    "PutObjectRetention": "PutObjectRetention",
+    "GetObjectLegalHold": "GetObjectLegalHold",
+    "PutObjectLegalHold": "PutObjectLegalHold",
+    "RestoreObject": "RestoreObject",
+    "SelectObjectContent": "GetObject",
+    "ReplicateObject": "ReplicateObject",
+    "ReplicateDelete": "ReplicateDelete",
+    "ReplicateTags": "ReplicateTags",
+    "GetObjectVersionForReplication": "GetObjectVersionForReplication",
+}
+# Actions that are called otherwise for a version that is named.
+_OF_VERSION = {
+    action: action.replace("Object", "ObjectVersion", 1)
+    for action in (
+        "GetObject",
+        "DeleteObject",
+        "GetObjectTagging",
+        "PutObjectTagging",
+        "DeleteObjectTagging",
+        "GetObjectAcl",
+        "PutObjectAcl",
+    )
 }
 # Operation -> action on the bucket, where it is not called as the operation.
 _ON_BUCKET = {
@@ -62,6 +85,22 @@ _ON_BUCKET = {
     "GetBucketNotificationConfiguration": "GetBucketNotification",
     "PutBucketNotificationConfiguration": "PutBucketNotification",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "PutBucketReplication": "PutReplicationConfiguration",
+    "DeleteBucketReplication": "PutReplicationConfiguration",
+    "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
+    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
+    **{
+        f"{verb}Bucket{kind}Configuration{plural}": f"{action}{kind}Configuration"
+        for kind in ("Inventory", "Analytics", "Metrics", "IntelligentTiering")
+        for verb, action, plural in (
+            ("Get", "Get", ""),
+            ("List", "Get", "s"),
+            ("Put", "Put", ""),
+            ("Delete", "Put", ""),
+        )
+    },
     "GetBucketReplication": "GetReplicationConfiguration",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
@@ -135,16 +174,31 @@ class AccessRules(Service):
         action = _ON_OBJECT.get(operation)
         if action is None:
             return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
+        if request.get("VersionId"):
+            action = _OF_VERSION.get(action, action)
         resource = f"{ARN}{bucket}/{request.get('Key', '')}"
         needed = [(f"s3:{action}", resource)]
         if operation in _WITH_ATTRIBUTES:
             if request.get("Tagging"):
                 needed.append(("s3:PutObjectTagging", resource))
-            if request.get("ACL"):
+            handed_over = (  # as deliveries do, whose policies on AWS name PutObject alone
+                call.principal.kind == "service"
+                and request.get("ACL") == "bucket-owner-full-control"
+            )
+            if not handed_over and (
+                request.get("ACL") or not grants.HEADERS.keys().isdisjoint(request)
+            ):
                 needed.append(("s3:PutObjectAcl", resource))
+            if request.get("ObjectLockMode"):
+                needed.append(("s3:PutObjectRetention", resource))
+            if request.get("ObjectLockLegalHoldStatus"):
+                needed.append(("s3:PutObjectLegalHold", resource))
+        if request.get("BypassGovernanceRetention"):
+            needed.append(("s3:BypassGovernanceRetention", resource))
         if operation in _FROM_ELSEWHERE:
-            name, key = copy_source(request)
-            needed.append(("s3:GetObject", f"{ARN}{name}/{key}"))
+            source = copy_source(request)
+            read = "s3:GetObjectVersion" if source.version else "s3:GetObject"
+            needed.append((read, f"{ARN}{source.bucket}/{source.key}"))
         return needed
 
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
@@ -152,7 +206,12 @@ class AccessRules(Service):
         if operation not in _OF_ONE_OBJECT:
             return False
         bucket = state.bucket(call.tx, request.get("Bucket", ""))
-        return bucket is not None and bucket.account == call.account and not bucket.has_policy
+        return (
+            bucket is not None
+            and bucket.account == call.account
+            and not bucket.has_policy
+            and bucket.ownership == ENFORCED
+        )
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access
@@ -183,9 +242,19 @@ class AccessRules(Service):
         return found
 
     def resource_account(self, call: Call, resource: str) -> str:
-        """The owner of the bucket in an S3 ARN, which does not say."""
-        bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
-        return call.account if bucket is None else bucket.account
+        """The owner of the bucket in an S3 ARN, which does not say; of an object that is another's, its owner."""
+        name, _, key = resource.removeprefix(ARN).partition("/")
+        bucket = state.bucket(call.tx, name)
+        if bucket is None:
+            return call.account
+        return self._others_object(call, bucket, key) or bucket.account
+
+    def _others_object(self, call: Call, bucket: Bucket, key: str) -> str:
+        """The owner of an object whose owner is not the bucket's, "" else."""
+        if not key or bucket.ownership == ENFORCED or call.principal.kind == "service":
+            return ""
+        head = state.head(call.tx, bucket, key.encode())
+        return "" if head is None else head.more.get("owner", "")
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
@@ -219,15 +288,28 @@ class AccessRules(Service):
         return bool(call.tx.parsed(bucket.config.key("policy"), parse_public))
 
     def _granted_by_acl(self, call: Call, bucket: Bucket, key: str) -> list[dict[str, Any]]:
-        if bucket.ownership == ENFORCED:
+        who = call.principal
+        if bucket.ownership == ENFORCED or who.kind == "service":
             return []
-        if public_access_block(call, bucket)["IgnorePublicAcls"]:
-            return []
-        arn = f"{ARN}{bucket.name}"
+        no_public = public_access_block(call, bucket)["IgnorePublicAcls"]
+        arn, account = f"{ARN}{bucket.name}", bucket.account
         acl = state.config(call.tx, bucket, "acl") or "private"
-        found = statements_of_acl(acl, arn, is_object=False)
+        found: list[dict[str, Any]] = []
+        if who.account != account:
+            every = grants.grants_of(acl, account, account)
+            found = grants.statements(every, who, arn, is_object=False, no_public=no_public)
         if key:
             head = state.head(call.tx, bucket, key.encode())
-            if head is not None:
-                found += statements_of_acl(head.acl, f"{arn}/{key}", is_object=True)
+            holder = account if head is None else head.more.get("owner", account)
+            if head is not None and holder != who.account:
+                given = grants.grants_of(acl_of(head), holder, account)
+                there = f"{arn}/{key}"
+                found += grants.statements(given, who, there, is_object=True, no_public=no_public)
+                if holder != account and who.account == account:
+                    found.append(_may_remove(there))  # the bucket is his after all
         return found
+
+
+def _may_remove(arn: str) -> dict[str, Any]:
+    actions = ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"]
+    return {"Effect": "Allow", "Principal": "*", "Action": actions, "Resource": arn}

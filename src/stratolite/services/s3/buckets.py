@@ -7,13 +7,12 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import names, state
+from stratolite.services.s3 import grants, names, state
 from stratolite.services.s3.entry import (
     ALL_BLOCKED,
     CANNED_ACLS,
     ENFORCED,
     bucket_of,
-    refuse_members,
 )
 from stratolite.services.s3.faults import invalid_argument, not_offered
 from stratolite.services.s3.grants import owner
@@ -28,9 +27,7 @@ class Buckets(Service):
         name = request["Bucket"]
         names.check_bucket_name(name)
         region = _region(call, request)
-        refuse_members(request)
-        if request.get("ObjectLockEnabledForBucket"):
-            raise not_offered("parameter ObjectLockEnabledForBucket")
+        given = grants.of_headers(request)
         if request.get("BucketNamespace") not in (None, "global"):
             raise not_offered(f"BucketNamespace {request['BucketNamespace']}")
         ownership = request.get("ObjectOwnership") or ENFORCED
@@ -41,13 +38,13 @@ class Buckets(Service):
         acl = request.get("ACL") or "private"
         if acl not in CANNED_ACLS:
             raise invalid_argument("", "x-amz-acl", acl)
-        if acl != "private" and ownership == ENFORCED:
+        if (acl != "private" or given is not None) and ownership == ENFORCED:
             raise Fault(
                 "InvalidBucketAclWithObjectOwnership",
                 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
                 status=400,
             )
-        if acl not in ("private", "bucket-owner-read", "bucket-owner-full-control"):
+        if grants.is_public(acl if given is None else given):
             # https://aws.amazon.com/blogs/aws/heads-up-amazon-s3-security-changes-are-coming-in-april-of-2023/
             raise Fault(
                 "InvalidBucketAclWithBlockPublicAccessError",
@@ -66,6 +63,12 @@ class Buckets(Service):
         state.put_config(call.tx, bucket, "public-access-block", ALL_BLOCKED)
         if token is not None:
             state.put_config(call.tx, bucket, "made-by", token)
+        if given is not None or acl != "private":
+            state.put_config(call.tx, bucket, "acl", acl if given is None else given)
+        if request.get("ObjectLockEnabledForBucket"):
+            state.put_bucket(call.tx, bucket, versioning="Enabled", on=bucket.on | {"object-lock"})
+            bucket = state.bucket(call.tx, name) or bucket
+            state.put_config(call.tx, bucket, "object-lock", {"ObjectLockEnabled": "Enabled"})
         tags = names.tags_of_set(
             (request.get("CreateBucketConfiguration") or {}).get("Tags") or (), bucket=True
         )

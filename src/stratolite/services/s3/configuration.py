@@ -1,9 +1,4 @@
-"""What can be set on a bucket, and what is answered for what cannot.
-
-Kinds of configuration that would change what happens to data (versioning, lifecycle, replication,
-locks) are refused when put and answered as unset when asked for, as AWS answers for a
-bucket that never had them. All that is kept here is honoured: by ``website``, ``cors``, ``access``.
-"""
+"""What can be set on a bucket about who may use it and how it looks: website, CORS, policy, tags, ACL, encryption."""
 
 from __future__ import annotations
 
@@ -14,28 +9,25 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.policy.document import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import cors, names, state, website
+from stratolite.services.s3 import cors, grants, names, state, website
 from stratolite.services.s3.buckets import OWNERSHIPS
+from stratolite.services.s3.encryption import KMS
 from stratolite.services.s3.entry import (
     ALL_BLOCKED,
     CANNED_ACLS,
     ENFORCED,
     NOTHING_BLOCKED,
-    PUBLIC_ACLS,
     acl_not_supported,
     bucket_of,
     payload,
     public_access_block,
-    refuse_members,
 )
 from stratolite.services.s3.faults import (
     access_denied,
     invalid_argument,
     invalid_request,
     malformed_xml,
-    not_offered,
 )
-from stratolite.services.s3.grants import policy_of_acl
 from stratolite.services.s3.public import is_public
 from stratolite.services.s3.state import Bucket
 
@@ -199,7 +191,8 @@ class Configuration(Service):
             raise malformed_xml()
         wanted = rules[0]["ObjectOwnership"]
         acl = state.config(call.tx, bucket, "acl") or "private"
-        if wanted == ENFORCED and acl in PUBLIC_ACLS:
+        own = grants.grants_of("private", bucket.account, bucket.account)
+        if wanted == ENFORCED and grants.grants_of(acl, bucket.account, bucket.account) != own:
             raise Fault(
                 "InvalidBucketAclWithObjectOwnership",
                 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
@@ -214,98 +207,73 @@ class Configuration(Service):
 
     def get_bucket_acl(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        return policy_of_acl(bucket, state.config(call.tx, bucket, "acl") or "private")
+        acl = state.config(call.tx, bucket, "acl") or "private"
+        return grants.shown(acl, bucket.account, bucket.account)
 
     def put_bucket_acl(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        if bucket.ownership == ENFORCED:
-            raise acl_not_supported()
-        refuse_members(request)
+        acl, given = request.get("ACL"), grants.of_headers(request)
         if "AccessControlPolicy" in request:
-            raise not_offered("parameter AccessControlPolicy")
-        acl = request.get("ACL")
-        if acl is None:
+            if acl is not None or given is not None:
+                raise invalid_request("This request does not support content")
+            given = grants.of_policy(request["AccessControlPolicy"], bucket.account)
+        wanted = given if given is not None else acl
+        if wanted is None:
             raise invalid_request("Missing required header for this request: x-amz-acl")
-        if acl not in CANNED_ACLS and acl != "log-delivery-write":
+        if acl is not None and acl not in CANNED_ACLS and acl != "log-delivery-write":
             raise invalid_argument("", "x-amz-acl", acl)
-        if acl in PUBLIC_ACLS and public_access_block(call, bucket)["BlockPublicAcls"]:
+        if bucket.ownership == ENFORCED:
+            own = grants.grants_of("private", bucket.account, bucket.account)
+            if grants.grants_of(wanted, bucket.account, bucket.account) == own:
+                return {}
+            raise acl_not_supported()
+        if grants.is_public(wanted) and public_access_block(call, bucket)["BlockPublicAcls"]:
             raise access_denied()
-        state.put_config(call.tx, bucket, "acl", acl)
+        state.put_config(call.tx, bucket, "acl", wanted)
         return {}
 
-    # -- encryption: S3 has encrypted every object with AES256 since January 2023
+    # -- encryption
 
     def get_bucket_encryption(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {"ServerSideEncryptionConfiguration": {"Rules": _AES256}}
+        """S3 has encrypted every object with AES256 since January 2023, whatever was set."""
+        bucket = bucket_of(call, request)
+        found = state.config(call.tx, bucket, "encryption")
+        return {"ServerSideEncryptionConfiguration": {"Rules": found or _AES256}}
 
     def put_bucket_encryption(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
+        bucket = bucket_of(call, request)
         rules = payload(request, "ServerSideEncryptionConfiguration").get("Rules") or []
         if len(rules) != 1:
             raise malformed_xml()
         by_default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
         algorithm = by_default.get("SSEAlgorithm")
-        if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
-            raise not_offered(f"bucket encryption with {algorithm}")
-        if algorithm != "AES256":
+        if algorithm not in ("AES256", *KMS):
             raise malformed_xml()
-        if by_default.get("KMSMasterKeyID"):
+        key = by_default.get("KMSMasterKeyID")
+        if key and algorithm == "AES256":
             raise invalid_argument(
                 "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or "
                 "aws:kms:dsse",
                 "ApplyServerSideEncryptionByDefault",
                 algorithm,
             )
+        kept: dict[str, Any] = {"SSEAlgorithm": algorithm}
+        if key:
+            kept["KMSMasterKeyID"] = key
+        rule = {
+            "ApplyServerSideEncryptionByDefault": kept,
+            "BucketKeyEnabled": bool(rules[0].get("BucketKeyEnabled")),
+        }
+        state.put_config(call.tx, bucket, "encryption", [rule])
         return {}
 
     def delete_bucket_encryption(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {}
+        return self._unset(call, request, "encryption")
 
     def _unset(self, call: Call, request: Request, kind: str) -> Response:
         bucket = bucket_of(call, request)
         state.delete_config(call.tx, bucket, kind)
         return {}
-
-    # -- never set
-
-    def get_bucket_versioning(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {}
-
-    def get_bucket_logging(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {}
-
-    def get_bucket_accelerate_configuration(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {}
-
-    def get_bucket_request_payment(self, call: Call, request: Request) -> Response:
-        bucket_of(call, request)
-        return {"Payer": "BucketOwner"}
-
-    def get_bucket_lifecycle_configuration(self, call: Call, request: Request) -> Response:
-        raise _missing(
-            "NoSuchLifecycleConfiguration",
-            "The lifecycle configuration does not exist",
-            bucket_of(call, request),
-        )
-
-    def get_bucket_replication(self, call: Call, request: Request) -> Response:
-        raise _missing(
-            "ReplicationConfigurationNotFoundError",
-            "The replication configuration was not found",
-            bucket_of(call, request),
-        )
-
-    def get_object_lock_configuration(self, call: Call, request: Request) -> Response:
-        raise _missing(
-            "ObjectLockConfigurationNotFoundError",
-            "Object Lock configuration does not exist for this bucket",
-            bucket_of(call, request),
-        )
 
 
 def _check_owner(call: Call, bucket: Bucket) -> None:

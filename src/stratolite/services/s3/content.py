@@ -19,7 +19,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.http import Body, BodyStream, FileSlice
 from stratolite.service import Cloud, Request
-from stratolite.services.s3 import checksums, state
+from stratolite.services.s3 import checksums, sealing, state
 from stratolite.services.s3.faults import entity_too_large, invalid_request
 from stratolite.services.s3.state import Bucket, Extent, Head, Part
 
@@ -27,7 +27,25 @@ HASH_IN_LOOP_BYTES = 32 << 10
 BATCH_BYTES = 256 << 10
 PUT_SIZE_BYTES_MAX = 5 << 30
 
-Piece = bytes | Extent
+
+class Sealed(NamedTuple):
+    """A part of a sealed body: ``start`` to ``stop`` of its ``size_bytes``, to be opened with ``data_key``."""
+
+    source: Extent
+    """All of it, as it lies."""
+    data_key: bytes
+    size_bytes: int
+    start: int
+    stop: int
+
+
+Piece = bytes | Extent | Sealed
+
+
+def piece_size(piece: Piece) -> int:
+    if isinstance(piece, bytes):
+        return len(piece)
+    return piece.stop - piece.start if isinstance(piece, Sealed) else piece[2]
 
 
 class Content(NamedTuple):
@@ -71,28 +89,52 @@ def taken_small(request: Request) -> Content:
     return content
 
 
-async def taken(cloud: Cloud, request: Request, inline_bytes_max: int) -> Content:
-    """The body of PutObject or UploadPart, checked against every digest the client gave."""
+async def taken(
+    cloud: Cloud, request: Request, inline_bytes_max: int, data_key: bytes = b""
+) -> Content:
+    """The body of PutObject or UploadPart, checked against every digest the client gave.
+
+    With a ``data_key`` what is kept is sealed, small or large; size and digests are of what came.
+    """
     body: bytes | BodyStream = request.get("Body", b"")
     checksum, expected = checksums.wanted(request)
     if isinstance(body, bytes):
         content = await asyncio.to_thread(weighed, body, checksum)
         if len(body) > inline_bytes_max:
             check_digests(request, content, expected, {})
+            if data_key:
+                salt = cloud.world.token(sealing.SALT_BYTES)
+                body = await asyncio.to_thread(sealing.seal, data_key, salt, body)
             writer = cloud.blobs.writer()
             await writer.write(body)
             blob = await writer.finish()
             return content._replace(data=None, blob=blob.id)
         trailers: Mapping[str, str] = {}
     else:
-        content = await _streamed(cloud, body, checksum, inline_bytes_max)
+        content = await _streamed(cloud, body, checksum, inline_bytes_max, data_key)
         trailers = body.trailers
     check_digests(request, content, expected, trailers)
-    return content
+    return sealed(cloud, content, data_key) if data_key else content
+
+
+async def taken_again(
+    cloud: Cloud, body: BodyStream, checksum: str, inline_bytes_max: int, data_key: bytes
+) -> Content:
+    """Bytes that lie here, kept once more, under another key or none."""
+    content = await _streamed(cloud, body, checksum, inline_bytes_max, data_key)
+    return sealed(cloud, content, data_key) if data_key else content
+
+
+def sealed(cloud: Cloud, content: Content, data_key: bytes) -> Content:
+    """A small body, taken in, as it is kept under ``data_key``."""
+    if content.data is None:
+        return content
+    salt = cloud.world.token(sealing.SALT_BYTES)
+    return content._replace(data=sealing.seal(data_key, salt, content.data))
 
 
 async def _streamed(
-    cloud: Cloud, body: BodyStream, checksum: str, inline_bytes_max: int
+    cloud: Cloud, body: BodyStream, checksum: str, inline_bytes_max: int, data_key: bytes
 ) -> Content:
     if body.size_bytes is not None and body.size_bytes > PUT_SIZE_BYTES_MAX:
         raise entity_too_large(body.size_bytes, PUT_SIZE_BYTES_MAX)
@@ -103,6 +145,7 @@ async def _streamed(
         md5.update(data)
         check.update(data)
 
+    sealer = sealing.Sealer(data_key, cloud.world.token(sealing.SALT_BYTES)) if data_key else None
     hashing: asyncio.Future[None] | None = None
     writer: Any = None
     held: list[bytes] = []
@@ -119,6 +162,8 @@ async def _streamed(
         hashing = loop.run_in_executor(None, digest, batch)
         if writer is None:
             writer = cloud.blobs.writer()
+        if sealer is not None:
+            batch = await loop.run_in_executor(None, sealer.update, batch)
         await writer.write(batch)
 
     try:
@@ -138,6 +183,8 @@ async def _streamed(
         if hashing is not None:
             await hashing
             hashing = None
+        if sealer is not None:
+            await writer.write(sealer.finish())
         blob = await writer.finish()
     except BaseException:
         if hashing is not None:
@@ -196,17 +243,35 @@ def check_digests(
 
 
 def pieces(
-    tx: Tx, bucket: Bucket, key: bytes, head: Head, start: int = 0, stop: int | None = None
+    tx: Tx,
+    bucket: Bucket,
+    key: bytes,
+    head: Head,
+    start: int = 0,
+    stop: int | None = None,
+    data_key: bytes = b"",
 ) -> list[Piece]:
     """The bytes of an object from ``start`` to ``stop``, as what they lie in."""
     if stop is None:
         stop = head.size_bytes
-    if head.place == state.IN_HEAD:
-        return [head.data[start:stop]]
-    if head.place == state.IN_ROW:
-        return [state.body(tx, bucket, key)[start:stop]]
+    if head.place == state.IN_PARTS:
+        return _pieces_of_parts(tx, bucket, head, start, stop, data_key)
+    if stop <= start:
+        return []
     if head.place == state.IN_BLOB:
-        return [(head.blob, start, stop - start)] if stop > start else []
+        if data_key:
+            extent = (head.blob, 0, sealing.sealed_size(head.size_bytes))
+            return [Sealed(extent, data_key, head.size_bytes, start, stop)]
+        return [(head.blob, start, stop - start)]
+    data = head.data if head.place == state.IN_HEAD else state.body(tx, bucket, key, head.order)
+    if data_key:
+        return [sealing.open_sealed(data_key, data, head.size_bytes, start, stop)]
+    return [data[start:stop]]
+
+
+def _pieces_of_parts(
+    tx: Tx, bucket: Bucket, head: Head, start: int, stop: int, data_key: bytes
+) -> list[Piece]:
     found: list[Piece] = []
     at = 0
     for first, count, size in head.runs:
@@ -220,20 +285,32 @@ def pieces(
                     tx,
                     bucket,
                     head.upload,
-                    number,
-                    part,
-                    max(0, start - part_at),
-                    min(size, stop - part_at),
+                    (number, part),
+                    (max(0, start - part_at), min(size, stop - part_at)),
+                    data_key,
                 )
         at = end
     return found
 
 
 def part_pieces(
-    tx: Tx, bucket: Bucket, upload_id: str, number: int, part: Part, start: int, stop: int
+    tx: Tx,
+    bucket: Bucket,
+    upload_id: str,
+    numbered: tuple[int, Part],
+    span: tuple[int, int],
+    data_key: bytes = b"",
 ) -> list[Piece]:
+    number, part = numbered
+    start, stop = span
     if not part.extents:
-        return [state.part_body(tx, bucket, upload_id, number)[start:stop]]
+        data = state.part_body(tx, bucket, upload_id, number)
+        if data_key:
+            return [sealing.open_sealed(data_key, data, part.size_bytes, start, stop)]
+        return [data[start:stop]]
+    if data_key:
+        (extent,) = part.extents
+        return [Sealed(extent, data_key, part.size_bytes, start, stop)]
     found: list[Piece] = []
     at = 0
     for blob, offset, size in part.extents:
@@ -248,16 +325,23 @@ PARTS_PER_PAGE = 200
 
 
 def body_of(
-    cloud: Cloud, tx: Tx, bucket: Bucket, key: bytes, head: Head, start: int, stop: int
+    cloud: Cloud,
+    tx: Tx,
+    bucket: Bucket,
+    key: bytes,
+    head: Head,
+    start: int,
+    stop: int,
+    data_key: bytes = b"",
 ) -> Body:
     """The bytes from ``start`` to ``stop``. Of very many parts only the first page is looked up in ``tx``.
 
     The rest is looked up while it is sent; should the object go meanwhile, the answer breaks off.
     """
     if head.place != state.IN_PARTS or len(head.runs) == 0:
-        return as_body(cloud, pieces(tx, bucket, key, head, start, stop))
+        return as_body(cloud, pieces(tx, bucket, key, head, start, stop, data_key))
     seams = page_seams(head, start, stop)
-    first = pieces(tx, bucket, key, head, start, seams[0])
+    first = pieces(tx, bucket, key, head, start, seams[0], data_key)
     if len(seams) == 1:
         return as_body(cloud, first)
 
@@ -268,9 +352,9 @@ def body_of(
         for seam in seams[1:]:
             low, high = at, seam
             found = await cloud.db.transact(
-                lambda tx, low=low, high=high: pieces(tx, bucket, key, head, low, high)  # type: ignore[misc]
+                lambda tx, low=low, high=high: pieces(tx, bucket, key, head, low, high, data_key)  # type: ignore[misc]
             )
-            if sum(len(p) if isinstance(p, bytes) else p[2] for p in found) != seam - at:
+            if sum(map(piece_size, found)) != seam - at:
                 raise OSError(f"object in {bucket.name} was replaced while it was being sent")
             async for chunk in joined(cloud, found):
                 yield chunk
@@ -303,6 +387,8 @@ def as_body(cloud: Cloud, found: Sequence[Piece]) -> Body:
         return b""
     if len(found) == 1:
         piece = found[0]
+        if isinstance(piece, Sealed):
+            return _opened(cloud, piece)
         return piece if isinstance(piece, bytes) else cloud.blobs.body(*piece)
     return joined(cloud, found)
 
@@ -311,16 +397,37 @@ async def joined(cloud: Cloud, found: Sequence[Piece]) -> AsyncIterator[bytes]:
     for piece in found:
         if isinstance(piece, bytes):
             yield piece
-            continue
-        body: Body = cloud.blobs.body(*piece)
-        if isinstance(body, bytes):
-            yield body
-        elif isinstance(body, FileSlice):
-            async for chunk in _read(body):
+        elif isinstance(piece, Sealed):
+            async for chunk in _opened(cloud, piece):
                 yield chunk
         else:
-            async for chunk in body:
+            async for chunk in _chunks(cloud, piece):
                 yield chunk
+
+
+async def _opened(cloud: Cloud, piece: Sealed) -> AsyncIterator[bytes]:
+    """A part of a sealed body, opened; raises ``sealing.Damaged`` where it is not what was sealed."""
+    blob, offset, _ = piece.source
+    part = sealing.window(piece.size_bytes, piece.start, piece.stop)
+    salt = b"".join([c async for c in _chunks(cloud, (blob, offset, sealing.SALT_BYTES))])
+    opener = sealing.Opener(piece.data_key, salt, piece.size_bytes, piece.start, piece.stop)
+    async for chunk in _chunks(cloud, (blob, offset + part.offset, part.size_bytes)):
+        for plain in opener.update(chunk):
+            yield plain
+    if last := opener.finish():
+        yield last
+
+
+async def _chunks(cloud: Cloud, extent: Extent) -> AsyncIterator[bytes]:
+    body: Body = cloud.blobs.body(*extent)
+    if isinstance(body, bytes):
+        yield body
+    elif isinstance(body, FileSlice):
+        async for chunk in _read(body):
+            yield chunk
+    else:
+        async for chunk in body:
+            yield chunk
 
 
 async def _read(part: FileSlice) -> AsyncIterator[bytes]:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
-from stratolite.services.s3 import names, state
+from stratolite.services.s3 import grants, lock_rules, names, state
 from stratolite.services.s3.faults import (
     access_denied,
     invalid_argument,
-    invalid_request,
     no_such_bucket,
     not_offered,
 )
@@ -33,25 +32,15 @@ ALL_BLOCKED = {
 """What AWS gives every new bucket since April 2023."""
 NOTHING_BLOCKED = dict.fromkeys(ALL_BLOCKED, False)
 
-_CUSTOMER_KEYS = (
-    "SSECustomerAlgorithm",
-    "SSECustomerKey",
-    "SSECustomerKeyMD5",
-    "CopySourceSSECustomerAlgorithm",
-    "CopySourceSSECustomerKey",
-    "CopySourceSSECustomerKeyMD5",
+_REFUSED = frozenset(
+    {
+        "ObjectLockEventHold",
+        "ObjectLockEventHoldDurationDays",
+        "ObjectLockEventHoldDurationYears",
+        "WriteOffsetBytes",
+    }
 )
-_KMS = ("SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled")
-_LOCK = (
-    "ObjectLockMode",
-    "ObjectLockRetainUntilDate",
-    "ObjectLockLegalHoldStatus",
-    "ObjectLockEventHold",
-    "ObjectLockEventHoldDurationDays",
-    "ObjectLockEventHoldDurationYears",
-)
-_GRANTS = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
-_REFUSED = frozenset((*_CUSTOMER_KEYS, *_KMS, *_LOCK, *_GRANTS, "WriteOffsetBytes"))
+_RARE = lock_rules.ASKING | grants.HEADERS.keys() | {"ACL"}
 _KEPT = frozenset(
     {
         "CacheControl",
@@ -74,7 +63,19 @@ def bucket_of(call: Call, request: Request) -> Bucket:
     expected = request.get("ExpectedBucketOwner")
     if expected is not None and expected != bucket.account:
         raise access_denied()
+    if "request-payment" in bucket.on:
+        _check_payer(call, bucket, request)
     return bucket
+
+
+def _check_payer(call: Call, bucket: Bucket, request: Request) -> None:
+    """Where the requester pays, it must say that it knows."""
+    if call.principal.account == bucket.account or call.principal.kind == "service":
+        return
+    if state.config(call.tx, bucket, "request-payment") != "Requester":
+        return
+    if request.get("RequestPayer") != "requester" or call.principal.kind == "anonymous":
+        raise access_denied()
 
 
 def payload(request: Request, member: str) -> Any:
@@ -89,12 +90,6 @@ def public_access_block(call: Call, bucket: Bucket) -> dict[str, bool]:
     return state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
 
 
-def check_version_id(version_id: str | None) -> None:
-    """In a bucket without versioning the one version is called ``null``."""
-    if version_id not in (None, "", "null"):
-        raise invalid_argument("Invalid version id specified", "versionId", version_id)
-
-
 class Attributes(NamedTuple):
     """What a write says about its object besides the body."""
 
@@ -103,31 +98,24 @@ class Attributes(NamedTuple):
     metadata: dict[str, str]
     tags: dict[str, str]
     acl: str
+    more: dict[str, Any]
+    """As a head's."""
+
+
+_NOTHING_MORE: dict[str, Any] = {}
 
 
 def refuse_members(request: Request) -> None:
     """Members whose being ignored would cost data or secrecy."""
     for member in _REFUSED.intersection(request):
-        if not request[member]:
-            continue
-        if member in _LOCK:
-            raise invalid_request("Bucket is missing Object Lock Configuration")
-        raise not_offered(f"parameter {member}")
-    encryption = request.get("ServerSideEncryption")
-    if encryption is None or encryption == "AES256":
-        return
-    if encryption in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
-        raise not_offered(f"ServerSideEncryption {encryption}")
-    raise invalid_argument(
-        "The encryption method specified is not supported",
-        "x-amz-server-side-encryption",
-        encryption,
-    )
+        if request[member]:
+            raise not_offered(f"parameter {member}")
 
 
-def attributes(request: Request) -> Attributes:
+def attributes(call: Call, bucket: Bucket, request: Request) -> Attributes:
     """Of PutObject, CopyObject with REPLACE and CreateMultipartUpload. Raises Fault for what is wrong."""
-    refuse_members(request)
+    if not _REFUSED.isdisjoint(request):
+        refuse_members(request)
     storage_class = request.get("StorageClass") or "STANDARD"
     if storage_class != "STANDARD":
         names.check_storage_class(storage_class)
@@ -145,13 +133,35 @@ def attributes(request: Request) -> Attributes:
         metadata = {name.lower(): value for name, value in metadata.items()}
         names.check_metadata(metadata)
     tagging = request.get("Tagging")
+    more = _NOTHING_MORE
+    if not _RARE.isdisjoint(request) or bucket.ownership != ENFORCED or "object-lock" in bucket.on:
+        more = _rare(call, bucket, request)
     return Attributes(
         storage_class,
         headers,
         metadata,
         names.tags_of_header(tagging) if tagging else {},
         request.get("ACL") or "private",
+        more,
     )
+
+
+def _rare(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
+    """What few writes say: locks, grants, and an owner other than the bucket's."""
+    made = lock_rules.asked(call, bucket, request)
+    given = grants.of_headers(request)
+    check_acl(call, bucket, request.get("ACL"), given)
+    if given is not None:
+        made["grants"] = given
+    who = call.principal.account
+    if bucket.ownership != ENFORCED and who != bucket.account:
+        handed_over = (
+            bucket.ownership == "BucketOwnerPreferred"
+            and request.get("ACL") == "bucket-owner-full-control"
+        )
+        if not handed_over:
+            made["owner"] = who
+    return made
 
 
 def check_redirect(location: str) -> None:
@@ -163,19 +173,24 @@ def check_redirect(location: str) -> None:
         )
 
 
-def check_acl(call: Call, bucket: Bucket, acl: str | None) -> None:
-    """Whether an object may be written with this canned ACL.
+def check_acl(
+    call: Call, bucket: Bucket, acl: str | None, given: list[list[str]] | None = None
+) -> None:
+    """Whether an object may be written with this canned ACL or these grants.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
     """
-    if acl is None:
+    if acl is None and given is None:
         return
-    if acl not in CANNED_ACLS:
+    if acl is not None and acl not in CANNED_ACLS:
         raise invalid_argument("", "x-amz-acl", acl)
     if bucket.ownership == ENFORCED:
         if acl != "bucket-owner-full-control":
             raise acl_not_supported()
-    elif acl in PUBLIC_ACLS and public_access_block(call, bucket)["BlockPublicAcls"]:
+    elif (
+        grants.is_public(given if given is not None else acl or "private")
+        and public_access_block(call, bucket)["BlockPublicAcls"]
+    ):
         raise access_denied()
 
 

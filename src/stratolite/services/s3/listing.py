@@ -8,16 +8,18 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-prefixes.htm
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from heapq import merge
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from stratolite.core import Keyspace, Tx
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import state
+from stratolite.services.s3 import state, versions
 from stratolite.services.s3.entry import bucket_of
 from stratolite.services.s3.faults import invalid_argument
 from stratolite.services.s3.grants import owner
+from stratolite.services.s3.state import Bucket, Head
 
 PAGE_COUNT_MAX = 1000
 STEPS_IN_GROUP_MAX = 4
@@ -33,12 +35,24 @@ class Row(NamedTuple):
 
 def entries(tx: Tx, rows: Keyspace, prefix: bytes, delimiter: bytes, start: bytes) -> Iterator[Row]:
     """Entries from ``start`` (one of ``state``'s bounds), keys and groups merged in byte order."""
+
+    def scan(low: bytes, high: bytes) -> Iterator[Row]:
+        for row, value in tx.scan(state.walk(rows, low, high)):
+            yield Row(state.key_of(rows, row), row, value)
+
+    return grouped(scan, prefix, delimiter, start)
+
+
+def grouped(
+    scan: Callable[[bytes, bytes], Iterator[Row]], prefix: bytes, delimiter: bytes, start: bytes
+) -> Iterator[Row]:
+    """What ``scan`` gives between two bounds, groups as one entry each, stepped over by a new scan."""
     stop = state.past_prefix(prefix)
     start = max(start, state.at_prefix(prefix))
     while start < stop:
         group, steps = b"", 0
-        for row, value in tx.scan(state.walk(rows, start, stop)):
-            key = state.key_of(rows, row)
+        for row in scan(start, stop):
+            key = row.key
             if group and key.startswith(group):
                 steps += 1
                 if steps < STEPS_IN_GROUP_MAX:
@@ -50,9 +64,40 @@ def entries(tx: Tx, rows: Keyspace, prefix: bytes, delimiter: bytes, start: byte
                 group = key[: at + len(delimiter)]
                 yield Row(group, b"", None)
             else:
-                yield Row(key, row, value)
+                yield row
         else:
             return
+
+
+def version_rows(tx: Tx, bucket: Bucket, start: bytes, stop: bytes) -> Iterator[Row]:
+    """Every version between two bounds: of each key the current one, then the older ones, newest first.
+
+    ``row`` is what follows the keyspace, which for an older version holds its order.
+    """
+    scans = [
+        _beyond(len(rows.prefix), tx.scan(state.walk(rows, start, stop)))
+        for rows in (bucket.heads, bucket.versions)
+    ]
+    for row, value in merge(*scans, key=lambda pair: pair[0]):
+        yield Row(state.key_in(row), row, value)
+
+
+def _beyond(length: int, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    return ((row[length:], value) for row, value in rows)
+
+
+def version_page(tx: Tx, bucket: Bucket, asked: _Asked, start: bytes) -> Page:
+    def scan(low: bytes, high: bytes) -> Iterator[Row]:
+        return version_rows(tx, bucket, low, high)
+
+    shown: list[Row] = []
+    if asked.most == 0:
+        return Page(shown, False)
+    for entry in grouped(scan, asked.prefix, asked.delimiter, start):
+        if len(shown) == asked.most:
+            return Page(shown, True)
+        shown.append(entry)
+    return Page(shown, False)
 
 
 class Page(NamedTuple):
@@ -128,20 +173,20 @@ class Listing(Service):
                 "version-id-marker",
                 version,
             )
-        start = past_marker(marker.encode(), asked.prefix, asked.delimiter) if marker else b""
-        found = page(call.tx, bucket.heads, asked.prefix, asked.delimiter, start, asked.most)
+        start = b""
+        if version:
+            start = _past_version(call, bucket, marker.encode(), version)
+        elif marker:
+            start = past_marker(marker.encode(), asked.prefix, asked.delimiter)
+        found = version_page(call.tx, bucket, asked, start)
         response = asked.answer(bucket.name, found, "MaxKeys")
         response["KeyMarker"], response["VersionIdMarker"] = asked.text(marker), version
-        _show_objects(response, asked, found, owner(bucket.account))
-        if "Contents" in response:
-            versions = response.pop("Contents")
-            for one in versions:
-                one["VersionId"], one["IsLatest"] = "null", True
-            response["Versions"] = versions
+        shown, last_head = _show_versions(bucket, asked, found, marker.encode() if version else b"")
+        response |= shown
         if found.more:
             response["NextKeyMarker"] = asked.text(found.shown[-1].key.decode())
-            if found.shown[-1].value is not None:
-                response["NextVersionIdMarker"] = "null"
+            if found.shown[-1].value is not None and last_head is not None:
+                response["NextVersionIdMarker"] = versions.shown(last_head)
         return response
 
     def list_multipart_uploads(self, call: Call, request: Request) -> Response:
@@ -255,6 +300,53 @@ def _show_objects(
         contents.append(shown)
     if contents:
         response["Contents"] = contents
+
+
+def _past_version(call: Call, bucket: Bucket, key: bytes, version: str) -> bytes:
+    if version != versions.NULL:
+        return state.past_order(key, versions.order_of(version))
+    order = state.null_order(call.tx, bucket, key)
+    return state.past_current(key) if order is None else state.past_order(key, order)
+
+
+def _show_versions(
+    bucket: Bucket, asked: _Asked, found: Page, begun: bytes
+) -> tuple[Response, Head | None]:
+    """(Versions and DeleteMarkers of an answer, the last one's head); ``begun`` is a key whose newest was shown."""
+    who = owner(bucket.account)
+    listed: list[dict[str, Any]] = []
+    markers: list[dict[str, Any]] = []
+    before, head = begun, None
+    for entry in found.shown:
+        if entry.value is None:
+            continue
+        head = state.decode_head(entry.value)
+        shown: dict[str, Any] = {
+            "Key": asked.text(entry.key.decode()),
+            "VersionId": versions.shown(head),
+            "IsLatest": entry.key != before,
+            "LastModified": float(head.modified_ms // 1000),
+            "Owner": owner(head.more["owner"]) if "owner" in head.more else who,
+        }
+        before = entry.key
+        if head.place == state.MARKER:
+            markers.append(shown)
+            continue
+        shown |= {
+            "ETag": f'"{head.etag}"',
+            "Size": head.size_bytes,
+            "StorageClass": head.storage_class,
+        }
+        if head.checksum:
+            shown["ChecksumAlgorithm"] = [head.checksum]
+            shown["ChecksumType"] = head.checksum_type
+        listed.append(shown)
+    response: Response = {}
+    if listed:
+        response["Versions"] = listed
+    if markers:
+        response["DeleteMarkers"] = markers
+    return response, head
 
 
 def _start_of_token(token: str) -> bytes:

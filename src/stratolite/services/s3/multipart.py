@@ -14,32 +14,33 @@ from urllib.parse import quote
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, prepared
-from stratolite.services.s3 import checksums, content, names, state
+from stratolite.services.s3 import (
+    archive_rules,
+    checksums,
+    content,
+    encryption,
+    names,
+    sealing,
+    state,
+    versions,
+)
 from stratolite.services.s3.conditions import check_write, matches, slice_of
-from stratolite.services.s3.content import Content
+from stratolite.services.s3.content import Content, Piece, Sealed
+from stratolite.services.s3.copying import Again, Copying, copy_source, operation_aborted
 from stratolite.services.s3.entry import (
     Attributes,
     attributes,
     bucket_of,
-    check_acl,
     refuse_members,
 )
 from stratolite.services.s3.faults import (
     invalid_argument,
     invalid_request,
     malformed_xml,
-    no_such_key,
     no_such_upload,
 )
 from stratolite.services.s3.grants import owner
-from stratolite.services.s3.objects import (
-    Objects,
-    copy_source,
-    created,
-    new_head,
-    operation_aborted,
-    show_checksum,
-)
+from stratolite.services.s3.objects import new_head, show_checksum
 from stratolite.services.s3.state import Bucket, Head, Part, Run, Upload
 from stratolite.services.s3.worker import drop_parts, drop_unlisted
 
@@ -58,13 +59,16 @@ class _Opened(NamedTuple):
     upload: Upload
 
 
-class Multipart(Objects):
+class Multipart(Copying):
     def create_multipart_upload(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
-        said = attributes(request)
-        if "ACL" in request:
-            check_acl(call, bucket, said.acl)
+        said = attributes(call, bucket, request)
+        more = said.more
+        asked = encryption.wanted(call, bucket, request)
+        if asked is not None:
+            sse = encryption.begin(call, bucket, request["Key"], asked).sse
+            more = {**more, "sse": sse}
         checksum, kind = _checksum_of_upload(request)
         stamp, chance = call.tx.stamp(), call.world.token(24).hex()
         upload_id = f"{stamp:016x}{chance}"  # sorts by when it was initiated
@@ -80,13 +84,14 @@ class Multipart(Objects):
             said.tags,
             said.acl,
             stamp,
+            more,
         )
         state.put_upload(call.tx, bucket, key, upload_id, upload)
         response: Response = {
             "Bucket": bucket.name,
             "Key": request["Key"],
             "UploadId": upload_id,
-            "ServerSideEncryption": "AES256",
+            **encryption.shown(more.get("sse")),
         }
         if checksum is not None:
             response |= {"ChecksumAlgorithm": checksum, "ChecksumType": kind}
@@ -102,25 +107,39 @@ class Multipart(Objects):
 
     # -- parts
 
+    def _opened_with_key(self, call: Call, request: Request) -> tuple[_Opened, bytes]:
+        """The upload and the data key its parts are sealed with, "" for none."""
+        opened = self._opened(call, request)
+        sse = opened.upload.more.get("sse")
+        if sse is None and not request.get("SSECustomerKey"):
+            return opened, b""
+        key = request["Key"]
+        if sse is not None and sse["alg"] == "C" and not request.get("SSECustomerKey"):
+            raise invalid_request(
+                "The multipart upload initiate requested encryption. Subsequent part requests must "
+                "include the appropriate encryption parameters."
+            )
+        return opened, encryption.open_key(call, opened.bucket, key, sse or {}, request)
+
     async def _take_part(self, call: Call, request: Request) -> Request:
         """The upload decides the checksum of a part that brings none."""
         number = _part_number(request)
-        upload = (await call.transact(lambda inner: self._opened(inner, request))).upload
+        opened, data_key = await call.transact(lambda inner: self._opened_with_key(inner, request))
+        upload = opened.upload
         given, _ = checksums.wanted(request)
         chosen = any(m in request for m in checksums.MEMBERS) or "ChecksumAlgorithm" in request
         if chosen and given != upload.checksum and upload.checksum_asked:
             raise _type_mismatch(upload.checksum, given.lower())
         if not chosen and upload.checksum_asked and upload.checksum_type == "COMPOSITE":
             raise _type_mismatch(upload.checksum, "null")
-        taken = await content.taken(self.cloud, request, state.PART_INLINE_BYTES_MAX)
+        taken = await content.taken(self.cloud, request, state.PART_INLINE_BYTES_MAX, data_key)
         value = taken.checksum_value
         if taken.checksum != upload.checksum:
             # The client checked with one algorithm, the object will carry another: read it once more.
-            if taken.data is not None:
-                value = checksums.of_bytes(upload.checksum, taken.data)
-            else:
-                pieces: list[content.Piece] = [(taken.blob, 0, taken.size_bytes)]
-                _, value = await content.digests(self.cloud, pieces, upload.checksum)
+            pieces = _pieces_of(taken, data_key)
+            _, value = await content.digests(self.cloud, pieces, upload.checksum)
+        if data_key and encryption.hides_digest(upload.more["sse"]):
+            taken = taken._replace(md5=call.world.token(16).hex())
         return {
             **request,
             "Body": taken,
@@ -135,7 +154,10 @@ class Multipart(Objects):
         refuse_members(request)
         taken: Content = request["Body"]
         self._put_part(call, opened, request["PartNumber"], taken, request["_value"])
-        response: Response = {"ETag": f'"{taken.md5}"', "ServerSideEncryption": "AES256"}
+        response: Response = {
+            "ETag": f'"{taken.md5}"',
+            **encryption.shown(opened.upload.more.get("sse")),
+        }
         if request["_given"]:
             response[f"Checksum{taken.checksum}"] = taken.checksum_value
         return response
@@ -146,7 +168,9 @@ class Multipart(Objects):
         extents = []
         if taken.data is None:
             self._link(call, taken.blob)
-            extents.append((taken.blob, 0, taken.size_bytes))
+            is_sealed = "sse" in opened.upload.more
+            size = sealing.sealed_size(taken.size_bytes) if is_sealed else taken.size_bytes
+            extents.append((taken.blob, 0, size))
         modified_ms = int(call.tx.time_s * 1000)
         part = Part(taken.md5, taken.size_bytes, modified_ms, value, extents)
         self._replace_part(call, opened, number, part, taken.data)
@@ -174,38 +198,41 @@ class Multipart(Objects):
             state.put_part_body(tx, bucket, upload_id, number, data)
 
     async def _weigh_part_copy(self, call: Call, request: Request) -> Request:
-        """Read the slice through for its digests; a slice of small pieces becomes a blob of its own."""
+        """Read the slice through for its digests; one of small pieces or sealed ones becomes a blob of its own."""
         number = _part_number(request)
-        name, source_key = copy_source(request)
+        source = copy_source(request)
 
-        def look(inner: Call) -> tuple[str, Head, list[content.Piece], int]:
-            upload = self._opened(inner, request).upload
-            bucket = bucket_of(inner, {"Bucket": name})
-            key = names.key_bytes(source_key)
-            head = state.head(inner.tx, bucket, key)
-            if head is None:
-                self._check_may_list(inner, bucket)
-                raise no_such_key(source_key)
+        def look(inner: Call) -> tuple[Upload, Head, list[Piece], int, bytes]:
+            opened, data_key = self._opened_with_key(inner, request)
+            bucket, key, head, _ = self._source(inner, source, request)
+            archive_rules.check_readable(inner, head)
             start, stop = _copy_slice(request, head.size_bytes)
-            pieces = content.pieces(inner.tx, bucket, key, head, start, stop)
-            return upload.checksum, head, pieces, stop - start
+            sse = head.more.get("sse") or {}
+            opening = encryption.open_key(inner, bucket, source.key, sse, request, "CopySource")
+            pieces = content.pieces(inner.tx, bucket, key, head, start, stop, opening)
+            return opened.upload, head, pieces, stop - start, data_key
 
-        checksum, head, pieces, size = await call.transact(look)
+        upload, head, pieces, size, data_key = await call.transact(look)
         if size > content.PUT_SIZE_BYTES_MAX:
             raise invalid_request(
                 "The specified copy source is larger than the maximum allowable size for a copy "
                 f"source: {content.PUT_SIZE_BYTES_MAX}"
             )
-        md5, value = await content.digests(self.cloud, pieces, checksum)
-        blob, data = "", None
-        if size <= state.PART_INLINE_BYTES_MAX:
-            data = b"".join([chunk async for chunk in content.joined(self.cloud, pieces)])
-        elif any(isinstance(piece, bytes) for piece in pieces):
-            writer = self.cloud.blobs.writer()
-            async for chunk in content.joined(self.cloud, pieces):
-                await writer.write(chunk)
-            blob = (await writer.finish()).id
-        weighed = Content(size, md5, checksum, value, data, blob)
+        checksum = upload.checksum
+        if (
+            data_key
+            or size <= state.PART_INLINE_BYTES_MAX
+            or not all(type(piece) is tuple for piece in pieces)
+        ):
+            body = Again(self.cloud, pieces)
+            weighed = await content.taken_again(
+                self.cloud, body, checksum, state.PART_INLINE_BYTES_MAX, data_key
+            )
+        else:
+            md5, value = await content.digests(self.cloud, pieces, checksum)
+            weighed = Content(size, md5, checksum, value, None, "")
+        if data_key and encryption.hides_digest(upload.more["sse"]):
+            weighed = weighed._replace(md5=call.world.token(16).hex())
         seen = (head.etag, head.modified_ms)
         return {**request, "PartNumber": number, "_seen": seen, "_weighed": weighed}
 
@@ -213,7 +240,8 @@ class Multipart(Objects):
     def upload_part_copy(self, call: Call, request: Request) -> Response:
         opened = self._opened(call, request)
         refuse_members(request)
-        source_bucket, source_key, source = self._copy_found(call, request)
+        found = self._copy_found(call, request)
+        source = found.head
         if (source.etag, source.modified_ms) != request["_seen"]:
             raise operation_aborted()
         taken: Content = request["_weighed"]
@@ -223,8 +251,8 @@ class Multipart(Objects):
         else:
             start, stop = _copy_slice(request, source.size_bytes)
             extents = []
-            for piece in content.pieces(call.tx, source_bucket, source_key, source, start, stop):
-                assert not isinstance(piece, bytes)
+            for piece in content.pieces(call.tx, found.bucket, found.key, source, start, stop):
+                assert not isinstance(piece, (bytes, Sealed))
                 self._link(call, piece[0])
                 extents.append(piece)
             modified_ms = int(call.tx.time_s * 1000)
@@ -235,7 +263,13 @@ class Multipart(Objects):
             "LastModified": float(int(call.tx.time_s)),
             f"Checksum{taken.checksum}": taken.checksum_value,
         }
-        return {"CopyPartResult": result, "ServerSideEncryption": "AES256"}
+        response: Response = {
+            "CopyPartResult": result,
+            **encryption.shown(opened.upload.more.get("sse")),
+        }
+        if found.bucket.versioning:
+            response["CopySourceVersionId"] = versions.shown(source)
+        return response
 
     # -- completing and aborting
 
@@ -300,11 +334,8 @@ class Multipart(Objects):
         head.checksum_type = upload.checksum_type
         head.place, head.upload, head.runs = state.IN_PARTS, upload_id, made.runs
         drop_unlisted(self.cloud, call.tx, bucket, upload_id, made.runs)
-        if old is not None:
-            self._drop_body(call, bucket, key, old)
-        state.put_head(call.tx, bucket, key, head)
+        self._place(call, bucket, key, old, head, None, "CompleteMultipartUpload")
         state.delete_upload(call.tx, bucket, key, upload_id)
-        created(call, bucket, request["Key"], head, "CompleteMultipartUpload")
         return _completed(call, bucket, request["Key"], head)
 
     def abort_multipart_upload(self, call: Call, request: Request) -> Response:
@@ -422,8 +453,25 @@ def _assembled(
 
 def upload_attributes(upload: Upload) -> Attributes:
     return Attributes(
-        upload.storage_class, upload.headers, upload.metadata, upload.tags, upload.acl
+        upload.storage_class,
+        upload.headers,
+        upload.metadata,
+        upload.tags,
+        upload.acl,
+        upload.more,
     )
+
+
+def _pieces_of(taken: Content, data_key: bytes) -> list[Piece]:
+    """A part just taken in, as it can be read again."""
+    size = taken.size_bytes
+    if taken.data is None:
+        if not data_key:
+            return [(taken.blob, 0, size)]
+        return [Sealed((taken.blob, 0, sealing.sealed_size(size)), data_key, size, 0, size)]
+    if data_key:
+        return [sealing.open_sealed(data_key, taken.data, size, 0, size)]
+    return [taken.data]
 
 
 def runs_of(sizes: Sequence[tuple[int, int]]) -> list[Run]:
@@ -572,6 +620,8 @@ def _completed(call: Call, bucket: Bucket, key: str, head: Head) -> Response:
         "Bucket": bucket.name,
         "Key": key,
         "ETag": f'"{head.etag}"',
-        "ServerSideEncryption": "AES256",
+        **encryption.shown(head.more.get("sse")),
     }
+    if head.version:
+        response["VersionId"] = head.version
     return show_checksum(response, head)

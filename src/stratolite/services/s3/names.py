@@ -34,11 +34,11 @@ STORAGE_CLASSES = frozenset(
         "ONEZONE_IA",
         "INTELLIGENT_TIERING",
         "GLACIER_IR",
+        "GLACIER",
+        "DEEP_ARCHIVE",
     }
 )
-_ARCHIVE_CLASSES = frozenset(
-    {"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"}
-)
+_ELSEWHERE_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 
 
 def check_bucket_name(name: str) -> None:
@@ -93,7 +93,7 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 def check_storage_class(name: str) -> None:
     if name in STORAGE_CLASSES:
         return
-    if name in _ARCHIVE_CLASSES:
+    if name in _ELSEWHERE_CLASSES:
         raise not_offered(f"StorageClass {name}")
     raise Fault(
         "InvalidStorageClass",

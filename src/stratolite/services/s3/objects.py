@@ -1,48 +1,31 @@
-"""Objects: put, get, head, copy, delete, and their attributes, tags and ACLs."""
+"""Objects: put, get, head, and their attributes."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
-from stratolite.services.s3 import checksums, content, names, state
-from stratolite.services.s3.conditions import (
-    Reads,
-    Validators,
-    check_copy,
-    check_read,
-    check_write,
-    matches,
-    slice_of,
+from stratolite.services.s3 import (
+    archive_rules,
+    content,
+    encryption,
+    lifecycle_rules,
+    lock_rules,
+    names,
+    replication_rules,
+    state,
+    versions,
 )
+from stratolite.services.s3.archive_rules import ARCHIVED
+from stratolite.services.s3.conditions import Reads, Validators, check_read, check_write, slice_of
 from stratolite.services.s3.content import Content
-from stratolite.services.s3.entry import (
-    Attributes,
-    attributes,
-    bucket_of,
-    check_acl,
-    check_version_id,
-    payload,
-    refuse_members,
-)
+from stratolite.services.s3.entry import Attributes, attributes, bucket_of
 from stratolite.services.s3.events import Happening, happened
-from stratolite.services.s3.faults import (
-    access_denied,
-    invalid_argument,
-    invalid_request,
-    malformed_xml,
-    no_such_key,
-    not_offered,
-    precondition_failed,
-)
-from stratolite.services.s3.grants import policy_of_acl
+from stratolite.services.s3.faults import access_denied, invalid_argument, invalid_request
 from stratolite.services.s3.state import Bucket, Head
-from stratolite.services.s3.worker import drop_parts
+from stratolite.services.s3.versions import Found, make_room
 
-DELETE_COUNT_MAX = 1000
-COPY_SIZE_BYTES_MAX = 5 << 30
 _DEFAULT_TYPE = "binary/octet-stream"
 _OVERRIDES = {
     "ResponseCacheControl": "CacheControl",
@@ -62,17 +45,17 @@ class Objects(Service):
     # -- put
 
     async def _take_put(self, call: Call, request: Request) -> Request:
-        taken = await content.taken(self.cloud, request, state.INLINE_BYTES_MAX)
-        return {**request, "Body": taken}
+        sealed = await begin_ahead(call, request)
+        data_key = sealed.data_key if sealed is not None else b""
+        taken = await content.taken(self.cloud, request, state.INLINE_BYTES_MAX, data_key)
+        return {**request, "Body": taken, "_sealed": sealed}
 
     @prepared(_take_put, unless=content.is_small)
     def put_object(self, call: Call, request: Request) -> Response:
         taken = content.taken_small(request)
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
-        said = attributes(request)
-        if "ACL" in request:
-            check_acl(call, bucket, said.acl)
+        said = attributes(call, bucket, request)
         old = state.head(call.tx, bucket, key)
         check_write(
             request["Key"],
@@ -80,34 +63,50 @@ class Objects(Service):
             request.get("IfMatch"),
             request.get("IfNoneMatch"),
         )
-        head = self._put(call, bucket, key, old, taken, said)
-        if bucket.on:
-            kind = "Post" if request.get("_form") else "Put"
-            created(call, bucket, request["Key"], head, kind)
-        response: Response = {"ETag": f'"{head.etag}"', "ServerSideEncryption": "AES256"}
+        sealed: encryption.Sealing | None = request.get("_sealed")
+        if "_sealed" not in request and (
+            "encryption" in bucket.on or not encryption.ASKING.isdisjoint(request)
+        ):
+            asked = encryption.wanted(call, bucket, request)
+            if asked is not None:
+                sealed = encryption.begin(call, bucket, request["Key"], asked)
+                taken = content.sealed(self.cloud, taken, sealed.data_key)
+        head = new_head(call, taken, said, sealed)
+        if head.place == state.IN_BLOB:
+            self._link(call, head.blob)
+        data = taken.data if head.place == state.IN_ROW else None
+        self._place(call, bucket, key, old, head, data, "Post" if "_form" in request else "Put")
+        response: Response = {"ETag": f'"{head.etag}"', **encryption.shown(head.more.get("sse"))}
+        if head.version:
+            response["VersionId"] = head.version
+        if "lifecycle" in bucket.on:
+            response |= lifecycle_rules.shown(call, bucket, request["Key"], head)
         show_checksum(response, head)
         return response
 
-    def _put(
+    def _place(
         self,
         call: Call,
         bucket: Bucket,
         key: bytes,
         old: Head | None,
-        taken: Content,
-        said: Attributes,
-    ) -> Head:
-        """Replace what is at ``key`` by a body taken in, or by a blob to be linked."""
-        head = new_head(call, taken, said)
-        if head.place == state.IN_BLOB:
-            self._link(call, head.blob)
-        if old is not None:
-            self._drop_body(call, bucket, key, old)
-        if head.place == state.IN_ROW:
-            assert taken.data is not None
-            state.put_body(call.tx, bucket, key, taken.data)
+        head: Head,
+        data: bytes | None,
+        event: str,
+    ) -> None:
+        """Make ``head`` the current version of ``key``, whose current one is ``old``; its blobs are linked.
+
+        ``data`` is the body where it is a row of its own.
+        """
+        if old is not None or bucket.versioning:
+            head.order, head.version = make_room(call, bucket, key, old)
+        if data is not None:
+            state.put_body(call.tx, bucket, key, head.order, data)
+        if bucket.on:
+            if "replication" in bucket.on:
+                replication_rules.note(call, bucket, key, head)
+            created(call, bucket, key.decode(), head, event)
         state.put_head(call.tx, bucket, key, head)
-        return head
 
     def _link(self, call: Call, blob: str) -> None:
         try:
@@ -120,46 +119,52 @@ class Objects(Service):
                 status=400,
             ) from error
 
-    def _drop_body(self, call: Call, bucket: Bucket, key: bytes, old: Head) -> None:
-        """Of an object being replaced or deleted; the head is the caller's."""
-        if old.place == state.IN_ROW:
-            state.delete_body(call.tx, bucket, key)
-        elif old.place == state.IN_BLOB:
-            self.cloud.blobs.unlink(call.tx, old.blob)
-        elif old.place == state.IN_PARTS:
-            drop_parts(self.cloud, call.tx, bucket, old.upload)
-
     # -- get
 
     def get_object(self, call: Call, request: Request) -> Response:
-        bucket, key, head = self._found(call, request)
+        found = self._found(call, request)
+        bucket, key, head, _ = found
         overrides = _overrides(request)
         if overrides and call.principal.kind == "anonymous":
             raise invalid_request(
                 "Request specific response headers cannot be used for anonymous GET requests."
             )
+        if head.storage_class in ARCHIVED:
+            archive_rules.check_readable(call, head)
+        data_key = b""
+        if "sse" in head.more or not _CUSTOMER_KEYS.isdisjoint(request):
+            sse = head.more.get("sse") or {}
+            data_key = encryption.open_key(call, bucket, request["Key"], sse, request)
         response, start, stop = self._described(call, bucket, head, request)
         response.update(overrides)
-        response["Body"] = content.body_of(self.cloud, call.tx, bucket, key, head, start, stop)
+        response["Body"] = content.body_of(
+            self.cloud, call.tx, bucket, key, head, start, stop, data_key
+        )
         return response
 
     def head_object(self, call: Call, request: Request) -> Response:
-        bucket, _, head = self._found(call, request)
+        bucket, _, head, _ = self._found(call, request)
+        sse = head.more.get("sse") or {}
+        if sse.get("alg") == "C" or not _CUSTOMER_KEYS.isdisjoint(request):
+            encryption.open_key(call, bucket, request["Key"], sse, request)
         response, _, _ = self._described(call, bucket, head, request)
         response.update(_overrides(request))
         return response
 
-    def _found(self, call: Call, request: Request) -> tuple[Bucket, bytes, Head]:
+    def _found(self, call: Call, request: Request) -> Found:
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
-        check_version_id(request.get("VersionId"))
-        if not _CUSTOMER_KEYS.isdisjoint(request):
-            raise not_offered("parameter SSECustomerKey")
-        head = state.head(call.tx, bucket, key)
-        if head is None:
-            self._check_may_list(call, bucket)
-            raise no_such_key(request["Key"])
-        return bucket, key, head
+        version_id = request.get("VersionId")
+        if version_id is None:
+            head = state.head(call.tx, bucket, key)
+            if head is not None:
+                return Found(bucket, key, head, True)
+        try:
+            return versions.get(call, bucket, key, version_id)
+        except Fault as fault:
+            if fault.code == "NoSuchKey":
+                self._check_may_list(call, bucket)
+            raise
 
     def _check_may_list(self, call: Call, bucket: Bucket) -> None:
         """Who may not list does not learn which keys are missing."""
@@ -189,7 +194,7 @@ class Objects(Service):
             "LastModified": float(modified_s),
             "ETag": f'"{head.etag}"',
             "ContentType": _DEFAULT_TYPE,
-            "ServerSideEncryption": "AES256",
+            **encryption.shown(head.more.get("sse")),
             "Metadata": head.metadata,
             **head.headers,
         }
@@ -197,6 +202,18 @@ class Objects(Service):
             response["StorageClass"] = head.storage_class
         if head.tags:
             response["TagCount"] = len(head.tags)
+        if bucket.versioning:
+            response["VersionId"] = versions.shown(head)
+        if head.more:
+            response |= lock_rules.shown(head)
+            if "replication" in head.more:
+                response["ReplicationStatus"] = head.more["replication"]
+            if head.storage_class in ARCHIVED:
+                response |= archive_rules.shown(call, head)
+        if "lifecycle" in bucket.on:
+            response |= lifecycle_rules.shown(call, bucket, request["Key"], head)
+        if "request-payment" in bucket.on and request.get("RequestPayer"):
+            response["RequestCharged"] = "requester"
         start, stop, partial = 0, size, False
         if (number := request.get("PartNumber")) is not None:
             if "Range" in request:
@@ -219,7 +236,10 @@ class Objects(Service):
         return response, start, stop
 
     def get_object_attributes(self, call: Call, request: Request) -> Response:
-        bucket, _, head = self._found(call, request)
+        bucket, _, head, _ = self._found(call, request)
+        sse = head.more.get("sse") or {}
+        if sse.get("alg") == "C" or not _CUSTOMER_KEYS.isdisjoint(request):
+            encryption.open_key(call, bucket, request["Key"], sse, request)
         asked = set(request.get("ObjectAttributes") or ())
         known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
         if not asked or asked - known:
@@ -229,6 +249,8 @@ class Objects(Service):
                 ",".join(sorted(asked - known)),
             )
         response: Response = {"LastModified": float(head.modified_ms // 1000)}
+        if bucket.versioning:
+            response["VersionId"] = versions.shown(head)
         if "ETag" in asked:
             response["ETag"] = head.etag
         if "Checksum" in asked and head.checksum:
@@ -272,289 +294,48 @@ class Objects(Service):
         }
         return shown
 
-    # -- copy
-
-    async def _weigh_copy(self, call: Call, request: Request) -> Request:
-        """Read the source through where the copy needs digests that the source does not have."""
-        name, source_key = copy_source(request)
-
-        def look(inner: Call) -> tuple[Head, list[content.Piece], str] | None:
-            bucket = bucket_of(inner, {"Bucket": name})
-            key = names.key_bytes(source_key)
-            head = state.head(inner.tx, bucket, key)
-            if head is None:
-                return None
-            wanted = request.get("ChecksumAlgorithm") or head.checksum or checksums.DEFAULT
-            checksums.check_algorithm(wanted)
-            if head.place != state.IN_PARTS and wanted == head.checksum:
-                return None
-            if head.size_bytes > COPY_SIZE_BYTES_MAX:
-                return None
-            return head, content.pieces(inner.tx, bucket, key, head), wanted
-
-        found = await call.transact(look)
-        if found is None:
-            return request
-        head, pieces, wanted = found
-        md5, value = await content.digests(self.cloud, pieces, wanted)
-        return {**request, "_weighed": (head.etag, head.modified_ms, md5, wanted, value)}
-
-    @prepared(_weigh_copy)
-    def copy_object(self, call: Call, request: Request) -> Response:
-        tx = call.tx
-        bucket = bucket_of(call, request)
-        key = names.key_bytes(request["Key"])
-        source_bucket, source_key, source = self._copy_found(call, request)
-        if source.size_bytes > COPY_SIZE_BYTES_MAX:
-            raise invalid_request(
-                "The specified copy source is larger than the maximum allowable size for a copy "
-                f"source: {COPY_SIZE_BYTES_MAX}"
-            )
-        said = self._copy_attributes(request, source)
-        same = source_bucket.id == bucket.id and source_key == key
-        if same and not (
-            request.get("MetadataDirective") == "REPLACE"
-            or said.storage_class != source.storage_class
-            or "WebsiteRedirectLocation" in request
-            or "ServerSideEncryption" in request
-            or request.get("ChecksumAlgorithm") not in (None, source.checksum)
-        ):
-            raise invalid_request(
-                "This copy request is illegal because it is trying to copy an object to itself "
-                "without changing the object's metadata, storage class, website redirect location "
-                "or encryption attributes."
-            )
-        if "ACL" in request:
-            check_acl(call, bucket, said.acl)
-        old = source if same else state.head(tx, bucket, key)
-        check_write(
-            request["Key"],
-            old.etag if old else None,
-            request.get("IfMatch"),
-            request.get("IfNoneMatch"),
-        )
-        md5, checksum, value = source.etag, source.checksum, source.checksum_value
-        if (weighed := request.get("_weighed")) is not None:
-            etag, modified_ms, md5, checksum, value = weighed
-            if (etag, modified_ms) != (source.etag, source.modified_ms):
-                raise operation_aborted()
-        elif source.place == state.IN_PARTS:
-            raise operation_aborted()
-        head = self._put_copy(
-            call,
-            bucket,
-            key,
-            old,
-            (source_bucket, source_key, source),
-            said,
-            (md5, checksum, value),
-        )
-        created(call, bucket, request["Key"], head, "Copy")
-        result = {"ETag": f'"{head.etag}"', "LastModified": float(head.modified_ms // 1000)}
-        return {
-            "CopyObjectResult": show_checksum(result, head),
-            "ServerSideEncryption": "AES256",
-        }
-
-    def _copy_found(self, call: Call, request: Request) -> tuple[Bucket, bytes, Head]:
-        """The source of a copy, its conditions checked."""
-        name, source_key = copy_source(request)
-        bucket = bucket_of(
-            call,
-            {"Bucket": name, "ExpectedBucketOwner": request.get("ExpectedSourceBucketOwner")},
-        )
-        key = names.key_bytes(source_key)
-        head = state.head(call.tx, bucket, key)
-        if head is None:
-            self._check_may_list(call, bucket)
-            raise no_such_key(source_key)
-        check_copy(
-            Validators(head.etag, head.modified_ms // 1000),
-            Reads(
-                request.get("CopySourceIfMatch"),
-                request.get("CopySourceIfNoneMatch"),
-                request.get("CopySourceIfModifiedSince"),
-                request.get("CopySourceIfUnmodifiedSince"),
-            ),
-        )
-        return bucket, key, head
-
-    def _copy_attributes(self, request: Request, source: Head) -> Attributes:
-        for member in ("MetadataDirective", "TaggingDirective"):
-            if request.get(member) not in (None, "COPY", "REPLACE"):
-                header = (
-                    "x-amz-metadata-directive" if member[0] == "M" else "x-amz-tagging-directive"
-                )
-                raise invalid_argument(
-                    f"Unknown {'metadata' if member[0] == 'M' else 'tagging'} directive.",
-                    header,
-                    request[member],
-                )
-        said = attributes(request)
-        if request.get("MetadataDirective") != "REPLACE":
-            redirect = said.headers.get("WebsiteRedirectLocation")
-            headers = {k: v for k, v in source.headers.items() if k != "WebsiteRedirectLocation"}
-            if redirect is not None:
-                headers["WebsiteRedirectLocation"] = redirect
-            said = said._replace(headers=headers, metadata=source.metadata)
-        if request.get("TaggingDirective") != "REPLACE":
-            said = said._replace(tags=source.tags)
-        return said
-
-    def _put_copy(
-        self,
-        call: Call,
-        bucket: Bucket,
-        key: bytes,
-        old: Head | None,
-        source: tuple[Bucket, bytes, Head],
-        said: Attributes,
-        digests: tuple[str, str, str],
-    ) -> Head:
-        source_bucket, source_key, head = source
-        md5, checksum, value = digests
-        if head.place != state.IN_PARTS:
-            data = None
-            if head.place != state.IN_BLOB:
-                (data,) = content.pieces(call.tx, source_bucket, source_key, head)
-            assert data is None or isinstance(data, bytes)
-            taken = Content(head.size_bytes, md5, checksum, value, data, head.blob)
-            return self._put(call, bucket, key, old, taken, said)
-        upload_id = f"copy-{call.tx.stamp():016x}"
-        for first, count, _ in head.runs:
-            for number, part in state.parts(
-                call.tx, source_bucket, head.upload, first, first + count - 1
-            ):
-                for blob, _, _ in part.extents:
-                    self._link(call, blob)
-                if not part.extents:
-                    data = state.part_body(call.tx, source_bucket, head.upload, number)
-                    state.put_part_body(call.tx, bucket, upload_id, number, data)
-                state.put_part(call.tx, bucket, upload_id, number, part)
-        empty = Content(head.size_bytes, md5, checksum, value, b"", "")
-        made = new_head(call, empty, said)
-        made.place, made.upload, made.runs = state.IN_PARTS, upload_id, head.runs
-        if old is not None:
-            self._drop_body(call, bucket, key, old)
-        state.put_head(call.tx, bucket, key, made)
-        return made
-
-    # -- delete
-
-    def delete_object(self, call: Call, request: Request) -> Response:
-        bucket = bucket_of(call, request)
-        key = names.key_bytes(request["Key"])
-        check_version_id(request.get("VersionId"))
-        for member in ("MFA", "IfMatchLastModifiedTime", "IfMatchSize"):
-            if request.get(member) is not None:
-                raise not_offered(f"parameter {member}")
-        self._delete(call, bucket, key, request.get("IfMatch"))
-        return {}
-
-    def _delete(self, call: Call, bucket: Bucket, key: bytes, if_match: str | None) -> None:
-        old = state.head(call.tx, bucket, key)
-        if if_match is not None and (old is None or not matches(if_match, old.etag)):
-            raise precondition_failed("If-Match")
-        if old is not None:
-            self._drop_body(call, bucket, key, old)
-            state.delete_head(call.tx, bucket, key)
-            happened(call, bucket, Happening("ObjectRemoved:Delete", key.decode()))
-
-    def delete_objects(self, call: Call, request: Request) -> Response:
-        bucket = bucket_of(call, request)
-        asked = payload(request, "Delete")
-        listed = asked.get("Objects") or []
-        if not 0 < len(listed) <= DELETE_COUNT_MAX or not all(one.get("Key") for one in listed):
-            raise malformed_xml()
-        if request.get("MFA") is not None:
-            raise not_offered("parameter MFA")
-        deleted: list[dict[str, Any]] = []
-        errors: list[dict[str, Any]] = []
-        for one in listed:
-            try:
-                self.cloud.authorize(
-                    call, self, "DeleteObject", {"Bucket": bucket.name, "Key": one["Key"]}
-                )
-                check_version_id(one.get("VersionId"))
-                for member in ("LastModifiedTime", "Size"):
-                    if one.get(member) is not None:
-                        raise not_offered(f"parameter {member}")
-                self._delete(call, bucket, names.key_bytes(one["Key"]), one.get("ETag"))
-            except Fault as fault:
-                code = fault.code.removesuffix("Exception")  # AccessDenied here
-                error = {"Key": one["Key"], "Code": code, "Message": fault.message}
-                if one.get("VersionId"):
-                    error["VersionId"] = one["VersionId"]
-                errors.append(error)
-                continue
-            shown = {"Key": one["Key"]}
-            if one.get("VersionId"):
-                shown["VersionId"] = one["VersionId"]
-            deleted.append(shown)
-        response: Response = {}
-        if deleted and not asked.get("Quiet"):
-            response["Deleted"] = deleted
-        if errors:
-            response["Errors"] = errors
-        return response
-
-    # -- tags and ACL
-
-    def get_object_tagging(self, call: Call, request: Request) -> Response:
-        _, _, head = self._found(call, request)
-        return {"TagSet": names.tag_set(head.tags)}
-
-    def put_object_tagging(self, call: Call, request: Request) -> Response:
-        bucket, key, head = self._found(call, request)
-        head.tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
-        state.put_head(call.tx, bucket, key, head)
-        touched(call, bucket, request["Key"], head, "ObjectTagging:Put")
-        return {}
-
-    def delete_object_tagging(self, call: Call, request: Request) -> Response:
-        bucket, key, head = self._found(call, request)
-        head.tags = {}
-        state.put_head(call.tx, bucket, key, head)
-        touched(call, bucket, request["Key"], head, "ObjectTagging:Delete")
-        return {}
-
-    def get_object_acl(self, call: Call, request: Request) -> Response:
-        bucket, _, head = self._found(call, request)
-        return policy_of_acl(bucket, head.acl)
-
-    def put_object_acl(self, call: Call, request: Request) -> Response:
-        bucket, key, head = self._found(call, request)
-        refuse_members(request)
-        if "AccessControlPolicy" in request:
-            raise not_offered("parameter AccessControlPolicy")
-        acl = request.get("ACL")
-        if acl is None:
-            raise invalid_request("Missing required header for this request: x-amz-acl")
-        check_acl(call, bucket, acl)
-        head.acl = acl
-        state.put_head(call.tx, bucket, key, head)
-        touched(call, bucket, request["Key"], head, "ObjectAcl:Put")
-        return {}
-
 
 def created(call: Call, bucket: Bucket, key: str, head: Head, kind: str) -> None:
-    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag)
+    version = head.version or None
+    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag, version)
     happened(call, bucket, what)
 
 
 def touched(call: Call, bucket: Bucket, key: str, head: Head, event: str) -> None:
     """Something about the object changed, not its body."""
-    happened(call, bucket, Happening(event, key, None, head.etag, sequenced=False))
+    version = head.version or None
+    happened(call, bucket, Happening(event, key, None, head.etag, version, sequenced=False))
 
 
-def new_head(call: Call, taken: Content, said: Attributes) -> Head:
+async def begin_ahead(call: Call, request: Request) -> encryption.Sealing | None:
+    """The data key for a body that must be sealed while it comes in, if it must be."""
+
+    def look(inner: Call) -> encryption.Sealing | None:
+        bucket = bucket_of(inner, request)
+        asked = encryption.wanted(inner, bucket, request)
+        if asked is None:
+            return None
+        return encryption.begin(inner, bucket, request["Key"], asked)
+
+    return await call.transact(look)
+
+
+def new_head(
+    call: Call, taken: Content, said: Attributes, sealed: encryption.Sealing | None = None
+) -> Head:
+    """Of a body taken in; of a sealed one the ETag says nothing, unless the key is S3's own."""
+    etag, more = taken.md5, said.more
+    if sealed is not None:
+        more = {**more, "sse": sealed.sse}
+        if encryption.hides_digest(sealed.sse):
+            etag = call.world.token(16).hex()
     data, place = b"", state.IN_BLOB
     if taken.data is not None:
         place = state.IN_ROW
         if len(taken.data) <= state.HEAD_BODY_BYTES_MAX:
             data, place = taken.data, state.IN_HEAD
     return Head(
-        taken.md5,
+        etag,
         taken.size_bytes,
         int(call.tx.time_s * 1000),
         said.storage_class,
@@ -570,6 +351,9 @@ def new_head(call: Call, taken: Content, said: Attributes) -> Head:
         said.metadata,
         said.tags,
         said.acl,
+        0,
+        "",
+        more,
     )
 
 
@@ -611,29 +395,4 @@ def part_slice(head: Head, number: int) -> tuple[int, int]:
         status=416,
         PartNumberRequested=str(number),
         ActualPartCount=str(total),
-    )
-
-
-def copy_source(request: Request) -> tuple[str, str]:
-    """(bucket, key) of ``CopySource``: ``[/]BUCKET/KEY``, percent-encoded. Raises Fault."""
-    given = request["CopySource"]
-    path, _, query = given.partition("?versionId=")
-    check_version_id(unquote(query) or None)
-    bucket, slash, key = unquote(path.removeprefix("/")).partition("/")
-    if not slash or not bucket or not key:
-        raise invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            given,
-        )
-    return bucket, key
-
-
-def operation_aborted() -> Fault:
-    """The source of a copy changed while it was read; SDKs retry a 409 of this code."""
-    return Fault(
-        "OperationAborted",
-        "A conflicting conditional operation is currently in progress against this resource. "
-        "Please try again.",
-        status=409,
     )

@@ -8,24 +8,49 @@ from typing import ClassVar
 from stratolite.service import Call, Resource, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
+from stratolite.services.s3.bucket_settings import BucketSettings
 from stratolite.services.s3.buckets import Buckets
 from stratolite.services.s3.configuration import Configuration
+from stratolite.services.s3.deleting import Deleting
 from stratolite.services.s3.doors import Doors
+from stratolite.services.s3.inventory import Reporter
+from stratolite.services.s3.lifecycle import Expirer
 from stratolite.services.s3.listing import Listing
 from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
+from stratolite.services.s3.object_lock import ObjectLocks
+from stratolite.services.s3.object_marks import ObjectMarks
+from stratolite.services.s3.replication import Replicator
 from stratolite.services.s3.worker import Sweep
 
 
-class S3(AccessRules, Buckets, Multipart, Listing, Configuration, Notifications, Doors):
-    """Multipart brings the operations on single objects (``objects``)."""
+class S3(
+    AccessRules,
+    Buckets,
+    Multipart,
+    Deleting,
+    ObjectMarks,
+    ObjectLocks,
+    Listing,
+    Configuration,
+    BucketSettings,
+    Notifications,
+    Doors,
+):
+    """Multipart brings the operations on single objects (``objects``, ``copying``)."""
 
     name = "s3"
     HOOKS: ClassVar = ("cors",)
     """Public methods that are no operations: the gateway's."""
 
     def workers(self) -> Iterable[Worker]:
-        return (Sweep(self.cloud), Deliverer(self.cloud))
+        return (
+            Sweep(self.cloud),
+            Deliverer(self.cloud),
+            Expirer(self.cloud),
+            Reporter(self.cloud),
+            Replicator(self),
+        )
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.s3.resources import RESOURCES

@@ -5,14 +5,20 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy, on?}: what every request asks
+                                                     has_policy, on?, versioning?}: what every request asks
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
     (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
-    (account, region, "s3", "o", id, KEY)         -> msgpack Head
-    (account, region, "s3", "d", id, KEY)         -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
+    (account, region, "s3", "o", id, KEY)         -> msgpack Head                   the current version
+    (account, region, "s3", "v", id, KEY, -order) -> msgpack Head                   every other version
+    (account, region, "s3", "n", id, KEY)         -> 8 bytes order                  of the null version among them
+    (account, region, "s3", "d", id, KEY[, order]) -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
     (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
+
+A key has a row under "o" exactly if its newest version is an object; a delete marker is always under "v". So
+listing current objects reads nothing of the past, and a bucket that never had versions has no "v" and "n". ``order``
+is the stamp of the transaction that made the version; 0 in buckets without versions, where bodies are under KEY alone.
 
 KEY is the object key's UTF-8 as a bytes part, so rows are in S3's listing order. Bodies lie beside the
 heads, not in them, so listing reads heads only. A finished multipart object keeps the part rows of its
@@ -32,15 +38,26 @@ import msgspec
 import orjson
 
 from stratolite.core import Keyspace, Span, Tx
+from stratolite.core.keys import pack
 
 BUCKET_NAME_LENGTH_MAX = 63
 HEAD_BODY_BYTES_MAX = 2 << 10
 INLINE_BYTES_MAX = 256 << 10
 PART_INLINE_BYTES_MAX = 64 << 10
 
-FEATURES = frozenset({"notification"})
+FEATURES = frozenset(
+    {
+        "notification",
+        "object-lock",
+        "encryption",
+        "replication",
+        "lifecycle",
+        "logging",
+        "request-payment",
+    }
+)
 
-IN_HEAD, IN_ROW, IN_BLOB, IN_PARTS = range(4)
+IN_HEAD, IN_ROW, IN_BLOB, IN_PARTS, MARKER = range(5)
 
 Run = tuple[int, int, int]
 """(first part number, how many, size of each): parts with consecutive numbers and one size."""
@@ -60,12 +77,15 @@ class Bucket:
         "heads",
         "id",
         "name",
+        "nulls",
         "on",
         "ownership",
         "part_bodies",
         "parts",
         "region",
         "uploads",
+        "versioning",
+        "versions",
     )
 
     def __init__(
@@ -78,6 +98,7 @@ class Bucket:
         ownership: str | None = None,
         has_policy: bool = False,
         on: Sequence[str] = (),
+        versioning: str = "",
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
@@ -86,9 +107,12 @@ class Bucket:
         self.has_policy = has_policy
         self.on = frozenset(on)
         """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
+        self.versioning = versioning
+        """"", Enabled or Suspended."""
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
+        self.versions, self.nulls = space["v"][id], space["n"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
 
 
@@ -111,7 +135,17 @@ class Head(Listed, array_like=True, gc=False):
 
     checksum_value: str
     place: int
-    """FEATURES = frozenset({"notification"})
+    """FEATURES = frozenset(
+    {
+        "notification",
+        "object-lock",
+        "encryption",
+        "replication",
+        "lifecycle",
+        "logging",
+        "request-payment",
+    }
+)
 
 IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     data: bytes
@@ -128,6 +162,24 @@ IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     tags: dict[str, str]
     acl: str
     """A canned ACL."""
+    order: int = 0
+    version: str = ""
+    """The version id; "" for the null version."""
+    more: dict[str, Any] = {}
+    """What few objects have, see ``MORE``. Put a new dict, never change one."""
+
+
+MORE = {
+    "mode": "GOVERNANCE or COMPLIANCE",
+    "until_ms": "end of the retention",
+    "hold": "true under a legal hold",
+    "sse": "how the body is sealed, see encryption",
+    "grants": "[[kind, id, permission], ...] instead of a canned ACL",
+    "owner": "account of the object's owner where it is not the bucket's",
+    "replication": "PENDING, COMPLETED, FAILED or REPLICA",
+    "restored_ms": "until when an archived object can be read",
+    "restoring_ms": "when a restore that was asked for is done",
+}
 
 
 class Upload(msgspec.Struct, array_like=True, gc=False):
@@ -147,6 +199,8 @@ class Upload(msgspec.Struct, array_like=True, gc=False):
     acl: str
     changed: int
     """Stamp of the last change to its parts."""
+    more: dict[str, Any] = {}
+    """As the object's will be."""
 
 
 class Part(msgspec.Struct, array_like=True, gc=False):
@@ -200,6 +254,7 @@ def put_bucket(
     ownership: str | None = None,
     has_policy: bool | None = None,
     on: frozenset[str] | None = None,
+    versioning: str | None = None,
 ) -> None:
     """The bucket's record, with what is given changed; ownership "" for none."""
     value = {
@@ -213,6 +268,8 @@ def put_bucket(
     }
     if features := sorted(bucket.on if on is None else on):
         value["on"] = features
+    if status := bucket.versioning if versioning is None else versioning:
+        value["versioning"] = status
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
@@ -240,12 +297,22 @@ def own_buckets(tx: Tx, account: str, prefix: str, after: str) -> Iterator[tuple
 
 
 def has_objects(tx: Tx, bucket: Bucket) -> bool:
-    return next(tx.scan(bucket.heads.span()), None) is not None
+    return any(
+        next(tx.scan(rows.span()), None) is not None for rows in (bucket.heads, bucket.versions)
+    )
 
 
 def config(tx: Tx, bucket: Bucket, kind: str) -> Any:
     """The bucket's ``kind`` of configuration, None if it has none. Treat it as frozen."""
     return tx.parsed(bucket.config.key(kind), orjson.loads)
+
+
+def configs(tx: Tx, bucket: Bucket, start: str, most: int, after: str = "") -> Iterator[Any]:
+    """Configurations whose kind begins with ``start``, in order, from the first behind ``after``."""
+    low = bucket.config.key(after) + b"\x00" if after > start else bucket.config.key(start)
+    high = bucket.config.key(start)[:-1] + b"\xff"
+    for _, raw in tx.scan((low, high), limit=most):
+        yield orjson.loads(raw)
 
 
 def put_config(tx: Tx, bucket: Bucket, kind: str, value: Any) -> None:
@@ -272,22 +339,61 @@ def put_head(tx: Tx, bucket: Bucket, key: bytes, head: Head) -> None:
     tx.put(bucket.heads.key(key), _encode(head))
 
 
-def put_body(tx: Tx, bucket: Bucket, key: bytes, data: bytes) -> None:
-    tx.put(bucket.bodies.key(key), data)
+def delete_head(tx: Tx, bucket: Bucket, key: bytes) -> None:
+    tx.delete(bucket.heads.key(key))
 
 
-def body(tx: Tx, bucket: Bucket, key: bytes) -> bytes:
-    data = tx.get(bucket.bodies.key(key))
-    assert data is not None, (bucket.name, key)
+def _body_key(bucket: Bucket, key: bytes, order: int) -> bytes:
+    return bucket.bodies.key(key, order) if order else bucket.bodies.key(key)
+
+
+def put_body(tx: Tx, bucket: Bucket, key: bytes, order: int, data: bytes) -> None:
+    tx.put(_body_key(bucket, key, order), data)
+
+
+def body(tx: Tx, bucket: Bucket, key: bytes, order: int) -> bytes:
+    data = tx.get(_body_key(bucket, key, order))
+    assert data is not None, (bucket.name, key, order)
     return data
 
 
-def delete_body(tx: Tx, bucket: Bucket, key: bytes) -> None:
-    tx.delete(bucket.bodies.key(key))
+def delete_body(tx: Tx, bucket: Bucket, key: bytes, order: int) -> None:
+    tx.delete(_body_key(bucket, key, order))
 
 
-def delete_head(tx: Tx, bucket: Bucket, key: bytes) -> None:
-    tx.delete(bucket.heads.key(key))
+# -- versions that are not current
+
+
+def older(tx: Tx, bucket: Bucket, key: bytes, order: int) -> Head | None:
+    raw = tx.get(bucket.versions.key(key, -order))
+    return None if raw is None else _decode_head(raw)
+
+
+def put_older(tx: Tx, bucket: Bucket, key: bytes, head: Head) -> None:
+    tx.put(bucket.versions.key(key, -head.order), _encode(head))
+    if not head.version:
+        tx.put(bucket.nulls.key(key), head.order.to_bytes(8, "big"))
+
+
+def delete_older(tx: Tx, bucket: Bucket, key: bytes, head: Head) -> None:
+    tx.delete(bucket.versions.key(key, -head.order))
+    if not head.version:
+        tx.delete(bucket.nulls.key(key))
+
+
+def newest_older(tx: Tx, bucket: Bucket, key: bytes) -> Head | None:
+    for _, raw in tx.scan(bucket.versions.span(key), limit=1):
+        return _decode_head(raw)
+    return None
+
+
+def null_order(tx: Tx, bucket: Bucket, key: bytes) -> int | None:
+    """Of the null version, if it is not the current one."""
+    raw = tx.get(bucket.nulls.key(key))
+    return None if raw is None else int.from_bytes(raw, "big")
+
+
+decode_head = _decode_head
 
 
 # -- uploads and parts
@@ -363,13 +469,28 @@ def past_prefix(prefix: bytes) -> bytes:
 
 
 def past_key(key: bytes) -> bytes:
-    """Behind the rows of exactly ``key``: its uploads too, whose ids follow as a str part."""
-    return escape(key) + b"\x00\x03"
+    """Behind the rows of exactly ``key``: its uploads and versions too, whose ids follow as str or int."""
+    return escape(key) + b"\x00\x16"
+
+
+def past_order(key: bytes, order: int) -> bytes:
+    """Behind one version of ``key``, be it current or older."""
+    return pack((key, -order)) + b"\x00"
+
+
+def past_current(key: bytes) -> bytes:
+    """Behind the current version of ``key``, before the older ones."""
+    return escape(key) + b"\x00\x01"
 
 
 def key_of(rows: Keyspace, row: bytes) -> bytes:
-    """The object key in a row's key, whether or not an upload id follows."""
-    start = len(rows.prefix) + 1
+    """The object key in a row's key, whether or not an upload id or an order follows."""
+    return key_in(row, len(rows.prefix))
+
+
+def key_in(row: bytes, at: int = 0) -> bytes:
+    """The object key that begins at ``at``."""
+    start = at + 1
     end = row.find(b"\x00", start)
     while row[end + 1 : end + 2] == b"\xff":
         end = row.find(b"\x00", end + 2)

@@ -1,8 +1,16 @@
-"""STS: who am I, and temporary credentials of a role.
+"""STS: who am I, and temporary credentials.
 
-Keeps nothing: a session is in its token (see ``iam.credentials``), which ends by itself.
+Keeps nothing: a session is in its token (see ``tokens``), which ends by itself, by the wall clock like every credential.
+Files   ``service`` operations; ``sessions`` what a caller may put into one; ``tokens``; ``web_identity`` and ``jwt`` for
+        AssumeRoleWithWebIdentity
+Web identity  a token is believed if an OIDC provider of the role's account names its issuer and audience and one of the
+        issuer's keys signed it. Keys come from the issuer's jwks_uri through the egress room, or from the file that
+        STRATOLITE_OIDC_KEYS names: JSON {issuer URL: {"keys": [JWK, ...]}}. Where neither has them the answer is AWS's for an
+        issuer it cannot reach.
+Unlike AWS  the account a role's key ids tell is there (``iam.key_ids``); PackedPolicySize is measured by our own packing.
+Missing AssumeRoleWithSAML (no library kept here checks XML signatures), AssumeRoot, GetWebIdentityToken,
+        GetDelegatedAccessToken, ProvidedContexts: refused by name.
 Sources https://docs.aws.amazon.com/STS/latest/APIReference/
-Not yet AssumeRoleWithWebIdentity/SAML, DecodeAuthorizationMessage, SourceIdentity: refused by name.
 """
 
 from stratolite.services.sts.service import Sts as Sts

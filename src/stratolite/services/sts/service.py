@@ -1,4 +1,4 @@
-"""The STS operations offered: GetCallerIdentity, AssumeRole, GetSessionToken, GetAccessKeyInfo."""
+"""The STS operations: whose session it becomes, for how long, and with what in it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,41 @@ from urllib.parse import unquote
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Principal, Request, Response, Service, root
+from stratolite.service import Access, Call, Principal, Request, Response, Service, prepared, root
 from stratolite.services.sts import sessions
 from stratolite.services.sts.tokens import issue
+from stratolite.services.sts.web_identity import Believed, believed
 
 _ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:.*/)?([\w+=,.@-]+)\Z", re.ASCII)
-_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}\Z", re.ASCII)
+_ARN = re.compile(r"arn:[^:]+:[^:]+:[^:]*:[^:]*:.+")
+_SESSION_S_MIN, _CHAINED_S_MAX = 900, 3600
+_USER_S_MAX, _ROOT_S_MAX = 129_600, 3600
+_MESSAGE = "authorization-message"
+
+
+async def _check_token(_: Sts, call: Call, request: Request) -> Request:
+    """Before AssumeRoleWithWebIdentity's transaction: the token's signature, which may have to be asked about."""
+    match = _role_of(request["RoleArn"])
+    found = await believed(call, match[1], request["WebIdentityToken"])
+    return {**request, "Believed": found}
 
 
 class Sts(Service):
     name: ClassVar[str] = "sts"
+    validated: ClassVar[bool] = True
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        if operation == "AssumeRoleWithWebIdentity" and call.principal.kind != "provider":
+            return ()  # whoever has a token that is to be believed may ask: see the operation
         resource = request.get("RoleArn", "*")
+        if resource != "*" and not _ARN.match(resource):
+            raise Fault("ValidationError", f"{resource} is invalid")
+        needed = [(f"sts:{operation}", resource)]
         if request.get("Tags"):
-            return ((f"sts:{operation}", resource), ("sts:TagSession", resource))
-        return ((f"sts:{operation}", resource),)
+            needed.append(("sts:TagSession", resource))
+        if request.get("SourceIdentity"):
+            needed.append(("sts:SetSourceIdentity", resource))
+        return needed
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access
@@ -49,50 +68,96 @@ class Sts(Service):
         key = request["AccessKeyId"]
         if key == call.principal.access_key_id:
             return {"Account": call.principal.account}
-        raise Fault("ValidationError", f"Only the caller's own access key is known here, not {key}")
+        inside = call.scoped(call.account, call.region, root(call.account))
+        account = inside.invoke("iam", "FindAccessKey", {"AccessKeyId": key})["Account"]
+        if account is None:
+            raise Fault("ValidationError", f"{key} is not a valid access key ID")
+        return {"Account": account}
+
+    def decode_authorization_message(self, call: Call, request: Request) -> Response:
+        """What a denial was about: for the account that asked and for the one that owns what it asked for."""
+        try:
+            sealed = base64.b64decode(request["EncodedMessage"], altchars=b"-_", validate=True)
+            said = orjson.loads(call.cloud.vault.open(sealed, _MESSAGE))
+        except ValueError as error:
+            raise _not_ours() from error
+        arn = said.get("context", {}).get("principal", {}).get("arn", "")
+        if call.account not in (said.get("owner"), (arn.split(":") + [""] * 5)[4]):
+            raise _not_ours()
+        return {"DecodedMessage": orjson.dumps(said).decode()}
+
+    # -- roles
 
     def assume_role(self, call: Call, request: Request) -> Response:
-        for field in ("ProvidedContexts", "SourceIdentity"):
-            if request.get(field):
-                raise Fault(
-                    "ValidationError", f"AssumeRole {field} is not offered by Stratolite yet"
-                )
-        match = _ROLE_ARN.match(request["RoleArn"])
-        if not match:
-            raise Fault("ValidationError", f"{request['RoleArn']} is invalid")
-        session = request["RoleSessionName"]
-        if not _SESSION_NAME.match(session):
+        if request.get("ProvidedContexts"):
             raise Fault(
-                "ValidationError",
-                f"1 validation error detected: Value '{session}' at 'roleSessionName' failed to satisfy"
-                " constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*",
+                "ValidationError", "AssumeRole ProvidedContexts is not offered by Stratolite"
             )
+        match = _role_of(request["RoleArn"])
         role = _role(call, request["RoleArn"])
         if role is None:
-            # whoever an identity policy lets ask learns no more of a role that is not there
-            raise Fault(
-                "AccessDenied",
-                f"User: {call.principal.arn} is not authorized to perform: sts:AssumeRole on"
-                f" resource: {request['RoleArn']}",
-                status=403,
-            )
+            raise _denied(call.principal.arn, request["RoleArn"])
         duration_s = request.get("DurationSeconds", 3600)
-        if call.principal.kind == "role" and duration_s > 3600:
+        is_session = call.principal.kind in ("role", "federated")
+        if is_session and duration_s > _CHAINED_S_MAX:
             raise Fault(
                 "ValidationError",
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role"
                 " chaining",
             )
-        if not 900 <= duration_s <= role["MaxSessionDuration"]:
+        source = request.get("SourceIdentity", "")
+        before = call.principal.source_identity
+        if before and source not in ("", before):
+            raise _denied(call.principal.arn, request["RoleArn"], "sts:SetSourceIdentity")
+        who = self._session(call, request, match[1], role, duration_s)
+        who = replace(
+            who,
+            source_identity=source or before,
+            mfa_s=call.world.wall() if sessions.check_mfa(call, request) else 0.0,
+        )
+        return _role_answer(call, who, request, duration_s)
+
+    @prepared(_check_token)
+    def assume_role_with_web_identity(self, call: Call, request: Request) -> Response:
+        found: Believed = request["Believed"]
+        match = _role_of(request["RoleArn"])
+        asked = {**request, **found.session()}
+        who = Principal(
+            "provider", match[1], found.provider, found.provider, provider=found.provider
+        )
+        inner = call.scoped(match[1], call.region, who)
+        inner.context = dict(call.context) | {k: v[0] for k, v in found.condition_keys().items()}
+        role = _role(call, request["RoleArn"])
+        if role is None:
+            raise Fault(
+                "AccessDenied",
+                "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+                status=403,
+            )
+        call.cloud.authorize(inner, self, "AssumeRoleWithWebIdentity", asked)
+        duration_s = request.get("DurationSeconds", 3600)
+        session = replace(
+            self._session(inner, asked, match[1], role, duration_s),
+            provider=found.provider,
+            source_identity=asked.get("SourceIdentity", ""),
+        )
+        answer = _role_answer(call, session, asked, duration_s)
+        return answer | {
+            "SubjectFromWebIdentityToken": found.subject,
+            "Provider": found.provider,
+            "Audience": found.audience,
+        }
+
+    def _session(
+        self, call: Call, request: Request, account: str, role: dict[str, Any], duration_s: int
+    ) -> Principal:
+        if duration_s > role["MaxSessionDuration"]:
             raise Fault(
                 "ValidationError",
-                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
-                if duration_s > 900
-                else f"1 validation error detected: Value '{duration_s}' at 'durationSeconds' failed to"
-                " satisfy constraint: Member must have value greater than or equal to 900",
+                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
             )
-        account = match[1]
-        who = Principal(
+        session = request["RoleSessionName"]
+        return Principal(
             "role",
             account,
             f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/{session}",
@@ -101,12 +166,9 @@ class Sts(Service):
             user_id=f"{role['RoleId']}:{session}",
             session_policy=sessions.policies(request, account),
             session_tags=_json(sessions.tags(call, request)),
-            mfa_s=call.world.wall() if sessions.check_mfa(call, request) else 0.0,
         )
-        return {
-            "Credentials": _credentials(call, who, duration_s),
-            "AssumedRoleUser": {"AssumedRoleId": who.user_id, "Arn": who.arn},
-        }
+
+    # -- users
 
     def get_session_token(self, call: Call, request: Request) -> Response:
         who = call.principal
@@ -114,14 +176,9 @@ class Sts(Service):
             raise Fault(
                 "AccessDenied", "Cannot call GetSessionToken with session credentials", status=403
             )
-        duration_s = request.get("DurationSeconds", 43200)
-        if not 900 <= duration_s <= 129600:
-            raise Fault(
-                "ValidationError", f"DurationSeconds {duration_s} is not between 900 and 129600"
-            )
-        if call.principal.kind == "root":
-            duration_s = min(duration_s, 3600)
-        who = call.principal
+        duration_s = request.get("DurationSeconds", 43_200)
+        if who.kind == "root":
+            duration_s = min(duration_s, _ROOT_S_MAX)
         if sessions.check_mfa(call, request):
             who = replace(who, mfa_s=call.world.wall())
         return {"Credentials": _credentials(call, who, duration_s)}
@@ -136,16 +193,6 @@ class Sts(Service):
                 status=403,
             )
         name = request["Name"]
-        if not _SESSION_NAME.match(name) or len(name) > 32:
-            raise Fault(
-                "ValidationError",
-                f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*",
-            )
-        duration_s = request.get("DurationSeconds", 43200)
-        if not 900 <= duration_s <= 129600:
-            raise Fault(
-                "ValidationError", f"DurationSeconds {duration_s} is not between 900 and 129600"
-            )
         who = replace(
             caller,
             kind="federated",
@@ -156,8 +203,9 @@ class Sts(Service):
             session_tags=_json(sessions.tags(call, request)),
         )
         return {
-            "Credentials": _credentials(call, who, duration_s),
+            "Credentials": _credentials(call, who, request.get("DurationSeconds", 43_200)),
             "FederatedUser": {"FederatedUserId": who.user_id, "Arn": who.arn},
+            "PackedPolicySize": sessions.packed_percent(request),
         }
 
 
@@ -165,12 +213,45 @@ def _json(value: dict[str, Any]) -> str:
     return orjson.dumps(value).decode() if value else ""
 
 
-def _credentials(call: Call, who: Principal, duration_s: int) -> dict[str, Any]:
-    key_id = "ASIA" + base64.b32encode(call.world.token(10))[:16].decode()
-    end_s = int(call.world.wall()) + duration_s
-    secret, token = issue(
-        call.cloud.vault, call.world, key_id, end_s, replace(who, access_key_id=key_id)
+def _role_of(arn: str) -> re.Match[str]:
+    match = _ROLE_ARN.match(arn)
+    if match is None:
+        raise Fault("ValidationError", f"{arn} is invalid")
+    return match
+
+
+def _denied(caller: str, role: str, action: str = "sts:AssumeRole") -> Fault:
+    """Whoever an identity policy lets ask learns no more of a role that is not there."""
+    return Fault(
+        "AccessDenied",
+        f"User: {caller} is not authorized to perform: {action} on resource: {role}",
+        status=403,
     )
+
+
+def _not_ours() -> Fault:
+    return Fault("InvalidAuthorizationMessageException", "Message is not valid", status=400)
+
+
+def _role_answer(call: Call, who: Principal, request: Request, duration_s: int) -> Response:
+    answer: Response = {
+        "Credentials": _credentials(call, who, duration_s),
+        "AssumedRoleUser": {"AssumedRoleId": who.user_id, "Arn": who.arn},
+    }
+    if any(request.get(k) for k in ("Policy", "PolicyArns", "Tags")):
+        answer["PackedPolicySize"] = sessions.packed_percent(request)
+    if who.source_identity:
+        answer["SourceIdentity"] = who.source_identity
+    return answer
+
+
+def _credentials(call: Call, who: Principal, duration_s: int) -> dict[str, Any]:
+    inside = call.scoped(who.account, call.region, root(who.account))
+    key_id = inside.invoke("iam", "NewKeyId", {"Prefix": "ASIA"})["AccessKeyId"]
+    now_s = call.world.wall()
+    end_s = int(now_s) + duration_s
+    session = replace(who, access_key_id=key_id, issued_s=now_s)
+    secret, token = issue(call.cloud.vault, call.world, key_id, end_s, session)
     return {
         "AccessKeyId": key_id,
         "SecretAccessKey": secret,
@@ -186,7 +267,7 @@ def _role(call: Call, arn: str) -> dict[str, Any] | None:
         return None
     inside = call.scoped(match[1], call.region, root(match[1]))
     try:
-        role: dict[str, Any] = inside.invoke("iam", "GetRole", {"RoleName": match[2]})["Role"]
+        role: dict[str, Any] = inside.invoke("iam", "FindRole", {"RoleName": match[2]})["Role"]
     except Fault:
         return None
     return role if role["Arn"] == arn else None

@@ -7,17 +7,18 @@ Source  https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Any
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
+from stratolite.policy.grammar import check_identity
 from stratolite.service import Call, Request, root
 
-_TAGS_COUNT_MAX = 50
 _POLICY_ARNS_COUNT_MAX = 10
-_POLICY_LENGTH_MAX = 2048
+_PACKED_BYTES_MAX = 2048
 _POLICY_ARN = re.compile(r"arn:aws:iam::(aws|\d{12}):policy/[\x21-\x7e]+\Z")
 
 
@@ -25,12 +26,8 @@ def policies(request: Request, account: str) -> str:
     """The session policies as ``Principal.session_policy`` keeps them: "" or a JSON list of documents and ARNs."""
     kept: list[str] = []
     if text := request.get("Policy"):
-        if len(text) > _POLICY_LENGTH_MAX:
-            raise Fault(
-                "PackedPolicyTooLarge",
-                "Packed size of session tags consumes more than 100% of the allotted space.",
-            )
         try:
+            check_identity(text)
             Document.parse(text)
         except Malformed as error:
             raise Fault("MalformedPolicyDocument", str(error)) from error
@@ -45,6 +42,11 @@ def policies(request: Request, account: str) -> str:
         if not match or match[1] not in ("aws", account):
             raise Fault("ValidationError", f"The policy ARN {arn} is not valid for this session")
     kept += arns
+    if (percent := packed_percent(request)) > 100:
+        raise Fault(
+            "PackedPolicyTooLarge",
+            f"Packed size of session tags consumes {percent}% of allotted space.",
+        )
     return orjson.dumps(kept).decode() if kept else ""
 
 
@@ -56,24 +58,29 @@ def tags(call: Call, request: Request) -> dict[str, Any]:
             "InvalidParameterValue",
             "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
         )
-    if len(given) > _TAGS_COUNT_MAX:
-        raise Fault("ValidationError", "Tags: at most 50 session tags are allowed")
     before = orjson.loads(call.principal.session_tags or "{}")
     handed = {k: v for k, v in before.get("tags", {}).items() if k in before["transitive"]}
-    if clash := {k.lower() for k in handed} & {k.lower() for k in given}:
-        named = min(clash)
+    if {k.lower() for k in handed} & {k.lower() for k in given}:
         raise Fault(
             "InvalidParameterValue",
-            f"One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session: {named}",
+            "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.",
         )
     transitive = request.get("TransitiveTagKeys", [])
-    if unknown := [k for k in transitive if k not in given]:
+    if any(k not in given for k in transitive):
         raise Fault(
             "InvalidParameterValue",
-            f"The specified transitive tag key must be included in the requested tags: {unknown[0]}",
+            "The specified transitive tag key must be included in the requested tags.",
         )
     every = given | handed
     return {"tags": every, "transitive": sorted({*transitive, *handed})} if every else {}
+
+
+def packed_percent(request: Request) -> int:
+    """How much of the room for them session policies and tags take up, packed."""
+    given = [request.get(k) for k in ("Policy", "PolicyArns", "Tags", "TransitiveTagKeys")]
+    if not any(given):
+        return 0
+    return max(1, len(zlib.compress(orjson.dumps(given), 9)) * 100 // _PACKED_BYTES_MAX)
 
 
 def mfa(call: Call, request: Request, *, spend: bool) -> bool:
@@ -106,6 +113,7 @@ def condition_keys(call: Call, operation: str, request: Request) -> dict[str, li
     for field, key in (
         ("ExternalId", "sts:externalid"),
         ("RoleSessionName", "sts:rolesessionname"),
+        ("SourceIdentity", "sts:sourceidentity"),
     ):
         if request.get(field):
             keys[key] = [request[field]]

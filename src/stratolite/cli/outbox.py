@@ -1,0 +1,51 @@
+"""stratolite outbox: the email and text messages that AWS would have sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from stratolite.cli import screen, target
+
+
+@click.command("outbox")
+@click.option("--full", is_flag=True, help="Show the whole text of each message.")
+@target.options
+@screen.json_option
+def command(full: bool, endpoint: str, region: str, as_json: bool) -> None:
+    """Show what SNS kept for email addresses and phone numbers, the oldest first. Nothing was sent."""
+    mails = everything(endpoint, region)
+    if as_json:
+        screen.document(mails)
+        return
+    if full:
+        for mail in mails:
+            click.echo(f"--- {_when(mail)}  {mail['channel']}  {mail['to']}")
+            if mail["subject"]:
+                click.echo(f"Subject: {mail['subject']}")
+            click.echo(f"\n{mail['text']}\n")
+        return
+    rows = [
+        (_when(mail), mail["channel"], mail["to"], mail["subject"] or mail["text"].split("\n")[0])
+        for mail in mails
+    ]
+    screen.table(("time", "channel", "to", "subject"), rows)
+
+
+def everything(endpoint: str, region: str) -> list[dict[str, Any]]:
+    """All mails of the region, read in pages."""
+    mails: list[dict[str, Any]] = []
+    after = "0,-1"
+    while True:
+        url = f"{endpoint}/_aws/sns/outbox?after={after}&region={region}"
+        page = target.ask("GET", url, region, service="sns")["mails"]
+        if not page:
+            return mails
+        after = ",".join(str(part) for part in page[-1]["place"])
+        mails += page
+
+
+def _when(mail: dict[str, Any]) -> str:
+    return datetime.fromtimestamp(mail["ms"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,28 @@
+"""Amazon EventBridge: buses, rules with patterns or timetables, targets, archives and replays, API destinations.
+
+    PutEvents -> events.route -> one events.deliver for each target of each rule that matches -> the target's own API
+
+    names       ARNs and faults                            state       keys and stored formats, in full
+    buses       buses, their policies, tags                rules       rules and targets, checked before they are kept
+    putting     PutEvents                                  rendering   what a target is sent of an event
+    archives    archives and replays                       connections connections and API destinations
+    worker      routing, timers, replays, expiry           outgoing    one event to one target, or to its dead-letter queue
+    service     all of them as one Service, and its IAM    resources   CloudFormation types
+
+An event that PutEvents answered with an id is routed, however often the cloud is killed; a target may see it twice, as
+on AWS. Matching is ``stratolite.patterns``, whose index is kept in memory and read again when the bus's ``edition``
+has changed. Targets: SQS, SNS, Lambda, Kinesis, Firehose, Step Functions, log groups, buses of this and other accounts, API
+destinations, each as far as its service is offered; every other kind is refused by name.
+
+Different from AWS, knowingly: connections keep their secrets sealed here, not in Secrets Manager (no SecretArn). An OAuth
+connection is AUTHORIZED at once; its token is asked for with every event. InvocationRateLimitPerSecond is recorded
+and not enforced. An event that has come over 5 buses goes no further. A firing that fell into more than a day
+without a running cloud is not made up for.
+
+Missing, refused by name: partner event sources, global endpoints, KMS keys, logging of buses, private connectivity.
+
+Sources  https://docs.aws.amazon.com/eventbridge/latest/APIReference/
+         https://docs.aws.amazon.com/eventbridge/latest/userguide/
+"""
+
+from stratolite.services.events.service import Events as Events

@@ -1,0 +1,95 @@
+"""Tags and ACLs of objects, and what an archived object's restore asks for."""
+
+from __future__ import annotations
+
+from stratolite.service import Call, Request, Response
+from stratolite.services.s3 import archive_rules, grants, names, replication_rules, versions
+from stratolite.services.s3.entry import ENFORCED, acl_not_supported, check_acl, payload
+from stratolite.services.s3.events import Happening, happened, iso_ms
+from stratolite.services.s3.faults import invalid_request
+from stratolite.services.s3.objects import Objects, touched
+from stratolite.services.s3.state import Head
+
+
+class ObjectMarks(Objects):
+    def get_object_tagging(self, call: Call, request: Request) -> Response:
+        found = self._found(call, request)
+        response: Response = {"TagSet": names.tag_set(found.head.tags)}
+        if found.bucket.versioning:
+            response["VersionId"] = versions.shown(found.head)
+        return response
+
+    def put_object_tagging(self, call: Call, request: Request) -> Response:
+        tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
+        return self._set_tags(call, request, tags, "ObjectTagging:Put")
+
+    def delete_object_tagging(self, call: Call, request: Request) -> Response:
+        return self._set_tags(call, request, {}, "ObjectTagging:Delete")
+
+    def _set_tags(self, call: Call, request: Request, tags: dict[str, str], event: str) -> Response:
+        found = self._found(call, request)
+        found.head.tags = tags
+        if "replication" in found.bucket.on and found.head.version:
+            replication_rules.note(call, found.bucket, found.key, found.head)
+        versions.save(call, found)
+        touched(call, found.bucket, request["Key"], found.head, event)
+        return {"VersionId": versions.shown(found.head)} if found.bucket.versioning else {}
+
+    def get_object_acl(self, call: Call, request: Request) -> Response:
+        bucket, _, head, _ = self._found(call, request)
+        acl = acl_of(head)
+        if bucket.ownership == ENFORCED:
+            return grants.shown("private", bucket.account, bucket.account)
+        return grants.shown(acl, head.more.get("owner", bucket.account), bucket.account)
+
+    def put_object_acl(self, call: Call, request: Request) -> Response:
+        found = self._found(call, request)
+        bucket, _, head, _ = found
+        acl, given = request.get("ACL"), grants.of_headers(request)
+        if bucket.ownership == ENFORCED and acl != "bucket-owner-full-control":
+            raise acl_not_supported()
+        if "AccessControlPolicy" in request:
+            if acl is not None or given is not None:
+                raise invalid_request("This request does not support content")
+            holder = head.more.get("owner", bucket.account)
+            given = grants.of_policy(request["AccessControlPolicy"], holder)
+        if acl is None and given is None:
+            raise invalid_request("Missing required header for this request: x-amz-acl")
+        check_acl(call, bucket, acl, given)
+        head.acl = acl or "private"
+        head.more = {k: v for k, v in head.more.items() if k != "grants"}
+        if given is not None:
+            head.more["grants"] = given
+        versions.save(call, found)
+        touched(call, bucket, request["Key"], head, "ObjectAcl:Put")
+        return {}
+
+    def restore_object(self, call: Call, request: Request) -> Response:
+        found = self._found(call, request)
+        head = found.head
+        wanted = request.get("RestoreRequest") or {}
+        already = archive_rules.restore(call, head, wanted)
+        versions.save(call, found)
+        expiry = iso_ms(head.more["restored_ms"] / 1000)
+        for event, more in (
+            ("ObjectRestore:Post", None),
+            (
+                "ObjectRestore:Completed",
+                {
+                    "glacierEventData": {
+                        "restoreEventData": {
+                            "lifecycleRestorationExpiryTime": expiry,
+                            "lifecycleRestoreStorageClass": head.storage_class,
+                        }
+                    }
+                },
+            ),
+        ):
+            version = head.version or None
+            what = Happening(event, request["Key"], head.size_bytes, head.etag, version, more=more)
+            happened(call, found.bucket, what)
+        return {"_status": 200} if already else {"_status": 202}
+
+
+def acl_of(head: Head) -> grants.Acl:
+    return head.more.get("grants") or head.acl

@@ -1,0 +1,125 @@
+"""What a schedule may say, and the times it means."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import orjson
+
+from stratolite import delivery, timetable
+from stratolite.errors import Fault
+from stratolite.service import Call, snake
+
+UNIVERSAL = {
+    "dynamodb": "dynamodb", "eventbridge": "events", "lambda": "lambda", "scheduler": "scheduler", "secretsmanager": "secretsmanager",
+    "sfn": "stepfunctions", "sns": "sns", "sqs": "sqs", "ssm": "ssm",
+}  # fmt: skip
+"""AWS SDK for Java's service name -> ours, for arn:aws:scheduler:::aws-sdk:NAME:action."""
+_UNIVERSAL = re.compile(r"arn:aws[\w-]*:scheduler:::aws-sdk:([a-z0-9]+):([a-zA-Z0-9]+)\Z")
+_NOT_OFFERED = (
+    "EcsParameters", "SageMakerPipelineParameters", "EventBridgePutEventsV2Parameters", "EventBridgePutRawEventsParameters",
+)  # fmt: skip
+_READING = ("get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "lookup", "discover", "validate", "batchGet")  # fmt: skip
+
+
+def invalid(message: str) -> Fault:
+    return Fault("ValidationException", message, status=400)
+
+
+def table_of(request: dict[str, Any]) -> timetable.Timetable:
+    """Raises Fault for an expression or a time zone that is none."""
+    expression = request["ScheduleExpression"]
+    try:
+        zone = ZoneInfo(request.get("ScheduleExpressionTimezone") or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        name = request["ScheduleExpressionTimezone"]
+        raise invalid(f"Invalid Schedule Expression Timezone {name}.") from error
+    try:
+        return timetable.parse(expression, zone=zone)
+    except ValueError as error:
+        raise invalid(f"Invalid Schedule Expression {expression}.") from error
+
+
+def check(call: Call, request: dict[str, Any], arn: str) -> None:
+    """Raises Fault for a schedule AWS would not take, or we could not carry out."""
+    table_of(request)
+    if request.get("KmsKeyArn"):
+        raise invalid("KmsKeyArn is not offered by Stratolite; see docs/coverage.md")
+    window = request["FlexibleTimeWindow"]
+    if (window["Mode"] == "FLEXIBLE") != ("MaximumWindowInMinutes" in window):
+        raise invalid(
+            "MaximumWindowInMinutes must be provided when Mode is FLEXIBLE, and only then."
+        )
+    start_s, end_s = request.get("StartDate"), request.get("EndDate")
+    if start_s is not None and end_s is not None and end_s <= start_s:
+        raise invalid("The StartDate you specify must be before the EndDate.")
+    if end_s is not None and end_s <= call.tx.time_s:
+        raise invalid("The EndDate you specify must be in the future.")
+    _check_target(call, request["Target"])
+    _check_role(call, request["Target"]["RoleArn"], arn)
+
+
+def universal(arn: str) -> tuple[str, str] | None:
+    """(our service, AWS's operation) of a universal target's ARN; None if it is a templated target's."""
+    found = _UNIVERSAL.match(arn)
+    if found is None:
+        return None
+    action = found[2]
+    return UNIVERSAL.get(found[1], found[1]), action[:1].upper() + action[1:]
+
+
+def _check_target(call: Call, target: dict[str, Any]) -> None:
+    for member in _NOT_OFFERED:
+        if target.get(member):
+            raise invalid(f"Target {member} is not offered by Stratolite; see docs/coverage.md")
+    arn = target["Arn"]
+    if (found := universal(arn)) is not None:
+        _check_universal(call, target, *found)
+        return
+    try:
+        parsed = delivery.parse(arn)
+        is_bus = parsed.service == "events" and parsed.resource.startswith("event-bus/")
+        kind = "events" if is_bus else delivery.check(call.cloud, arn)
+    except ValueError as error:
+        raise invalid(f"Provided Arn is not in correct format or not offered: {error}.") from error
+    if kind == "logs":
+        raise invalid(f"The target {arn} is not supported.")
+    needed = {"kinesis": "KinesisParameters", "events": "EventBridgeParameters"}.get(kind)
+    if needed and not target.get(needed):
+        raise invalid(f"{needed} must be provided for target {arn}.")
+    if kind == "sqs" and arn.endswith(".fifo") and not target.get("SqsParameters", {}).get("MessageGroupId"):  # fmt: skip
+        raise invalid("The SqsParameters.MessageGroupId is required for FIFO queues.")
+    if kind in ("states", "events", "lambda") and (text := target.get("Input")):
+        try:
+            orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise invalid(f"Invalid Input: {text[:100]} is not valid JSON.") from error
+
+
+def _check_universal(call: Call, target: dict[str, Any], service: str, operation: str) -> None:
+    if service not in UNIVERSAL.values() or service not in call.cloud.services:
+        raise invalid(f"The universal target service {service} is not offered by Stratolite.")
+    if snake(operation).split("_")[0] in _READING:
+        raise invalid(f"Invalid RequestJson provided. Reason: {operation} is a read-only operation.")  # fmt: skip
+    try:
+        call.cloud.service(service).route(operation)
+    except Fault as fault:
+        raise invalid(fault.message) from fault
+    try:
+        if not isinstance(orjson.loads(target.get("Input") or "{}"), dict):
+            raise invalid("Invalid RequestJson provided. Reason: it must be a JSON object.")
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"Invalid RequestJson provided. Reason: {error}.") from error
+
+
+def _check_role(call: Call, role: str, arn: str) -> None:
+    acting = call.as_service("scheduler.amazonaws.com", arn)
+    acting.depth = call.depth + 1
+    try:
+        acting.invoke("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": "scheduler"})
+    except Fault as fault:
+        raise invalid(
+            "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        ) from fault

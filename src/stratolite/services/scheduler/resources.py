@@ -1,0 +1,106 @@
+"""CloudFormation types of the scheduler: Schedule, ScheduleGroup."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Resource, Response, Spec
+
+_MEMBERS = (
+    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "KmsKeyArn", "FlexibleTimeWindow",
+)  # fmt: skip
+_NUMBERS = frozenset({"MaximumWindowInMinutes", "MaximumRetryAttempts", "MaximumEventAgeInSeconds"})
+
+
+async def _ask(call: Call, operation: str, request: dict[str, Any]) -> Response:
+    return await call.request("scheduler", operation, request)
+
+
+def _numbers(value: Any) -> Any:
+    """Templates may write numbers as text."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: int(inner) if name in _NUMBERS and isinstance(inner, str) else _numbers(inner)
+        for name, inner in value.items()
+    }
+
+
+class Schedule(Resource):
+    type = "AWS::Scheduler::Schedule"
+    create_only = frozenset({"Name"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.properties.get("Name") or spec.generated_name(64)
+        request = self._request(name, spec) | {"ClientToken": spec.token[-64:]}
+        answer = await _ask(call, "CreateSchedule", request)
+        return Made(name, {"Arn": answer["ScheduleArn"]})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        moved = old.properties.get("GroupName") != new.properties.get("GroupName")
+        if moved:
+            answer = await _ask(call, "CreateSchedule", self._request(physical_id, new) | {"ClientToken": new.token[-64:]})  # fmt: skip
+            await self.delete(call, physical_id, old)
+        else:
+            answer = await _ask(call, "UpdateSchedule", self._request(physical_id, new))
+        return Made(physical_id, {"Arn": answer["ScheduleArn"]})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        request = {"Name": physical_id}
+        if group := spec.properties.get("GroupName"):
+            request["GroupName"] = group
+        try:
+            await _ask(call, "DeleteSchedule", request)
+        except Fault as fault:
+            if fault.code != "ResourceNotFoundException":
+                raise
+
+    def _request(self, name: str, spec: Spec) -> dict[str, Any]:
+        wanted = spec.properties
+        request = {"Name": name} | {m: _numbers(wanted[m]) for m in _MEMBERS if m in wanted}
+        request["Target"] = _numbers(wanted["Target"])
+        for member in ("StartDate", "EndDate"):
+            if text := wanted.get(member):
+                request[member] = datetime.fromisoformat(str(text)).timestamp()  # fmt: skip
+        return request
+
+
+class ScheduleGroup(Resource):
+    type = "AWS::Scheduler::ScheduleGroup"
+    create_only = frozenset({"Name"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.properties.get("Name") or spec.generated_name(64)
+        request = {"Name": name, "Tags": _tags(spec), "ClientToken": spec.token[-64:]}
+        await _ask(call, "CreateScheduleGroup", request)
+        return await self._made(call, name)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        made = await self._made(call, physical_id)
+        arn, after = made.attributes["Arn"], _tags(new)
+        gone = {t["Key"] for t in _tags(old)} - {t["Key"] for t in after}
+        if gone:
+            await _ask(call, "UntagResource", {"ResourceArn": arn, "TagKeys": sorted(gone)})
+        if after:
+            await _ask(call, "TagResource", {"ResourceArn": arn, "Tags": after})
+        return made
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        try:
+            await _ask(call, "DeleteScheduleGroup", {"Name": physical_id})
+        except Fault as fault:
+            if fault.code != "ResourceNotFoundException":
+                raise
+
+    async def _made(self, call: Call, name: str) -> Made:
+        found = await _ask(call, "GetScheduleGroup", {"Name": name})
+        return Made(name, {"Arn": found["Arn"], "State": found["State"]})
+
+
+def _tags(spec: Spec) -> list[dict[str, str]]:
+    return [{"Key": t["Key"], "Value": str(t["Value"])} for t in spec.properties.get("Tags") or ()]
+
+
+RESOURCES = (Schedule(), ScheduleGroup())

@@ -1,0 +1,36 @@
+"""SNS: topics standard and FIFO, their subscriptions, and what is published carried to them.
+
+Publishing is one transaction: a job that holds the message. Its worker looks at the topic's subscriptions a
+page at a time; messages to queues are sent in the very transaction that settles the page (once, however
+often the process dies), what must go elsewhere becomes a job a subscription: at least once. All under
+(account, region, "sns"):
+
+    ("topic", name)                   -> JSON record, see ``state.Topic``
+    ("subscription", topic, id)       -> JSON record, see ``state.Subscription``; topic: its number
+    ("same", topic, protocol, endpoint) -> the id of the subscription
+    ("known", topic, scope, dedup id) -> until ms (8 bytes) | JSON [message id, sequence]
+    ("forget", topic, ms, stamp)      -> the key of a "known" row to forget then
+    ("archive", topic, ms, stamp)     -> ``publication`` as JSON
+    ("slot", topic, id)               -> ms, decimal: when a throttled subscription may get its next message
+    ("sms",)                          -> JSON, the account's SMS attributes
+    ("outbox", ms, stamp)             -> JSON {channel, to, subject, text, topic, message_id, ms}: email and SMS,
+                                         which are never sent; ``stratolite outbox`` shows them
+
+and, under ("", "", "sns"), ("signing",) -> JSON {key, sealed, hex; certificate, PEM}: messages are signed as AWS
+signs them, with a certificate of this cloud's own, served where SigningCertURL points.
+
+Queues, functions and delivery streams are reached as sns.amazonaws.com for the topic, so their policies must let
+it; web addresses by the egress room, retried by the delivery policy on the cloud clock. What cannot be delivered
+goes to the subscription's dead-letter queue, if it has one.
+
+Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissions``; ``publishing`` and ``publication`` what is
+       published; ``filtering`` filter policies; ``envelopes``, ``signing`` what is delivered; ``fanout`` and
+       ``delivery`` the workers; ``replays`` archives; ``outbox``; ``doors`` links in messages.
+
+Missing  mobile push (platform applications), data protection policies, delivery status logging, active tracing,
+SMS sandbox, origination numbers and opting out: refused by name.
+
+Source  https://docs.aws.amazon.com/sns/latest/api/ and https://docs.aws.amazon.com/sns/latest/dg/
+"""
+
+from stratolite.services.sns.service import Sns as Sns

@@ -1,0 +1,195 @@
+"""Publishing to topics, one message and batches, and to phone numbers."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response, Service
+from stratolite.services.sns import fanout, outbox, publication, state
+from stratolite.services.sns.finding import invalid, topic_of
+from stratolite.services.sns.publication import SIZE_BYTES_MAX, Publication
+from stratolite.services.sns.state import Topic, keys_of
+from stratolite.services.sns.subscriptions import PHONE
+
+_BATCH_MAX = 10
+_DEDUPLICATION_MS = 300_000
+_FORGOTTEN_MAX = 4
+_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]+")
+_ENTRY_ID_MAX = 80
+
+
+class Publishing(Service):
+    def publish(self, call: Call, request: Request) -> Response:
+        phone = request.get("PhoneNumber")
+        arns = [arn for name in ("TopicArn", "TargetArn") if (arn := request.get(name))]
+        if len(arns) + bool(phone) > 1:
+            raise invalid("Only one of TopicArn, TargetArn and PhoneNumber may be given")
+        publication.check_subject(request.get("Subject"))
+        if phone:
+            return _text_message(call, request, phone)
+        parameter = "TargetArn" if request.get("TargetArn") else "TopicArn"
+        if not arns:
+            raise invalid("TopicArn or TargetArn Reason: no value for required parameter")
+        if ":endpoint/" in arns[0] or (parameter == "TargetArn" and arns[0].count(":") == 5):
+            topic = _target(call, arns[0])
+        else:
+            topic = topic_of(call, arns[0], parameter)
+        message = _read(call, topic, request, "messageAttributes")
+        if publication.size_of(request["Message"], message["attributes"]) > SIZE_BYTES_MAX:
+            raise invalid("Message too long")
+        return _accept(call, topic, message)
+
+    def publish_batch(self, call: Call, request: Request) -> Response:
+        topic = topic_of(call, request.get("TopicArn"))
+        entries = request.get("PublishBatchRequestEntries") or []
+        _check_batch(entries)
+        if topic.is_fifo and any(not entry.get("MessageGroupId") for entry in entries):
+            raise _no_group()
+        done: list[Response] = []
+        failed: list[Response] = []
+        messages: list[tuple[str, Publication]] = []
+        size = 0
+        for number, entry in enumerate(entries, 1):
+            where = f"publishBatchRequestEntries.{number}.member.messageAttributes"
+            try:
+                publication.check_subject(entry.get("Subject"))
+                message = _read(call, topic, entry, where)
+            except Fault as fault:
+                if fault.code == "ValidationException" or "Deduplication" in fault.message:
+                    raise
+                failed.append(_failed(entry["Id"], fault))
+                continue
+            size += publication.size_of(entry["Message"], message["attributes"])
+            messages.append((entry["Id"], message))
+        if size > SIZE_BYTES_MAX:
+            raise Fault(
+                "BatchRequestTooLong",
+                "The length of all the messages put together is more than the limit.",
+            )
+        for name, message in messages:
+            done.append({"Id": name, **_accept(call, topic, message)})
+        return {"Successful": done, "Failed": failed}
+
+
+def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication:
+    message, texts = publication.read_message(
+        request.get("Message"), request.get("MessageStructure")
+    )
+    given = request.get("MessageAttributes")
+    attributes = publication.read_attributes(given, where) if given else {}
+    group, dedup = request.get("MessageGroupId"), request.get("MessageDeduplicationId")
+    if group:
+        publication.check_id("MessageGroupId", group)
+    if topic.is_fifo:
+        if not group:
+            raise _no_group()
+        if dedup:
+            publication.check_id("MessageDeduplicationId", dedup)
+        elif not topic.dedup_by_content:
+            raise invalid(
+                "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId"
+                " provided explicitly"
+            )
+        else:
+            dedup = sha256(request["Message"].encode()).hexdigest()
+    elif dedup:
+        raise invalid(
+            "MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not"
+            " valid for this topic type"
+        )
+    return {
+        "topic": topic.arn,
+        "number": topic.number,
+        "account": topic.account,
+        "region": topic.region,
+        "id": call.world.uuid(),
+        "ms": int(call.tx.time_s * 1000),
+        "subject": request.get("Subject"),
+        "message": message,
+        "texts": texts,
+        "attributes": attributes,
+        "group": group or "",
+        "dedup": dedup or "",
+        "sequence": 0,
+    }
+
+
+def _accept(call: Call, topic: Topic, message: Publication) -> Response:
+    """Leave it to the workers; Publish's answer."""
+    if not topic.is_fifo:
+        fanout.leave(call, message)
+        return {"MessageId": message["id"]}
+    tx, keys = call.tx, keys_of(topic.account, topic.region)
+    scope = message["group"] if topic.dedup_by_group else ""
+    twin = state.known(tx, keys, topic.number, scope, message["dedup"], message["ms"])
+    if twin is None:
+        message["sequence"] = tx.stamp()
+        twin = message["id"], message["sequence"]
+        until_ms = message["ms"] + _DEDUPLICATION_MS
+        state.put_known(tx, keys, topic.number, (scope, message["dedup"]), twin, until_ms)
+        state.forget(tx, keys, topic.number, message["ms"], _FORGOTTEN_MAX)
+        if topic.archive_days:
+            state.put_archived(tx, keys, topic.number, message["ms"], orjson.dumps(message))
+        fanout.leave(call, message)
+    return {"MessageId": twin[0], "SequenceNumber": f"{twin[1]:020d}"}
+
+
+def _target(call: Call, arn: str) -> Topic:
+    """TargetArn may be a topic's; a device's is never there."""
+    if ":endpoint/" not in arn:
+        return topic_of(call, arn, "TargetArn")
+    raise invalid("TargetArn Reason: No endpoint found for the target arn specified")
+
+
+def _text_message(call: Call, request: Request, phone: str) -> Response:
+    if not PHONE.fullmatch(phone):
+        raise invalid(f"PhoneNumber Reason: {phone} is not valid to publish to")
+    message, texts = publication.read_message(
+        request.get("Message"), request.get("MessageStructure")
+    )
+    fresh = call.world.uuid()
+    mail = outbox.Mail("sms", phone, None, (texts or {}).get("sms", message), "", fresh)
+    outbox.put(call.tx, keys_of(call.account, call.region), mail)
+    return {"MessageId": fresh}
+
+
+def _no_group() -> Fault:
+    return invalid("The MessageGroupId parameter is required for FIFO topics")
+
+
+def _failed(name: str, fault: Fault) -> Response:
+    code = "ParameterValueInvalid" if fault.code == "InvalidParameterValueException" else fault.code
+    return {"Id": name, "Code": code, "Message": fault.message, "SenderFault": True}
+
+
+def _check_batch(entries: list[Request]) -> None:
+    if not entries:
+        raise Fault("EmptyBatchRequest", "The batch request doesn't contain any entries.")
+    if len(entries) > _BATCH_MAX:
+        raise Fault(
+            "TooManyEntriesInBatchRequest",
+            "The batch request contains more entries than permissible.",
+        )
+    seen = set()
+    for entry in entries:
+        name = entry.get("Id") or ""
+        if len(name) > _ENTRY_ID_MAX:
+            raise Fault(
+                "InvalidBatchEntryId",
+                f"The Id of a batch entry in the batch request is too long: {name}",
+            )
+        if not _ENTRY_ID.fullmatch(name):
+            raise Fault(
+                "InvalidBatchEntryId",
+                f"The Id of a batch entry in the batch request contains an impermissible character: {name}",
+            )
+        if name in seen:
+            raise Fault(
+                "BatchEntryIdsNotDistinct",
+                "Two or more batch entries in the request have the same Id.",
+            )
+        seen.add(name)

@@ -1,0 +1,250 @@
+"""CloudFormation's AWS::SNS::Topic, Subscription, TopicPolicy and TopicInlinePolicy.
+
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_SNS.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Resource, Response, Spec, created
+
+_TOPIC = (
+    "ArchivePolicy",
+    "ContentBasedDeduplication",
+    "DisplayName",
+    "FifoThroughputScope",
+    "KmsMasterKeyId",
+    "SignatureVersion",
+    "TracingConfig",
+)
+_NOT_OFFERED = ("DataProtectionPolicy", "DeliveryStatusLogging")
+_DEFAULTS = {
+    "ContentBasedDeduplication": "false",
+    "SignatureVersion": "1",
+    "TracingConfig": "PassThrough",
+}
+_SUBSCRIPTION = (
+    "DeliveryPolicy",
+    "FilterPolicyScope",
+    "FilterPolicy",
+    "RawMessageDelivery",
+    "RedrivePolicy",
+    "ReplayPolicy",
+    "SubscriptionRoleArn",
+)
+
+
+_UNSET = {
+    "RawMessageDelivery": "false",
+    "FilterPolicyScope": "MessageAttributes",
+    "FilterPolicy": "{}",
+    "ReplayPolicy": "{}",
+}
+
+
+async def _ask(call: Call, operation: str, **request: Any) -> Response:
+    return await call.request("sns", operation, request)
+
+
+async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
+    try:
+        await _ask(call, operation, **request)
+    except Fault as fault:
+        if fault.code not in ("NotFound", "InvalidParameter"):
+            raise
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def _tags(spec: Spec) -> list[dict[str, str]]:
+    return [{"Key": t["Key"], "Value": str(t["Value"])} for t in spec.properties.get("Tags") or ()]
+
+
+def _attributes(properties: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: _text(properties[name]) for name in names if name in properties}
+
+
+class TopicType(Resource):
+    type = "AWS::SNS::Topic"
+    create_only = frozenset({"FifoTopic", "TopicName"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        for refused in _NOT_OFFERED:
+            if properties.get(refused):
+                raise Fault(
+                    "InvalidParameter", f"AWS::SNS::Topic {refused} is not offered by Stratolite"
+                )
+        is_fifo = _text(properties.get("FifoTopic", False)).lower() == "true"
+        name = properties.get("TopicName")
+        if not name:
+            name = spec.generated_name(250) + (".fifo" if is_fifo else "")
+        attributes = _attributes(properties, _TOPIC)
+        if is_fifo:
+            attributes["FifoTopic"] = "true"
+        request = {"Name": name, "Attributes": attributes, "Tags": _tags(spec)}
+        made = await _ask(call, "CreateTopic", **request, StackToken=spec.token)
+        arn = made["TopicArn"]
+        with created(arn):
+            for one in properties.get("Subscription") or ():
+                await self._subscribe(call, arn, one)
+        return _made(arn)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        before, after = (_attributes(s.properties, _TOPIC) for s in (old, new))
+        changes = {name: value for name, value in after.items() if before.get(name) != value}
+        changes |= {name: _DEFAULTS.get(name, "") for name in before if name not in after}
+        for name, value in changes.items():
+            await _ask(
+                call,
+                "SetTopicAttributes",
+                TopicArn=physical_id,
+                AttributeName=name,
+                AttributeValue=value,
+            )
+        kept = new.properties.get("Subscription") or []
+        for one in kept:
+            await self._subscribe(call, physical_id, one)
+        for one in old.properties.get("Subscription") or ():
+            if one not in kept:
+                await self._unsubscribe(call, physical_id, one)
+        tags = _tags(new)
+        names = [tag["Key"] for tag in tags]
+        if gone := [tag["Key"] for tag in _tags(old) if tag["Key"] not in names]:
+            await _ask(call, "UntagResource", ResourceArn=physical_id, TagKeys=gone)
+        if tags:
+            await _ask(call, "TagResource", ResourceArn=physical_id, Tags=tags)
+        return _made(physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        if spec.properties.get("ArchivePolicy"):
+            await _gone_is_fine(
+                call,
+                "SetTopicAttributes",
+                TopicArn=physical_id,
+                AttributeName="ArchivePolicy",
+                AttributeValue="{}",
+            )
+        await _ask(call, "DeleteTopic", TopicArn=physical_id)
+
+    async def _subscribe(self, call: Call, arn: str, one: dict[str, str]) -> None:
+        request = {"TopicArn": arn, "Protocol": one["Protocol"], "Endpoint": one["Endpoint"]}
+        await _ask(call, "Subscribe", **request)
+
+    async def _unsubscribe(self, call: Call, arn: str, one: dict[str, str]) -> None:
+        request = {"TopicArn": arn, "Protocol": one["Protocol"], "Endpoint": one["Endpoint"]}
+        found = await _ask(call, "Subscribe", **request, ReturnSubscriptionArn=True)
+        await _ask(call, "Unsubscribe", SubscriptionArn=found["SubscriptionArn"])
+
+
+def _made(arn: str) -> Made:
+    return Made(arn, {"TopicArn": arn, "TopicName": arn.rpartition(":")[2]})
+
+
+class SubscriptionType(Resource):
+    type = "AWS::SNS::Subscription"
+    create_only = frozenset({"Endpoint", "Protocol", "TopicArn"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        wanted = _attributes(properties, _SUBSCRIPTION)
+        topic = properties["TopicArn"]
+        region = properties.get("Region") or topic.split(":")[3]
+        made = await call.scoped(call.account, region).request(
+            "sns",
+            "Subscribe",
+            {
+                "TopicArn": topic,
+                "Protocol": properties["Protocol"],
+                "Endpoint": properties.get("Endpoint", ""),
+                "Attributes": wanted,
+                "ReturnSubscriptionArn": True,
+                "StackToken": spec.token,
+            },
+        )
+        return Made(made["SubscriptionArn"], {"Arn": made["SubscriptionArn"]})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        before, after = (_attributes(s.properties, _SUBSCRIPTION) for s in (old, new))
+        names = [n for n in _SUBSCRIPTION if before.get(n) != after.get(n)]
+        if after.get("FilterPolicyScope") != "MessageBody":
+            names.sort(key=lambda name: name == "FilterPolicyScope")  # a nested policy goes first
+        for name in names:
+            value = after.get(name, _UNSET.get(name, ""))
+            await _ask(
+                call,
+                "SetSubscriptionAttributes",
+                SubscriptionArn=physical_id,
+                AttributeName=name,
+                AttributeValue=value,
+            )
+        return Made(physical_id, {"Arn": physical_id})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _gone_is_fine(call, "Unsubscribe", SubscriptionArn=physical_id)
+
+
+class TopicPolicy(Resource):
+    type = "AWS::SNS::TopicPolicy"
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.generated_name(80)
+        with created(name):
+            await self._put(call, spec.properties["Topics"], spec)
+        return Made(name, {"Id": name})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        kept = new.properties["Topics"]
+        await self._put(call, kept, new)
+        for arn in old.properties["Topics"]:
+            if arn not in kept:
+                await _put_policy(call, arn, "", gone_is_fine=True)
+        return Made(physical_id, {"Id": physical_id})
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        for arn in spec.properties["Topics"]:
+            await _put_policy(call, arn, "", gone_is_fine=True)
+
+    async def _put(self, call: Call, arns: list[str], spec: Spec) -> None:
+        for arn in arns:
+            await _put_policy(call, arn, _text(spec.properties["PolicyDocument"]))
+
+
+class TopicInlinePolicy(Resource):
+    type = "AWS::SNS::TopicInlinePolicy"
+    create_only = frozenset({"TopicArn"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        arn = spec.properties["TopicArn"]
+        await _put_policy(call, arn, _text(spec.properties["PolicyDocument"]))
+        return Made(arn)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self.create(call, new)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await _put_policy(call, physical_id, "", gone_is_fine=True)
+
+
+async def _put_policy(call: Call, arn: str, policy: str, *, gone_is_fine: bool = False) -> None:
+    ask = _gone_is_fine if gone_is_fine else _ask
+    request = {"TopicArn": arn, "AttributeName": "Policy", "AttributeValue": policy}
+    await ask(call, "SetTopicAttributes", **request)
+
+
+RESOURCES: tuple[Resource, ...] = (
+    TopicType(),
+    SubscriptionType(),
+    TopicPolicy(),
+    TopicInlinePolicy(),
+)

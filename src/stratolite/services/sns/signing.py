@@ -1,0 +1,116 @@
+"""The cloud's own certificate, and signatures by it: RSA over SHA-1 (version 1) or SHA-256 (version 2).
+
+The key is made when the first message is signed and kept sealed; all servers of a log have the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from stratolite.core import Tx
+from stratolite.service import Cloud
+from stratolite.services.sns import state
+from stratolite.services.sns.envelopes import Signed
+
+_PURPOSE = "sns:signing"
+_YEARS = 30
+
+
+class _Key(NamedTuple):
+    private: Any
+    certificate: str
+    name: str
+
+
+class Signer:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._key: _Key | None = None
+
+    async def sign(self, text: bytes, version: str) -> Signed:
+        """In a thread: it takes about half a millisecond."""
+        key = await self._known()
+        loop = asyncio.get_running_loop()
+        raw = await loop.run_in_executor(None, _sign, key.private, text, version)
+        return Signed(version, base64.b64encode(raw).decode(), self._url(key))
+
+    async def certificate(self, name: str) -> str | None:
+        """The PEM of this file name."""
+        key = await self._known()
+        return key.certificate if name == key.name else None
+
+    def _url(self, key: _Key) -> str:
+        return f"{self._cloud.endpoint}/_aws/sns/{key.name}"
+
+    async def _known(self) -> _Key:
+        if self._key is None:
+            transact = self._cloud.db.transact
+            record = await transact(state.signing)
+            if record is None:
+                loop = asyncio.get_running_loop()
+                now = datetime.fromtimestamp(self._cloud.world.wall(), UTC)
+                made = await loop.run_in_executor(None, partial(_make, now))
+                sealed = self._cloud.vault.seal(made[0].encode(), _PURPOSE).hex()
+
+                def keep(tx: Tx) -> state.Record:
+                    known = state.signing(tx)
+                    if known is None:
+                        known = {"key": sealed, "certificate": made[1]}
+                        state.put_signing(tx, known)
+                    return known
+
+                record = await transact(keep)
+            self._key = self._open(record)
+        return self._key
+
+    def _open(self, record: state.Record) -> _Key:
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        pem = self._cloud.vault.open(bytes.fromhex(record["key"]), _PURPOSE)
+        name = f"SimpleNotificationService-{_fingerprint(record['certificate'])}.pem"
+        return _Key(load_pem_private_key(pem, None), record["certificate"], name)
+
+
+def _fingerprint(pem: str) -> str:
+    from hashlib import sha256
+
+    return sha256(pem.encode()).hexdigest()[:32]
+
+
+def _sign(private: Any, text: bytes, version: str) -> bytes:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+    algorithm = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303 - what version 1 is
+    return private.sign(text, PKCS1v15(), algorithm)  # type: ignore[no-any-return]
+
+
+def _make(now: datetime) -> tuple[str, str]:
+    """(private key, self-signed certificate), both PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import NameOID
+
+    private = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.stratolite.localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .sign(private, hashes.SHA256())
+    )
+    key = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return key.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()

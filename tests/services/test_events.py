@@ -1,0 +1,549 @@
+"""EventBridge: rules, targets and what reaches them. Messages are AWS's as localstack/localstack recorded them
+(tests/aws/services/events/*.snapshot.json) unless a page is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+from eventing import (
+    ACCOUNT,
+    advance,
+    come_to_rest,
+    nothing_came,
+    queue,
+    received,
+    role,
+    user_client,
+)
+from lambdas import create
+
+SOURCE = json.dumps({"source": ["shop"]})
+
+
+@pytest.fixture
+def events(client):
+    return client("events")
+
+
+def entry(source="shop", kind="order", detail=None, **more):
+    return {"Source": source, "DetailType": kind, "Detail": json.dumps(detail or {"n": 1}), **more}
+
+
+def rule(events, target, name="r", pattern=SOURCE, bus="default", **more):
+    """A rule with one target; its ARN."""
+    arn = events.put_rule(Name=name, EventPattern=pattern, EventBusName=bus)["RuleArn"]
+    answer = events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "t", "Arn": target, **more}])  # fmt: skip
+    assert answer["FailedEntryCount"] == 0
+    return arn
+
+
+def refused(code, message, call, **request):
+    with pytest.raises(ClientError) as found:
+        call(**request)
+    error = found.value.response["Error"]
+    assert (error["Code"], error["Message"]) == (code, message)
+
+
+# -- from PutEvents to a target
+
+
+def test_an_event_reaches_the_targets_of_the_rules_that_match(client, events):
+    url, arn = queue(client)
+    rule(events, arn)
+    answer = events.put_events(Entries=[entry(), entry(source="else"), entry(Resources=["arn:x"])])
+    assert answer["FailedEntryCount"] == 0
+    ids = [e["EventId"] for e in answer["Entries"]]
+    got = sorted(received(client, url, 2), key=lambda e: ids.index(e["id"]))
+    assert [e["id"] for e in got] == [ids[0], ids[2]]
+    assert list(got[0]) == ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"]  # fmt: skip
+    first = {k: got[0][k] for k in ("version", "detail-type", "source", "account", "region", "resources", "detail")}  # fmt: skip
+    assert first == {
+        "version": "0", "detail-type": "order", "source": "shop", "account": ACCOUNT, "region": "us-east-1", "resources": [], "detail": {"n": 1},
+    }  # fmt: skip
+    assert got[1]["resources"] == ["arn:x"]
+    assert nothing_came(client, url)
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "message"),
+    [
+        ({"Source": ""}, "InvalidArgument", "Parameter Source is not valid. Reason: Source is a required argument."),
+        ({"DetailType": None}, "InvalidArgument", "Parameter DetailType is not valid. Reason: DetailType is a required argument."),
+        ({"Detail": None}, "InvalidArgument", "Parameter Detail is not valid. Reason: Detail is a required argument."),
+        ({"Detail": "[1]"}, "MalformedDetail", "Detail is malformed."),
+        ({"Detail": '"text"'}, "MalformedDetail", "Detail is malformed."),
+        ({"Detail": "{"}, "MalformedDetail", "Detail is malformed."),
+        ({"Source": "aws.s3"}, "NotAuthorizedForSourceException", "Not authorized for the source."),
+    ],
+)  # fmt: skip
+def test_a_bad_entry_fails_alone(client, events, bad, code, message):
+    url, arn = queue(client)
+    rule(events, arn)
+    wrong = {k: v for k, v in (entry() | bad).items() if v is not None}
+    answer = events.put_events(Entries=[wrong, entry()])
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][0] == {"ErrorCode": code, "ErrorMessage": message}
+    assert [e["id"] for e in received(client, url)] == [answer["Entries"][1]["EventId"]]
+
+
+def test_requests_that_are_too_large_are_refused_whole(events):
+    big = entry(detail={"x": "y" * 262_144})
+    refused("ValidationException", "Total size of the entries in the request is over the limit.", events.put_events, Entries=[big])  # fmt: skip
+    with pytest.raises(ClientError, match="less than or equal to 10"):
+        events.put_events(Entries=[entry()] * 11)
+
+
+def test_an_event_for_a_bus_that_is_not_there_is_lost_with_an_id(events):
+    """As AWS does."""
+    answer = events.put_events(Entries=[entry(EventBusName="nowhere")])
+    assert answer["FailedEntryCount"] == 0
+    assert answer["Entries"][0]["EventId"]
+
+
+def test_events_that_were_accepted_are_delivered_after_a_restart(platform, client, events):
+    """The work of routing is committed with the answer."""
+    url, arn = queue(client)
+    rule(events, arn)
+    sent = {events.put_events(Entries=[entry()])["Entries"][0]["EventId"] for _ in range(5)}
+    platform.reopen()
+    assert {e["id"] for e in received(client, url, 5)} == sent
+
+
+def test_a_changed_rule_holds_for_the_next_event(client, events):
+    url, arn = queue(client)
+    rule(events, arn)
+    events.put_events(Entries=[entry(detail={"n": 1})])
+    assert received(client, url)
+    events.put_rule(Name="r", EventPattern=json.dumps({"detail": {"n": [2]}}))
+    events.put_events(Entries=[entry(detail={"n": 3}), entry(detail={"n": 2})])
+    assert [e["detail"]["n"] for e in received(client, url)] == [2]
+    events.disable_rule(Name="r")
+    events.put_events(Entries=[entry(detail={"n": 2})])
+    events.enable_rule(Name="r")
+    events.put_events(Entries=[entry(detail={"n": 2}, Resources=["after"])])
+    assert [e["resources"] for e in received(client, url)] == [["after"]]
+    assert nothing_came(client, url)
+
+
+# -- what a target is sent
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"Input": '{"fixed": true}'}, {"fixed": True}),
+        ({"InputPath": "$.detail.who"}, "Ann"),
+        (
+            {"InputTransformer": {"InputPathsMap": {"who": "$.detail.who"}, "InputTemplate": '{"to": <who>, "text": "Hi <who>, <aws.events.rule-name>"}'}},
+            {"to": "Ann", "text": "Hi Ann, r"},
+        ),
+    ],
+    ids=["Input", "InputPath", "InputTransformer"],
+)  # fmt: skip
+def test_a_target_gets_what_it_asks_for(client, events, how, expected):
+    url, arn = queue(client)
+    rule(events, arn, **how)
+    events.put_events(Entries=[entry(detail={"who": "Ann"})])
+    assert received(client, url) == [expected]
+
+
+def test_a_fifo_queue_gets_its_group(client, events):
+    url, arn = queue(client, "q.fifo", FifoQueue="true")
+    rule(events, arn, SqsParameters={"MessageGroupId": "g"})
+    events.put_events(Entries=[entry()])
+    assert received(client, url, raw=True)[0]["Attributes"]["MessageGroupId"] == "g"
+
+
+def test_a_function_gets_the_event_if_its_policy_lets_the_rule(platform, client, events):
+    function = create(client, "f", "def handler(event, context): print('got', event['id'])")
+    made = rule(events, function["FunctionArn"])
+    first = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    come_to_rest(platform, "events.route", "events.deliver")
+    client("lambda").add_permission(FunctionName="f", StatementId="s", Action="lambda:InvokeFunction", Principal="events.amazonaws.com", SourceArn=made)  # fmt: skip
+    second = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    come_to_rest(platform, "events.route", "events.deliver", "lambda.async")
+    platform.reopen()  # what functions print is answered before its sync
+    lines = [e["message"] for e in client("logs").filter_log_events(logGroupName="/aws/lambda/f")["events"]]  # fmt: skip
+    assert f"got {second}\n" in lines
+    assert not any(first in line for line in lines)
+
+
+# -- failing targets
+
+
+def test_a_target_closed_to_us_goes_to_the_dead_letter_queue(client, events):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html"""
+    _, closed = queue(client, "closed", services=())
+    dead_url, dead = queue(client, "dead")
+    arn = rule(events, closed, DeadLetterConfig={"Arn": dead})
+    sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    message = received(client, dead_url, raw=True)[0]
+    assert json.loads(message["Body"])["id"] == sent
+    said = {k: v["StringValue"] for k, v in message["MessageAttributes"].items()}
+    assert (said["RULE_ARN"], said["TARGET_ARN"]) == (arn, closed)
+    assert (said["ERROR_CODE"], said["RETRY_ATTEMPTS"]) == ("NO_PERMISSIONS", "0")
+
+
+def test_only_the_rule_that_the_policy_names_may_send(client, events):
+    """aws:SourceArn is the rule's: no deputy is confused."""
+    url, arn = queue(client, services=())
+    mine = rule(events, arn, name="mine")
+    rule(events, arn, name="other", pattern=json.dumps({"source": ["other"]}))
+    policy = {"Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": mine}},
+    }]}  # fmt: skip
+    client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    events.put_events(Entries=[entry(source="other"), entry()])
+    assert [e["source"] for e in received(client, url)] == ["shop"]
+    assert nothing_came(client, url)
+
+
+# -- rules and targets as data
+
+
+def test_rules_are_listed_described_and_deleted(client, events):
+    _, arn = queue(client)
+    events.create_event_bus(Name="bus")
+    made = rule(events, arn, name="a", bus="bus")
+    assert made == f"arn:aws:events:us-east-1:{ACCOUNT}:rule/bus/a"
+    assert rule(events, arn, name="a") == f"arn:aws:events:us-east-1:{ACCOUNT}:rule/a"
+    listed = events.list_rules(EventBusName="bus")["Rules"]
+    assert listed == [{"Name": "a", "Arn": made, "EventPattern": SOURCE, "State": "ENABLED", "EventBusName": "bus"}]  # fmt: skip
+    described = events.describe_rule(Name="a", EventBusName="bus")
+    del described["ResponseMetadata"]
+    assert described == listed[0] | {"CreatedBy": ACCOUNT}
+    assert events.list_rule_names_by_target(TargetArn=arn, EventBusName="bus")["RuleNames"] == ["a"]
+    refused("ValidationException", "Rule can't be deleted since it has targets.", events.delete_rule, Name="a")  # fmt: skip
+    events.remove_targets(Rule="a", Ids=["t"])
+    events.delete_rule(Name="a")
+    events.delete_rule(Name="a")
+    refused("ResourceNotFoundException", "Rule a does not exist on EventBus default.", events.describe_rule, Name="a")  # fmt: skip
+    refused("ValidationException", "Event bus can't be deleted since it has rules.", events.delete_event_bus, Name="bus")  # fmt: skip
+
+
+def test_pages_are_of_the_size_asked_for(client, events):
+    _, arn = queue(client)
+    for number in range(5):
+        events.put_rule(Name=f"r{number}", EventPattern=SOURCE)
+        events.put_targets(Rule="r0", Targets=[{"Id": f"t{number}", "Arn": arn}])
+    pages = [p["Rules"] for p in _pages(events.list_rules, NamePrefix="r", Limit=2)]
+    assert [len(p) for p in pages] == [2, 2, 1]
+    targets = [p["Targets"] for p in _pages(events.list_targets_by_rule, Rule="r0", Limit=2)]
+    assert [t["Id"] for page in targets for t in page] == [f"t{n}" for n in range(5)]
+    refused("LimitExceededException", "The requested resource exceeds the maximum number allowed.", events.put_targets, Rule="r0", Targets=[{"Id": "t5", "Arn": arn}])  # fmt: skip
+    assert len(events.list_targets_by_rule(Rule="r0")["Targets"]) == 5
+
+
+def _pages(call, **request):
+    token = {}
+    while True:
+        page = call(**request, **token)
+        yield page
+        if "NextToken" not in page:
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"Input": "{}", "InputPath": "$.detail"}, "Only one of Input, InputPath, or InputTransformer must be provided for target t."),
+        ({"InputTransformer": {"InputTemplate": '"<gone>"'}}, "InputTemplate for target t contains invalid placeholder gone."),
+        ({"Arn": "nothing"}, "Parameter Arn is not valid. Reason: nothing is not an ARN."),
+        ({"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "Parameter Arn is not valid. Reason: targets of the service ecs are not offered by Stratolite."),
+        ({"Arn": "arn:aws:sqs:us-east-1:000000000000:q.fifo"}, "Parameter(s) SqsParameters must be specified for target: t."),
+    ],
+)  # fmt: skip
+def test_targets_that_could_not_be_served_are_refused(events, target, message):
+    events.put_rule(Name="r", EventPattern=SOURCE)
+    request = {"Id": "t", "Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"} | target
+    refused("ValidationException", message, events.put_targets, Rule="r", Targets=[request])
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        ({"EventPattern": "not json"}, "InvalidEventPatternException", None),
+        ({"EventPattern": '{"a": "text"}'}, "InvalidEventPatternException", None),
+        ({"ScheduleExpression": "rate(1 minutes)"}, "ValidationException", "Parameter ScheduleExpression is not valid."),
+        ({"ScheduleExpression": "cron(0 1 * * * *)"}, "ValidationException", "Parameter ScheduleExpression is not valid."),
+        ({"ScheduleExpression": "at(2030-01-01T00:00:00)"}, "ValidationException", "Parameter ScheduleExpression is not valid."),
+        ({"ScheduleExpression": "rate(1 day)", "EventBusName": "bus"}, "ValidationException", "ScheduleExpression is supported only on the default event bus."),
+        ({"EventPattern": SOURCE, "EventBusName": "gone"}, "ResourceNotFoundException", "Event bus gone does not exist."),
+        ({}, "ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified."),
+    ],
+)  # fmt: skip
+def test_bad_rules_are_refused(events, request_, code, message):
+    events.create_event_bus(Name="bus")
+    with pytest.raises(ClientError) as found:
+        events.put_rule(Name="r", **request_)
+    error = found.value.response["Error"]
+    assert error["Code"] == code
+    if message:
+        assert error["Message"] == message
+    else:
+        assert error["Message"].startswith("Event pattern is not valid. Reason: ")
+    assert events.list_rules()["Rules"] == []
+
+
+# -- buses
+
+
+def test_buses_are_made_listed_and_deleted(events):
+    made = events.create_event_bus(Name="bus", Description="d", Tags=[{"Key": "k", "Value": "v"}])
+    assert made["EventBusArn"] == f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/bus"
+    refused("ResourceAlreadyExistsException", "Event bus bus already exists.", events.create_event_bus, Name="bus")  # fmt: skip
+    assert [b["Name"] for b in events.list_event_buses()["EventBuses"]] == ["bus", "default"]
+    assert [b["Name"] for b in events.list_event_buses(NamePrefix="b")["EventBuses"]] == ["bus"]
+    assert events.describe_event_bus(Name="bus")["Description"] == "d"
+    assert events.list_tags_for_resource(ResourceARN=made["EventBusArn"])["Tags"] == [{"Key": "k", "Value": "v"}]  # fmt: skip
+    events.delete_event_bus(Name="bus")
+    events.delete_event_bus(Name="bus")
+    refused("ResourceNotFoundException", "Event bus bus does not exist.", events.describe_event_bus, Name="bus")  # fmt: skip
+    refused("ValidationException", "Cannot delete event bus default.", events.delete_event_bus, Name="default")  # fmt: skip
+
+
+def test_another_account_may_put_events_only_when_the_bus_lets_it(client, events):
+    url, arn = queue(client)
+    rule(events, arn)
+    other = client("events", account="111111111111")
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        other.put_events(Entries=[entry(EventBusName=bus)])
+    events.put_permission(StatementId="s", Action="events:PutEvents", Principal="111111111111")
+    policy = json.loads(events.describe_event_bus()["Policy"])
+    assert policy["Statement"] == [{
+        "Sid": "s", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "events:PutEvents", "Resource": bus,
+    }]  # fmt: skip
+    other.put_events(Entries=[entry(EventBusName=bus)])
+    assert [e["account"] for e in received(client, url)] == ["111111111111"]
+    events.remove_permission(StatementId="s")
+    assert "Policy" not in events.describe_event_bus()
+    refused("ResourceNotFoundException", "Statement with the provided id does not exist.", events.remove_permission, StatementId="s")  # fmt: skip
+
+
+def test_an_event_goes_on_to_another_bus_and_a_ring_of_buses_ends(client, events):
+    url, arn = queue(client)
+    events.create_event_bus(Name="two")
+    bus = "arn:aws:events:us-east-1:000000000000:event-bus/"
+    rule(events, f"{bus}two", name="on")
+    rule(events, f"{bus}default", name="back", bus="two")
+    rule(events, arn, name="see", bus="two")
+    sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    assert {e["id"] for e in received(client, url, 3)} == {sent}
+    assert nothing_came(client, url)
+
+
+# -- at set times
+
+
+def test_a_rule_fires_at_its_rate_and_says_when(platform, client, events):
+    """rate(5 minutes): three times in a quarter of an hour, each with its own time."""
+    url, arn = queue(client)
+    made = events.put_rule(Name="r", ScheduleExpression="rate(5 minutes)")["RuleArn"]
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": arn}])
+    assert nothing_came(client, url)
+    advance(platform, 901)
+    got = received(client, url, 3)
+    assert {e["detail-type"] for e in got} == {"Scheduled Event"}
+    assert {(e["source"], tuple(e["resources"])) for e in got} == {("aws.events", (made,))}
+    assert len({e["time"] for e in got}) == 3
+    events.disable_rule(Name="r")
+    advance(platform, 901)
+    assert nothing_came(client, url)
+
+
+def test_a_rule_fires_after_a_restart_and_only_once_for_each_time(platform, client, events):
+    url, arn = queue(client)
+    events.put_rule(Name="r", ScheduleExpression="rate(1 hour)")
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": arn}])
+    events.put_rule(Name="r", ScheduleExpression="rate(1 hour)", Description="again")
+    platform.reopen()
+    advance(platform, 3601)
+    assert len(received(client, url)) == 1
+    assert nothing_came(client, url)
+
+
+# -- archives
+
+
+def test_an_archive_keeps_what_matches_and_replays_it(platform, client, events):
+    url, arn = queue(client)
+    other_url, other = queue(client, "other")
+    rule(events, arn)
+    rule(events, other, name="other")
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    made = events.create_archive(ArchiveName="a", EventSourceArn=bus, EventPattern=json.dumps({"detail": {"n": [{"numeric": [">", 1]}]}}), RetentionDays=7)  # fmt: skip
+    assert made["State"] == "ENABLED"
+    ids = [events.put_events(Entries=[entry(detail={"n": n})])["Entries"][0]["EventId"] for n in range(5)]  # fmt: skip
+    assert {e["id"] for e in received(client, url, 5)} == set(ids)
+    received(client, other_url, 5)
+    described = events.describe_archive(ArchiveName="a")
+    assert described["EventCount"] == 3
+    assert described["SizeBytes"] > 300
+    now_s = platform.cloud.world.cloud()
+    only = f"arn:aws:events:us-east-1:{ACCOUNT}:rule/r"
+    request = {"EventSourceArn": made["ArchiveArn"], "EventStartTime": now_s - 3600, "EventEndTime": now_s + 10, "Destination": {"Arn": bus, "FilterArns": [only]}}  # fmt: skip
+    assert events.start_replay(ReplayName="p", **request)["State"] == "STARTING"
+    again = received(client, url, 3)
+    assert {e["id"] for e in again} == set(ids[2:])
+    assert {e["replay-name"] for e in again} == {"p"}
+    assert nothing_came(client, other_url)
+    assert events.describe_replay(ReplayName="p")["State"] == "COMPLETED"
+    assert events.describe_archive(ArchiveName="a")["EventCount"] == 3
+    refused("ResourceAlreadyExistsException", "Replay p already exists.", events.start_replay, ReplayName="p", **request)  # fmt: skip
+
+
+def test_an_archive_forgets_after_its_days(platform, client, events):
+    url, arn = queue(client)
+    rule(events, arn)
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    events.create_archive(ArchiveName="a", EventSourceArn=bus, RetentionDays=1)
+    events.put_events(Entries=[entry()])
+    received(client, url)
+    assert events.describe_archive(ArchiveName="a")["EventCount"] == 1
+    advance(platform, 90_000)
+    come_to_rest(platform, "events.expire")
+    assert events.describe_archive(ArchiveName="a")["EventCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code", "message"),
+    [
+        ("create_archive", {"ArchiveName": "a", "EventSourceArn": "arn:aws:events:us-east-1:000000000000:event-bus/gone"}, "ResourceNotFoundException", "Event bus gone does not exist."),
+        ("describe_archive", {"ArchiveName": "a"}, "ResourceNotFoundException", "Archive a does not exist."),
+        ("update_archive", {"ArchiveName": "a"}, "ValidationException", "At least one of EventPattern, RetentionDays or Description must be provided."),
+        ("describe_replay", {"ReplayName": "p"}, "ResourceNotFoundException", "Replay p does not exist."),
+        (
+            "start_replay",
+            {"ReplayName": "p", "EventSourceArn": "arn:aws:events:us-east-1:000000000000:archive/a", "EventStartTime": 1, "EventEndTime": 2,
+             "Destination": {"Arn": "arn:aws:events:us-east-1:000000000000:event-bus/default"}},
+            "ValidationException", "Parameter EventSourceArn is not valid. Reason: Archive a does not exist.",
+        ),
+        ("describe_connection", {"Name": "c"}, "ResourceNotFoundException", "Failed to describe the connection(s). Connection 'c' does not exist."),
+        ("describe_api_destination", {"Name": "d"}, "ResourceNotFoundException", "Failed to describe the api-destination(s). An api-destination 'd' does not exist."),
+        ("test_event_pattern", {"EventPattern": SOURCE, "Event": '"text"'}, "ValidationException", "Parameter Event is not valid."),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_or_not_right_says_so(events, operation, request_, code, message):
+    refused(code, message, getattr(events, operation), **request_)
+
+
+# -- who may
+
+
+def test_a_user_needs_the_action_on_the_rule_and_may_pass_only_roles_it_is_let(client, events):
+    passed = role(client, "target", "events.amazonaws.com")
+    ann = user_client(client, "events", [
+        {"Effect": "Allow", "Action": ["events:PutRule", "events:PutTargets"], "Resource": f"arn:aws:events:us-east-1:{ACCOUNT}:rule/ann-*"},
+    ])  # fmt: skip
+    ann.put_rule(Name="ann-1", EventPattern=SOURCE)
+    with pytest.raises(ClientError, match="not authorized to perform: events:PutRule"):
+        ann.put_rule(Name="bob-1", EventPattern=SOURCE)
+    with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole"):
+        ann.put_targets(Rule="ann-1", Targets=[{"Id": "t", "Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q", "RoleArn": passed}])  # fmt: skip
+
+
+# -- API destinations
+
+
+@pytest.fixture
+def site(platform):
+    """A web server on this machine that says what it was sent; egress lets it be reached."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((self.path, dict(self.headers), body))
+            status, answer = (200, b'{"access_token": "tok"}') if self.path == "/token" else self.server.answers.pop(0)  # fmt: skip
+            self.send_response(status)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.answers, server.got = [(200, b"")] * 10, got
+    from stratolite.egress import Egress
+
+    platform.cloud.egress = Egress([f"127.0.0.1:{server.server_port}"])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def destination(client, site, path="/hook", **connection):
+    events = client("events")
+    linked = events.create_connection(Name="c", **connection)
+    assert linked["ConnectionState"] == "AUTHORIZED"
+    made = events.create_api_destination(
+        Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint=f"http://127.0.0.1:{site.server_port}{path}", HttpMethod="POST",
+    )  # fmt: skip
+    return made["ApiDestinationArn"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "header", "value"),
+    [
+        ("BASIC", {"BasicAuthParameters": {"Username": "u", "Password": "secret-pw"}}, "authorization", "Basic dTpzZWNyZXQtcHc="),
+        ("API_KEY", {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "secret-key"}}, "x-key", "secret-key"),
+        (
+            "OAUTH_CLIENT_CREDENTIALS",
+            {"OAuthParameters": {"ClientParameters": {"ClientID": "id", "ClientSecret": "secret-client"}, "AuthorizationEndpoint": "TOKEN", "HttpMethod": "POST"}},
+            "authorization", "Bearer tok",
+        ),
+    ],
+)  # fmt: skip
+def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client, events, site, kind, parameters, header, value):  # fmt: skip
+    """And the secret is neither answered nor on the disk in clear."""
+    text = json.dumps(parameters).replace("TOKEN", f"http://127.0.0.1:{site.server_port}/token")
+    arn = destination(client, site, "/hook/*", AuthorizationType=kind, AuthParameters=json.loads(text))  # fmt: skip
+    rule(events, arn, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
+    sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    come_to_rest(platform, "events.route", "events.deliver")
+    path, headers, body = site.got[-1]
+    assert path == "/hook/a%20b?q=1"
+    assert {k.lower(): v for k, v in headers.items()}[header] == value
+    assert json.loads(body)["id"] == sent
+    shown = json.dumps(events.describe_connection(Name="c"), default=str)
+    assert "secret-" not in shown
+    import subprocess
+
+    found = subprocess.run(["grep", "-rlE", "secret-(pw|key|client)", platform.folder], capture_output=True, text=True)  # fmt: skip
+    assert found.stdout == ""
+
+
+def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(platform, client, events, site):  # fmt: skip
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: 429 and 5xx are retried."""
+    dead_url, dead = queue(client, "dead")
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
+    rule(events, arn, DeadLetterConfig={"Arn": dead})
+    site.answers[:] = [(503, b""), (200, b""), (400, b"")]
+    events.put_events(Entries=[entry()])
+    come_to_rest(platform, "events.route", "events.deliver")
+    assert len(site.got) == 1
+    advance(platform, 2)
+    come_to_rest(platform, "events.deliver")
+    assert len(site.got) == 2
+    events.put_events(Entries=[entry()])
+    message = received(client, dead_url, raw=True)[0]
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "SDK_CLIENT_ERROR"
+    assert len(site.got) == 3
+
+
+def test_a_destination_nobody_may_reach_from_here_is_refused(client, events):
+    linked = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
+    with pytest.raises(ClientError, match="InvocationEndpoint is not valid"):
+        events.create_api_destination(Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint="http://169.254.169.254/latest", HttpMethod="POST")  # fmt: skip
