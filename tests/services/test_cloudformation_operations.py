@@ -570,3 +570,43 @@ def test_a_change_set_shows_values_before_and_after(tmp_path: Any) -> None:
         )
 
     in_cloud(str(tmp_path), outside, body)
+
+
+def test_drift_is_what_somebody_changed_behind_the_stacks_back(tmp_path: Any) -> None:
+    """Of a stack as a job, of one resource at once; a thing that is gone is DELETED."""
+    outside = Outside()
+
+    async def detected(h: Any) -> dict[str, Any]:
+        started = await h("cloudformation", "DetectStackDrift", StackName="s")
+        while True:
+            status = await h("cloudformation", "DescribeStackDriftDetectionStatus", **started)
+            if status["DetectionStatus"] != "DETECTION_IN_PROGRESS":
+                return status
+            await asyncio.sleep(0.002)
+
+    async def body(h: Any) -> None:
+        text = template({"A": thing(1, Env={"Variables": {"k": "v"}}), "B": thing(2)})
+        await h("cloudformation", "CreateStack", StackName="s", TemplateBody=text)
+        stack = await settled(h, "s")
+        assert (await detected(h))["StackDriftStatus"] == "IN_SYNC"
+        a, b = sorted(outside.things)
+        outside.things[a]["Env"] = {"Variables": {"k": "w", "x": "y"}}
+        del outside.things[b]
+        status = await detected(h)
+        assert (status["StackDriftStatus"], status["DriftedStackResourceCount"]) == ("DRIFTED", 2)
+        drifts = (await h("cloudformation", "DescribeStackResourceDrifts", StackName="s"))[
+            "StackResourceDrifts"
+        ]
+        assert [d["StackResourceDriftStatus"] for d in drifts] == ["MODIFIED", "DELETED"]
+        assert drifts[0]["PropertyDifferences"] == [
+            {"PropertyPath": "/Env/Variables/k", "ExpectedValue": "v", "ActualValue": "w", "DifferenceType": "NOT_EQUAL"},
+            {"PropertyPath": "/Env/Variables/x", "ExpectedValue": "null", "ActualValue": "y", "DifferenceType": "ADD"},
+        ]  # fmt: skip
+        one = await h(
+            "cloudformation", "DetectStackResourceDrift", StackName="s", LogicalResourceId="A"
+        )
+        assert one["StackResourceDrift"]["StackResourceDriftStatus"] == "MODIFIED"
+        shown = (await h("cloudformation", "DescribeStacks", StackName=stack["StackId"]))["Stacks"]
+        assert shown[0]["DriftInformation"]["StackDriftStatus"] == "DRIFTED"
+
+    in_cloud(str(tmp_path), outside, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
@@ -81,6 +82,45 @@ class _Holder(_Type):
     async def _made(self, call: Call, name: str) -> Made:
         record = (await self.ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
         return Made(name, {"Arn": record["Arn"], f"{self.kind}Id": record[f"{self.kind}Id"]})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        holder = {f"{self.kind}Name": physical_id}
+        found = await self.ask_if_there(call, f"Get{self.kind}", **holder)
+        if found is None:
+            return None
+        record = found[self.kind]
+        made = {
+            key: record[key]
+            for key in ("AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path")
+            if key in record
+        }
+        if isinstance(text := made.get("AssumeRolePolicyDocument"), str):
+            made["AssumeRolePolicyDocument"] = json.loads(unquote(text))
+        made |= holder
+        if boundary := (record.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"):
+            made["PermissionsBoundary"] = boundary
+        made["Tags"] = record.get("Tags") or []
+        attached = await self.ask(call, f"ListAttached{self.kind}Policies", **holder)
+        made["ManagedPolicyArns"] = [p["PolicyArn"] for p in attached["AttachedPolicies"]]
+        made["Policies"] = await self._inline(call, holder, spec)
+        return made
+
+    async def _inline(self, call: Call, holder: Request, spec: Spec) -> list[Request]:
+        """Those the template states, and those nobody states: others are other resources of the template."""
+        stated = {p["PolicyName"] for p in spec.properties.get("Policies", [])}
+        found = []
+        for name in stated:
+            answer = await self.ask_if_there(
+                call, f"Get{self.kind}Policy", **holder, PolicyName=name
+            )
+            if answer is not None:
+                text = answer["PolicyDocument"]
+                document = json.loads(unquote(text)) if isinstance(text, str) else text
+                found.append({"PolicyName": name, "PolicyDocument": document})
+        return found
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return await self._made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """Takes off what the template put on, and what hangs on it as an inline policy from elsewhere stays."""
@@ -261,6 +301,27 @@ class ManagedPolicy(_Type):
             )
         await self._attach(call, physical_id, old.properties, new.properties)
         return Made(physical_id, {"PolicyArn": physical_id})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetPolicy", PolicyArn=physical_id)
+        if found is None:
+            return None
+        record = found["Policy"]
+        version = await self.ask(
+            call,
+            "GetPolicyVersion",
+            PolicyArn=physical_id,
+            VersionId=record["DefaultVersionId"],
+        )
+        text = version["PolicyVersion"]["Document"]
+        document = json.loads(unquote(text)) if isinstance(text, str) else text
+        made = {"ManagedPolicyName": record["PolicyName"], "PolicyDocument": document}
+        made |= {key: record[key] for key in ("Path", "Description") if key in record}
+        holders = await self.ask(call, "ListEntitiesForPolicy", PolicyArn=physical_id)
+        made["Roles"] = [r["RoleName"] for r in holders.get("PolicyRoles") or ()]
+        made["Users"] = [u["UserName"] for u in holders.get("PolicyUsers") or ()]
+        made["Groups"] = [g["GroupName"] for g in holders.get("PolicyGroups") or ()]
+        return made
 
     async def _attach(self, call: Call, arn: str, old: Request, new: Request) -> None:
         for kind in ("Role", "User"):
