@@ -37,11 +37,7 @@ Resources:
 
 
 def check(capsys: Any, path: Path) -> tuple[int, list[str]]:
-    code = 0
-    try:
-        main(["check", str(path)])
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
+    code = int(main(["check", str(path)]) or 0)
     return code, capsys.readouterr().out.replace(f"{path.parent}/", "").splitlines()
 
 
