@@ -61,6 +61,7 @@ class _Type(Resource):
 class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
+    unread = frozenset({"Code"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
