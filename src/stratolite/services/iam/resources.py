@@ -101,7 +101,13 @@ class _Holder(_Type):
             made["PermissionsBoundary"] = boundary
         made["Tags"] = record.get("Tags") or []
         attached = await self.ask(call, f"ListAttached{self.kind}Policies", **holder)
-        made["ManagedPolicyArns"] = [p["PolicyArn"] for p in attached["AttachedPolicies"]]
+        stated = spec.properties.get("ManagedPolicyArns", [])
+        made["ManagedPolicyArns"] = [
+            policy["PolicyArn"]
+            for policy in attached["AttachedPolicies"]
+            if policy["PolicyArn"] in stated
+            or not policy["PolicyName"].startswith(f"{spec.stack_name}-")  # the stack attached it
+        ]
         made["Policies"] = await self._inline(call, holder, spec)
         return made
 
