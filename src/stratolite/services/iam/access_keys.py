@@ -22,6 +22,13 @@ class AccessKeyOperations:
 
     def create_access_key(self, call: Call, request: Request) -> Response:
         user = _whose(call, request)
+        if token := request.get("StackToken"):  # what this step of a stack made before a crash
+            for record in state.keys_of(call.tx, call.account, user):
+                if record.get("StackToken") == token:
+                    sealed = base64.b64decode(record["Sealed"])
+                    key_id = record["AccessKeyId"]
+                    secret = call.cloud.vault.open(sealed, f"access-key:{key_id}").decode()
+                    return {"AccessKey": key_shown(record) | {"SecretAccessKey": secret}}
         if len(state.keys_of(call.tx, call.account, user)) >= KEYS_COUNT_MAX:
             quota = f"Cannot exceed quota for AccessKeysPerUser: {KEYS_COUNT_MAX}"
             raise Fault("LimitExceeded", quota)
@@ -30,7 +37,7 @@ class AccessKeyOperations:
             key_id = key_ids.new(call.world, "AKIA", call.account)
         secret = base64.b64encode(call.world.token(30)).decode()
         sealed = call.cloud.vault.seal(secret.encode(), f"access-key:{key_id}")
-        record: dict[str, Any] = {
+        record = {
             "UserName": user,
             "AccessKeyId": key_id,
             "Status": "Active",
