@@ -69,7 +69,11 @@ def test_iam_is_made_changed_and_taken_down_by_a_stack(client):
     assert iam.list_attached_group_policies(GroupName="team")["AttachedPolicies"]
     changed = template("Inactive", ("b", "c"), ("Other",))
     cloudformation.update_stack(StackName="people", TemplateBody=changed, **able)
-    assert settled(cloudformation, "people")["StackStatus"] == "UPDATE_COMPLETE"
+    assert settled(cloudformation, "people")["StackStatus"] == "UPDATE_COMPLETE", [
+        e["ResourceStatusReason"]
+        for e in cloudformation.describe_stack_events(StackName="people")["StackEvents"]
+        if "ResourceStatusReason" in e
+    ]
     assert iam.list_access_keys(UserName="ann")["AccessKeyMetadata"][0]["Status"] == "Inactive"
     assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=outputs["Oidc"])[
         "ClientIDList"

@@ -25,10 +25,7 @@ class AccessKeyOperations:
         if token := request.get("StackToken"):  # what this step of a stack made before a crash
             for record in state.keys_of(call.tx, call.account, user):
                 if record.get("StackToken") == token:
-                    sealed = base64.b64decode(record["Sealed"])
-                    key_id = record["AccessKeyId"]
-                    secret = call.cloud.vault.open(sealed, f"access-key:{key_id}").decode()
-                    return {"AccessKey": key_shown(record) | {"SecretAccessKey": secret}}
+                    return {"AccessKey": key_shown(record) | _secret(call, record)}
         if len(state.keys_of(call.tx, call.account, user)) >= KEYS_COUNT_MAX:
             quota = f"Cannot exceed quota for AccessKeysPerUser: {KEYS_COUNT_MAX}"
             raise Fault("LimitExceeded", quota)
@@ -66,6 +63,12 @@ class AccessKeyOperations:
         record = _own_key(call, request)
         state.delete_key(call.tx, call.account, record["UserName"], record["AccessKeyId"])
         return {}
+
+    def reveal_access_key(self, call: Call, asked: Request) -> Response:
+        """For a stack alone, no wire carries it: the secret once more, for who may change the key."""
+        return {
+            "AccessKey": key_shown(_own_key(call, asked)) | _secret(call, _own_key(call, asked))
+        }
 
     # -- for STS alone, no wire carries them
 
@@ -130,6 +133,12 @@ def _own_key(call: Call, request: Request) -> dict[str, Any]:
     if record is None or record["Account"] != call.account or record["UserName"] != user:
         raise _no_key(key_id)
     return record
+
+
+def _secret(call: Call, record: dict[str, Any]) -> dict[str, str]:
+    sealed = base64.b64decode(record["Sealed"])
+    plain = call.cloud.vault.open(sealed, f"access-key:{record['AccessKeyId']}")
+    return {"SecretAccessKey": plain.decode()}
 
 
 def _no_key(key_id: str) -> Fault:

@@ -41,7 +41,9 @@ class AccessKey(_Type):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         await self._status(call, physical_id, new.properties)
-        return Made(physical_id)
+        named = {"UserName": new.properties["UserName"], "AccessKeyId": physical_id}
+        key = (await self.ask(call, "RevealAccessKey", **named))["AccessKey"]
+        return Made(physical_id, {"SecretAccessKey": key["SecretAccessKey"]})
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         user = spec.properties["UserName"]
