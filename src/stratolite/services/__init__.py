@@ -33,15 +33,18 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
-        types=("AWS::CloudFormation::",),
+        ("cloudformation-response",),
+        ("AWS::CloudFormation::", "Custom::"),
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
+    Offer("cloudwatch", "cloudwatch:Cloudwatch", types=("AWS::CloudWatch::",), queues=True),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
+    Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),

@@ -121,7 +121,10 @@ def _decide(
         )
 
     key = (action, resource, owner) if text is None else (action, resource, owner, who.arn, text)
-    trust = service.name == "sts" and resource != "*"
+    # a role's trust and a key's policy must allow themselves, or leave it to their account
+    trust = (service.name == "sts" and resource != "*") or (
+        service.name == "kms" and ":key/" in resource
+    )
     return rules.decide(key, question, context, resource_policy, resource_must_allow=trust)
 
 

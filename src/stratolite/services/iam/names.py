@@ -81,10 +81,13 @@ def arn(account: str, kind: str, path: str, name: str) -> str:
     return f"arn:aws:iam::{account}:{kind}{path}{name}"
 
 
-def check_document(text: str, *, trust: bool = False) -> None:
+def check_document(text: str, *, trust: bool = False, is_managed: bool = False) -> None:
     """Raises Fault MalformedPolicyDocument in AWS's words."""
     try:
-        (check_trust if trust else check_identity)(text)
+        if trust:
+            check_trust(text)
+        else:
+            check_identity(text, is_managed=is_managed)
         Document.parse(text, has_principal=trust)
     except Malformed as error:
         raise Fault("MalformedPolicyDocument", str(error)) from error

@@ -173,7 +173,7 @@ class ManagedPolicies:
 
 
 def _check(text: str) -> None:
-    names.check_document(text)
+    names.check_document(text, is_managed=True)
     if state.packed_size(text) > _SIZE_MAX:
         raise Fault("LimitExceeded", f"Cannot exceed quota for PolicySize: {_SIZE_MAX}")
 
