@@ -32,7 +32,7 @@ class AccessKey(_Type):
         key = made["AccessKey"]
         with created(key["AccessKeyId"]):
             await self._status(call, key["AccessKeyId"], spec.properties)
-        return Made(key["AccessKeyId"], {"SecretAccessKey": key["SecretAccessKey"]})
+        return Made(key["AccessKeyId"], {"SecretAccessKey": key["SecretAccessKey"]}, no_echo=True)
 
     async def _status(self, call: Call, key_id: str, properties: Request) -> None:
         status = properties.get("Status", "Active")
@@ -43,7 +43,7 @@ class AccessKey(_Type):
         await self._status(call, physical_id, new.properties)
         named = {"UserName": new.properties["UserName"], "AccessKeyId": physical_id}
         key = (await self.ask(call, "RevealAccessKey", **named))["AccessKey"]
-        return Made(physical_id, {"SecretAccessKey": key["SecretAccessKey"]})
+        return Made(physical_id, {"SecretAccessKey": key["SecretAccessKey"]}, no_echo=True)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         user = spec.properties["UserName"]
