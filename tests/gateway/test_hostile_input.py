@@ -145,7 +145,7 @@ XML = {
 
 
 @pytest.mark.parametrize("body", XML.values(), ids=XML)
-@pytest.mark.parametrize("what", ["tagging", "delete", "lifecycle", "notification"])
+@pytest.mark.parametrize("what", ["delete", "notification"])
 def test_xml(platform, client, body, what):
     client("s3").create_bucket(Bucket="photos")
     method = "POST" if what == "delete" else "PUT"

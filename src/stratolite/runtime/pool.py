@@ -132,6 +132,8 @@ class Runtime:
             return ""
         why = [g.partition(": ")[2] for g in guards if g.startswith("no-")]
         reason = f" ({'; '.join(why)})" if why else "" if os.geteuid() == 0 else " (not root)"
+        if self.proxy is not None and "network" not in guards:
+            lost.append("--egress opens nothing to them")
         return f"functions are not fully contained here{reason}: {', '.join(lost)}"
 
     @property
