@@ -140,7 +140,7 @@ class Runtime:
     def pids(self) -> list[int]:
         """The zygote's and its sandboxes' process ids, for status and measurements."""
         zygote = [self._zygote.pid] if self._zygote else []
-        return zygote + [m.sandbox._pid for m in self._members]
+        return zygote + [m.sandbox.seen_pid or m.sandbox._pid for m in self._members]
 
     def warm(self) -> None:
         """Start the zygote in the background, so that the first invocation need not wait for it."""
