@@ -83,6 +83,7 @@ EGRESS_ANSWER_BYTES_MAX = 1 << 20
 EGRESS_REDIRECTS_MAX = 10
 EGRESS_URL_BYTES_MAX = 8 << 10
 EGRESS_PROXIED_MAX = 32  # connections of one sandbox through its proxy
+EGRESS_PROXIED_ALL_MAX = 512  # of all sandboxes together
 EGRESS_PROXIED_IDLE_S = 300.0  # nothing passes either way
 
 # -- sandboxes
