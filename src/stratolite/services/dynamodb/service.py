@@ -64,6 +64,7 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, D
         )
 
     def resources(self) -> Iterable[Resource]:
+        from stratolite.services.dynamodb.global_resources import GlobalTableResource
         from stratolite.services.dynamodb.resources import TableResource
 
-        return (TableResource(),)
+        return (TableResource(), GlobalTableResource())
