@@ -28,7 +28,7 @@ binaries by unsigned bytes, numbers by value:
 
 Different from AWS, knowingly:
 - Reads are always consistent, also on global indexes: index rows are written in the item's transaction.
-- Tables are ACTIVE at once. Throughput is recorded and never throttles.
+- Tables are ACTIVE at once. A table's throughput is one bucket, not one a partition (``meter``).
 - ItemCount and TableSizeBytes are right at once (AWS: every six hours); sizes are those of the JSON.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.

@@ -11,12 +11,11 @@ from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
-from stratolite.services.dynamodb.reading import Reading
 from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
 
 
-class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
+class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
