@@ -13,9 +13,10 @@ from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
 from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
+from stratolite.services.dynamodb.transfers import Transfers
 
 
-class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations):
+class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -33,6 +34,7 @@ class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinatio
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
+        from stratolite.services.dynamodb.carrying import Exporter, Importer
         from stratolite.services.dynamodb.copying import (
             BackupDropper,
             BackupMaker,
@@ -57,6 +59,8 @@ class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinatio
             BackupDropper(cloud),
             Restorer(cloud),
             Purger(cloud),
+            Exporter(cloud),
+            Importer(cloud),
             KinesisDeliverer(cloud),
             Replicator(cloud),
             ReplicaCopier(cloud),

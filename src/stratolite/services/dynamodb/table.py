@@ -152,7 +152,7 @@ class Table:
         self.past: dict[str, Any] = record.get("Past") or {}
         self.past_number: int = self.past.get("Number", 0)
         self.past_prefix = keys.key("past", self.past_number) if self.past else None
-        self.is_ready = self.description["TableStatus"] == "ACTIVE"
+        self.is_ready = self.description.get("TableStatus", "ACTIVE") == "ACTIVE"
         """False while it is being restored or imported: then it is described, and nothing else."""
         self.has_policy = bool(record.get("HasPolicy"))
         self.replicas: dict[str, Any] = record.get("Replicas") or {}
