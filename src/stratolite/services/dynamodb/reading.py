@@ -20,7 +20,13 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import keycode, keyconditions, legacy, shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost, read_units
-from stratolite.services.dynamodb.conditions import COMPARISONS, Test, begins_with, between
+from stratolite.services.dynamodb.conditions import (
+    COMPARISONS,
+    Test,
+    begins_with,
+    between,
+    needles,
+)
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
@@ -178,6 +184,10 @@ class Page:
             )
         self.paths = forms.projection or legacy.attributes_to_get(request)
         self.values = request.get("ExpressionAttributeValues") or NO_VALUES
+        self.needles: list[bytes] = []
+        """What a row must have in it to be worth a look."""
+        if forms.filter_node is not None:
+            self.needles = needles(forms.filter_node, self.values)
         self.rows_count_max = min(request.get("Limit", PAGE_COUNT_MAX), PAGE_COUNT_MAX)
         self.shape: Callable[[Item], Item] | None = None
         """What is made of an item before it is answered, if not the paths are projected."""
@@ -292,6 +302,8 @@ class Page:
         """The same, with each row parsed: filtered, projected, fetched, measured."""
         test, values, paths = self.test, self.values, self.paths
         cost = self.cost = Cost(self.table) if mode != "NONE" or self.table.limits else None
+        room = self.rows_count_max
+        rare = [] if self.fetches else self.needles
         shape = self.shape
         if shape is None and paths is not None:
             shape = partial(project, paths=paths)
@@ -305,6 +317,11 @@ class Page:
                 raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901
             scanned += 1
             size += len(raw)
+            if rare and cost is None and not all(map(raw.__contains__, rare)):
+                if scanned >= room or size >= PAGE_SIZE_BYTES:
+                    last = raw
+                    break
+                continue
             item = orjson.loads(raw)
             whole = raw
             if cost is not None:
@@ -315,7 +332,7 @@ class Page:
                 found += 1
                 if not counts_only:
                     items.append(orjson.Fragment(whole) if shape is None else shape(item))
-            if scanned >= self.rows_count_max or size >= PAGE_SIZE_BYTES:
+            if scanned >= room or size >= PAGE_SIZE_BYTES:
                 last = raw
                 break
         response: Response = {"Count": found, "ScannedCount": scanned}

@@ -201,6 +201,10 @@ class Statements(Reading, Transactions):
             plain["IndexName"] = statement.index
         forms = Plan()
         forms.filter, forms.projection = all_of(found.rest), statement.paths
+        for node in found.rest:
+            forms.filter_node = (
+                node if forms.filter_node is None else ("and", forms.filter_node, node)
+            )
         page = Page(call, table, plain, forms, "")
         page.check_paths(forms)
         if statement.paths is not None:
