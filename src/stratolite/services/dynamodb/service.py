@@ -11,12 +11,12 @@ from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
-from stratolite.services.dynamodb.reading import Reading
 from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
+from stratolite.services.dynamodb.transfers import Transfers
 
 
-class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
+class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -34,6 +34,7 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, D
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
+        from stratolite.services.dynamodb.carrying import Exporter, Importer
         from stratolite.services.dynamodb.copying import (
             BackupDropper,
             BackupMaker,
@@ -58,12 +59,15 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, D
             BackupDropper(cloud),
             Restorer(cloud),
             Purger(cloud),
+            Exporter(cloud),
+            Importer(cloud),
             KinesisDeliverer(cloud),
             Replicator(cloud),
             ReplicaCopier(cloud),
         )
 
     def resources(self) -> Iterable[Resource]:
+        from stratolite.services.dynamodb.global_resources import GlobalTableResource
         from stratolite.services.dynamodb.resources import TableResource
 
-        return (TableResource(),)
+        return (TableResource(), GlobalTableResource())
