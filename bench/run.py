@@ -2,6 +2,7 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 iam lambda deploy sync
+       kinesis mapping patterns
 """
 
 from __future__ import annotations
@@ -563,6 +564,20 @@ PARTS = {
     "deploy": deploy,
     "sync": sync,
 }
+
+
+def _streams(part):
+    """A part of ``streams``, imported when it is its turn."""
+
+    def run_part(bars, seconds):
+        import streams
+
+        getattr(streams, part)(bars, seconds)
+
+    return run_part
+
+
+PARTS |= {part: _streams(part) for part in ("kinesis", "mapping", "patterns")}
 
 
 def main():

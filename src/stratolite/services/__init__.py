@@ -42,6 +42,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
+    Offer("firehose", "firehose:Firehose", types=("AWS::KinesisFirehose::",), queues=True),
+    Offer("glue", "glue:Glue", types=("AWS::Glue::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
     Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
