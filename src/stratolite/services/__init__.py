@@ -33,7 +33,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
-        types=("AWS::CloudFormation::",),
+        ("cloudformation-response",),
+        ("AWS::CloudFormation::", "Custom::"),
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
@@ -43,10 +44,12 @@ OFFERS: tuple[Offer, ...] = (
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
+    Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
     Offer(
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
+    Offer("organizations", "organizations:Organizations"),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
