@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from urllib.parse import urlencode
 
 import boto3
 from botocore.config import Config
@@ -357,22 +356,13 @@ def s3(bars, seconds):
 # -- queues and topics
 
 
-def ask(server, service, operation, request):
-    """A request of a service that speaks JSON, signed."""
-    headers = {
-        "X-Amz-Target": f"{SPOKEN_TARGETS[service]}.{operation}",
-        "Content-Type": "application/x-amz-json-1.0",
-    }
-    return signed(server, service, "POST", "/", json.dumps(request).encode(), headers)
-
-
-SPOKEN_TARGETS = {"sqs": "AmazonSQS"}
 PAIRS = 300
 
 
 def receive_and_delete(server, url):
     """One consumer, one message a time: (server CPU a pair in us, pairs a second)."""
-    receive = ask(server, "sqs", "ReceiveMessage", {"QueueUrl": url, "MaxNumberOfMessages": 1})
+    recorder = Recorder(server, "sqs")
+    receive = recorder.receive_message(QueueUrl=url, MaxNumberOfMessages=1)
 
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         file = connection.makefile("rb")
@@ -395,8 +385,8 @@ def receive_and_delete(server, url):
         before_s, began = server.cpu_s(), time.perf_counter()
         for _ in range(PAIRS):
             (message,) = json.loads(exchange(receive))["Messages"]
-            handle = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
-            exchange(ask(server, "sqs", "DeleteMessage", handle))
+            handle = message["ReceiptHandle"]
+            exchange(recorder.delete_message(QueueUrl=url, ReceiptHandle=handle))
         wall_s = time.perf_counter() - began
         connection.close()
     return (server.cpu_s() - before_s) / PAIRS * 1e6, PAIRS / wall_s
@@ -408,11 +398,11 @@ def sqs(bars, seconds):
     for server in started((Stratolite, MiniStack)):
         url = client(server, "sqs").create_queue(QueueName="bench")["QueueUrl"]
         body = base64.b64encode(os.urandom(760)).decode()
+        recorder = Recorder(server, "sqs")
         sends = [
-            ask(server, "sqs", "SendMessage", {"QueueUrl": url, "MessageBody": f"{n:06d}{body}"})
-            for n in range(2000)
+            recorder.send_message(QueueUrl=url, MessageBody=f"{n:06d}{body}") for n in range(2000)
         ]
-        send = show(server, "SendMessage 1 KiB", run(server, sends, CONNECTIONS, seconds))
+        send = show(server.name, "SendMessage 1 KiB", run(server, sends, CONNECTIONS, seconds))
         cpu_us, rate = receive_and_delete(server, url)
         print(f"  {server.name:12} {'receive and delete':28} {rate:9.0f}/s  {cpu_us:8.1f} us CPU")
         found[server.name] = send.cpu_us, cpu_us
@@ -441,12 +431,9 @@ def sns(bars, _seconds):
             urls.append(made["QueueUrl"])
             arn = f"arn:aws:sqs:us-east-1:000000000000:{name}"
             topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        form = urlencode(
-            {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic, "Message": "m" * 500}
-        )
         count = 1000
-        requests = [signed(server, "sns", "POST", "/", form.encode(), headers)] * count
+        publish = Recorder(server, "sns").publish(TopicArn=topic, Message="m" * 500)
+        requests = [publish] * count
         before_s, began = server.cpu_s(), time.perf_counter()
         replay(server, requests, CONNECTIONS)
         name = "ApproximateNumberOfMessages"
