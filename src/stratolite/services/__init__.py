@@ -33,10 +33,12 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
-        types=("AWS::CloudFormation::",),
+        ("cloudformation-response",),
+        ("AWS::CloudFormation::", "Custom::"),
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
+    Offer("cloudwatch", "cloudwatch:Cloudwatch", types=("AWS::CloudWatch::",), queues=True),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
@@ -47,6 +49,7 @@ OFFERS: tuple[Offer, ...] = (
         "lambda", "lambda_:Lambda", ("lambda-url", "lambda-code"), ("AWS::Lambda::",), queues=True
     ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
+    Offer("organizations", "organizations:Organizations"),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
