@@ -53,6 +53,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("organizations", "organizations:Organizations"),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
+    Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
     Offer(
