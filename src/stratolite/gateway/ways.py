@@ -21,7 +21,7 @@ from stratolite.gateway.context import Context
 from stratolite.gateway.head import Head, read_head
 from stratolite.gateway.outgoing import Ready
 from stratolite.gateway.refusals import Refused
-from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, known_stamp
+from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, read_stamp
 from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import CLOCK_SKEW_S_MAX
@@ -54,6 +54,7 @@ class Way:
         "_outer",
         "_pick",
         "_principal",
+        "_secret",
         "_signature_at",
         "_stamp",
         "_time_s",
@@ -98,7 +99,9 @@ class Way:
         self._token = request.headers.get("x-amz-security-token")
         self._call_request = request
         self._context: Context | None = None
-        self._found: Any = None
+        self._found: tuple[str, Principal] | None = None
+        self._secret = ""
+        self._principal: Principal
         self._default_peer = ""
         self._stamp = b""
 
@@ -145,13 +148,19 @@ class Way:
 
     def _find_key(self, peer: str) -> bool:
         """Ask for the key again: what is not a default key may have been changed or taken away."""
-        request = self._call_request
-        if request.peer != peer:
-            request = self._call_request = _copy(request, peer)
-            self._context = None
-        auth, key_id = self._app.auth, self.scope.key_id
-        self._default_peer = ""
+        auth, key_id, request = self._app.auth, self.scope.key_id, self._call_request
         try:
+            if (
+                peer == request.peer
+                and (credentials := auth.credentials) is not None
+                and (found := credentials(key_id, self._token)) is not None
+                and found is self._found
+            ):
+                return True
+            if peer != request.peer:
+                request = self._call_request = _copy(request, peer)
+                self._context = None
+            self._found, self._default_peer = None, ""
             found = auth.secret(
                 request, key_id, self._token, ours=True, page_allowed=False, plain=True
             )
@@ -159,21 +168,23 @@ class Way:
             return False
         if auth.is_default(found):
             self._default_peer = peer
-        if found is not self._found:
-            secret, self._principal = found
-            self.scope.key(secret)
-            self._outer = self.scope.outer
-            self._stamp = b""
-            self._found = found
+        if found[0] != self._secret:
+            self._secret = found[0]
+            self._stamp = b""  # what was hashed beforehand was hashed with another key
+        self._found, self._principal = found, found[1]
         return True
 
     def _take_stamp(self, stamp: bytes) -> bool:
         """Hash beforehand what all signatures of this second begin with."""
         text = stamp.decode("latin-1")
-        time_s = known_stamp(text)
-        if time_s is None or text[:8] != self.scope.day:
+        if text[:8] != self.scope.day:
             return False
-        self.scope.key(self._found[0])
+        try:
+            time_s = read_stamp(text, "incomplete")
+        except Refused:
+            return False
+        self.scope.key(self._secret)
+        self._outer = self.scope.outer
         self._inner = self.scope.inner.copy()
         self._inner.update(f"{ALGORITHM}\n{text}\n{self.scope.tail}\n".encode("latin-1"))
         self._time_s, self._stamp = time_s, stamp
@@ -266,7 +277,10 @@ class Ways:
             self._known.clear()
             self._count = 0
         self._count += 1
-        self._known[stencil.size] = [way, *self._known.get(stencil.size, ())][:_OF_ONE_SIZE_MAX]
+        head = request.raw + b"\r\n\r\n"
+        at = head.find(b"\r\n")
+        others = [w for w in self._known.get(stencil.size, ()) if w.fit(head, at) is None]
+        self._known[stencil.size] = [way, *others][:_OF_ONE_SIZE_MAX]
 
     def forget(self) -> None:
         self._known.clear()
