@@ -363,6 +363,13 @@ class Service:
         """
         return {}
 
+    def inspect(self, operation: str, request: Request) -> None:
+        """Check beforehand what of a very large request can be, in a thread, without the store: see ``limits``.
+
+        It may replace parts of ``request`` by marked ones, so that the tx need not look at them again. What is wrong
+        is for the tx to say, in its order: do not raise.
+        """
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
@@ -408,6 +415,9 @@ class Spec:
     token: str
     """Same for every attempt at the same step; names are derived from it, so a repeat finds its own."""
     properties: dict[str, Any]
+    step: str = ""
+    """Which step of which operation this is; another for every update, and for each way back."""
+    creation_policy: Mapping[str, Any] = field(default_factory=dict)
 
     def generated_name(self, max_length: int = 63, *, lower: bool = False) -> str:
         """CloudFormation's stack-logical-SUFFIX, the suffix from ``token``."""
@@ -440,6 +450,8 @@ class Made:
 
     physical_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    no_echo: bool = False
+    """Whether the attributes are secrets: kept sealed, never shown."""
 
 
 @contextmanager
@@ -498,6 +510,10 @@ class Resource:
     """Top-level properties that ``read`` cannot give; those AWS's schema calls write-only need no entry."""
     attributes: ClassVar[frozenset[str] | None] = None
     """What GetAtt offers; None: whatever AWS's schema has."""
+    attributes_open: ClassVar[bool] = False
+    """Whether GetAtt may ask for names nobody knows beforehand."""
+    time_s_max: ClassVar[float] = 900.0
+    """How long one step may take."""
     tagged: ClassVar[bool] = True
     """Whether the stack's tags are merged in, where AWS's schema says that the type takes tags."""
 
@@ -609,6 +625,8 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    usage: Any = None
+    """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
     trail: Any = None
     """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
@@ -631,7 +649,15 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.trail, self.blobs, self.keeper, self.clock):
+        for part in (
+            self.work,
+            self.runtime,
+            self.trail,
+            self.usage,
+            self.blobs,
+            self.keeper,
+            self.clock,
+        ):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -641,7 +667,13 @@ class Cloud:
         owner = self.resource_owner(type_name)
         if owner is None:
             return None
-        return next((r for r in self.service(owner).resources() if r.type == type_name), None)
+        known = list(self.service(owner).resources())
+        return next(
+            (r for r in known if r.type == type_name),
+            next(
+                (r for r in known if r.type[-1] == "*" and type_name.startswith(r.type[:-1])), None
+            ),
+        )
 
 
 _TASKS: set[asyncio.Task[None]] = set()
@@ -667,6 +699,9 @@ def perform(
         return None
     cloud, method = call.cloud, route.method
     call.service = service.name
+    who = call.principal
+    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+        usage.note(who, service.name, call.region)
     authorize = cloud.authorize
     if route.noted and (trail := cloud.trail) is not None:
         done = trail.around(call, service, operation, request, done)
@@ -776,6 +811,7 @@ _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
 
 def snake(name: str) -> str:
     """``PutItem`` -> ``put_item``, as botocore names its methods."""
+    name = name.replace("OTel", "Otel")
     if plural := _PLURAL_ACRONYM.search(name):
         name = f"{name[: plural.start()]}_{plural[0].lower()}"
     return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()

@@ -24,7 +24,7 @@ from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, read_stamp
 from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.limits import CLOCK_SKEW_S_MAX
+from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX, CLOCK_SKEW_S_MAX
 from stratolite.service import Call, Parked, Principal, Service, perform
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _COUNT_MAX = 2048
 _OF_ONE_SIZE_MAX = 8  # stencils that are tried for a head; the oldest makes room
+_SMALL_BYTES_MAX = 4 * BODY_MEMBERS_IN_LOOP_MAX  # too little for so many members
 _HASHED_INLINE_BYTES_MAX = 256 << 10
 _EMPTY_HASH = EMPTY_SHA256.encode()
 _UNSIGNED = UNSIGNED.encode()
@@ -287,6 +288,11 @@ class Ways:
         self._count = 0
 
 
+def is_large(body: bytes) -> bool:
+    """Whether a JSON body has so many members that decoding and checking them would hold the loop."""
+    return len(body) > _SMALL_BYTES_MAX and body.count(b":") > BODY_MEMBERS_IN_LOOP_MAX
+
+
 class Errand:
     """One request on a known way; this one of JSON, sent to ``/``."""
 
@@ -372,8 +378,8 @@ class Errand:
 
     @staticmethod
     def understands(body: bytes) -> bool:
-        """Not Kinesis's CBOR, which comes under the same head."""
-        return body[:1] <= b"\x7f"
+        """Not Kinesis's CBOR, which comes under the same head, and not what is decoded in a thread."""
+        return body[:1] <= b"\x7f" and not is_large(body)
 
     def request(self, body: bytes, peer: str) -> Head:
         """The request as it is read line by line. Raises Malformed."""
