@@ -9,6 +9,7 @@ goes to a Visit, which finds the words for it: the short way never refuses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from hmac import compare_digest
@@ -34,6 +35,7 @@ _COUNT_MAX = 2048
 _OF_ONE_SIZE_MAX = 8  # stencils that are tried for a head; the oldest makes room
 _SMALL_BYTES_MAX = 4 * BODY_MEMBERS_IN_LOOP_MAX  # too little for so many members
 _HASHED_INLINE_BYTES_MAX = 256 << 10
+_ROOT = re.compile(rb"POST (/) HTTP/1\.1").fullmatch
 _EMPTY_HASH = EMPTY_SHA256.encode()
 _UNSIGNED = UNSIGNED.encode()
 
@@ -51,7 +53,6 @@ class Way:
         "_found",
         "_hash_at",
         "_inner",
-        "_length_at",
         "_outer",
         "_pick",
         "_principal",
@@ -66,6 +67,8 @@ class Way:
         "errand",
         "expects",
         "fit",
+        "length_at",
+        "line",
         "operation",
         "region",
         "scheme",
@@ -87,12 +90,14 @@ class Way:
         self.region, self.endpoint = call.region, call.endpoint
         self.expects = "expect" in request.headers
         self.errand: type[Errand] = Errand
+        self.line: Callable[[bytes, int, int], re.Match[bytes] | None] = _ROOT
+        """Matches a request line as this way wants it; its first group is the path."""
         self.base: dict[str, Any] = {}
         self.taken: list[tuple[int, str, Any]] = []
         names = stencil.names
         self._signature_at = names.index("authorization")
         self._date_at = names.index("x-amz-date")
-        self._length_at = names.index("content-length") if "content-length" in names else -1
+        self.length_at = names.index("content-length") if "content-length" in names else -1
         self._hash_at = (
             names.index("x-amz-content-sha256") if "x-amz-content-sha256" in names else -1
         )
@@ -105,16 +110,6 @@ class Way:
         self._principal: Principal
         self._default_peer = ""
         self._stamp = b""
-
-    def length(self, places: tuple[bytes, ...]) -> int:
-        """Of the body in bytes; -1 for one that is not for this way."""
-        if self._length_at < 0:
-            return 0
-        given = places[self._length_at]
-        if not given.isdigit() or len(given) > 6:
-            return -1
-        length = int(given)
-        return length if length <= _HASHED_INLINE_BYTES_MAX else -1
 
     def context(self) -> Context:
         if self._context is None:
@@ -235,11 +230,11 @@ class Ways:
         for way in self._known.get(end + 4 - at, ()):
             places = way.fit(buffer, at)
             if places is not None and way.scheme == scheme:
-                path = way.errand.path_of(way, buffer[:at])
-                length = way.length(places)
-                if path is None or length < 0:
+                line = way.line(buffer, 0, at)
+                length = places[way.length_at] if way.length_at >= 0 else b"0"
+                if line is None or not length.isdigit():
                     return None
-                return way.errand(self._app, way, buffer, end, places, path, length)
+                return way.errand(self._app, way, buffer, end, places, line[1], int(length))
         return None
 
     def learn(self, visit: Visit, claim: Claim, call: Call, service: Service) -> None:
@@ -257,6 +252,7 @@ class Ways:
             or "transfer-encoding" in headers
             or "content-encoding" in headers
             or len(claim.signature) != SIGNATURE_LENGTH
+            or request.length > _HASHED_INLINE_BYTES_MAX
             or not visit.place.ours
             or visit.place.name
         ):
@@ -329,11 +325,6 @@ class Errand:
     def prepare(_way: Way, _visit: Visit, _names: list[str]) -> bool:
         """Whether requests can be decoded by what is known of them."""
         return True
-
-    @staticmethod
-    def path_of(_way: Way, line: bytes) -> bytes | None:
-        """The path in a request line that is as this way wants it."""
-        return b"/" if line == b"POST / HTTP/1.1" else None
 
     def __init__(
         self,
