@@ -63,9 +63,10 @@ class Bars:
         return all(row[3] for row in self.rows)
 
 
-def client(server, service):
+def client(server, service, keys=None):
+    key_id, secret = keys or server.keys
     return boto3.client(
-        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=server.keys[0], aws_secret_access_key=server.keys[1],
+        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=key_id, aws_secret_access_key=secret,
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=60),
     )  # fmt: skip
 
@@ -475,12 +476,13 @@ def iam(bars, seconds):
         }
         role = people.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(anybody))
         people.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=json.dumps(allow))
-        session = client(server, "sts").assume_role(
-            RoleArn=role["Role"]["Arn"], RoleSessionName="s"
+        user = (made["AccessKeyId"], made["SecretAccessKey"])
+        session = client(server, "sts", user).assume_role(
+            RoleArn=role["Role"]["Arn"], RoleSessionName="bench"
         )["Credentials"]
         signers = {
             "root": ("test", "test"),
-            "user": (made["AccessKeyId"], made["SecretAccessKey"]),
+            "user": user,
             "role": (
                 session["AccessKeyId"],
                 session["SecretAccessKey"],

@@ -30,10 +30,10 @@ from stratolite.gateway.post_form import check_policy, is_form, put_request, rea
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
-from stratolite.gateway.ways import Errand, Ways
+from stratolite.gateway.ways import Errand, Ways, is_large
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
-from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, perform
+from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, Service, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
 from stratolite.wire import fault_response, guess, missing, resolve
@@ -390,7 +390,24 @@ class Visit:
         service = call.cloud.service(self.service)
         if self.claim is not None:
             self.app.ways.learn(self, self.claim, call, service)
-        decoded = self.codec.decode(self.request)
+        body = self.request.body
+        if type(body) is bytes and self.codec.read is not None and is_large(body):
+            self.app.spawn(self._later(self._perform_large(call, service)))
+        else:
+            self._run(call, service, self.codec.decode(self.request))
+
+    async def _perform_large(self, call: Call, service: Service) -> None:
+        """Between the pieces of this the loop turns for everybody else."""
+
+        def prepare() -> dict[str, Any]:
+            decoded: dict[str, Any] = self.codec.decode(self.request)
+            service.inspect(self.operation, decoded)
+            return decoded
+
+        decoded = await asyncio.get_running_loop().run_in_executor(None, prepare)
+        self._run(call, service, decoded)
+
+    def _run(self, call: Call, service: Service, decoded: dict[str, Any]) -> None:
         parked = perform(call, service, self.operation, decoded, self.encode, self.done)
         if parked is not None:
             self.parked = parked
