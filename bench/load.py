@@ -1,37 +1,82 @@
-"""A load of ready-made requests: signed by botocore beforehand, replayed over kept connections.
+"""A load of ready-made requests: what boto3 puts on the wire, recorded beforehand and replayed over kept connections.
 
-The generator costs a few microseconds a request, so what it shares of the machine is nearly the same for every server;
-the figure that counts is the server's own CPU time.
+The generator shares the machine with the server it measures, so it must cost little and the same for every server.
+It is a loop over epoll, a few microseconds a request. What follows an answer's head is received with ``MSG_TRUNC``,
+which drops bytes in the kernel without copying them: a generator that copies a MiB out of its socket costs as much as
+the server that sends it, and then measures itself. The server's own CPU time is the figure that counts.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import select
+import socket
 import time
 from typing import Any, NamedTuple
 
-import uvloop
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 
 
-def signed(
-    server: Any,
-    service: str,
-    method: str,
-    path: str,
-    body: bytes,
-    headers: dict[str, str] | None = None,
-) -> bytes:
-    """One HTTP/1.1 request as bytes, as an SDK would send it."""
-    request = AWSRequest(method, server.endpoint + path, data=body, headers=dict(headers or {}))
-    request.headers["Host"] = f"127.0.0.1:{server.port}"
-    request.headers["Content-Length"] = str(len(body))
-    auth = S3SigV4Auth if service == "s3" else SigV4Auth
-    auth(Credentials(*server.keys), service, "us-east-1").add_auth(request)
-    head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
-    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+class _Recorded(Exception):
+    pass
+
+
+class Recorder:
+    """Requests as boto3 sends them, as bytes: ``recorder.s3.put_object(...)`` -> what goes over the wire.
+
+    Left out is ``Expect: 100-continue`` of PutObject: the replay sends head and body at once, as clients may.
+    """
+
+    def __init__(
+        self, server: Any, service: str, keys: tuple[str, ...] | None = None, **config: Any
+    ) -> None:
+        key_id, secret, token = (*(keys or server.keys), None)[:3]
+        self._client = boto3.client(
+            service,
+            endpoint_url=server.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=Config(
+                s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, **config
+            ),
+        )
+        self._client.meta.events.register("before-send", self._record)
+        self._port = server.port
+        self.sent = b""
+
+    def _record(self, request: Any, **_: Any) -> AWSResponse:
+        body = request.body or b""
+        if not isinstance(body, (bytes, bytearray)):
+            body = body.read() if hasattr(body, "read") else body.encode()
+        path = "/" + request.url.split("/", 3)[3]
+        headers = {
+            "Accept-Encoding": "identity",
+            **{
+                k: v if isinstance(v, str) else v.decode("latin-1")
+                for k, v in request.headers.items()
+            },
+        }
+        headers.pop("Expect", None)
+        if not any(name.lower() == "host" for name in headers):
+            headers["Host"] = f"127.0.0.1:{self._port}"
+        lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        head = f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n"
+        self.sent = head.encode("latin-1") + bytes(body)
+        raise _Recorded
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(**request: Any) -> bytes:
+            with contextlib.suppress(_Recorded):
+                method(**request)
+            return self.sent
+
+        return call
 
 
 class Result(NamedTuple):
@@ -47,137 +92,124 @@ class Result(NamedTuple):
         return self.count / self.seconds
 
 
-class _Connection(asyncio.BufferedProtocol):
-    """Sends, counts what comes back, sends the next. Bodies are received into one buffer and never looked at."""
+_BUFFER = bytearray(1 << 20)
+_DROPPED = memoryview(_BUFFER)
 
-    _buffer = memoryview(bytearray(1 << 20))  # shared: what was received is dealt with at once
 
-    def __init__(
-        self,
-        port: int,
-        requests: list[bytes],
-        at: int,
-        step: int,
-        end_s: float,
-        done: asyncio.Future[None],
-    ) -> None:
-        self.requests, self.at, self.step, self.end_s, self.done = requests, at, step, end_s, done
-        self.left = self.count = 0
-        self.head = b""
+class _Connection:
+    """Sends, counts what comes back, sends the next."""
+
+    def __init__(self, port: int, requests: list[bytes], at: int, step: int) -> None:
+        self.port, self.requests, self.at, self.step = port, requests, at, step
         self.times: list[float] = []
-        self.port = port
+        self.left, self.head = 0, b""
         self.hangs_up = False
         """Some servers close after every answer: then a connection a request is what they cost."""
-        self.dialling: asyncio.Task[Any] | None = None
+        self.dial()
 
-    def connection_made(self, transport):
-        self.transport = transport
-        self.send()
+    def dial(self) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", self.port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send(self):
+    def send(self) -> None:
         self.sent_s = time.perf_counter()
-        self.transport.write(self.requests[self.at % len(self.requests)])
+        self.socket.sendall(self.requests[self.at % len(self.requests)])
         self.at += self.step
 
-    def get_buffer(self, _hint):
-        return self._buffer
-
-    def buffer_updated(self, count):
-        if self.left:
-            self.left -= count
-        elif not self.begin(bytes(self._buffer[: min(count, 64 << 10)]), count):
-            return
-        if self.left <= 0:
-            now = time.perf_counter()
-            self.times.append(now - self.sent_s)
-            self.count += 1
-            self.left, self.head = 0, b""
-            if now >= self.end_s:
-                self.transport.close()
-            elif self.hangs_up:
-                self.transport.close()
-                loop = asyncio.get_running_loop()
-                self.dialling = loop.create_task(
-                    loop.create_connection(lambda: self, "127.0.0.1", self.port)
+    def receive(self) -> bool:
+        """Whether the answer is complete. Raises RuntimeError for one that is not 2xx."""
+        while self.left > 0:
+            try:
+                got = self.socket.recv_into(
+                    _DROPPED, min(self.left, len(_BUFFER)), socket.MSG_TRUNC | socket.MSG_DONTWAIT
                 )
-            else:
-                self.send()
-
-    def begin(self, data, count):
-        """Whether the head is here; what is still to come goes into ``left``."""
-        have = len(self.head) + count
+            except BlockingIOError:
+                return False
+            if not got:
+                raise RuntimeError("cut off")
+            self.left -= got
+            if not self.left:
+                return self.finish()
+        try:
+            data = self.socket.recv(64 << 10, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise RuntimeError("closed before its answer")
         self.head += data
         end = self.head.find(b"\r\n\r\n")
         if end < 0:
             return False
         if not self.head.startswith(b"HTTP/1.1 2"):
-            self.fail(f"refused: {self.head[:600]!r}")
-            return False
+            raise RuntimeError(f"refused: {self.head[:900]!r}")
         lower = self.head[:end].lower() + b"\r\n"
         self.hangs_up = b"\nconnection: close" in lower
         at = lower.find(b"content-length:")
         if at >= 0:
-            self.left = end + 4 + int(lower[at + 15 : lower.find(b"\r", at)]) - have
-        elif b"transfer-encoding: chunked" in lower and not self.head.endswith(b"0\r\n\r\n"):
+            length = int(lower[at + 15 : lower.find(b"\r", at)])
+            self.left = end + 4 + length - len(self.head)
+            return self.finish() if self.left <= 0 else False
+        if b"transfer-encoding: chunked" in lower and not self.head.endswith(b"0\r\n\r\n"):
             return False
+        return self.finish()
+
+    def finish(self) -> bool:
+        self.times.append(time.perf_counter() - self.sent_s)
+        self.left, self.head = 0, b""
         return True
-
-    def fail(self, why):
-        if not self.done.done():
-            self.done.set_exception(RuntimeError(why))
-        self.transport.close()
-
-    def connection_lost(self, error):
-        dialling, self.dialling = self.dialling, None
-        if dialling is None and not self.done.done():
-            self.done.set_result(None)
 
 
 def replay(server: Any, requests: list[bytes], connections: int = 8) -> None:
     """Every request once, for filling. Raises RuntimeError at the first answer that is not 2xx."""
-
-    async def lane(mine: list[bytes]) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for request in mine:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 2"):
-                raise RuntimeError(f"refused: {head!r}")
-            length = head.lower().split(b"content-length:")[1].split(b"\r")[0]
-            await reader.readexactly(int(length))
-        writer.close()
-
-    async def main() -> None:
-        await asyncio.gather(*(lane(requests[n::connections]) for n in range(connections)))
-
-    uvloop.run(main())
+    _drive(server.port, requests, connections, len(requests), float("inf"))
 
 
 def run(server: Any, requests: list[bytes], connections: int, seconds: float) -> Result:
     """Raises RuntimeError at the first answer that is not 2xx."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        end_s = time.perf_counter() + seconds
-        made = []
-        for lane in range(connections):
-            done = loop.create_future()
-            _, protocol = await loop.create_connection(
-                lambda lane=lane, done=done: _Connection(
-                    server.port, requests, lane, connections, end_s, done
-                ),
-                "127.0.0.1",
-                server.port,
-            )
-            made.append(protocol)
-        await asyncio.gather(*(p.done for p in made))
-        return made
-
     before_s, began = server.cpu_s(), time.perf_counter()
-    made = uvloop.run(main())
+    times = sorted(_drive(server.port, requests, connections, 1 << 62, began + seconds))
     wall_s, cpu_s = time.perf_counter() - began, server.cpu_s() - before_s
-    times = sorted(t for p in made for t in p.times)
     count = len(times)
     return Result(
         count, wall_s, cpu_s / count * 1e6, times[count // 2] * 1e3, times[int(count * 0.99)] * 1e3
     )
+
+
+def _drive(
+    port: int, requests: list[bytes], connections: int, count_max: int, end_s: float
+) -> list[float]:
+    connections = min(connections, count_max)
+    lanes = [_Connection(port, requests, n, connections) for n in range(connections)]
+    poll = select.epoll()
+    by_fd = {}
+    left = count_max
+    try:
+        for lane in lanes:
+            by_fd[lane.socket.fileno()] = lane
+            poll.register(lane.socket.fileno(), select.EPOLLIN)
+            lane.send()
+            left -= 1
+        busy = len(lanes)
+        while busy:
+            for fd, _ in poll.poll(60):
+                lane = by_fd[fd]
+                if not lane.receive():
+                    continue
+                if left <= 0 or time.perf_counter() >= end_s:
+                    busy -= 1
+                    poll.unregister(fd)
+                    continue
+                if lane.hangs_up:
+                    poll.unregister(fd)
+                    del by_fd[fd]
+                    lane.socket.close()
+                    lane.dial()
+                    by_fd[lane.socket.fileno()] = lane
+                    poll.register(lane.socket.fileno(), select.EPOLLIN)
+                left -= 1
+                lane.send()
+    finally:
+        poll.close()
+        for lane in lanes:
+            lane.socket.close()
+    return [time_s for lane in lanes for time_s in lane.times]

@@ -26,7 +26,7 @@ class BodyStream(Protocol):
 class HttpRequest:
     """One request. ``path`` and ``query`` are as sent (still percent-encoded)."""
 
-    __slots__ = ("body", "headers", "method", "path", "peer", "query", "scheme")
+    __slots__ = ("body", "headers", "method", "path", "peer", "query", "raw", "scheme")
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class HttpRequest:
         self.body = body
         self.peer = peer
         self.scheme = scheme
+        self.raw = b""
+        """The head as it came, without its empty line; "" of a request made otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from stratolite.services import OFFERS, resource_owner
 from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
+from stratolite.services.iam.usage import Usage
 from stratolite.wire import check, redacted
 
 _ACCOUNT = "000000000000"
@@ -99,6 +100,7 @@ async def open_cloud(
         egress=way_out,
         keeper=keeper,
     )
+    cloud.usage = Usage(cloud)
     cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     if way_out.rules.for_functions:
         proxying = Proxying(way_out)

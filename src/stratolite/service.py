@@ -29,6 +29,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
@@ -36,7 +37,7 @@ from stratolite.core import Database, Keyspace, Span, Tx
 from stratolite.core.blobs import Blobs
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.keeper import Keeper
-from stratolite.core.waits import Parked
+from stratolite.core.waits import Parked as Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
 from stratolite.core.work import Worker as Worker
@@ -139,7 +140,7 @@ class Call:
         """The services that ask on the caller's behalf: aws:CalledVia."""
         self.noted: tuple[str, str, str, str] | None = None
         """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
-        self.context = context or {}
+        self.context: Mapping[str, str] = {} if context is None else context
         """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
     @property
@@ -250,8 +251,14 @@ class Call:
             else:
                 future.set_exception(error)
 
-        perform(inner, self.cloud.service(service), operation, request, _as_is, done)
-        return await future
+        service_of = self.cloud.service(service)
+        parked = perform(inner, service_of, operation, request, _as_is, done)
+        if parked is None:
+            return await future
+        try:
+            return await future
+        finally:
+            parked.cancel()
 
     async def transact(self, body: Callable[[Call], T]) -> T:
         """``body(call)`` in one transaction of its own, ``call.tx`` set."""
@@ -401,6 +408,9 @@ class Spec:
     token: str
     """Same for every attempt at the same step; names are derived from it, so a repeat finds its own."""
     properties: dict[str, Any]
+    step: str = ""
+    """Which step of which operation this is; another for every update, and for each way back."""
+    creation_policy: Mapping[str, Any] = field(default_factory=dict)
 
     def generated_name(self, max_length: int = 63, *, lower: bool = False) -> str:
         """CloudFormation's stack-logical-SUFFIX, the suffix from ``token``."""
@@ -433,6 +443,8 @@ class Made:
 
     physical_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    no_echo: bool = False
+    """Whether the attributes are secrets: kept sealed, never shown."""
 
 
 @contextmanager
@@ -491,6 +503,10 @@ class Resource:
     """Top-level properties that ``read`` cannot give; those AWS's schema calls write-only need no entry."""
     attributes: ClassVar[frozenset[str] | None] = None
     """What GetAtt offers; None: whatever AWS's schema has."""
+    attributes_open: ClassVar[bool] = False
+    """Whether GetAtt may ask for names nobody knows beforehand."""
+    time_s_max: ClassVar[float] = 900.0
+    """How long one step may take."""
     tagged: ClassVar[bool] = True
     """Whether the stack's tags are merged in, where AWS's schema says that the type takes tags."""
 
@@ -602,6 +618,8 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    usage: Any = None
+    """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
     trail: Any = None
     """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
@@ -624,7 +642,15 @@ class Cloud:
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
-        for part in (self.work, self.runtime, self.trail, self.blobs, self.keeper, self.clock):
+        for part in (
+            self.work,
+            self.runtime,
+            self.trail,
+            self.usage,
+            self.blobs,
+            self.keeper,
+            self.clock,
+        ):
             if part is not None:
                 await part.close()
         await self.db.close()
@@ -634,7 +660,13 @@ class Cloud:
         owner = self.resource_owner(type_name)
         if owner is None:
             return None
-        return next((r for r in self.service(owner).resources() if r.type == type_name), None)
+        known = list(self.service(owner).resources())
+        return next(
+            (r for r in known if r.type == type_name),
+            next(
+                (r for r in known if r.type[-1] == "*" and type_name.startswith(r.type[:-1])), None
+            ),
+        )
 
 
 _TASKS: set[asyncio.Task[None]] = set()
@@ -660,6 +692,9 @@ def perform(
         return None
     cloud, method = call.cloud, route.method
     call.service = service.name
+    who = call.principal
+    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+        usage.note(who, service.name, call.region)
     authorize = cloud.authorize
     if route.noted and (trail := cloud.trail) is not None:
         done = trail.around(call, service, operation, request, done)
@@ -673,12 +708,7 @@ def perform(
     if not route.is_async and (
         route.before is None or (route.unless is not None and route.unless(request))
     ):
-
-        def body(tx: Tx) -> T:
-            call.tx = tx
-            authorize(call, service, operation, request)
-            return finish(method(call, request))
-
+        body = partial(_whole, authorize, call, service, operation, request, method, finish)
         return cloud.db.submit(body, done)
 
     def check(tx: Tx) -> None:
@@ -730,6 +760,22 @@ def perform(
     return cloud.db.submit(check, checked)
 
 
+def _whole(
+    authorize: Authorize,
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    method: Callable[..., Response],
+    finish: Callable[[Response], T],
+    tx: Tx,
+) -> T:
+    """A tx operation from IAM's word to its answer."""
+    call.tx = tx
+    authorize(call, service, operation, request)
+    return finish(method(call, request))
+
+
 async def _awaited(ready: Awaitable[Request]) -> Request:
     return await ready
 
@@ -758,6 +804,7 @@ _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
 
 def snake(name: str) -> str:
     """``PutItem`` -> ``put_item``, as botocore names its methods."""
+    name = name.replace("OTel", "Otel")
     if plural := _PLURAL_ACRONYM.search(name):
         name = f"{name[: plural.start()]}_{plural[0].lower()}"
     return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()

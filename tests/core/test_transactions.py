@@ -27,6 +27,7 @@ values = st.binary(min_size=1, max_size=2)
 steps = st.deferred(
     lambda: st.one_of(
         st.tuples(st.just("get"), keys),
+        st.tuples(st.just("parsed"), keys),
         st.tuples(st.just("scan"), spans, st.booleans(), st.none() | st.integers(0, 3)),
         st.tuples(st.just("put"), keys, values),
         st.tuples(st.just("delete"), keys),
@@ -143,6 +144,11 @@ class Machine(RuleBasedStateMachine):
             state = {**levels[0], **own}
             if kind == "get":
                 assert tx.get(step[1]) == state.get(step[1])
+                if step[1] not in own:
+                    needs.add(self._number_of(step[1]))
+            elif kind == "parsed":
+                raw = state.get(step[1])
+                assert tx.parsed(step[1], bytes.hex) == (None if raw is None else raw.hex())
                 if step[1] not in own:
                     needs.add(self._number_of(step[1]))
             elif kind == "scan":

@@ -9,6 +9,7 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from clientside import ask, noted
 from conftest import to_http
 
 from stratolite.clock import SeededWorld
@@ -35,18 +36,10 @@ def asking(method="GET", path="/bucket/key", body=b"", **headers):
 @pytest.fixture
 def taken(platform, monkeypatch):
     """Whether each request since the bucket and its object were made took the short way."""
-    assert platform.send(asking("PUT", "/bucket"))[0] == 200
-    assert platform.send(asking("PUT", body=DATA))[0] == 200
-    platform.app.object_ways._known.clear()
-    found: list[bool] = []
-    take = platform.app.object_ways.take
-
-    def noting(*given):
-        found.append(take(*given))
-        return found[-1]
-
-    monkeypatch.setattr(platform.app.object_ways, "take", noting)
-    return found
+    assert ask(platform, asking("PUT", "/bucket"))[0] == 200
+    assert ask(platform, asking("PUT", body=DATA))[0] == 200
+    platform.app.ways.forget()
+    return noted(monkeypatch)
 
 
 def told(headers):
@@ -57,7 +50,7 @@ def told(headers):
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_the_second_call_of_a_kind_is_short_and_answers_the_same(platform, taken, method) -> None:
     body = DATA if method == "PUT" else b""
-    long, short = (platform.send(asking(method, body=body)) for _ in range(2))
+    long, short = (ask(platform, asking(method, body=body)) for _ in range(2))
     assert taken == [False, True]
     assert short[0] == long[0] == 200
     assert short[2] == long[2] == (b"" if body else DATA)
@@ -72,10 +65,10 @@ def test_answers_out_of_the_usual_are_the_same(platform, taken) -> None:
         ({}, "/bucket/c"),
     ):
         if all(k.isascii() for k in headers):
-            platform.send(asking("PUT", path, b"0123456789", **headers))
-        for ask in ({}, {"Range": "bytes=2-4"}, {"If-None-Match": "*"}):
-            platform.app.object_ways._known.clear()
-            long, short = (platform.send(asking("GET", path, **ask)) for _ in range(2))
+            ask(platform, asking("PUT", path, b"0123456789", **headers))
+        for more in ({}, {"Range": "bytes=2-4"}, {"If-None-Match": "*"}):
+            platform.app.ways.forget()
+            long, short = (ask(platform, asking("GET", path, **more)) for _ in range(2))
             assert (long[0], told(long[1])) == (short[0], told(short[1]))
             if long[0] < 400:
                 assert long[2] == short[2]
@@ -107,24 +100,24 @@ CHANGES = {
 def test_what_is_not_as_it_was_is_refused_as_ever(platform, taken, change) -> None:
     """The way is known, the default key is believed; each change must meet the long way's refusal."""
     for _ in range(2):
-        assert platform.send(asking("PUT", body=DATA))[0] == 200
-    known = copy.copy(platform.app.object_ways._known)
+        assert ask(platform, asking("PUT", body=DATA))[0] == 200
+    known = copy.copy(platform.app.ways._known)
     answers = []
     for clear in (False, True):
         if clear:
-            platform.app.object_ways._known.clear()
+            platform.app.ways.forget()
         changed = asking("PUT", body=DATA)
         change(changed)
-        answers.append(platform.send(changed))
+        answers.append(ask(platform, changed))
     assert taken == [False, True, False, False]
     assert answers[0][0] == answers[1][0] >= 400
-    platform.app.object_ways._known.update(known)
-    assert platform.send(asking("PUT", body=DATA))[0] == 200  # and it spoils nothing
+    platform.app.ways._known.update(known)
+    assert ask(platform, asking("PUT", body=DATA))[0] == 200  # and it spoils nothing
 
 
 def test_an_old_request_is_refused_on_a_known_way(platform, world, taken) -> None:
     for _ in range(2):
-        assert platform.send(asking())[0] == 200
+        assert ask(platform, asking())[0] == 200
     world.advance(901)
-    assert platform.send(asking())[0] == 403
+    assert ask(platform, asking())[0] == 403
     assert taken == [False, True, False]

@@ -170,8 +170,15 @@ def said(document):
 @pytest.mark.parametrize(("document", "message"), INVALID)
 def test_a_document_that_is_no_policy_is_refused_in_aws_words(document, message):
     with pytest.raises(Malformed) as refused:
-        check_identity(said(document))
+        check_identity(said(document), is_managed=True)
     assert str(refused.value) == message
+
+
+def test_an_inline_policy_need_not_say_its_version():
+    """SAM's policy templates do not, and deploy on AWS: https://github.com/aws/serverless-application-model policy_templates.json"""
+    check_identity(said({"Statement": LIST}))
+    with pytest.raises(Malformed):
+        check_identity(said(policy(LIST, Version="2008-10-17")))
 
 
 @pytest.mark.parametrize("document", VALID)

@@ -313,21 +313,24 @@ def test_a_dangerous_call_is_refused(tmp_path, name, arguments):
 
 @needs_filter
 @pytest.mark.parametrize(
-    ("family", "kind", "said"),
+    ("family", "kind", "protocol", "said"),
     [
-        (2, 1, "open"),
-        (2, 2, "open"),
-        (10, 1, "open"),
-        (1, 1, "open"),
-        (16, 3, "EPERM"),  # netlink: the kernel's tables
-        (40, 1, "EPERM"),  # vsock: the hypervisor
-        (17, 3, "EPERM"),  # packets
-        (2, 3, "EPERM"),  # raw
-        (38, 5, "EPERM"),  # the kernel's ciphers
+        (2, 1, 0, "open"),
+        (2, 2, 0, "open"),
+        (10, 1, 0, "open"),
+        (1, 1, 0, "open"),
+        (16, 3, 0, "open"),  # netlink: which interfaces there are
+        (16, 3, 12, "EPERM"),  # netlink: the packet filter
+        (16, 2, 4, "EPERM"),  # netlink: others' sockets
+        (16, 3, 16, "EPERM"),  # netlink: whatever a module offers
+        (40, 1, 0, "EPERM"),  # vsock: the hypervisor
+        (17, 3, 0, "EPERM"),  # packets
+        (2, 3, 1, "EPERM"),  # raw
+        (38, 5, 0, "EPERM"),  # the kernel's ciphers
     ],
 )
-def test_only_ordinary_sockets_open(tmp_path, family, kind, said):
-    assert say(tmp_path, "opens", [family, kind]) == said
+def test_only_ordinary_sockets_open(tmp_path, family, kind, protocol, said):
+    assert say(tmp_path, "opens", [family, kind, protocol]) == said
 
 
 @needs_filter

@@ -68,7 +68,7 @@ TABLE: dict[str, tuple[list[Any], tuple[str, str, str, str]]] = {
     "load into the kernel": (call("bpf", 0, 0, 0), ("EPERM",) * 4),
     "open a raw socket": (["socket", [2, 3, 1]], ("EPERM",) * 4),
     "see packets": (["socket", [17, 3, 0]], ("EPERM",) * 4),
-    "ask the kernel's tables": (["socket", [16, 3, 0]], ("EPERM",) * 4),
+    "ask the packet filter": (["socket", [16, 3, 12]], ("EPERM",) * 4),
     "write the code": (["write", "$CODE"], (GONE, GONE, WALL, WALL)),
     "write /etc": (["write", "/etc/passwd"], ("EACCES", "EROFS", WALL, WALL)),
     "write to the kernel": (["write", "/proc/sys/kernel/core_pattern"], (WALL, WALL, WALL, WALL)),

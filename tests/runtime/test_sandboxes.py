@@ -163,7 +163,8 @@ def test_a_new_edition_ends_the_old_ones_sandboxes(tmp_path):
 def test_a_busy_sandbox_of_an_old_edition_ends_after_its_invocation(tmp_path):
     async def body(rig: Rig) -> None:
         old = asyncio.ensure_future(rig("pid", {"sleep": 0.5}, key="v1"))
-        await asyncio.sleep(0.2)
+        while not rig.runtime._members:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         (member,) = rig.runtime._members
         await rig("pid", {}, key="v2")
         assert (await old).answer is not None, "it is not cut short"
@@ -473,7 +474,8 @@ async def main():
     rig = await Rig({str(tmp_path)!r}).prepare()
     await rig("echo")
     busy = asyncio.ensure_future(rig("sleeps", timeout_s=60))
-    await asyncio.sleep(0.3)
+    while len(rig.runtime.pids) < 3:
+        await asyncio.sleep(0.01)
     print(*rig.runtime.pids, flush=True)
     await busy
 asyncio.run(main())

@@ -164,7 +164,7 @@ def test_examples(expression: Any, value: Any) -> None:
         ({"Fn::Nope": 1}, "Encountered unsupported function: Fn::Nope Supported functions are: ["),
         ({"Fn::Equals": ["a", "a"]}, "only allowed in the Conditions block"),
         ({"Fn::If": ["Maybe", 1, 2]}, "Unresolved condition dependency Maybe"),
-        ({"Fn::Transform": {"Name": "AWS::Include"}}, "Fn::Transform AWS::Include is not offered"),
+        ({"Fn::Transform": {"Name": "AWS::Include"}}, "Fn::Transform AWS::Include stands where"),
         ({"Fn::Cidr": ["10.0.0.0/30", 9, 8]}, "Fn::Cidr"),
     ],
 )

@@ -157,14 +157,14 @@ def test_texts_that_are_no_template(text: str, message: str) -> None:
         ),
         ({"Resources": {"a": BUCKET}, "Outputs": {"o": {}}}, "must contain a Value object"),
         (
-            {"Resources": {"a": BUCKET}, "Transform": "My::Macro"},
-            "Transform My::Macro is not offered",
+            {"Resources": {"a": {"Type": "My::Own::Thing::MODULE"}}},
+            "Module My::Own::Thing::MODULE of a is not offered",
         ),
         (
             {"Resources": {"a": BUCKET}, "AWSTemplateFormatVersion": "2011"},
             "is not a supported value",
         ),
-        ({"Resources": {"a": BUCKET}, "Rules": {"r": {}}}, "Rules is not offered"),
+        ({"Resources": {"a": BUCKET}, "Hooks": {"r": {}}}, "Hooks is not offered"),
         (
             {"Resources": {"a": BUCKET}, "Conditions": {"c": {"Fn::Equals": [{"Ref": "a"}, 1]}}},
             "Unresolved dependencies [a]. Cannot reference resources in the Conditions block of the template",
@@ -227,7 +227,7 @@ def given_as(**values: str) -> list[dict[str, Any]]:
         ({"P": {"Type": "Number"}}, {"P": "x"}, "Parameter 'P' must be a number."),
         ({"P": {"Type": "Number", "MinValue": 3}}, {"P": "2"}, "must be a number not less than 3"),
         ({"P": {"Type": "List<Number>", "MaxValue": 3}}, {"P": "1,4"}, "must be a number not greater than 3"),
-        ({"P": {"Type": "AWS::SSM::Parameter::Value<String>"}}, {"P": "x"}, "not offered by Stratolite until ssm is"),
+        ({"P": {"Type": "AWS::SSM::Parameter::Value<Strang>"}}, {"P": "x"}, "Unrecognized parameter type"),
         ({"P": {"Type": "Strang"}}, {"P": "x"}, "Unrecognized parameter type: Strang"),
         ({"P": {"Type": "String", "Defalt": 1}}, {"P": "x"}, "Invalid template parameter property 'Defalt'"),
         ({"P": {"Type": "String", "AllowedPattern": "(a+)+b"}}, {"P": "a" * 60}, "must match pattern (a+)+b"),
@@ -336,8 +336,11 @@ def test_nothing_is_touched_when_the_template_is_wrong(client: Any) -> None:
             {"a": {"Type": "AWS::EC2::Instance"}},
             r"not offered by Stratolite: AWS::EC2::Instance \(a\)",
         ),
-        ({"a": {"Type": "AWS::CloudFormation::Stack"}}, r"AWS::CloudFormation::Stack \(a\)"),
-        ({"a": {"Type": "Custom::Mine"}}, r"not offered by Stratolite: Custom::Mine"),
+        (
+            {"a": {"Type": "AWS::CloudFormation::Stack"}},
+            r"required key \[TemplateURL\] not found \(line 1\)",
+        ),
+        ({"a": {"Type": "Custom::Mine"}}, r"required key \[ServiceToken\] not found \(line 1\)"),
         (
             {
                 "b": BUCKET,

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratolite.services.dynamodb.values import checked_item_size
@@ -424,6 +424,7 @@ def test_a_table_may_be_named_by_its_arn_and_only_here(db: Any) -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["pk", "sk", "other"]),

@@ -216,6 +216,32 @@ def test_a_record_invokes_the_next_function(client, platform):
     assert said["requestPayload"]["responsePayload"] == {"got": {"a": 1}}
 
 
+def test_a_record_is_an_event_on_a_bus(client):
+    """As recorded in TestLambdaDestinationEventbridge of LocalStack's tests."""
+    create(client, "fn", CODE, Role=allow(client, "events:PutEvents"))
+    events, (url, queue_arn) = client("events"), queue(client)
+    bus = events.create_event_bus(Name="results")["EventBusArn"]
+    rule = events.put_rule(
+        Name="all", EventBusName="results", EventPattern=json.dumps({"source": ["lambda"]})
+    )["RuleArn"]
+    policy = {
+        "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": queue_arn, "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+        }]
+    }  # fmt: skip
+    client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    events.put_targets(Rule="all", EventBusName="results", Targets=[{"Id": "q", "Arn": queue_arn}])
+    configure(client, DestinationConfig={"OnSuccess": {"Destination": bus}})
+    id_ = invoke(client, {"a": 1})
+    said = json.loads(message(client, url)["Body"])
+    assert said["source"] == "lambda"
+    assert said["detail-type"] == "Lambda Function Invocation Result - Success"
+    assert said["resources"] == [bus, f"{FN}:$LATEST"]
+    assert said["detail"]["requestContext"]["requestId"] == id_
+    assert said["detail"]["responsePayload"] == {"got": {"a": 1}}
+
+
 def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog):
     """The hop is checked when it is made, under the role, not only when it is configured."""
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))

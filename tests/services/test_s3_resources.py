@@ -110,9 +110,8 @@ def test_somebody_s_bucket_is_not_taken_over(tmp_path):
 @pytest.mark.parametrize(
     "property_",
     [
-        {"VersioningConfiguration": {"Status": "Enabled"}},
-        {"LifecycleConfiguration": {}},
-        {"AccessControl": "PublicRead"},
+        {"MetadataConfiguration": {}},
+        {"BucketNamespace": "account-regional"},
     ],
 )
 def test_a_property_that_is_not_offered_is_named(tmp_path, property_):
@@ -132,5 +131,58 @@ def test_a_bucket_with_objects_is_not_deleted(tmp_path):
         with pytest.raises(Fault) as error:
             await kind.delete(h.call(), made.physical_id, spec(BUCKET))
         assert error.value.code == "BucketNotEmpty"
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_every_other_property_reaches_the_bucket(tmp_path):
+    async def body(h):
+        kind, call = h.cloud.resource(BUCKET), h.call()
+        target = (await kind.create(call, spec(BUCKET, BucketName="target"))).physical_id
+        wanted = spec(
+            BUCKET,
+            token="step-000000000009",
+            ObjectLockEnabled="true",
+            VersioningConfiguration={"Status": "Enabled"},
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": "Enabled",
+                "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": "1"}},
+            },
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "Id": "r", "Status": "Enabled", "Prefix": "a/", "ExpirationInDays": "9",
+                        "TagFilters": [{"Key": "k", "Value": "v"}],
+                        "Transitions": [{"StorageClass": "GLACIER", "TransitionInDays": "1"}],
+                        "NoncurrentVersionExpiration": {"NoncurrentDays": "3"},
+                    }
+                ]
+            },
+            LoggingConfiguration={"DestinationBucketName": target, "LogFilePrefix": "l/"},
+            AccelerateConfiguration={"AccelerationStatus": "Enabled"},
+            InventoryConfigurations=[
+                {
+                    "Id": "i", "Enabled": "true", "IncludedObjectVersions": "All", "ScheduleFrequency": "Daily",
+                    "Destination": {"BucketArn": f"arn:aws:s3:::{target}", "Format": "CSV"},
+                }
+            ],
+            MetricsConfigurations=[{"Id": "m", "Prefix": "p/"}],
+        )  # fmt: skip
+        name = (await kind.create(call, wanted)).physical_id
+        rule = (await h("s3", "GetBucketLifecycleConfiguration", Bucket=name))["Rules"][0]
+        assert rule["Expiration"] == {"Days": 9}
+        assert rule["Filter"]["And"]["Prefix"] == "a/"
+        lock = await h("s3", "GetObjectLockConfiguration", Bucket=name)
+        assert lock["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]["Days"] == 1
+        logs = await h("s3", "GetBucketLogging", Bucket=name)
+        assert logs["LoggingEnabled"]["TargetBucket"] == target
+        found = await h("s3", "GetBucketInventoryConfiguration", Bucket=name, Id="i")
+        assert found["InventoryConfiguration"]["IsEnabled"] is True
+        kept = spec(BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        await kind.update(call, name, wanted, kept)
+        for gone in ("LifecycleConfiguration", "InventoryConfiguration"):
+            more = {"Id": "i"} if gone[0] == "I" else {}
+            with pytest.raises(Fault):
+                await h("s3", f"GetBucket{gone}", Bucket=name, **more)
 
     run_in_cloud(str(tmp_path), body)

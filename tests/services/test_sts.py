@@ -50,6 +50,15 @@ def may(iam):
     return True
 
 
+def may_list(dynamodb):
+    try:
+        dynamodb.list_tables()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDeniedException", error
+        return False
+    return True
+
+
 def test_an_external_id_is_asked_for_by_the_trust_policy(client):
     iam = client("iam")
     sts = client("sts", **user_keys(iam))
@@ -125,16 +134,26 @@ def test_several_session_policies_limit_together_and_a_changed_one_counts_at_onc
 def test_a_federated_user_has_what_its_policy_and_its_user_both_allow(client):
     iam = client("iam")
     sts = client("sts", **user_keys(iam))
-    none = sts.get_federation_token(Name="bob")
-    assert none["FederatedUser"]["Arn"] == "arn:aws:sts::000000000000:federated-user/bob"
-    assert not may(client("iam", **keys_of(none)))
-    some = keys_of(
-        sts.get_federation_token(Name="bob", Policy=policy(Action="iam:ListUsers", Resource="*"))
+    iam.put_user_policy(
+        UserName="ann",
+        PolicyName="p",
+        PolicyDocument=policy(Action=["sts:*", "dynamodb:*"], Resource="*"),
     )
-    assert may(client("iam", **some))
+    none = sts.get_federation_token(Name="bob")
+    assert none["PackedPolicySize"] == 0
+    assert none["FederatedUser"]["Arn"] == "arn:aws:sts::000000000000:federated-user/bob"
+    assert not may_list(client("dynamodb", **keys_of(none)))
+    some = keys_of(
+        sts.get_federation_token(
+            Name="bob", Policy=policy(Action="dynamodb:ListTables", Resource="*")
+        )
+    )
+    assert may_list(client("dynamodb", **some))
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client("iam", **some).list_users()
     assert client("sts", **some).get_caller_identity()["Arn"].endswith("federated-user/bob")
     iam.delete_user_policy(UserName="ann", PolicyName="p")
-    assert not may(client("iam", **some))
+    assert not may_list(client("dynamodb", **some))
 
 
 def enabled(client, iam, keys, wall):
@@ -205,3 +224,91 @@ def test_a_role_that_is_not_there_is_denied_to_whoever_may_ask(client):
             client("sts", **keys).assume_role(RoleArn=absent, RoleSessionName="s1")
         assert caught.value.response["Error"]["Code"] == "AccessDenied"
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_source_identity_stays_through_a_chain_and_cannot_be_changed(client):
+    """id_credentials_temp_control-access_monitor.html: once set, it cannot be set to another value."""
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    trusted = trust(action=("sts:AssumeRole", "sts:SetSourceIdentity"))
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusted)
+    iam.put_role_policy(
+        RoleName="r", PolicyName="p", PolicyDocument=policy(Action="sts:*", Resource="*")
+    )
+    ask = {"RoleArn": ROLE, "RoleSessionName": "s1"}
+    first = sts.assume_role(**ask, SourceIdentity="ann")
+    assert first["SourceIdentity"] == "ann"
+    chained = client("sts", **keys_of(first))
+    assert chained.assume_role(**ask)["SourceIdentity"] == "ann"
+    with pytest.raises(ClientError, match="sts:SetSourceIdentity"):
+        chained.assume_role(**ask, SourceIdentity="bob")
+    condition = {"StringEquals": {"sts:SourceIdentity": "bob"}}
+    iam.update_assume_role_policy(
+        RoleName="r", PolicyDocument=trust(condition, ("sts:AssumeRole", "sts:SetSourceIdentity"))
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(**ask, SourceIdentity="ann")
+    sts.assume_role(**ask, SourceIdentity="bob")
+
+
+def test_sessions_of_an_hour_ago_are_denied_by_their_time_of_issue(client, platform):
+    """id_roles_use_revoke-sessions.html: revoking is a deny of what aws:TokenIssueTime says is older."""
+    iam = client("iam")
+    sts = client("sts", **user_keys(iam))
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust())
+    every = policy(Action="iam:*", Resource="*")
+    iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=every)
+    session = client("iam", **keys_of(sts.assume_role(RoleArn=ROLE, RoleSessionName="s1")))
+    assert may(session)
+    for moment, wanted in (("2020-01-01T00:00:00Z", True), ("2100-01-01T00:00:00Z", False)):
+        revoked = {"DateLessThan": {"aws:TokenIssueTime": moment}}
+        iam.put_role_policy(
+            RoleName="r",
+            PolicyName="AWSRevokeOlderSessions",
+            PolicyDocument=json.dumps({
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": revoked}],
+            }),
+        )  # fmt: skip
+        assert may(session) is wanted
+
+
+def test_a_key_id_tells_its_account_and_policies_take_room(client):
+    """API_GetAccessKeyInfo.html; a session's policies and tags are measured packed."""
+    iam = client("iam", account="123456789012")
+    sts = client("sts", account="123456789012")
+    iam.create_user(UserName="ann")
+    key = iam.create_access_key(UserName="ann")["AccessKey"]["AccessKeyId"]
+    assert client("sts").get_access_key_info(AccessKeyId=key)["Account"] == "123456789012"
+    iam.create_role(
+        RoleName="r", AssumeRolePolicyDocument=trust().replace("000000000000", "123456789012")
+    )
+    ask = {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "s1"}
+    plain = sts.assume_role(**ask)
+    assert "PackedPolicySize" not in plain
+    session = plain["Credentials"]["AccessKeyId"]
+    assert client("sts").get_access_key_info(AccessKeyId=session)["Account"] == "123456789012"
+    small = sts.assume_role(**ask, Policy=policy(Action="s3:*", Resource="*"))["PackedPolicySize"]
+    assert 0 < small < 20
+    for wrong in ("nothing-valid-in-here", "arn:a::::something/test-role"):
+        with pytest.raises(ClientError, match=f"ValidationError.*{wrong} is invalid"):
+            sts.assume_role(**(ask | {"RoleArn": wrong}))
+
+
+def test_a_users_session_reaches_iam_after_a_second_factor_only(client, platform):
+    """id_credentials_temp_request.html: "You cannot call any IAM API operations unless MFA authentication information is included"."""
+    iam = client("iam")
+    keys = user_keys(iam)
+    sts = client("sts", **keys)
+    session = client("iam", **keys_of(sts.get_session_token()))
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        session.list_users()
+    serial, code = enabled(client, iam, keys, platform.world.wall)
+    proved = sts.get_session_token(SerialNumber=serial, TokenCode=code(1))
+    assert may(client("iam", **keys_of(proved)))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("sts", **keys_of(proved)).get_session_token()
+    for name in ("assume_role_with_saml", "assume_root"):
+        assert hasattr(sts, name)
+    with pytest.raises(ClientError, match="NotImplemented"):
+        sts.assume_root(TargetPrincipal="123456789012", TaskPolicyArn={"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"})  # fmt: skip

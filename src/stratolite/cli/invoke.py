@@ -51,8 +51,8 @@ def command(
         )
     else:
         if said:
-            click.echo(said)
+            click.echo(screen.harmless(said))
         if with_log:
-            click.echo(log, err=True, nl=False)
+            click.echo(screen.harmless(log), err=True, nl=False)
     if failed:
         raise click.exceptions.Exit(1)

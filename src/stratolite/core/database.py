@@ -104,7 +104,9 @@ class Database:
         self._waits = Waits(world, self._resume)
         self.failure: BaseException | None = None
         """Why nothing more is acknowledged, once that is so."""
-        self.parsed: dict[bytes, tuple[bytes, Any, Any]] = {}
+        self.parsed: dict[bytes, tuple[Any, int, Any]] = {}
+        """What ``Tx.parsed`` keeps: key -> (parse, batch that wrote the value as far as known, parsed). An entry is
+        true as long as it is here: whatever writes its key, or takes a write back, removes it."""
         self.vault: Any = None
         """What ``state`` files seal with (``core.vault``), once it is open."""
         self.on_dead: Callable[[BaseException], None] | None = None
@@ -246,6 +248,9 @@ class Database:
 
     def _merge(self, tx: Tx) -> None:
         self._current.update(tx.writes)
+        if not self.parsed.keys().isdisjoint(tx.writes):
+            for key in tx.writes:
+                self.parsed.pop(key, None)
         tx.need = self._number
         if not self._kicked and not self._busy:
             self._kick_soon()
@@ -331,10 +336,13 @@ class Database:
         self._sequence += 1
         return self._number << _SEQUENCE_BITS | self._sequence
 
-    def remember_parsed(self, key: bytes, raw: bytes, parse: Any, made: Any) -> None:
+    def remember_parsed(
+        self, key: bytes, number: int, parse: Any, made: Any
+    ) -> tuple[Any, int, Any]:
         if len(self.parsed) > _PARSED_COUNT_MAX:
             self.parsed.clear()
-        self.parsed[key] = (raw, parse, made)
+        known = self.parsed[key] = (parse, number, made)
+        return known
 
     # -- waiting
 
@@ -446,6 +454,7 @@ class Database:
 
     def _lost(self, theirs: list[Entry]) -> None:
         """Others' entries have our positions: forget what we ran since, and run it again."""
+        self.parsed.clear()
         undone = [self._flying, self._current]
         self._current_size_bytes = 0
         self.durable += len(theirs)
@@ -519,6 +528,7 @@ class Database:
 
     def _failed(self, error: BaseException) -> None:
         self.failure = error
+        self.parsed.clear()
         self._reading.close()
         waiting = self._flying_waiters + self._current_waiters
         self._flying_waiters, self._current_waiters = [], []
@@ -624,10 +634,9 @@ def _give(
 
 
 def _size_bytes(writes: Writes) -> int:
-    size_bytes = 0
-    for key, value in writes.items():
-        size_bytes += len(key) + len(value or b"")
-    return size_bytes
+    if None in writes.values():
+        return sum(map(len, writes)) + sum([len(value) for value in writes.values() if value])
+    return sum(map(len, writes)) + sum(map(len, writes.values()))  # type: ignore[arg-type]
 
 
 def _mendable(error: BaseException) -> bool:

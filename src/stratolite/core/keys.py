@@ -20,16 +20,16 @@ Span = tuple[bytes, bytes]
 _SIGN = 1 << 63
 
 
-def pack(parts: tuple[Part, ...]) -> bytes:
-    out = bytearray()
+def pack(parts: tuple[Part, ...], start: bytes = b"") -> bytes:
+    """``start`` is packed already."""
     for part in parts:
         if isinstance(part, str):
-            out += b"\x02" + part.encode().replace(b"\x00", b"\x00\xff") + b"\x00"
+            start += b"\x02%b\x00" % part.encode().replace(b"\x00", b"\x00\xff")
         elif isinstance(part, bytes):
-            out += b"\x01" + part.replace(b"\x00", b"\x00\xff") + b"\x00"
+            start += b"\x01%b\x00" % part.replace(b"\x00", b"\x00\xff")
         else:
-            out += b"\x15" + (part + _SIGN).to_bytes(8, "big")
-    return bytes(out)
+            start += b"\x15" + (part + _SIGN).to_bytes(8, "big")
+    return start
 
 
 def unpack(key: bytes) -> tuple[Part, ...]:
@@ -71,16 +71,16 @@ class Keyspace:
     __slots__ = ("prefix",)
 
     def __init__(self, *parts: Part, prefix: bytes = b"") -> None:
-        self.prefix = prefix + pack(parts)
+        self.prefix = pack(parts, prefix)
 
     def __getitem__(self, part: Part) -> Keyspace:
         return Keyspace(part, prefix=self.prefix)
 
     def key(self, *parts: Part) -> bytes:
-        return self.prefix + pack(parts)
+        return pack(parts, self.prefix)
 
     def span(self, *parts: Part) -> Span:
-        return span_of(self.prefix + pack(parts))
+        return span_of(pack(parts, self.prefix))
 
     def parts(self, key: bytes) -> tuple[Part, ...]:
         """What follows this keyspace's own parts in ``key``."""

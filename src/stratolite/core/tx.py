@@ -35,14 +35,14 @@ class Wait(BaseException):
 
 
 class Tx:
-    __slots__ = ("_below", "_db", "_known", "_layers", "need", "relaxed", "time_s", "writes")
+    __slots__ = ("_below", "_db", "_layers", "need", "relaxed", "time_s", "writes")
 
     def __init__(self, db: Database, time_s: float) -> None:
         self._db = db
-        self._below: list[Writes] = []  # writes of the calls around this savepoint, outermost first
-        self._layers: dict[int, Layer] = {}  # of write sets that are large and scanned
+        # writes of the calls around this savepoint, outermost first
+        self._below: tuple[Writes, ...] = ()
+        self._layers: dict[int, Layer] | None = None  # of write sets that are large and scanned
         self.writes: Writes = {}
-        self._known: tuple[bytes, Any, Any] | None = None  # the last ``parsed``, until a write
         self.need = 0
         """The newest batch this transaction read from or writes to; its answer waits for that one."""
         self.time_s = time_s
@@ -72,20 +72,28 @@ class Tx:
         return not own and self._db.is_durable(key)
 
     def parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
-        """``parse(value)``, kept while the stored bytes stay the same. Treat the result as frozen."""
-        if (last := self._known) is not None and last[0] == key and last[1] is parse:
-            return last[2]  # type: ignore[no-any-return]
-        raw = self.get(key)
-        if raw is None:
-            return None
+        """``parse(value)``, None where there is none, kept until the key is written. Treat it as frozen."""
+        if not self.writes and not self._below:
+            known = self._db.parsed.get(key)
+            if known is not None and known[0] is parse:
+                self.need = max(self.need, known[1])
+                return known[2]  # type: ignore[no-any-return]
+        return self._parsed(key, parse)
+
+    def _parsed(self, key: bytes, parse: Callable[[bytes], T]) -> T | None:
+        for writes in (self.writes, *reversed(self._below)):
+            if key in writes:  # which may never be committed
+                own = writes[key]
+                return None if own is None else parse(own)
         known = self._db.parsed.get(key)
-        if known is not None and known[0] == raw and known[1] is parse:
-            made = known[2]
-        else:
-            made = parse(raw)
-            self._db.remember_parsed(key, raw, parse, made)
-        self._known = (key, parse, made)
-        return made  # type: ignore[no-any-return]
+        if known is None or known[0] is not parse:
+            need, self.need = self.need, 0
+            raw = self._db.get_committed(self, key)
+            number, self.need = self.need, max(self.need, need)
+            made = None if raw is None else parse(raw)
+            known = self._db.remember_parsed(key, number, parse, made)
+        self.need = max(self.need, known[1])
+        return known[2]  # type: ignore[no-any-return]
 
     def scan(
         self, span: Span, *, reverse: bool = False, limit: int | None = None
@@ -106,6 +114,8 @@ class Tx:
         """A copy: the caller may write elsewhere while it iterates."""
         if len(writes) <= _FEW:
             return sorted([key for key in writes if start <= key < stop])
+        if self._layers is None:
+            self._layers = {}
         layer = self._layers.get(id(writes))
         if layer is None or layer.writes is not writes:
             layer = self._layers[id(writes)] = Layer(writes)
@@ -120,11 +130,9 @@ class Tx:
         if len(value) > VALUE_SIZE_BYTES_MAX or not 0 < len(key) <= KEY_SIZE_BYTES_MAX:
             raise _too_large(key, value)
         self.writes[key] = value
-        self._known = None
 
     def delete(self, key: bytes) -> None:
         self.writes[key] = None
-        self._known = None
 
     def stamp(self) -> int:
         """A number larger than any given out by an earlier transaction (position << 24 | sequence).
@@ -139,17 +147,16 @@ class Tx:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block wrote if it raises; otherwise its writes join this transaction."""
-        outer = self.writes
-        self._below.append(outer)
+        outer, below = self.writes, self._below
+        self._below = (*below, outer)
         self.writes = {}
         try:
             yield
         except BaseException:
-            self._below.pop()
+            self._below = below
             self.writes = outer
-            self._known = None
             raise
-        self._below.pop()
+        self._below = below
         outer.update(self.writes)
         self.writes = outer
 

@@ -87,8 +87,8 @@ class Waits:
         woken: set[Parked] = set()
         for key in keys:
             at = bisect_right(cuts, key)
-            if at:
-                woken |= pieces[cuts[at - 1]]
+            if at and (found := pieces[cuts[at - 1]]):
+                woken |= found
         if woken:
             self._wake(sorted(woken, key=lambda parked: parked.number))
 

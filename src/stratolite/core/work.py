@@ -79,6 +79,9 @@ class Worker(Protocol):
     ``handle`` runs outside the store and may run again after a crash. What it returns is run in the
     transaction that removes the job, only while the claim still holds. If it raises, the job comes
     back after a growing delay, for ever: handle what must not be retried.
+
+    A worker with ``endless = True`` has jobs that end only when somebody wants them to (whoever reads a
+    stream): they are cancelled at once when we are asked to stop, and begin again at the next start.
     """
 
     queue: str
@@ -200,7 +203,8 @@ class Workers:
             return
         self._closing = True
         runners = list(self._runners.values())
-        await _stop([*self._tasks, *(r.task for r in runners)])
+        endless = [task for r in runners if r.is_endless for task in r.running.values()]
+        await _stop([*self._tasks, *(r.task for r in runners), *endless])
         running = [task for runner in runners for task in runner.running.values()]
         if running:
             _, late = await asyncio.wait(running, timeout=WORK_CLOSE_S)
@@ -274,6 +278,10 @@ class _Runner:
         self._worker: Worker | None = None
         self._first = True
         self._room = asyncio.Event()
+
+    @property
+    def is_endless(self) -> bool:
+        return bool(getattr(self._worker, "endless", False))
 
     async def run(self) -> None:
         await self._transact(self._look)

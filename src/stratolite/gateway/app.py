@@ -23,17 +23,17 @@ from stratolite.gateway import own
 from stratolite.gateway.auth import Auth, Credentials, Identity
 from stratolite.gateway.context import Context
 from stratolite.gateway.hosts import Hosts, Place
-from stratolite.gateway.object_ways import ObjectWays
+from stratolite.gateway.object_ways import ObjectErrand
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
 from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
-from stratolite.gateway.ways import Ways
+from stratolite.gateway.ways import Errand, Ways
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
-from stratolite.service import ANONYMOUS, Call, Cloud, Door, Principal, perform
+from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
 from stratolite.wire import fault_response, guess, missing, resolve
@@ -80,24 +80,28 @@ class App:
         self._doors = {name: offer.service for offer in OFFERS for name in offer.doors}
         token = cloud.world.token(10).hex()
         self._id_start = f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-"
-        self.ways = Ways(self)
-        self.object_ways = ObjectWays(self)
+        self.ways = Ways(self, (Errand, ObjectErrand))
         self._buffered_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the way in
 
-    def handle(self, request: HttpRequest, respond: Respond) -> None:
-        self.requests_count = count = self.requests_count + 1
-        request_id = f"{self._id_start}{count:012x}"
-        ways = self.ways if "x-amz-target" in request.headers else self.object_ways
-        if ways.take(request, respond, request_id):
-            return
-        visit = Visit(self, request, respond, request_id)
+    def find(self, buffer: bytes, end: int, scheme: str) -> Errand | None:
+        """What is known of the request whose head ends at ``end``, before its empty line, see ``ways``."""
+        return self.ways.find(buffer, end, scheme)
+
+    def handle(self, request: HttpRequest, respond: Respond) -> Visit:
+        """``leave`` what is returned when nobody waits for the answer any more."""
+        visit = Visit(self, request, respond, self.next_id())
         try:
             visit.begin()
         except Exception as error:  # noqa: BLE001 - the one place, see Visit.fail
             visit.fail(error)
+        return visit
+
+    def next_id(self) -> str:
+        self.requests_count = count = self.requests_count + 1
+        return f"{self._id_start}{count:012x}"
 
     def visit(self, request: HttpRequest, respond: Respond, request_id: str) -> Visit:
         return Visit(self, request, respond, request_id)
@@ -151,7 +155,9 @@ class Visit:
         "claim",
         "codec",
         "cors",
+        "gone",
         "operation",
+        "parked",
         "path",
         "place",
         "protocol",
@@ -173,6 +179,8 @@ class Visit:
         """As sent, which is what was signed."""
         self.cors: CorsHeaders | None = None
         self.place: Place
+        self.parked: Parked | None = None
+        self.gone = False
 
     def begin(self) -> None:
         app, request = self.app, self.request
@@ -381,11 +389,19 @@ class Visit:
         call = self._call(principal, self.claim.scope.region if self.claim is not None else "")
         service = call.cloud.service(self.service)
         if self.claim is not None:
-            ours = self.app.object_ways if self.service == "s3" else self.app.ways
-            ours.learn(self, self.claim, call, service)
-        perform(
-            call, service, self.operation, self.codec.decode(self.request), self.encode, self.done
-        )
+            self.app.ways.learn(self, self.claim, call, service)
+        decoded = self.codec.decode(self.request)
+        parked = perform(call, service, self.operation, decoded, self.encode, self.done)
+        if parked is not None:
+            self.parked = parked
+            if self.gone:
+                parked.cancel()
+
+    def leave(self) -> None:
+        """The client is gone: a call that waits (a long poll) need not wait any longer."""
+        self.gone = True
+        if self.parked is not None:
+            self.parked.cancel()
 
     def _call(self, principal: Principal, region: str) -> Call:
         app, request, place = self.app, self.request, self.place

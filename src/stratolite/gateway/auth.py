@@ -23,10 +23,8 @@ from stratolite.gateway.sigv4 import (
     Claim,
     Scope,
     header_claim,
-    known_stamp,
     matches,
     query_claim,
-    signature,
 )
 from stratolite.http import HttpRequest
 from stratolite.limits import CLOCK_SKEW_S_MAX
@@ -130,31 +128,9 @@ class Auth:
             )
         return Identity(principal, key)
 
-    def again(
-        self, request: HttpRequest, scope: Scope, given: str, payload: str, path: str = "/"
-    ) -> Principal | None:
-        """The principal of a request to ``path``, without a query, that is signed as ``verify`` believed one before: with this scope, under
-        this Host and with these header names. None says nothing but that ``verify`` is to be asked.
-        """
-        headers = request.headers
-        stamp = headers["x-amz-date"]
-        time_s = known_stamp(stamp)
-        if time_s is None or stamp[:8] != scope.day:
-            return None
-        if not -CLOCK_SKEW_S_MAX <= self._world.wall() - time_s <= CLOCK_SKEW_S_MAX:
-            return None
-        if headers.get("x-amz-content-sha256", payload) != payload:
-            return None
-        token = headers.get("x-amz-security-token")
-        try:
-            secret, principal = self.secret(
-                request, scope.key_id, token, ours=True, page_allowed=False, plain=True
-            )
-        except (Fault, Refused):
-            return None
-        scope.key(secret)
-        made = signature(scope, stamp, request, path, payload, "")
-        return principal if hmac.compare_digest(made.encode(), given.encode()) else None
+    def is_default(self, found: tuple[str, Principal]) -> bool:
+        """Whether what ``secret`` gave is a default key, which nothing but the peer and the Host can make unbelieved."""
+        return found[1] is self._roots.get(found[1].access_key_id)
 
     def screen(
         self, request: HttpRequest, claim: Claim, *, ours: bool, page_allowed: bool = False

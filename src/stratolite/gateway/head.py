@@ -8,6 +8,7 @@ with Transfer-Encoding, any coding but ``chunked``.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from stratolite.http import HttpRequest
 from stratolite.limits import HEADERS_COUNT_MAX
@@ -26,19 +27,24 @@ class Head(HttpRequest):
 
     __slots__ = ("close", "expects", "length", "old")
 
-    def __init__(self, method: str, path: str, query: str, peer: str, scheme: str) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers: dict[str, str] = {}
+    def __init__(
+        self,
+        raw: bytes,
+        start: tuple[str, str, str, bool],
+        headers: dict[str, str],
+        peer: str,
+        scheme: str,
+    ) -> None:
+        self.raw = raw
+        self.method, self.path, self.query, self.old = start
+        """``old``: HTTP/1.0: no chunked answers, no 100 Continue, closed after the answer."""
+        self.headers = headers
         self.body = b""
         self.peer = peer
         self.scheme = scheme
         self.length = 0
         """Of the body in bytes, -1 for a chunked one."""
-        self.close = False
-        self.old = False
-        """HTTP/1.0: no chunked answers, no 100 Continue, closed after the answer."""
+        self.close = self.old
         self.expects = False
 
 
@@ -91,24 +97,36 @@ def read_head(raw: bytes, peer: str, scheme: str) -> Head:
     if len(lines) - 1 > HEADERS_COUNT_MAX:
         raise Malformed(431, f"more than {HEADERS_COUNT_MAX} headers")
     first = lines[0]
-    method, path, query, old = _starts.get(first) or _read_start(first)
-    head = Head(method, path, query, peer, scheme)
-    headers, known = head.headers, _lines
-    for line in lines[1:]:
-        name, value = known.get(line) or _read_line(line)
-        if name in headers:
-            if name in _ONE_VALUE:
-                raise Malformed(400, f"more than one {name} header")
-            value = headers[name] + ("; " if name == "cookie" else ",") + value
-        headers[name] = value
-    if old:
+    start = _starts.get(first) or _read_start(first)
+    del lines[0]
+    pairs: list[Any] = list(map(_lines.get, lines))
+    while None in pairs:
+        at = pairs.index(None)
+        pairs[at] = _read_line(lines[at])
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        headers = _joined(pairs)
+    head = Head(raw, start, headers, peer, scheme)
+    if head.old:
         if "transfer-encoding" in headers:
             raise Malformed(400, "Transfer-Encoding in HTTP/1.0")
-        head.close = head.old = True
     elif "host" not in headers:
         raise Malformed(400, "no Host header")
     _framing(head, headers)
     return head
+
+
+def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Headers of which some came more than once. Raises Malformed where one value decides."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        if name in headers:
+            if name in _ONE_VALUE:
+                raise Malformed(400, f"more than one {name} header")
+            headers[name] += ("; " if name == "cookie" else ",") + value
+        else:
+            headers[name] = value
+    return headers
 
 
 def _read_start(line: bytes) -> tuple[str, str, str, bool]:

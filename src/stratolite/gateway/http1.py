@@ -19,7 +19,7 @@ from typing import Protocol, cast
 from stratolite.errors import Fault
 from stratolite.gateway.head import Head, Malformed, read_head
 from stratolite.gateway.incoming import Chunked, Counted, Incoming, cut_short, too_slow
-from stratolite.gateway.outgoing import CONTINUE, Download, Outgoing, refusal
+from stratolite.gateway.outgoing import CONTINUE, Download, Outgoing, Ready, refusal
 from stratolite.http import FileSlice, HttpRequest, HttpResponse
 from stratolite.limits import (
     BODY_STREAM_ABOVE_BYTES,
@@ -31,7 +31,35 @@ from stratolite.limits import (
 )
 
 Respond = Callable[[HttpResponse], None]
-Handle = Callable[[HttpRequest, Respond], None]
+
+
+class Visitor(Protocol):
+    """A request that is being answered, as ``handle`` gives it back."""
+
+    def leave(self) -> None:
+        """Nobody waits for the answer any more."""
+        ...
+
+
+class Known(Protocol):
+    """A request of a kind seen before, whose head need not be read line by line."""
+
+    length: int
+    """Of its body, in bytes."""
+    expects: bool
+
+    def run(self, body: bytes, peer: str, respond: Respond) -> bool:
+        """False: nothing happened, it is to be read and handled as any other."""
+        ...
+
+    def request(self, body: bytes, peer: str) -> HttpRequest: ...
+
+    def leave(self) -> None: ...
+
+
+Handle = Callable[[HttpRequest, Respond], Visitor | None]
+Find = Callable[[bytes, int, str], Known | None]
+"""(what was received, where its head ends before the empty line, scheme)."""
 _log = logging.getLogger("stratolite.gateway")
 _NEVER = float("inf")
 _REQUESTS_A_TURN_MAX = 32
@@ -41,6 +69,7 @@ class Owner(Protocol):
     """What a connection knows of the server it belongs to."""
 
     handle: Handle
+    find: Find | None
     out: Outgoing
     scheme: str
     peer: str
@@ -79,6 +108,7 @@ class Connection(asyncio.Protocol):
         "_resumed",
         "_sender",
         "_transport",
+        "_visitor",
         "deadline_s",
     )
 
@@ -87,9 +117,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._buffer = b""
-        self._request: HttpRequest | None = (
-            None  # its body is still being gathered, or it is being answered
-        )
+        self._request: HttpRequest | Known | None = None  # its body is still being gathered
+        self._visitor: Visitor | None = None  # being answered
         self._gathering = False
         self._parts: list[bytes] = []
         self._have = self._need = 0
@@ -128,6 +157,9 @@ class Connection(asyncio.Protocol):
         self._wake_sender()
         if self._sender is not None:
             self._sender.cancel()
+        if self._busy and self._visitor is not None:
+            self._visitor.leave()
+        self._visitor = None
 
     def eof_received(self) -> bool:
         """A client may shut down its half and still wait for the answer (TLS cannot)."""
@@ -214,6 +246,7 @@ class Connection(asyncio.Protocol):
         """Parse and hand over requests until one has to wait. Raises Malformed."""
         self._looping = True
         turns = _REQUESTS_A_TURN_MAX
+        find = self._owner.find
         try:
             while self._buffer and not self._busy and not self._paused and self._request is None:
                 if self._transport is None or self._transport.is_closing():
@@ -237,12 +270,50 @@ class Connection(asyncio.Protocol):
                     asyncio.get_running_loop().call_soon(self._advance_safely)
                     return
                 turns -= 1
+                if find is not None and self._take(find, buffer, end):
+                    continue
                 head = read_head(buffer[:end], self._peer, self._owner.scheme)
                 self._begin(head, buffer, end + 4)
         finally:
             self._looping = False
         if self._held & 2 and len(self._buffer) <= PIPELINED_BYTES_MAX:
             self._release(2)
+
+    def _take(self, find: Find, buffer: bytes, end: int) -> bool:
+        """Whether the request is of a kind seen before, and on its way or waiting for its body."""
+        known = find(buffer, end, self._owner.scheme)
+        if known is None:
+            return False
+        start = end + 4
+        stop = start + known.length
+        if stop > len(buffer):
+            if known.length > BODY_STREAM_ABOVE_BYTES:
+                return False
+            self._request, self._gathering = known, True
+            self._parts, self._have, self._need = (
+                [buffer[start:]],
+                len(buffer) - start,
+                known.length,
+            )
+            self._buffer = b""
+            if known.expects:
+                self._expects = True
+                self._continue()
+            return True
+        self._buffer = buffer[stop:]
+        if self._run(known, buffer[start:stop]):
+            return True
+        self._buffer = buffer
+        return False
+
+    def _run(self, known: Known, body: bytes) -> bool:
+        self._busy, self._head_only = True, False
+        self.deadline_s = _NEVER
+        self._visitor = known
+        if known.run(body, self._peer, self.respond):
+            return True
+        self._busy, self._visitor = False, None
+        return False
 
     def _begin(self, head: Head, buffer: bytes, start: int) -> None:
         if head.close:
@@ -284,11 +355,13 @@ class Connection(asyncio.Protocol):
             whole = b"".join(self._parts)
             request, self._request, self._gathering, self._parts = self._request, None, False, []
             assert request is not None
-            if self._have == self._need:
+            if self._have != self._need:
+                whole, self._buffer = whole[: self._need], whole[self._need :]
+            if isinstance(request, HttpRequest):
                 request.body = whole
-            else:
-                request.body, self._buffer = whole[: self._need], whole[self._need :]
-            self._dispatch(request)
+                self._dispatch(request)
+            elif not self._run(request, whole):
+                self._dispatch(request.request(whole, self._peer))
 
     def _feed(self, data: bytes) -> None:
         incoming = self._incoming
@@ -314,6 +387,7 @@ class Connection(asyncio.Protocol):
                 self._incoming = None
                 self._rest()
             return
+        assert isinstance(request, HttpRequest)
         if incoming.complete and incoming.buffered <= BODY_STREAM_ABOVE_BYTES:
             request.body = incoming.whole()
             self._request = self._incoming = None
@@ -323,7 +397,7 @@ class Connection(asyncio.Protocol):
 
     def _dispatch_stream(self) -> None:
         request, self._request = self._request, None
-        assert request is not None
+        assert isinstance(request, HttpRequest)
         assert self._incoming is not None
         request.body = self._incoming
         self._dispatch(request)
@@ -334,7 +408,16 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self.deadline_s = _NEVER
         self._head_only = request.method == "HEAD"
-        self._owner.handle(request, self.respond)
+        # an answer given at once begins nothing further: it would be taken for the one of this visitor
+        looping, self._looping = self._looping, True
+        try:
+            visitor = self._owner.handle(request, self.respond)
+        finally:
+            self._looping = looping
+        if self._busy:
+            self._visitor = visitor
+        elif not looping and self._buffer:
+            self._advance_safely()
 
     def _continue(self) -> None:
         if self._expects and self._transport is not None:
@@ -349,6 +432,17 @@ class Connection(asyncio.Protocol):
         if transport is None:
             _discard(response)
             return
+        if type(response) is Ready and self._busy and self._incoming is None:
+            owner = self._owner
+            if not (self._close or self._head_only or owner.stopping):
+                transport.write(owner.out.ready(response))
+                self._busy, self._visitor = False, None
+                if self._buffer:
+                    self._rest()
+                    self._advance_safely()
+                else:
+                    self.deadline_s = owner.now_s + owner.idle_s
+                return
         if not self._busy:
             _log.error("a request was answered twice status=%s", response.status)
             return
@@ -453,7 +547,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """The answer is written: on to the next request, or away."""
-        self._busy = False
+        self._busy, self._visitor = False, None
         incoming = self._incoming
         if incoming is not None:
             if incoming.complete:

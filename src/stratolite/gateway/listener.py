@@ -12,7 +12,7 @@ from typing import Protocol
 
 from stratolite.clock import World
 from stratolite.gateway.auth import SANDBOX
-from stratolite.gateway.http1 import Connection, Handle
+from stratolite.gateway.http1 import Connection, Find, Handle
 from stratolite.gateway.outgoing import Outgoing
 from stratolite.limits import (
     CONNECTIONS_MAX,
@@ -113,6 +113,7 @@ class Server:
         peer: str = "",
     ) -> None:
         self.handle = app.handle
+        self.find: Find | None = getattr(app, "find", None)
         self.scheme, self.peer = scheme, peer
         self.idle_s, self.request_s = idle_s, request_s
         self.stopping = False

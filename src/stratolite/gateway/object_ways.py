@@ -1,116 +1,97 @@
-"""The short way for objects: signed GETs and PUTs of one, whose heads differ in path, time, hash and signature only.
+"""Objects on the short way of ``ways``: signed GETs and PUTs of /BUCKET/KEY without a query.
 
-As ``ways`` does for JSON calls. Which operation a path /BUCKET/KEY without a query means hangs on the method and on
-the names of the headers; the key, where it is believed, the signature over the hash the request declares and the
-body's own hash are checked every time. Whatever is not as it was goes to a Visit, which finds the words for it.
+Which operation such a path means hangs on the method and on the headers, and what the headers say is known beforehand
+but for the places that change: a request is what was decoded once, with bucket, key, body and those places in it.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from stratolite.gateway.outgoing import Ready
-from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
+from stratolite.gateway.sigv4 import UNSIGNED
 from stratolite.gateway.ways import Errand, Way
-from stratolite.http import HttpRequest, HttpResponse
-from stratolite.service import Call, Service
+from stratolite.http import HttpResponse
 
 if TYPE_CHECKING:
-    from stratolite.gateway.app import App, Respond, Visit
+    from stratolite.gateway.app import Visit
 
-Key = tuple[str, str, str, tuple[str, ...]]
-"""Authorization up to the signature, Host, method, all header names in their order."""
 _OPERATIONS = {"GET": "GetObject", "PUT": "PutObject"}
 _OTHERWISE = frozenset(
     {"origin", "smithy-protocol", "x-amz-target", "x-amz-account-id", "x-amz-outpost-id"}
 )
 """Headers that may lead elsewhere by their value or by the path."""
-_COUNT_MAX = 4096
-_SIGNATURE_LENGTH = 64
-
-
-class ObjectWays:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._known: dict[Key, Way] = {}
-
-    def take(self, request: HttpRequest, respond: Respond, request_id: str) -> bool:
-        """Whether the request is on its way."""
-        headers, body, path = request.headers, request.body, request.path
-        authorization = headers.get("authorization", "")
-        way = self._known.get(
-            (
-                authorization[:-_SIGNATURE_LENGTH],
-                headers.get("host", ""),
-                request.method,
-                tuple(headers),
-            )
-        )
-        if (
-            way is None
-            or request.query
-            or request.scheme != way.scheme
-            or type(body) is not bytes
-            or not _is_object(path)
-        ):
-            return False
-        declared = headers["x-amz-content-sha256"]
-        if declared != UNSIGNED and declared != (
-            sha256(body).hexdigest() if body else EMPTY_SHA256
-        ):
-            return False
-        given = authorization[-_SIGNATURE_LENGTH:]
-        principal = self._app.auth.again(request, way.scope, given, declared, path)
-        if principal is None:
-            return False
-        ObjectErrand(self._app, way, request, respond, request_id).run(principal)
-        return True
-
-    def learn(self, visit: Visit, claim: Claim, call: Call, service: Service) -> None:
-        """Keep the way of a visit whose signature was right."""
-        request = visit.request
-        headers = request.headers
-        names = tuple(headers)
-        if (
-            visit.operation != _OPERATIONS.get(request.method)
-            or service.name != "s3"
-            or claim.expires_s >= 0
-            or not claim.scope.shapes.get(names)
-            or not _OTHERWISE.isdisjoint(names)
-            or "x-amz-date" not in headers
-            or "x-amz-content-sha256" not in headers
-            or len(claim.signature) != _SIGNATURE_LENGTH
-            or not visit.place.ours
-            or visit.place.name
-            or request.query
-            or not _is_object(request.path)
-        ):
-            return
-        if len(self._known) >= _COUNT_MAX:
-            self._known.clear()
-        key = (
-            headers["authorization"][:-_SIGNATURE_LENGTH],
-            headers.get("host", ""),
-            request.method,
-            names,
-        )
-        self._known[key] = Way(
-            claim.scope, visit.codec, service, visit.operation, call.endpoint, request.scheme
-        )
-
-
-def _is_object(path: str) -> bool:
-    """/BUCKET/KEY, and not one of our own paths."""
-    return 1 < path.find("/", 1) < len(path) - 1 and path[:2] != "/_"
+_HASH_LENGTHS = (64, len(UNSIGNED))
+_IN_PATHS = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"?#")
 
 
 class ObjectErrand(Errand):
     __slots__ = ()
 
+    @staticmethod
+    def is_for(visit: Visit) -> bool:
+        request = visit.request
+        return (
+            visit.service == "s3"
+            and visit.operation == _OPERATIONS.get(request.method)
+            and _OTHERWISE.isdisjoint(request.headers)
+            and len(request.headers.get("x-amz-content-sha256", "")) in _HASH_LENGTHS
+            and (request.method == "GET" or "content-length" in request.headers)
+            and _is_object(request.path)
+            and visit.codec.header_members is not None
+        )
+
+    @staticmethod
+    def prepare(way: Way, visit: Visit, names: list[str]) -> bool:
+        decoded = dict(visit.codec.decode(visit.request))
+        for member in ("Bucket", "Key", "Body"):
+            decoded.pop(member, None)
+        members = visit.codec.header_members
+        decoded.pop("ContentLength", None)
+        for at, name in enumerate(names):
+            if name != "content-length" and (found := members.get(name)) is not None:
+                decoded.pop(found[0], None)
+                way.taken.append((at, *found))
+        if any(isinstance(value, (dict, list)) for value in decoded.values()):
+            return False  # metadata, which changes with every object
+        way.base = decoded
+        return True
+
+    @staticmethod
+    def path_of(way: Way, line: bytes) -> bytes | None:
+        method = b"PUT " if way.operation == "PutObject" else b"GET "
+        if line[:4] != method or line[-9:] != b" HTTP/1.1":
+            return None
+        path = line[4:-9]
+        if path.translate(None, _IN_PATHS) or path[:2] == b"/_":
+            return None
+        return path if 1 < path.find(b"/", 1) < len(path) - 1 else None
+
+    @staticmethod
+    def understands(_body: bytes) -> bool:
+        return True
+
+    def decode(self) -> dict[str, Any]:
+        way = self.way
+        if b"%" in self.path:
+            return way.codec.decode(self.request(self._body, self._peer))  # type: ignore[no-any-return]
+        bucket, _, key = self.path[1:].decode().partition("/")
+        request = {"Bucket": bucket, "Key": key, **way.base}
+        if way.operation == "PutObject":
+            request["Body"], request["ContentLength"] = self._body, self.length
+        for at, member, read in way.taken:
+            value = self.places[at].decode()
+            request[member] = value if read is None else read(value)
+        return request
+
     def encode(self, response: dict[str, Any]) -> HttpResponse:
         codec = self.way.codec
-        found = codec.encode_lines(response, self.request_id)
+        found = codec.encode_lines(response, self._request_id)
         if found is None:
-            return codec.encode(response, self.request_id)  # type: ignore[no-any-return]
+            return codec.encode(response, self._request_id)  # type: ignore[no-any-return]
         return Ready(*found)
+
+
+def _is_object(path: str) -> bool:
+    """/BUCKET/KEY, and not one of our own paths."""
+    return 1 < path.find("/", 1) < len(path) - 1 and path[:2] != "/_"

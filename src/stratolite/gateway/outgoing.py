@@ -71,11 +71,14 @@ class Outgoing:
         self._second = -1
         self._date = ""
 
+    def ready(self, response: Ready) -> bytes:
+        self._tick()
+        body = response.body
+        assert type(body) is bytes
+        head = f"HTTP/1.1 200 OK\r\n{response.lines}{self._date}Content-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
     def whole(self, response: HttpResponse, body: bytes, head_only: bool, close: bool) -> bytes:
-        if type(response) is Ready and not head_only and not close:
-            self._tick()
-            head = f"HTTP/1.1 200 OK\r\n{response.lines}{self._date}Content-Length: {len(body)}\r\n\r\n"
-            return head.encode() + body
         if head_only or response.status in _BODILESS:
             return self.start(response, len(body), head_only, close)
         return self._head(response, f"Content-Length: {len(body)}\r\n", close) + body

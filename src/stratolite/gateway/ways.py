@@ -1,149 +1,386 @@
-"""The short way for what SDKs send most: signed JSON calls whose heads differ in time, length and signature only.
+"""The short way for what SDKs send most: signed JSON calls and objects, whose heads change in a few places only.
 
-A ``Visit`` (``app``) decides where a request goes and whether it may; what it decided from the unchanging part
-of the head is kept as a ``Way``. Still done for every request: the skew of its time, the secret of its key and
-where that is believed, the hash of its body and its signature, IAM, decoding. Whatever is not as it was (a
-signature that does not match included) goes to a Visit, which finds the words for it: the short way never refuses.
+A ``Visit`` (``app``) decides where a request goes and whether it may; what it decided from the unchanging part of
+the head is kept as a ``Way`` under the head's ``Stencil``. From then on such a head is never read line by line.
+Still done for every request: the skew of its time, the secret of its key and where that is believed, the hash of
+its body and its signature, IAM, decoding. Whatever is not as it was (a signature that does not match included)
+goes to a Visit, which finds the words for it: the short way never refuses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from hmac import compare_digest
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.context import Context
+from stratolite.gateway.head import Head, read_head
 from stratolite.gateway.outgoing import Ready
-from stratolite.gateway.sigv4 import EMPTY_SHA256, Claim, Scope
+from stratolite.gateway.refusals import Refused
+from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, known_stamp
+from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.service import Call, Principal, Service, perform
+from stratolite.limits import CLOCK_SKEW_S_MAX
+from stratolite.service import Call, Parked, Principal, Service, perform
 
 if TYPE_CHECKING:
     from stratolite.gateway.app import App, Respond, Visit
 
-Key = tuple[str, str, str, tuple[str, ...]]
-"""Authorization up to the signature, Host, X-Amz-Target, all header names in their order."""
-_COUNT_MAX = 4096
+_COUNT_MAX = 2048
+_OF_ONE_SIZE_MAX = 8  # stencils that are tried for a head; the oldest makes room
 _HASHED_INLINE_BYTES_MAX = 256 << 10
-_SIGNATURE_LENGTH = 64
+_EMPTY_HASH = EMPTY_SHA256.encode()
+_UNSIGNED = UNSIGNED.encode()
 
 
-class Way(NamedTuple):
-    scope: Scope
-    codec: Any
-    service: Service
-    operation: str
-    endpoint: str
-    scheme: str
+class Way:
+    """What is known of all requests of one stencil, and the key that signed the last one."""
+
+    __slots__ = (
+        "_app",
+        "_call_request",
+        "_context",
+        "_date_at",
+        "_default_peer",
+        "_form",
+        "_found",
+        "_hash_at",
+        "_inner",
+        "_length_at",
+        "_outer",
+        "_pick",
+        "_principal",
+        "_signature_at",
+        "_stamp",
+        "_time_s",
+        "_token",
+        "base",
+        "codec",
+        "endpoint",
+        "errand",
+        "expects",
+        "fit",
+        "operation",
+        "region",
+        "scheme",
+        "scope",
+        "service",
+        "taken",
+    )
+
+    def __init__(
+        self, visit: Visit, claim: Claim, call: Call, service: Service, stencil: Stencil
+    ) -> None:
+        request = visit.request
+        self._app = visit.app
+        self.fit = stencil.fit
+        self.scheme = request.scheme
+        self.scope: Scope = claim.scope
+        self.codec = visit.codec
+        self.service, self.operation = service, visit.operation
+        self.region, self.endpoint = call.region, call.endpoint
+        self.expects = "expect" in request.headers
+        self.errand: type[Errand] = Errand
+        self.base: dict[str, Any] = {}
+        self.taken: list[tuple[int, str, Any]] = []
+        names = stencil.names
+        self._signature_at = names.index("authorization")
+        self._date_at = names.index("x-amz-date")
+        self._length_at = names.index("content-length") if "content-length" in names else -1
+        self._hash_at = (
+            names.index("x-amz-content-sha256") if "x-amz-content-sha256" in names else -1
+        )
+        self._form, self._pick = _canonical(request, claim.scope, names)
+        self._token = request.headers.get("x-amz-security-token")
+        self._call_request = request
+        self._context: Context | None = None
+        self._found: Any = None
+        self._default_peer = ""
+        self._stamp = b""
+
+    def length(self, places: tuple[bytes, ...]) -> int:
+        """Of the body in bytes; -1 for one that is not for this way."""
+        if self._length_at < 0:
+            return 0
+        given = places[self._length_at]
+        if not given.isdigit() or len(given) > 6:
+            return -1
+        length = int(given)
+        return length if length <= _HASHED_INLINE_BYTES_MAX else -1
+
+    def context(self) -> Context:
+        if self._context is None:
+            self._context = Context(self._call_request)
+        return self._context
+
+    def believe(
+        self, places: tuple[bytes, ...], path: bytes, body: bytes, peer: str
+    ) -> Principal | None:
+        """Who signed, if it is signed as the request we learnt from was; None says only that a Visit is to be asked."""
+        digest = sha256(body).hexdigest().encode() if body else _EMPTY_HASH
+        if self._hash_at >= 0:
+            if places[self._hash_at] != digest:
+                return None
+        elif self.scope.is_s3:
+            digest = _UNSIGNED
+        if peer != self._default_peer and not self._find_key(peer):
+            return None
+        stamp = places[self._date_at]
+        if stamp != self._stamp and not self._take_stamp(stamp):
+            return None
+        if not -CLOCK_SKEW_S_MAX <= self._app.world.wall() - self._time_s <= CLOCK_SKEW_S_MAX:
+            return None
+        text = self._form % self._pick((path, digest, *places))
+        inner = self._inner.copy()
+        inner.update(sha256(text).hexdigest().encode())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        if compare_digest(outer.hexdigest().encode(), places[self._signature_at]):
+            return self._principal
+        return None
+
+    def _find_key(self, peer: str) -> bool:
+        """Ask for the key again: what is not a default key may have been changed or taken away."""
+        request = self._call_request
+        if request.peer != peer:
+            request = self._call_request = _copy(request, peer)
+            self._context = None
+        auth, key_id = self._app.auth, self.scope.key_id
+        self._default_peer = ""
+        try:
+            found = auth.secret(
+                request, key_id, self._token, ours=True, page_allowed=False, plain=True
+            )
+        except (Fault, Refused, Unavailable):
+            return False
+        if auth.is_default(found):
+            self._default_peer = peer
+        if found is not self._found:
+            secret, self._principal = found
+            self.scope.key(secret)
+            self._outer = self.scope.outer
+            self._stamp = b""
+            self._found = found
+        return True
+
+    def _take_stamp(self, stamp: bytes) -> bool:
+        """Hash beforehand what all signatures of this second begin with."""
+        text = stamp.decode("latin-1")
+        time_s = known_stamp(text)
+        if time_s is None or text[:8] != self.scope.day:
+            return False
+        self.scope.key(self._found[0])
+        self._inner = self.scope.inner.copy()
+        self._inner.update(f"{ALGORITHM}\n{text}\n{self.scope.tail}\n".encode("latin-1"))
+        self._time_s, self._stamp = time_s, stamp
+        return True
+
+
+def _canonical(
+    request: HttpRequest, scope: Scope, places: list[str]
+) -> tuple[bytes, Callable[[tuple[bytes, ...]], tuple[bytes, ...]]]:
+    """The canonical request with holes, and what picks their contents out of (path, body's hash, *places)."""
+    form, holes = [f"{request.method}\n%b\n\n"], [0]
+    for name in scope.names:
+        if name in places:
+            form.append(f"{name}:%b\n")
+            holes.append(2 + places.index(name))
+        else:
+            value = " ".join(request.headers[name].split())
+            form.append(f"{name}:{value}\n".replace("%", "%%"))
+    form.append(f"\n{';'.join(scope.names)}\n".replace("%", "%%") + "%b")
+    holes.append(1)
+    return "".join(form).encode("latin-1"), itemgetter(*holes)
+
+
+def _copy(request: HttpRequest, peer: str) -> HttpRequest:
+    return HttpRequest(
+        request.method,
+        request.path,
+        request.query,
+        request.headers,
+        b"",
+        peer=peer,
+        scheme=request.scheme,
+    )
 
 
 class Ways:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._known: dict[Key, Way] = {}
+    def __init__(self, app: App, kinds: Sequence[type[Errand]]) -> None:
+        self._app, self._kinds = app, kinds
+        self._known: dict[int, list[Way]] = {}
+        self._count = 0
 
-    def take(self, request: HttpRequest, respond: Respond, request_id: str) -> bool:
-        """Whether the request is on its way."""
-        headers, body = request.headers, request.body
-        authorization = headers.get("authorization", "")
-        way = self._known.get(
-            (
-                authorization[:-_SIGNATURE_LENGTH],
-                headers.get("host", ""),
-                headers["x-amz-target"],
-                tuple(headers),
-            )
-        )
-        if (
-            way is None
-            or request.path != "/"
-            or request.query
-            or request.method != "POST"
-            or request.scheme != way.scheme
-            or type(body) is not bytes
-            or len(body) > _HASHED_INLINE_BYTES_MAX
-            or body[:1] > b"\x7f"  # Kinesis's CBOR under the same head
-        ):
-            return False
-        digest = sha256(body).hexdigest() if body else EMPTY_SHA256
-        principal = self._app.auth.again(
-            request, way.scope, authorization[-_SIGNATURE_LENGTH:], digest
-        )
-        if principal is None:
-            return False
-        Errand(self._app, way, request, respond, request_id).run(principal)
-        return True
+    def find(self, buffer: bytes, end: int, scheme: str) -> Errand | None:
+        """For the request whose head ends (before its empty line) at ``end``, if it is of a known kind."""
+        at = buffer.find(b"\r\n", 0, end)
+        if at < 0:
+            return None
+        for way in self._known.get(end + 4 - at, ()):
+            places = way.fit(buffer, at)
+            if places is not None and way.scheme == scheme:
+                path = way.errand.path_of(way, buffer[:at])
+                length = way.length(places)
+                if path is None or length < 0:
+                    return None
+                return way.errand(self._app, way, buffer, end, places, path, length)
+        return None
 
     def learn(self, visit: Visit, claim: Claim, call: Call, service: Service) -> None:
         """Keep the way of a visit whose signature was right."""
         request = visit.request
         headers = request.headers
-        names = tuple(headers)
         if (
-            visit.protocol != "json"
-            or "x-amz-target" not in headers
-            or visit.codec.encode_body is None
+            type(request) is not Head
+            or not request.raw
+            or request.query
+            or request.close
             or claim.expires_s >= 0
-            or not claim.scope.shapes.get(names)
+            or not claim.scope.shapes.get(tuple(headers))
             or "x-amz-date" not in headers
-            or len(claim.signature) != _SIGNATURE_LENGTH
+            or "transfer-encoding" in headers
+            or "content-encoding" in headers
+            or len(claim.signature) != SIGNATURE_LENGTH
             or not visit.place.ours
             or visit.place.name
-            or request.method != "POST"
-            or request.path != "/"
-            or request.query
         ):
             return
-        if len(self._known) >= _COUNT_MAX:
+        kind = next((k for k in self._kinds if k.is_for(visit)), None)
+        if kind is None:
+            return
+        stencil = Stencil.of(request.raw)
+        if stencil is None:
+            return
+        try:
+            way = Way(visit, claim, call, service, stencil)
+        except ValueError:  # a header that must be there twice, or never
+            return
+        way.errand = kind
+        if not kind.prepare(way, visit, stencil.names):
+            return
+        if self._count >= _COUNT_MAX:
             self._known.clear()
-        key = (
-            headers["authorization"][:-_SIGNATURE_LENGTH],
-            headers.get("host", ""),
-            headers["x-amz-target"],
-            names,
-        )
-        self._known[key] = Way(
-            claim.scope, visit.codec, service, visit.operation, call.endpoint, request.scheme
-        )
+            self._count = 0
+        self._count += 1
+        self._known[stencil.size] = [way, *self._known.get(stencil.size, ())][:_OF_ONE_SIZE_MAX]
+
+    def forget(self) -> None:
+        self._known.clear()
+        self._count = 0
 
 
 class Errand:
-    """One request on a known way."""
+    """One request on a known way; this one of JSON, sent to ``/``."""
 
-    __slots__ = ("app", "request", "request_id", "respond", "way")
+    __slots__ = (
+        "_app",
+        "_body",
+        "_buffer",
+        "_end",
+        "_parked",
+        "_peer",
+        "_request_id",
+        "_respond",
+        "expects",
+        "length",
+        "path",
+        "places",
+        "way",
+    )
+
+    @staticmethod
+    def is_for(visit: Visit) -> bool:
+        headers = visit.request.headers
+        return (
+            visit.protocol == "json"
+            and "x-amz-target" in headers
+            and "content-length" in headers
+            and visit.codec.read is not None
+            and visit.codec.encode_body is not None
+            and visit.request.method == "POST"
+            and visit.request.path == "/"
+        )
+
+    @staticmethod
+    def prepare(_way: Way, _visit: Visit, _names: list[str]) -> bool:
+        """Whether requests can be decoded by what is known of them."""
+        return True
+
+    @staticmethod
+    def path_of(_way: Way, line: bytes) -> bytes | None:
+        """The path in a request line that is as this way wants it."""
+        return b"/" if line == b"POST / HTTP/1.1" else None
 
     def __init__(
-        self, app: App, way: Way, request: HttpRequest, respond: Respond, request_id: str
+        self,
+        app: App,
+        way: Way,
+        buffer: bytes,
+        end: int,
+        places: tuple[bytes, ...],
+        path: bytes,
+        length: int,
     ) -> None:
-        self.app = app
+        self._app = app
         self.way = way
-        self.request = request
-        self.respond = respond
-        self.request_id = request_id
+        self._buffer, self._end = buffer, end
+        self.places = places
+        self.path = path
+        self.length = length
+        """Of the body, in bytes."""
+        self.expects = way.expects
+        self._parked: Parked | None = None
 
-    def run(self, principal: Principal) -> None:
-        way, request = self.way, self.request
+    def run(self, body: bytes, peer: str, respond: Respond) -> bool:
+        """Whether the request is on its way; False: nothing happened, a Visit is to be asked."""
+        way, app = self.way, self._app
+        if not self.understands(body):
+            return False
+        principal = way.believe(self.places, self.path, body, peer)
+        if principal is None:
+            return False
+        self._body, self._peer, self._respond = body, peer, respond
+        self._request_id = request_id = app.next_id()
         call = Call(
-            self.app.cloud,
-            principal,
-            way.scope.region or self.app.default_region,
-            self.request_id,
-            way.endpoint,
-            context=Context(request),
+            app.cloud, principal, way.region, request_id, way.endpoint, context=way.context()
         )
         try:
-            decoded = way.codec.decode(request)
+            decoded = self.decode()
         except Exception as error:  # noqa: BLE001 - the one place is Visit.fail
             self.done(None, error)
-            return
-        perform(call, way.service, way.operation, decoded, self.encode, self.done)
+            return True
+        self._parked = perform(call, way.service, way.operation, decoded, self.encode, self.done)
+        return True
+
+    @staticmethod
+    def understands(body: bytes) -> bool:
+        """Not Kinesis's CBOR, which comes under the same head."""
+        return body[:1] <= b"\x7f"
+
+    def request(self, body: bytes, peer: str) -> Head:
+        """The request as it is read line by line. Raises Malformed."""
+        head = read_head(self._buffer[: self._end], peer, self.way.scheme)
+        head.body = body
+        return head
+
+    def leave(self) -> None:
+        """The client is gone: a call that waits need not wait any longer."""
+        if self._parked is not None:
+            self._parked.cancel()
+
+    def decode(self) -> dict[str, Any]:
+        return self.way.codec.read(self._body)  # type: ignore[no-any-return]
 
     def encode(self, response: dict[str, Any]) -> HttpResponse:
         codec = self.way.codec
         body: bytes = codec.encode_body(response)
         check = f"x-amz-crc32: {crc32(body)}\r\n" if codec.has_crc32 else ""
         return Ready(
-            f"x-amzn-RequestId: {self.request_id}\r\nContent-Type: {codec.content_type}\r\n{check}",
+            f"x-amzn-RequestId: {self._request_id}\r\nContent-Type: {codec.content_type}\r\n{check}",
             body,
         )
 
@@ -151,9 +388,10 @@ class Errand:
         """Called back by the database among others' answers: must not raise."""
         if error is None:
             assert response is not None
-            self.respond(response)
+            self._respond(response)
             return
         way = self.way
-        visit = self.app.visit(self.request, self.respond, self.request_id)
+        request = self.request(self._body, self._peer)
+        visit = self._app.visit(request, self._respond, self._request_id)
         visit.codec, visit.service, visit.operation = way.codec, way.service.name, way.operation
         visit.fail(error)

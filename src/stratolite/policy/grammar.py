@@ -37,9 +37,12 @@ _TRUST_ACTION = re.compile(
 )
 
 
-def check_identity(text: str) -> None:
-    """An identity policy, a boundary, a session policy. Raises Malformed."""
-    statements = _shaped(_loaded(text, _SYNTAX), old=False)
+def check_identity(text: str, *, is_managed: bool = False) -> None:
+    """An identity policy, a boundary, a session policy. Raises Malformed.
+
+    A managed policy must say its version; an inline one need not: SAM's policy templates do not, and deploy on AWS.
+    """
+    statements = _shaped(_loaded(text, _SYNTAX), old=False, versioned=is_managed)
     for statement in statements:
         _legacy(statement)
     _unique(statements)
@@ -86,7 +89,7 @@ def _loaded(text: str, otherwise: str) -> Any:
         raise Malformed(otherwise) from error
 
 
-def _shaped(data: Any, *, old: bool) -> list[dict[str, Any]]:
+def _shaped(data: Any, *, old: bool, versioned: bool = False) -> list[dict[str, Any]]:
     """The statements of a document whose parts are of the right types."""
     if not isinstance(data, dict) or data.keys() - {"Version", "Id", "Statement"}:
         raise Malformed(_SYNTAX)
@@ -100,7 +103,8 @@ def _shaped(data: Any, *, old: bool) -> list[dict[str, Any]]:
         raise Malformed(_SYNTAX)
     for statement in statements:
         _types(statement)
-    if not old and data.get("Version") != "2012-10-17":
+    unsaid = "2008-10-17" if versioned else "2012-10-17"
+    if not old and data.get("Version", unsaid) != "2012-10-17":
         raise Malformed(_OLD)
     return statements
 

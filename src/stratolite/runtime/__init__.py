@@ -48,7 +48,9 @@ Not done: no hard limit on CPU time (shares only), a sandbox is not frozen betwe
 memory too and counted together with the function's. Control groups of version 2 are written for as documented and
 were not tried on a machine that has only those.
 
-Every function runs on the server's own Python version, whatever version it asked for.
+Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
+(``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours
+(``guest/node.mjs``).
 """
 
 from stratolite.runtime.bundles import BadBundle as BadBundle

@@ -18,6 +18,7 @@ from stratolite.limits import (
     SANDBOX_MEMORY_SHARE_MAX,
     SANDBOXES_MAX,
 )
+from stratolite.runtime import programs
 from stratolite.runtime.bundles import Bundles
 from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Proxy, Sandbox, WayOut
 from stratolite.runtime.zygote import Zygote, ZygoteLost
@@ -263,6 +264,7 @@ class Runtime:
             "env": self._environment(zygote, launch.owner, start.environment),
             "sites": self._sites,
             "port": self.gateway.port if self.gateway else 0,
+            "program": programs.start(launch.runtime, launch.memory_mb),
         }
         sandbox = Sandbox(self._world, zygote, spec, listen, self._ways_out(launch.owner))
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
@@ -387,7 +389,9 @@ class Runtime:
                 await loop.run_in_executor(None, self.bundles.prune, BUNDLE_UNUSED_S_MAX)
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
-            self._zygote = await Zygote.start(root, self._sites, strict=self.strict)
+            self._zygote = await Zygote.start(
+                root, self._sites + programs.folders(), strict=self.strict
+            )
             if self.missing:
                 _log.warning("%s", self.missing)
             return self._zygote

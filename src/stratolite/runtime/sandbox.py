@@ -228,6 +228,8 @@ class Sandbox(asyncio.Protocol):
             return self._kill_reason
         if exited.status == 137:
             return Ended("memory", -9)
+        if self._spec.get("program") and exited.status > 128:  # a signal, see guest/bootstrap.py
+            return Ended("exit", 128 - exited.status)
         return Ended("exit", exited.status)
 
     def _peak_kb(self) -> int:

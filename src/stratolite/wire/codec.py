@@ -41,8 +41,10 @@ class Codec:
         "encode_lines",
         "event_stream_output",
         "has_crc32",
+        "header_members",
         "operation",
         "protocol",
+        "read",
         "service",
         "streaming_input",
     )
@@ -52,6 +54,10 @@ class Codec:
         self.operation = operation
         self.protocol = protocol
         self.decode: Decode
+        self.read: Callable[[bytes], dict[str, Any]] | None = None
+        """For JSON and CBOR requests without a content coding: ``decode`` of just the body."""
+        self.header_members: dict[str, tuple[str, Callable[[str], Any] | None]] | None = None
+        """For GetObject and PutObject: lower-case header -> (member, reader of its value, None: it is the text)."""
         self.encode: Encode
         self.encode_body: Callable[[dict[str, Any]], bytes] | None = None
         """For JSON and CBOR answers, which are 200 with ``content_type`` and a request id: just the
@@ -170,39 +176,36 @@ def _event_stream_member(model: Model, ref: Ref | None) -> str | None:
 def _compile_json(tools: _Tools, made: Codec) -> None:
     version = tools.model.metadata.get("jsonVersion", "1.0")
     made.content_type = f"application/x-amz-json-{version}"
-    made.decode = _rpc_decoder(tools.model, made.operation, tools.json.reader)
+    made.decode, made.read = _rpc_decoder(tools.model, made.operation, tools.json.reader)
     _rpc_answer(tools.model, made, tools.json.writer, ())
 
 
 def _compile_cbor(tools: _Tools, made: Codec) -> None:
     made.content_type = "application/cbor"
-    made.decode = _rpc_decoder(tools.model, made.operation, tools.cbor.reader)
+    made.decode, made.read = _rpc_decoder(tools.model, made.operation, tools.cbor.reader)
     _rpc_answer(tools.model, made, tools.cbor.writer, (("smithy-protocol", "rpc-v2-cbor"),))
 
 
 def _compile_amz_cbor(tools: _Tools, made: Codec) -> None:
     made.content_type = overlays.AMZ_CBOR
-    made.decode = _rpc_decoder(tools.model, made.operation, tools.amz_cbor.reader)
+    made.decode, made.read = _rpc_decoder(tools.model, made.operation, tools.amz_cbor.reader)
     _rpc_answer(tools.model, made, tools.amz_cbor.writer, ())
 
 
 def _rpc_decoder(
     model: Model, operation: str, reader: Callable[[Ref], Callable[[bytes], dict[str, Any]]]
-) -> Decode:
+) -> tuple[Decode, Callable[[bytes], dict[str, Any]]]:
     ref = model.input(operation)
     if ref is None:
-        return lambda _request: {}
+        return lambda _request: {}, lambda _body: {}
     read = reader(ref)
     is_dynamodb = model.service.startswith("dynamodb")
 
-    def decode(request: HttpRequest) -> dict[str, Any]:
-        body = request.body
+    def decode_body(body: bytes) -> dict[str, Any]:
         if not body:
             return {}
         try:
-            if "content-encoding" in request.headers:
-                body = whole(request)
-            return read(body)  # type: ignore[arg-type]  # RPC bodies never stream
+            return read(body)
         except Malformed as error:
             message = str(error)
             if is_dynamodb:
@@ -211,7 +214,16 @@ def _rpc_decoder(
         except RecursionError:
             raise Fault("SerializationException", "Nesting too deep", status=400) from None
 
-    return decode
+    def decode(request: HttpRequest) -> dict[str, Any]:
+        body = request.body
+        if body and "content-encoding" in request.headers:
+            try:
+                body = whole(request)
+            except Malformed as error:
+                raise Fault("SerializationException", str(error), status=400) from None
+        return decode_body(body)  # type: ignore[arg-type]  # RPC bodies never stream
+
+    return decode, decode_body
 
 
 def _rpc_answer(
@@ -329,6 +341,7 @@ def _compile_rest_xml(tools: _Tools, made: Codec) -> None:
     made.encode = rest_answers.compile_answer(tools.model, made.operation, None, writers, events)
     if made.service == "s3" and made.operation in ("GetObject", "PutObject"):
         made.encode_lines = rest_answers.compile_lines(tools.model, made.operation)
+        made.header_members = rest_requests.header_members(tools.model, made.operation)
 
 
 def _rest_events(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from typing import Any
 
 import orjson
@@ -212,4 +212,4 @@ _NOT_ELEMENTS = frozenset({"RequestId", "HostId", "_headers"})
 
 def s3_host_id(request_id: str) -> str:
     """S3's ``x-amz-id-2``: opaque to clients, so the request id again, in its usual clothes."""
-    return base64.b64encode(f"stratolite/{request_id}".encode()).decode()
+    return b2a_base64(b"stratolite/" + request_id.encode(), newline=False).decode()

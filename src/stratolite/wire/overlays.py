@@ -20,6 +20,7 @@ SPOKEN = frozenset(
         "appsync",
         "athena",
         "cloudformation",
+        "cloudtrail",
         "cloudwatch",
         "cognito-idp",
         "dynamodb",
@@ -32,6 +33,7 @@ SPOKEN = frozenset(
         "kms",
         "lambda",
         "logs",
+        "organizations",
         "pipes",
         "rds-data",
         "s3",
@@ -67,6 +69,9 @@ TARGETS: dict[str, str] = {
     "AmazonSSM": "ssm",
     "AmazonAthena": "athena",
     "AWSGlue": "glue",
+    "CloudTrail_20131101": "cloudtrail",
+    "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
+    "AWSOrganizationsV20161128": "organizations",
     "AWSCognitoIdentityProviderService": "cognito-idp",
 }
 """``X-Amz-Target`` prefix (and smithy service name) -> service. Others are found by signing name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,6 +22,7 @@ EncodeLines = Callable[[dict[str, Any], str], tuple[str, bytes] | None]
 """-> (header lines, each with its line end, without what the gateway adds; body), None for ``encode``'s work."""
 
 _BLOB_TYPES = {"lambda": "application/json", "s3": "binary/octet-stream"}
+_FORMS_COUNT_MAX = 200
 _HEADER_BREAKS = re.compile(r"[\r\n\0]+")
 
 
@@ -91,17 +92,32 @@ def compile_answer(
 
 
 def compile_lines(model: Model, operation: str) -> EncodeLines:
-    """An encoder of S3's usual answer: a 200 with a body of bytes or none, nothing to escape in its headers."""
+    """An encoder of S3's usual answer: a 200 with a body of bytes or none, nothing to escape in its headers.
+
+    Answers with the same members have the same lines: their text is made once, with holes for the values.
+    """
     ref = model.output(operation)
     assert ref is not None
     members = model.members(ref)
     payload = ref.get("payload", "")
     table = {
-        name: (f"{member.get('locationName', name)}: ", _header_text(model, member))
+        name: (member.get("locationName", name), _header_text(model, member))
         for name, member in members.items()
         if member.get("location") == "header" and name != "ContentLength"
     }
-    passed_by = {"Body", "ContentLength"}
+    strings = {name for name in table if members[name]["type"] == "string"}
+    forms: dict[tuple[str, ...], _Form] = {}
+
+    def form_of(names: tuple[str, ...]) -> _Form:
+        shown = [name for name in names if name in table]
+        lines = "".join(f"{table[name][0]}: %s\r\n" for name in shown)
+        texts = [(at, table[name][1]) for at, name in enumerate(shown) if name not in strings]
+        others = [n for n in names if n not in table and n not in (payload, "ContentLength")]
+        form = "x-amz-request-id: %s\r\nx-amz-id-2: %s\r\n" + lines
+        if len(forms) >= _FORMS_COUNT_MAX:
+            forms.clear()
+        forms[names] = made = _Form(form, shown, texts, others, len(shown) + 2)
+        return made
 
     def encode_lines(response: dict[str, Any], request_id: str) -> tuple[str, bytes] | None:
         body = response.get(payload, b"")
@@ -109,21 +125,35 @@ def compile_lines(model: Model, operation: str) -> EncodeLines:
             return None
         if body and "ContentType" not in response:
             return None
-        out = [f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {s3_host_id(request_id)}\r\n"]
-        for name, value in response.items():
-            entry = table.get(name)
-            if entry is not None:
-                if value is not None:
-                    out.append(f"{entry[0]}{entry[1](value)}\r\n")
-            elif value and name not in passed_by:
+        names = tuple(response)
+        form, shown, texts, others, count = forms.get(names) or form_of(names)
+        for name in others:
+            if response[name]:
                 return None
-        lines = "".join(out)
-        count = len(out) + 1
+        values = [response[name] for name in shown]
+        if None in values:
+            return None
+        for at, text in texts:
+            values[at] = text(values[at])
+        lines = form % (request_id, s3_host_id(request_id), *values)
         if lines.count("\n") != count or lines.count("\r") != count:
             return None
         return (lines, body) if lines.isascii() and "\0" not in lines else None
 
     return encode_lines
+
+
+class _Form(NamedTuple):
+    """Header lines of answers with the same members."""
+
+    text: str
+    shown: list[str]
+    """Members in the order of the holes behind the first two, of the request's ids."""
+    texts: list[tuple[int, Text]]
+    """How those are written that are no strings."""
+    others: list[str]
+    """Members these lines have no place for: they must be empty."""
+    lines_count: int
 
 
 def _header_text(model: Model, ref: Ref) -> Text:

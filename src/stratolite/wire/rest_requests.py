@@ -31,11 +31,7 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
         return lambda _request: {}
     members = model.members(ref)
     read_label = _label_reader(model, operation, members)
-    headers = {
-        m.get("locationName", name).lower(): (name, _header_reader(model, m))
-        for name, m in members.items()
-        if m.get("location") == "header"
-    }
+    headers = header_members(model, operation)
     prefixes = [
         (m.get("locationName", "").lower(), name)
         for name, m in members.items()
@@ -76,6 +72,18 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
         return out
 
     return decode
+
+
+def header_members(
+    model: Model, operation: str
+) -> dict[str, tuple[str, Callable[[str], Any] | None]]:
+    """Lower-case header -> (member, reader of its value, None where it is the text as it came)."""
+    ref = model.input(operation)
+    return {
+        m.get("locationName", name).lower(): (name, _header_reader(model, m))
+        for name, m in (model.members(ref) if ref else {}).items()
+        if m.get("location") == "header"
+    }
 
 
 def _label_reader(

@@ -3,7 +3,7 @@
 Frames on the channel, both ways:  u8 kind | u32 size | body          (big-endian)
 
     server -> guest   C  JSON: {"handler", "runtime", "task", "layers": [folder], "tmp", "memory_mb",
-                         "tmp_mb", "env": {}, "sites": [folder], "port"}, once
+                         "tmp_mb", "env": {}, "sites": [folder], "port", "program"}, once
                       I  u32 size | JSON {"id", "deadline_ms", "arn", "trace", "client", "identity"}
                          | the event, JSON
     guest -> server   S  ready for invocations
@@ -14,8 +14,8 @@ Frames on the channel, both ways:  u8 kind | u32 size | body          (big-endia
 Output goes to a pipe, one event a line; a newline inside an event travels as RECORD SEPARATOR. Everything
 printed before an answer is in the pipe before the answer is on the channel.
 
-A runtime that speaks Lambda's HTTP Runtime API (custom runtimes) would be another ``run``: an adapter
-process in the sandbox that serves HTTP on one side and these frames on the other.
+With a "program" in C ({"argv", "env", "headroom_mb"}) that program runs instead of a Python handler and is spoken to over
+Lambda's HTTP Runtime API: ``adapter`` serves it inside the sandbox and speaks these frames outside it.
 
 Behaviour follows the public runtime interface client:
 https://github.com/aws/aws-lambda-python-runtime-interface-client (awslambdaric/bootstrap.py)
@@ -30,6 +30,7 @@ import resource
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:  # typing and collections.abc cost memory the zygote need not 
     from io import BufferedReader
     from typing import Any
 
-    from stratolite.runtime.guest import confine
+    from stratolite.runtime.guest import adapter, confine
+else:
+    import adapter
 
 _HEAD = struct.Struct(">BI")
 _WORD = struct.Struct(">I")
@@ -72,8 +75,14 @@ def run(cell: confine.Cell, channel_fd: int, output_fd: int) -> int:
         if kind != ord("C"):
             return 0
         spec = json.loads(body)
+        listener = None
+        if spec["program"]:
+            listener = adapter.listen("network" in cell.guards)
+            spec["api"] = listener.getsockname()[1]
         paths = cell.enter(spec)
         _environment(spec, paths)
+        if listener is not None:
+            os._exit(_adapt(channel, stream, listener, spec, paths))
         _logging(spec)
         _serve(channel, stream, spec)
         status = 0
@@ -107,6 +116,41 @@ def _settle(channel_fd: int, output_fd: int) -> socket.socket:
     sys.stdout = open(1, "w", 1, **how)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, **how)  # noqa: SIM115
     return socket.socket(fileno=high)
+
+
+def _adapt(
+    channel: socket.socket,
+    stream: BufferedReader,
+    listener: socket.socket,
+    spec: dict[str, Any],
+    paths: dict[str, Any],
+) -> int:
+    """Run another program in place of a handler; a signal that ended it is 128 and its number."""
+    argv = [word.replace("{runtime}", paths["runtime"]) for word in spec["program"]["argv"]]
+    if "/" not in argv[0]:
+        places = [f"{folder}/{argv[0]}" for folder in (paths["task"], *paths["layers"])]
+        argv[0] = next((place for place in places if os.path.exists(place)), places[0])
+    os.environ.update({k: v for k, v in spec["program"]["env"].items() if k not in os.environ})
+    os.environ["LAMBDA_RUNTIME_DIR"] = paths["runtime"]
+    sending = threading.Lock()
+
+    def send(kind: str, body: bytes) -> None:
+        with sending:
+            channel.sendall(_HEAD.pack(ord(kind), len(body)) + body)
+
+    def receive() -> tuple[dict[str, Any], bytes] | None:
+        kind, body = _receive(stream)
+        if kind != ord("I"):
+            return None
+        (size,) = _WORD.unpack_from(body)
+        return json.loads(body[4 : 4 + size]), body[4 + size :]
+
+    try:
+        code = adapter.Adapter(listener, send).run(argv, receive)
+    except OSError as error:
+        send("F", adapter.cannot_start(argv, error))
+        return 1
+    return 128 - code if code < 0 else code
 
 
 def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ library may be packaged, and the C library changes its calls with each version. 
     that make namespaces or mounts, or trade in file handles          that look into or steer other processes
     with a history of holes in the kernel, seldom asked for           that change the whole machine
 
-and sockets of other families than UNIX, IPv4 and IPv6, raw ones too. ``clone3`` is answered ENOSYS, as its
+and sockets of other families than UNIX, IPv4 and IPv6 (netlink for routes only), raw ones too. ``clone3`` is answered ENOSYS, as its
 flags cannot be read by a filter: the C library then uses ``clone``.
 
 https://docs.kernel.org/userspace-api/seccomp_filter.html, numbers from linux/arch/*/syscall tables
@@ -56,6 +56,10 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 
 _FAMILIES = (1, 2, 10)  # UNIX, IPv4, IPv6
+_NETLINK, _NETLINK_ROUTE = (
+    16,
+    0,
+)  # by which the C library lists interfaces; to change one takes a right nobody has
 _SOCK_RAW, _SOCK_PACKET, _SOCK_TYPE = 3, 10, 15
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _PERSONALITIES = (0, 0xFFFFFFFF)  # Linux's own, and the question which it is
@@ -130,8 +134,9 @@ def _program(column: int, arch: int) -> bytes:
         "socket",
         (_LOAD, None, None, _argument(0)),
         *((_EQUAL, "kind", None, family) for family in _FAMILIES),
-        (_EQUAL, "refuse", "refuse", 0),
+        (_EQUAL, "netlink", "refuse", _NETLINK),
     )
+    place("netlink", (_LOAD, None, None, _argument(2)), (_EQUAL, "allow", "refuse", _NETLINK_ROUTE))
     place(
         "kind",
         (_LOAD, None, None, _argument(1)),

@@ -82,6 +82,9 @@ _TRIAL: dict[str, Any] = {
 
 _STATE = ("_root", "_many_users", "_moved", "count", "guards")
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_OWN_FILES = ("node.mjs",)  # what a sandbox's program may read of ours
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -176,13 +179,22 @@ class Cell:
         os.setsid()
         if self._shares is not None:
             self._shares.join(self.count, {**spec, "processes": PROCESSES_MAX})
+        headroom = DATA_HEADROOM_BYTES
+        if spec.get("program"):
+            headroom = spec["program"]["headroom_mb"] * _MIB
         limits = {
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + DATA_HEADROOM_BYTES,
+            resource.RLIMIT_DATA: spec["memory_mb"] * _MIB + headroom,
             resource.RLIMIT_FSIZE: spec["tmp_mb"] * _MIB,
             resource.RLIMIT_NOFILE: DESCRIPTORS_MAX,
         }
-        paths = {"task": spec["task"], "layers": spec["layers"], "tmp": spec["tmp"], "moved": {}}
+        paths = {
+            "task": spec["task"],
+            "layers": spec["layers"],
+            "tmp": spec["tmp"],
+            "moved": {},
+            "runtime": _HERE,
+        }
         if self._root:
             paths = self._enter(spec)
             limits[resource.RLIMIT_NPROC] = (
@@ -226,8 +238,24 @@ class Cell:
         _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         os.makedirs(root, mode=0o700, exist_ok=True)
         _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
-        for path in ("proc", "tmp", "var/task", "var/tmp", "opt", "dev", "etc", "root"):
+        for path in (
+            "proc",
+            "tmp",
+            "var/task",
+            "var/tmp",
+            "var/runtime",
+            "opt",
+            "dev",
+            "etc",
+            "root",
+        ):
             os.makedirs(f"{root}/{path}")
+        for name in _OWN_FILES:
+            with (
+                open(f"{_HERE}/{name}", "rb") as source,
+                open(f"{root}/var/runtime/{name}", "wb") as copy,
+            ):
+                copy.write(source.read())
         for path in _SYSTEM:
             if os.path.islink(path):
                 os.symlink(os.readlink(path), root + path)
@@ -276,7 +304,13 @@ class Cell:
         _check(_libc.umount2(b".", _MNT_DETACH), "umount old root")
         os.chdir("/")
         _mount("none", "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
-        return {"task": "/var/task", "layers": layers, "tmp": "/tmp", "moved": self._moved}
+        return {
+            "task": "/var/task",
+            "layers": layers,
+            "tmp": "/tmp",
+            "moved": self._moved,
+            "runtime": "/var/runtime",
+        }
 
     def _try_filter(self) -> None:
         try:
@@ -296,13 +330,14 @@ class Cell:
             open_paths = {"/": walls.RUN}
         else:
             run = [*_SYSTEM, sys.base_prefix, *self._sites, paths["task"], *paths["layers"]]
+            run += [f"{_HERE}/{name}" for name in _OWN_FILES]
             open_paths = dict.fromkeys(run, walls.RUN)
             open_paths |= dict.fromkeys(
                 [*_CONFIG, "/etc/passwd", "/etc/group", "/proc"], walls.READ
             )
             if paths["tmp"]:
                 open_paths[paths["tmp"]] = walls.OWN
-            ports = [spec["port"]] if spec["port"] else []
+            ports = [port for port in (spec["port"], spec.get("api")) if port]
         if not paths["tmp"].startswith("/tmp/"):  # else what is the server's would be open, too
             open_paths["/tmp"] = walls.OWN
         open_paths |= dict.fromkeys(_DEVICES, walls.USE)

@@ -44,7 +44,7 @@ else:
     import confine
 
     sys.path.pop(0)
-for _ours in ("bootstrap", "confine", "calls", "shares", "walls"):
+for _ours in ("adapter", "bootstrap", "confine", "calls", "shares", "walls"):
     sys.modules.pop(_ours)  # a function may have modules of these names
 
 _MESSAGE_SIZE_BYTES_MAX = 64 << 10

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service, prepared
+from stratolite.service import Call, Request, Response, Service, Spec, prepared
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.examination import Before
+from stratolite.services.cloudformation.examination import Before, with_values
 from stratolite.services.cloudformation.finding import (
     find_changes,
     find_stack,
@@ -16,16 +19,18 @@ from stratolite.services.cloudformation.finding import (
     must_find,
     stack_arn,
 )
-from stratolite.services.cloudformation.proposal import Proposal, prepare
-from stratolite.services.cloudformation.quotas import CHANGE_SETS_PAGE_COUNT
+from stratolite.services.cloudformation.parameters import MASK
+from stratolite.services.cloudformation.proposal import Proposal, before_of, prepare
+from stratolite.services.cloudformation.quotas import CHANGE_SETS_PAGE_COUNT, VALUES_BYTES_MAX
 from stratolite.services.cloudformation.reading import parameters_shape
+from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.stacks import (
     UPDATABLE,
     acknowledge,
-    before_of,
     begin_with,
     clear_changes,
     enter,
+    monitor_of,
     must_be_updatable,
     needed_text,
     new_name,
@@ -50,8 +55,6 @@ class ChangeSets(Service):
             raise invalid(
                 f"1 validation error detected: Value '{name}' at 'changeSetName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*"
             )
-        if kind not in ("CREATE", "UPDATE"):
-            raise invalid(f"CreateChangeSet ChangeSetType {kind} is not offered by Stratolite yet")
         stack, records, current = await call.transact(
             lambda c: _to_change(c, request["StackName"], kind, name)
         )
@@ -64,11 +67,17 @@ class ChangeSets(Service):
         else:
             uuid = stack["uuid"]
             before = before_of(stack, records)
-            if kind == "CREATE":
+            if kind == "CREATE" or not stack["template"]:
                 before = Before(stack["name"], stack["id"])
+        notify = request.get("NotificationARNs", (stack or {}).get("notify")) or []
+        before = replace(before, notify=notify)
+        if kind == "IMPORT":
+            before = replace(before, imports=_to_import(call, request))
         tags = tags_of(request) if "Tags" in request or stack is None else stack["tags"]
         proposal = await prepare(call, text, request.get("Parameters") or [], tags, before)
         acknowledge(proposal, request, expands=False)
+        if kind == "IMPORT":
+            await check_import(call, proposal, before)
         return {**request, "stack": stack, "uuid": uuid, "proposal": proposal, "tags": tags}
 
     @prepared(_prepare)
@@ -86,7 +95,8 @@ class ChangeSets(Service):
             state.add_stack(call.tx, rows, stack)
             enter(call, stack, "REVIEW_IN_PROGRESS")
         proposal: Proposal = request["proposal"]
-        changed = kind == "CREATE" or proposal.changed or request["tags"] != stack["tags"]
+        changed = kind != "UPDATE" or proposal.changed or request["tags"] != stack["tags"]
+        shown = [change for change in proposal.changes if change.action != "Keep"]
         uuid = call.world.uuid()
         arn = f"arn:aws:cloudformation:{call.region}:{call.account}:changeSet/{name}/{uuid}"
         changes: dict[str, Any] = {
@@ -101,15 +111,19 @@ class ChangeSets(Service):
             "text": request.get("Description") or "",
             "role_arn": role,
             "on_failure": request.get("OnStackFailure"),
-            "changes": [c.shape() for c in proposal.changes if c.action != "Keep"],
+            "notify": request.get("NotificationARNs", stack.get("notify")) or [],
+            "monitor": monitor_of(request) or stack.get("monitor") or {},
+            "changes": [c.shape() for c in shown],
+            "adopt": {c.logical_id: c.physical_id for c in shown if c.action == "Import"},
             "template": None,
             "secret": proposal.secret,
             "description": proposal.template.description,
             "imports": sorted(proposal.imports),
             "tags": request["tags"],
             "capabilities": request.get("Capabilities") or [],
-            "private": {"parameters": proposal.values},
+            "private": {"parameters": proposal.values, "looked_up": proposal.looked_up},
         }
+        changes["private"]["values"] = _values(proposal, stack)
         if changed:
             changes["template"] = call.world.uuid()
             state.put_template(
@@ -135,13 +149,24 @@ class ChangeSets(Service):
         start = int(token)
         answer: Response = {
             **_summary(stack, changes),
-            "Parameters": parameters_shape(changes["private"]["parameters"], changes["secret"]),
-            "NotificationARNs": [],
-            "RollbackConfiguration": {},
+            "Parameters": parameters_shape(
+                changes["private"]["parameters"],
+                changes["secret"],
+                changes["private"].get("looked_up") or {},
+            ),
+            "NotificationARNs": changes.get("notify") or [],
+            "RollbackConfiguration": (changes.get("monitor") or {}).get("shape") or {},
             "Capabilities": changes["capabilities"],
             "Tags": [{"Key": key, "Value": value} for key, value in changes["tags"].items()],
             "Changes": changes["changes"][start : start + _CHANGES_PAGE_COUNT],
         }
+        if changes["on_failure"]:
+            answer["OnStackFailure"] = changes["on_failure"]
+        values = changes["private"].get("values") or []
+        if request.get("IncludePropertyValues") and values:
+            answer["Changes"] = [
+                with_values(shape, values[start + n]) for n, shape in enumerate(answer["Changes"])
+            ]
         if start + _CHANGES_PAGE_COUNT < len(changes["changes"]):
             answer["NextToken"] = str(start + _CHANGES_PAGE_COUNT)
         return answer
@@ -192,14 +217,10 @@ class ChangeSets(Service):
         kind = changes["kind"].lower()
         on_failure = changes["on_failure"] or "ROLLBACK"
         if request.get("DisableRollback"):
-            if kind == "update":
-                raise invalid(
-                    "ExecuteChangeSet DisableRollback of an update is not offered by Stratolite yet"
-                )
+            if changes["on_failure"]:
+                raise invalid("You cannot specify both DisableRollback and OnStackFailure")
             on_failure = "DO_NOTHING"
-        if request.get("RetainExceptOnCreate"):
-            raise invalid("ExecuteChangeSet RetainExceptOnCreate is not offered by Stratolite yet")
-        if kind == "update":
+        if kind == "update" or (kind == "import" and stack["template"]):
             must_be_updatable(stack)
         elif stack["status"] != "REVIEW_IN_PROGRESS":
             raise invalid(
@@ -220,11 +241,16 @@ class ChangeSets(Service):
                 **{key: changes[key] for key in ("template", "secret", "description", "imports")},
                 "tags": changes["tags"],
                 "capabilities": changes["capabilities"],
+                "notify": changes.get("notify") or [],
+                "monitor": changes.get("monitor") or {},
+                "adopt": changes.get("adopt") or {},
+                "retain_except_on_create": bool(request.get("RetainExceptOnCreate")),
                 "on_failure": on_failure,
                 "change_set_id": changes["id"],
                 "client_token": request.get("ClientRequestToken"),
             },
             changes["private"]["parameters"],
+            changes["private"].get("looked_up") or {},
         )
         return str(stack["id"])
 
@@ -234,7 +260,9 @@ def _to_change(
 ) -> tuple[Stack | None, list[Record], str]:
     """The stack (None where it is to be made), its records and its template. Raises Fault if it cannot be changed."""
     rows, stack = state.rows_of(call), find_stack(call, name)
-    if kind == "CREATE":
+    if kind == "IMPORT" and (stack is None or stack["status"] == "REVIEW_IN_PROGRESS"):
+        pass  # a stack made by an import
+    elif kind == "CREATE":
         if stack is not None and stack["status"] != "REVIEW_IN_PROGRESS":
             raise Fault(
                 "AlreadyExistsException",
@@ -254,6 +282,76 @@ def _to_change(
     if stack["template"]:
         text = state.template_text(call.tx, rows, stack["uuid"], stack["template"], "original")
     return stack, state.records(call.tx, rows, stack["uuid"]), text
+
+
+def _to_import(call: Call, request: Request) -> dict[str, dict[str, Any]]:
+    """Logical id -> primary identifier, its parts in the schema's order."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in request.get("ResourcesToImport") or ():
+        kind, given = one["ResourceType"], one["ResourceIdentifier"]
+        handler, schema = call.cloud.resource(kind), load_schema(call.region, kind)
+        if handler is None or schema is None or not handler.can("read"):
+            raise invalid(f"ResourceTypes [{kind}] are not supported for Import")
+        if set(given) != set(schema.identifiers):
+            raise invalid(
+                f"Resource identifiers of {kind} are [{', '.join(schema.identifiers)}], not [{', '.join(sorted(given))}]"
+            )
+        found[one["LogicalResourceId"]] = {key: given[key] for key in schema.identifiers}
+    if not found:
+        raise invalid("ResourcesToImport must be specified for ChangeSetType IMPORT")
+    return found
+
+
+async def check_import(call: Call, proposal: Proposal, before: Before) -> None:
+    """An import takes in what is there and changes nothing else. Raises Fault in AWS's words."""
+    resources = proposal.template.resources
+    others = [c.logical_id for c in proposal.changes if c.action not in ("Import", "Keep", "Add")]
+    if others:
+        raise invalid(
+            f"As part of the import operation, you cannot modify or add [{', '.join(others)}]"
+        )
+    if missing := [c.logical_id for c in proposal.changes if c.action == "Add"]:
+        raise invalid(f"Resources [{', '.join(missing)}] is missing from ResourceToImport list")
+    if odd := sorted(set(before.imports) - set(resources)):
+        raise invalid(f"Resources [{', '.join(odd)}] to import are not in the template")
+    for change in proposal.changes:
+        if change.action != "Import":
+            continue
+        if "DeletionPolicy" not in resources[change.logical_id]:
+            raise invalid(
+                f"Resource {change.logical_id} to import must have a DeletionPolicy in the template"
+            )
+        handler = call.cloud.resource(change.type)
+        assert handler is not None
+        spec = Spec(
+            change.type, change.logical_id, before.stack_name, before.stack_id, "", change.after
+        )
+        if await handler.read(call, change.physical_id, spec) is None:
+            raise invalid(f"Resource {change.physical_id} of type {change.type} does not exist")
+
+
+def _values(proposal: Proposal, stack: Stack) -> list[Any]:
+    """Properties before and after each change, secrets masked; none at all where they are too many."""
+    secrets = {proposal.values[name] for name in proposal.secret if name in proposal.values}
+    old = stack["private"].get("parameters") or {}
+    secrets |= {old[name] for name in stack.get("secret") or () if name in old}
+    values = [
+        _masked(change.values(), secrets) for change in proposal.changes if change.action != "Keep"
+    ]
+    return values if len(orjson.dumps(values)) <= VALUES_BYTES_MAX else []
+
+
+def _masked(node: Any, secrets: set[str]) -> Any:
+    if isinstance(node, str):
+        for secret in secrets:
+            if secret:
+                node = node.replace(secret, MASK)
+        return node
+    if isinstance(node, dict):
+        return {key: _masked(value, secrets) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_masked(item, secrets) for item in node]
+    return node
 
 
 def _summary(stack: Stack, changes: dict[str, Any]) -> dict[str, Any]:

@@ -104,9 +104,10 @@ class Operation(Forward, Rollback, Removal):
         try:
             while True:
                 stack = await self.tx(self._stack)
-                if stack["op"].get("halted"):
+                op = stack["op"]
+                if op.get("halted") or (op.get("held") and op["phase"] == "cleanup"):
                     return
                 self.acting = self._acting(stack)
-                await phases[stack["op"]["phase"]](stack)
+                await phases[op["phase"]](stack)
         except Gone:
             return

@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource
+from stratolite.service import Made, Resource
 from stratolite.services.cloudformation.intrinsics import (
     Mention,
     Scope,
     Unknown,
     has_unknown,
     mentions,
+    text_of,
 )
-from stratolite.services.cloudformation.parameters import parsed
 from stratolite.services.cloudformation.places import Misplaced, where
 from stratolite.services.cloudformation.resolution import (
     attribute_from,
     conform,
     needs_of,
-    pseudo,
     replacing,
     resolved_outputs,
     scope_of,
@@ -32,6 +33,7 @@ from stratolite.services.cloudformation.state import Record
 from stratolite.services.cloudformation.template import Template, in_order
 
 Values = dict[str, str]
+STACK = "AWS::CloudFormation::Stack"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Before:
     values: Values | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    looked_up: Values = field(default_factory=dict)
+    """What Parameter Store said for ``values``."""
+    notify: list[str] = field(default_factory=list)
+    """The stack's NotificationARNs."""
+    imports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Logical id -> primary identifier of what is there already and shall be taken in."""
 
 
 class Examination:
@@ -50,28 +58,22 @@ class Examination:
 
     def __init__(
         self,
-        call: Call,
+        region: str,
         template: Template,
-        values: Values,
+        parameters: Mapping[str, Any],
         tags: Mapping[str, str],
         before: Before,
         handlers: Mapping[str, Resource],
+        values: Values | None = None,
     ) -> None:
-        self.region, self.template, self.before, self.handlers = (
-            call.region,
-            template,
-            before,
-            handlers,
-        )
-        self.tags = tags
+        self.region, self.template, self.before, self.handlers = region, template, before, handlers
+        self.tags, self.parameters, self.values = tags, parameters, values or {}
         self.imports: set[str] = set()
         self.changes: list[Change] = []
         self.changed = False
-        self.parameters = {
-            **parsed(template.parameters, values),
-            **pseudo(call, before.stack_name, before.stack_id),
-        }
         self.order: list[str] = []
+        self.stacks: dict[str, Any] = {}
+        """Nested stacks' properties as far as they are known."""
 
     def forms(self) -> None:
         """Types, properties, dependencies, attributes: all that holds whatever is there already."""
@@ -101,6 +103,8 @@ class Examination:
             ):
                 continue
             kind = scope.resources[mention.name]["Type"]
+            if self.handlers[kind].attributes_open:
+                continue
             offered = self.handlers[kind].attributes
             schema = load_schema(self.region, kind)
             if (schema is not None and not schema.has_attribute(mention.attribute)) or (
@@ -123,8 +127,8 @@ class Examination:
             where(tree, lambda node: mention in mentions(node)),
         )
 
-    def differences(self, exports: Mapping[str, str]) -> None:
-        """Fill ``changes``."""
+    def differences(self, exports: Mapping[str, str], nested: set[str]) -> None:
+        """Fill ``changes``. ``nested`` are the stacks inside that change though their properties do not."""
         known: dict[str, Made] = {}
         scope = scope_of(
             self.template, self.parameters, known.get, exports.__getitem__, self._attribute
@@ -137,12 +141,19 @@ class Examination:
                 self.region, self.handlers[resource["Type"]], name, properties, self.tags
             )
             if record is None:
-                self.changes.append(Change("Add", name, resource["Type"]))
+                action = "Import" if name in self.before.imports else "Add"
+                added = Change(action, name, resource["Type"], after=properties)
+                if action == "Import":
+                    handler = self.handlers[resource["Type"]]
+                    added.physical_id = handler.physical_id_of(self.before.imports[name])
+                self.changes.append(added)
                 continue
             if record["type"] != resource["Type"]:
                 retyped.append(name)
                 continue
-            change = self._difference(record, properties, surroundings(resource, needs))
+            change = self._difference(
+                record, resource, properties, surroundings(resource, needs), name in nested
+            )
             if change is not None:
                 self.changes.append(change)
             if change is None or change.replacement != "True":
@@ -153,70 +164,186 @@ class Examination:
             )
         for name, record in self.before.records.items():
             if name not in scope.resources:
-                self.changes.append(
-                    Change("Remove", name, record["type"], record.get("physical_id") or "")
-                )
+                gone = Change("Remove", name, record["type"], record.get("physical_id") or "")
+                policy = record.get("deletion_policy") or "Delete"
+                gone.policy = "Retain" if policy.startswith("Retain") else "Delete"
+                gone.before = record["private"]["properties"]
+                self.changes.append(gone)
         outputs = resolved_outputs(self.template, scope)
         self.changed = bool(self.changes) or outputs != self.before.outputs
 
     def _attribute(self, logical_id: str, name: str, made: Made) -> Any:
         return attribute_from(self.before.records[logical_id]["private"]["properties"], name)
 
-    def _difference(self, record: Record, properties: Any, around: dict[str, Any]) -> Change | None:
+    def _difference(
+        self,
+        record: Record,
+        resource: Mapping[str, Any],
+        properties: Any,
+        around: dict[str, Any],
+        is_nested: bool,
+    ) -> Change | None:
         old = record["private"]["properties"]
         differing = sorted(k for k in {*old, *properties} if old.get(k) != properties.get(k))
         again = replacing(self.handlers[record["type"]], differing)
         physical_id = record.get("physical_id") or ""
         if not differing:
+            if is_nested:
+                change = Change("Modify", record["id"], record["type"], physical_id, "False")
+                change.details.append(
+                    {
+                        "Target": {"Attribute": "Properties", "RequiresRecreation": "Never"},
+                        "Evaluation": "Dynamic",
+                        "ChangeSource": "Automatic",
+                    }
+                )
+                return change
             if all(record.get(key) == value for key, value in around.items()):
                 return None
             metadata = record.get("metadata") != around["metadata"]
-            action = "Modify" if metadata else "Keep"
-            return Change(
-                action, record["id"], record["type"], physical_id, "False", metadata=metadata
+            change = Change(
+                "Modify" if metadata else "Keep", record["id"], record["type"], physical_id, "False"
             )
+            if metadata:
+                change.details.append(
+                    {
+                        "Target": {"Attribute": "Metadata", "RequiresRecreation": "Never"},
+                        "Evaluation": "Static",
+                        "ChangeSource": "DirectModification",
+                    }
+                )
+            return change
         sure = any(name in again and not has_unknown(properties.get(name)) for name in differing)
         word = "True" if sure else "Conditional" if again else "False"
-        details = [(name, "Always" if name in again else "Never") for name in differing]
-        return Change("Modify", record["id"], record["type"], physical_id, word, details)
+        change = Change("Modify", record["id"], record["type"], physical_id, word)
+        change.before, change.after = old, properties
+        for name in differing:
+            recreation = "Never"
+            if name in again:
+                recreation = "Conditionally" if has_unknown(properties.get(name)) else "Always"
+            target = {
+                "Attribute": "Tags" if name == "Tags" else "Properties",
+                "Name": name,
+                "RequiresRecreation": recreation,
+            }
+            if name == "Tags":
+                del target["Name"]
+            for source in self._sources((resource.get("Properties") or {}).get(name)):
+                change.details.append({"Target": target, **source})
+        if again:
+            policy = record.get("replace_policy") or "Delete"
+            change.policy = (
+                "ReplaceAndRetain" if policy.startswith("Retain") else "ReplaceAndDelete"
+            )
+        return change
+
+    def _sources(self, node: Any) -> list[dict[str, str]]:
+        """Why a property changes, in DescribeChangeSet's words."""
+        found: list[dict[str, str]] = []
+        values = self.before.values or {}
+        for mention in dict.fromkeys(mentions(node)):
+            if mention.how == "Ref" and mention.name in values:
+                if self.values.get(mention.name, values[mention.name]) != values[mention.name]:
+                    found.append(
+                        {
+                            "Evaluation": "Static",
+                            "ChangeSource": "ParameterReference",
+                            "CausingEntity": mention.name,
+                        }
+                    )
+            elif mention.name in self.template.resources and mention.how in ("Ref", "GetAtt"):
+                is_ref = mention.how == "Ref"
+                found.append(
+                    {
+                        "Evaluation": "Dynamic",
+                        "ChangeSource": "ResourceReference" if is_ref else "ResourceAttribute",
+                        "CausingEntity": mention.name
+                        if is_ref
+                        else f"{mention.name}.{mention.attribute}",
+                    }
+                )
+        if not found:
+            return [{"Evaluation": "Static", "ChangeSource": "DirectModification"}]
+        if any(source["ChangeSource"] == "ParameterReference" for source in found):
+            found.append({"Evaluation": "Dynamic", "ChangeSource": "DirectModification"})
+        return found
 
 
 @dataclass
 class Change:
-    """What an update would do to one resource, ``AWS`` being DescribeChangeSet's words for it."""
+    """What an update would do to one resource, ``shape`` being DescribeChangeSet's words for it."""
 
     action: str
-    """Add, Modify, Remove, or Keep where only its surroundings change."""
+    """Add, Modify, Remove, Import, or Keep where only its surroundings change."""
     logical_id: str
     type: str
     physical_id: str = ""
     replacement: str = ""
-    properties: list[tuple[str, str]] = field(default_factory=list)
-    """(name, Always | Never)"""
-    metadata: bool = False
+    details: list[dict[str, Any]] = field(default_factory=list)
+    policy: str = ""
+    before: Any = None
+    after: Any = None
+    """Properties, where they are known."""
 
     def shape(self) -> dict[str, Any]:
         change: dict[str, Any] = {
             "Action": self.action,
             "LogicalResourceId": self.logical_id,
             "ResourceType": self.type,
-            "Scope": [],
-            "Details": [],
+            "Scope": list(dict.fromkeys(d["Target"]["Attribute"] for d in self.details)),
+            "Details": self.details,
         }
         if self.physical_id:
             change["PhysicalResourceId"] = self.physical_id
         if self.replacement:
             change["Replacement"] = self.replacement
-        if self.properties:
-            change["Scope"].append("Properties")
-        if self.metadata:
-            change["Scope"].append("Metadata")
-        for name, recreation in self.properties:
-            target = {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreation}
-            change["Details"].append(
-                {"Target": target, "Evaluation": "Static", "ChangeSource": "DirectModification"}
-            )
+        if self.policy:
+            change["PolicyAction"] = self.policy
         return {"Type": "Resource", "ResourceChange": change}
+
+    def values(self) -> list[Any]:
+        """Properties before and after, what is not known yet as AWS writes it."""
+        return [_shown(self.before), _shown(self.after)]
+
+
+def with_values(shape: dict[str, Any], values: list[Any]) -> dict[str, Any]:
+    """A change's ``shape`` with what DescribeChangeSet adds for IncludePropertyValues."""
+    before, after = values
+    change = {**shape["ResourceChange"]}
+    for member, properties in (("BeforeContext", before), ("AfterContext", after)):
+        if properties is not None:
+            change[member] = orjson.dumps({"Properties": properties}).decode()
+    details = []
+    for detail in change["Details"]:
+        target, name = dict(detail["Target"]), detail["Target"].get("Name")
+        name = name or ("Tags" if target["Attribute"] == "Tags" else None)
+        if name is not None and before is not None and after is not None:
+            target["Path"] = f"/Properties/{name}"
+            was, is_now = name in before, name in after
+            target["AttributeChangeType"] = (
+                "Modify" if was and is_now else "Add" if is_now else "Remove"
+            )
+            if was:
+                target["BeforeValue"] = _as_text(before[name])
+            if is_now:
+                target["AfterValue"] = _as_text(after[name])
+        details.append({**detail, "Target": target})
+    change["Details"] = details
+    return {**shape, "ResourceChange": change}
+
+
+def _as_text(value: Any) -> str:
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else text_of(value)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Unknown):
+        return "{{changeSet:KNOWN_AFTER_APPLY}}"
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return value
 
 
 def _error(message: str) -> Fault:

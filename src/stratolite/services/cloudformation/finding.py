@@ -10,6 +10,13 @@ from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.state import Stack
 
 
+class Plain(Fault):
+    """A resource's failure in CloudFormation's own words, which no handler's code is added to."""
+
+    def __init__(self, message: str, **members: Any) -> None:
+        super().__init__("GeneralServiceException", message, **members)
+
+
 def invalid(message: str) -> Fault:
     return Fault("ValidationError", message)
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made
+from stratolite.service import Call, Made, Resource, Spec
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.quotas import OUTPUTS_BYTES_MAX, PROPERTIES_BYTES_MAX
+from stratolite.services.cloudformation.dynamic import Looked
+from stratolite.services.cloudformation.examination import STACK
+from stratolite.services.cloudformation.quotas import (
+    MONITOR_EVERY_S,
+    NESTED_DEPTH_MAX,
+    OUTPUTS_BYTES_MAX,
+    PROPERTIES_BYTES_MAX,
+)
 from stratolite.services.cloudformation.resolution import (
     conform,
     needs_of,
@@ -19,25 +27,87 @@ from stratolite.services.cloudformation.resolution import (
     surroundings,
 )
 from stratolite.services.cloudformation.schema import load_schema
+from stratolite.services.cloudformation.stack_policy import denial
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.steps import SNAPSHOT, Steps
+from stratolite.services.cloudformation.steps import SNAPSHOT, Steps, take
 
 
 class Forward(Steps):
     async def forward(self, stack: Stack) -> None:
         await self._load(stack)
+        refused = await self._refused_removal(stack)
+        if refused:
+            await self.tx(lambda c: self._fail_forward(c, [], refused))
+            return
         scope = self._scope(None)
         needs = {name: needs_of(name, scope)[1] for name in scope.resources}
         failed = await self._walk(needs, self._forward_step, stop=True)
-        if not failed:
-            fault = await self.tx(self._complete)
-            if fault is None:
-                return
-            await self.tx(lambda c: self._fail_forward(c, [], fault))
+        if failed:
+            await self.tx(lambda c: self._fail_forward(c, failed, ""))
             return
-        await self.tx(lambda c: self._fail_forward(c, failed, ""))
+        if alarms := alarms_of(stack):
+            await self.tx(self._watch)
+            alarm = await self._monitored(alarms)
+            if alarm:
+                await self.tx(lambda c: self._fail_forward(c, [], alarm))
+                return
+        fault = await self.tx(self._complete)
+        if fault is not None:
+            await self.tx(lambda c: self._fail_forward(c, [], fault))
+
+    async def _refused_removal(self, stack: Stack) -> str:
+        """Why the stack policy keeps a resource that the template no longer has, "" if it does not."""
+        policy = policy_now(stack)
+        if not policy or stack["op"]["kind"] == "create":
+            return ""
+        kept = set(self._scope(None).resources)
+        for record in await self._records():
+            if record["id"] in kept:
+                continue
+            if said := denial(policy, "Update:Delete", record["id"], record["type"]):
+                return f"Resource {record['id']}: {said}"
+        return ""
+
+    # -- rollback triggers
+
+    def _watch(self, call: Call) -> None:
+        stack = self._stack(call)
+        minutes = (stack["op"].get("monitor") or stack["monitor"]).get("minutes") or 0
+        stack["op"].setdefault("watch_until_s", call.tx.time_s + 60 * minutes)
+        state.put_stack(call.tx, self.rows, stack)
+
+    async def _monitored(self, alarms: list[str]) -> str:
+        """Return when the monitoring time is over, or with the alarm that went off."""
+        while True:
+            if said := await self._alarm(alarms):
+                return said
+            stack = await self.tx(self._stack)
+            until_s = stack["op"]["watch_until_s"]
+            now_s = await self.tx(lambda c: c.tx.time_s)
+            if now_s >= until_s or stack["op"].get("cancel"):
+                return ""
+            await self.call.world.sleep(min(MONITOR_EVERY_S, until_s - now_s))
+
+    async def _alarm(self, alarms: list[str]) -> str:
+        names = [arn.split(":alarm:")[-1] for arn in alarms]
+        request = {"AlarmNames": names, "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+        try:
+            answer = await self.acting.request("cloudwatch", "DescribeAlarms", request)
+        except Fault as fault:
+            return f"Rollback triggers cannot be looked at: {fault.message}"
+        found = [*(answer.get("MetricAlarms") or ()), *(answer.get("CompositeAlarms") or ())]
+        known = {alarm["AlarmArn"]: alarm["StateValue"] for alarm in found}
+        for arn in alarms:
+            if arn not in known:
+                return f"Rollback trigger {arn} was not found"
+            if known[arn] == "ALARM":
+                return f"Rollback trigger {arn} breached: alarm is in ALARM state"
+        return ""
 
     async def _forward_step(self, name: str) -> bool:
+        stack = await self.tx(self._stack)
+        if (alarms := alarms_of(stack)) and (said := await self._alarm(alarms)):
+            await self.tx(lambda c: self._cancel(c, said))
         record = await self.tx(lambda c: self._begin(c, name))
         if record is None:
             return True
@@ -46,16 +116,32 @@ class Forward(Steps):
         stack, verb = await self.tx(self._stack), record["step"]["verb"]
         new = self._spec(stack, record, record["private"]["properties"])
 
-        async def apply() -> Made:
-            handler = self._handler(record["type"])
-            if verb != "update":
-                return await handler.create(self.acting, new)
-            old = self._spec(stack, record, record["private"]["before"]["properties"])
-            return await handler.update(self.acting, record["physical_id"], old, new)
+        async def apply(handler: Resource, looked: Looked) -> Made:
+            given = await self._given(handler, new, looked)
+            if verb == "import":
+                made = await self._take_in(handler, record["import_id"], given)
+            elif verb != "update":
+                made = await handler.create(self.acting, given)
+            else:
+                was = replace(new, properties=record["private"]["before"]["properties"])
+                old = await self._given(handler, was, looked)
+                made = await handler.update(self.acting, record["physical_id"], old, given)
+            await self._settled(handler, made.physical_id, given)
+            return made
 
-        made, reason, left = await self._do(apply)
+        made, reason, left = await self._do(record["type"], apply)
         await self.tx(lambda c: self._end(c, name, made, reason, left))
         return made is not None
+
+    def _cancel(self, call: Call, why: str) -> None:
+        stack = self._stack(call)
+        stack["op"].update(cancel=True, cancel_reason=why)
+        state.put_stack(call.tx, self.rows, stack)
+
+    async def _take_in(self, handler: Resource, physical_id: str, spec: Spec) -> Made:
+        if await handler.read(self.acting, physical_id, spec) is None:
+            raise Fault("NotFound", f"Resource {physical_id} of type {spec.type} does not exist")
+        return await handler.adopt(self.acting, physical_id, spec)
 
     def _begin(self, call: Call, name: str) -> Record | None:
         """The record with its step begun, or failed at once; None if there is nothing to do."""
@@ -64,7 +150,8 @@ class Forward(Steps):
         if record is not None and record["step"]["op"] == self.op_id:
             return None if record["step"]["state"] == "done" else record
         fresh = record is None or record.get("physical_id") is None
-        verb = "create" if fresh else "update"
+        taken = (stack["op"].get("adopt") or {}).get(name)
+        verb = "import" if taken is not None else "create" if fresh else "update"
         resource = self.template.resources[name]
         around: dict[str, Any] = {}
         properties: dict[str, Any] = {}
@@ -85,6 +172,7 @@ class Forward(Steps):
         if record is not None and not fresh:
             before = {key: record.get(key) for key in SNAPSHOT}
             before["properties"] = record["private"]["properties"]
+            before["secret_attributes"] = record["private"].get("attributes") or {}
             if not reason:
                 try:
                     verb, reason = self._verb(call, record, properties, around)
@@ -92,19 +180,28 @@ class Forward(Steps):
                     reason = fault.message
                 if verb == "":
                     return None
-        token = base64.b32encode(call.world.token(20)).decode()
-        if before is not None and verb != "replace":
-            token = str(before["token"])
+            if not reason and verb in ("update", "replace") and record["type"] != STACK:
+                action = "Update:Replace" if verb == "replace" else "Update:Modify"
+                reason = denial(policy_now(stack), action, name, record["type"])
+        kept = before if before and verb != "replace" else None
         begun: Record = {
             "id": name,
             "type": resource["Type"],
-            "physical_id": before["physical_id"] if before and verb != "replace" else None,
-            "attributes": before["attributes"] if before and verb != "replace" else {},
-            "token": token,
+            "physical_id": kept["physical_id"] if kept else None,
+            "attributes": kept["attributes"] if kept else {},
+            "token": str(kept["token"])
+            if kept
+            else base64.b32encode(call.world.token(20)).decode(),
             "step": {"op": self.op_id, "verb": verb, "state": "started"},
-            "private": {"properties": properties, "before": before},
+            "private": {
+                "properties": properties,
+                "before": before,
+                "attributes": kept["secret_attributes"] if kept else {},
+            },
             **(around or surroundings(resource, set())),
         }
+        if taken is not None:
+            begun["import_id"] = taken
         if reason:
             begun["step"]["state"] = "failed"
             if before is not None:
@@ -117,18 +214,27 @@ class Forward(Steps):
             why = ""
             if verb == "replace":
                 why = "Requested update requires the creation of a new physical resource; hence creating one."
+            if verb == "import":
+                why = "Resource import started."
             self._say(call, stack, begun, _word(verb, "IN_PROGRESS"), reason=why)
         state.put_record(tx, self.rows, self.uuid, begun)
         return None if verb == "keep" and not reason else begun
 
     def _interrupted(self, call: Call, stack: Stack) -> str:
-        op = stack["op"]
-        if op.get("cancel"):
-            return (
-                "Resource creation cancelled"
-                if op["kind"] == "create"
-                else "Resource update cancelled"
-            )
+        op, above = stack["op"], stack
+        for _ in range(NESTED_DEPTH_MAX + 1):
+            if (above.get("op") or {}).get("cancel"):
+                if why := above["op"].get("cancel_reason"):
+                    return str(why)
+                what = "creation" if op["kind"] == "create" else "update"
+                return f"Resource {what} cancelled"
+            parent = above.get("parent_id")
+            if not parent:
+                break
+            found = state.stack_of(call.tx, self.rows, parent.rsplit("/", 1)[-1])
+            if found is None:
+                break
+            above = found
         if op.get("deadline_s") and call.tx.time_s > op["deadline_s"]:
             return "Stack creation time exceeded the specified timeout"
         return ""
@@ -139,6 +245,8 @@ class Forward(Steps):
         """What has to be done to a resource that is there: "" for nothing; and why it cannot be."""
         old = record["private"]["properties"]
         differing = [key for key in {*old, *properties} if old.get(key) != properties.get(key)]
+        if not differing and record["type"] == STACK:
+            return "update", ""
         if not differing:
             same = all(record.get(key) == value for key, value in around.items())
             return ("" if same else "keep"), ""
@@ -164,7 +272,9 @@ class Forward(Steps):
             self._say(call, stack, record, _word(verb, "FAILED"), reason=reason)
         else:
             record["step"]["state"] = "done"
-            record["physical_id"], record["attributes"] = made.physical_id, made.attributes
+            if verb == "update" and made.physical_id != record["physical_id"]:
+                record["step"]["verb"] = "replace"  # the handler made another: the old one goes
+            take(record, made)
             self._say(call, stack, record, _word(verb, "COMPLETE"))
         state.put_record(call.tx, self.rows, self.uuid, record)
 
@@ -176,11 +286,7 @@ class Forward(Steps):
         stack = self._stack(call)
         op = stack["op"]
         if op.get("cancel"):
-            return (
-                "Resource update cancelled"
-                if op["kind"] == "update"
-                else "Resource creation cancelled"
-            )
+            return self._interrupted(call, stack)
         try:
             with call.tx.savepoint():
                 outputs = resolved_outputs(self.template, self._scope(call))
@@ -193,16 +299,28 @@ class Forward(Steps):
                 state.set_exports(call.tx, self.rows, stack, wanted)
         except Fault as fault:
             return fault.message
-        stack["outputs"] = outputs
-        state.keep_imports(call.tx, self.rows, stack, set(op["imports"]))
-        if stack.get("template") and stack["template"] != op["template"]:
+        private = stack["private"]
+        if op.get("held"):  # the stack around this one may still go back
+            stack["undo"] = {
+                key: stack.get(key) for key in ("template", "exports", "outputs", *_TAKEN)
+            }
+            private["undo"] = {key: private.get(key) for key in ("parameters", "looked_up")}
+        elif stack.get("template") and stack["template"] != op["template"]:
             state.drop_template(call.tx, self.rows, self.uuid, stack["template"])
+        stack["outputs"] = outputs
+        if not op.get("held"):
+            state.keep_imports(call.tx, self.rows, stack, set(op["imports"]))
         stack["template"] = op["template"]
-        stack["private"]["parameters"] = stack["private"]["op_parameters"]
-        for key in ("description", "capabilities", "tags", "secret", "change_set_id"):
-            stack[key] = op[key]
+        private["parameters"] = private["op_parameters"]
+        private["looked_up"] = private.get("op_looked_up") or {}
+        for key in _TAKEN:
+            if key in op:
+                stack[key] = op[key]
+        stack.pop("failed_s", None)
         if op["kind"] == "create":
             self._enter(call, stack, "CREATE_COMPLETE", "")
+        elif op["kind"] == "import":
+            self._enter(call, stack, "IMPORT_COMPLETE", "")
         else:
             self._enter(call, stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "cleanup")
         return None
@@ -214,7 +332,7 @@ class Forward(Steps):
         for name in failed:
             record = state.record_of(call.tx, self.rows, self.uuid, name)
             assert record is not None
-            verb = "update" if record["step"]["verb"] in ("update", "keep") else "create"
+            verb = _VERBS.get(record["step"]["verb"], "create")
             verbs.setdefault(verb, []).append(name)
         said = [reason] if reason else []
         said += [
@@ -222,8 +340,14 @@ class Forward(Steps):
             for verb, names in sorted(verbs.items())
         ]
         text = " ".join(said)
-        if op["kind"] == "update":
+        stack["cause"] = text
+        if op["kind"] == "update" and op.get("on_failure") == "DO_NOTHING":
+            op["halted"] = True
+            self._enter(call, stack, "UPDATE_FAILED", "rollback", text)
+        elif op["kind"] == "update":
             self._enter(call, stack, "UPDATE_ROLLBACK_IN_PROGRESS", "rollback", text)
+        elif op["kind"] == "import":
+            self._enter(call, stack, "IMPORT_ROLLBACK_IN_PROGRESS", "rollback_cleanup", text)
         elif op.get("then") == "delete":
             self._enter(call, stack, "DELETE_IN_PROGRESS", "delete", "User Initiated")
         elif op["on_failure"] == "DELETE":
@@ -231,11 +355,28 @@ class Forward(Steps):
                 call, stack, "DELETE_IN_PROGRESS", "delete", f"{text} Delete requested by user."
             )
         elif op["on_failure"] == "DO_NOTHING":
-            self._enter(call, stack, "CREATE_FAILED", "", text)
+            op["halted"] = True
+            self._enter(call, stack, "CREATE_FAILED", "rollback_cleanup", text)
         else:
             text = f"{text} Rollback requested by user."
             self._enter(call, stack, "ROLLBACK_IN_PROGRESS", "rollback_cleanup", text)
 
 
+_TAKEN = ("description", "capabilities", "tags", "secret", "change_set_id", "notify", "monitor")
+"""What becomes the stack's when the operation has gone well."""
+_VERBS = {"update": "update", "keep": "update", "import": "import"}
+
+
 def _word(verb: str, ending: str) -> str:
-    return f"{'CREATE' if verb == 'create' else 'UPDATE'}_{ending}"
+    word = {"create": "CREATE", "import": "IMPORT"}.get(verb, "UPDATE")
+    return f"{word}_{ending}"
+
+
+def alarms_of(stack: Stack) -> list[str]:
+    monitor = (stack.get("op") or {}).get("monitor") or stack.get("monitor") or {}
+    return list(monitor.get("triggers") or ())
+
+
+def policy_now(stack: Stack) -> str:
+    """The policy of the operation, else the stack's own."""
+    return str(stack["op"].get("policy") or stack.get("policy") or "")

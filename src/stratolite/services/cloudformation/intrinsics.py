@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Made
 from stratolite.services.cloudformation.places import Misplaced
@@ -82,7 +84,12 @@ class Scope:
                 f"Template format error: Unresolved condition dependency {name} in the Conditions block of the template"
             )
         self._verdicts[name] = None
-        verdict = _truth(self.conditions[name], self, 0)
+        try:
+            verdict = truth(self.conditions[name], self)
+        except Misplaced as fault:
+            if not fault.place or fault.place[0] != "Conditions":
+                fault.within("Conditions", name)
+            raise
         self._verdicts[name] = verdict
         return verdict
 
@@ -96,7 +103,7 @@ def resolve(node: Any, scope: Scope, depth: int = 0) -> Any:
             run = _RUN.get(name)
             if run is None:
                 raise _error(
-                    f"Template error: Encountered unsupported function: {name} Supported functions are: [{', '.join(_RUN)}]"
+                    f"Template error: Encountered unsupported function: {name} Supported functions are: [{', '.join(n for n in _RUN if n not in EXTENSIONS)}]"
                 )
             try:
                 return run(node[name], scope, depth + 1)
@@ -375,6 +382,14 @@ def _split(argument: Any, scope: Scope, depth: int) -> Any:
 
 
 def _find_in_map(argument: Any, scope: Scope, depth: int) -> Any:
+    default: Any = NO_VALUE
+    if (
+        isinstance(argument, list)
+        and len(argument) == 4
+        and isinstance(argument[3], dict)
+        and set(argument[3]) == {"DefaultValue"}
+    ):
+        default, argument = argument[3]["DefaultValue"], argument[:3]
     if not isinstance(argument, list) or len(argument) != 3:
         raise _error(
             "Template error: every Fn::FindInMap object requires three parameters, the map name, map key and the"
@@ -385,12 +400,16 @@ def _find_in_map(argument: Any, scope: Scope, depth: int) -> Any:
         if isinstance(part, Unknown):
             raise _error("Template error: Fn::FindInMap cannot depend on a resource")
     if not isinstance(path[0], str) or path[0] not in scope.mappings:
+        if default is not NO_VALUE:
+            return resolve(default, scope, depth)
         raise _error(
             f"Template error: Mapping named '{path[0]}' is not present in the 'Mappings' section of template."
         )
     found: Any = scope.mappings[path[0]]
     for part in path[1:]:
         found = found.get(text_of(part)) if isinstance(found, dict) else None
+    if found is None and default is not NO_VALUE:
+        return resolve(default, scope, depth)
     if found is None:
         raise _error(f"Template error: Unable to get mapping for {'::'.join(map(text_of, path))}")
     return found
@@ -456,11 +475,38 @@ def _if(argument: Any, scope: Scope, depth: int) -> Any:
     return resolve(argument[1 if scope.condition(argument[0]) else 2], scope, depth)
 
 
+def _length(argument: Any, scope: Scope, depth: int) -> Any:
+    items = resolve(argument, scope, depth)
+    if isinstance(items, Unknown):
+        return items
+    if not isinstance(items, list):
+        raise _error(
+            "Template error: Fn::Length must be given a list, or a function that gives one"
+        )
+    return len(items)
+
+
+def _to_json_string(argument: Any, scope: Scope, depth: int) -> Any:
+    value = resolve(argument, scope, depth)
+    if not isinstance(value, dict | list) or isinstance(value, Unknown):
+        raise _error("Template error: Fn::ToJsonString must be given an object or an array")
+    unknown = next(unknowns(value), None)
+    if unknown is not None:
+        return unknown
+    return orjson.dumps(value).decode()
+
+
+def unknowns(value: Any) -> Iterator[Unknown]:
+    if isinstance(value, Unknown):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from unknowns(item)
+
+
 def _transform(argument: Any, _scope: Scope, _depth: int) -> Any:
     name = argument.get("Name") if isinstance(argument, dict) else argument
-    raise _error(
-        f"Fn::Transform {name} is not offered by Stratolite; the transform offered is AWS::Serverless-2016-10-31"
-    )
+    raise _error(f"Fn::Transform {name} stands where no transform is applied")
 
 
 def _only_in_conditions(name: str) -> Callable[[Any, Scope, int], Any]:
@@ -490,13 +536,18 @@ _RUN: dict[str, Callable[[Any, Scope, int], Any]] = {
     "Fn::Sub": _sub,
     "Fn::Cidr": _cidr,
     "Fn::Transform": _transform,
+    "Fn::Length": _length,
+    "Fn::ToJsonString": _to_json_string,
 }
+EXTENSIONS = frozenset({"Fn::Length", "Fn::ToJsonString"})
+"""Functions of the transform AWS::LanguageExtensions."""
 
 
 # -- conditions
 
 
-def _truth(node: Any, scope: Scope, depth: int) -> bool:
+def truth(node: Any, scope: Scope, depth: int = 0, *, rules: bool = False) -> bool:
+    """Whether a condition holds; with ``rules`` also the functions that only Rules may use."""
     if depth > DEPTH_MAX:
         raise _error("Template error: conditions are nested too deep")
     if isinstance(node, dict) and len(node) == 1:
@@ -504,13 +555,13 @@ def _truth(node: Any, scope: Scope, depth: int) -> bool:
         if name == "Condition" and isinstance(argument, str):
             return scope.condition(argument)
         if name == "Fn::Not" and isinstance(argument, list) and len(argument) == 1:
-            return not _truth(argument[0], scope, depth + 1)
+            return not truth(argument[0], scope, depth + 1, rules=rules)
         if name in ("Fn::And", "Fn::Or"):
             if not isinstance(argument, list) or not 2 <= len(argument) <= 10:
                 raise _error(
                     f"Template error: every {name} object requires a list of at least 2 and at most 10 boolean parameters."
                 )
-            verdicts = [_truth(item, scope, depth + 1) for item in argument]
+            verdicts = [truth(item, scope, depth + 1, rules=rules) for item in argument]
             return all(verdicts) if name == "Fn::And" else any(verdicts)
         if name == "Fn::Equals":
             if not isinstance(argument, list) or len(argument) != 2:
@@ -522,9 +573,25 @@ def _truth(node: Any, scope: Scope, depth: int) -> bool:
             if has_unknown(left) or has_unknown(right):
                 raise _error("Template error: conditions cannot depend on resources")
             return bool(_comparable(left) == _comparable(right))
+        if rules and name in _RULES and isinstance(argument, list) and len(argument) == 2:
+            sides = [resolve(side, scope, depth + 1) for side in argument]
+            few, many = (
+                [text_of(v) for v in s] if isinstance(s, list) else [text_of(s)] for s in sides
+            )
+            return _RULES[name](few, many)
+        if rules and name in ("Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"):
+            raise _error(f"Rules: {name} is not offered by Stratolite")
     raise _error(
         "Template format error: Every Condition member must be a boolean function (Fn::And, Fn::Equals, Fn::Not, Fn::Or or Condition)"
     )
+
+
+_RULES: dict[str, Callable[[list[str], list[str]], bool]] = {
+    "Fn::Contains": lambda values, wanted: all(w in values for w in wanted),
+    "Fn::EachMemberEquals": lambda values, wanted: all(v == w for v in values for w in wanted),
+    "Fn::EachMemberIn": lambda values, allowed: all(v in allowed for v in values),
+}
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-rules.html"""
 
 
 def _comparable(value: Any) -> Any:

@@ -12,7 +12,9 @@ from typing import Any
 
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
+from stratolite.service import Call
 from stratolite.services.cloudformation.intrinsics import text_of
+from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
     PARAMETER_VALUE_BYTES_MAX,
     PARAMETERS_BYTES_MAX,
@@ -21,6 +23,10 @@ from stratolite.services.cloudformation.quotas import (
 MASK = "****"
 _TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList", "List<String>")
 _AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53)::[A-Za-z:]+>?\Z")
+_SSM_TYPE = re.compile(
+    r"AWS::SSM::Parameter::(Name|Value<(String|CommaDelimitedList|List<String>|(List<)?AWS::[A-Za-z0-9:]+>?)>)\Z"
+)
+_SSM_VALUE = "AWS::SSM::Parameter::Value<"
 _MEMBERS = frozenset(
     [
         "AllowedPattern",
@@ -43,27 +49,32 @@ def check_declared(declared: Mapping[str, Any]) -> None:
     """Raises Fault for a declaration that cannot be."""
     for name, what in declared.items():
         if not isinstance(what, dict):
-            raise _error("Template format error: Any Parameters member must be an object.")
+            raise _error("Template format error: Any Parameters member must be an object.", name)
         if odd := sorted(set(what) - _MEMBERS):
-            raise _error(f"Invalid template parameter property '{odd[0]}'")
+            raise _error(f"Invalid template parameter property '{odd[0]}'", name, odd[0])
         kind = what.get("Type")
         if not isinstance(kind, str):
             raise _error(
-                f"Template format error: Every Parameters object must contain a Type member. ({name})"
+                f"Template format error: Every Parameters object must contain a Type member. ({name})",
+                name,
             )
-        if kind.startswith("AWS::SSM::"):
+        if kind not in _TYPES and not _AWS_TYPE.match(kind) and not _SSM_TYPE.match(kind):
             raise _error(
-                f"Parameter type {kind} of {name} is not offered by Stratolite until ssm is"
+                f"Template format error: Unrecognized parameter type: {kind}", name, "Type"
             )
-        if kind not in _TYPES and not _AWS_TYPE.match(kind):
-            raise _error(f"Template format error: Unrecognized parameter type: {kind}")
         allowed = what.get("AllowedValues")
         if allowed is not None and (
             not isinstance(allowed, list) or any(isinstance(v, dict | list) for v in allowed)
         ):
-            raise _error("Template format error: Every AllowedValues member must be a list.")
+            raise _error(
+                "Template format error: Every AllowedValues member must be a list.",
+                name,
+                "AllowedValues",
+            )
         if isinstance(what.get("Default"), dict | list):
-            raise _error("Template format error: Every Default member must be a string.")
+            raise _error(
+                "Template format error: Every Default member must be a string.", name, "Default"
+            )
         pattern = what.get("AllowedPattern")
         if pattern is not None:
             _pattern(name, text_of(pattern))
@@ -120,12 +131,20 @@ def take_parameters(
     return values
 
 
-def parsed(declared: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
-    return {name: _parse(declared[name]["Type"], value) for name, value in values.items()}
+def parsed(
+    declared: Mapping[str, Any], values: Mapping[str, str], found: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """``found`` are values that were looked up in Parameter Store."""
+    looked_up = found or {}
+    return {
+        name: _parse(declared[name]["Type"], looked_up.get(name, value))
+        for name, value in values.items()
+    }
 
 
 def _parse(kind: str, value: str) -> Any:
-    if kind == "CommaDelimitedList" or kind.startswith("List<"):
+    kind = kind.removeprefix(_SSM_VALUE)
+    if kind.startswith(("CommaDelimitedList", "List<")):
         return [item.strip() for item in value.split(",")] if value else []
     return value
 
@@ -134,12 +153,54 @@ def is_secret(what: Any) -> bool:
     return isinstance(what, dict) and text_of(what.get("NoEcho")).lower() == "true"
 
 
-def _error(message: str) -> Fault:
-    return Fault("ValidationError", message)
+def _error(message: str, *place: str) -> Fault:
+    """``place`` begins with the parameter's name."""
+    return Misplaced(message, ("Parameters", *place) if place else ())
+
+
+def ssm_names(declared: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+    """Parameter -> name of the Parameter Store's parameter whose value Ref gives."""
+    return {n: v for n, v in values.items() if declared[n]["Type"].startswith(_SSM_VALUE)}
+
+
+async def from_parameter_store(
+    call: Call, declared: Mapping[str, Any], values: Mapping[str, str]
+) -> dict[str, str]:
+    """The values of AWS::SSM::Parameter::Value<...> parameters; their names must be there, and those of ...::Name."""
+    wanted = ssm_names(declared, values)
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for name, value in values.items():
+        if name not in wanted and declared[name]["Type"] != "AWS::SSM::Parameter::Name":
+            continue
+        try:
+            answer = await call.request("ssm", "GetParameter", {"Name": value})
+        except Fault as fault:
+            if fault.code not in ("ParameterNotFound", "ParameterVersionNotFound"):
+                raise _error(
+                    f"Parameter {name} cannot be read from Parameter Store: {fault.message}", name
+                ) from fault
+            missing.append(value)
+            continue
+        parameter = answer["Parameter"]
+        if parameter["Type"] == "SecureString":
+            raise _error(
+                f"Parameters [{value}] referenced by template have types not supported by CloudFormation.",
+                name,
+            )
+        if name in wanted:
+            found[name] = str(parameter["Value"])
+    if missing:
+        raise _error(
+            f"Unable to fetch parameters [{','.join(missing)}] from parameter store for this account."
+        )
+    return found
 
 
 def _check_value(name: str, what: Mapping[str, Any], value: str) -> None:
     kind = what["Type"]
+    if kind.startswith(_SSM_VALUE):
+        kind = "String"  # the name; what it stands for is not constrained
     if len(value.encode()) > PARAMETER_VALUE_BYTES_MAX:
         raise _error(
             f"Parameter '{name}' exceeds the maximum length of {PARAMETER_VALUE_BYTES_MAX} bytes"
@@ -154,13 +215,13 @@ def _check_part(name: str, what: Mapping[str, Any], part: str) -> None:
 
     def refuse(message: str) -> Fault:
         return _error(
-            f"Parameter '{name}' failed to satisfy constraint: {said}" if said else message
+            f"Parameter '{name}' failed to satisfy constraint: {said}" if said else message, name
         )
 
     if "Number" in what["Type"]:
         number = _number(part)
         if number is None:
-            raise _error(f"Parameter '{name}' must be a number.")
+            raise _error(f"Parameter '{name}' must be a number.", name)
         low, high = _number(what.get("MinValue")), _number(what.get("MaxValue"))
         if low is not None and number < low:
             raise refuse(
@@ -211,5 +272,7 @@ def _pattern(name: str, pattern: str) -> Any:
         return allowed_pattern.read(pattern)
     except allowed_pattern.Refused as refused:
         raise _error(
-            f"Template format error: AllowedPattern of parameter {name} is not valid: {refused}"
+            f"Template format error: AllowedPattern of parameter {name} is not valid: {refused}",
+            name,
+            "AllowedPattern",
         ) from None

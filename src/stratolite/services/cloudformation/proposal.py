@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Resource
-from stratolite.services.cloudformation import sam
+from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.examination import Before, Change, Examination, Values
+from stratolite.services.cloudformation.intrinsics import Scope, has_unknown, text_of, truth
+from stratolite.services.cloudformation.macros import Transforms
 from stratolite.services.cloudformation.parameters import (
     check_declared,
+    from_parameter_store,
     is_secret,
+    parsed,
     take_parameters,
 )
 from stratolite.services.cloudformation.places import Misplaced
+from stratolite.services.cloudformation.quotas import NESTED_DEPTH_MAX
+from stratolite.services.cloudformation.resolution import pseudo
 from stratolite.services.cloudformation.schema import has_type
-from stratolite.services.cloudformation.state import export_value, rows_of
-from stratolite.services.cloudformation.template import SAM, Template, check_template
+from stratolite.services.cloudformation.state import Record, Stack, export_value, rows_of
+from stratolite.services.cloudformation.template import Template, check_template
+from stratolite.services.cloudformation.template_source import read_url
 from stratolite.services.cloudformation.template_text import read_template
 
 
@@ -40,12 +48,16 @@ class Proposal:
     """Applied already."""
     values: Values
     """Parameter values as strings."""
+    looked_up: Values
+    """Of those that name a parameter of Parameter Store, what is there."""
     secret: list[str]
     """The NoEcho ones among them."""
     imports: set[str]
     changes: list[Change]
     changed: bool
     """Whether anything at all differs from what is there."""
+    nested: list[tuple[list[str], tuple[str, ...]]] = field(default_factory=list)
+    """(capabilities, transforms) of the templates of nested stacks."""
 
 
 async def prepare(
@@ -54,10 +66,11 @@ async def prepare(
     given: list[dict[str, Any]],
     tags: Mapping[str, str],
     before: Before,
+    depth: int = 0,
 ) -> Proposal:
     """Raises Fault ValidationError for everything that can be known to be wrong with it, with the line."""
     try:
-        return await _prepared(call, text, given, tags, before)
+        return await _prepared(call, text, given, tags, before, depth)
     except Misplaced as fault:
         raise await asyncio.to_thread(fault.with_lines, text) from None
 
@@ -68,30 +81,154 @@ async def _prepared(
     given: list[dict[str, Any]],
     tags: Mapping[str, str],
     before: Before,
+    depth: int,
 ) -> Proposal:
     raw = await asyncio.to_thread(read_template, text)
     first = check_template(raw, transformed=False)
     check_declared(first.parameters)
     values = take_parameters(first.parameters, given, before.values)
-    if SAM in first.transforms:
-        raw = await sam.transform(raw, dict(values), call.region)
-    template = check_template(raw, transformed=True)
+    looked_up = await from_parameter_store(call, first.parameters, values)
+    parameters = {
+        **parsed(first.parameters, values, looked_up),
+        **pseudo(call, before.stack_name, before.stack_id, before.notify),
+    }
+    check_rules(first, parameters)
+    transforms = Transforms(call, parameters, {**values, **looked_up})
+    raw = await transforms.apply(raw)
+    template = await asyncio.to_thread(lambda: check_template(raw, transformed=True))
     handlers = handlers_of(call.cloud, template)
-    examine = Examination(call, template, values, tags, before, handlers)
+    examine = Examination(call.region, template, parameters, tags, before, handlers, values)
     await asyncio.to_thread(examine.forms)
     exports = await call.transact(lambda inner: _exports(inner, examine.imports))
-    await asyncio.to_thread(examine.differences, exports)
+    inside = {n: await _nested(call, examine, n, depth) for n in examine.stacks}
+    nested = {name for name, child in inside.items() if child is not None and child.changed}
+    await asyncio.to_thread(examine.differences, exports, nested)
     return Proposal(
         text,
         orjson.dumps(dict(template.raw), option=orjson.OPT_NON_STR_KEYS).decode(),
         template,
-        first.transforms,
+        tuple(transforms.applied),
         values,
+        looked_up,
         sorted(name for name, what in first.parameters.items() if is_secret(what)),
         examine.imports,
         examine.changes,
         examine.changed,
+        [
+            pair
+            for child in inside.values()
+            if child is not None
+            for pair in ((child.template.capabilities()[0], child.transforms), *child.nested)
+        ],
     )
+
+
+async def _nested(call: Call, examine: Examination, name: str, depth: int) -> Proposal | None:
+    """What a nested stack shall become, as far as what it is given is known already.
+
+    Raises Misplaced for what is wrong with its template, at the place of the TemplateURL.
+    """
+    properties, place = examine.stacks[name], ("Resources", name, "Properties", "TemplateURL")
+    url, given = properties["TemplateURL"], properties.get("Parameters") or {}
+    if has_unknown(url):
+        return None
+    if depth >= NESTED_DEPTH_MAX:
+        raise Misplaced(f"Stacks are nested deeper than {NESTED_DEPTH_MAX}", place)
+    record = examine.before.records.get(name)
+    try:
+        text = await read_url(call, url)
+        if has_unknown(given):
+            await asyncio.to_thread(_structure, call.cloud, text)
+            return None
+        before = await call.transact(lambda c: _child(c, record, examine.before, name))
+        tags = {tag["Key"]: text_of(tag["Value"]) for tag in properties.get("Tags") or ()}
+        return await prepare(call, text, given_to(given), tags, before, depth + 1)
+    except Fault as fault:
+        raise Misplaced(f"Nested stack {name}: {fault.message}", place) from fault
+
+
+def _structure(cloud: Cloud, text: str) -> None:
+    """What can be said of a template whose parameters are not known yet."""
+    raw = read_template(text)
+    first = check_template(raw, transformed=False)
+    check_declared(first.parameters)
+    if not first.transforms:
+        try:
+            handlers_of(cloud, check_template(raw, transformed=True))
+        except Misplaced as fault:
+            raise fault.with_lines(text) from None
+
+
+def given_to(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A nested stack's Parameters as CreateStack takes them."""
+    return [
+        {
+            "ParameterKey": key,
+            "ParameterValue": ",".join(map(text_of, value))
+            if isinstance(value, list)
+            else text_of(value),
+        }
+        for key, value in parameters.items()
+    ]
+
+
+def _child(call: Call, record: Record | None, parent: Before, name: str) -> Before:
+    if record is not None and record.get("physical_id"):
+        rows = rows_of(call)
+        stack = state.stack_of(call.tx, rows, record["physical_id"].rsplit("/", 1)[-1])
+        if stack is not None and stack["status"] != "DELETE_COMPLETE":
+            return before_of(stack, state.records(call.tx, rows, stack["uuid"]))
+    return Before(f"{parent.stack_name}-{name}", f"{parent.stack_id}-{name}")
+
+
+def before_of(stack: Stack, records: list[Record]) -> Before:
+    """What an update starts from."""
+    return Before(
+        stack["name"],
+        stack["id"],
+        stack["private"]["parameters"],
+        {record["id"]: record for record in records},
+        stack["outputs"],
+        stack["private"].get("looked_up") or {},
+        stack.get("notify") or [],
+    )
+
+
+def check_rules(template: Template, parameters: Mapping[str, Any]) -> None:
+    """Raises Misplaced for the first assertion that does not hold."""
+    scope = Scope(
+        parameters,
+        template.mappings,
+        template.conditions,
+        {},
+        lambda _: None,
+        lambda _: "",
+    )
+    for name, rule in template.rules.items():
+        assertions = rule.get("Assertions") if isinstance(rule, dict) else None
+        if not isinstance(assertions, list) or not set(rule) <= {"RuleCondition", "Assertions"}:
+            raise Misplaced(
+                f"Template format error: Rule {name} must have Assertions, and may have a RuleCondition",
+                ("Rules", name),
+            )
+        try:
+            if "RuleCondition" in rule and not truth(rule["RuleCondition"], scope, rules=True):
+                continue
+            for n, one in enumerate(assertions):
+                if not isinstance(one, dict) or "Assert" not in one:
+                    raise Misplaced(
+                        f"Template format error: every assertion of rule {name} must have an Assert"
+                    )
+                if not truth(one["Assert"], scope, rules=True):
+                    said = one.get("AssertDescription") or f"assertion {n + 1} does not hold"
+                    raise Misplaced(
+                        f"Template validation error: Rule {name}: {said}",
+                        ("Assertions", str(n)),
+                    )
+        except Misplaced as fault:
+            if not fault.place or fault.place[0] != "Conditions":
+                fault.within("Rules", name)
+            raise
 
 
 def _exports(call: Call, names: set[str]) -> dict[str, str]:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation import extensions, state
 from stratolite.services.cloudformation.finding import find_changes, find_stack, invalid, must_find
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK, check_declared, is_secret
+from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
     EVENTS_PAGE_COUNT,
     EXPORTS_PAGE_COUNT,
     RESOURCES_PAGE_COUNT,
     STACKS_PAGE_COUNT,
 )
+from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.template import SAM, Template, check_template
+from stratolite.services.cloudformation.template import Template, check_template
 from stratolite.services.cloudformation.template_source import read_text
 from stratolite.services.cloudformation.template_text import read_template
 
@@ -66,6 +68,32 @@ class Reading(Service):
         found = state.events_page(call.tx, rows, stack["uuid"], before, EVENTS_PAGE_COUNT + 1)
         shapes, stamps = [event for _, event in found], [stamp for stamp, _ in found]
         return _paged("StackEvents", shapes, stamps, EVENTS_PAGE_COUNT)
+
+    def describe_events(self, call: Call, request: Request) -> Response:
+        """A stack's events, or those of one operation, newest first."""
+        name, wanted = request.get("StackName"), request.get("OperationId")
+        if request.get("ChangeSetName") or not name:
+            raise invalid("DescribeEvents is offered by Stratolite for StackName only")
+        stack = find_stack(call, name)
+        if stack is None:
+            raise invalid(f"Stack [{name}] does not exist")
+        only_failed = bool((request.get("Filters") or {}).get("FailedEvents"))
+        rows, place = state.rows_of(call), _token(request, int) or 0
+        found = state.events_page(call.tx, rows, stack["uuid"], place, _LOOKED_AT_COUNT_MAX)
+        page: list[dict[str, Any]] = []
+        for at, event in found:
+            if len(page) == EVENTS_PAGE_COUNT:
+                return {"OperationEvents": page, "NextToken": str(place)}
+            place = at
+            failed = event["ResourceStatus"].endswith("FAILED")
+            if wanted not in (None, event.get("OperationId")) or (only_failed and not failed):
+                continue
+            shape = {k: v for k, v in event.items() if k != "StackName"}
+            page.append({**shape, "EventType": "PROVISIONING_ERROR" if failed else "STACK_EVENT"})
+        answer: Response = {"OperationEvents": page}
+        if len(found) == _LOOKED_AT_COUNT_MAX:
+            answer["NextToken"] = str(place)
+        return answer
 
     def list_stack_resources(self, call: Call, request: Request) -> Response:
         stack = self._present(call, request["StackName"])
@@ -185,6 +213,7 @@ class Reading(Service):
             ],
             "Description": template.description,
             **_capabilities(template),
+            "ResourceIdentifierSummaries": _identifiers(call.region, template),
             "ResourceTypes": sorted({r["Type"] for r in template.resources.values()}),
             "Version": "2010-09-09",
             "DeclaredTransforms": list(template.transforms),
@@ -201,10 +230,30 @@ async def _template(text: str | None) -> Template:
 
 
 def _read(text: str) -> Template:
-    raw = read_template(text)
-    template = check_template(raw, transformed=raw.get("Transform") is None)
-    check_declared(template.parameters)
+    try:
+        raw = read_template(text)
+        template = check_template(raw, transformed=raw.get("Transform") is None)
+        check_declared(template.parameters)
+    except Misplaced as fault:
+        raise fault.with_lines(text) from None
     return template
+
+
+def _identifiers(region: str, template: Template) -> list[dict[str, Any]]:
+    """What an import must say of each resource."""
+    found: dict[str, list[str]] = {}
+    for name, resource in template.resources.items():
+        if isinstance(resource, dict) and isinstance(resource.get("Type"), str):
+            found.setdefault(resource["Type"], []).append(name)
+    return [
+        {
+            "ResourceType": kind,
+            "LogicalResourceIds": names,
+            "ResourceIdentifiers": list(schema.identifiers),
+        }
+        for kind, names in found.items()
+        if (schema := load_schema(region, kind)) is not None and schema.identifiers
+    ]
 
 
 def _default(what: dict[str, Any]) -> str | None:
@@ -213,7 +262,7 @@ def _default(what: dict[str, Any]) -> str | None:
 
 def _capabilities(template: Template) -> dict[str, Any]:
     needed, reason = template.capabilities()
-    if SAM in template.transforms:
+    if set(template.transforms) - {extensions.NAME}:
         needed = [*needed, "CAPABILITY_AUTO_EXPAND"]
     return {"Capabilities": needed, **({"CapabilitiesReason": reason} if reason else {})}
 
@@ -243,7 +292,10 @@ def _resource(record: Record) -> dict[str, Any]:
         Timestamp=record["updated_s"],
         ResourceStatus=record["status"],
         ResourceStatusReason=record.get("reason") or None,
-        DriftInformation={"StackResourceDriftStatus": "NOT_CHECKED"},
+        DriftInformation=_without_none(
+            StackResourceDriftStatus=record.get("drift") or "NOT_CHECKED",
+            LastCheckTimestamp=record.get("drift_checked_s"),
+        ),
     )
 
 
@@ -257,16 +309,38 @@ def _summary(stack: Stack) -> dict[str, Any]:
         DeletionTime=stack.get("deleted_s"),
         StackStatus=stack["status"],
         StackStatusReason=stack["reason"] or None,
-        DriftInformation={"StackDriftStatus": "NOT_CHECKED"},
+        DriftInformation=stack_drift(stack),
+        ParentId=stack.get("parent_id"),
+        RootId=stack.get("root_id"),
     )
 
 
-def parameters_shape(values: dict[str, str], secret: Iterable[str]) -> list[dict[str, str]]:
+def stack_drift(stack: Stack) -> dict[str, Any]:
+    drift = stack.get("drift")
+    if not drift:
+        return {"StackDriftStatus": "NOT_CHECKED"}
+    return {"StackDriftStatus": drift["status"], "LastCheckTimestamp": drift["checked_s"]}
+
+
+def _last_operations(stack: Stack) -> list[dict[str, str]] | None:
+    if not stack.get("last_op"):
+        return None
+    kind, op_id = stack["last_op"]
+    word = {"create": "CREATE_STACK", "delete": "DELETE_STACK"}.get(kind, "UPDATE_STACK")
+    return [{"OperationType": word, "OperationId": op_id}]
+
+
+def parameters_shape(
+    values: dict[str, str], secret: Iterable[str], looked_up: Mapping[str, str]
+) -> list[dict[str, str]]:
     hidden = set(secret)
-    return [
-        {"ParameterKey": name, "ParameterValue": MASK if name in hidden else value}
-        for name, value in values.items()
-    ]
+    shapes = []
+    for name, value in values.items():
+        shape = {"ParameterKey": name, "ParameterValue": MASK if name in hidden else value}
+        if name in looked_up:
+            shape["ResolvedValue"] = MASK if name in hidden else looked_up[name]
+        shapes.append(shape)
+    return shapes
 
 
 def _shape(stack: Stack) -> dict[str, Any]:
@@ -276,9 +350,13 @@ def _shape(stack: Stack) -> dict[str, Any]:
         _without_none(
             ChangeSetId=stack.get("change_set_id"),
             Description=stack["description"] or None,
-            Parameters=parameters_shape(stack["private"]["parameters"], stack["secret"]),
+            Parameters=parameters_shape(
+                stack["private"]["parameters"],
+                stack["secret"],
+                stack["private"].get("looked_up") or {},
+            ),
             DisableRollback=stack.get("on_failure") == "DO_NOTHING",
-            NotificationARNs=[],
+            NotificationARNs=stack.get("notify") or [],
             TimeoutInMinutes=stack.get("timeout_minutes"),
             Capabilities=stack["capabilities"],
             Outputs=[
@@ -293,7 +371,9 @@ def _shape(stack: Stack) -> dict[str, Any]:
             RoleARN=stack["role_arn"] or None,
             Tags=[{"Key": key, "Value": value} for key, value in stack["tags"].items()],
             EnableTerminationProtection=bool(stack.get("protected")),
-            RollbackConfiguration={},
+            RollbackConfiguration=(stack.get("monitor") or {}).get("shape") or {},
+            RetainExceptOnCreate=True if stack.get("retain_except_on_create") else None,
+            LastOperations=_last_operations(stack),
         )
     )
     return shape

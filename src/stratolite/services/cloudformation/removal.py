@@ -9,8 +9,10 @@ import orjson
 
 from stratolite.core import work
 from stratolite.errors import Fault
-from stratolite.service import Call
-from stratolite.services.cloudformation import state
+from stratolite.service import Call, Resource
+from stratolite.services.cloudformation import signals, state
+from stratolite.services.cloudformation.dynamic import Looked
+from stratolite.services.cloudformation.examination import STACK
 from stratolite.services.cloudformation.quotas import DELETED_KEPT_S
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.steps import Steps
@@ -22,6 +24,7 @@ class Removal(Steps):
     async def cleanup(self, stack: Stack) -> None:
         """After an update: what was replaced, and what the template no longer has."""
         await self._load(stack)
+        await self._let_inner_go_on()
         kept = set(self._scope(None).resources)
         await self._delete_all(
             lambda r: r["id"] not in kept,
@@ -31,15 +34,41 @@ class Removal(Steps):
         )
 
         def done(call: Call) -> None:
-            self._enter(call, self._stack(call), "UPDATE_COMPLETE", "")
+            stack = self._stack(call)
+            stack["private"].pop("undo", None)
+            undo = stack.pop("undo", None)
+            if undo is not None:
+                state.keep_imports(call.tx, self.rows, stack, set(stack["op"]["imports"]))
+                if undo["template"] != stack["template"]:
+                    state.drop_template(call.tx, self.rows, self.uuid, undo["template"])
+            self._enter(call, stack, "UPDATE_COMPLETE", "")
 
         await self.tx(done)
+
+    async def _let_inner_go_on(self) -> None:
+        """Nested stacks have waited with their own cleanup."""
+        for record in await self._records():
+            if record["type"] != STACK or not record.get("physical_id"):
+                continue
+            uuid = record["physical_id"].rsplit("/", 1)[-1]
+            op_id = await self.tx(lambda c, uuid=uuid: self._unheld(c, uuid))  # type: ignore[misc]
+            if op_id:
+                await type(self)(self.acting, uuid, op_id).run()  # type: ignore[attr-defined]
+
+    def _unheld(self, call: Call, uuid: str) -> str:
+        stack = state.stack_of(call.tx, self.rows, uuid)
+        op = stack.get("op") if stack is not None else None
+        if stack is None or op is None or op["phase"] != "cleanup":
+            return ""
+        op["held"] = False
+        state.put_stack(call.tx, self.rows, stack)
+        return str(op["id"])
 
     async def rollback_cleanup(self, stack: Stack) -> None:
         """After a rollback: what the operation created."""
         creating = stack["op"]["kind"] == "create"
         failed = await self._delete_all(
-            lambda r: r["step"]["op"] == self.op_id and r["step"]["verb"] == "create",
+            lambda r: r["step"]["op"] == self.op_id and r["step"]["verb"] in ("create", "import"),
             lambda _: "leftover",
         )
 
@@ -47,9 +76,11 @@ class Removal(Steps):
             stack = self._stack(call)
             op = stack["op"]
             if not creating:
-                if op["template"] != stack["template"]:
+                if op["template"] not in (None, stack["template"]):
                     state.drop_template(call.tx, self.rows, self.uuid, op["template"])
-                self._enter(call, stack, "UPDATE_ROLLBACK_COMPLETE", "")
+                state.keep_imports(call.tx, self.rows, stack, set(op["imports_before"]))
+                word = "IMPORT" if op["kind"] == "import" else "UPDATE"
+                self._enter(call, stack, f"{word}_ROLLBACK_COMPLETE", "")
                 return
             state.keep_imports(call.tx, self.rows, stack, set())
             if failed:
@@ -67,7 +98,7 @@ class Removal(Steps):
 
         def done(call: Call) -> None:
             stack = self._stack(call)
-            if failed:
+            if failed and not stack["op"].get("force"):
                 text = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
                 self._enter(call, stack, "DELETE_FAILED", "", text)
                 return
@@ -75,6 +106,7 @@ class Removal(Steps):
             if state.named_uuid(call.tx, self.rows, stack["name"]) == self.uuid:
                 state.free_name(call.tx, self.rows, stack["name"])
             stack["deleted_s"] = call.tx.time_s
+            signals.forget(call.tx, call, self.rows, self.uuid)
             self._enter(call, stack, "DELETE_COMPLETE", "")
             payload = orjson.dumps([call.account, call.region, self.uuid])
             work.put(call.tx, EXPIRE_QUEUE, payload, due_s=call.tx.time_s + DELETED_KEPT_S)
@@ -136,11 +168,16 @@ class Removal(Steps):
         stack = await self.tx(self._stack)
         spec = self._spec(stack, target, target["properties"])
 
-        async def apply() -> bool:
-            await self._handler(target["type"]).delete(self.acting, target["physical_id"], spec)
+        async def apply(handler: Resource, looked: Looked) -> bool:
+            try:
+                given = await self._given(handler, spec, looked)
+            except Fault:  # what it was made with may be gone
+                given = spec
+            await handler.delete(self.acting, target["physical_id"], given)
+            await self._settled(handler, target["physical_id"], given, gone=True)
             return True
 
-        done, reason, _ = await self._do(apply)
+        done, reason, _ = await self._do(target["type"], apply)
         await self.tx(lambda c: self._end_delete(c, key, reason))
         return done is not None
 
@@ -158,9 +195,14 @@ class Removal(Steps):
             target.get("replace_policy" if where == "before" else "deletion_policy") or "Delete"
         )
         if policy == "RetainExceptOnCreate":
-            created_here = record["step"]["op"] == self.op_id and record["step"]["verb"] == "create"
-            policy = "Delete" if created_here else "Retain"
-        skip = policy == "Retain" or name in stack["op"].get("retain", [])
+            policy = "Retain"
+            if record["step"]["op"] == self.op_id and record["step"]["verb"] == "create":
+                policy = "Delete"
+        created_now = record["step"]["op"] == self.op_id and record["step"]["verb"] == "create"
+        if created_now and stack["op"].get("retain_except_on_create"):
+            policy = "Delete"
+        taken_now = record["step"]["op"] == self.op_id and record["step"]["verb"] == "import"
+        skip = taken_now or policy == "Retain" or name in stack["op"].get("retain", [])
         if target.get("physical_id") is None or skip:
             if target.get("physical_id") is not None:
                 self._tell_delete(call, stack, record, target, "DELETE_SKIPPED")
@@ -203,9 +245,9 @@ class Removal(Steps):
         if where:
             record["private"].pop(where, None)
             state.put_record(call.tx, self.rows, self.uuid, record)
-        elif (
-            stack["op"]["phase"] in ("cleanup", "rollback_cleanup")
-            and stack["op"]["kind"] == "update"
+        elif stack["op"]["phase"] in ("cleanup", "rollback_cleanup") and stack["op"]["kind"] in (
+            "update",
+            "import",
         ):
             state.drop_record(call.tx, self.rows, self.uuid, record["id"])
         else:

@@ -6,7 +6,7 @@ Used twice: by ``examination`` before anything is touched, by the engine when a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,12 +18,16 @@ from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.schema import load_schema, not_offered, place_of
 from stratolite.services.cloudformation.template import Template, depends_on
 
+CUSTOM = "AWS::CloudFormation::CustomResource"
 
-def pseudo(call: Call, stack_name: str, stack_id: str) -> dict[str, Any]:
+
+def pseudo(
+    call: Call, stack_name: str, stack_id: str, notify: Sequence[str] = ()
+) -> dict[str, Any]:
     china = call.region.startswith("cn-")
     return {
         "AWS::AccountId": call.account,
-        "AWS::NotificationARNs": [],
+        "AWS::NotificationARNs": list(notify),
         "AWS::Partition": "aws-cn"
         if china
         else "aws-us-gov"
@@ -77,6 +81,11 @@ def surroundings(resource: Mapping[str, Any], needs: set[str]) -> dict[str, Any]
         "needs": sorted(needs),
         "deletion_policy": resource.get("DeletionPolicy", "Delete"),
         "replace_policy": resource.get("UpdateReplacePolicy", "Delete"),
+        **(
+            {"creation_policy": resource["CreationPolicy"]}
+            if resource.get("CreationPolicy")
+            else {}
+        ),
         "metadata": hashlib.sha256(metadata).hexdigest()[:16] if resource.get("Metadata") else "",
     }
 
@@ -92,7 +101,8 @@ def conform(
 
     Raises Misplaced naming what is wrong.
     """
-    schema = load_schema(region, handler.type)
+    kind = CUSTOM if handler.type.startswith("Custom::") else handler.type
+    schema = load_schema(region, kind)
     if schema is None:
         return properties
     if tags and handler.tagged:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from stratolite.service import Call, Made
+from dataclasses import replace
+
+from stratolite.service import Call, Made, Resource
 from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.dynamic import Looked
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.steps import SNAPSHOT, Steps
+from stratolite.services.cloudformation.steps import SNAPSHOT, Steps, take
 
 
 class Rollback(Steps):
@@ -26,14 +29,16 @@ class Rollback(Steps):
             return True
         stack, before = await self.tx(self._stack), record["private"]["before"]
 
-        async def apply() -> Made:
-            old = self._spec(stack, record, record["private"]["properties"])
-            new = self._spec(stack, record, before["properties"])
-            return await self._handler(record["type"]).update(
-                self.acting, record["physical_id"], old, new
-            )
+        async def apply(handler: Resource, looked: Looked) -> Made:
+            there = self._spec(stack, record, record["private"]["properties"], "-back")
+            old = await self._given(handler, there, looked)
+            new = replace(old, properties=before["properties"])
+            new = await self._given(handler, new, looked)
+            made = await handler.update(self.acting, record["physical_id"], old, new)
+            await self._settled(handler, made.physical_id, new)
+            return made
 
-        made, reason, _ = await self._do(apply)
+        made, reason, _ = await self._do(record["type"], apply)
         await self.tx(lambda c: self._end_back(c, name, made, reason))
         return made is not None
 
@@ -79,6 +84,7 @@ class Rollback(Steps):
         record.update({key: before[key] for key in SNAPSHOT})
         record["status"] = "UPDATE_COMPLETE"
         record["private"]["properties"] = before["properties"]
+        record["private"]["attributes"] = before.get("secret_attributes") or {}
         record["step"]["back"] = "done"
 
     def _end_back(self, call: Call, name: str, made: Made | None, reason: str) -> None:
@@ -89,7 +95,7 @@ class Rollback(Steps):
             self._say(call, stack, record, "UPDATE_FAILED", reason=reason)
         else:
             self._restore(record)
-            record["physical_id"], record["attributes"] = made.physical_id, made.attributes
+            take(record, made)
             self._say(call, stack, record, "UPDATE_COMPLETE")
         state.put_record(call.tx, self.rows, self.uuid, record)
 

@@ -13,11 +13,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from stratolite.errors import Fault
+from stratolite.service import Call
+from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
     SAM_ANSWER_BYTES_MAX,
     SAM_IDLE_S,
@@ -31,12 +34,6 @@ _PROGRAM = f"{os.path.dirname(__file__)}/sam_child.py"
 
 async def transform(raw: dict[str, Any], parameters: dict[str, Any], region: str) -> dict[str, Any]:
     """The template without SAM's types. Raises Fault ValidationError with all that is wrong with it."""
-    for name, resource in (raw.get("Resources") or {}).items():
-        if isinstance(resource, dict) and resource.get("Type") == "AWS::Serverless::Application":
-            raise Fault(
-                "ValidationError",
-                f"Resource type AWS::Serverless::Application of {name} is not offered by Stratolite",
-            )
     request = orjson.dumps({"template": raw, "parameters": parameters, "region": region})
     answer = await asyncio.to_thread(_CHILD.ask, request)
     if errors := answer.get("errors"):
@@ -47,6 +44,37 @@ async def transform(raw: dict[str, Any], parameters: dict[str, Any], region: str
         )
     made: dict[str, Any] = answer["template"]
     return made
+
+
+async def locate_applications(
+    call: Call, raw: dict[str, Any], resolve: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The template with every application of the Serverless Application Repository named by its template's URL."""
+    resources = dict(raw.get("Resources") or {})
+    for name, resource in resources.items():
+        if not isinstance(resource, dict) or resource.get("Type") != "AWS::Serverless::Application":
+            continue
+        properties = resource.get("Properties") or {}
+        location = properties.get("Location")
+        if not isinstance(location, dict) or "ApplicationId" not in location:
+            continue
+        wanted = resolve(
+            {k: location[k] for k in ("ApplicationId", "SemanticVersion") if k in location}
+        )
+        try:
+            answer = await call.request(
+                "serverlessrepo", "CreateCloudFormationTemplate", dict(wanted)
+            )
+        except Fault as fault:
+            raise Misplaced(
+                f"Transform {SAM} failed with: Resource with id [{name}] is invalid. {fault.message}",
+                ("Resources", name, "Properties", "Location"),
+            ) from fault
+        resources[name] = {
+            **resource,
+            "Properties": {**properties, "Location": answer["TemplateUrl"]},
+        }
+    return {**raw, "Resources": resources}
 
 
 class _Child:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from stratolite.service import Access, Call, Request, Worker
+from stratolite.http import HttpRequest, HttpResponse
+from stratolite.service import Access, Call, Door, Request, Resource, Worker
+from stratolite.services.cloudformation import signals
 from stratolite.services.cloudformation.change_sets import ChangeSets
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
+from stratolite.services.cloudformation.notices import NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
 from stratolite.services.cloudformation.stacks import StackChanges
 
@@ -28,5 +31,13 @@ class Cloudformation(StackChanges, ChangeSets, Reading):
             needed.append(("iam:PassRole", role))
         return needed
 
+    async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
+        return await signals.serve(call, door, request)
+
     def workers(self) -> Iterable[Worker]:
-        return (StackWorker(self.cloud), ExpiryWorker(self.cloud))
+        return (StackWorker(self.cloud), ExpiryWorker(self.cloud), NotifyWorker(self.cloud))
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.cloudformation.resources import RESOURCES
+
+        return RESOURCES

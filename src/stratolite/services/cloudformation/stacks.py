@@ -10,35 +10,40 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.cloudformation import engine, quotas, state
+from stratolite.services.cloudformation import engine, extensions, quotas, signals, state
 from stratolite.services.cloudformation.examination import Before
 from stratolite.services.cloudformation.finding import find_stack, invalid, must_find, stack_arn
-from stratolite.services.cloudformation.proposal import Proposal, prepare
-from stratolite.services.cloudformation.quotas import TAGS_COUNT_MAX
+from stratolite.services.cloudformation.proposal import Proposal, before_of, prepare
+from stratolite.services.cloudformation.quotas import (
+    MONITORING_MINUTES_MAX,
+    NOTIFICATION_ARNS_COUNT_MAX,
+    ROLLBACK_TRIGGERS_COUNT_MAX,
+    TAGS_COUNT_MAX,
+)
+from stratolite.services.cloudformation.stack_policy import policy_of
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.template_source import read_text
 
-UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+)
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/.+\Z", re.ASCII)
 _NOT_OFFERED = [
-    "NotificationARNs",
-    "StackPolicyBody",
-    "StackPolicyURL",
-    "StackPolicyDuringUpdateBody",
-    "StackPolicyDuringUpdateURL",
-    "ResourceTypes",
-    "RetainExceptOnCreate",
-    "ResourcesToImport",
-    "ImportExistingResources",
     "DeploymentConfig",
     "DeploymentMode",
+    "ImportExistingResources",
+    "IncludeNestedStacks",
 ]
 
 
@@ -47,14 +52,20 @@ class StackChanges(Service):
         name = new_name(request.get("StackName"))
         refuse_unoffered("CreateStack", request)
         text = await needed_text(call, request)
+        policy = await policy_of(call, request, "StackPolicyBody", "StackPolicyURL")
         uuid = call.world.uuid()
-        before = Before(name, stack_arn(call, name, uuid))
+        before = Before(
+            name, stack_arn(call, name, uuid), notify=request.get("NotificationARNs") or []
+        )
         tags = tags_of(request)
         proposal = await prepare(call, text, request.get("Parameters") or [], tags, before)
         acknowledge(proposal, request)
-        return {**request, "uuid": uuid, "proposal": proposal, "tags": tags}
+        return {**request, "uuid": uuid, "proposal": proposal, "tags": tags, "policy": policy}
 
     async def create_stack(self, call: Call, request: Request) -> Response:
+        known = await call.transact(lambda c: _made_by_token(c, request))
+        if known is not None:
+            return known
         ready = await self._prepare_create(call, request)
         answer = await call.transact(lambda inner: self._create(inner, ready))
         await until_settled(call, answer["StackId"])
@@ -82,6 +93,10 @@ class StackChanges(Service):
         stack["client_token"] = token
         stack["timeout_minutes"] = minutes
         stack["protected"] = bool(request.get("EnableTerminationProtection"))
+        stack["notify"] = request.get("NotificationARNs") or []
+        stack["monitor"] = monitor_of(request) or {}
+        stack["policy"] = request["policy"] or ""
+        stack["retain_except_on_create"] = bool(request.get("RetainExceptOnCreate"))
         stack["on_failure"] = on_failure
         state.add_stack(call.tx, rows, stack)
         begin(
@@ -95,27 +110,41 @@ class StackChanges(Service):
                 "on_failure": on_failure,
                 "client_token": token,
                 "deadline_s": call.tx.time_s + 60 * minutes if minutes else None,
+                "retain_except_on_create": stack["retain_except_on_create"],
             },
         )
-        return {"StackId": stack["id"]}
+        return {"StackId": stack["id"], "OperationId": stack["op"]["id"]}
 
     async def _prepare_update(self, call: Call, request: Request) -> Request:
         refuse_unoffered("UpdateStack", request)
-        if request.get("DisableRollback"):
-            raise invalid("UpdateStack DisableRollback is not offered by Stratolite yet")
         stack, records, current = await call.transact(lambda c: _to_update(c, request["StackName"]))
         if request.get("UsePreviousTemplate"):
             text = current
         else:
             text = await needed_text(call, request)
-        tags = tags_of(request) if "Tags" in request else stack["tags"]
-        proposal = await prepare(
-            call, text, request.get("Parameters") or [], tags, before_of(stack, records)
+        policy = await policy_of(call, request, "StackPolicyBody", "StackPolicyURL")
+        during = await policy_of(
+            call, request, "StackPolicyDuringUpdateBody", "StackPolicyDuringUpdateURL"
         )
+        tags = tags_of(request) if "Tags" in request else stack["tags"]
+        before = before_of(stack, records)
+        if "NotificationARNs" in request:
+            before = replace(before, notify=request["NotificationARNs"])
+        proposal = await prepare(call, text, request.get("Parameters") or [], tags, before)
         acknowledge(proposal, request)
-        return {**request, "stack": stack, "proposal": proposal, "tags": tags}
+        return {
+            **request,
+            "stack": stack,
+            "proposal": proposal,
+            "tags": tags,
+            "policy": policy,
+            "during": during,
+        }
 
     async def update_stack(self, call: Call, request: Request) -> Response:
+        known = await call.transact(lambda c: _updated_by_token(c, request))
+        if known is not None:
+            return known
         ready = await self._prepare_update(call, request)
         answer = await call.transact(lambda inner: self._update(inner, ready))
         await until_settled(call, answer["StackId"])
@@ -125,11 +154,15 @@ class StackChanges(Service):
         looked_at, token = request["stack"], request.get("ClientRequestToken")
         stack = unchanged_since(call, looked_at)
         proposal: Proposal = request["proposal"]
-        if not proposal.changed and request["tags"] == stack["tags"]:
+        same = not proposal.changed and request["tags"] == stack["tags"]
+        if same and "NotificationARNs" not in request and "RollbackConfiguration" not in request:
             raise invalid("No updates are to be performed.")
         if role := take_role(call, request.get("RoleARN")):
             stack["role_arn"] = role
+        if request["policy"] is not None:
+            stack["policy"] = request["policy"]
         clear_changes(call, stack)
+        stack["token"] = token
         begin(
             call,
             stack,
@@ -139,9 +172,31 @@ class StackChanges(Service):
                 "tags": request["tags"],
                 "capabilities": request.get("Capabilities") or [],
                 "client_token": token,
+                "on_failure": "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK",
+                "retain_except_on_create": bool(request.get("RetainExceptOnCreate")),
+                "policy": request["during"],
+                "notify": request.get("NotificationARNs", stack.get("notify") or []),
+                "monitor": monitor_of(request) or stack.get("monitor") or {},
             },
         )
-        return {"StackId": stack["id"]}
+        return {"StackId": stack["id"], "OperationId": stack["op"]["id"]}
+
+    def rollback_stack(self, call: Call, request: Request) -> Response:
+        """After an operation that failed with its rollback disabled."""
+        stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
+        if stack["status"] not in ("CREATE_FAILED", "UPDATE_FAILED") or not stack.get("op"):
+            raise invalid(
+                f"Stack:{stack['id']} is in {stack['status']} state and can not be rolled back."
+            )
+        if role := take_role(call, request.get("RoleARN")):
+            stack["role_arn"] = role
+        stack["op"].update(halted=False, principal=asdict(call.principal))
+        if request.get("RetainExceptOnCreate"):
+            stack["op"]["retain_except_on_create"] = True
+        word = "" if stack["op"]["kind"] == "create" else "UPDATE_"
+        enter(call, stack, f"{word}ROLLBACK_IN_PROGRESS")
+        engine.start(call, stack)
+        return {"StackId": stack["id"], "OperationId": stack["op"]["id"]}
 
     async def delete_stack(self, call: Call, request: Request) -> Response:
         stack_id = await call.transact(lambda inner: self._delete(inner, request))
@@ -155,15 +210,16 @@ class StackChanges(Service):
         if stack is None or stack["status"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
             return ""
         retain = request.get("RetainResources") or []
-        if request.get("DeletionMode", "STANDARD") != "STANDARD":
+        force = request.get("DeletionMode", "STANDARD") != "STANDARD"
+        if force and stack["status"] != "DELETE_FAILED":
             raise invalid(
-                "DeleteStack DeletionMode FORCE_DELETE_STACK is not offered by Stratolite yet"
+                f"Invalid operation on stack [{stack['id']}]. DeletionMode FORCE_DELETE_STACK can only be specified when the stack is in DELETE_FAILED state."
             )
         if retain and stack["status"] != "DELETE_FAILED":
             raise invalid(
                 f"Invalid operation on stack [{stack['id']}]. RetainResources can only be specified when the stack is in DELETE_FAILED state."
             )
-        if stack.get("protected"):
+        if _root_of(call, stack).get("protected"):
             raise invalid(
                 f"Stack [{stack['name']}] cannot be deleted while TerminationProtection is enabled"
             )
@@ -181,17 +237,12 @@ class StackChanges(Service):
             )  # the worker turns round after the steps under way
             state.put_stack(call.tx, rows, stack)
             return str(stack["id"])
-        clear_changes(call, stack)
-        stack["op"] = {
-            **new_op(call, "delete"),
-            "phase": "delete",
+        members = {
             "retain": retain,
-            "status_before": stack["status"],
-            "op_before": op,
+            "force": force,
             "client_token": request.get("ClientRequestToken"),
         }
-        enter(call, stack, "DELETE_IN_PROGRESS")
-        engine.start(call, stack)
+        begin_delete(call, stack, members)
         return str(stack["id"])
 
     def cancel_update_stack(self, call: Call, request: Request) -> Response:
@@ -224,6 +275,40 @@ class StackChanges(Service):
         engine.start(call, stack)
         return {}
 
+    def _set_policy(self, call: Call, request: Request) -> Response:
+        stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
+        stack["policy"] = request["policy"] or ""
+        state.put_stack(call.tx, state.rows_of(call), stack)
+        return {}
+
+    async def set_stack_policy(self, call: Call, request: Request) -> Response:
+        policy = await policy_of(call, request, "StackPolicyBody", "StackPolicyURL")
+        ready = {**request, "policy": policy}
+        return await call.transact(lambda inner: self._set_policy(inner, ready))
+
+    def get_stack_policy(self, call: Call, request: Request) -> Response:
+        stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
+        return {"StackPolicyBody": stack["policy"]} if stack.get("policy") else {}
+
+    def signal_resource(self, call: Call, request: Request) -> Response:
+        stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
+        name, rows = request["LogicalResourceId"], state.rows_of(call)
+        record = state.record_of(call.tx, rows, stack["uuid"], name)
+        if record is None:
+            raise invalid(f"Resource {name} does not exist for stack {stack['name']}")
+        if record["status"] != "CREATE_IN_PROGRESS" or not record.get("creation_policy"):
+            raise invalid(
+                f"Resource [{name}] is in {record['status']} state and can not be signaled"
+            )
+        signal = {
+            "UniqueId": request["UniqueId"],
+            "Status": request["Status"],
+            "Reason": "",
+            "Data": "",
+        }
+        signals.add_signal(call.tx, rows, (stack["uuid"], name, "policy"), signal)
+        return {}
+
     def update_termination_protection(self, call: Call, request: Request) -> Response:
         stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
         stack["protected"] = bool(request["EnableTerminationProtection"])
@@ -246,9 +331,11 @@ def refuse_unoffered(operation: str, request: Request) -> None:
     for member in _NOT_OFFERED:
         if request.get(member):
             raise invalid(f"{operation} {member} is not offered by Stratolite yet")
-    if (request.get("RollbackConfiguration") or {}).get("RollbackTriggers"):
+    monitor_of(request)
+    notify = request.get("NotificationARNs") or []
+    if len(notify) > NOTIFICATION_ARNS_COUNT_MAX:
         raise invalid(
-            f"{operation} RollbackConfiguration.RollbackTriggers is not offered by Stratolite yet"
+            f"1 validation error detected: Value '{notify}' at 'notificationARNs' failed to satisfy constraint: Member must have length less than or equal to {NOTIFICATION_ARNS_COUNT_MAX}"
         )
     for capability in request.get("Capabilities") or []:
         if capability not in _CAPABILITIES:
@@ -281,22 +368,64 @@ def tags_of(request: Request) -> dict[str, str]:
     return made
 
 
+def monitor_of(request: Request) -> dict[str, Any] | None:
+    """{"minutes", "triggers": ARNs of alarms}; None if the request says nothing of it."""
+    given = request.get("RollbackConfiguration")
+    if given is None:
+        return None
+    triggers = given.get("RollbackTriggers") or []
+    for trigger in triggers:
+        if trigger["Type"] not in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+            raise invalid("Rollback Trigger Type not supported")
+        if ":alarm:" not in trigger["Arn"]:
+            raise invalid("RelativeId of a Rollback Trigger's ARN is incorrect")
+    if len(triggers) > ROLLBACK_TRIGGERS_COUNT_MAX:
+        raise invalid(f"A stack has at most {ROLLBACK_TRIGGERS_COUNT_MAX} rollback triggers")
+    minutes = given.get("MonitoringTimeInMinutes") or 0
+    if not 0 <= minutes <= MONITORING_MINUTES_MAX:
+        raise invalid(
+            f"1 validation error detected: Value '{minutes}' at 'rollbackConfiguration.monitoringTimeInMinutes' failed to satisfy constraint: Member must have value less than or equal to {MONITORING_MINUTES_MAX}"
+        )
+    return {
+        "minutes": minutes,
+        "triggers": [trigger["Arn"] for trigger in triggers],
+        "shape": given,
+    }
+
+
 def acknowledge(proposal: Proposal, request: Request, *, expands: bool = True) -> None:
-    """Raises Fault unless the caller named the capabilities the template needs.
+    """Raises Fault unless the caller named the capabilities and types the template needs.
 
     ``expands``: transforms need theirs too (not in a change set, which shows what they made).
     """
     given = set(request.get("Capabilities") or [])
-    needed, _ = proposal.template.capabilities()
+    needed = list(proposal.template.capabilities()[0])
+    transforms = set(proposal.transforms)
+    for capabilities, theirs in proposal.nested:
+        needed += [capability for capability in capabilities if capability not in needed]
+        transforms.update(theirs)
     if "CAPABILITY_NAMED_IAM" in given:
         given.add("CAPABILITY_IAM")
     missing = [capability for capability in needed if capability not in given]
-    if expands and proposal.transforms and "CAPABILITY_AUTO_EXPAND" not in given:
+    transforms -= {extensions.NAME}
+    if expands and transforms and "CAPABILITY_AUTO_EXPAND" not in given:
         missing.append("CAPABILITY_AUTO_EXPAND")
     if missing:
         raise Fault(
             "InsufficientCapabilitiesException", f"Requires capabilities : [{', '.join(missing)}]"
         )
+    allowed = request.get("ResourceTypes") or []
+    for resource in proposal.template.resources.values():
+        if allowed and not any(_is_among(resource["Type"], pattern) for pattern in allowed):
+            raise invalid(
+                f"Resource type {resource['Type']} is not allowed by parameter ResourceTypes [{', '.join(allowed)}]"
+            )
+
+
+def _is_among(kind: str, pattern: str) -> bool:
+    return pattern in ("AWS::*", kind) or (
+        pattern.endswith("::*") and kind.startswith(pattern[:-1])
+    )
 
 
 def take_role(call: Call, arn: str | None) -> str:
@@ -354,10 +483,58 @@ def new_op(call: Call, kind: str) -> dict[str, Any]:
     }
 
 
-def begin(
-    call: Call, stack: Stack, kind: str, proposal: Proposal, members: Mapping[str, Any]
+def _made_by_token(call: Call, request: Request) -> Response | None:
+    """The answer to a CreateStack that came before with the same token."""
+    token = request.get("ClientRequestToken")
+    known = find_stack(call, request["StackName"]) if token and request.get("StackName") else None
+    if known is None or known.get("client_token") != token:
+        return None
+    return {"StackId": known["id"]}
+
+
+def _updated_by_token(call: Call, request: Request) -> Response | None:
+    token = request.get("ClientRequestToken")
+    known = find_stack(call, request["StackName"]) if token else None
+    if known is None or known.get("token") != token:
+        return None
+    return {"StackId": known["id"]}
+
+
+def _root_of(call: Call, stack: Stack) -> Stack:
+    if not stack.get("root_id"):
+        return stack
+    uuid = stack["root_id"].rsplit("/", 1)[-1]
+    return state.stack_of(call.tx, state.rows_of(call), uuid) or stack
+
+
+def begin_delete(
+    call: Call, stack: Stack, members: Mapping[str, Any], *, inside: bool = False
 ) -> None:
-    """Store the proposal and start the operation that carries it out."""
+    op = stack.get("op")
+    clear_changes(call, stack)
+    stack["op"] = {
+        **new_op(call, "delete"),
+        "phase": "delete",
+        "retain": [],
+        "status_before": stack["status"],
+        "op_before": op,
+        **members,
+    }
+    enter(call, stack, "DELETE_IN_PROGRESS")
+    if not inside:
+        engine.start(call, stack)
+
+
+def begin(
+    call: Call,
+    stack: Stack,
+    kind: str,
+    proposal: Proposal,
+    members: Mapping[str, Any],
+    *,
+    inside: bool = False,
+) -> None:
+    """Store the proposal and start the operation that carries it out (``inside``: the parent's job does)."""
     version = call.world.uuid()
     rows = state.rows_of(call)
     state.put_template(call.tx, rows, stack["uuid"], version, proposal.original, proposal.processed)
@@ -373,18 +550,29 @@ def begin(
             **members,
         },
         proposal.values,
+        proposal.looked_up,
+        inside=inside,
     )
 
 
 def begin_with(
-    call: Call, stack: Stack, kind: str, members: Mapping[str, Any], values: dict[str, str]
+    call: Call,
+    stack: Stack,
+    kind: str,
+    members: Mapping[str, Any],
+    values: dict[str, str],
+    looked_up: dict[str, str],
+    *,
+    inside: bool = False,
 ) -> None:
     """The template is stored already."""
     rows = state.rows_of(call)
     stack["op"] = {**new_op(call, kind), "imports_before": stack["imports"], **members}
     stack["private"]["op_parameters"] = values
+    stack["private"]["op_looked_up"] = looked_up
     if kind == "create":
         stack["template"], stack["private"]["parameters"] = members["template"], values
+        stack["private"]["looked_up"] = looked_up
         for key in ("description", "capabilities", "tags", "secret"):
             stack[key] = members[key]
     else:
@@ -392,8 +580,10 @@ def begin_with(
     for name in members["imports"]:
         state.export_value(call.tx, rows, name)
     state.add_imports(call.tx, rows, stack, set(members["imports"]))
+    stack["last_op"] = [kind, stack["op"]["id"]]
     enter(call, stack, f"{kind.upper()}_IN_PROGRESS")
-    engine.start(call, stack)
+    if not inside:
+        engine.start(call, stack)
 
 
 def enter(call: Call, stack: Stack, status: str) -> None:
@@ -437,16 +627,6 @@ def must_be_updatable(stack: Stack) -> None:
         raise invalid(f"Stack [{stack['name']}] does not exist")
     if stack["status"] not in UPDATABLE:
         raise invalid(f"Stack:{stack['id']} is in {stack['status']} state and can not be updated.")
-
-
-def before_of(stack: Stack, records: list[Record]) -> Before:
-    return Before(
-        stack["name"],
-        stack["id"],
-        stack["private"]["parameters"],
-        {record["id"]: record for record in records},
-        stack["outputs"],
-    )
 
 
 def unchanged_since(call: Call, looked_at: Stack) -> Stack:

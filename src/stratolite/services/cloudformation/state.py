@@ -12,6 +12,7 @@ Under (account, region, "cloudformation"); values are JSON unless said otherwise
     ("changeset", change set uuid)        -> [stack uuid, change set name]
     ("export", export name)               -> [value, stack uuid, stack id]
     ("import", export name, uuid)         -> stack name (text)
+    ("macro", name)                       -> [token of its resource, its function's name or ARN]
 
 Stack and change set are dicts written by ``service.py``, ``operations.py`` and ``engine.py``; their ``private``
 member holds parameter values, a Record's ``private`` its resolved properties. ``private`` is stored under ``sealed``
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stratolite.core import Keyspace, Span, Tx
+from stratolite.core import Keyspace, Span, Tx, work
 from stratolite.core.vault import Vault
 from stratolite.errors import Fault
 from stratolite.service import Call
@@ -35,6 +36,7 @@ from stratolite.services.cloudformation.quotas import REASON_LENGTH_MAX, TEMPLAT
 
 Stack = dict[str, Any]
 Record = dict[str, Any]
+NOTIFY_QUEUE = "cloudformation.notify"
 _PURPOSE = "cloudformation"
 _USERS_SHOWN_COUNT = 10
 
@@ -50,7 +52,7 @@ def rows_of(call: Call) -> Rows:
     return Rows(call.keys("cloudformation"), call.cloud.vault)
 
 
-def _pack(rows: Rows, row: dict[str, Any]) -> bytes:
+def pack_row(rows: Rows, row: dict[str, Any]) -> bytes:
     stored = {key: value for key, value in row.items() if key != "private"}
     if "private" in row:
         packed = zlib.compress(orjson.dumps(row["private"]), 1)
@@ -59,7 +61,7 @@ def _pack(rows: Rows, row: dict[str, Any]) -> bytes:
     return orjson.dumps(stored)
 
 
-def _unpack(rows: Rows, raw: bytes) -> dict[str, Any]:
+def unpack_row(rows: Rows, raw: bytes) -> dict[str, Any]:
     row: dict[str, Any] = orjson.loads(raw)
     sealed = row.pop("sealed", None)
     if sealed is not None:
@@ -81,12 +83,12 @@ def add_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
 def put_stack(tx: Tx, rows: Rows, stack: Stack) -> None:
     """``revision`` counts the writes: what was prepared from an older one is noticed."""
     stack["revision"] = stack.get("revision", 0) + 1
-    tx.put(rows.keys.key("stack", stack["uuid"]), _pack(rows, stack))
+    tx.put(rows.keys.key("stack", stack["uuid"]), pack_row(rows, stack))
 
 
 def stack_of(tx: Tx, rows: Rows, uuid: str) -> Stack | None:
     raw = tx.get(rows.keys.key("stack", uuid))
-    return None if raw is None else _unpack(rows, raw)
+    return None if raw is None else unpack_row(rows, raw)
 
 
 def stack_span(rows: Rows, uuid: str) -> Span:
@@ -141,7 +143,7 @@ def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
         return True
     for changes in changes_page(tx, rows, uuid, "", limit):
         drop_changes(tx, rows, uuid, changes)
-    for kind in ("event", "resource", "template"):
+    for kind in ("event", "resource", "template", "drift"):
         found = [key for key, _ in tx.scan(rows.keys.span(kind, uuid), limit=limit)]
         for key in found:
             tx.delete(key)
@@ -156,12 +158,12 @@ def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
 
 
 def put_record(tx: Tx, rows: Rows, uuid: str, record: Record) -> None:
-    tx.put(rows.keys.key("resource", uuid, record["id"]), _pack(rows, record))
+    tx.put(rows.keys.key("resource", uuid, record["id"]), pack_row(rows, record))
 
 
 def record_of(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> Record | None:
     raw = tx.get(rows.keys.key("resource", uuid, logical_id))
-    return None if raw is None else _unpack(rows, raw)
+    return None if raw is None else unpack_row(rows, raw)
 
 
 def drop_record(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> None:
@@ -170,14 +172,14 @@ def drop_record(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> None:
 
 def records(tx: Tx, rows: Rows, uuid: str) -> list[Record]:
     """All of a stack's (500 at most)."""
-    return [_unpack(rows, raw) for _, raw in tx.scan(rows.keys.span("resource", uuid))]
+    return [unpack_row(rows, raw) for _, raw in tx.scan(rows.keys.span("resource", uuid))]
 
 
 def records_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[Record]:
     start, stop = rows.keys.span("resource", uuid)
     if after:
         start = rows.keys.key("resource", uuid, after) + b"\x00"
-    return [_unpack(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+    return [unpack_row(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
 
 
 # -- events
@@ -211,7 +213,13 @@ def add_event(
         event["PhysicalResourceId"] = physical_id
     if reason:
         event["ResourceStatusReason"] = reason[:REASON_LENGTH_MAX]
-    token = (stack.get("op") or {}).get("client_token") or stack.get("client_token")
+    op = stack.get("op") or {}
+    if op.get("id"):
+        event["OperationId"] = op["id"]
+    if notify := op.get("notify") or stack.get("notify"):
+        row = [notify, op.get("principal") or {}, stack.get("role_arn") or "", event]
+        work.put(tx, NOTIFY_QUEUE, orjson.dumps(row), partition=stack["uuid"].encode())
+    token = op.get("client_token") or stack.get("client_token")
     if token:
         event["ClientRequestToken"] = token
     tx.put(rows.keys.key("event", stack["uuid"], stamp), orjson.dumps(event))
@@ -257,14 +265,14 @@ def drop_template(tx: Tx, rows: Rows, uuid: str, version: str) -> None:
 
 
 def put_changes(tx: Tx, rows: Rows, uuid: str, changes: dict[str, Any]) -> None:
-    tx.put(rows.keys.key("changes", uuid, changes["name"]), _pack(rows, changes))
+    tx.put(rows.keys.key("changes", uuid, changes["name"]), pack_row(rows, changes))
     pointer = orjson.dumps([uuid, changes["name"]])
     tx.put(rows.keys.key("changeset", changes["uuid"]), pointer)
 
 
 def changes_named(tx: Tx, rows: Rows, uuid: str, name: str) -> dict[str, Any] | None:
     raw = tx.get(rows.keys.key("changes", uuid, name))
-    return None if raw is None else _unpack(rows, raw)
+    return None if raw is None else unpack_row(rows, raw)
 
 
 def changes_by_uuid(tx: Tx, rows: Rows, change_uuid: str) -> tuple[str, dict[str, Any]] | None:
@@ -286,7 +294,27 @@ def changes_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[
     start, stop = rows.keys.span("changes", uuid)
     if after:
         start = rows.keys.key("changes", uuid, after) + b"\x00"
-    return [_unpack(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+    return [unpack_row(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+
+
+# -- macros
+
+
+def put_macro(tx: Tx, rows: Rows, name: str, token: str, function: str) -> None:
+    tx.put(rows.keys.key("macro", name), orjson.dumps([token, function]))
+
+
+def macro_of(tx: Tx, rows: Rows, name: str) -> tuple[str, str] | None:
+    """The token of who made it, and the function that the transform of this name is."""
+    raw = tx.get(rows.keys.key("macro", name))
+    if raw is None:
+        return None
+    token, function = orjson.loads(raw)
+    return token, function
+
+
+def drop_macro(tx: Tx, rows: Rows, name: str) -> None:
+    tx.delete(rows.keys.key("macro", name))
 
 
 # -- exports

@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
 
 from stratolite.errors import Fault, Unavailable
-from stratolite.service import Call, Made, Principal, Resource, Spec
+from stratolite.service import Call, Made, Principal, Resource, Spec, created
 from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.dynamic import Looked, mentions_any
+from stratolite.services.cloudformation.finding import Plain
 from stratolite.services.cloudformation.intrinsics import Scope, Unknown
 from stratolite.services.cloudformation.parameters import parsed
 from stratolite.services.cloudformation.quotas import (
     REASON_LENGTH_MAX,
-    STEP_TIME_S_MAX,
+    STABILISE_S_FIRST,
+    STABILISE_S_MAX,
     STEPS_AT_ONCE_MAX,
 )
-from stratolite.services.cloudformation.resolution import attribute_from, pseudo, scope_of
+from stratolite.services.cloudformation.resolution import (
+    attribute_from,
+    conform,
+    pseudo,
+    scope_of,
+)
+from stratolite.services.cloudformation.roles import role_principal
 from stratolite.services.cloudformation.state import Record, Rows, Stack
 from stratolite.services.cloudformation.template import Template, check_template
 
@@ -33,12 +43,20 @@ SNAPSHOT = [
     "deletion_policy",
     "replace_policy",
     "metadata",
+    "creation_policy",
 ]
 """What ``private.before`` keeps of a Record, besides its properties."""
 
 _log = logging.getLogger("stratolite.cloudformation")
 T = TypeVar("T")
 Step = Callable[[str], Awaitable[bool]]
+
+
+def take(record: Record, made: Made) -> None:
+    """The record is of what a handler made."""
+    record["physical_id"] = made.physical_id
+    record["attributes"] = {} if made.no_echo else made.attributes
+    record["private"]["attributes"] = made.attributes if made.no_echo else {}
 
 
 class Gone(Exception):
@@ -68,11 +86,10 @@ class Steps:
         """Handlers work as the caller, or as the role the stack was given."""
         who = Principal(**stack["op"]["principal"])
         if role := stack.get("role_arn"):
-            name = role.rsplit("/", 1)[1]
-            account = role.split(":")[4]
-            arn = f"arn:aws:sts::{account}:assumed-role/{name}/AWSCloudFormation"
-            who = Principal("role", account, arn, name, "AWSCloudFormation")
-        return self.call.scoped(self.call.account, self.call.region, who)
+            who = role_principal(role)
+        acting = self.call.scoped(self.call.account, self.call.region, who)
+        acting.context = {**acting.context, "aws:CalledVia": "cloudformation.amazonaws.com"}
+        return acting
 
     async def _load(self, stack: Stack) -> None:
         """The template the operation leads to, and its parameters."""
@@ -83,10 +100,17 @@ class Steps:
         self.template = await asyncio.to_thread(
             lambda: check_template(orjson.loads(text), transformed=True)
         )
-        values = stack["private"]["op_parameters"]
+        private = stack["private"]
         self.parameters = {
-            **parsed(self.template.parameters, values),
-            **pseudo(self.call, stack["name"], stack["id"]),
+            **parsed(
+                self.template.parameters, private["op_parameters"], private.get("op_looked_up")
+            ),
+            **pseudo(
+                self.call,
+                stack["name"],
+                stack["id"],
+                stack["op"].get("notify", stack.get("notify") or []),
+            ),
         }
 
     def _scope(self, call: Call | None) -> Scope:
@@ -99,7 +123,8 @@ class Steps:
             record = state.record_of(tx, self.rows, self.uuid, logical_id)
             if record is None or record.get("physical_id") is None:
                 return None
-            return Made(record["physical_id"], record.get("attributes") or {})
+            secret = record["private"].get("attributes") or {}
+            return Made(record["physical_id"], {**(record.get("attributes") or {}), **secret})
 
         def attribute(logical_id: str, name: str, _: Made) -> Any:
             record = state.record_of(tx, self.rows, self.uuid, logical_id)
@@ -145,25 +170,52 @@ class Steps:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _do(self, work: Callable[[], Awaitable[T]]) -> tuple[T | None, str, str | None]:
+    async def _do(
+        self, kind: str, work: Callable[[Resource, Looked], Awaitable[T]]
+    ) -> tuple[T | None, str, str | None]:
         """A handler's result, or why it failed and the physical id it may have left behind.
 
         What the world does (``Unavailable``) is no failure: it ends the job, which comes back.
         """
+        looked = Looked(self.acting)
         try:
-            async with asyncio.timeout(STEP_TIME_S_MAX):
-                return await work(), "", None
+            handler = self._handler(kind)
+            async with asyncio.timeout(handler.time_s_max):
+                return await work(handler, looked), "", None
+        except Plain as fault:
+            return None, looked.masked(fault.message), fault.members.get("PhysicalResourceId")
         except Fault as fault:
             left = fault.members.get("PhysicalResourceId")
             text = f'Resource handler returned message: "{fault.message}" (HandlerErrorCode: {fault.code})'
-            return None, text, left
+            return None, looked.masked(text), left
         except TimeoutError:
-            return None, f"Resource is not stable after {STEP_TIME_S_MAX:.0f} s", None
+            return None, f"Resource is not stable after {handler.time_s_max:.0f} s", None
         except Unavailable:
             raise
         except Exception:  # noqa: BLE001 - a handler's bug fails its resource, not the server
             _log.exception("a handler failed unexpectedly: op=%s", self.op_id)
             return None, "Internal Failure", None
+
+    async def _given(self, handler: Resource, spec: Spec, looked: Looked) -> Spec:
+        """What the handler is given: dynamic references looked up, in the types the schema asks for."""
+        if not mentions_any(spec.properties):
+            return spec
+        properties = await looked.resolved(spec.properties)
+        properties = conform(self.call.region, handler, spec.logical_id, properties, {})
+        return replace(spec, properties=properties)
+
+    async def _settled(
+        self, handler: Resource, physical_id: str, spec: Spec, *, gone: bool = False
+    ) -> None:
+        """Return when the resource says that it is ready, or that it is gone."""
+        if not handler.can("deleted" if gone else "stabilise"):
+            return
+        pause_s = STABILISE_S_FIRST
+        ask = handler.deleted if gone else handler.stabilise
+        with created(physical_id):
+            while not await ask(self.acting, physical_id, spec):
+                await self.call.world.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, STABILISE_S_MAX)
 
     def _handler(self, kind: str) -> Resource:
         handler = self.call.cloud.resource(kind)
@@ -171,9 +223,22 @@ class Steps:
             raise Fault("NotImplemented", f"Resource type {kind} is not offered by Stratolite")
         return handler
 
-    def _spec(self, stack: Stack, record: Mapping[str, Any], properties: dict[str, Any]) -> Spec:
+    def _spec(
+        self,
+        stack: Stack,
+        record: Mapping[str, Any],
+        properties: dict[str, Any],
+        way: str = "",
+    ) -> Spec:
         return Spec(
-            record["type"], record["id"], stack["name"], stack["id"], record["token"], properties
+            record["type"],
+            record["id"],
+            stack["name"],
+            stack["id"],
+            record["token"],
+            properties,
+            f"{self.op_id}{way}",
+            record.get("creation_policy") or {},
         )
 
     def _say(
@@ -202,6 +267,7 @@ class Steps:
         else:
             stack["op"] = None
             stack["private"].pop("op_parameters", None)
+            stack["private"].pop("op_looked_up", None)
         state.put_stack(call.tx, self.rows, stack)
 
     async def _records(self) -> list[Record]:

@@ -29,6 +29,7 @@ _SECTIONS = frozenset(
         "Conditions",
         "Description",
         "Globals",
+        "Hooks",
         "Mappings",
         "Metadata",
         "Outputs",
@@ -80,6 +81,7 @@ class Template:
     resources: Mapping[str, Any]
     outputs: Mapping[str, Any]
     transforms: tuple[str, ...]
+    rules: Mapping[str, Any]
     raw: Mapping[str, Any]
 
     def capabilities(self) -> tuple[list[str], str]:
@@ -96,7 +98,7 @@ class Template:
 
 
 def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
-    """``transformed`` says whether transforms have been applied: only then must every reference lead somewhere."""
+    """``transformed`` says whether transforms have been applied: before, only sections and parameters are looked at."""
     if odd := [name for name in raw if name not in _SECTIONS]:
         raise _error(
             f"Invalid template property or properties [{', '.join(sorted(odd))}]", min(odd)
@@ -117,8 +119,8 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
             f"Template format error: 'Description' length is greater than {DESCRIPTION_BYTES_MAX}.",
             "Description",
         )
-    if raw.get("Rules"):
-        raise _error("Template section Rules is not offered by Stratolite yet")
+    if raw.get("Hooks"):
+        raise _error("Template section Hooks is not offered by Stratolite", "Hooks")
     resources = _section(raw, "Resources", RESOURCES_COUNT_MAX)
     if not resources:
         raise _error(
@@ -133,6 +135,7 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
         resources,
         _section(raw, "Outputs", OUTPUTS_COUNT_MAX),
         _transforms(raw.get("Transform")),
+        _section(raw, "Rules", 10_000),
         raw,
     )
     for name in template.parameters:
@@ -142,13 +145,14 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
                 "Parameters",
                 name,
             )
+    if not transformed:
+        return template
     for name, resource in resources.items():
         _check_resource(name, resource)
     for name, output in template.outputs.items():
         _check_output(name, output)
     _check_mappings(template.mappings)
-    if transformed:
-        _check_references(template)
+    _check_references(template)
     return template
 
 
@@ -172,16 +176,9 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
 
 def _transforms(value: Any) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [] if value is None else [value]
+    names = [one.get("Name") if isinstance(one, dict) else one for one in names]
     if not all(isinstance(name, str) for name in names):
-        raise _error(
-            "Template format error: Transform must be the name of a transform, or a list of names",
-            "Transform",
-        )
-    for name in names:
-        if name != SAM:
-            raise _error(
-                f"Transform {name} is not offered by Stratolite; the transform offered is {SAM}"
-            )
+        raise _error("Key Name of transform definition must be a string.", "Transform")
     return tuple(names)
 
 
@@ -201,6 +198,13 @@ def _check_resource(name: str, resource: Any) -> None:
             "Resources",
             name,
         )
+    if kind.endswith("::MODULE"):
+        raise _error(
+            f"Module {kind} of {name} is not offered by Stratolite: no registry of modules",
+            "Resources",
+            name,
+            "Type",
+        )
     if not _TYPE.match(kind):
         raise _error(
             f"Template format error: Unrecognized resource types: [{kind}]",
@@ -210,9 +214,20 @@ def _check_resource(name: str, resource: Any) -> None:
         )
     if odd := sorted(set(resource) - _RESOURCE_MEMBERS):
         raise _error(f"Invalid template resource property '{odd[0]}'", "Resources", name, odd[0])
-    for member in ("CreationPolicy", "UpdatePolicy"):
-        if resource.get(member):
-            raise _error(f"Resource attribute {member} of {name} is not offered by Stratolite yet")
+    if resource.get("UpdatePolicy"):
+        raise _error(
+            f"Resource attribute UpdatePolicy of {name} is not offered by Stratolite: no type here has one",
+            "Resources",
+            name,
+            "UpdatePolicy",
+        )
+    if resource.get("CreationPolicy") and kind != "AWS::CloudFormation::WaitCondition":
+        raise _error(
+            f"CreationPolicy of {name} is not offered by Stratolite for {kind}, only for AWS::CloudFormation::WaitCondition",
+            "Resources",
+            name,
+            "CreationPolicy",
+        )
     if not isinstance(resource.get("Properties") or {}, dict):
         raise _error(
             f"Template format error: [/Resources/{name}/Properties] Every Properties member must be an object.",

@@ -32,13 +32,29 @@ async def read_text(call: Call, request: Request) -> str | None:
         return str(body)
     if url is None:
         return None
+    return await read_url(call, url)
+
+
+async def read_url(call: Call, url: str) -> str:
+    """A template's text in an object of ours. Raises Fault in AWS's words."""
     wanted = object_of(url)
     try:
-        answer = await call.request("s3", "GetObject", wanted)
+        return await _read(call, wanted)
     except Fault as fault:
+        if fault.code == "ValidationError":
+            raise
         raise _error(
             f"S3 error: {fault.message}\nFor more information check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"
         ) from fault
+
+
+async def read_object(call: Call, location: str) -> str:
+    """The text of any object. Raises S3's own Fault."""
+    return await _read(call, object_of(location))
+
+
+async def _read(call: Call, wanted: dict[str, str]) -> str:
+    answer = await call.request("s3", "GetObject", dict(wanted))
     raw = await _body_of(answer["Body"])
     try:
         return raw.decode()

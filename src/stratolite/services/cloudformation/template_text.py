@@ -24,6 +24,9 @@ _FUNCTIONS = {
             "And",
             "Base64",
             "Cidr",
+            "Contains",
+            "EachMemberEquals",
+            "EachMemberIn",
             "Equals",
             "FindInMap",
             "GetAtt",
@@ -34,11 +37,14 @@ _FUNCTIONS = {
             "Length",
             "Not",
             "Or",
+            "RefAll",
             "Select",
             "Split",
             "Sub",
             "ToJsonString",
             "Transform",
+            "ValueOf",
+            "ValueOfAll",
         ]
     },
     "!Ref": "Ref",
@@ -64,6 +70,11 @@ def read_template(text: str) -> dict[str, Any]:
     return tree
 
 
+def read_part(text: str) -> Any:
+    """A piece of a template: what AWS::Include finds."""
+    return _read_json(text) if text.lstrip()[:1] == "{" else _read_yaml(text)
+
+
 def _read_json(text: str) -> Any:
     try:
         tree = orjson.loads(text)
@@ -74,12 +85,12 @@ def _read_json(text: str) -> Any:
             where = f"(line {error.lineno}, column {error.colno})"
             text = f"Template format error: JSON not well-formed. {where}"
             raise Fault("ValidationError", text) from None
-    _measure(tree)
+    measure(tree)
     return tree
 
 
-def _measure(tree: Any) -> None:
-    """JSON's nodes and depth, as YAML's are counted while they are read."""
+def measure(tree: Any) -> None:
+    """Raises Fault for a tree of too many nodes, or nested too deep: YAML's are counted while they are read."""
     count = 0
     level = [tree]
     for _ in range(DEPTH_MAX):

@@ -9,9 +9,13 @@ Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`
          ``capacity`` consumed units.
 Changes  ``writes`` one item and all that follows from it; ``streams`` its stream records (read by ``dynamodbstreams``).
 PartiQL  ``partiql`` parses statements, ``bound`` takes them apart, ``statements`` carries them out as reads and writes.
-Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``policies``; ``access`` says what IAM must allow;
+Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``policies``,
+         ``backups``; ``access`` says what IAM must allow;
          ``service`` puts them together.
-Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``).
+Follow   ``feeds`` what is left for those who are told of each change, ``following`` tells them: ``destinations`` in Kinesis,
+         replicas of ``globaltables``.
+Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
+         ``copying`` (backups and restores, from a table's ``history``).
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 
@@ -29,8 +33,9 @@ Different from AWS, knowingly:
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.
 
-Missing: encryption by KMS keys, backups, point-in-time recovery, exports and imports, global tables,
-Kinesis streaming, contributor insights, auto scaling; keys of several attributes in indexes.
+Missing: encryption by KMS keys, exports and imports, contributor insights, auto scaling, keys of several attributes in
+indexes, vector indexes, bulk operations; of global tables the version of 2017, strong consistency, witnesses, replicas of
+other accounts and overrides of their capacity. What a replicated table once held stays known by key and time.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

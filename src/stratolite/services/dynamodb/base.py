@@ -19,6 +19,16 @@ class Base(Service):
         if ":" in name:
             account, name = place_of(call, name)
         found = state.table(call.tx, account, call.region, name)
+        if found is None or not found.is_ready:
+            raise not_found(message)
+        return found
+
+    def known(self, call: Call, name: str, message: str) -> Table:
+        """The same, of tables that are still being filled as well."""
+        account = call.account
+        if ":" in name:
+            account, name = place_of(call, name)
+        found = state.table(call.tx, account, call.region, name)
         if found is None:
             raise not_found(message)
         return found

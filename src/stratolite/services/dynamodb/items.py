@@ -38,7 +38,7 @@ class Items(Base):
         shapes.check(shapes.GET_ITEM, request)
         key, name = request["Key"], request["TableName"]
         table = state.table(call.tx, call.account, call.region, name)
-        row = None if table is None else table.plain_row(key)
+        row = None if table is None or not table.is_ready else table.plain_row(key)
         if row is None:
             first_checked(request, key, _PROJECTION, _TO_GET)
         paths = projection_of(request)

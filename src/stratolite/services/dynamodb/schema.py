@@ -25,7 +25,6 @@ def check_offered(operation: str, request: Wanted) -> None:
     if sse.get("Enabled") or sse.get("KMSMasterKeyId"):  # it would say encrypted, and not be
         raise not_offered(operation, "SSESpecification")
     for name in (
-        "ReplicaUpdates",
         "VectorIndexes",
         "VectorIndexUpdates",
         "GlobalTableSourceArn",

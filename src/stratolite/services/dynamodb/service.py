@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from stratolite.service import Access, Call, Request, Resource, Worker
 from stratolite.services.dynamodb import access
+from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
+from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
 from stratolite.services.dynamodb.reading import Reading
@@ -14,7 +16,7 @@ from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
 
 
-class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies):
+class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
     name = "dynamodb"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -32,11 +34,34 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies):
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
+        from stratolite.services.dynamodb.copying import (
+            BackupDropper,
+            BackupMaker,
+            Purger,
+            Restorer,
+        )
         from stratolite.services.dynamodb.expirer import Expirer
+        from stratolite.services.dynamodb.following import (
+            KinesisDeliverer,
+            ReplicaCopier,
+            Replicator,
+        )
         from stratolite.services.dynamodb.worker import Backfiller, Sweeper, Trimmer
 
         cloud = self.cloud
-        return (Sweeper(cloud), Backfiller(cloud), Trimmer(cloud), Expirer(cloud))
+        return (
+            Sweeper(cloud),
+            Backfiller(cloud),
+            Trimmer(cloud),
+            Expirer(cloud),
+            BackupMaker(cloud),
+            BackupDropper(cloud),
+            Restorer(cloud),
+            Purger(cloud),
+            KinesisDeliverer(cloud),
+            Replicator(cloud),
+            ReplicaCopier(cloud),
+        )
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.dynamodb.resources import TableResource

@@ -627,8 +627,12 @@ CREATE_TABLE = Structure(
         "ResourcePolicy": TEXT,
     }
 )
+_REPLICA = Structure({"RegionName": Text(required=True)})
 UPDATE_TABLE = Structure(
     {
+        "ReplicaUpdates": Listed(
+            Structure({"Create": _REPLICA, "Update": _REPLICA, "Delete": _REPLICA}), 1
+        ),
         "TableName": TABLE,
         "AttributeDefinitions": _DEFINITIONS,
         **_SETTINGS,
@@ -735,3 +739,68 @@ PUT_POLICY = Structure(
 )
 GET_POLICY = Structure({"ResourceArn": _RESOURCE})
 DELETE_POLICY = Structure({"ResourceArn": _RESOURCE, "ExpectedRevisionId": _REVISION})
+
+# -- backups and restores
+
+_ARN = Text(minimum=37, maximum=1024, required=True)
+_TARGET = Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True)
+_OVERRIDES: dict[str, Shape] = {
+    "BillingModeOverride": _BILLING,
+    "GlobalSecondaryIndexOverride": Listed(Structure(_GLOBAL)),
+    "LocalSecondaryIndexOverride": Listed(
+        Structure({"IndexName": _INDEX_NAME, "KeySchema": _KEY_SCHEMA, "Projection": _PROJECTION})
+    ),
+    "ProvisionedThroughputOverride": _THROUGHPUT,
+    "OnDemandThroughputOverride": _ON_DEMAND,
+}
+CREATE_BACKUP = Structure(
+    {
+        "TableName": TABLE,
+        "BackupName": Text(minimum=3, maximum=255, pattern=NAME_PATTERN, required=True),
+    }
+)
+ONE_BACKUP = Structure({"BackupArn": _ARN})
+LIST_BACKUPS = Structure(
+    {
+        "TableName": TableName(minimum=1, maximum=1024, pattern=NAME_PATTERN),
+        "Limit": Integer(1, 100),
+        "ExclusiveStartBackupArn": Text(minimum=37, maximum=1024),
+        "BackupType": Text(enum=("USER", "SYSTEM", "AWS_BACKUP", "ALL")),
+    }
+)
+UPDATE_RECOVERY = Structure(
+    {
+        "TableName": TABLE,
+        "PointInTimeRecoverySpecification": Structure(
+            {
+                "PointInTimeRecoveryEnabled": Flag(required=True),
+                "RecoveryPeriodInDays": Integer(1, 35),
+            },
+            required=True,
+        ),
+    }
+)
+RESTORE_BACKUP = Structure({"TargetTableName": _TARGET, "BackupArn": _ARN, **_OVERRIDES})
+RESTORE_TIME = Structure(
+    {
+        "TargetTableName": _TARGET,
+        "SourceTableArn": Text(minimum=1, maximum=1024),
+        "SourceTableName": Text(minimum=3, maximum=255, pattern=NAME_PATTERN),
+        "UseLatestRestorableTime": FLAG,
+        **_OVERRIDES,
+    }
+)
+
+# -- Kinesis streaming destinations
+
+_STREAMING = Structure(
+    {"ApproximateCreationDateTimePrecision": Text(enum=("MILLISECOND", "MICROSECOND"))}
+)
+DESTINATION = Structure(
+    {
+        "TableName": TABLE,
+        "StreamArn": _ARN,
+        "EnableKinesisStreamingConfiguration": _STREAMING,
+        "UpdateKinesisStreamingConfiguration": _STREAMING,
+    }
+)

@@ -8,8 +8,11 @@ Under (account, region, "dynamodb"):
     ("ttl", table, ttl, expires_s, row) -> ""        ``row`` is the item's key without the table's prefix
     ("ttl-job", table)                  -> JSON [job id, base64; due_s]   the job that waits for the first of them
     ("count", table, index)             -> <items: 8 bytes><bytes of their JSON: 8 bytes>; index 0: the table itself
-    ("past", table, row, ms, stamp)     -> the item that lay at ``row`` until then (its JSON, "" if there was none);
+    ("past", past, row, ms, stamp)      -> the item that lay at ``row`` until then (its JSON, "" if there was none);
                                            in pieces where it is long; only while somebody may want it back
+    ("backup" | "export" | "import", id) -> JSON, see ``backups``, ``exports``, ``imports``; an id begins with its time
+    ("piece/" id of a backup, i)        -> JSON {"Blob": its id, "Items": how many}
+    ("progress", table)                 -> JSON: how far the table has been filled from a backup or an import
     ("policy", table name, label)       -> JSON [policy, revision id]; label: of a stream, "" for the table's own
     ("token", token)                    -> JSON [sha256 of the request, hex; expires_ms]
     ("token-end", expires_ms, token)    -> ""
@@ -29,6 +32,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -190,28 +194,113 @@ def put_past(tx: Tx, table: Table, row: bytes, old: bytes | None) -> None:
         put(tx, key, old, None)
 
 
-def past_span(table: Table) -> Span:
-    return span_of(table.space.key("past", table.number))
+class Was(NamedTuple):
+    """``raw`` (JSON, None: no item) lay at ``row`` until ``until_ms``."""
+
+    row: bytes
+    until_ms: int
+    raw: bytes | None
 
 
-def past_row(table: Table, row: bytes) -> bytes:
-    """Where the past of ``row`` begins."""
-    return table.space.key("past", table.number) + pack((row[len(table.prefix) :],))
-
-
-def past(
-    tx: Tx, table: Table, low: bytes, high: bytes
-) -> Iterator[tuple[bytes, int, bytes, bytes | None]]:
-    """(row, until_ms, key, the item's JSON) of what lay at rows from key ``low`` on; by row, then by time."""
-    prefix = table.space.key("past", table.number)
-    for key, raw in tx.scan((low, high)):
+def _was(tx: Tx, table: Table, span: Span) -> Was | None:
+    """The first of the past in ``span``."""
+    assert table.past_prefix is not None, "somebody wants it"
+    for key, raw in tx.scan(span):
         if raw and raw[0] == 0x01:
             continue  # a piece
-        row, until_ms, _ = unpack(key[len(prefix) :])
+        row, until_ms, _ = unpack(key[len(table.past_prefix) :])
         assert isinstance(row, bytes), key
         assert isinstance(until_ms, int), key
         old = None if not raw else raw if raw[0] == _JSON else whole(tx, key, raw)
-        yield table.prefix + row, until_ms, key, old
+        return Was(table.prefix + row, until_ms, old)
+    return None
+
+
+def changed_rows(
+    tx: Tx, table: Table, after: bytes, since_ms: int
+) -> Iterator[tuple[bytes, Was | None]]:
+    """(row, how it was at ``since_ms``) for rows behind ``after`` with a past; None: it has not changed since.
+
+    Two reads a row, however often it changed.
+    """
+    assert table.past_prefix is not None, "somebody wants it"
+    end = span_of(table.past_prefix)[1]
+    start = table.past_prefix
+    if after:
+        start += pack((after[len(table.prefix) :],)) + b"\xff"
+    while (first := _was(tx, table, (start, end))) is not None:
+        of_row = table.past_prefix + pack((first.row[len(table.prefix) :],))
+        stop = of_row + b"\xff"
+        if first.until_ms > since_ms:
+            yield first.row, first
+        else:
+            yield first.row, _was(tx, table, (of_row + pack((since_ms + 1,)), stop))
+        start = stop
+
+
+def was_at(tx: Tx, table: Table, row: bytes, at_ms: int) -> Was | None:
+    """How ``row`` was at ``at_ms``; None: it has not changed since."""
+    assert table.past_prefix is not None, "somebody wants it"
+    of_row = table.past_prefix + pack((row[len(table.prefix) :],))
+    return _was(tx, table, (of_row + pack((at_ms + 1,)), of_row + b"\xff"))
+
+
+def old_past(
+    tx: Tx, keys: Keyspace, past: int, start: bytes, before_ms: int, limit: int
+) -> tuple[list[bytes], bytes]:
+    """(keys of what was replaced before ``before_ms``, where to go on), of ``limit`` rows looked at."""
+    prefix = keys.key("past", past)
+    found: list[bytes] = []
+    last, count, is_old = b"", 0, False
+    for key, raw in tx.scan((start or prefix, span_of(prefix)[1]), limit=limit):
+        if not raw or raw[0] != 0x01:  # else a piece of the one before
+            until_ms = unpack(key[len(prefix) :])[1]
+            assert isinstance(until_ms, int), key
+            is_old = until_ms < before_ms
+        if is_old:
+            found.append(key)
+        last, count = key, count + 1
+    return found, last + b"\x00" if count == limit else b""
+
+
+# -- backups, exports, imports
+
+
+def copy(tx: Tx, keys: Keyspace, kind: str, name: str) -> dict[str, Any] | None:
+    """The record of a backup, export or import."""
+    raw = tx.get(keys.key(kind, name))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_copy(tx: Tx, keys: Keyspace, kind: str, name: str, record: dict[str, Any]) -> None:
+    tx.put(keys.key(kind, name), orjson.dumps(record))
+
+
+def delete_copy(tx: Tx, keys: Keyspace, kind: str, name: str) -> None:
+    tx.delete(keys.key(kind, name))
+
+
+def copies(tx: Tx, keys: Keyspace, kind: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, record) behind ``after``, oldest first; lazily."""
+    start, stop = keys.span(kind)
+    if after:
+        start = keys.key(kind, after) + b"\x00"
+    for key, raw in tx.scan((start, stop)):
+        yield str(keys.parts(key)[1]), orjson.loads(raw)
+
+
+def progress(tx: Tx, keys: Keyspace, number: int) -> Any:
+    """How far the filling of a table came; None at its beginning."""
+    raw = tx.get(keys.key("progress", number))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_progress(tx: Tx, keys: Keyspace, number: int, at: Any) -> None:
+    tx.put(keys.key("progress", number), orjson.dumps(at))
+
+
+def delete_progress(tx: Tx, keys: Keyspace, number: int) -> None:
+    tx.delete(keys.key("progress", number))
 
 
 # -- resource policies
@@ -244,8 +333,8 @@ def table_spans(keys: Keyspace, number: int) -> list[Span]:
         keys.span("index", number),
         keys.span("ttl", number),
         keys.span("ttl-job", number),
-        keys.span("past", number),
         keys.span("count", number),
+        keys.span("version", number),
     ]
 
 

@@ -262,6 +262,13 @@ def old_span(stream: Stream, before_s: int) -> Span:
     return start, _row(prefix, before_s, 0)
 
 
+def news_spans(stream: Stream) -> tuple[Span, Span]:
+    """What changes when a change is written, and when the stream ends."""
+    keys = Keyspace(stream.account, stream.region, "dynamodb")
+    row = keys.key("stream", stream.table, stream.label)
+    return span_of(_prefix(stream.account, stream.region, stream.number)), (row, row + b"\x00")
+
+
 def first_second(tx: Tx, stream: Stream) -> int | None:
     """When the oldest record was written."""
     for row, _ in tx.scan(span_of(_prefix(stream.account, stream.region, stream.number)), limit=1):

@@ -8,9 +8,10 @@ The record (JSON, under state's ("table", name)):
      "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
      "Stream": [number, label, view type], absent where it has none
      "Counted": true              items and bytes are counted from the first item on (see state's ("count", ...))
-     "Past": {"Days": n, "Since": s, "Backups": [ids]}   what was is kept: for point-in-time recovery (Days, Since; absent
-                                  where it is off) and while backups are being made
-     "HasPolicy": true            there is a resource policy}
+     "Past": {"Number": n, "Days": n, "Since": s, "Readers": [ids]}   what was is kept, under a number of its own: for
+                                  point-in-time recovery (Days, Since; absent where it is off) and for copies being made
+     "HasPolicy": true            there is a resource policy
+     "Kinesis": {stream ARN: {"Feed": number, "Status", "Precision"}}, "Replicas": {region: {"Feed": number, "Status"}}}
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ class KeyAttribute(NamedTuple):
     """S, N or B."""
     is_hash: bool
     encode: Callable[[str], bytes]
+
+
+class Feed(NamedTuple):
+    """Somebody who is told of every change, see ``feeds``."""
+
+    kind: str
+    """kinesis or replica."""
+    number: int
+    prefix: bytes
 
 
 class Index:
@@ -137,9 +147,22 @@ class Table:
         self.stream_label: str = stream[1] if stream else ""
         self.stream_view: str = stream[2] if stream else ""
         self.count_key = keys.key("count", self.number, 0) if record.get("Counted") else None
-        self.past_prefix = keys.key("past", self.number) if record.get("Past") else None
+        self.past: dict[str, Any] = record.get("Past") or {}
+        self.past_number: int = self.past.get("Number", 0)
+        self.past_prefix = keys.key("past", self.past_number) if self.past else None
+        self.is_ready = self.description["TableStatus"] == "ACTIVE"
+        """False while it is being restored or imported: then it is described, and nothing else."""
         self.has_policy = bool(record.get("HasPolicy"))
-        self.is_followed = bool(self.indexes or ttl or stream or record.get("Past"))
+        self.replicas: dict[str, Any] = record.get("Replicas") or {}
+        self.feeds = [
+            Feed(kind, one["Feed"], keys.key("feed", one["Feed"]))
+            for kind, member in (("kinesis", "Kinesis"), ("replica", "Replicas"))
+            for one in (record.get(member) or {}).values()
+            if one["Status"] == "ACTIVE"
+        ]
+        self.is_followed = bool(
+            self.indexes or ttl or stream or record.get("Past") or self.feeds or self.replicas
+        )
         """Whether a write to an item leads to other rows."""
 
     def key_attributes(self, schema: list[dict[str, str]]) -> list[KeyAttribute]:

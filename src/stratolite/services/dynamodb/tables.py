@@ -12,8 +12,8 @@ from typing import Any
 from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, schema, shapes, state, streams
-from stratolite.services.dynamodb.base import Base, place_of, table_arn
+from stratolite.services.dynamodb import expiry, globaltables, schema, shapes, state, streams
+from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.policies import checked, revision
 from stratolite.services.dynamodb.table import Record, Table
@@ -43,7 +43,8 @@ class Tables(Base):
                 call.tx, call.account, call.region, name, "", checked(policy), revision(policy)
             )
         if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
-            _begin_stream(call, record, request["StreamSpecification"]["StreamViewType"])
+            view = request["StreamSpecification"]["StreamViewType"]
+            globaltables.begin_stream(call, call.account, call.region, record, view)
         state.put_table(call.tx, call.account, call.region, record)
         return {"TableDescription": described(call.tx, record, status="CREATING")}
 
@@ -71,13 +72,11 @@ class Tables(Base):
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
             )
-        state.delete_table(call.tx, table.account, table.region, table.name)
-        if table.has_policy:
-            state.delete_policy(call.tx, table.account, table.region, table.name, "")
-        if table.stream_label:
-            streams.end(call.tx, table.account, table.region, table.name, table.stream_label)
-        job = Sweep(table.account, table.region, table.record["Key"], None)
-        work.put(call.tx, SWEEP, job.pack())
+        if table.past.get("Readers") or not table.is_ready:
+            raise in_use(
+                f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
+            )
+        globaltables.drop(call, table)
         return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
     def update_table(self, call: Call, request: Request) -> Response:
@@ -104,7 +103,24 @@ class Tables(Base):
             request["TableName"],
             f"Requested resource not found: Table: {request['TableName']} not found",
         )
+        updates = request.get("ReplicaUpdates")
+        if updates:
+            globaltables.change(call, table, updates)
+            changed = state.table(call.tx, table.account, table.region, table.name)
+            assert changed is not None, "its replicas were changed"
+            return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
+        answer = self._update(call, table, request)
+        shared = {k: v for k, v in request.items() if k in _SHARED}
+        for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                self._update(call, replica, shared)
+        return {"TableDescription": answer}
+
+    def _update(self, call: Call, table: Table, request: Request) -> dict[str, Any]:
+        """Change one table; its description meanwhile."""
         call = call.scoped(table.account, table.region)
+        changes = request.get("GlobalSecondaryIndexUpdates") or []
         record: Record = deepcopy(table.record)
         _update_billing(call, table, record, request)
         description = record["Description"]
@@ -122,7 +138,7 @@ class Tables(Base):
                 answer.setdefault("GlobalSecondaryIndexes", []).append(
                     {**_index_of(table, deleted["IndexName"]), "IndexStatus": "DELETING"}
                 )
-        return {"TableDescription": answer}
+        return answer
 
     # -- tags
 
@@ -164,7 +180,7 @@ class Tables(Base):
         if len(parts) != 6 or parts[2] != "dynamodb" or not parts[5].startswith("table/"):
             raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
         try:
-            return self.table(call, arn)
+            return self.known(call, arn, "")
         except Fault as fault:
             raise not_found(f"Requested resource not found: ResourcArn: {arn} not found") from fault
 
@@ -181,20 +197,6 @@ class Tables(Base):
     def describe_endpoints(self, call: Call, request: Request) -> Response:
         address = call.endpoint.split("://", 1)[-1].rstrip("/")
         return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
-
-    def describe_continuous_backups(self, call: Call, request: Request) -> Response:
-        shapes.check(shapes.NAMED_TABLE, request)
-        name = request["TableName"]
-        account, plain = place_of(call, name) if ":" in name else (call.account, name)
-        found = state.table(call.tx, account, call.region, plain)
-        if found is None:
-            raise Fault("TableNotFoundException", f"Table not found: {name}")
-        return {
-            "ContinuousBackupsDescription": {
-                "ContinuousBackupsStatus": "ENABLED",
-                "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-            }
-        }
 
     def update_time_to_live(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TIME_TO_LIVE, request)
@@ -213,16 +215,10 @@ class Tables(Base):
             raise invalid(
                 f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
             )
-        record = deepcopy(table.record)
-        if wanted["Enabled"]:
-            record["TimeToLive"] = [name, call.tx.stamp()]
-        else:
-            del record["TimeToLive"]
-            job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
-            work.put(call.tx, SWEEP, job.pack())
-        state.put_table(call.tx, table.account, table.region, record)
-        if wanted["Enabled"]:
-            expiry.start(call.tx, table, int(call.tx.time_s), b"")
+        for region in (table.region, *table.replicas):
+            replica = state.table(call.tx, table.account, region, table.name)
+            if replica is not None:
+                _set_time_to_live(call, replica, name if wanted["Enabled"] else None)
         return {"TimeToLiveSpecification": {"Enabled": wanted["Enabled"], "AttributeName": name}}
 
     def describe_time_to_live(self, call: Call, request: Request) -> Response:
@@ -240,7 +236,7 @@ class Tables(Base):
         _check_named(request)
         shapes.check(shapes.NAMED_TABLE, request)
         name = request["TableName"]
-        return self.table(call, name, f"Requested resource not found: Table: {name} not found")
+        return self.known(call, name, f"Requested resource not found: Table: {name} not found")
 
 
 _MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
@@ -261,7 +257,18 @@ _UPDATES = (
     "StreamSpecification",
     "OnDemandThroughput",
     "WarmThroughput",
+    "ReplicaUpdates",
 )
+_SHARED = frozenset(
+    (
+        "AttributeDefinitions",
+        "BillingMode",
+        "GlobalSecondaryIndexUpdates",
+        "OnDemandThroughput",
+        "ProvisionedThroughput",
+    )
+)
+"""What replicas have in common: a change of it is made in all of them."""
 
 
 def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, Any]:
@@ -283,26 +290,36 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
     out["WarmThroughput"] = schema.warm(out, out)
+    if replicas := globaltables.described(record):
+        out["Replicas"] = replicas
     if status is not None:
         out["TableStatus"] = status
     return out
 
 
-def _begin_stream(call: Call, record: Record, view: str) -> None:
-    description = record["Description"]
-    name = description["TableName"]
-    made = streams.begin(call.tx, call.account, call.region, name, view, description["KeySchema"])
-    description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
-    description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
-    record["Stream"] = [made.number, made.label, view]
+def _set_time_to_live(call: Call, table: Table, attribute: str | None) -> None:
+    record = deepcopy(table.record)
+    if attribute is not None:
+        record["TimeToLive"] = [attribute, call.tx.stamp()]
+    elif record.pop("TimeToLive", None) is not None:
+        job = Sweep(table.account, table.region, table.number, None, only_ttl=table.ttl_number)
+        work.put(call.tx, SWEEP, job.pack())
+    state.put_table(call.tx, table.account, table.region, record)
+    if attribute is not None:
+        expiry.start(call.tx, table, int(call.tx.time_s), b"")
 
 
 def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, Any]) -> None:
     if wanted.get("StreamEnabled"):
         if table.stream_label:
             raise invalid(f"Table already has an enabled stream: TableName: {table.name}")
-        _begin_stream(call, record, wanted["StreamViewType"])
+        view = wanted["StreamViewType"]
+        globaltables.begin_stream(call, table.account, table.region, record, view)
         return
+    if table.replicas:
+        raise invalid(
+            f"Streams cannot be disabled on a table with replicas: TableName: {table.name}"
+        )
     if not table.stream_label:
         raise invalid(f"Table has no stream to disable: TableName: {table.name}")
     streams.end(call.tx, call.account, call.region, table.name, table.stream_label)

@@ -36,6 +36,8 @@ class Sweep(NamedTuple):
     table: int
     only_index: int | None
     only_ttl: int | None = None
+    only_past: int | None = None
+    only_feed: int | None = None
 
     def pack(self) -> bytes:
         return _pack(self)
@@ -70,7 +72,14 @@ class Sweeper:
     async def handle(self, job: Job) -> Settle | None:
         wanted = _sweep_of(job.payload)
         keys = Keyspace(wanted.account, wanted.region, "dynamodb")
-        if wanted.only_ttl is not None:
+        if wanted.only_feed is not None:
+            spans = [
+                keys.span("feed", wanted.only_feed),
+                keys.span("feed-job", wanted.only_feed),
+            ]
+        elif wanted.only_past is not None:
+            spans = [keys.span("past", wanted.only_past)]
+        elif wanted.only_ttl is not None:
             spans = [keys.span("ttl", wanted.table, wanted.only_ttl)]
         elif wanted.only_index is None:
             spans = state.table_spans(keys, wanted.table)

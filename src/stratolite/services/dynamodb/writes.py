@@ -9,7 +9,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.service import Request, Response
-from stratolite.services.dynamodb import expiry, state, streams
+from stratolite.services.dynamodb import expiry, feeds, state, streams
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.conditions import Test
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan
@@ -33,10 +33,14 @@ ALL_OLD = "ALL_OLD"
 class Write:
     """One item changed: what was there (``raw``, its JSON), the condition on it, what is there afterwards."""
 
-    __slots__ = ("_old", "after", "new", "raw", "row", "table", "tx")
+    __slots__ = ("_old", "after", "new", "raw", "row", "table", "tx", "version")
 
-    def __init__(self, tx: Tx, table: Table, row: bytes) -> None:
+    def __init__(
+        self, tx: Tx, table: Table, row: bytes, version: feeds.Version | None = None
+    ) -> None:
+        """``version``: not a caller writes but another region's replica, then."""
         self.tx, self.table, self.row = tx, table, row
+        self.version = version
         self.raw = state.get(tx, row)
         self._old: Item | None = None
         self.new: Item | None = None
@@ -116,17 +120,27 @@ class Write:
             expiry.note(tx, table, self.row, self.old, self.new)
         if table.past_prefix is not None and before != after:
             state.put_past(tx, table, self.row, before)
-        if table.stream_prefix is not None:
-            if before == after:
-                return
-            if before is not None and after is not None and self._is_same(before, after):
-                return
-            item = self.new or self.old
-            assert item is not None, "there was an item, or there is one"
-            key = table.key_of(item)
-            streams.write(
-                tx, table.stream_prefix, table.stream_view, key, before, after, expired=expired
-            )
+        if table.replicas:
+            made = self.version or feeds.Version(int(tx.time_s * 1000), table.region)
+            feeds.put_version(tx, table, self.row, made)
+        if (table.stream_prefix is not None or table.feeds) and (before or after):
+            self._tell(before, after, expired=expired)
+
+    def _tell(self, before: bytes | None, after: bytes | None, *, expired: bool) -> None:
+        """The table's stream and those who follow it; nothing but replicas of a write that changes nothing."""
+        tx, table = self.tx, self.table
+        changes = not (before and after and (before == after or self._is_same(before, after)))
+        item = self.new or self.old
+        assert item is not None, "there was an item, or there is one"
+        key = table.key_of(item)
+        if table.stream_prefix is not None and changes:
+            view = table.stream_view
+            streams.write(tx, table.stream_prefix, view, key, before, after, expired=expired)
+        kinds: tuple[str, ...] = ("kinesis",) if changes else ()
+        if self.version is None:
+            kinds += ("replica",)
+        if table.feeds and kinds:
+            feeds.note(tx, table, key, before, after, kinds, expired=expired)
 
     def answer(
         self, request: Request, key: Item, returns: str | None, targets: list[Path] | None = None

@@ -8,6 +8,7 @@ from hashlib import md5
 from itertools import islice
 from typing import Any
 
+from stratolite.core import Span
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Service
 from stratolite.services.dynamodb import shapes, streams
@@ -73,6 +74,11 @@ class Dynamodbstreams(Service):
         elif operation not in _ACTIONS_ON_ALL:
             arn = str(request.get("StreamArn", "*"))
         return ((f"dynamodb:{operation}", arn),)
+
+    def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
+        region, account, table, label = _parts(source)
+        found = streams.find(call.tx, account, region, table, label)
+        return streams.news_spans(found) if found is not None else ()
 
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
         return operation in _ACTIONS_ON_ALL

@@ -71,13 +71,25 @@ class AccessKeyOperations:
         account = record["Account"] if record else key_ids.account_of(asked["AccessKeyId"])
         return {"Account": account}
 
-    def get_access_key_last_used(self, call: Call, request: Request) -> Response:
-        record = state.get_key(call.tx, request["AccessKeyId"])
-        if record is None or record["Account"] != call.account:
-            raise _no_key(request["AccessKeyId"])
-        used = state.used(call.tx, call.account, "key", record["AccessKeyId"])
-        last = NEVER if used is None else dict(used)
-        return {"UserName": record["UserName"], "AccessKeyLastUsed": last}
+    async def get_access_key_last_used(self, call: Call, request: Request) -> Response:
+        if call.cloud.usage is not None:
+            await call.cloud.usage.flush()
+
+        def look(inner: Call) -> Response:
+            key_id = request["AccessKeyId"]
+            record = state.get_key(inner.tx, key_id)
+            if record is None or record["Account"] != inner.account:
+                raise Fault(
+                    "AccessDenied",
+                    f"User: {inner.principal.arn} is not authorized to perform iam:GetAccessKeyLastUsed on resource:"
+                    f" access key {key_id}",
+                    status=403,
+                )
+            used = state.used(inner.tx, inner.account, "key", key_id)
+            last = NEVER if used is None else dict(used)
+            return {"UserName": record["UserName"], "AccessKeyLastUsed": last}
+
+        return await call.transact(look)
 
 
 def key_shown(record: dict[str, Any]) -> dict[str, Any]:

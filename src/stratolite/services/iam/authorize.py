@@ -18,6 +18,8 @@ from stratolite.services.iam import state
 from stratolite.services.iam.context import context_of
 
 _ALWAYS = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
+_GUARDED = ("iam", "sts")
+_NOT_VALID = "InvalidClientTokenId"
 _RULES_COUNT_MAX = 10_000
 _EXPLAINED_COUNT_MAX = 200  # statements
 _CODES = {
@@ -44,6 +46,8 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
         return
     if (service.name, operation) in _ALWAYS and who.kind != "anonymous":
         return
+    if service.name in _GUARDED and who.access_key_id[:4] == "ASIA":
+        _check_session(who, service.name, operation)
     for action, resource in service.access(call, operation, request):
         decision = _decide(call, service, action, resource, (operation, request))
         if not decision.allowed:
@@ -59,6 +63,20 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
                     lambda: _explained(call, service, (action, resource), asked, decision),  # noqa: B023 - asked at once
                 )
             raise fault
+
+
+def _check_session(who: Principal, service: str, operation: str) -> None:
+    """Sessions of users themselves reach IAM after a second factor only, and little of STS; federated ones never.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_request.html
+    """
+    if who.kind == "role":
+        return
+    if service == "iam" and who.kind in ("user", "root") and who.mfa_s:
+        return
+    if service == "sts" and who.kind != "federated" and operation == "AssumeRole":
+        return
+    raise Fault(_NOT_VALID, "The security token included in the request is invalid", status=403)
 
 
 def denied(service: str, who: Principal, action: str, resource: str, decision: Decision) -> Fault:
@@ -103,7 +121,10 @@ def _decide(
         )
 
     key = (action, resource, owner) if text is None else (action, resource, owner, who.arn, text)
-    trust = service.name == "sts" and resource != "*"
+    # a role's trust and a key's policy must allow themselves, or leave it to their account
+    trust = (service.name == "sts" and resource != "*") or (
+        service.name == "kms" and ":key/" in resource
+    )
     return rules.decide(key, question, context, resource_policy, resource_must_allow=trust)
 
 
@@ -161,7 +182,7 @@ def _is_linked(record: state.Record | None) -> bool:
 
     https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html
     """
-    return record is not None and record.get("Path", "").startswith("/aws-service-role/")
+    return record is not None and record.get("Linked") is not None
 
 
 def _holder(call: Call, who: Principal) -> state.Record | None:

@@ -21,6 +21,7 @@ class Groups:
         if again := holders.same_step(call, "group", name, request):
             return {"Group": holders.shown(again)}
         _check_free(call, name)
+        holders.check_room(call, "group")
         record: dict[str, Any] = {
             "Path": path,
             "GroupName": name,

@@ -13,7 +13,18 @@ from stratolite.services.iam.names import TITLES, check_document, check_name, mi
 
 PAGE_COUNT = 100
 TAGS_COUNT_MAX = 50
-ATTACHED_COUNT_MAX = 20
+ATTACHED_COUNT_MAX = 10
+_INLINE_BYTES_MAX = {"user": 2048, "role": 10_240, "group": 5120}
+_COUNT_MAX = {"user": 5000, "group": 300, "role": 1000, "policy": 1500, "instance-profile": 1000}
+_PLURALS = {
+    "user": "UsersPerAccount",
+    "group": "GroupsPerAccount",
+    "role": "RolesPerAccount",
+    "policy": "CustomerManagedPoliciesPerAccount",
+    "instance-profile": "InstanceProfilesPerAccount",
+}
+_CASELESS = frozenset({"role", "user"})
+_HIDDEN = ("StackToken", "Linked")
 
 
 def load(call: Call, kind: str, name: str) -> dict[str, Any]:
@@ -26,12 +37,35 @@ def load(call: Call, kind: str, name: str) -> dict[str, Any]:
 
 def shown(record: dict[str, Any], *fields: str) -> dict[str, Any]:
     """A record as the API gives it: documents percent-encoded (RFC 3986)."""
-    out = {k: v for k, v in record.items() if v not in (None, []) and k != "StackToken"}
+    out = {k: v for k, v in record.items() if v not in (None, []) and k not in _HIDDEN}
     if "AssumeRolePolicyDocument" in out:
         out["AssumeRolePolicyDocument"] = quote(out["AssumeRolePolicyDocument"], safe="-_.~")
     for field in fields:
         out.pop(field, None)
     return out
+
+
+def role_made(record: dict[str, Any]) -> dict[str, Any]:
+    """A role as the operations that make or change one answer it."""
+    return shown(record, "MaxSessionDuration")
+
+
+def load_own(call: Call, kind: str, name: str) -> dict[str, Any]:
+    """The same for who wants to change it. Raises Fault for what only its AWS service may change."""
+    record = load(call, kind, name)
+    if record.get("Linked"):
+        raise Fault(
+            "UnmodifiableEntity",
+            f"Cannot perform the operation on the protected role '{name}' - this role is only modifiable by AWS",
+        )
+    return record
+
+
+def check_room(call: Call, kind: str) -> None:
+    """Raises Fault when the account may have no more of them."""
+    if state.count(call.tx, call.account, kind) >= _COUNT_MAX[kind]:
+        quota = f"Cannot exceed quota for {_PLURALS[kind]}: {_COUNT_MAX[kind]}"
+        raise Fault("LimitExceeded", quota)
 
 
 def same_step(call: Call, kind: str, name: str, request: Request) -> dict[str, Any] | None:
@@ -71,9 +105,15 @@ def move(call: Call, kind: str, old: str, new: str) -> None:
 
 def put_inline(call: Call, kind: str, request: Request) -> Response:
     name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
-    load(call, kind, name)
+    load_own(call, kind, name)
     check_name("policyName", policy, 128)
     check_document(request["PolicyDocument"])
+    size = state.policy_bytes(call.tx, call.account, kind, name, policy)
+    if size + state.packed_size(request["PolicyDocument"]) > _INLINE_BYTES_MAX[kind]:
+        raise Fault(
+            "LimitExceeded",
+            f"Maximum policy size of {_INLINE_BYTES_MAX[kind]} bytes exceeded for {kind} {name}",
+        )
     state.put_inline(call.tx, call.account, kind, name, policy, request["PolicyDocument"])
     return {}
 
@@ -91,7 +131,7 @@ def get_inline(call: Call, kind: str, request: Request) -> Response:
 
 def delete_inline(call: Call, kind: str, request: Request) -> Response:
     name, policy = request[f"{TITLES[kind]}Name"], request["PolicyName"]
-    load(call, kind, name)
+    load_own(call, kind, name)
     _inline(call, kind, name, policy)
     state.delete_inline(call.tx, call.account, kind, name, policy)
     return {}
@@ -123,9 +163,9 @@ def managed_exists(call: Call, arn: str) -> bool:
 
 def attach(call: Call, kind: str, request: Request) -> Response:
     name, arn = request[f"{TITLES[kind]}Name"], request["PolicyArn"]
-    load(call, kind, name)
+    load_own(call, kind, name)
     if not arn.startswith("arn:"):
-        raise Fault("InvalidInput", f"ARN {arn} is not valid.")
+        raise Fault("ValidationError", f"ARN {arn} is not valid.")
     if not managed_exists(call, arn):
         raise missing("policy", arn)
     held = state.attached(call.tx, call.account, kind, name)
@@ -138,7 +178,7 @@ def attach(call: Call, kind: str, request: Request) -> Response:
 
 def detach(call: Call, kind: str, request: Request) -> Response:
     name, arn = request[f"{TITLES[kind]}Name"], request["PolicyArn"]
-    load(call, kind, name)
+    load_own(call, kind, name)
     if arn not in state.attached(call.tx, call.account, kind, name):
         raise Fault("NoSuchEntity", f"Policy {arn} was not found.")
     state.detach(call.tx, call.account, kind, name, arn)
@@ -161,7 +201,13 @@ def list_attached(call: Call, kind: str, request: Request) -> Response:
 
 def delete(call: Call, kind: str, name: str) -> None:
     """Raises Fault DeleteConflict while policies or keys still hang on it."""
-    load(call, kind, name)
+    load_own(call, kind, name)
+    remove(call, kind, name)
+
+
+def remove(call: Call, kind: str, name: str) -> None:
+    """The same without asking whose it is."""
+    record = load(call, kind, name)
     if next(state.inline(call.tx, call.account, kind, name), None) is not None:
         raise Fault("DeleteConflict", "Cannot delete entity, must delete policies first.")
     if state.attached(call.tx, call.account, kind, name):
@@ -173,31 +219,59 @@ def delete(call: Call, kind: str, name: str) -> None:
             raise Fault(
                 "DeleteConflict", "Cannot delete entity, must remove user from groups first."
             )
-        for what, said in (("login-profile", "login profile"), ("user-mfa", "MFA device")):
+        for what, said in (
+            ("login-profile", "login profile"),
+            ("user-mfa", "MFA device"),
+            ("signing-certificate", "signing certificate"),
+            ("ssh-key", "SSH public keys"),
+        ):
             if state.has_any(call.tx, call.account, what, name):
                 raise Fault("DeleteConflict", f"Cannot delete entity, must delete {said} first.")
     if kind == "role" and state.profiles_of(call.tx, call.account, name):
         raise Fault(
             "DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."
         )
+    if boundary := record.get("PermissionsBoundary"):
+        arn = boundary["PermissionsBoundaryArn"]
+        state.set_boundary(call.tx, call.account, kind, name, arn, None)
+    if kind in ("user", "role"):
+        state.forget_use(call.tx, call.account, kind, name)
     state.delete(call.tx, call.account, kind, name)
 
 
+def new_tags(request: Request, kind: str = "") -> list[dict[str, str]]:
+    """The tags something is made with. Raises Fault for a key that is there twice."""
+    tags: list[dict[str, str]] = request.get("Tags") or []
+    keys = [t["Key"].lower() if kind in _CASELESS else t["Key"] for t in tags]
+    if len(set(keys)) != len(keys):
+        note = " Please note that Tag keys are case insensitive." if kind in _CASELESS else ""
+        raise Fault("InvalidInput", f"Duplicate tag keys found.{note}")
+    return tags
+
+
 def tag(call: Call, kind: str, name: str, tags: list[dict[str, str]]) -> Response:
-    record = load(call, kind, name)
-    merged = {t["Key"]: t for t in [*record.get("Tags", []), *tags]}
+    record = load_own(call, kind, name)
+    new_tags({"Tags": tags}, kind)
+
+    def same(key: str) -> str:
+        return key.lower() if kind in _CASELESS else key
+
+    merged = {same(t["Key"]): t for t in [*record.get("Tags", []), *tags]}
     if len(merged) > TAGS_COUNT_MAX:
-        raise Fault(
-            "LimitExceeded", f"The number of tags has reached the maximum limit. {kind}={name}"
-        )
+        raise Fault("LimitExceeded", "The number of tags has reached the maximum limit.")
     record["Tags"] = list(merged.values())
     state.put(call.tx, call.account, kind, name, record)
     return {}
 
 
 def untag(call: Call, kind: str, name: str, keys: list[str]) -> Response:
-    record = load(call, kind, name)
-    record["Tags"] = [t for t in record.get("Tags", []) if t["Key"] not in keys]
+    record = load_own(call, kind, name)
+    gone = {k.lower() for k in keys} if kind in _CASELESS else set(keys)
+    record["Tags"] = [
+        t
+        for t in record.get("Tags", [])
+        if (t["Key"].lower() if kind in _CASELESS else t["Key"]) not in gone
+    ]
     state.put(call.tx, call.account, kind, name, record)
     return {}
 

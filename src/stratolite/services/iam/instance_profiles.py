@@ -22,26 +22,32 @@ class InstanceProfiles:
             return {"InstanceProfile": _shown(call, again)}
         if state.get(call.tx, call.account, _KIND, name):
             raise Fault("EntityAlreadyExists", f"Instance Profile {name} already exists.")
+        holders.check_room(call, _KIND)
         record: dict[str, Any] = {
             "Path": path,
             "InstanceProfileName": name,
             "InstanceProfileId": names.new_id(call.world, _KIND),
             "Arn": names.arn(call.account, _KIND, path, name),
             "CreateDate": int(call.tx.time_s),
-            "Tags": request.get("Tags", []),
+            "Tags": holders.new_tags(request),
             "StackToken": request.get("StackToken"),
         }
         state.put(call.tx, call.account, _KIND, name, record)
         return {"InstanceProfile": _shown(call, record)}
 
     def get_instance_profile(self, call: Call, request: Request) -> Response:
-        return {"InstanceProfile": _shown(call, _load(call, request))}
+        record = _load(call, request)
+        return {"InstanceProfile": _shown(call, record) | {"Tags": record["Tags"]}}
 
     def list_instance_profiles(self, call: Call, request: Request) -> Response:
         limit = request.get("MaxItems", holders.PAGE_COUNT)
         found, after = state.page(call.tx, call.account, _KIND, request.get("Marker", ""), limit)
         prefix = request.get("PathPrefix", "/")
-        shown = [_shown(call, r) for r in found if r["Path"].startswith(prefix)]
+        shown = [
+            {k: v for k, v in _shown(call, r).items() if k != "Tags"}
+            for r in found
+            if r["Path"].startswith(prefix)
+        ]
         return {"InstanceProfiles": shown, "IsTruncated": after is not None} | (
             {"Marker": after} if after else {}
         )

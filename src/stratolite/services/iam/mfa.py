@@ -18,6 +18,7 @@ from stratolite.services.iam import holders, names, state
 
 _KIND = "mfa"
 _STEP_S = 30
+_DEVICES_PER_USER_MAX = 8
 _STEPS_EITHER_WAY = 1
 _RESYNC_STEPS = 20
 _CODE = re.compile(r"\d{6}\Z", re.ASCII)
@@ -32,23 +33,45 @@ class MfaDevices:
         path = names.check_path(request.get("Path", "/"))
         serial = names.arn(call.account, "mfa", path, name)
         if state.get(call.tx, call.account, _KIND, serial):
-            raise Fault(
-                "EntityAlreadyExists", "MFADevice entity at the same path and name already exists."
-            )
+            raise Fault("EntityAlreadyExists", "MFA device already exists.")
         seed = base64.b32encode(call.world.token(40))
         sealed = call.cloud.vault.seal(seed, f"mfa:{serial}")
         record = {
             "SerialNumber": serial,
             "Sealed": base64.b64encode(sealed).decode(),
-            "Tags": request.get("Tags", []),
+            "Tags": holders.new_tags(request),
         }
         state.put(call.tx, call.account, _KIND, serial, record)
-        return {"VirtualMFADevice": {"SerialNumber": serial, "Base32StringSeed": seed}}
+        made = {"SerialNumber": serial, "Base32StringSeed": seed}
+        return {"VirtualMFADevice": made | ({"Tags": record["Tags"]} if record["Tags"] else {})}
+
+    def get_mfa_device(self, call: Call, request: Request) -> Response:
+        record = _load(call, request["SerialNumber"])
+        user = request.get("UserName") or record.get("UserName")
+        if user is None or record.get("UserName") != user:
+            raise names.missing(_KIND, request["SerialNumber"])
+        fields = ("UserName", "SerialNumber", "EnableDate")
+        return {k: record[k] for k in fields}
+
+    def tag_mfa_device(self, call: Call, request: Request) -> Response:
+        _load(call, request["SerialNumber"])
+        return holders.tag(call, _KIND, request["SerialNumber"], request["Tags"])
+
+    def untag_mfa_device(self, call: Call, request: Request) -> Response:
+        _load(call, request["SerialNumber"])
+        return holders.untag(call, _KIND, request["SerialNumber"], request["TagKeys"])
+
+    def list_mfa_device_tags(self, call: Call, request: Request) -> Response:
+        _load(call, request["SerialNumber"])
+        return holders.tags_of(call, _KIND, request["SerialNumber"], request)
 
     def enable_mfa_device(self, call: Call, request: Request) -> Response:
         user, record = _user(call, request), _load(call, request["SerialNumber"])
         if record.get("UserName"):
             raise Fault("EntityAlreadyExists", "MFA Device is already in use.")
+        if len(state.mfa_of(call.tx, call.account, user)) >= _DEVICES_PER_USER_MAX:
+            quota = f"Cannot exceed quota for MFADevicesPerUser: {_DEVICES_PER_USER_MAX}"
+            raise Fault("LimitExceeded", quota)
         record |= _two_in_a_row(call, record, request, _STEPS_EITHER_WAY)
         record |= {"UserName": user, "EnableDate": int(call.tx.time_s)}
         state.put_mfa(call.tx, call.account, record, user)
@@ -134,7 +157,7 @@ def _user(call: Call, request: Request) -> str:
 def _load(call: Call, serial: str) -> dict[str, Any]:
     found = state.get(call.tx, call.account, _KIND, serial)
     if found is None:
-        raise Fault("NoSuchEntity", f"VirtualMFADevice with serial number {serial} does not exist.")
+        raise names.missing(_KIND, serial)
     return dict(found)
 
 

@@ -21,6 +21,8 @@ _ID_PREFIX = {
     "policy": "ANPA",
     "group": "AGPA",
     "instance-profile": "AIPA",
+    "server-certificate": "ASCA",
+    "ssh-key": "APKA",
 }
 TITLES = {"role": "Role", "user": "User", "policy": "Policy", "group": "Group"}
 _NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128, "group": 128}
@@ -55,6 +57,12 @@ def check_holder_name(kind: str, name: str) -> None:
 
 
 def check_path(path: str) -> str:
+    if path.startswith(
+        "/aws-service-role/"
+    ):  # beyond service control policies: not for everybody to make
+        raise Fault(
+            "ValidationError", "The path /aws-service-role/ is reserved for service-linked roles."
+        )
     if not _PATH.match(path) or len(path) > 512:
         raise Fault(
             "ValidationError",
@@ -73,10 +81,13 @@ def arn(account: str, kind: str, path: str, name: str) -> str:
     return f"arn:aws:iam::{account}:{kind}{path}{name}"
 
 
-def check_document(text: str, *, trust: bool = False) -> None:
+def check_document(text: str, *, trust: bool = False, is_managed: bool = False) -> None:
     """Raises Fault MalformedPolicyDocument in AWS's words."""
     try:
-        (check_trust if trust else check_identity)(text)
+        if trust:
+            check_trust(text)
+        else:
+            check_identity(text, is_managed=is_managed)
         Document.parse(text, has_principal=trust)
     except Malformed as error:
         raise Fault("MalformedPolicyDocument", str(error)) from error
@@ -85,6 +96,8 @@ def check_document(text: str, *, trust: bool = False) -> None:
 def missing(kind: str, name: str) -> Fault:
     if kind == "policy":
         return Fault("NoSuchEntity", f"Policy {name} does not exist or is not attachable.")
+    if kind == "mfa":
+        return Fault("NoSuchEntity", f"MFA Device with serial number {name} does not exist.")
     if kind == "instance-profile":
         return Fault("NoSuchEntity", f"Instance Profile {name} cannot be found.")
     return Fault("NoSuchEntity", f"The {kind} with name {name} cannot be found.")

@@ -7,42 +7,50 @@ from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service
-from stratolite.services.iam import holders, names, state
+from stratolite.services.iam import access as rights
+from stratolite.services.iam import holders, names, principals, state
 from stratolite.services.iam.access_keys import AccessKeyOperations, own_name
+from stratolite.services.iam.account import Account
+from stratolite.services.iam.certificates import Certificates
 from stratolite.services.iam.groups import Groups
 from stratolite.services.iam.instance_profiles import InstanceProfiles
+from stratolite.services.iam.last_accessed import LastAccessed
+from stratolite.services.iam.linked_roles import LinkedRoles
+from stratolite.services.iam.login import Passwords
 from stratolite.services.iam.mfa import MfaDevices
+from stratolite.services.iam.providers import Providers
 from stratolite.services.iam.simulation import Simulation
 from stratolite.services.iam.versions import ManagedPolicies
 
 _SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
+_TRUST_BYTES_MAX = 2048
 
 
 class Iam(
-    AccessKeyOperations, ManagedPolicies, Groups, InstanceProfiles, MfaDevices, Simulation, Service
+    Account,
+    AccessKeyOperations,
+    Certificates,
+    LastAccessed,
+    LinkedRoles,
+    ManagedPolicies,
+    Passwords,
+    Providers,
+    Groups,
+    InstanceProfiles,
+    MfaDevices,
+    Simulation,
+    Service,
 ):
     name: ClassVar[str] = "iam"
     validated: ClassVar[bool] = True
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        resource = request.get("PolicyArn", "*")
-        for kind, member in (("group", "GroupName"), ("instance-profile", "InstanceProfileName")):
-            if name := request.get(member):
-                found = state.get(call.tx, call.account, kind, name)
-                path = found["Path"] if found else request.get("Path", "/")
-                return ((f"iam:{operation}", names.arn(call.account, kind, path, name)),)
-        for kind in ("role", "user", "policy"):
-            name = request.get(f"{names.TITLES[kind]}Name")
-            if (
-                name
-                and not (kind == "policy" and resource != "*")
-                and ("Role" in operation) is (kind == "role")
-            ):
-                found = state.get(call.tx, call.account, kind, name)
-                path = found["Path"] if found else request.get("Path", "/")
-                resource = names.arn(call.account, kind, path, name)
-                break
-        return ((f"iam:{operation}", resource),)
+        return rights.needed(call, operation, request)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        return rights.condition_keys(call, operation, request, needed)
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.iam.resources import RESOURCES
@@ -55,12 +63,13 @@ class Iam(
         name = request["RoleName"]
         names.check_holder_name("role", name)
         path = names.check_path(request.get("Path", "/"))
-        names.check_document(request["AssumeRolePolicyDocument"], trust=True)
+        _check_trust(call, request["AssumeRolePolicyDocument"])
         session_s = _session_s(request.get("MaxSessionDuration", _SESSION_S_MIN))
         if again := holders.same_step(call, "role", name, request):
-            return {"Role": holders.shown(again)}
+            return {"Role": holders.role_made(again)}
         if state.get(call.tx, call.account, "role", name):
             raise Fault("EntityAlreadyExists", f"Role with name {name} already exists.")
+        holders.check_room(call, "role")
         record: dict[str, Any] = {
             "Path": path,
             "RoleName": name,
@@ -69,7 +78,7 @@ class Iam(
             "CreateDate": int(call.tx.time_s),
             "AssumeRolePolicyDocument": request["AssumeRolePolicyDocument"],
             "MaxSessionDuration": session_s,
-            "Tags": request.get("Tags", []),
+            "Tags": holders.new_tags(request, "role"),
             "StackToken": request.get("StackToken"),
         }
         if request.get("Description"):
@@ -78,11 +87,14 @@ class Iam(
             if not holders.managed_exists(call, boundary):
                 raise names.missing("policy", boundary)
             record["PermissionsBoundary"] = _boundary(boundary)
+            state.set_boundary(call.tx, call.account, "role", name, None, boundary)
         state.put(call.tx, call.account, "role", name, record)
-        return {"Role": holders.shown(record)}
+        return {"Role": holders.role_made(record)}
 
     def get_role(self, call: Call, request: Request) -> Response:
-        return {"Role": holders.shown(holders.load(call, "role", request["RoleName"]))}
+        record = holders.load(call, "role", request["RoleName"])
+        used = state.used(call.tx, call.account, "role", request["RoleName"])
+        return {"Role": holders.shown(record) | {"RoleLastUsed": used or {}}}
 
     def find_role(self, call: Call, asked: Request) -> Response:
         """For STS alone, no wire carries it: the role as it is kept."""
@@ -91,8 +103,14 @@ class Iam(
     def list_roles(self, call: Call, request: Request) -> Response:
         return holders.listed(call, "role", request, "Roles", "Tags", "PermissionsBoundary")
 
+    def update_role_description(self, call: Call, request: Request) -> Response:
+        record = holders.load_own(call, "role", request["RoleName"])
+        record["Description"] = request["Description"]
+        state.put(call.tx, call.account, "role", request["RoleName"], record)
+        return {"Role": holders.role_made(record)}
+
     def update_role(self, call: Call, request: Request) -> Response:
-        record = holders.load(call, "role", request["RoleName"])
+        record = holders.load_own(call, "role", request["RoleName"])
         if "Description" in request:
             record["Description"] = request["Description"]
         if "MaxSessionDuration" in request:
@@ -101,8 +119,8 @@ class Iam(
         return {}
 
     def update_assume_role_policy(self, call: Call, request: Request) -> Response:
-        record = holders.load(call, "role", request["RoleName"])
-        names.check_document(request["PolicyDocument"], trust=True)
+        record = holders.load_own(call, "role", request["RoleName"])
+        _check_trust(call, request["PolicyDocument"])
         record["AssumeRolePolicyDocument"] = request["PolicyDocument"]
         state.put(call.tx, call.account, "role", request["RoleName"], record)
         return {}
@@ -118,13 +136,19 @@ class Iam(
         return self._set_boundary(call, "role", request["RoleName"], None)
 
     def _set_boundary(self, call: Call, kind: str, name: str, arn: str | None) -> Response:
-        record = holders.load(call, kind, name)
+        record = holders.load_own(call, kind, name)
+        before = record.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
         if arn is None:
-            record.pop("PermissionsBoundary", None)
+            if before is None:
+                raise Fault(
+                    "NoSuchEntity", f"{kind.title()} {name} does not have a permissions boundary"
+                )
+            record.pop("PermissionsBoundary")
         elif not holders.managed_exists(call, arn):
             raise names.missing("policy", arn)
         else:
             record["PermissionsBoundary"] = _boundary(arn)
+        state.set_boundary(call.tx, call.account, kind, name, before, arn)
         state.put(call.tx, call.account, kind, name, record)
         return {}
 
@@ -168,23 +192,29 @@ class Iam(
             return {"User": holders.shown(again)}
         if state.get(call.tx, call.account, "user", name):
             raise Fault("EntityAlreadyExists", f"User with name {name} already exists.")
+        holders.check_room(call, "user")
         record: dict[str, Any] = {
             "Path": path,
             "UserName": name,
             "UserId": names.new_id(call.world, "user"),
             "Arn": names.arn(call.account, "user", path, name),
             "CreateDate": int(call.tx.time_s),
-            "Tags": request.get("Tags", []),
+            "Tags": holders.new_tags(request, "user"),
             "StackToken": request.get("StackToken"),
         }
         if boundary := request.get("PermissionsBoundary"):
             if not holders.managed_exists(call, boundary):
                 raise names.missing("policy", boundary)
             record["PermissionsBoundary"] = _boundary(boundary)
+            state.set_boundary(call.tx, call.account, "user", name, None, boundary)
         state.put(call.tx, call.account, "user", name, record)
         return {"User": holders.shown(record)}
 
     def get_user(self, call: Call, request: Request) -> Response:
+        if "UserName" not in request and call.principal.kind == "root":
+            arn = f"arn:aws:iam::{call.account}:root"
+            said = {"Path": "/", "UserName": "root", "UserId": call.account, "Arn": arn}
+            return {"User": said | {"CreateDate": 0}}
         name = request.get("UserName") or own_name(call)
         return {"User": holders.shown(holders.load(call, "user", name))}
 
@@ -210,6 +240,7 @@ class Iam(
                 device = dict(state.get(call.tx, call.account, "mfa", serial) or {})
                 state.forget_mfa(call.tx, call.account, device, name)
                 state.put_mfa(call.tx, call.account, device | {"UserName": new}, new)
+            _move_credentials(call, record, name, new)
             holders.move(call, "user", name, new)
         arn = names.arn(call.account, "user", path, new)
         record |= {"UserName": new, "Path": path, "Arn": arn}
@@ -270,6 +301,31 @@ def _session_s(value: int) -> int:
             f" constraint: Member must have value {bound}",
         )
     return value
+
+
+def _move_credentials(call: Call, record: dict[str, Any], name: str, new: str) -> None:
+    """A user's password, certificates, SSH keys and boundary go to its new name."""
+    for kind in ("signing-certificate", "ssh-key"):
+        for part in state.parts_of(call.tx, call.account, kind, name):
+            identity = part.get("CertificateId") or part["SSHPublicKeyId"]
+            state.delete_part(call.tx, call.account, kind, name, identity)
+            state.put_part(call.tx, call.account, kind, new, identity, part | {"UserName": new})
+    if profile := state.get(call.tx, call.account, "login-profile", name):
+        state.delete(call.tx, call.account, "login-profile", name)
+        state.put(call.tx, call.account, "login-profile", new, profile | {"UserName": new})
+    if boundary := record.get("PermissionsBoundary"):
+        limit = boundary["PermissionsBoundaryArn"]
+        state.set_boundary(call.tx, call.account, "user", name, limit, None)
+        state.set_boundary(call.tx, call.account, "user", new, None, limit)
+    state.move_use(call.tx, call.account, "user", name, new)
+
+
+def _check_trust(call: Call, text: str) -> None:
+    names.check_document(text, trust=True)
+    if state.packed_size(text) > _TRUST_BYTES_MAX:
+        quota = f"Cannot exceed quota for ACLSizePerRole: {_TRUST_BYTES_MAX}"
+        raise Fault("LimitExceeded", quota)
+    principals.check(call, text)
 
 
 def _boundary(arn: str) -> dict[str, str]:

@@ -36,7 +36,13 @@ class Simulation:
             arn = limit["PermissionsBoundaryArn"]
             document = state.managed_document(call.tx, call.account, arn) or Document((), "")
             boundaries = [(arn, "IAM Policy", document)]
-        return _simulated(request, sources, boundaries, record["Arn"], kind)
+        levels = [
+            [document for _, document in level]
+            for level in state.service_control(call.tx, call.account)
+        ]
+        if record.get("Linked"):
+            levels = []
+        return _simulated(request, sources, boundaries, record["Arn"], kind, levels)
 
     def simulate_custom_policy(self, call: Call, request: Request) -> Response:
         sources = _given(request["PolicyInputList"], "PolicyInputList")
@@ -45,7 +51,7 @@ class Simulation:
             "PermissionsBoundaryPolicyInputList",
         )
         return _simulated(
-            request, sources, boundaries, f"arn:aws:iam::{call.account}:user/x", "user"
+            request, sources, boundaries, f"arn:aws:iam::{call.account}:user/x", "user", []
         )
 
     def get_context_keys_for_custom_policy(self, call: Call, request: Request) -> Response:
@@ -100,7 +106,12 @@ def _given(texts: Iterable[str], field: str) -> list[Source]:
 
 
 def _simulated(
-    request: Request, sources: list[Source], boundaries: list[Source], arn: str, kind: str
+    request: Request,
+    sources: list[Source],
+    boundaries: list[Source],
+    arn: str,
+    kind: str,
+    levels: list[list[Document]],
 ) -> Response:
     account = arn.split(":")[4]
     caller = request.get("CallerArn", arn)
@@ -132,11 +143,16 @@ def _simulated(
                 identity=[d for _, _, d in sources],
                 resource_policy=resource_policy,
                 boundary=boundary,
+                service_control=levels,
             )
             every = [*sources, *boundaries]
             if resource_policy:
                 every.append(("ResourcePolicy", "Resource Policy", resource_policy))
-            results.append(_result(question, decision, every, bool(boundaries), boundary))
+            result = _result(question, decision, every, bool(boundaries), boundary)
+            if levels:
+                inside = all(decide(question, identity=level).allowed for level in levels)
+                result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": inside}
+            results.append(result)
     limit, start = request.get("MaxItems", 100), int(request.get("Marker") or 0)
     shown, more = results[start : start + limit], len(results) > start + limit
     return {"EvaluationResults": shown, "IsTruncated": more} | (

@@ -66,12 +66,150 @@ def _changed(tx: Tx, account: str) -> None:
 
 def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
     _changed(tx, account)
-    tx.put(keyspace(account).key(kind, name), orjson.dumps(record))
+    key = keyspace(account).key(kind, name)
+    if kind in _COUNTED and tx.get(key) is None:
+        _count(tx, account, kind, 1)
+    tx.put(key, orjson.dumps(record))
 
 
 def delete(tx: Tx, account: str, kind: str, name: str) -> None:
     _changed(tx, account)
-    tx.delete(keyspace(account).key(kind, name))
+    key = keyspace(account).key(kind, name)
+    if kind in _COUNTED and tx.get(key) is not None:
+        _count(tx, account, kind, -1)
+    tx.delete(key)
+
+
+_COUNTED = frozenset(
+    {
+        "user",
+        "group",
+        "role",
+        "policy",
+        "instance-profile",
+        "mfa",
+        "oidc",
+        "saml",
+        "server-certificate",
+    }
+)
+
+
+def count(tx: Tx, account: str, kind: str) -> int:
+    """How many there are; counted once where an older server kept no number."""
+    raw = tx.get(keyspace(account).key("count", kind))
+    if raw is not None:
+        return int(raw)
+    return sum(1 for _ in tx.scan(keyspace(account).span(kind)))
+
+
+def _count(tx: Tx, account: str, kind: str, more: int) -> None:
+    tx.put(keyspace(account).key("count", kind), b"%d" % (count(tx, account, kind) + more))
+
+
+# -- what a user has several of, under an id each: signing certificates, SSH keys
+
+
+def get_part(tx: Tx, account: str, kind: str, name: str, identity: str) -> Record | None:
+    return tx.parsed(keyspace(account).key(kind, name, identity), orjson.loads)
+
+
+def put_part(tx: Tx, account: str, kind: str, name: str, identity: str, record: Record) -> None:
+    tx.put(keyspace(account).key(kind, name, identity), orjson.dumps(record))
+
+
+def delete_part(tx: Tx, account: str, kind: str, name: str, identity: str) -> None:
+    tx.delete(keyspace(account).key(kind, name, identity))
+
+
+def parts_of(tx: Tx, account: str, kind: str, name: str) -> list[Record]:
+    return [orjson.loads(raw) for _, raw in tx.scan(keyspace(account).span(kind, name))]
+
+
+# -- the account: its alias, parts of its credential report, jobs
+
+
+def alias_owner(tx: Tx, alias: str) -> str | None:
+    raw = tx.get(_GLOBAL.key("alias", alias))
+    return None if raw is None else raw.decode()
+
+
+def alias_of(tx: Tx, account: str) -> str | None:
+    raw = tx.get(keyspace(account).key("alias"))
+    return None if raw is None else raw.decode()
+
+
+def set_alias(tx: Tx, account: str, alias: str | None) -> None:
+    """An account has one; the former is free again."""
+    if (former := alias_of(tx, account)) is not None:
+        tx.delete(_GLOBAL.key("alias", former))
+        tx.delete(keyspace(account).key("alias"))
+    if alias is not None:
+        tx.put(_GLOBAL.key("alias", alias), account.encode())
+        tx.put(keyspace(account).key("alias"), alias.encode())
+
+
+REPORT_PART_BYTES = 200_000
+
+
+def put_report_part(tx: Tx, account: str, number: int, text: str) -> None:
+    tx.put(keyspace(account).key("report-part", number), text.encode())
+
+
+def report_part(tx: Tx, account: str, number: int) -> str:
+    return (tx.get(keyspace(account).key("report-part", number)) or b"").decode()
+
+
+_JOBS_COUNT_MAX = 100
+
+
+def put_job(tx: Tx, account: str, job: str, record: Record) -> None:
+    """The newest are kept, and the oldest dropped for them."""
+    space = keyspace(account)
+    tx.put(space.key("last-accessed-job", job), orjson.dumps(record))
+    tx.put(space.key("last-accessed-order", tx.stamp()), job.encode())
+    order = list(tx.scan(space.span("last-accessed-order"), limit=_JOBS_COUNT_MAX + 1))
+    if len(order) > _JOBS_COUNT_MAX:
+        key, old = order[0]
+        tx.delete(key)
+        tx.delete(space.key("last-accessed-job", old.decode()))
+
+
+def mfa_in_use(tx: Tx, account: str) -> int:
+    return sum(1 for _ in tx.scan(keyspace(account).span("user-mfa")))
+
+
+def versions_in_use(tx: Tx, account: str) -> int:
+    """How many managed policies are attached to something: each with one version."""
+    space = keyspace(account)
+    return len({space.parts(key)[1] for key, _ in tx.scan(space.span("policy-user"))})
+
+
+def policy_bytes(tx: Tx, account: str, kind: str, name: str, but: str) -> int:
+    """Of all inline policies of a holder, white space left out, but for the one called ``but``."""
+    return sum(
+        packed_size(text) for policy, text in inline(tx, account, kind, name) if policy != but
+    )
+
+
+def packed_size(text: str) -> int:
+    """How AWS measures a policy: without white space."""
+    return len("".join(text.split()))
+
+
+def boundary_count(tx: Tx, account: str, arn: str) -> int:
+    return sum(1 for _ in tx.scan(keyspace(account).span("boundary-user", arn)))
+
+
+def set_boundary(
+    tx: Tx, account: str, kind: str, name: str, old: str | None, new: str | None
+) -> None:
+    """Which users and roles a policy limits; the record itself says it, too."""
+    space = keyspace(account)
+    if old:
+        tx.delete(space.key("boundary-user", old, kind, name))
+    if new:
+        tx.put(space.key("boundary-user", new, kind, name), b"")
 
 
 def has_any(tx: Tx, account: str, kind: str, name: str) -> bool:
@@ -265,8 +403,19 @@ def accessed(tx: Tx, account: str, kind: str, name: str) -> dict[str, Record]:
     return {str(space.parts(key)[3]): orjson.loads(raw) for key, raw in rows}
 
 
+def accessed_at(tx: Tx, account: str, kind: str, name: str, service: str) -> Record | None:
+    return tx.parsed(keyspace(account).key("accessed", kind, name, service), orjson.loads)
+
+
 def put_accessed(tx: Tx, account: str, kind: str, name: str, service: str, record: Record) -> None:
     tx.put(keyspace(account).key("accessed", kind, name, service), orjson.dumps(record))
+
+
+def move_use(tx: Tx, account: str, kind: str, old: str, new: str) -> None:
+    """Of a user that gets another name."""
+    for service, record in accessed(tx, account, kind, old).items():
+        put_accessed(tx, account, kind, new, service, record)
+    forget_use(tx, account, kind, old)
 
 
 def forget_use(tx: Tx, account: str, kind: str, name: str) -> None:

@@ -13,6 +13,7 @@ from stratolite.services.iam import holders, names, state
 from stratolite.services.iam.managed import table
 
 _VERSIONS_COUNT_MAX = 5
+_SIZE_MAX = 6144
 
 
 class ManagedPolicies:
@@ -22,14 +23,15 @@ class ManagedPolicies:
         name = request["PolicyName"]
         names.check_holder_name("policy", name)
         path = names.check_path(request.get("Path", "/"))
-        names.check_document(request["PolicyDocument"])
+        _check(request["PolicyDocument"])
         if again := holders.same_step(call, "policy", name, request):
-            return {"Policy": _shown(call, again)}
+            return {"Policy": shown(call, again)}
         if state.get(call.tx, call.account, "policy", name):
             raise Fault(
                 "EntityAlreadyExists",
                 f"A policy called {name} already exists. Duplicate names are not allowed.",
             )
+        holders.check_room(call, "policy")
         now_s = int(call.tx.time_s)
         record: dict[str, Any] = {
             "PolicyName": name,
@@ -39,16 +41,17 @@ class ManagedPolicies:
             "Description": request.get("Description"),
             "CreateDate": now_s,
             "UpdateDate": now_s,
-            "Tags": request.get("Tags", []),
+            "Tags": holders.new_tags(request),
             "StackToken": request.get("StackToken"),
             "NextVersion": 2,
             "Versions": [_version("v1", request["PolicyDocument"], now_s)],
         }
         state.put(call.tx, call.account, "policy", name, record)
-        return {"Policy": _shown(call, record)}
+        return {"Policy": shown(call, record)}
 
     def get_policy(self, call: Call, request: Request) -> Response:
-        return {"Policy": _shown(call, _load(call, request["PolicyArn"]))}
+        record = load(call, request["PolicyArn"])
+        return {"Policy": shown(call, record) | {"Tags": record.get("Tags", [])}}
 
     def list_policies(self, call: Call, request: Request) -> Response:
         scope = request.get("Scope", "All")
@@ -61,10 +64,10 @@ class ManagedPolicies:
         if scope in ("All", "AWS") and after is None:
             found += [_aws(arn) for arn in table()]
         prefix = request.get("PathPrefix", "/")
-        shown = [_shown(call, r) for r in found if r["Path"].startswith(prefix)]
+        listed = [_listed(call, r) for r in found if r["Path"].startswith(prefix)]
         if request.get("OnlyAttached"):
-            shown = [p for p in shown if p["AttachmentCount"]]
-        return {"Policies": shown, "IsTruncated": after is not None} | (
+            listed = [p for p in listed if p["AttachmentCount"]]
+        return {"Policies": listed, "IsTruncated": after is not None} | (
             {"Marker": after} if after else {}
         )
 
@@ -72,6 +75,10 @@ class ManagedPolicies:
         record = _own(call, request["PolicyArn"])
         if state.attached_to(call.tx, call.account, record["Arn"]):
             raise Fault("DeleteConflict", "Cannot delete a policy attached to entities.")
+        if state.boundary_count(call.tx, call.account, record["Arn"]):
+            raise Fault(
+                "DeleteConflict", "Cannot delete a policy that is used as a permissions boundary."
+            )
         if len(record["Versions"]) > 1:
             raise Fault(
                 "DeleteConflict",
@@ -83,7 +90,7 @@ class ManagedPolicies:
 
     def create_policy_version(self, call: Call, request: Request) -> Response:
         record = _own(call, request["PolicyArn"])
-        names.check_document(request["PolicyDocument"])
+        _check(request["PolicyDocument"])
         if len(record["Versions"]) >= _VERSIONS_COUNT_MAX:
             raise Fault(
                 "LimitExceeded",
@@ -105,11 +112,11 @@ class ManagedPolicies:
         return {"PolicyVersion": {k: v for k, v in made.items() if k != "Document"}}
 
     def get_policy_version(self, call: Call, request: Request) -> Response:
-        found = _find(_load(call, request["PolicyArn"]), request["VersionId"])
+        found = _find(load(call, request["PolicyArn"]), request["VersionId"])
         return {"PolicyVersion": found | {"Document": quote(found["Document"], safe="-_.~")}}
 
     def list_policy_versions(self, call: Call, request: Request) -> Response:
-        record = _load(call, request["PolicyArn"])
+        record = load(call, request["PolicyArn"])
         listed = [
             {k: v for k, v in x.items() if k != "Document"} for x in reversed(record["Versions"])
         ]
@@ -147,7 +154,7 @@ class ManagedPolicies:
         return holders.tags_of(call, "policy", record["PolicyName"], request)
 
     def list_entities_for_policy(self, call: Call, request: Request) -> Response:
-        record = _load(call, request["PolicyArn"])
+        record = load(call, request["PolicyArn"])
         roles, users, groups = [], [], []
         for kind, name in state.attached_to(call.tx, call.account, record["Arn"]):
             held = holders.load(call, kind, name)
@@ -163,6 +170,17 @@ class ManagedPolicies:
             "PolicyGroups": groups,
             "IsTruncated": False,
         }
+
+
+def _check(text: str) -> None:
+    names.check_document(text, is_managed=True)
+    if state.packed_size(text) > _SIZE_MAX:
+        raise Fault("LimitExceeded", f"Cannot exceed quota for PolicySize: {_SIZE_MAX}")
+
+
+def _listed(call: Call, record: dict[str, Any]) -> dict[str, Any]:
+    """Without its tags, as AWS lists it."""
+    return {k: v for k, v in shown(call, record).items() if k not in ("Tags", "Description")}
 
 
 def _version(version: str, document: str, now_s: int, default: bool = True) -> dict[str, Any]:
@@ -184,7 +202,7 @@ def _aws(arn: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _load(call: Call, arn: str) -> dict[str, Any]:
+def load(call: Call, arn: str) -> dict[str, Any]:
     if arn in table():
         return _aws(arn)
     found = state.get(call.tx, call.account, "policy", arn.rsplit("/", 1)[-1])
@@ -196,7 +214,7 @@ def _load(call: Call, arn: str) -> dict[str, Any]:
 def _own(call: Call, arn: str) -> dict[str, Any]:
     if arn.startswith("arn:aws:iam::aws:"):
         raise Fault("AccessDenied", f"An AWS managed policy cannot be changed: {arn}", status=403)
-    return _load(call, arn)
+    return load(call, arn)
 
 
 def _find(record: dict[str, Any], version: str) -> dict[str, Any]:
@@ -209,11 +227,12 @@ def _find(record: dict[str, Any], version: str) -> dict[str, Any]:
     )
 
 
-def _shown(call: Call, record: dict[str, Any]) -> dict[str, Any]:
+def shown(call: Call, record: dict[str, Any]) -> dict[str, Any]:
     default = next(v for v in record["Versions"] if v["IsDefaultVersion"])
     hidden = ("Versions", "NextVersion", "StackToken")
     return {k: v for k, v in record.items() if k not in hidden and v not in (None, [])} | {
         "DefaultVersionId": default["VersionId"],
         "AttachmentCount": len(state.attached_to(call.tx, call.account, record["Arn"])),
+        "PermissionsBoundaryUsageCount": state.boundary_count(call.tx, call.account, record["Arn"]),
         "IsAttachable": True,
     }

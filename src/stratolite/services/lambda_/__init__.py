@@ -19,15 +19,23 @@ Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations
        ``invoking`` from Invoke to a sandbox and back; ``worker`` the same for events, later and again
        ``destinations`` where events end: records and dead letters, sent under the function's role
        ``doors`` function URLs and code downloads; ``output`` what functions print, on its way to the logs
+       ``mappings`` event source mappings: ``mapping_worker`` switches them, ``mapping_queue`` and ``mapping_stream`` read
+       for them, ``mapping_state`` has their keys
        ``settings`` what a configuration may say; ``names`` ARNs and qualifiers; ``bundle`` where code comes from
 
 How far  python3.9 .. python3.14 are accepted and all run on the server's own Python version (a function's
-``sys.version`` says which). Other runtimes, container images, VPC, file systems, SnapStart, layer permissions, code signing, provisioned concurrency and event source mappings are
-refused by name. InvokeWithResponseStream and URLs of
-mode RESPONSE_STREAM answer once the handler has returned, as AWS does for Python. Functions are Active when CreateFunction answers. A function may be invoked at most
-``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's account limit.
-Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
+``sys.version`` says which). nodejs18.x .. nodejs24.x run on the machine's node, if there is one, without AWS's SDK;
+provided.al2 and provided.al2023 on this machine's system and processor. They are spoken to over Lambda's Runtime API, without
+extensions. InvokeWithResponseStream and URLs of mode RESPONSE_STREAM answer once the handler has returned.
+Other runtimes, AWS_LAMBDA_EXEC_WRAPPER, container images, VPC, file systems, SnapStart, layer permissions, code signing and
+provisioned concurrency are refused by name. Functions are Active when CreateFunction answers. A
+function may be invoked at most ``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's
+account limit. Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.
+
+Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
+A mapping of a stream's consumer reads by iterator, too. Kafka, MQ and DocumentDB sources, provisioned pollers, mapping
+metrics and KMS keys are refused by name. How often a batch was tried is forgotten in a restart.
 
 Sources  https://docs.aws.amazon.com/lambda/latest/api/ and .../latest/dg/urls-invocation.html
 """

@@ -92,8 +92,22 @@ class Doors(invoking.Invoking):
         if answer.error:
             return HttpResponse(502, [_JSON], b"Internal Server Error")
         if config["InvokeMode"] == "RESPONSE_STREAM":  # nothing is read into what the handler said
-            return HttpResponse(200, [("content-type", "application/octet-stream")], answer.payload)
+            return _streamed(answer.payload)
         return answered(answer.payload)
+
+
+def _streamed(payload: bytes) -> HttpResponse:
+    """What a handler wrote to its stream; eight zeros end what it says of status and headers, if it says anything."""
+    head, zeros, body = payload.partition(bytes(8))
+    if zeros and head.startswith(b"{"):
+        try:
+            said = orjson.loads(head)
+        except orjson.JSONDecodeError:
+            said = None
+        if isinstance(said, dict):
+            found = answered(orjson.dumps({"statusCode": 200, **said, "body": ""}))
+            return HttpResponse(found.status, found.headers, body)
+    return HttpResponse(200, [("content-type", "application/octet-stream")], payload)
 
 
 def answered(payload: bytes) -> HttpResponse:

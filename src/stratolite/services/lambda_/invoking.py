@@ -202,12 +202,11 @@ class Invoking(Credentials):
         environment = self._environment(target, keys, stream)
         left_s = keys["Expiration"] - self.cloud.world.wall() - _CREDENTIALS_LEFT_S
         listen = _ToStream(self.output, stream)
-        version = config["Runtime"].replace("python", "python:")
+        version = config["Runtime"].replace("python", "python:").replace("nodejs", "nodejs:")
         arn = config["RuntimeVersionConfig"]["RuntimeVersionArn"]
         running = ".".join(str(part) for part in sys.version_info[:3])
-        first = (
-            f"INIT_START Runtime Version: {version} (runs on {running})\tRuntime Version ARN: {arn}"
-        )
+        on = f" (runs on {running})" if version.startswith("python") else ""
+        first = f"INIT_START Runtime Version: {version}{on}\tRuntime Version ARN: {arn}"
         listen([(_wall_ms(call), first)])
         layers = await bundle.layers_folder(self.cloud, target.record["layers"])
         start = Start(folder, environment, layers, fresh_until_s=self.cloud.world.mono() + left_s)
@@ -381,7 +380,8 @@ def _exit_message(status: int) -> str:
         return "Runtime exited without providing a reason"
     if status > 0:
         return f"Runtime exited with error: exit status {status}"
-    name = _SIGNALS.get(signal.Signals(-status), f"signal {-status}")
+    known = {int(number): name for number, name in _SIGNALS.items()}
+    name = known.get(-status, f"signal {-status}")
     return f"Runtime exited with error: signal: {name}"
 
 

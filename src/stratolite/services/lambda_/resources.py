@@ -11,6 +11,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created
+from stratolite.services.lambda_.mapping_resources import EventSourceMapping
 from stratolite.services.lambda_.names import not_offered
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
@@ -293,6 +294,7 @@ RESOURCES = (
     Alias(),
     EventInvokeConfig(),
     LayerVersion(),
+    EventSourceMapping(),
 )
 
 

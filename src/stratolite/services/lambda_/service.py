@@ -12,6 +12,7 @@ from stratolite.services.lambda_ import names, state
 from stratolite.services.lambda_.doors import Doors
 from stratolite.services.lambda_.functions import Functions
 from stratolite.services.lambda_.layers import Layers
+from stratolite.services.lambda_.mappings import Mappings
 from stratolite.services.lambda_.output import Output
 from stratolite.services.lambda_.permissions import Permissions, document
 from stratolite.services.lambda_.urls import Urls
@@ -24,7 +25,7 @@ _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.")
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
 
 
-class Lambda(Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
+class Lambda(Mappings, Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
     name: ClassVar[str] = "lambda"
 
     def __init__(self, cloud: Cloud) -> None:
@@ -36,6 +37,8 @@ class Lambda(Functions, Versions, Permissions, Urls, Layers, Later, Doors, Servi
         action = f"lambda:{_ACTIONS.get(operation, operation)}"
         if operation in _ON_NOTHING:
             return ((action, "*"),)
+        if "EventSourceMapping" in operation:
+            return self.mapping_access(call, operation, request)
         if operation == "GetLayerVersionByArn":
             return (("lambda:GetLayerVersion", request["Arn"]),)
         if layer := request.get("LayerName"):
@@ -44,6 +47,8 @@ class Lambda(Functions, Versions, Permissions, Urls, Layers, Later, Doors, Servi
             number = request.get("VersionNumber")
             return ((action, f"{arn}:{number}" if number else arn),)
         given = request.get("FunctionName") or request.get("Resource") or ""
+        if ":event-source-mapping:" in given:
+            return ((action, given),)
         try:
             resource = names.function(call, given, request.get("Qualifier")).arn
         except Fault:  # the operation says what is wrong with it

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.runtime import programs
 from stratolite.services.lambda_.names import bad, invalid, mismatch, not_offered, too_long
 
 Record = dict[str, Any]
@@ -97,10 +98,15 @@ def check(request: Record, *, creating: bool) -> None:
 
 
 def check_runtime(runtime: str) -> None:
-    if runtime in RUNTIMES:
+    here = (*RUNTIMES, *programs.offered())
+    if runtime in here:
         return
+    if runtime in programs.NODE:
+        raise invalid(
+            f"The runtime {runtime} needs Node, which is not on the server's machine (node in its PATH)."
+        )
     if runtime in _RUNTIMES_OF_AWS.split(", "):
-        offered = ", ".join(reversed(RUNTIMES))
+        offered = ", ".join(here)
         raise invalid(f"The runtime {runtime} is not offered by Stratolite yet; offered: {offered}")
     raise invalid(
         f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set:"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stratolite.service import Call, Request, Response
-from stratolite.services.s3 import archive_rules, grants, names, versions
+from stratolite.services.s3 import archive_rules, grants, names, replication_rules, versions
 from stratolite.services.s3.entry import ENFORCED, acl_not_supported, check_acl, payload
 from stratolite.services.s3.events import Happening, happened, iso_ms
 from stratolite.services.s3.faults import invalid_request
@@ -29,6 +29,8 @@ class ObjectMarks(Objects):
     def _set_tags(self, call: Call, request: Request, tags: dict[str, str], event: str) -> Response:
         found = self._found(call, request)
         found.head.tags = tags
+        if "replication" in found.bucket.on and found.head.version:
+            replication_rules.note(call, found.bucket, found.key, found.head)
         versions.save(call, found)
         touched(call, found.bucket, request["Key"], found.head, event)
         return {"VersionId": versions.shown(found.head)} if found.bucket.versioning else {}

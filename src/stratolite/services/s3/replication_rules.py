@@ -16,7 +16,12 @@ import orjson
 
 from stratolite.service import Call
 from stratolite.services.s3 import state
-from stratolite.services.s3.faults import invalid_argument, invalid_request, malformed_xml
+from stratolite.services.s3.faults import (
+    invalid_argument,
+    invalid_request,
+    malformed_xml,
+    not_offered,
+)
 from stratolite.services.s3.state import Bucket, Head
 
 QUEUE = "s3.replicate"
@@ -31,7 +36,6 @@ class Rule(NamedTuple):
     prefix: str
     tags: dict[str, str]
     markers: bool
-    kms: bool
     to: str
     """Name of the destination bucket."""
     said: dict[str, Any]
@@ -60,7 +64,6 @@ def _rule(said: dict[str, Any]) -> Rule:
     parts = (given or {}).get("And") or given or {}
     tags = list(parts.get("Tags") or ()) + ([parts["Tag"]] if parts.get("Tag") else [])
     marked = (said.get("DeleteMarkerReplication") or {}).get("Status")
-    chosen = (said.get("SourceSelectionCriteria") or {}).get("SseKmsEncryptedObjects") or {}
     return Rule(
         said["ID"],
         said["Status"] == "Enabled",
@@ -69,7 +72,6 @@ def _rule(said: dict[str, Any]) -> Rule:
         {tag["Key"]: tag["Value"] for tag in tags},
         # a configuration of the first version, without Filter, replicates delete markers
         marked == "Enabled" if given is not None else marked != "Disabled",
-        chosen.get("Status") == "Enabled",
         said["Destination"]["Bucket"].removeprefix(_ARN),
         said,
     )
@@ -92,12 +94,11 @@ def note(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
     """Leave the version for replication and say so in its head, which the caller writes."""
     if head.more.get("replication") == "REPLICA":
         return
+    if (head.more.get("sse") or {}).get("alg", "").startswith("aws:kms"):
+        return  # nor does S3, unless it is told how
     role, every = rules(call, bucket)
-    sealed_by_kms = (head.more.get("sse") or {}).get("alg", "").startswith("aws:kms")
     left = False
     for rule in chosen(every, key.decode(), head.tags):
-        if sealed_by_kms and not rule.kms:
-            continue
         put(call, bucket, key, head, rule, role)
         left = True
     if left:
@@ -160,6 +161,10 @@ def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]
                 f"Found duplicate priority {rule['Priority']}. Priorities must be unique."
             )
         priorities.add(rule.get("Priority"))
+        if ((rule.get("SourceSelectionCriteria") or {}).get("SseKmsEncryptedObjects") or {}).get(
+            "Status"
+        ) == "Enabled":
+            raise not_offered("replication of objects encrypted with KMS keys")
         _check_destination(call, bucket, rule["Destination"])
         kept.append(rule)
     return {"Role": role, "Rules": kept}

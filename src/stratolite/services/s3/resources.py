@@ -6,6 +6,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,22 +17,43 @@ from stratolite.service import Call, Made, Resource, Spec, created
 
 _OFFERED = frozenset(
     {
-        "BucketName",
-        "WebsiteConfiguration",
-        "CorsConfiguration",
-        "PublicAccessBlockConfiguration",
-        "OwnershipControls",
-        "BucketEncryption",
-        "Tags",
+        "AccelerateConfiguration",
         "AccessControl",
+        "AnalyticsConfigurations",
+        "BucketEncryption",
+        "BucketName",
+        "CorsConfiguration",
+        "IntelligentTieringConfigurations",
+        "InventoryConfigurations",
+        "LifecycleConfiguration",
+        "LoggingConfiguration",
+        "MetricsConfigurations",
         "NotificationConfiguration",
+        "ObjectLockConfiguration",
+        "ObjectLockEnabled",
+        "OwnershipControls",
+        "PublicAccessBlockConfiguration",
+        "ReplicationConfiguration",
+        "Tags",
+        "VersioningConfiguration",
+        "WebsiteConfiguration",
     }
 )
+_CANNED = {
+    "PublicRead": "public-read",
+    "PublicReadWrite": "public-read-write",
+    "AuthenticatedRead": "authenticated-read",
+    "LogDeliveryWrite": "log-delivery-write",
+    "BucketOwnerRead": "bucket-owner-read",
+    "BucketOwnerFullControl": "bucket-owner-full-control",
+    "AwsExecRead": "aws-exec-read",
+    "Private": "private",
+}
 
 
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
-    create_only = frozenset({"BucketName"})
+    create_only = frozenset({"BucketName", "ObjectLockEnabled"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
@@ -41,6 +63,8 @@ class Bucket(Resource):
         request: dict[str, Any] = {"Bucket": name, "_token": spec.token}
         if call.region != "us-east-1":
             request["CreateBucketConfiguration"] = {"LocationConstraint": call.region}
+        if str(properties.get("ObjectLockEnabled", False)).lower() == "true":
+            request["ObjectLockEnabledForBucket"] = True
         await call.request("s3", "CreateBucket", request)
         with created(name):
             await _configure(call, name, {}, properties)
@@ -93,12 +117,8 @@ def _check(properties: dict[str, Any]) -> None:
             status=501,
         )
     control = properties.get("AccessControl", "Private")
-    if control != "Private":
-        raise Fault(
-            "NotImplemented",
-            f"AWS::S3::Bucket AccessControl {control} is not offered by Stratolite; use a bucket policy",
-            status=501,
-        )
+    if control not in _CANNED:
+        raise Fault("ValidationException", f"{control} is not a valid AccessControl")
 
 
 async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -111,6 +131,25 @@ async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str
             await call.request("s3", unset, {"Bucket": bucket})
         elif name in old:  # unset by an empty one
             await call.request("s3", f"Put{operation}", {"Bucket": bucket, member: shape({})})
+    for name, (operation, member, one_shape) in _MANY.items():
+        wanted = {one["Id"]: one for one in new.get(name) or ()}
+        for one_id, one in wanted.items():
+            request = {"Bucket": bucket, "Id": one_id, member: one_shape(one)}
+            await call.request("s3", f"Put{operation}", request)
+        for one in old.get(name) or ():
+            if one["Id"] not in wanted:
+                await _forget(call, operation, bucket, one["Id"])
+    control = new.get("AccessControl", "Private")
+    if control != old.get("AccessControl", "Private"):
+        await call.request("s3", "PutBucketAcl", {"Bucket": bucket, "ACL": _CANNED[control]})
+
+
+async def _forget(call: Call, operation: str, bucket: str, one_id: str) -> None:
+    try:
+        await call.request("s3", f"Delete{operation}", {"Bucket": bucket, "Id": one_id})
+    except Fault as fault:
+        if fault.code != "NoSuchConfiguration":
+            raise
 
 
 def _made(call: Call, name: str) -> Made:
@@ -184,6 +223,161 @@ def _same(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _versioning(given: dict[str, Any]) -> dict[str, Any]:
+    return {"Status": given.get("Status", "Suspended")}
+
+
+def _lock(given: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"ObjectLockEnabled": given.get("ObjectLockEnabled", "Enabled")}
+    if default := (given.get("Rule") or {}).get("DefaultRetention"):
+        kept = {k: int(v) if k in ("Days", "Years") else v for k, v in default.items()}
+        made["Rule"] = {"DefaultRetention": kept}
+    return made
+
+
+def _logging(given: dict[str, Any]) -> dict[str, Any]:
+    if not given:
+        return {}
+    enabled = {
+        "TargetBucket": given.get("DestinationBucketName"),
+        "TargetPrefix": given.get("LogFilePrefix", ""),
+    }
+    if "TargetObjectKeyFormat" in given:
+        enabled["TargetObjectKeyFormat"] = given["TargetObjectKeyFormat"]
+    return {"LoggingEnabled": enabled}
+
+
+def _accelerate(given: dict[str, Any]) -> dict[str, Any]:
+    return {"Status": given.get("AccelerationStatus", "Suspended")}
+
+
+def _seconds(date: Any) -> float:
+    text = str(date).replace("Z", "+00:00")
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _filter(rule: dict[str, Any]) -> dict[str, Any]:
+    """TagFilters, Prefix and sizes as the API's Filter."""
+    parts: list[tuple[str, Any]] = []
+    if rule.get("Prefix") not in (None, ""):
+        parts.append(("Prefix", rule["Prefix"]))
+    sizes = ("ObjectSizeGreaterThan", "ObjectSizeLessThan")
+    parts += [(name, int(rule[name])) for name in sizes if name in rule]
+    tags = rule.get("TagFilters") or ()
+    if len(parts) + len(tags) > 1:
+        both: dict[str, Any] = dict(parts)
+        if tags:
+            both["Tags"] = list(tags)
+        return {"And": both}
+    if tags:
+        return {"Tag": tags[0]}
+    return dict(parts) if parts else {"Prefix": ""}
+
+
+def _lifecycle(given: dict[str, Any]) -> dict[str, Any]:
+    return {"Rules": [_lifecycle_rule(rule) for rule in given["Rules"]]}
+
+
+def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"Status": rule["Status"], "Filter": _filter(rule)}
+    if "Id" in rule:
+        made["ID"] = rule["Id"]
+    expiration: dict[str, Any] = {}
+    if "ExpirationInDays" in rule:
+        expiration["Days"] = int(rule["ExpirationInDays"])
+    if "ExpirationDate" in rule:
+        expiration["Date"] = _seconds(rule["ExpirationDate"])
+    if "ExpiredObjectDeleteMarker" in rule:
+        expiration["ExpiredObjectDeleteMarker"] = _true(rule["ExpiredObjectDeleteMarker"])
+    if expiration:
+        made["Expiration"] = expiration
+    moves = list(rule.get("Transitions") or ()) + (
+        [rule["Transition"]] if "Transition" in rule else []
+    )
+    if moves:
+        made["Transitions"] = [
+            {"StorageClass": one["StorageClass"]}
+            | ({"Days": int(one["TransitionInDays"])} if "TransitionInDays" in one else {})
+            | ({"Date": _seconds(one["TransitionDate"])} if "TransitionDate" in one else {})
+            for one in moves
+        ]
+    if "NoncurrentVersionExpirationInDays" in rule:
+        days = int(rule["NoncurrentVersionExpirationInDays"])
+        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
+    if "NoncurrentVersionExpiration" in rule:
+        said = rule["NoncurrentVersionExpiration"]
+        made["NoncurrentVersionExpiration"] = {k: int(v) for k, v in said.items()}
+    older = list(rule.get("NoncurrentVersionTransitions") or ()) + (
+        [rule["NoncurrentVersionTransition"]] if "NoncurrentVersionTransition" in rule else []
+    )
+    if older:
+        made["NoncurrentVersionTransitions"] = [
+            {"StorageClass": one["StorageClass"], "NoncurrentDays": int(one["TransitionInDays"])}
+            for one in older
+        ]
+    if "AbortIncompleteMultipartUpload" in rule:
+        days = int(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"])
+        made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
+    return made
+
+
+def _replication(given: dict[str, Any]) -> dict[str, Any]:
+    rules = []
+    for rule in given["Rules"]:
+        made = {("ID" if k == "Id" else k): v for k, v in rule.items()}
+        if "Priority" in made:
+            made["Priority"] = int(made["Priority"])
+        if "Filter" in made:
+            said = made["Filter"]
+            parts = said.get("And") or said
+            tags = list(parts.get("TagFilters") or ()) + (
+                [parts["TagFilter"]] if "TagFilter" in parts else []
+            )
+            made["Filter"] = _filter({"Prefix": parts.get("Prefix"), "TagFilters": tags})
+        rules.append(made)
+    return {"Role": given["Role"], "Rules": rules}
+
+
+def _inventory(given: dict[str, Any]) -> dict[str, Any]:
+    target = given["Destination"]
+    there = {"Bucket": target["BucketArn"], "Format": target["Format"]}
+    for ours, theirs in (("Prefix", "Prefix"), ("BucketAccountId", "AccountId")):
+        if ours in target:
+            there[theirs] = target[ours]
+    made: dict[str, Any] = {
+        "Id": given["Id"],
+        "IsEnabled": _true(given["Enabled"]),
+        "IncludedObjectVersions": given["IncludedObjectVersions"],
+        "Schedule": {"Frequency": given["ScheduleFrequency"]},
+        "Destination": {"S3BucketDestination": there},
+    }
+    if given.get("OptionalFields"):
+        made["OptionalFields"] = given["OptionalFields"]
+    if given.get("Prefix"):
+        made["Filter"] = {"Prefix": given["Prefix"]}
+    return made
+
+
+def _of_id(given: dict[str, Any]) -> dict[str, Any]:
+    """Metrics and analytics: an id and a filter."""
+    made: dict[str, Any] = {"Id": given["Id"]}
+    if given.get("Prefix") or given.get("TagFilters"):
+        made["Filter"] = _filter(given)
+    if "StorageClassAnalysis" in given:
+        made["StorageClassAnalysis"] = given["StorageClassAnalysis"]
+    return made
+
+
+def _tiering(given: dict[str, Any]) -> dict[str, Any]:
+    tiers = [{**one, "Days": int(one["Days"])} for one in given["Tierings"]]
+    return {**_of_id(given), "Status": given["Status"], "Tierings": tiers}
+
+
 _LISTENERS = {
     "QueueConfigurations": ("QueueConfigurations", "Queue", "QueueArn"),
     "TopicConfigurations": ("TopicConfigurations", "Topic", "TopicArn"),
@@ -211,6 +405,27 @@ def _tags(given: list[dict[str, Any]]) -> dict[str, Any]:
 
 # Property -> (operation after Put, its member, shape, operation that unsets it), in order of application.
 _CONFIGURATIONS: dict[str, tuple[str, str, Any, str]] = {
+    "VersioningConfiguration": ("BucketVersioning", "VersioningConfiguration", _versioning, ""),
+    "ObjectLockConfiguration": ("ObjectLockConfiguration", "ObjectLockConfiguration", _lock, ""),
+    "AccelerateConfiguration": (
+        "BucketAccelerateConfiguration",
+        "AccelerateConfiguration",
+        _accelerate,
+        "",
+    ),
+    "LoggingConfiguration": ("BucketLogging", "BucketLoggingStatus", _logging, ""),
+    "LifecycleConfiguration": (
+        "BucketLifecycleConfiguration",
+        "LifecycleConfiguration",
+        _lifecycle,
+        "DeleteBucketLifecycle",
+    ),
+    "ReplicationConfiguration": (
+        "BucketReplication",
+        "ReplicationConfiguration",
+        _replication,
+        "DeleteBucketReplication",
+    ),
     "OwnershipControls": (
         "BucketOwnershipControls",
         "OwnershipControls",
@@ -242,5 +457,21 @@ _CONFIGURATIONS: dict[str, tuple[str, str, Any, str]] = {
         "NotificationConfiguration",
         _notifications,
         "",
+    ),
+}
+
+# Property that lists configurations with ids -> (operation after Put, its member, shape).
+_MANY: dict[str, tuple[str, str, Any]] = {
+    "InventoryConfigurations": (
+        "BucketInventoryConfiguration",
+        "InventoryConfiguration",
+        _inventory,
+    ),
+    "MetricsConfigurations": ("BucketMetricsConfiguration", "MetricsConfiguration", _of_id),
+    "AnalyticsConfigurations": ("BucketAnalyticsConfiguration", "AnalyticsConfiguration", _of_id),
+    "IntelligentTieringConfigurations": (
+        "BucketIntelligentTieringConfiguration",
+        "IntelligentTieringConfiguration",
+        _tiering,
     ),
 }

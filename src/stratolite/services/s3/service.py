@@ -20,6 +20,7 @@ from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
+from stratolite.services.s3.replication import Replicator
 from stratolite.services.s3.worker import Sweep
 
 
@@ -43,7 +44,13 @@ class S3(
     """Public methods that are no operations: the gateway's."""
 
     def workers(self) -> Iterable[Worker]:
-        return (Sweep(self.cloud), Deliverer(self.cloud), Expirer(self.cloud), Reporter(self.cloud))
+        return (
+            Sweep(self.cloud),
+            Deliverer(self.cloud),
+            Expirer(self.cloud),
+            Reporter(self.cloud),
+            Replicator(self),
+        )
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.s3.resources import RESOURCES

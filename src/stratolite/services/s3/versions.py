@@ -181,6 +181,26 @@ def remove(call: Call, found: Found) -> None:
         state.put_head(call.tx, bucket, key, newest)
 
 
+def insert(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
+    """A version made elsewhere takes its place by its order; its body is there already."""
+    current = state.head(call.tx, bucket, key)
+    newest = state.newest_older(call.tx, bucket, key)
+    last = max(
+        -1 if current is None else current.order,
+        newest.order if newest is not None and current is None else -1,
+    )
+    if head.order < last:
+        state.put_older(call.tx, bucket, key, head)
+        return
+    if current is not None:
+        state.put_older(call.tx, bucket, key, current)
+        state.delete_head(call.tx, bucket, key)
+    if head.place == state.MARKER:
+        state.put_older(call.tx, bucket, key, head)
+    else:
+        state.put_head(call.tx, bucket, key, head)
+
+
 def mark_deleted(call: Call, bucket: Bucket, key: bytes, old: Head | None) -> Head:
     """A delete marker in front of everything."""
     order, version = make_room(call, bucket, key, old)

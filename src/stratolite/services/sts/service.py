@@ -39,6 +39,8 @@ class Sts(Service):
         if operation == "AssumeRoleWithWebIdentity" and call.principal.kind != "provider":
             return ()  # whoever has a token that is to be believed may ask: see the operation
         resource = request.get("RoleArn", "*")
+        if resource != "*" and not _ARN.match(resource):
+            raise Fault("ValidationError", f"{resource} is invalid")
         needed = [(f"sts:{operation}", resource)]
         if request.get("Tags"):
             needed.append(("sts:TagSession", resource))
@@ -214,8 +216,6 @@ def _json(value: dict[str, Any]) -> str:
 def _role_of(arn: str) -> re.Match[str]:
     match = _ROLE_ARN.match(arn)
     if match is None:
-        if _ARN.match(arn):
-            raise Fault("ValidationError", f"{arn} is not a valid role ARN")
         raise Fault("ValidationError", f"{arn} is invalid")
     return match
 

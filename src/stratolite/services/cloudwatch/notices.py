@@ -1,0 +1,205 @@
+"""What alarms send when their state changes: to topics, to functions, to the default event bus.
+
+Sources  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html
+         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from stratolite.services.cloudwatch.state import Record
+
+_REGIONS = {
+    "us-east-1": "US East (N. Virginia)",
+    "us-east-2": "US East (Ohio)",
+    "us-west-1": "US West (N. California)",
+    "us-west-2": "US West (Oregon)",
+    "eu-west-1": "EU (Ireland)",
+    "eu-west-2": "EU (London)",
+    "eu-west-3": "EU (Paris)",
+    "eu-central-1": "EU (Frankfurt)",
+    "eu-north-1": "EU (Stockholm)",
+    "ap-northeast-1": "Asia Pacific (Tokyo)",
+    "ap-southeast-1": "Asia Pacific (Singapore)",
+    "ap-southeast-2": "Asia Pacific (Sydney)",
+    "ap-south-1": "Asia Pacific (Mumbai)",
+    "ca-central-1": "Canada (Central)",
+    "sa-east-1": "South America (Sao Paulo)",
+}
+
+
+def when(ms: int) -> str:
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}+0000"
+
+
+def region_name(region: str) -> str:
+    return _REGIONS.get(region, region)
+
+
+def subject(alarm: Record, region: str) -> str:
+    return f'{alarm["state"]}: "{alarm["name"]}" in {region_name(region)}'[:100]
+
+
+def topic_message(alarm: Record, old: Record, account: str, region: str) -> str:
+    """``old`` is the alarm before its state changed."""
+    settings = alarm["settings"]
+    said: dict[str, Any] = {
+        "AlarmName": alarm["name"],
+        "AlarmDescription": settings.get("AlarmDescription"),
+        "AWSAccountId": account,
+        "AlarmConfigurationUpdatedTimestamp": when(alarm["updated_ms"]),
+        "NewStateValue": alarm["state"],
+        "NewStateReason": alarm["reason"],
+        "StateChangeTime": when(alarm["changed_ms"]),
+        "Region": region_name(region),
+        "AlarmArn": alarm["arn"],
+        "OldStateValue": old["state"],
+        "OKActions": settings.get("OKActions", []),
+        "AlarmActions": settings.get("AlarmActions", []),
+        "InsufficientDataActions": settings.get("InsufficientDataActions", []),
+    }
+    if alarm["kind"] == "metric":
+        said["Trigger"] = _trigger(settings)
+    else:
+        said["AlarmRule"] = settings["AlarmRule"]
+        if alarm.get("reason_data"):
+            triggers = orjson.loads(alarm["reason_data"]).get("triggeringAlarms", [])
+            said["TriggeringChildren"] = [
+                {
+                    "Arn": one["arn"],
+                    "State": {
+                        "Value": one["state"]["value"],
+                        "Timestamp": one["state"]["timestamp"],
+                    },
+                }
+                for one in triggers
+            ]
+    return orjson.dumps(said).decode()
+
+
+def _trigger(settings: Record) -> Record:
+    common = {
+        "Period": settings.get("Period"),
+        "EvaluationPeriods": settings["EvaluationPeriods"],
+        "ComparisonOperator": settings["ComparisonOperator"],
+        "Threshold": settings.get("Threshold"),
+        "TreatMissingData": settings.get("TreatMissingData", ""),
+        "EvaluateLowSampleCountPercentile": settings.get("EvaluateLowSampleCountPercentile", ""),
+    }
+    if "DatapointsToAlarm" in settings:
+        common["DatapointsToAlarm"] = settings["DatapointsToAlarm"]
+    if "Metrics" in settings:
+        return {**common, "Metrics": settings["Metrics"]}
+    percentile = settings.get("ExtendedStatistic")
+    names = {"SampleCount": "SAMPLE_COUNT"}
+    plain = settings.get("Statistic", "")
+    return {
+        "MetricName": settings["MetricName"],
+        "Namespace": settings["Namespace"],
+        "StatisticType": "ExtendedStatistic" if percentile else "Statistic",
+        **(
+            {"ExtendedStatistic": percentile}
+            if percentile
+            else {"Statistic": names.get(plain, plain.upper())}
+        ),
+        "Unit": settings.get("Unit"),
+        "Dimensions": [
+            {"value": d["Value"], "name": d["Name"]} for d in settings.get("Dimensions", [])
+        ],
+        **common,
+    }
+
+
+def alarm_data(alarm: Record, old: Record) -> Record:
+    """The alarm as functions and the event bus are told of it."""
+    settings = alarm["settings"]
+    configuration: Record = {}
+    if settings.get("AlarmDescription"):
+        configuration["description"] = settings["AlarmDescription"]
+    if alarm["kind"] == "metric":
+        configuration["metrics"] = _metrics(alarm)
+    else:
+        configuration["alarmRule"] = settings["AlarmRule"]
+    return {
+        "alarmName": alarm["name"],
+        "state": _state(alarm),
+        "previousState": _state(old),
+        "configuration": configuration,
+    }
+
+
+def _state(alarm: Record) -> Record:
+    said = {
+        "value": alarm["state"],
+        "reason": alarm["reason"],
+        "timestamp": when(alarm["changed_ms"]),
+    }
+    if alarm.get("reason_data"):
+        said["reasonData"] = alarm["reason_data"]
+    return said
+
+
+def _metrics(alarm: Record) -> list[Record]:
+    settings = alarm["settings"]
+    if "Metrics" in settings:
+        return [_query(one) for one in settings["Metrics"]]
+    stat = {
+        "metric": {
+            "namespace": settings["Namespace"],
+            "name": settings["MetricName"],
+            "dimensions": {d["Name"]: d["Value"] for d in settings.get("Dimensions", [])},
+        },
+        "period": settings["Period"],
+        "stat": settings.get("Statistic") or settings["ExtendedStatistic"],
+    }
+    if settings.get("Unit"):
+        stat["unit"] = settings["Unit"]
+    return [{"id": alarm["id"], "metricStat": stat, "returnData": True}]
+
+
+def _query(one: Record) -> Record:
+    said: Record = {"id": one["Id"], "returnData": one.get("ReturnData", True)}
+    if one.get("Expression"):
+        said["expression"] = one["Expression"]
+    if one.get("Label"):
+        said["label"] = one["Label"]
+    if stat := one.get("MetricStat"):
+        metric = stat["Metric"]
+        said["metricStat"] = {
+            "metric": {
+                "namespace": metric.get("Namespace"),
+                "name": metric.get("MetricName"),
+                "dimensions": {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])},
+            },
+            "period": stat["Period"],
+            "stat": stat["Stat"],
+        }
+    return said
+
+
+def function_event(alarm: Record, old: Record, account: str, region: str) -> bytes:
+    return orjson.dumps({
+        "source": "aws.cloudwatch",
+        "alarmArn": alarm["arn"],
+        "accountId": account,
+        "time": when(alarm["changed_ms"]),
+        "region": region,
+        "alarmData": alarm_data(alarm, old),
+    })  # fmt: skip
+
+
+def bus_entry(alarm: Record, old: Record) -> Record:
+    """An entry of PutEvents."""
+    return {
+        "Source": "aws.cloudwatch",
+        "DetailType": "CloudWatch Alarm State Change",
+        "Resources": [alarm["arn"]],
+        "Time": alarm["changed_ms"] / 1000,
+        "Detail": orjson.dumps(alarm_data(alarm, old)).decode(),
+    }

@@ -1,0 +1,209 @@
+"""Global tables (version 2019.11.21): replicas of a table in other regions, made and taken away by UpdateTable.
+
+Every replica is a table of its region that feeds each of the others (``feeds``, ``following``). Indexes, time to live and
+billing are changed in all of them together; policies, tags, recovery, Kinesis destinations and protection are each one's own.
+Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+"""
+
+from __future__ import annotations
+
+import re
+from copy import deepcopy
+from typing import Any
+
+import orjson
+
+from stratolite.core import work
+from stratolite.service import Call
+from stratolite.services.dynamodb import state, streams
+from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.following import COPY_REPLICA
+from stratolite.services.dynamodb.table import Record, Table
+from stratolite.services.dynamodb.worker import SWEEP, Sweep
+
+VERSION = "2019.11.21"
+REPLICAS_COUNT_MAX = 30
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d").fullmatch
+_VIEW = "NEW_AND_OLD_IMAGES"
+
+
+def change(call: Call, table: Table, updates: list[dict[str, Any]]) -> None:
+    """Carry out the ReplicaUpdates of an UpdateTable."""
+    for update in updates:
+        actions = [(k, v) for k, v in update.items() if v is not None]
+        if len(actions) != 1:
+            raise invalid(
+                "One and only one of Create, Update, Delete must be given in a replica update"
+            )
+        kind, wanted = actions[0]
+        region = wanted["RegionName"]
+        if region == table.region:
+            raise invalid(
+                "Cannot add, delete, or update the local region through ReplicaUpdates. "
+                "Use CreateTable, DeleteTable, or UpdateTable as required."
+            )
+        current = state.table(call.tx, table.account, table.region, table.name)
+        assert current is not None, "it is being updated"
+        if kind == "Create":
+            _create(call, current, wanted)
+        elif region not in current.replicas:
+            raise invalid(
+                "Replica specified in the Replica Update or Replica Delete action of the request was not found."
+            )
+        elif kind == "Delete":
+            _delete(call, current, region)
+        elif kind != "Update" or wanted.keys() - {"RegionName", "TableClassOverride"}:
+            raise invalid(f"ReplicaUpdates: {', '.join(wanted)} is not offered by Stratolite")
+
+
+def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
+    region = wanted["RegionName"]
+    if not _REGION(region):
+        raise invalid(f"Invalid region name: {region}")
+    if extra := wanted.keys() - {"RegionName", "TableClassOverride"}:
+        raise invalid(
+            f"ReplicaUpdates.Create: {', '.join(sorted(extra))} is not offered by Stratolite; see docs/coverage.md"
+        )
+    if len(table.replicas) >= REPLICAS_COUNT_MAX:
+        raise invalid(f"A global table has at most {REPLICAS_COUNT_MAX} replicas")
+    tx, account = call.tx, table.account
+    if region in table.replicas or state.table(tx, account, region, table.name) is not None:
+        raise invalid(
+            f"Failed to create a the new replica of table with name: '{table.name}' because one or more replicas "
+            "already existed as tables."
+        )
+    if any(one.get("Creating") for one in table.replicas.values()):
+        raise invalid("Only one replica may be created at a time")
+    members = [table.region, *table.replicas]
+    for member in members:
+        there = state.table(tx, account, member, table.name)
+        assert there is not None, "members name each other"
+        record = deepcopy(there.record)
+        _stream(call, there, record)
+        record["Description"]["GlobalTableVersion"] = VERSION
+        record.setdefault("Replicas", {})[region] = _feed(call) | {"Creating": True}
+        state.put_table(tx, account, member, record)
+    made = _replica(call, table, region)
+    made["Replicas"] = {member: _feed(call) for member in members}
+    if "TableClassOverride" in wanted:
+        made["Description"]["TableClassSummary"] = {"TableClass": wanted["TableClassOverride"]}
+    state.put_table(tx, account, region, made)
+    work.put(tx, COPY_REPLICA, orjson.dumps([account, table.region, table.name, region]))
+
+
+def _feed(call: Call) -> dict[str, Any]:
+    return {"Feed": call.tx.stamp(), "Status": "ACTIVE"}
+
+
+def _stream(call: Call, table: Table, record: Record) -> None:
+    """Replicas have streams with both images."""
+    if table.stream_label:
+        if table.stream_view != _VIEW:
+            raise invalid(
+                "One or more parameter values were invalid: Table must have a stream with the view type "
+                f"{_VIEW} to have replicas"
+            )
+        return
+    begin_stream(call, table.account, table.region, record)
+
+
+def begin_stream(call: Call, account: str, region: str, record: Record, view: str = _VIEW) -> None:
+    """Give the table of ``record`` a new stream, and say so in the record."""
+    description = record["Description"]
+    name = description["TableName"]
+    made = streams.begin(call.tx, account, region, name, view, description["KeySchema"])
+    description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
+    description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
+    record["Stream"] = [made.number, made.label, view]
+
+
+def _replica(call: Call, table: Table, region: str) -> Record:
+    """A record like the table's, for another region, with rows of its own."""
+    description = deepcopy(table.description)
+    arn = f"arn:aws:dynamodb:{region}:{table.account}:table/{table.name}"
+    for gone in ("StreamSpecification", "LatestStreamLabel", "LatestStreamArn", "RestoreSummary"):
+        description.pop(gone, None)
+    description |= {
+        "TableArn": arn,
+        "TableId": call.world.uuid(),
+        "TableStatus": "CREATING",
+        "CreationDateTime": round(call.tx.time_s, 3),
+        "DeletionProtectionEnabled": False,
+        "GlobalTableVersion": VERSION,
+    }
+    record: Record = {
+        "Description": description,
+        "Key": call.tx.stamp(),
+        "Indexes": {name: call.tx.stamp() for name in table.record["Indexes"]},
+        "Tags": {},
+        "Counted": True,
+    }
+    for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        for index in description.get(member, ()):
+            index["IndexArn"] = f"{arn}/index/{index['IndexName']}"
+            if member == "GlobalSecondaryIndexes":
+                index["IndexStatus"] = "ACTIVE"
+                index.pop("Backfilling", None)
+    if table.ttl_attribute is not None:
+        record["TimeToLive"] = [table.ttl_attribute, call.tx.stamp()]
+    begin_stream(call, table.account, region, record)
+    return record
+
+
+def _delete(call: Call, table: Table, region: str) -> None:
+    """The replica's table goes, and the others forget it."""
+    there = state.table(call.tx, table.account, region, table.name)
+    if there is not None:
+        if there.description.get("DeletionProtectionEnabled"):
+            raise invalid(
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
+            )
+        drop(call, there)
+
+
+def drop(call: Call, table: Table) -> None:
+    """Take a table away with all that hangs on it; its replicas go on without it."""
+    tx = call.tx
+    for member in table.replicas:
+        other = state.table(tx, table.account, member, table.name)
+        if other is not None and table.region in other.replicas:
+            record = deepcopy(other.record)
+            gone = record["Replicas"].pop(table.region)
+            sweep_feed(call, other, gone["Feed"])
+            if not record["Replicas"]:
+                del record["Replicas"]
+                record["Description"].pop("GlobalTableVersion", None)
+            state.put_table(tx, other.account, other.region, record)
+    state.delete_table(tx, table.account, table.region, table.name)
+    if table.has_policy:
+        state.delete_policy(tx, table.account, table.region, table.name, "")
+    if table.stream_label:
+        streams.end(tx, table.account, table.region, table.name, table.stream_label)
+    for feed in table.feeds:
+        sweep_feed(call, table, feed.number)
+    if table.past:
+        past = Sweep(table.account, table.region, 0, None, only_past=table.past_number)
+        work.put(tx, SWEEP, past.pack())
+    work.put(tx, SWEEP, Sweep(table.account, table.region, table.number, None).pack())
+
+
+def sweep_feed(call: Call, table: Table, number: int) -> None:
+    job = Sweep(table.account, table.region, 0, None, only_feed=number)
+    work.put(call.tx, SWEEP, job.pack())
+
+
+def described(record: Record) -> list[dict[str, Any]]:
+    """The Replicas of a TableDescription: those in the other regions."""
+    found = []
+    for region, one in (record.get("Replicas") or {}).items():
+        name = record["Description"]["TableName"]
+        account = record["Description"]["TableArn"].split(":")[4]
+        found.append(
+            {
+                "RegionName": region,
+                "ReplicaStatus": "CREATING" if one.get("Creating") else "ACTIVE",
+                "ReplicaArn": f"arn:aws:dynamodb:{region}:{account}:table/{name}",
+            }
+        )
+    return found

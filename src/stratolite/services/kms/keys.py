@@ -1,0 +1,219 @@
+"""Keys: create, describe, list, switch on and off, schedule for deletion, tags."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from typing import Any
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response, Service, prepared
+from stratolite.services.kms import material, policies, state
+from stratolite.services.kms.faults import invalid, unsupported
+from stratolite.services.kms.lookup import check_managed, find, fresh_record
+from stratolite.services.kms.specs import ENCRYPT, REFUSED, SPECS, SYMMETRIC
+from stratolite.services.kms.state import Key
+
+DELETION_DAYS = (7, 30)
+TAGS_COUNT_MAX = 50
+PAGE_COUNT_MAX = 1000
+_DAY_S = 86_400
+PURGE = "kms.purge"
+
+
+def _spec_of(request: Request) -> str:
+    spec = request.get("KeySpec") or request.get("CustomerMasterKeySpec") or SYMMETRIC
+    return str(spec)
+
+
+def _needs_no_thread(request: Request) -> bool:
+    found = SPECS.get(_spec_of(request))
+    return found is None or not found.is_rsa
+
+
+class Keys(Service):
+    async def _make_rsa(self, call: Call, request: Request) -> Request:
+        made = await asyncio.to_thread(material.make, call.world, _spec_of(request))
+        return {**request, "_material": made}
+
+    @prepared(_make_rsa, unless=_needs_no_thread)
+    def create_key(self, call: Call, request: Request) -> Response:
+        spec = _spec_of(request)
+        if request.get("MultiRegion"):
+            raise unsupported("A multi-region key")
+        if (request.get("Origin") or "AWS_KMS") != "AWS_KMS":
+            raise unsupported(f"Origin {request['Origin']}")
+        if request.get("CustomKeyStoreId") or request.get("XksKeyId"):
+            raise unsupported("A custom key store")
+        if spec in REFUSED:
+            raise unsupported(f"KeySpec {spec}")
+        if spec not in SPECS:
+            raise invalid(f"KeySpec {spec} is not supported")
+        usages = SPECS[spec].usages
+        usage = request.get("KeyUsage") or ENCRYPT
+        if request.get("KeyUsage") is None and spec != SYMMETRIC:
+            raise invalid(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+            )
+        if usage not in usages:
+            raise invalid(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
+        place, key_id = state.here(call), call.world.uuid()
+        token = request.get("_token")  # of our CloudFormation step: a repeat finds its own
+        if token is not None:
+            key_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kms {call.account} {token}"))
+            before = state.key(call.tx, place, key_id)
+            if before is not None:
+                return {"KeyMetadata": shown(before)}
+        record = fresh_record(call, place, key_id, usage, spec)
+        record["description"] = request.get("Description") or ""
+        record["tags"] = _tags(request.get("Tags") or (), {})
+        found = Key(place, record)
+        if request.get("Policy"):
+            record["policy"] = policies.checked(
+                call, found, request["Policy"],
+                bypass=bool(request.get("BypassPolicyLockoutSafetyCheck")),
+            )  # fmt: skip
+        made = request.get("_material") or material.make(call.world, spec)
+        record["materials"] = [state.seal(call, key_id, made, call.tx.time_s)]
+        return {"KeyMetadata": shown(state.put_key(call.tx, place, record))}
+
+    def describe_key(self, call: Call, request: Request) -> Response:
+        return {"KeyMetadata": shown(find(call, request["KeyId"]))}
+
+    def list_keys(self, call: Call, request: Request) -> Response:
+        most = request.get("Limit") or 100
+        place = state.here(call)
+        listed = state.keys(call.tx, place, request.get("Marker") or "", most + 1)
+        response: Response = {
+            "Keys": [{"KeyId": k, "KeyArn": place.arn(f"key/{k}")} for k in listed[:most]],
+            "Truncated": len(listed) > most,
+        }
+        if len(listed) > most:
+            response["NextMarker"] = listed[most - 1]
+        return response
+
+    def update_key_description(self, call: Call, request: Request) -> Response:
+        self._change(call, request, description=request["Description"])
+        return {}
+
+    def enable_key(self, call: Call, request: Request) -> Response:
+        self._change(call, request, enabled=True)
+        return {}
+
+    def disable_key(self, call: Call, request: Request) -> Response:
+        self._change(call, request, enabled=False)
+        return {}
+
+    def _change(self, call: Call, request: Request, **changes: Any) -> Key:
+        found = find(call, request["KeyId"])
+        check_managed(found)
+        if found.record["deletion_s"] is not None:
+            raise Fault("KMSInvalidStateException", f"{found.arn} is pending deletion.")
+        return state.put_key(call.tx, found.place, {**found.record, **changes})
+
+    def schedule_key_deletion(self, call: Call, request: Request) -> Response:
+        days = request.get("PendingWindowInDays") or DELETION_DAYS[1]
+        if not DELETION_DAYS[0] <= days <= DELETION_DAYS[1]:
+            raise invalid(
+                f"PendingWindowInDays must be between {DELETION_DAYS[0]} and {DELETION_DAYS[1]}"
+            )
+        due_s = call.tx.time_s + days * _DAY_S
+        found = self._change(call, request, deletion_s=due_s, enabled=False)
+        payload = orjson.dumps([*found.place, found.id])
+        call.cloud.work.put(call.tx, PURGE, payload, due_s=due_s)
+        return {
+            "KeyId": found.arn,
+            "DeletionDate": due_s,
+            "KeyState": "PendingDeletion",
+            "PendingWindowInDays": days,
+        }
+
+    def cancel_key_deletion(self, call: Call, request: Request) -> Response:
+        found = find(call, request["KeyId"])
+        if found.record["deletion_s"] is None:
+            raise Fault("KMSInvalidStateException", f"{found.arn} is not pending deletion.")
+        state.put_key(call.tx, found.place, {**found.record, "deletion_s": None})
+        return {"KeyId": found.arn}
+
+    # -- tags
+
+    def tag_resource(self, call: Call, request: Request) -> Response:
+        found = find(call, request["KeyId"])
+        self._change(call, request, tags=_tags(request["Tags"], found.record["tags"]))
+        return {}
+
+    def untag_resource(self, call: Call, request: Request) -> Response:
+        found = find(call, request["KeyId"])
+        gone = set(request["TagKeys"])
+        self._change(
+            call, request, tags={k: v for k, v in found.record["tags"].items() if k not in gone}
+        )
+        return {}
+
+    def list_resource_tags(self, call: Call, request: Request) -> Response:
+        found = find(call, request["KeyId"])
+        tags = [{"TagKey": k, "TagValue": v} for k, v in found.record["tags"].items()]
+        return {"Tags": tags, "Truncated": False}
+
+
+def shown(found: Key) -> dict[str, Any]:
+    """KeyMetadata."""
+    record = found.record
+    state_name = "Enabled" if record["enabled"] else "Disabled"
+    if record["deletion_s"] is not None:
+        state_name = "PendingDeletion"
+    told: dict[str, Any] = {
+        "AWSAccountId": found.place.account,
+        "KeyId": found.id,
+        "Arn": found.arn,
+        "CreationDate": record["created_s"],
+        "Enabled": record["enabled"],
+        "Description": record["description"],
+        "KeyUsage": record["usage"],
+        "KeyState": state_name,
+        "Origin": "AWS_KMS",
+        "KeyManager": record["manager"],
+        "CustomerMasterKeySpec": record["spec"],
+        "KeySpec": record["spec"],
+        "MultiRegion": False,
+    }
+    if record["deletion_s"] is not None:
+        told["DeletionDate"] = record["deletion_s"]
+    spec = SPECS[record["spec"]]
+    if record["usage"] == ENCRYPT:
+        told["EncryptionAlgorithms"] = (
+            [SYMMETRIC]
+            if record["spec"] == SYMMETRIC
+            else ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]
+        )
+        if record["spec"] == SYMMETRIC:
+            told["CurrentKeyMaterialId"] = material_id(found)
+    elif record["usage"] == "SIGN_VERIFY":
+        told["SigningAlgorithms"] = list(spec.signing)
+    elif record["usage"] == "GENERATE_VERIFY_MAC":
+        told["MacAlgorithms"] = list(spec.macs)
+    else:
+        told["KeyAgreementAlgorithms"] = ["ECDH"]
+    return told
+
+
+def material_id(found: Key, number: int = -1) -> str:
+    """64 hex digits that name a key's material."""
+    count = len(found.record["materials"])
+    at = number if number >= 0 else count - 1
+    return hashlib.sha256(f"{found.id} {at}".encode()).hexdigest()
+
+
+def _tags(given: Any, have: dict[str, str]) -> dict[str, str]:
+    keys = [tag["TagKey"] for tag in given]
+    if len(set(keys)) != len(keys):
+        raise Fault("TagException", "Duplicate tag keys")
+    if any(key.startswith("aws:") for key in keys):
+        raise Fault("TagException", "Tags beginning with aws: are reserved")
+    tags = have | {tag["TagKey"]: tag["TagValue"] for tag in given}
+    if len(tags) > TAGS_COUNT_MAX:
+        raise Fault("LimitExceededException", "Too many tags")
+    return tags

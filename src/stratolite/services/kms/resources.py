@@ -1,0 +1,144 @@
+"""CloudFormation's AWS::KMS::Key and AWS::KMS::Alias.
+
+Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-key.html
+         https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-alias.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Made, Resource, Spec, created
+
+_KEY_PROPERTIES = frozenset(
+    {
+        "Description", "Enabled", "EnableKeyRotation", "RotationPeriodInDays", "KeyPolicy", "KeySpec", "KeyUsage",
+        "MultiRegion", "Origin", "PendingWindowInDays", "Tags", "BypassPolicyLockoutSafetyCheck",
+    }
+)  # fmt: skip
+
+
+class Key(Resource):
+    type = "AWS::KMS::Key"
+    create_only = frozenset({"KeySpec", "KeyUsage", "MultiRegion", "Origin"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        if unknown := sorted(set(properties) - _KEY_PROPERTIES):
+            raise Fault(
+                "NotImplemented",
+                f"AWS::KMS::Key property {', '.join(unknown)} is not offered by Stratolite",
+                status=501,
+            )
+        request: dict[str, Any] = {"_token": spec.token}
+        for name in ("Description", "KeySpec", "KeyUsage", "Origin"):
+            if name in properties:
+                request[name] = properties[name]
+        if _true(properties.get("MultiRegion")):
+            request["MultiRegion"] = True
+        if "KeyPolicy" in properties:
+            request["Policy"] = _text(properties["KeyPolicy"])
+        if _true(properties.get("BypassPolicyLockoutSafetyCheck")):
+            request["BypassPolicyLockoutSafetyCheck"] = True
+        if properties.get("Tags"):
+            request["Tags"] = _tags(properties["Tags"])
+        answer = await call.request("kms", "CreateKey", request)
+        key_id, arn = answer["KeyMetadata"]["KeyId"], answer["KeyMetadata"]["Arn"]
+        with created(key_id):
+            await self._settings(call, key_id, {}, properties)
+        return Made(key_id, {"Arn": arn, "KeyId": key_id})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        before, wanted = old.properties, new.properties
+        where = {"KeyId": physical_id}
+        if wanted.get("Description", "") != before.get("Description", ""):
+            text = wanted.get("Description", "")
+            await call.request("kms", "UpdateKeyDescription", {**where, "Description": text})
+        if "KeyPolicy" in wanted and wanted["KeyPolicy"] != before.get("KeyPolicy"):
+            policy = _text(wanted["KeyPolicy"])
+            await call.request("kms", "PutKeyPolicy", {**where, "Policy": policy})
+        tags = {t["Key"]: t["Value"] for t in wanted.get("Tags") or ()}
+        gone = [t["Key"] for t in before.get("Tags") or () if t["Key"] not in tags]
+        if gone:
+            await call.request("kms", "UntagResource", {**where, "TagKeys": gone})
+        if tags:
+            await call.request("kms", "TagResource", {**where, "Tags": _tags(wanted["Tags"])})
+        await self._settings(call, physical_id, before, wanted)
+        found = await call.request("kms", "DescribeKey", where)
+        return Made(physical_id, {"Arn": found["KeyMetadata"]["Arn"], "KeyId": physical_id})
+
+    async def _settings(
+        self, call: Call, key_id: str, old: dict[str, Any], new: dict[str, Any]
+    ) -> None:
+        where = {"KeyId": key_id}
+        enabled = _true(new.get("Enabled", True))
+        if enabled != _true(old.get("Enabled", True)) and enabled:
+            await call.request("kms", "EnableKey", where)
+        rotation = (_true(new.get("EnableKeyRotation")), new.get("RotationPeriodInDays"))
+        if rotation != (_true(old.get("EnableKeyRotation")), old.get("RotationPeriodInDays")):
+            if rotation[0]:
+                days = {"RotationPeriodInDays": int(rotation[1])} if rotation[1] else {}
+                await call.request("kms", "EnableKeyRotation", {**where, **days})
+            else:
+                await call.request("kms", "DisableKeyRotation", where)
+        if enabled != _true(old.get("Enabled", True)) and not enabled:
+            await call.request("kms", "DisableKey", where)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        days = int(spec.properties.get("PendingWindowInDays") or 30)
+        asked = {"KeyId": physical_id, "PendingWindowInDays": days}
+        try:
+            await call.request("kms", "ScheduleKeyDeletion", asked)
+        except Fault as fault:
+            if fault.code not in ("NotFoundException", "KMSInvalidStateException"):
+                raise
+
+
+class Alias(Resource):
+    type = "AWS::KMS::Alias"
+    create_only = frozenset({"AliasName"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name, target = spec.properties["AliasName"], spec.properties["TargetKeyId"]
+        try:
+            await call.request("kms", "CreateAlias", {"AliasName": name, "TargetKeyId": target})
+        except Fault as fault:
+            if fault.code != "AlreadyExistsException" or not await _is_mine(call, name, target):
+                raise
+        return Made(name)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        target = new.properties["TargetKeyId"]
+        await call.request("kms", "UpdateAlias", {"AliasName": physical_id, "TargetKeyId": target})
+        return Made(physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        try:
+            await call.request("kms", "DeleteAlias", {"AliasName": physical_id})
+        except Fault as fault:
+            if fault.code != "NotFoundException":
+                raise
+
+
+RESOURCES: tuple[Resource, ...] = (Key(), Alias())
+
+
+async def _is_mine(call: Call, name: str, target: str) -> bool:
+    """Whether the alias is there from an earlier attempt at the same step."""
+    listed = await call.request("kms", "ListAliases", {"KeyId": target})
+    return any(one["AliasName"] == name for one in listed["Aliases"])
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _text(policy: Any) -> str:
+    return policy if isinstance(policy, str) else orjson.dumps(policy).decode()
+
+
+def _tags(given: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in given]

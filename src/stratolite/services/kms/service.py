@@ -1,0 +1,206 @@
+"""The operations of KMS put together, what IAM must allow for each, and who a key's policy and grants let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Worker
+from stratolite.services.kms import lookup, state, use
+from stratolite.services.kms.aliases import Aliases
+from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
+from stratolite.services.kms.keys import PURGE, Keys
+from stratolite.services.kms.policies import Policies
+from stratolite.services.kms.rotation import Rotation
+from stratolite.services.kms.signing import Signing
+from stratolite.services.kms.state import Place
+from stratolite.services.kms.use import Use
+
+_ON_ALIAS = frozenset({"CreateAlias", "UpdateAlias", "DeleteAlias"})
+_PURGE_COUNT = 200
+# Operation of a grant -> IAM action, where they differ.
+_GRANTED = {"ReEncryptFrom": "kms:ReEncryptFrom", "ReEncryptTo": "kms:ReEncryptTo"}
+_CONDITION_KEYS = {
+    "KeySpec": "kms:keyspec",
+    "KeyUsage": "kms:keyusage",
+    "EncryptionAlgorithm": "kms:encryptionalgorithm",
+    "SigningAlgorithm": "kms:signingalgorithm",
+    "MacAlgorithm": "kms:macalgorithm",
+    "MessageType": "kms:messagetype",
+    "GranteePrincipal": "kms:granteeprincipal",
+    "RetiringPrincipal": "kms:retiringprincipal",
+    "PendingWindowInDays": "kms:scheduledeletionpendingwindowindays",
+    "RotationPeriodInDays": "kms:rotationperiodindays",
+}
+
+
+class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
+    name: ClassVar[str] = "kms"
+    validated: ClassVar[bool] = True
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        action = f"kms:{operation}"
+        if operation == "ReEncrypt":
+            if request.get("SourceKeyId"):
+                source = lookup.find(call, request["SourceKeyId"])
+            else:
+                source = use.key_of_blob(call, request["CiphertextBlob"])
+            target = lookup.find(call, request["DestinationKeyId"])
+            return (("kms:ReEncryptFrom", source.arn), ("kms:ReEncryptTo", target.arn))
+        if operation in _ON_ALIAS:
+            alias = state.here(call).arn(request["AliasName"])
+            if operation == "DeleteAlias":
+                held = state.alias(call.tx, state.here(call), request["AliasName"])
+                if held is None:
+                    return ((action, alias),)
+                return ((action, alias), (action, state.here(call).arn(f"key/{held['key']}")))
+            return ((action, alias), (action, lookup.find(call, request["TargetKeyId"]).arn))
+        if operation == "RetireGrant":
+            found, grant = grant_to_retire(call, request)
+            mine = {call.principal.arn, _role_arn(call)}
+            if grant.get("RetiringPrincipal") in mine or (
+                grant["GranteePrincipal"] in mine and "RetireGrant" in grant["Operations"]
+            ):
+                return ()
+            return ((action, found.arn),)
+        if operation == "Decrypt" and not request.get("KeyId"):
+            return ((action, use.key_of_blob(call, request["CiphertextBlob"]).arn),)
+        if request.get("KeyId"):
+            return ((action, lookup.find(call, request["KeyId"]).arn),)
+        return ((action, "*"),)
+
+    def resource_policy(self, call: Call, resource: str) -> str | None:
+        """The key's policy, and what grants give to the very principal who asks."""
+        if ":key/" not in resource:
+            return None
+        try:
+            found = lookup.find(call, resource)
+        except Fault:
+            return None
+        policy: dict[str, Any] = found.record["policy"]
+        given = [
+            one
+            for who in dict.fromkeys((call.principal.arn, _role_arn(call), _service(call)))
+            for one in state.grants_held(call.tx, found, who, GRANTS_COUNT_MAX)
+        ]
+        if not given:
+            return orjson.dumps(policy).decode()
+        statements = policy["Statement"]
+        if not isinstance(statements, list):
+            statements = [statements]
+        granted = [_statement(one) for one in given]
+        return orjson.dumps({**policy, "Statement": [*statements, *granted]}).decode()
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        """https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html"""
+        keys = {
+            key: [str(request[member])]
+            for member, key in _CONDITION_KEYS.items()
+            if request.get(member) is not None
+        }
+        keys["kms:calleraccount"] = [call.principal.account]
+        if via := request.get("_via"):
+            keys["kms:viaservice"] = [f"{via}.{call.region}.amazonaws.com"]
+        action, resource = needed
+        member = {
+            "kms:ReEncryptFrom": "SourceEncryptionContext",
+            "kms:ReEncryptTo": "DestinationEncryptionContext",
+        }.get(action, "EncryptionContext")
+        if context := request.get(member):
+            keys["kms:encryptioncontextkeys"] = list(context)
+            keys |= {f"kms:encryptioncontext:{k}".lower(): [v] for k, v in context.items()}
+        if "alias/" in (asked := request.get("KeyId") or ""):
+            keys["kms:requestalias"] = [asked.rpartition(":")[2]]
+        if operation == "CreateGrant":
+            keys["kms:grantoperations"] = list(request["Operations"])
+            keys["kms:grantisforawsresource"] = ["true" if request.get("_via") else "false"]
+        if ":key/" in resource:
+            try:
+                found = lookup.find(call, resource)
+            except Fault:
+                return keys
+            tags = found.record["tags"]
+            keys |= {f"aws:resourcetag/{k.lower()}": [v] for k, v in tags.items()}
+            names = list(state.aliases_of(call.tx, found, "", 50))
+            if names:
+                keys["kms:resourcealiases"] = names
+            keys.setdefault("kms:keyspec", [found.record["spec"]])
+            keys.setdefault("kms:keyusage", [found.record["usage"]])
+        given = request.get("Tags") or ()
+        keys |= {f"aws:requesttag/{t['TagKey'].lower()}": [t["TagValue"]] for t in given}
+        if given:
+            keys["aws:tagkeys"] = [t["TagKey"] for t in given]
+        return keys
+
+    def workers(self) -> Iterable[Worker]:
+        return (Purger(self.cloud),)
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.kms.resources import RESOURCES
+
+        return RESOURCES
+
+
+def _role_arn(call: Call) -> str:
+    who = call.principal
+    if who.kind != "role":
+        return who.arn
+    return f"arn:aws:iam::{who.account}:role/{who.name}"
+
+
+def _service(call: Call) -> str:
+    return call.principal.name if call.principal.kind == "service" else call.principal.arn
+
+
+def _statement(grant: dict[str, Any]) -> dict[str, Any]:
+    """A grant as a statement; it is made for one who holds it, so it names nobody."""
+    made: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": [_GRANTED.get(name, f"kms:{name}") for name in grant["Operations"]],
+        "Resource": "*",
+    }
+    constraints = grant.get("Constraints") or {}
+    equals = constraints.get("EncryptionContextEquals")
+    context = equals or constraints.get("EncryptionContextSubset")
+    if context:
+        tests = {f"kms:EncryptionContext:{k}": v for k, v in context.items()}
+        made["Condition"] = {"StringEquals": tests}
+        if equals:
+            made["Condition"]["ForAllValues:StringEquals"] = {
+                "kms:EncryptionContextKeys": list(equals)
+            }
+        made["Action"] = [a for a in made["Action"] if a != "kms:DescribeKey"]
+    return made
+
+
+class Purger:
+    """Removes a key whose time has come, unless its deletion was cancelled."""
+
+    queue = PURGE
+    ordered = False
+    concurrency = 1
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        account, region, key_id = orjson.loads(job.payload)
+
+        def purge(tx: Tx) -> None:
+            found = state.key(tx, Place(account, region), key_id)
+            if found is None:
+                return
+            due_s = found.record["deletion_s"]
+            if due_s is None or due_s > tx.time_s:
+                return
+            if not state.delete_key(tx, found, _PURGE_COUNT):
+                self._cloud.work.put(tx, PURGE, job.payload)
+
+        return purge

@@ -1,0 +1,562 @@
+"""Reads one shard of a Kinesis or DynamoDB stream for a function, in order, from a checkpoint in the store on.
+
+A batch is done when the function has done it, or when it has failed too often or has become too old and was handed
+to the on-failure destination; then the checkpoint moves behind it. A crash in between hands it over again. When a
+shard has been read to its end, the shards that follow it begin, once all their parents are done.
+
+Sources  https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+         https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+         https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Settle
+from stratolite.services.lambda_ import (
+    invoking,
+    mapping_answers,
+    mapping_events,
+    mapping_state,
+    mapping_worker,
+)
+from stratolite.services.lambda_.invoking import Answer
+from stratolite.services.lambda_.mapping_events import Item
+from stratolite.services.lambda_.mapping_failures import Discarded, send
+from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Ended, Reader
+from stratolite.services.lambda_.mapping_settings import Source
+from stratolite.services.lambda_.mappings import as_function, source_request
+from stratolite.services.lambda_.names import Ref
+
+_READ_MAX = {"kinesis": 10_000, "dynamodb": 1000}
+_REFRESH_S = 200.0
+"""An idle reader's iterator is used before it expires (5 minutes)."""
+_RETRY_S = 1.0, 60.0
+_SHARDS_MAX = 10_000
+_LOST = frozenset(("ExpiredIteratorException", "TrimmedDataAccessException"))
+_SLOWED = frozenset((
+    "ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException",
+))  # fmt: skip
+
+
+# -- the beginning
+
+
+class ShardInfo(NamedTuple):
+    id: str
+    parents: tuple[str, ...]
+    is_open: bool
+
+
+async def beginning(
+    call: Call, uuid: str, record: mapping_state.Record, source: Source
+) -> list[tuple[str, mapping_state.Record]]:
+    """Checkpoints to begin (or go on) reading from: shard -> row. Raises Fault."""
+    keys, config = call.keys("lambda"), record["config"]
+    known = await call.transact(lambda inner: list(mapping_state.checkpoints(inner.tx, keys, uuid)))
+    if known:  # switched on again: on from where it was
+        return [(shard, {**row, "epoch": record["epoch"]}) for shard, row in known]
+    ref = Ref(call.account, call.region, record["name"], record["qualifier"] or None)
+    target = await call.transact(lambda inner: invoking.choose(inner, ref))
+    acting = await as_function(call, ref, target.config["Role"])
+    acting = acting.scoped(acting.account, source.region)
+    now_s = call.world.cloud()
+    position = config["StartingPosition"]
+    time_s = config.get("StartingPositionTimestamp")
+    shards = await shards_of(acting, call, source, position, time_s)
+    found = {shard.id for shard in shards}
+    rows = []
+    for shard in shards:
+        if position == "TRIM_HORIZON" and any(parent in found for parent in shard.parents):
+            continue  # begins after them
+        if position == "LATEST" and not shard.is_open:
+            continue
+        row: mapping_state.Record = {"epoch": record["epoch"], "type": position}
+        if position == "LATEST":
+            ask = source_request(call, source) | {
+                "ShardId": shard.id,
+                "ShardIteratorType": "LATEST",
+            }
+            answer = await acting.request(source.service, "GetShardIterator", ask)
+            row |= {"iterator": answer["ShardIterator"], "time": now_s}
+        elif position == "AT_TIMESTAMP":
+            row["time"] = time_s
+        rows.append((shard.id, row))
+    return rows
+
+
+async def shards_of(
+    acting: Call, call: Call, source: Source, position: str, time_s: float | None
+) -> list[ShardInfo]:
+    """The shards where reading begins, and those around them."""
+    ask = source_request(call, source)
+    found: list[ShardInfo] = []
+    if source.kind == "kinesis":
+        if position == "AT_TIMESTAMP":
+            ask |= {"ShardFilter": {"Type": "AT_TIMESTAMP", "Timestamp": time_s}}
+        elif position == "LATEST":
+            ask |= {"ShardFilter": {"Type": "AT_LATEST"}}
+        while len(found) < _SHARDS_MAX:
+            page = await acting.request("kinesis", "ListShards", ask)
+            found += map(_info, page["Shards"])
+            if not page.get("NextToken"):
+                break
+            ask = {"NextToken": page["NextToken"]}
+        return found
+    while len(found) < _SHARDS_MAX:
+        page = await acting.request("dynamodbstreams", "DescribeStream", ask)
+        described = page["StreamDescription"]
+        found += map(_info, described["Shards"])
+        if not described.get("LastEvaluatedShardId"):
+            break
+        ask = ask | {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
+    return found
+
+
+def _info(shard: dict[str, Any]) -> ShardInfo:
+    parents = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
+    is_open = "EndingSequenceNumber" not in shard["SequenceNumberRange"]
+    return ShardInfo(shard["ShardId"], tuple(p for p in parents if p), is_open)
+
+
+# -- a shard's reader
+
+
+class ShardReader(Reader):
+    _row: mapping_state.Record | None = None
+    _iterator: str | None = None
+    _pending: list[Item]
+    """Read and not yet handed over, in order."""
+    _since_s = 0.0
+    """When the first of them was read."""
+    _is_over = False
+    _children: list[ShardInfo]
+
+    async def read(self) -> Settle | None:
+        if self._row is None:
+            await self._resume()
+        size, window_s = self.config["BatchSize"], self.config["MaximumBatchingWindowInSeconds"]
+        most = size * self.config["ParallelizationFactor"]
+        news = await self._arm()
+        try:
+            while not self._is_over and len(self._pending) < most and self._room():
+                got = await self._fetch(min(most - len(self._pending), _READ_MAX[self.source.kind]))
+                if not got:
+                    break
+        except Fault:
+            news.cancel()
+            self._iterator = None
+            raise
+        now_s = self.call.world.cloud()
+        due_s = min(self._since_s + window_s, self._window_end_s())
+        is_due = len(self._pending) >= size or now_s >= due_s
+        if self._pending and (is_due or self._is_over or not self._room()):
+            news.cancel()
+            await self._hand_over()
+            return None
+        if self._is_over and not self._pending:
+            news.cancel()
+            await self._close_window(is_over=True)
+            return await self._follow()
+        until_s = self._since_s + window_s if self._pending else now_s + _REFRESH_S
+        until_s = min(until_s, self._window_end_s())
+        if now_s >= self._window_end_s():
+            news.cancel()
+            await self._close_window(is_over=False)
+            return None
+        timer = asyncio.ensure_future(self._until(until_s))
+        await self.wait_any(news, timer)
+        return None
+
+    def _room(self) -> bool:
+        return sum(item.size_bytes for item in self._pending) < EVENT_BYTES_MAX * 2
+
+    async def _arm(self) -> asyncio.Future[None]:
+        """Waits for news from before it is looked whether there is some."""
+        service = self.call.cloud.service(self.source.service)
+        owner = self.call.scoped(self.source.account, self.source.region)
+
+        def spans(inner: Call) -> Any:
+            return service.news(inner, self.source.stream_arn, self.shard)
+
+        found = await owner.transact(spans)
+        return self.news(found)
+
+    def forget(self) -> None:
+        self._row = None
+
+    async def _resume(self) -> None:
+        self._pending, self._children, self._is_over, self._iterator = [], [], False, None
+        row = await self.call.transact(
+            lambda inner: mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard)
+        )
+        if row is None or row.get("done"):
+            raise Ended
+        self._row = row
+        self._iterator = row.get("iterator")
+
+    async def _fetch(self, most: int) -> bool:
+        """Read on; whether there was anything. Raises Fault."""
+        acting = await self.acting()
+        service = self.source.service
+        for _ in range(2):
+            if self._iterator is None:
+                self._iterator = await self._iterator_after(acting)
+            ask = {"ShardIterator": self._iterator, "Limit": most}
+            try:
+                page = await acting.request(service, "GetRecords", ask)
+                break
+            except Fault as fault:
+                if fault.code in _SLOWED:
+                    await self.sleep(_RETRY_S[0])
+                    return False
+                if fault.code not in _LOST:
+                    raise
+                self._iterator = None
+        else:
+            return False
+        self._iterator = page.get("NextShardIterator")
+        if self._iterator is None:
+            self._is_over = True
+            self._children = await self._find_children(acting, page)
+        items = self._items(page["Records"])
+        if items and not self._pending:
+            self._since_s = self.call.world.cloud()
+        self._pending += items
+        return bool(items)
+
+    def _items(self, records: Sequence[dict[str, Any]]) -> list[Item]:
+        assert self._row is not None
+        arn = self.source.arn
+        if self.source.kind == "kinesis":
+            role = self._acting[0] if self._acting else ""
+            return [mapping_events.kinesis(one, arn, self.shard, role) for one in records]
+        items = [mapping_events.dynamodb(one, arn) for one in records]
+        if self._skip_before_s is not None:
+            items = [item for item in items if item.arrived_s >= self._skip_before_s]
+        return items
+
+    _skip_before_s: float | None = None
+
+    async def _iterator_after(self, acting: Call) -> str:
+        """An iterator for where the checkpoint, and what is read beyond it, says."""
+        assert self._row is not None
+        row = self._row
+        after = self._pending[-1].id if self._pending else row.get("after")
+        ask = source_request(self.call, self.source) | {"ShardId": self.shard}
+        is_kinesis = self.source.kind == "kinesis"
+        number = "StartingSequenceNumber" if is_kinesis else "SequenceNumber"
+        self._skip_before_s = None
+        if after:
+            ask |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", number: after}
+        elif row.get("time") and is_kinesis:
+            ask |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": row["time"]}
+        else:
+            ask |= {"ShardIteratorType": "TRIM_HORIZON"}
+            self._skip_before_s = row.get("time")
+        try:
+            answer = await acting.request(self.source.service, "GetShardIterator", ask)
+        except Fault as fault:
+            if fault.code != "TrimmedDataAccessException":
+                raise
+            ask.pop(number, None)
+            ask["ShardIteratorType"] = "TRIM_HORIZON"
+            answer = await acting.request(self.source.service, "GetShardIterator", ask)
+        return str(answer["ShardIterator"])
+
+    # -- handing over
+
+    async def _hand_over(self) -> None:
+        """What is pending, in batches: one after another, or several at once for different keys."""
+        assert self._row is not None
+        taken, self._pending = self._pending, []
+        await self._slices(taken)
+        await self._move_to(taken[-1].id)
+
+    async def _slices(self, taken: list[Item]) -> None:
+        if self.config["TumblingWindowInSeconds"]:
+            await self._windows(taken)
+            return
+        wanted = self.wanted(taken)
+        lanes: dict[int, list[Item]] = {}
+        factor = self.config["ParallelizationFactor"]
+        for item in wanted:
+            lane = crc32(item.key.encode()) % factor if factor > 1 else 0
+            lanes.setdefault(lane, []).append(item)
+        alone = len(lanes) == 1
+
+        async def lane_of(items: list[Item]) -> None:
+            for batch in _batches(items, self.config["BatchSize"]):
+                await self._batch(batch)
+                if alone:
+                    await self._move_to(batch[-1].id)
+
+        done = await asyncio.gather(*map(lane_of, lanes.values()), return_exceptions=True)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one
+
+    async def _batch(self, batch: list[Item]) -> None:
+        """Until the function has done all of it, or what it cannot do was given up. Raises Ended."""
+        todo = [_Piece(batch, 0)]
+        while todo:
+            piece = todo.pop(0)
+            left = await self._try(piece)
+            if left is None:
+                continue
+            if self.config["BisectBatchOnFunctionError"] and len(left.items) > 1 and left.is_error:
+                middle = -(-len(left.items) // 2)
+                todo[:0] = [_Piece(left.items[:middle], 0), _Piece(left.items[middle:], 0)]
+            else:
+                todo.insert(0, _Piece(left.items, left.attempts))
+                await self._back_off(left.attempts)
+
+    async def _try(self, piece: _Piece) -> _Left | None:
+        """One invocation; what must be tried again, None if nothing must."""
+        age_max_s = self.config["MaximumRecordAgeInSeconds"]
+        items, attempts = piece
+        if age_max_s > 0:
+            horizon_s = self.call.world.cloud() - age_max_s
+            old = [item for item in items if item.arrived_s < horizon_s]
+            if old:
+                await self._discard(old, "RecordAgeExceeded", attempts, None)
+                items = [item for item in items if item.arrived_s >= horizon_s]
+                if not items:
+                    return None
+        try:
+            request_id, answer = await self.invoke(self._event(items))
+        except Fault as fault:
+            is_throttled = fault.code == "TooManyRequestsException"
+            await self._note(f"PROBLEM: {'Function throttled' if is_throttled else fault.message}")
+            return _Left(items, attempts, is_error=False)
+        failed_from = 0
+        if answer.error is None:
+            failed_from = len(items)
+            if self.config["FunctionResponseTypes"]:
+                bad = mapping_answers.failed(answer.payload, [item.id for item in items])
+                first = (n for n, item in enumerate(items) if item.id in bad)
+                failed_from = next(first, len(items))
+        if failed_from == len(items):
+            await self._note("OK")
+            self._answered(answer)
+            return None
+        await self._note("PROBLEM: Function call failed")
+        if failed_from:  # what came before is done; the rest begins its own attempts
+            attempts = 0
+        items = items[failed_from:]
+        attempts += 1
+        retries = self.config["MaximumRetryAttempts"]
+        can_bisect = self.config["BisectBatchOnFunctionError"] and len(items) > 1
+        if 0 <= retries < attempts and not can_bisect:
+            await self._discard(items, "RetryAttemptsExhausted", attempts, (request_id, answer))
+            return None
+        return _Left(items, attempts, is_error=True)
+
+    def _event(self, items: list[Item]) -> dict[str, Any]:
+        if self._in_window is None or self._row is None:
+            return mapping_events.records(items)
+        window, is_final = self._in_window
+        return mapping_events.in_window(
+            items, window, self._row.get("state") or {}, self.shard, self.source.arn,
+            is_final=is_final, is_early=self._is_early,
+        )  # fmt: skip
+
+    def _answered(self, answer: Answer) -> None:
+        """A window keeps what the function says."""
+        if self._in_window is not None and self._row is not None:
+            self._row = {**self._row, "state": mapping_answers.state(answer.payload)}
+
+    async def _back_off(self, attempts: int) -> None:
+        await self.sleep(min(_RETRY_S[0] * 2 ** min(max(attempts - 1, 0), 10), _RETRY_S[1]))
+
+    async def _discard(
+        self,
+        items: list[Item],
+        why: str,
+        attempts: int,
+        last: tuple[str, Answer] | None,
+    ) -> None:
+        where = self.config["DestinationConfig"]["OnFailure"].get("Destination")
+        if not where:
+            return
+        discarded = Discarded(
+            self.source, self.shard, self.ref, self.uuid, items, why, attempts, last
+        )
+        pause_s = _RETRY_S[0]
+        while True:
+            try:
+                await send(await self.acting(), where, discarded, self._event(items))
+                return
+            except Fault as fault:
+                await self._note(f"PROBLEM: {fault.code} for the on-failure destination")
+                if fault.code.startswith("AccessDenied") or pause_s > _RETRY_S[1]:
+                    return  # as AWS: counted as DestinationDeliveryFailures, and gone
+            await self.sleep(pause_s)
+            pause_s *= 2
+
+    async def _move_to(self, after: str) -> None:
+        """Everything up to and with ``after`` is done. Raises Ended if it was not ours to do."""
+
+        def move(inner: Call) -> mapping_state.Record:
+            record = mapping_state.get(inner.tx, self.keys, self.uuid)
+            row = mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard)
+            if record is None or row is None or row["epoch"] > self.epoch:
+                raise Ended
+            moved: mapping_state.Record = {"epoch": row["epoch"], "after": after}
+            for name in ("window", "state"):
+                if self._row and name in self._row:
+                    moved[name] = self._row[name]
+            mapping_state.put_checkpoint(inner.tx, self.keys, self.uuid, self.shard, moved)
+            return moved
+
+        self._row = await self.call.transact(move)
+
+    # -- tumbling windows
+
+    _in_window: tuple[mapping_events.Window, bool] | None = None
+
+    def _window(self) -> mapping_events.Window | None:
+        """The window that has begun and not ended."""
+        length_s = self.config["TumblingWindowInSeconds"]
+        if not length_s or self._row is None or self._row.get("window") is None:
+            return None
+        return mapping_events.Window(self._row["window"], length_s)
+
+    def _window_end_s(self) -> float:
+        window = self._window()
+        return window.end_s if window else float("inf")
+
+    async def _windows(self, taken: list[Item]) -> None:
+        length_s = self.config["TumblingWindowInSeconds"]
+        assert self._row is not None
+        for batch in _batches(taken, self.config["BatchSize"]):
+            left = batch
+            while left:
+                window = mapping_events.window_of(left[0].arrived_s, length_s)
+                now = self._window()
+                if now is not None and window.start_s > now.start_s:
+                    await self._close_window(is_over=False)
+                    continue
+                if now is not None:
+                    window = now  # arrival never goes back within a shard
+                else:
+                    self._row = {**self._row, "window": window.start_s, "state": {}}
+                inside = [item for item in left if item.arrived_s < window.end_s]
+                left = left[len(inside) :]
+                wanted = self.wanted(inside)
+                if wanted:
+                    self._in_window = window, False
+                    await self._batch(wanted)
+                await self._move_to(inside[-1].id)
+                if len(orjson.dumps(self._row["state"])) > mapping_answers.STATE_BYTES_MAX:
+                    await self._close_window(is_over=False, is_early=True)
+
+    async def _close_window(self, *, is_over: bool, is_early: bool = False) -> None:
+        """The last invocation of a window, without records."""
+        window = self._window()
+        if window is None or self._row is None:
+            return
+        self._in_window = window, True
+        self._is_early = is_early
+        attempts = 0
+        while True:
+            try:
+                _, answer = await self.invoke(self._event([]))
+                if answer.error is None:
+                    await self._note("OK")
+                    break
+                attempts += 1
+            except Fault as fault:
+                await self._note(f"PROBLEM: {fault.message}")
+            retries = self.config["MaximumRetryAttempts"]
+            if 0 <= retries < attempts:
+                break
+            await self._note("PROBLEM: Function call failed")
+            await self._back_off(attempts)
+        self._is_early = False
+        row = {k: v for k, v in self._row.items() if k not in ("window", "state")}
+
+        def put(inner: Call) -> None:
+            if mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard) is None:
+                raise Ended
+            mapping_state.put_checkpoint(inner.tx, self.keys, self.uuid, self.shard, row)
+
+        await self.call.transact(put)
+        self._row, self._in_window = row, None
+
+    _is_early = False
+
+    # -- the end of a shard
+
+    async def _find_children(self, acting: Call, page: dict[str, Any]) -> list[ShardInfo]:
+        if self.source.kind == "kinesis":
+            return [
+                ShardInfo(child["ShardId"], tuple(child["ParentShards"]), True)
+                for child in page.get("ChildShards") or ()
+            ]
+        shards = await shards_of(acting, self.call, self.source, "TRIM_HORIZON", None)
+        return [shard for shard in shards if self.shard in shard.parents]
+
+    async def _follow(self) -> Settle:
+        """Done; the children whose parents are all done begin at their beginning."""
+        children, epoch = self._children, self.epoch
+
+        def settle(tx: Any) -> None:
+            inner = self.call.scoped(self.call.account, self.call.region)
+            inner.tx = tx
+            record = mapping_state.get(tx, self.keys, self.uuid)
+            if record is None or record["deleting"]:
+                return
+            done: mapping_state.Record = {"epoch": epoch, "done": True}
+            mapping_state.put_checkpoint(tx, self.keys, self.uuid, self.shard, done)
+            waiting = 0
+            finished = {self.shard}
+            for child in children:
+                others = [p for p in child.parents if p != self.shard]
+                rows = [mapping_state.checkpoint(tx, self.keys, self.uuid, p) for p in others]
+                if not all(row is not None and row.get("done") for row in rows):
+                    waiting += 1
+                    continue
+                finished.update(others)
+                if mapping_state.checkpoint(tx, self.keys, self.uuid, child.id) is None:
+                    row = {"epoch": record["epoch"], "type": "TRIM_HORIZON"}
+                    mapping_state.put_checkpoint(tx, self.keys, self.uuid, child.id, row)
+                    if record["enabled"]:
+                        mapping_worker.read(inner, self.uuid, record["epoch"], child.id)
+            if children and not waiting:
+                for shard in finished:
+                    mapping_state.delete_checkpoint(tx, self.keys, self.uuid, shard)
+
+        return settle
+
+
+class _Piece(NamedTuple):
+    items: list[Item]
+    attempts: int
+
+
+class _Left(NamedTuple):
+    items: list[Item]
+    attempts: int
+    is_error: bool
+    """The function failed, not the way to it."""
+
+
+def _batches(items: Sequence[Item], most: int) -> list[list[Item]]:
+    """At most ``most`` items, and as many bytes as an invocation takes."""
+    found: list[list[Item]] = []
+    size = 0
+    for item in items:
+        size += item.size_bytes
+        if not found or len(found[-1]) >= most or size > EVENT_BYTES_MAX:
+            found.append([])
+            size = item.size_bytes
+        found[-1].append(item)
+    return found

@@ -1,0 +1,35 @@
+"""Listings, a page at a time, in the order of ids."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from stratolite.errors import Fault
+from stratolite.service import Request, Response
+
+_PAGE_COUNT = 20
+
+
+def paged(
+    items: Iterable[Any],
+    request: Request,
+    field: str,
+    shown: Callable[[Any], Any],
+    *,
+    key: str = "Id",
+) -> Response:
+    """One page of records in the order of their ids."""
+    limit, token = request.get("MaxResults", _PAGE_COUNT), request.get("NextToken")
+    after = ""
+    if token:
+        try:
+            after = base64.b64decode(token, validate=True).decode()
+        except ValueError as error:
+            raise Fault("InvalidInputException", "Invalid NextToken.") from error
+    rest = [i for i in sorted(items, key=lambda i: i[key]) if i[key] > after]
+    out: Response = {field: [shown(i) for i in rest[:limit]]}
+    if len(rest) > limit:
+        out["NextToken"] = base64.b64encode(rest[limit - 1][key].encode()).decode()
+    return out

@@ -1,0 +1,186 @@
+"""Replication carried out: a version of a source bucket becomes the same version of its destination.
+
+The version keeps its id, its time and what was said about it; it takes its place among the destination's versions by
+when it was made, whatever order the copies come in. Bodies are shared, not copied. Everything is done in the name of
+the rule's role, in one transaction with the status of the source.
+"""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.errors import Fault
+from stratolite.service import Call, Job, Principal, Settle, root
+from stratolite.services.s3 import replication_rules, state, versions
+from stratolite.services.s3.entry import ENFORCED
+from stratolite.services.s3.events import Happening, happened
+from stratolite.services.s3.objects import created
+from stratolite.services.s3.replication_rules import QUEUE, Rule
+from stratolite.services.s3.state import Bucket, Head
+from stratolite.services.s3.versions import Found
+
+if TYPE_CHECKING:
+    from stratolite.services.s3.copying import Copying
+
+_log = logging.getLogger("stratolite.s3")
+_PRINCIPAL = "s3.amazonaws.com"
+
+
+async def assumed(call: Call, role_arn: str, session: str, principal: str) -> Principal:
+    """The role's principal, assumed by an AWS service. Raises Fault."""
+    acting = call.as_service(principal, call.principal.source_arn)
+    ask = {"RoleArn": role_arn, "RoleSessionName": session, "DurationSeconds": 3600}
+    answer = await acting.request("sts", "AssumeRole", ask)
+    who = answer["AssumedRoleUser"]
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    return Principal(
+        "role",
+        account,
+        who["Arn"],
+        name=name,
+        session=session,
+        user_id=who["AssumedRoleId"],
+    )
+
+
+class Replicator:
+    queue = QUEUE
+    ordered = True
+    concurrency = 8
+
+    def __init__(self, service: Copying) -> None:
+        self._service = service
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        cloud, account = self._service.cloud, said["account"]
+        arn = f"arn:aws:s3:::{said['bucket']}"
+        call = Call(
+            cloud, root(account), said["region"], job.id.hex(), cloud.endpoint, account=account
+        ).as_service(_PRINCIPAL, arn)
+        role: Principal | None = None
+        try:
+            role = await assumed(call, said["role"], "s3-replication", _PRINCIPAL)
+        except Fault as fault:
+            _log.warning("replication of %s: its role cannot be assumed: %r", arn, fault)
+
+        def settle(tx: Tx) -> None:
+            call.tx = tx
+            self._replicate(call, said, role)
+
+        return settle
+
+    def _replicate(self, call: Call, said: dict[str, Any], role: Principal | None) -> None:
+        bucket = state.bucket(call.tx, said["bucket"])
+        if bucket is None or bucket.id != said["id"]:
+            return
+        key = b64decode(said["key"])
+        found = versions.find(call, bucket, key, said["version"] or versions.NULL)
+        if found is None or found.head.order != said["order"]:
+            return
+        rules = replication_rules.rules(call, bucket).rules
+        rule = next((one for one in rules if one.id == said["rule"]), None)
+        if rule is None or not rule.enabled:
+            return
+        try:
+            if role is None:
+                raise Fault("AccessDenied", "the role cannot be assumed")
+            with call.tx.savepoint():
+                self._copy(call, found, rule, role)
+        except Fault as fault:
+            _log.warning("replication of %s/%s failed: %r", bucket.name, key, fault)
+            self._tell_failure(call, bucket, key, found.head)
+            status = "FAILED"
+        else:
+            status = "COMPLETED"
+        if found.head.place != state.MARKER:
+            fresh = versions.find(call, bucket, key, said["version"] or versions.NULL)
+            assert fresh is not None
+            fresh.head.more = {**fresh.head.more, "replication": status}
+            versions.save(call, fresh)
+
+    def _copy(self, call: Call, found: Found, rule: Rule, role: Principal) -> None:
+        """Raises Fault for what the role may not, or the destination cannot take."""
+        bucket, key, source, _ = found
+        service, name = self._service, key.decode()
+        target = state.bucket(call.tx, rule.to)
+        if target is None or target.versioning != "Enabled":
+            raise Fault("InvalidRequest", "the destination bucket cannot take versions")
+        if not source.version:
+            raise Fault("InvalidRequest", "null versions are not replicated")
+        is_marker = source.place == state.MARKER
+        reading = call.scoped(bucket.account, bucket.region, role)
+        asked = {"Bucket": bucket.name, "Key": name}
+        service.cloud.authorize(reading, service, "GetObjectVersionForReplication", asked)
+        writing = call.scoped(target.account, target.region, role)
+        action = "ReplicateDelete" if is_marker else "ReplicateObject"
+        service.cloud.authorize(writing, service, action, {"Bucket": target.name, "Key": name})
+        there = versions.find(writing, target, key, source.version)
+        if there is not None:
+            if there.head.tags != source.tags:
+                service.cloud.authorize(
+                    writing, service, "ReplicateTags", {"Bucket": target.name, "Key": name}
+                )
+            there.head.tags = source.tags
+            versions.save(writing, there)
+            return
+        replica = self._replica(writing, found, target, rule)
+        versions.insert(writing, target, key, replica)
+        if not is_marker:
+            told = call.scoped(target.account, target.region)
+            created(told, target, name, replica, "Put")
+
+    def _replica(self, call: Call, found: Found, target: Bucket, rule: Rule) -> Head:
+        bucket, key, source, _ = found
+        destination = rule.said["Destination"]
+        more = {k: v for k, v in source.more.items() if k not in ("replication", "owner", "grants")}
+        if source.place != state.MARKER:
+            more["replication"] = "REPLICA"
+        translated = (destination.get("AccessControlTranslation") or {}).get("Owner")
+        owner = source.more.get("owner", bucket.account)
+        if translated != "Destination" and owner != target.account and target.ownership != ENFORCED:
+            more["owner"] = owner
+        replica = Head(
+            source.etag,
+            source.size_bytes,
+            source.modified_ms,
+            destination.get("StorageClass") or source.storage_class,
+            source.checksum,
+            source.checksum_type,
+            source.checksum_value,
+            source.place,
+            source.data,
+            source.blob,
+            source.upload,
+            source.runs,
+            source.headers,
+            source.metadata,
+            source.tags,
+            source.acl,
+            source.order,
+            source.version,
+            more,
+        )
+        if source.place == state.IN_BLOB:
+            call.cloud.blobs.link(call.tx, source.blob)
+        elif source.place == state.IN_ROW:
+            data = state.body(call.tx, bucket, key, source.order)
+            state.put_body(call.tx, target, key, source.order, data)
+        elif source.place == state.IN_PARTS:
+            replica.upload = self._service.copy_parts(call, found, target)
+        return replica
+
+    def _tell_failure(self, call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
+        what = Happening(
+            "Replication:OperationFailedReplication",
+            key.decode(),
+            head.size_bytes,
+            head.etag,
+            head.version or None,
+        )
+        happened(call, bucket, what)

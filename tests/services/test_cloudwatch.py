@@ -1,0 +1,589 @@
+"""Metrics, alarms and dashboards through boto3, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stratolite.clock import World
+
+ACCOUNT = "000000000000"
+
+
+class Clock(World):
+    """The cloud clock stands at the start of an hour, and moves when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start_s = float(int(time.time()) // 3600 * 3600)
+
+    def cloud(self) -> float:
+        return self._start_s + self.cloud_offset_s
+
+    def jump(self, seconds: float) -> None:
+        self.set_cloud_offset(self.cloud_offset_s + seconds)
+
+
+@pytest.fixture
+def world() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cw(client: Any) -> Any:
+    return client("cloudwatch")
+
+
+@pytest.fixture
+def now(platform: Any) -> float:
+    return platform.world.cloud()
+
+
+def jump(platform: Any, seconds: float) -> None:
+    async def move() -> None:
+        platform.world.jump(seconds)
+
+    platform.run(move())
+
+
+def put(cw: Any, *data: dict[str, Any], namespace: str = "N") -> None:
+    cw.put_metric_data(Namespace=namespace, MetricData=list(data))
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    end = time.time() + 20
+    while time.time() < end:
+        if found := what():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("did not happen")
+
+
+def refused(call: Any, **request: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**request)
+    said = error.value.response["Error"]
+    return said["Code"], said["Message"]
+
+
+def data(cw: Any, now: float, *queries: dict[str, Any], **more: Any) -> dict[str, list[float]]:
+    """Id -> values, the oldest first, of the last hour."""
+    span = {"StartTime": now - 3600, "EndTime": now + 60, "ScanBy": "TimestampAscending"}
+    found = cw.get_metric_data(MetricDataQueries=list(queries), **(span | more))
+    return {one["Id"]: one["Values"] for one in found["MetricDataResults"]}
+
+
+def stat(name: str, statistic: str = "Sum", period: int = 60, id: str = "") -> dict[str, Any]:
+    metric = {"Namespace": "N", "MetricName": name}
+    return {
+        "Id": id or name.lower(),
+        "MetricStat": {"Metric": metric, "Period": period, "Stat": statistic},
+    }
+
+
+# -- metrics
+
+
+def test_values_counts_and_statistics_are_added_up(cw, now):
+    put(
+        cw,
+        {"MetricName": "m", "Value": 1.0, "Unit": "Count", "Timestamp": now},
+        {"MetricName": "m", "Values": [2.0, 5.0], "Counts": [3, 1], "Unit": "Count"},
+        {
+            "MetricName": "s",
+            "StatisticValues": {"SampleCount": 2, "Sum": 10, "Minimum": 4, "Maximum": 6},
+        },
+    )
+    put(cw, {"MetricName": "m", "Value": 7.0, "Timestamp": now - 120, "Unit": "Count"})
+    found = cw.get_metric_statistics(
+        Namespace="N",
+        MetricName="m",
+        StartTime=now - 300,
+        EndTime=now + 60,
+        Period=60,
+        Statistics=["SampleCount", "Average", "Sum", "Minimum", "Maximum"],
+        ExtendedStatistics=["p50", "p99.9"],
+    )
+    assert found["Label"] == "m"
+    first, second = found["Datapoints"]
+    assert (first["Sum"], first["Timestamp"].timestamp()) == (7.0, now - 120)
+    assert {k: v for k, v in second.items() if k != "Timestamp"} == {
+        "SampleCount": 5.0,
+        "Average": 2.4,
+        "Sum": 12.0,
+        "Minimum": 1.0,
+        "Maximum": 5.0,
+        "Unit": "Count",
+        "ExtendedStatistics": {"p50": 2.0, "p99.9": 5.0},
+    }
+    given = cw.get_metric_statistics(
+        Namespace="N",
+        MetricName="s",
+        StartTime=now - 300,
+        EndTime=now + 60,
+        Period=300,
+        Statistics=["Average"],
+        ExtendedStatistics=["p50"],
+    )
+    (point,) = given["Datapoints"]
+    assert (point["Average"], "ExtendedStatistics" in point) == (5.0, False)
+
+
+def test_percentiles_of_many_values_stay_near(cw, now):
+    values = [float(n) for n in range(1, 1001)]
+    for start in range(0, 1000, 100):
+        put(cw, {"MetricName": "m", "Values": values[start : start + 100]})
+    found = data(cw, now, stat("m", "p90"), stat("m", "p50", id="half"), stat("m", "Sum", id="s"))
+    assert found["s"] == [500_500.0]
+    assert abs(found["m"][0] - 900) < 20
+    assert abs(found["half"][0] - 500) < 12
+
+
+def test_dimensions_and_units_tell_metrics_apart(cw, now):
+    def named(value: str) -> list[dict[str, str]]:
+        return [{"Name": "d", "Value": value}]
+
+    put(
+        cw,
+        {"MetricName": "m", "Dimensions": named("1"), "Value": 1},
+        {"MetricName": "m", "Dimensions": named("2"), "Value": 2, "Unit": "Seconds"},
+        {"MetricName": "o", "Value": 3},
+    )
+    put(cw, {"MetricName": "m", "Value": 4}, namespace="Other")
+    listed = cw.list_metrics(Namespace="N", MetricName="m")["Metrics"]
+    assert [m["Dimensions"] for m in listed] == [named("1"), named("2")]
+    assert len(cw.list_metrics()["Metrics"]) == 4
+    assert len(cw.list_metrics(Dimensions=[{"Name": "d"}])["Metrics"]) == 2
+    assert len(cw.list_metrics(Dimensions=[{"Name": "d", "Value": "2"}])["Metrics"]) == 1
+    span = {"StartTime": now - 60, "EndTime": now + 60, "Period": 60, "Statistics": ["Sum"]}
+    found = cw.get_metric_statistics(
+        Namespace="N", MetricName="m", Dimensions=named("2"), Unit="Seconds", **span
+    )
+    assert found["Datapoints"][0]["Sum"] == 2
+    assert not cw.get_metric_statistics(
+        Namespace="N", MetricName="m", Dimensions=named("2"), Unit="Bytes", **span
+    )["Datapoints"]
+    assert not cw.get_metric_statistics(Namespace="N", MetricName="m", **span)["Datapoints"]
+
+
+def test_high_resolution_has_seconds(cw, now):
+    put(
+        cw,
+        *(
+            {
+                "MetricName": "m",
+                "Value": n,
+                "Timestamp": now - 10 + n,
+                "StorageResolution": 1,
+            }
+            for n in range(10)
+        ),
+    )
+    assert data(cw, now, stat("m", "Sum", 5))["m"] == [10.0, 35.0]
+    assert data(cw, now, stat("m", "Sum", 60))["m"] == [45.0]
+    assert len(data(cw, now, stat("m", "Sum", 1))["m"]) == 10
+
+
+def test_metric_math(cw, now):
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html"""
+    for minutes, a, b in ((3, 1.0, 4.0), (2, 2.0, 0.0), (1, 3.0, None)):
+        at = now - 60 * minutes
+        put(cw, {"MetricName": "A", "Value": a, "Timestamp": at})
+        if b is not None:
+            put(cw, {"MetricName": "B", "Value": b, "Timestamp": at})
+    expressions = {
+        "e1": ("a + b * 2", [9.0, 2.0]),
+        "e2": ("a / b", [0.25]),
+        "e3": ("SUM([a, b])", [5.0, 2.0, 3.0]),
+        "e4": ("FILL(b, 0) - 1", [3.0, -1.0, -1.0]),
+        "e5": ("IF(a > 1, a, 0)", [0.0, 2.0, 3.0]),
+        "e6": ("a - MIN(a)", [0.0, 1.0, 2.0]),
+        "e7": ("AVG(METRICS())", [2.5, 1.0, 3.0]),
+        "e8": ("-a ^ 2", [-1.0, -4.0, -9.0]),
+        "e9": ("RUNNING_SUM(a)", [1.0, 3.0, 6.0]),
+        "e10": ("DIFF(a)", [1.0, 1.0]),
+        "e11": ("(a > 1) AND (a < 3)", [0.0, 1.0, 0.0]),
+        "e12": ("FILL(b, REPEAT)", [4.0, 0.0, 0.0]),
+        "e13": ("e6 * 10", [0.0, 10.0, 20.0]),
+        "e14": ("MAX(a) + PERIOD(a)", [63.0] * 3),
+    }
+    queries = [{"Id": k, "Expression": text} for k, (text, _) in expressions.items()]
+    hidden = [{**stat(n), "ReturnData": False} for n in ("A", "B")]
+    found = data(cw, now, *hidden, *queries, StartTime=now - 180, EndTime=now)
+    assert found == {k: values for k, (_, values) in expressions.items()}
+    for text, said in (
+        ("SEARCH('x')", "SEARCH is not offered by Stratolite"),
+        ("nope + 1", "nope is not the id of a query"),
+        ("a +", "unexpected end"),
+    ):
+        code, message = refused(
+            cw.get_metric_data,
+            MetricDataQueries=[stat("A"), {"Id": "e", "Expression": text}],
+            StartTime=now - 60,
+            EndTime=now,
+        )
+        assert code == "ValidationError"
+        assert said in message
+
+
+def test_data_is_given_in_pages_and_either_order(cw, now):
+    for n in range(6):
+        put(cw, {"MetricName": "m", "Value": n, "Timestamp": now - 60 * n})
+    ask = {
+        "MetricDataQueries": [stat("m")],
+        "StartTime": now - 3600,
+        "EndTime": now + 60,
+        "MaxDatapoints": 4,
+    }
+    first = cw.get_metric_data(**ask)
+    rest = cw.get_metric_data(**ask, NextToken=first["NextToken"])
+    (one,), (two,) = first["MetricDataResults"], rest["MetricDataResults"]
+    assert one["Values"] + two["Values"] == [0, 1, 2, 3, 4, 5], "the newest first"
+    assert (one["StatusCode"], two["StatusCode"]) == ("PartialData", "Complete")
+    assert "NextToken" not in rest
+
+
+def test_wrong_data_is_refused_in_awss_words(cw, now):
+    """Recorded by LocalStack against AWS: test_put_metric_data_validation, test_invalid_amount_of_datapoints."""
+    ask = cw.put_metric_data
+
+    def bad(**one: Any) -> tuple[str, str]:
+        return refused(ask, Namespace="N", MetricData=[{"MetricName": "m", **one}])
+
+    assert bad(Value=1, Values=[1]) == (
+        "InvalidParameterCombination",
+        (
+            "The parameters MetricData.member.1.Value and MetricData.member.1.Values are mutually exclusive"
+            " and you have specified both."
+        ),
+    )
+    assert bad(Values=[1, 2], Counts=[1]) == (
+        "InvalidParameterValue",
+        "The parameters MetricData.member.1.Values and MetricData.member.1.Counts must be of the same size.",
+    )
+    assert bad(Value=1, Timestamp=now - 15 * 86_400)[0] == "InvalidParameterValue"
+    assert bad(Value=1, Unit="Apples")[0] == "InvalidParameterValue"
+    assert refused(ask, Namespace="AWS/SQS", MetricData=[{"MetricName": "m", "Value": 1}])[0] == (
+        "InvalidParameterValue"
+    )
+    span = {"Namespace": "N", "MetricName": "m", "Statistics": ["Sum"], "Period": 1}
+    assert refused(cw.get_metric_statistics, StartTime=now - 86_400, EndTime=now, **span) == (
+        "InvalidParameterCombination",
+        (
+            "You have requested up to 86400 datapoints, which exceeds the limit of 1440. You may reduce the"
+            " datapoints requested by increasing Period, or decreasing the time range."
+        ),
+    )
+    assert refused(cw.get_metric_statistics, StartTime=now, EndTime=now, **span)[1] == (
+        "The parameter StartTime must be less than the parameter EndTime."
+    )
+
+
+def test_old_points_go_and_coarse_ones_stay(platform, cw, now):
+    """AWS keeps minutes 15 days, five minutes 63, hours 455."""
+    put(cw, {"MetricName": "m", "Value": 3, "Timestamp": now, "StorageResolution": 1})
+
+    def kept() -> dict[int, int]:
+        from stratolite.core import Keyspace
+
+        keys = Keyspace(ACCOUNT, "us-east-1", "cloudwatch")["point"]
+
+        async def look() -> list[int]:
+            return platform.cloud.db.peek(
+                lambda tx: [keys.parts(key)[1] for key, _ in tx.scan(keys.span())]
+            )
+
+        found = platform.run(look())
+        return {resolution: found.count(resolution) for resolution in set(found)}
+
+    assert kept() == {1: 1, 60: 1, 300: 1, 3600: 1}
+    jump(platform, 86_400)
+    wait_for(lambda: kept() == {60: 1, 300: 1, 3600: 1})
+    jump(platform, 16 * 86_400)
+    wait_for(lambda: kept() == {300: 1, 3600: 1})
+    span = {"StartTime": now - 3600, "EndTime": now + 3600, "Period": 3600, "Statistics": ["Sum"]}
+    assert cw.get_metric_statistics(Namespace="N", MetricName="m", **span)["Datapoints"]
+    assert cw.list_metrics()["Metrics"] == [], "nothing came for two weeks"
+    jump(platform, 456 * 86_400)
+    wait_for(lambda: kept() == {})
+
+
+# -- alarms
+
+
+def alarm(cw: Any, name: str = "a", **more: Any) -> None:
+    cw.put_metric_alarm(
+        **(
+            {
+                "AlarmName": name,
+                "Namespace": "N",
+                "MetricName": "m",
+                "Statistic": "Average",
+                "Period": 60,
+                "EvaluationPeriods": 1,
+                "Threshold": 10.0,
+                "ComparisonOperator": "GreaterThanThreshold",
+            }
+            | more
+        )
+    )
+
+
+def state(cw: Any, name: str = "a") -> str:
+    found = cw.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    (one,) = found["MetricAlarms"] + found["CompositeAlarms"]
+    return one["StateValue"]
+
+
+def test_an_alarm_sees_its_metric_and_tells_its_topic(platform, client, cw, now):
+    """Message and history as recorded by LocalStack against AWS: test_put_metric_alarm."""
+    sns, sqs = client("sns"), client("sqs")
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    queue_arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    url = sqs.create_queue(QueueName="q", Attributes={"Policy": policy})["QueueUrl"]
+    sns.subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=queue_arn,
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    alarm(
+        cw,
+        AlarmActions=[topic],
+        OKActions=[topic],
+        Dimensions=[{"Name": "d", "Value": "v"}],
+        AlarmDescription="why",
+        Unit="Seconds",
+        TreatMissingData="ignore",
+    )
+    (described,) = cw.describe_alarms()["MetricAlarms"]
+    assert described["StateValue"] == "INSUFFICIENT_DATA"
+    assert described["StateReason"] == "Unchecked: Initial alarm creation"
+    assert described["AlarmArn"] == f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:a"
+    one = {"MetricName": "m", "Unit": "Seconds", "Dimensions": [{"Name": "d", "Value": "v"}]}
+    put(cw, one | {"Values": [21.0, 22.0]})
+    jump(platform, 61)
+    wait_for(lambda: state(cw) == "ALARM")
+    (got,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    said = json.loads(got["Body"])
+    assert said["AlarmName"] == "a"
+    assert said["NewStateValue"] == "ALARM"
+    assert said["OldStateValue"] == "INSUFFICIENT_DATA"
+    assert said["Region"] == "US East (N. Virginia)"
+    assert said["NewStateReason"].startswith("Threshold Crossed: 1 datapoint [21.5 (")
+    assert said["NewStateReason"].endswith(")] was greater than the threshold (10.0).")
+    assert said["Trigger"] == {
+        "MetricName": "m",
+        "Namespace": "N",
+        "StatisticType": "Statistic",
+        "Statistic": "AVERAGE",
+        "Unit": "Seconds",
+        "Dimensions": [{"name": "d", "value": "v"}],
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": 10.0,
+        "TreatMissingData": "ignore",
+        "EvaluateLowSampleCountPercentile": "",
+    }
+    put(cw, one | {"Value": 1.0, "Timestamp": now + 61})
+    jump(platform, 60)
+    wait_for(lambda: state(cw) == "OK")
+    items = wait_for(
+        lambda: (
+            (h := cw.describe_alarm_history(AlarmName="a")["AlarmHistoryItems"])
+            and len(h) >= 5
+            and h
+        )
+    )
+    updates = [i for i in items if i["HistoryItemType"] == "StateUpdate"]
+    assert [u["HistorySummary"] for u in updates] == [
+        "Alarm updated from ALARM to OK",
+        "Alarm updated from INSUFFICIENT_DATA to ALARM",
+    ]
+    told = json.loads(updates[1]["HistoryData"])
+    assert told["newState"]["stateReasonData"]["recentDatapoints"] == [21.5]
+    assert {i["HistorySummary"] for i in items if i["HistoryItemType"] == "Action"} == {
+        f"Successfully executed action {topic}"
+    }
+    only = cw.describe_alarm_history(AlarmName="a", HistoryItemType="ConfigurationUpdate")
+    assert [i["HistorySummary"] for i in only["AlarmHistoryItems"]] == ['Alarm "a" created']
+
+
+def test_alarms_are_set_switched_found_and_deleted(client, cw):
+    sns = client("sns")
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    alarm(cw, "one", AlarmActions=[topic], Tags=[{"Key": "k", "Value": "v"}])
+    alarm(cw, "two", MetricName="other", TreatMissingData="ignore")
+    cw.disable_alarm_actions(AlarmNames=["one"])
+    cw.set_alarm_state(AlarmName="one", StateValue="ALARM", StateReason="testing")
+    assert state(cw, "one") == "ALARM"
+    assert [a["AlarmName"] for a in cw.describe_alarms(StateValue="ALARM")["MetricAlarms"]] == [
+        "one"
+    ]
+    assert len(cw.describe_alarms(AlarmNamePrefix="t")["MetricAlarms"]) == 1
+    found = cw.describe_alarms_for_metric(Namespace="N", MetricName="other")["MetricAlarms"]
+    assert [a["AlarmName"] for a in found] == ["two"]
+    first = cw.describe_alarms(MaxRecords=1)
+    rest = cw.describe_alarms(MaxRecords=1, NextToken=first["NextToken"])
+    assert [a["AlarmName"] for a in first["MetricAlarms"] + rest["MetricAlarms"]] == ["one", "two"]
+    arn = first["MetricAlarms"][0]["AlarmArn"]
+    cw.tag_resource(ResourceARN=arn, Tags=[{"Key": "x", "Value": "y"}])
+    cw.untag_resource(ResourceARN=arn, TagKeys=["k"])
+    assert cw.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "x", "Value": "y"}]
+    assert refused(cw.set_alarm_state, AlarmName="no", StateValue="OK", StateReason="x")[0] == (
+        "ResourceNotFound"
+    )
+    code, message = refused(
+        cw.set_alarm_state, AlarmName="one", StateValue="INVALID", StateReason="x"
+    )
+    assert code == "ValidationError"
+    assert message == (
+        "1 validation error detected: Value 'INVALID' at 'stateValue' failed to satisfy constraint: Member"
+        " must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
+    )
+    assert "not offered" in refused_alarm(cw, AlarmActions=["arn:aws:automate:us-east-1:ec2:stop"])
+    assert "not offered" in refused_alarm(cw, ThresholdMetricId="x")
+    cw.delete_alarms(AlarmNames=["one", "two", "never"])
+    assert cw.describe_alarms()["MetricAlarms"] == []
+
+
+def refused_alarm(cw: Any, **more: Any) -> str:
+    with pytest.raises(ClientError) as error:
+        alarm(cw, "bad", **more)
+    return error.value.response["Error"]["Message"]
+
+
+def test_composite_alarms_follow_their_rules(cw):
+    """As recorded by LocalStack against AWS: test_trigger_composite_alarm."""
+    for name in ("one", "two"):
+        alarm(cw, name, TreatMissingData="ignore")
+    arn = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm"
+    rule = f'ALARM("{arn}:one") OR (ALARM(two) AND NOT OK("one"))'
+    cw.put_composite_alarm(AlarmName="both", AlarmRule=rule)
+    cw.set_alarm_state(AlarmName="one", StateValue="ALARM", StateReason="testing")
+    (both,) = cw.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    assert both["StateValue"] == "ALARM"
+    assert both["AlarmRule"] == rule
+    assert both["StateReason"].startswith(f"{arn}:one transitioned to ALARM at ")
+    assert json.loads(both["StateReasonData"])["triggeringAlarms"][0]["arn"] == f"{arn}:one"
+    cw.set_alarm_state(AlarmName="one", StateValue="OK", StateReason="testing")
+    cw.set_alarm_state(AlarmName="two", StateValue="ALARM", StateReason="testing")
+    assert state(cw, "both") == "OK"
+    children = cw.describe_alarms(ChildrenOfAlarmName="both")["MetricAlarms"]
+    assert [a["AlarmName"] for a in children] == ["one", "two"]
+    parents = cw.describe_alarms(ParentsOfAlarmName="one")["CompositeAlarms"]
+    assert [a["AlarmName"] for a in parents] == ["both"]
+    assert "depending on it" in refused(cw.delete_alarms, AlarmNames=["one"])[1]
+    for bad in ("ALARM(", "ALARM(one) OR", "ALARM(nope)", "ALARM(both)", "MAYBE(one)"):
+        assert refused(cw.put_composite_alarm, AlarmName="both", AlarmRule=bad)[0] == (
+            "ValidationError"
+        )
+
+
+def test_an_alarm_on_an_expression(platform, cw, now):
+    cw.put_metric_alarm(
+        AlarmName="rate",
+        EvaluationPeriods=1,
+        Threshold=0.5,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Metrics=[
+            {"Id": "e", "Expression": "errors / all"},
+            {**stat("Errors", id="errors"), "ReturnData": False},
+            {**stat("All", id="all"), "ReturnData": False},
+        ],
+    )
+    put(cw, {"MetricName": "Errors", "Value": 3}, {"MetricName": "All", "Value": 4})
+    jump(platform, 61)
+    wait_for(lambda: state(cw, "rate") == "ALARM")
+
+
+def test_dashboards_are_kept_as_they_are(cw):
+    body = json.dumps({"widgets": [{"type": "metric"}]})
+    cw.put_dashboard(DashboardName="d", DashboardBody=body)
+    found = cw.get_dashboard(DashboardName="d")
+    assert found["DashboardBody"] == body
+    assert found["DashboardArn"] == f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/d"
+    (entry,) = cw.list_dashboards(DashboardNamePrefix="d")["DashboardEntries"]
+    assert entry["Size"] == len(body)
+    assert refused(cw.put_dashboard, DashboardName="d !", DashboardBody=body) == (
+        "InvalidParameterValue",
+        (
+            "The value for field DashboardName contains invalid characters. It can only contain alphanumerics,"
+            " dash (-) and underscore (_).\n"
+        ),
+    )
+    assert refused(cw.put_dashboard, DashboardName="d", DashboardBody="{")[0] == (
+        "InvalidParameterInput"
+    )
+    cw.delete_dashboards(DashboardNames=["d"])
+    assert refused(cw.get_dashboard, DashboardName="d")[0] == "ResourceNotFound"
+
+
+def test_a_stack_makes_alarms_and_dashboards(client, cw):
+    cfn = client("cloudformation")
+    template = {
+        "Resources": {
+            "Topic": {"Type": "AWS::SNS::Topic"},
+            "Alarm": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "Namespace": "AWS/SQS",
+                    "MetricName": "ApproximateNumberOfMessagesVisible",
+                    "Dimensions": [{"Name": "QueueName", "Value": "q"}],
+                    "Statistic": "Sum",
+                    "Period": "300",
+                    "EvaluationPeriods": 1,
+                    "Threshold": "1",
+                    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+                    "AlarmActions": [{"Ref": "Topic"}],
+                    "Tags": [{"Key": "k", "Value": "v"}],
+                },
+            },
+            "Both": {
+                "Type": "AWS::CloudWatch::CompositeAlarm",
+                "Properties": {"AlarmRule": {"Fn::Sub": 'ALARM("${Alarm}")'}},
+            },
+            "Board": {
+                "Type": "AWS::CloudWatch::Dashboard",
+                "Properties": {"DashboardBody": '{"widgets": []}'},
+            },
+        },
+        "Outputs": {
+            "Alarm": {"Value": {"Ref": "Alarm"}},
+            "Arn": {"Value": {"Fn::GetAtt": ["Alarm", "Arn"]}},
+        },
+    }
+
+    def wait(what: str) -> None:
+        cfn.get_waiter(f"stack_{what}_complete").wait(
+            StackName="s", WaiterConfig={"Delay": 0.05, "MaxAttempts": 200}
+        )
+
+    cfn.create_stack(StackName="s", TemplateBody=json.dumps(template))
+    wait("create")
+    (stack,) = cfn.describe_stacks(StackName="s")["Stacks"]
+    made = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+    (one,) = cw.describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"]
+    assert (one["AlarmArn"], one["Threshold"], one["Period"]) == (made["Arn"], 1.0, 300)
+    template["Resources"]["Alarm"]["Properties"]["Threshold"] = 5
+    cfn.update_stack(StackName="s", TemplateBody=json.dumps(template))
+    wait("update")
+    (one,) = cw.describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"]
+    assert one["Threshold"] == 5.0
+    cfn.delete_stack(StackName="s")
+    wait("delete")
+    assert cw.describe_alarms()["MetricAlarms"] == []
+    assert cw.list_dashboards()["DashboardEntries"] == []

@@ -1,0 +1,122 @@
+"""S3 replication and inventory: what is put in one place arrives in the other, the same version, in whatever order."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import time
+
+import pytest
+
+DAY_S = 86_400
+TRUST = {
+    "Effect": "Allow",
+    "Principal": {"Service": "s3.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}
+
+
+def document(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def s3(client):
+    made, iam = client("s3"), client("iam")
+    for name in ("source", "target"):
+        made.create_bucket(Bucket=name)
+        made.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    arn = iam.create_role(RoleName="copier", AssumeRolePolicyDocument=document(TRUST))["Role"][
+        "Arn"
+    ]
+    may = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName="copier", PolicyName="p", PolicyDocument=document(may))
+    rule = {
+        "ID": "all", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": "a/"},
+        "DeleteMarkerReplication": {"Status": "Enabled"}, "Destination": {"Bucket": "arn:aws:s3:::target"},
+    }  # fmt: skip
+    made.put_bucket_replication(
+        Bucket="source", ReplicationConfiguration={"Role": arn, "Rules": [rule]}
+    )
+    return made
+
+
+def status(s3, key, version):
+    return s3.head_object(Bucket="source", Key=key, VersionId=version).get("ReplicationStatus")
+
+
+@pytest.mark.parametrize("size", [5, 50_000, 400_000])
+def test_a_version_arrives_as_it_is(s3, platform, size):
+    body = b"r" * size
+    put = s3.put_object(Bucket="source", Key="a/k", Body=body, Metadata={"m": "1"}, Tagging="t=1")
+    s3.put_object(Bucket="source", Key="b/k", Body=body)
+    until(lambda: status(s3, "a/k", put["VersionId"]) == "COMPLETED")
+    platform.reopen()
+    got = s3.get_object(Bucket="target", Key="a/k", VersionId=put["VersionId"])
+    assert (got["Body"].read(), got["Metadata"], got["ETag"]) == (body, {"m": "1"}, put["ETag"])
+    assert got["ReplicationStatus"] == "REPLICA"
+    assert s3.get_object_tagging(Bucket="target", Key="a/k")["TagSet"] == [
+        {"Key": "t", "Value": "1"}
+    ]
+    assert s3.list_objects_v2(Bucket="target")["KeyCount"] == 1
+    s3.delete_object(Bucket="source", Key="a/k")
+    until(lambda: s3.list_objects_v2(Bucket="target")["KeyCount"] == 0)
+    s3.delete_object(
+        Bucket="source", Key="a/k", VersionId=put["VersionId"]
+    )  # stays with the target
+    assert (
+        s3.get_object(Bucket="target", Key="a/k", VersionId=put["VersionId"])["Body"].read() == body
+    )
+
+
+def test_a_role_that_may_not_leaves_the_version_failed(client, s3):
+    no = {"Effect": "Deny", "Action": "s3:ReplicateObject", "Resource": "*"}
+    client("iam").put_role_policy(RoleName="copier", PolicyName="no", PolicyDocument=document(no))
+    put = s3.put_object(Bucket="source", Key="a/k", Body=b"x")
+    until(lambda: status(s3, "a/k", put["VersionId"]) == "FAILED")
+    assert s3.list_objects_v2(Bucket="target")["KeyCount"] == 0
+
+
+def test_an_inventory_names_every_object(s3, platform):
+    for number in range(5):
+        s3.put_object(Bucket="source", Key=f"k ä{number}", Body=b"x" * number)
+    s3.delete_object(Bucket="source", Key="k ä0")
+    allow = {
+        "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::target/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="target", Policy=document(allow))
+    target = {"Bucket": "arn:aws:s3:::target", "Format": "CSV", "Prefix": "lists"}
+    s3.put_bucket_inventory_configuration(
+        Bucket="source",
+        Id="daily",
+        InventoryConfiguration={
+            "Id": "daily", "IsEnabled": True, "IncludedObjectVersions": "Current",
+            "Schedule": {"Frequency": "Daily"}, "OptionalFields": ["Size", "ETag"],
+            "Destination": {"S3BucketDestination": target},
+        },
+    )  # fmt: skip
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, DAY_S)))
+    until(lambda: any(k.endswith("manifest.checksum") for k in keys(s3)))
+    (name,) = [key for key in keys(s3) if key.endswith("manifest.json")]
+    assert name.startswith("lists/source/daily/")
+    manifest = json.loads(s3.get_object(Bucket="target", Key=name)["Body"].read())
+    assert manifest["fileSchema"] == "Bucket, Key, Size, ETag"
+    (file,) = manifest["files"]
+    body = gzip.decompress(s3.get_object(Bucket="target", Key=file["key"])["Body"].read())
+    rows = list(csv.reader(io.StringIO(body.decode())))
+    assert [row[:3] for row in rows] == [["source", f"k%20%C3%A4{n}", str(n)] for n in range(1, 5)]
+
+
+def keys(s3):
+    return [o["Key"] for o in s3.list_objects_v2(Bucket="target").get("Contents", ())]
