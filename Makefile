@@ -44,7 +44,7 @@ bench/out/peers/.installed: | $(VENV)/bin/python  ## the servers we are measured
 	mkdir -p bench/out/peers
 	$(PYTHON) -m venv bench/out/peers/venv
 	bench/out/peers/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server]' ministack
-	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver; fi
+	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver kinesalite; fi
 	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python

@@ -162,7 +162,9 @@ class Examination:
             if change is not None:
                 self.changes.append(change)
             if change is None or change.replacement != "True":
-                known[name] = Made(record["physical_id"], record.get("attributes") or {})
+                secret = record["private"].get("attributes") or {}
+                shown = record.get("attributes") or {}
+                known[name] = Made(record["physical_id"], {**shown, **secret})
         if retyped:
             raise _error(
                 f"Update of resource type is not permitted. The new template modifies resource type of the following resources: [{', '.join(retyped)}]"
