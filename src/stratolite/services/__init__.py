@@ -55,6 +55,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
+    Offer("serverlessrepo", "serverlessrepo:Serverlessrepo"),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
     Offer(
         "secretsmanager",
