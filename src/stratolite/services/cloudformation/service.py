@@ -13,7 +13,11 @@ from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
 from stratolite.services.cloudformation.notices import NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
-from stratolite.services.cloudformation.stack_sets import StackSets, StackSetWorker
+from stratolite.services.cloudformation.stack_sets import (
+    StackSets,
+    StackSetWorker,
+    administration_role,
+)
 from stratolite.services.cloudformation.stacks import StackChanges
 
 
@@ -22,8 +26,13 @@ class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         if set_name := request.get("StackSetName"):
-            arn = f"arn:aws:cloudformation:{call.region}:{call.account}:stackset/{set_name.split(':')[0]}:*"
-            return ((f"cloudformation:{operation}", arn),)
+            place = f"arn:aws:cloudformation:{call.region}:{call.account}:stackset"
+            wanted = [(f"cloudformation:{operation}", f"{place}/{set_name.split(':')[0]}:*")]
+            if admin := request.get("AdministrationRoleARN"):
+                wanted.append(("iam:PassRole", admin))
+            elif operation == "CreateStackSet":
+                wanted.append(("iam:PassRole", administration_role(call)))
+            return wanted
         name = request.get("StackName") or ""
         if name.startswith("arn:"):
             resource = name

@@ -60,8 +60,7 @@ class StackSets(Service):
             "description": request.get("Description") or "",
             "capabilities": request.get("Capabilities") or [],
             "tags": tags_of(request),
-            "admin_role": request.get("AdministrationRoleARN")
-            or f"arn:aws:iam::{call.account}:role/AWSCloudFormationStackSetAdministrationRole",
+            "admin_role": request.get("AdministrationRoleARN") or administration_role(call),
             "execution_role": request.get("ExecutionRoleName")
             or "AWSCloudFormationStackSetExecutionRole",
             "private": {"text": text, "parameters": _parameters(request)},
@@ -362,6 +361,11 @@ async def _settled(call: Call, name: str) -> str:
         if not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
             return status
         await call.world.sleep(_SETTLED_LOOK_S)
+
+
+def administration_role(call: Call) -> str:
+    """The one AWS takes where none is named."""
+    return f"arn:aws:iam::{call.account}:role/AWSCloudFormationStackSetAdministrationRole"
 
 
 def _refuse(request: Request) -> None:
