@@ -61,6 +61,7 @@ OFFERS: tuple[Offer, ...] = (
         types=("AWS::SecretsManager::",),
         queues=True,
     ),
+    Offer("serverlessrepo", "serverlessrepo:Serverlessrepo"),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
     Offer("sqs", "sqs:Sqs", types=("AWS::SQS::",), queues=True),
     Offer("ssm", "ssm:Ssm", types=("AWS::SSM::",), queues=True),
