@@ -28,6 +28,7 @@ COMMON_FAULTS = {
 # Documented in the service's API reference, missing from its botocore model.
 DOCUMENTED = {
     "s3": "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html",
+    "s3control": "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html",
     "cloudformation": "https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/CommonErrors.html",
 }
 

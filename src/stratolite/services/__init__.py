@@ -42,6 +42,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
+    Offer("firehose", "firehose:Firehose", types=("AWS::KinesisFirehose::",), queues=True),
+    Offer("glue", "glue:Glue", types=("AWS::Glue::",), queues=True),
     Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
     Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
@@ -51,6 +53,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("organizations", "organizations:Organizations"),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
+    Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
     Offer(

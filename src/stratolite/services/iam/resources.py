@@ -89,28 +89,40 @@ class _Holder(_Type):
         if found is None:
             return None
         record = found[self.kind]
-        shown = holder | picked(record, "Path", "Tags", "Description", "MaxSessionDuration")
-        if boundary := record.get("PermissionsBoundary"):
-            shown["PermissionsBoundary"] = boundary["PermissionsBoundaryArn"]
-        if trust := record.get("AssumeRolePolicyDocument"):
-            shown["AssumeRolePolicyDocument"] = json.loads(unquote(trust))
-        names = await self.every(
-            call, f"List{self.kind}Policies", "PolicyNames", "Marker", **holder
-        )
-        shown["Policies"] = []
-        for name in names:
-            policy = await self.ask(call, f"Get{self.kind}Policy", **holder, PolicyName=name)
-            document = json.loads(unquote(policy["PolicyDocument"]))
-            shown["Policies"].append({"PolicyName": name, "PolicyDocument": document})
+        made = {
+            key: record[key]
+            for key in ("AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path")
+            if key in record
+        }
+        if isinstance(text := made.get("AssumeRolePolicyDocument"), str):
+            made["AssumeRolePolicyDocument"] = json.loads(unquote(text))
+        made |= holder
+        if boundary := (record.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"):
+            made["PermissionsBoundary"] = boundary
+        made["Tags"] = record.get("Tags") or []
         attached = await self.every(
             call, f"ListAttached{self.kind}Policies", "AttachedPolicies", "Marker", **holder
         )
-        shown["ManagedPolicyArns"] = [policy["PolicyArn"] for policy in attached]
-        return shown
+        made["ManagedPolicyArns"] = [policy["PolicyArn"] for policy in attached]
+        made["Policies"] = await self._inline(call, holder, spec)
+        return made
 
-    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
-        page = await self.ask(call, f"List{self.kind}s", Marker=token or None)
-        return [r[f"{self.kind}Name"] for r in page[f"{self.kind}s"]], page.get("Marker", "")
+    async def _inline(self, call: Call, holder: Request, spec: Spec) -> list[Request]:
+        """Those the template states, and those nobody states: others are other resources of the template."""
+        stated = {p["PolicyName"] for p in spec.properties.get("Policies", [])}
+        found = []
+        for name in stated:
+            answer = await self.ask_if_there(
+                call, f"Get{self.kind}Policy", **holder, PolicyName=name
+            )
+            if answer is not None:
+                text = answer["PolicyDocument"]
+                document = json.loads(unquote(text)) if isinstance(text, str) else text
+                found.append({"PolicyName": name, "PolicyDocument": document})
+        return found
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return await self._made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """Takes off what the template put on, and what hangs on it as an inline policy from elsewhere stays."""
@@ -331,6 +343,27 @@ class ManagedPolicy(_Type):
             )
         await self._attach(call, physical_id, old.properties, new.properties)
         return Made(physical_id, {"PolicyArn": physical_id})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetPolicy", PolicyArn=physical_id)
+        if found is None:
+            return None
+        record = found["Policy"]
+        version = await self.ask(
+            call,
+            "GetPolicyVersion",
+            PolicyArn=physical_id,
+            VersionId=record["DefaultVersionId"],
+        )
+        text = version["PolicyVersion"]["Document"]
+        document = json.loads(unquote(text)) if isinstance(text, str) else text
+        made = {"ManagedPolicyName": record["PolicyName"], "PolicyDocument": document}
+        made |= {key: record[key] for key in ("Path", "Description") if key in record}
+        holders = await self.ask(call, "ListEntitiesForPolicy", PolicyArn=physical_id)
+        made["Roles"] = [r["RoleName"] for r in holders.get("PolicyRoles") or ()]
+        made["Users"] = [u["UserName"] for u in holders.get("PolicyUsers") or ()]
+        made["Groups"] = [g["GroupName"] for g in holders.get("PolicyGroups") or ()]
+        return made
 
     async def _attach(self, call: Call, arn: str, old: Request, new: Request) -> None:
         for kind in ("Role", "User", "Group"):
