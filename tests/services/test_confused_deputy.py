@@ -263,6 +263,34 @@ def test_other_accounts_come_in_by_resource_policy_and_role_and_not_otherwise(cl
     assert theirs.invoke(FunctionName=function, Payload=b"1")["Payload"].read() == b"1"
 
 
+def test_what_a_service_asks_with_the_callers_rights_says_which_service_asks(client):
+    """aws:CalledVia and aws:ViaAWSService: tables through stacks alone; the caller's address does not come along."""
+    iam, create = client("iam"), {"Effect": "Allow", "Action": ["dynamodb:*"], "Resource": "*"}
+    iam.create_user(UserName="ann")
+    via = {"ForAnyValue:StringEquals": {"aws:CalledVia": "cloudformation.amazonaws.com"},
+           "Bool": {"aws:ViaAWSService": "true"}, "Null": {"aws:SourceIp": "true"}}  # fmt: skip
+    iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=policy(
+        {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "*"}, create | {"Condition": via},
+    ))  # fmt: skip
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    ann = {"key": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        client("dynamodb", **ann).list_tables()
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": {
+        "TableName": "made", "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+    }}  # fmt: skip
+    stacks = client("cloudformation", **ann)
+    stacks.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"T": table}}))
+    for _ in range(600):
+        status = stacks.describe_stacks(StackName="s")["Stacks"][0]["StackStatus"]
+        if not status.endswith("_IN_PROGRESS"):
+            break
+        time.sleep(0.02)
+    assert status == "CREATE_COMPLETE"
+    assert client("dynamodb").list_tables()["TableNames"] == ["made"]
+
+
 def test_accounts_and_regions_on_one_endpoint_do_not_see_each_other(client):
     """The same names in each, and a list of one shows nothing of the others."""
     places = [(a, r) for a in (ME, OTHER) for r in ("us-east-1", "eu-west-1")]
