@@ -186,9 +186,7 @@ class Run:
             except Fault as fault:
                 assert fault.code == "BackupInUseException"
                 await asyncio.sleep(0.01)
-        while (await self.ask("dynamodb", "DescribeTable", TableName=target))["Table"][
-            "TableStatus"
-        ] != "ACTIVE":
+        while not await self._is_active(target):  # noqa: ASYNC110 - as a user would wait
             await asyncio.sleep(0.01)
         self.name, self.told = target, []
         made = await self.ask(
@@ -196,6 +194,10 @@ class Run:
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )  # fmt: skip
         self.arn = made["TableDescription"]["LatestStreamArn"]
+
+    async def _is_active(self, name: str) -> bool:
+        described = await self.ask("dynamodb", "DescribeTable", TableName=name)
+        return bool(described["Table"]["TableStatus"] == "ACTIVE")
 
     async def verify(self) -> None:
         wanted = sorted(map(plain, self.items.values()))
