@@ -7,6 +7,7 @@ Source  https://docs.aws.amazon.com/service-authorization/latest/reference/list_
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from stratolite.errors import Fault
@@ -49,8 +50,19 @@ _EXPRESSIONS = (
 )
 
 
+_OF_ONE_ITEM = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
+
+
+@lru_cache(maxsize=4096)
+def _one(operation: str, region: str, account: str, name: str) -> Sequence[Access]:
+    arn = name if name.startswith("arn:") else f"arn:aws:dynamodb:{region}:{account}:table/{name}"
+    return ((f"dynamodb:{operation}", arn),)
+
+
 def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
     """All that must be allowed. The request is as it came: nothing about its form is certain yet."""
+    if operation in _OF_ONE_ITEM and type(name := request.get("TableName")) is str:
+        return _one(operation, call.region, call.account, name)
     action = f"dynamodb:{operation}"
     if operation in ("BatchGetItem", "BatchWriteItem"):
         names = request.get("RequestItems")

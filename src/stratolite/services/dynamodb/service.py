@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stratolite.service import Access, Call, Request, Resource, Worker
-from stratolite.services.dynamodb import access
+from stratolite.services.dynamodb import access, values
 from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
@@ -18,6 +18,9 @@ from stratolite.services.dynamodb.transfers import Transfers
 
 class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
     name = "dynamodb"
+
+    def inspect(self, operation: str, request: Request) -> None:
+        values.inspect(request)
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         return access.needed(call, operation, request)
