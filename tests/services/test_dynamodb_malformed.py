@@ -9,6 +9,7 @@ Words  recorded from AWS by https://github.com/nubo-db/dynamodb-conformance and 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -165,6 +166,7 @@ def test_every_operation_refuses_nonsense_kindly(send: Any) -> None:
                 assert status == 200 or code in CODES, (operation, body, code)
 
 
+@lru_cache
 def _operations(service: str) -> dict[str, str]:
     import botocore.session
     from botocore import xform_name
