@@ -23,8 +23,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-docs: $(VENV)/.installed-dev  ## docs/coverage.md from the services themselves
+docs: $(VENV)/.installed-dev  ## docs/coverage.md and docs/resources.md from the services themselves
 	$(BIN)/python docs/make_coverage.py
+	$(BIN)/python docs/make_resources.py
 
 bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side; exits 1 below the bars
 	$(BIN)/python bench/run.py
