@@ -23,8 +23,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-docs: $(VENV)/.installed-dev  ## docs/coverage.md from the services themselves
+docs: $(VENV)/.installed-dev  ## docs/coverage.md and docs/resources.md from the services themselves
 	$(BIN)/python docs/make_coverage.py
+	$(BIN)/python docs/make_resources.py
 
 bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side; exits 1 below the bars
 	$(BIN)/python bench/run.py
@@ -43,7 +44,7 @@ bench/out/peers/.installed: | $(VENV)/bin/python  ## the servers we are measured
 	mkdir -p bench/out/peers
 	$(PYTHON) -m venv bench/out/peers/venv
 	bench/out/peers/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server]' ministack
-	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver; fi
+	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver kinesalite; fi
 	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python

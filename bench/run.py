@@ -2,6 +2,7 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
+       kinesis mapping patterns
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ class Bars:
         return all(row[3] for row in self.rows)
 
 
-def client(server, service):
+def client(server, service, keys=None):
+    key_id, secret = keys or server.keys
     return boto3.client(
-        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=server.keys[0], aws_secret_access_key=server.keys[1],
+        service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=key_id, aws_secret_access_key=secret,
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=60),
     )  # fmt: skip
 
@@ -474,12 +476,13 @@ def iam(bars, seconds):
         }
         role = people.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(anybody))
         people.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=json.dumps(allow))
-        session = client(server, "sts").assume_role(
-            RoleArn=role["Role"]["Arn"], RoleSessionName="s"
+        user = (made["AccessKeyId"], made["SecretAccessKey"])
+        session = client(server, "sts", user).assume_role(
+            RoleArn=role["Role"]["Arn"], RoleSessionName="bench"
         )["Credentials"]
         signers = {
             "root": ("test", "test"),
-            "user": (made["AccessKeyId"], made["SecretAccessKey"]),
+            "user": user,
             "role": (
                 session["AccessKeyId"],
                 session["SecretAccessKey"],
@@ -662,6 +665,20 @@ PARTS = {
     "deploy": deploy,
     "sync": sync,
 }
+
+
+def _streams(part):
+    """A part of ``streams``, imported when it is its turn."""
+
+    def run_part(bars, seconds):
+        import streams
+
+        getattr(streams, part)(bars, seconds)
+
+    return run_part
+
+
+PARTS |= {part: _streams(part) for part in ("kinesis", "mapping", "patterns")}
 
 
 def main():

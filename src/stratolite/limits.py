@@ -39,6 +39,8 @@ HEAD_SIZE_BYTES_MAX = 16 << 10  # request line and headers; S3 allows 8 KiB of u
 HEADERS_COUNT_MAX = 128
 # a 50 MiB zip in Lambda's JSON; larger bodies must go to an operation that streams
 BODY_BUFFERED_BYTES_MAX = 70_167_211
+# JSON with more members than this is decoded and inspected in a thread: some 3 us each hold the loop otherwise
+BODY_MEMBERS_IN_LOOP_MAX = 2000
 BODY_STREAM_ABOVE_BYTES = 64 << 10  # bodies up to this size are handed over whole
 IDLE_TIMEOUT_S = 75.0
 REQUEST_TIMEOUT_S = 60.0  # from first byte of a head to its end
@@ -83,6 +85,7 @@ EGRESS_ANSWER_BYTES_MAX = 1 << 20
 EGRESS_REDIRECTS_MAX = 10
 EGRESS_URL_BYTES_MAX = 8 << 10
 EGRESS_PROXIED_MAX = 32  # connections of one sandbox through its proxy
+EGRESS_PROXIED_ALL_MAX = 512  # of all sandboxes together
 EGRESS_PROXIED_IDLE_S = 300.0  # nothing passes either way
 
 # -- sandboxes

@@ -363,6 +363,13 @@ class Service:
         """
         return {}
 
+    def inspect(self, operation: str, request: Request) -> None:
+        """Check beforehand what of a very large request can be, in a thread, without the store: see ``limits``.
+
+        It may replace parts of ``request`` by marked ones, so that the tx need not look at them again. What is wrong
+        is for the tx to say, in its order: do not raise.
+        """
+
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError

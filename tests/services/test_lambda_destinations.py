@@ -34,7 +34,8 @@ def world() -> World:
 
 def allow(client: Any, *actions: str, name: str = "function-role") -> str:
     arn = role(client, name)
-    policy = {"Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
     client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
     return arn
 

@@ -16,6 +16,9 @@ import click
 _COMMANDS = {
     "up": "Start the cloud and keep it running.",
     "deploy": "Deploy a template: package its code, create or update its stack, show the outputs.",
+    "check": "Say what of a template would not work here, with the line, before a deploy.",
+    "dev": "Deploy, and again whenever a file changes, showing what functions print.",
+    "new": "Start a project: its template, code and tests.",
     "delete": "Delete a stack.",
     "env": "Print the environment that points AWS tools here.",
     "status": "Show the running cloud and its stacks.",

@@ -149,19 +149,23 @@ class LmdbEngine:
     def apply(self, writes: Writes, position: int) -> None:
         # Few calls that each do much: py-lmdb lets go of the interpreter at every one of them, and
         # taking it back from a busy loop costs more than the write.
-        puts: list[tuple[bytes, bytes]] = []
+        puts: list[tuple[bytes, bytes]]
         deletes: list[bytes] = []
         long: list[tuple[bytes, bytes | None]] = []
-        for item in writes.items():
-            key, value = item
-            if len(key) > _CHUNK:
-                long.append(item)
-            elif value is None:
-                deletes.append(key)
-            else:
-                puts.append(item)  # type: ignore[arg-type]
-        puts.sort()
-        deletes.sort()
+        if None not in writes.values() and max(map(len, writes), default=0) <= _CHUNK:
+            puts = sorted(writes.items())  # type: ignore[arg-type]
+        else:
+            puts = []
+            for item in writes.items():
+                key, value = item
+                if len(key) > _CHUNK:
+                    long.append(item)
+                elif value is None:
+                    deletes.append(key)
+                else:
+                    puts.append(item)  # type: ignore[arg-type]
+            puts.sort()
+            deletes.sort()
         try:
             with self._env.begin(db=self._data, write=True) as txn:
                 if puts:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
@@ -30,10 +31,10 @@ from stratolite.gateway.post_form import check_policy, is_form, put_request, rea
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
-from stratolite.gateway.ways import Errand, Ways
+from stratolite.gateway.ways import Errand, Ways, is_large
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
-from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, perform
+from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, Service, perform
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
 from stratolite.wire import fault_response, guess, missing, resolve
@@ -43,6 +44,7 @@ CorsHeaders = list[tuple[str, str]]
 
 _log = logging.getLogger("stratolite.gateway")
 _HEALTH = frozenset({"/_localstack/health", "/_stratolite/health"})
+_INFO = "/_localstack/info"
 _HASHED_INLINE_BYTES_MAX = 256 << 10
 _FORWARDED = (
     "forwarded",
@@ -78,6 +80,7 @@ class App:
         )
         self.requests_count = self.faults_count = self.errors_count = 0
         self._doors = {name: offer.service for offer in OFFERS for name in offer.doors}
+        self._began_s = cloud.world.mono()
         token = cloud.world.token(10).hex()
         self._id_start = f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-"
         self.ways = Ways(self, (Errand, ObjectErrand))
@@ -146,6 +149,22 @@ class App:
         body = orjson.dumps(said)
         return HttpResponse(200, [("Content-Type", "application/json")], body)
 
+    def info(self) -> HttpResponse:
+        """What tools made for LocalStack ask to see what they talk to."""
+        import orjson
+
+        said = {
+            "version": __version__,
+            "edition": "stratolite",
+            "is_license_activated": False,
+            "session_id": self._id_start.rstrip("-"),
+            "server_time_utc": datetime.fromtimestamp(self.world.wall(), UTC).strftime(
+                "%Y-%m-%dT%H:%M:%S"
+            ),
+            "uptime": int(self.world.mono() - self._began_s),
+        }
+        return HttpResponse(200, [("Content-Type", "application/json")], orjson.dumps(said))
+
 
 class Visit:
     """One request being answered."""
@@ -190,6 +209,9 @@ class Visit:
         if path.startswith("/_"):
             if path in _HEALTH:
                 self.respond(app.health())
+                return
+            if path == _INFO:
+                self.respond(app.info())
                 return
             if path.startswith("/_aws/"):
                 self._path_door(path)
@@ -390,7 +412,24 @@ class Visit:
         service = call.cloud.service(self.service)
         if self.claim is not None:
             self.app.ways.learn(self, self.claim, call, service)
-        decoded = self.codec.decode(self.request)
+        body = self.request.body
+        if type(body) is bytes and self.codec.read is not None and is_large(body):
+            self.app.spawn(self._later(self._perform_large(call, service)))
+        else:
+            self._run(call, service, self.codec.decode(self.request))
+
+    async def _perform_large(self, call: Call, service: Service) -> None:
+        """Between the pieces of this the loop turns for everybody else."""
+
+        def prepare() -> dict[str, Any]:
+            decoded: dict[str, Any] = self.codec.decode(self.request)
+            service.inspect(self.operation, decoded)
+            return decoded
+
+        decoded = await asyncio.get_running_loop().run_in_executor(None, prepare)
+        self._run(call, service, decoded)
+
+    def _run(self, call: Call, service: Service, decoded: dict[str, Any]) -> None:
         parked = perform(call, service, self.operation, decoded, self.encode, self.done)
         if parked is not None:
             self.parked = parked

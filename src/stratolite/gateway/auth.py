@@ -61,7 +61,7 @@ class Auth:
         allow_sigv2: bool = True,
     ) -> None:
         self._world = world
-        self._credentials = credentials
+        self.credentials = credentials
         self._default_keys = default_keys
         self.allow_sigv2 = allow_sigv2
         self._roots: dict[str, Principal] = {}
@@ -208,9 +208,9 @@ class Auth:
         plain: bool = False,
     ) -> tuple[str, Principal]:
         """Raises Refused for keys that do not exist, or are not believed from there."""
-        if self._credentials is not None:
+        if self.credentials is not None:
             try:
-                found = self._credentials(key_id, token)
+                found = self.credentials(key_id, token)
             except Fault as fault:
                 if "Expired" in fault.code:
                     raise Refused("expired-token") from fault

@@ -426,23 +426,31 @@ class Connection(asyncio.Protocol):
 
     # -- answers
 
+    @property
+    def _plain(self) -> bool:
+        """Whether there is a request to be answered, and nothing about its answer is special."""
+        return (
+            self._busy
+            and self._incoming is None
+            and not (self._close or self._head_only or self._owner.stopping)
+        )
+
     def respond(self, response: HttpResponse) -> None:
         """Send the answer to the request in hand. Called once a request; never raises."""
         transport = self._transport
         if transport is None:
             _discard(response)
             return
-        if type(response) is Ready and self._busy and self._incoming is None:
+        if type(response) is Ready and type(response.body) is bytes and self._plain:
             owner = self._owner
-            if not (self._close or self._head_only or owner.stopping):
-                transport.write(owner.out.ready(response))
-                self._busy, self._visitor = False, None
-                if self._buffer:
-                    self._rest()
-                    self._advance_safely()
-                else:
-                    self.deadline_s = owner.now_s + owner.idle_s
-                return
+            transport.write(owner.out.ready(response))
+            self._busy, self._visitor = False, None
+            if self._buffer:
+                self._rest()
+                self._advance_safely()
+            else:
+                self.deadline_s = owner.now_s + owner.idle_s
+            return
         if not self._busy:
             _log.error("a request was answered twice status=%s", response.status)
             return

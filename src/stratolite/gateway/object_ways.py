@@ -6,6 +6,7 @@ but for the places that change: a request is what was decoded once, with bucket,
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from stratolite.gateway.outgoing import Ready
@@ -22,7 +23,13 @@ _OTHERWISE = frozenset(
 )
 """Headers that may lead elsewhere by their value or by the path."""
 _HASH_LENGTHS = (64, len(UNSIGNED))
-_IN_PATHS = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"?#")
+# /BUCKET/KEY without a query, and not one of our own paths
+_LINES = {
+    method: re.compile(
+        rb"%b (/(?!_)([!\"$-.0->@-~]+)/([!\"$->@-~]+)) HTTP/1\.1" % method.encode()
+    ).fullmatch
+    for method in _OPERATIONS
+}
 
 
 class ObjectErrand(Errand):
@@ -55,17 +62,8 @@ class ObjectErrand(Errand):
         if any(isinstance(value, (dict, list)) for value in decoded.values()):
             return False  # metadata, which changes with every object
         way.base = decoded
+        way.line = _LINES[visit.request.method]
         return True
-
-    @staticmethod
-    def path_of(way: Way, line: bytes) -> bytes | None:
-        method = b"PUT " if way.operation == "PutObject" else b"GET "
-        if line[:4] != method or line[-9:] != b" HTTP/1.1":
-            return None
-        path = line[4:-9]
-        if path.translate(None, _IN_PATHS) or path[:2] == b"/_":
-            return None
-        return path if 1 < path.find(b"/", 1) < len(path) - 1 else None
 
     @staticmethod
     def understands(_body: bytes) -> bool:

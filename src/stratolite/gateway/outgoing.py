@@ -36,7 +36,7 @@ class Ready(HttpResponse):
 
     __slots__ = ("lines",)
 
-    def __init__(self, lines: str, body: bytes) -> None:
+    def __init__(self, lines: str, body: bytes | FileSlice) -> None:
         self.status = 200
         self.lines = lines
         self.body = body
@@ -85,6 +85,10 @@ class Outgoing:
 
     def start(self, response: HttpResponse, size_bytes: int, head_only: bool, close: bool) -> bytes:
         """The head before ``size_bytes`` of body; for HEAD, what the service says the size is."""
+        if type(response) is Ready and not head_only and not close:
+            self._tick()
+            text = f"HTTP/1.1 200 OK\r\n{response.lines}{self._date}Content-Length: {size_bytes}\r\n\r\n"
+            return text.encode()
         if response.status in _BODILESS:
             return self._head(response, "", close)
         declared = _declared(response) if head_only and not size_bytes else None

@@ -216,11 +216,6 @@ def query_claim(request: HttpRequest, pairs: dict[str, str]) -> Claim:
     )
 
 
-def known_stamp(stamp: str) -> int | None:
-    """What ``read_stamp`` gave for it not long ago."""
-    return _stamps.get(stamp)
-
-
 def read_stamp(stamp: str, why: str) -> int:
     """Seconds since the epoch of ``YYYYMMDDTHHMMSSZ``."""
     found = _stamps.get(stamp)

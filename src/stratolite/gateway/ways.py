@@ -9,6 +9,7 @@ goes to a Visit, which finds the words for it: the short way never refuses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from hmac import compare_digest
@@ -21,10 +22,10 @@ from stratolite.gateway.context import Context
 from stratolite.gateway.head import Head, read_head
 from stratolite.gateway.outgoing import Ready
 from stratolite.gateway.refusals import Refused
-from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, known_stamp
+from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, Scope, read_stamp
 from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.limits import CLOCK_SKEW_S_MAX
+from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX, CLOCK_SKEW_S_MAX
 from stratolite.service import Call, Parked, Principal, Service, perform
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 _COUNT_MAX = 2048
 _OF_ONE_SIZE_MAX = 8  # stencils that are tried for a head; the oldest makes room
+_SMALL_BYTES_MAX = 4 * BODY_MEMBERS_IN_LOOP_MAX  # too little for so many members
 _HASHED_INLINE_BYTES_MAX = 256 << 10
+_ROOT = re.compile(rb"POST (/) HTTP/1\.1").fullmatch
 _EMPTY_HASH = EMPTY_SHA256.encode()
 _UNSIGNED = UNSIGNED.encode()
 
@@ -50,10 +53,10 @@ class Way:
         "_found",
         "_hash_at",
         "_inner",
-        "_length_at",
         "_outer",
         "_pick",
         "_principal",
+        "_secret",
         "_signature_at",
         "_stamp",
         "_time_s",
@@ -64,6 +67,8 @@ class Way:
         "errand",
         "expects",
         "fit",
+        "length_at",
+        "line",
         "operation",
         "region",
         "scheme",
@@ -85,12 +90,14 @@ class Way:
         self.region, self.endpoint = call.region, call.endpoint
         self.expects = "expect" in request.headers
         self.errand: type[Errand] = Errand
+        self.line: Callable[[bytes, int, int], re.Match[bytes] | None] = _ROOT
+        """Matches a request line as this way wants it; its first group is the path."""
         self.base: dict[str, Any] = {}
         self.taken: list[tuple[int, str, Any]] = []
         names = stencil.names
         self._signature_at = names.index("authorization")
         self._date_at = names.index("x-amz-date")
-        self._length_at = names.index("content-length") if "content-length" in names else -1
+        self.length_at = names.index("content-length") if "content-length" in names else -1
         self._hash_at = (
             names.index("x-amz-content-sha256") if "x-amz-content-sha256" in names else -1
         )
@@ -98,19 +105,11 @@ class Way:
         self._token = request.headers.get("x-amz-security-token")
         self._call_request = request
         self._context: Context | None = None
-        self._found: Any = None
+        self._found: tuple[str, Principal] | None = None
+        self._secret = ""
+        self._principal: Principal
         self._default_peer = ""
         self._stamp = b""
-
-    def length(self, places: tuple[bytes, ...]) -> int:
-        """Of the body in bytes; -1 for one that is not for this way."""
-        if self._length_at < 0:
-            return 0
-        given = places[self._length_at]
-        if not given.isdigit() or len(given) > 6:
-            return -1
-        length = int(given)
-        return length if length <= _HASHED_INLINE_BYTES_MAX else -1
 
     def context(self) -> Context:
         if self._context is None:
@@ -145,13 +144,19 @@ class Way:
 
     def _find_key(self, peer: str) -> bool:
         """Ask for the key again: what is not a default key may have been changed or taken away."""
-        request = self._call_request
-        if request.peer != peer:
-            request = self._call_request = _copy(request, peer)
-            self._context = None
-        auth, key_id = self._app.auth, self.scope.key_id
-        self._default_peer = ""
+        auth, key_id, request = self._app.auth, self.scope.key_id, self._call_request
         try:
+            if (
+                peer == request.peer
+                and (credentials := auth.credentials) is not None
+                and (found := credentials(key_id, self._token)) is not None
+                and found is self._found
+            ):
+                return True
+            if peer != request.peer:
+                request = self._call_request = _copy(request, peer)
+                self._context = None
+            self._found, self._default_peer = None, ""
             found = auth.secret(
                 request, key_id, self._token, ours=True, page_allowed=False, plain=True
             )
@@ -159,21 +164,23 @@ class Way:
             return False
         if auth.is_default(found):
             self._default_peer = peer
-        if found is not self._found:
-            secret, self._principal = found
-            self.scope.key(secret)
-            self._outer = self.scope.outer
-            self._stamp = b""
-            self._found = found
+        if found[0] != self._secret:
+            self._secret = found[0]
+            self._stamp = b""  # what was hashed beforehand was hashed with another key
+        self._found, self._principal = found, found[1]
         return True
 
     def _take_stamp(self, stamp: bytes) -> bool:
         """Hash beforehand what all signatures of this second begin with."""
         text = stamp.decode("latin-1")
-        time_s = known_stamp(text)
-        if time_s is None or text[:8] != self.scope.day:
+        if text[:8] != self.scope.day:
             return False
-        self.scope.key(self._found[0])
+        try:
+            time_s = read_stamp(text, "incomplete")
+        except Refused:
+            return False
+        self.scope.key(self._secret)
+        self._outer = self.scope.outer
         self._inner = self.scope.inner.copy()
         self._inner.update(f"{ALGORITHM}\n{text}\n{self.scope.tail}\n".encode("latin-1"))
         self._time_s, self._stamp = time_s, stamp
@@ -223,11 +230,11 @@ class Ways:
         for way in self._known.get(end + 4 - at, ()):
             places = way.fit(buffer, at)
             if places is not None and way.scheme == scheme:
-                path = way.errand.path_of(way, buffer[:at])
-                length = way.length(places)
-                if path is None or length < 0:
+                line = way.line(buffer, 0, at)
+                length = places[way.length_at] if way.length_at >= 0 else b"0"
+                if line is None or not length.isdigit():
                     return None
-                return way.errand(self._app, way, buffer, end, places, path, length)
+                return way.errand(self._app, way, buffer, end, places, line[1], int(length))
         return None
 
     def learn(self, visit: Visit, claim: Claim, call: Call, service: Service) -> None:
@@ -245,6 +252,7 @@ class Ways:
             or "transfer-encoding" in headers
             or "content-encoding" in headers
             or len(claim.signature) != SIGNATURE_LENGTH
+            or request.length > _HASHED_INLINE_BYTES_MAX
             or not visit.place.ours
             or visit.place.name
         ):
@@ -266,11 +274,19 @@ class Ways:
             self._known.clear()
             self._count = 0
         self._count += 1
-        self._known[stencil.size] = [way, *self._known.get(stencil.size, ())][:_OF_ONE_SIZE_MAX]
+        head = request.raw + b"\r\n\r\n"
+        at = head.find(b"\r\n")
+        others = [w for w in self._known.get(stencil.size, ()) if w.fit(head, at) is None]
+        self._known[stencil.size] = [way, *others][:_OF_ONE_SIZE_MAX]
 
     def forget(self) -> None:
         self._known.clear()
         self._count = 0
+
+
+def is_large(body: bytes) -> bool:
+    """Whether a JSON body has so many members that decoding and checking them would hold the loop."""
+    return len(body) > _SMALL_BYTES_MAX and body.count(b":") > BODY_MEMBERS_IN_LOOP_MAX
 
 
 class Errand:
@@ -309,11 +325,6 @@ class Errand:
     def prepare(_way: Way, _visit: Visit, _names: list[str]) -> bool:
         """Whether requests can be decoded by what is known of them."""
         return True
-
-    @staticmethod
-    def path_of(_way: Way, line: bytes) -> bytes | None:
-        """The path in a request line that is as this way wants it."""
-        return b"/" if line == b"POST / HTTP/1.1" else None
 
     def __init__(
         self,
@@ -358,8 +369,8 @@ class Errand:
 
     @staticmethod
     def understands(body: bytes) -> bool:
-        """Not Kinesis's CBOR, which comes under the same head."""
-        return body[:1] <= b"\x7f"
+        """Not Kinesis's CBOR, which comes under the same head, and not what is decoded in a thread."""
+        return body[:1] <= b"\x7f" and not is_large(body)
 
     def request(self, body: bytes, peer: str) -> Head:
         """The request as it is read line by line. Raises Malformed."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 
-from stratolite.http import HttpResponse
+from stratolite.http import FileSlice, HttpResponse
 from stratolite.wire import overlays, scalars
 from stratolite.wire.faults import s3_host_id
 from stratolite.wire.json import JsonBodies
@@ -18,7 +19,7 @@ from stratolite.wire.xml import XmlWriters, escape
 
 Encode = Callable[[dict[str, Any], str], HttpResponse]
 Text = Callable[[Any], str]
-EncodeLines = Callable[[dict[str, Any], str], tuple[str, bytes] | None]
+EncodeLines = Callable[[dict[str, Any], str], tuple[str, bytes | FileSlice] | None]
 """-> (header lines, each with its line end, without what the gateway adds; body), None for ``encode``'s work."""
 
 _BLOB_TYPES = {"lambda": "application/json", "s3": "binary/octet-stream"}
@@ -92,7 +93,7 @@ def compile_answer(
 
 
 def compile_lines(model: Model, operation: str) -> EncodeLines:
-    """An encoder of S3's usual answer: a 200 with a body of bytes or none, nothing to escape in its headers.
+    """An encoder of S3's usual answer: a 200 with a body of bytes or of a file, nothing to escape in its headers.
 
     Answers with the same members have the same lines: their text is made once, with holes for the values.
     """
@@ -116,12 +117,17 @@ def compile_lines(model: Model, operation: str) -> EncodeLines:
         form = "x-amz-request-id: %s\r\nx-amz-id-2: %s\r\n" + lines
         if len(forms) >= _FORMS_COUNT_MAX:
             forms.clear()
-        forms[names] = made = _Form(form, shown, texts, others, len(shown) + 2)
+        pick = _picker(shown)
+        forms[names] = made = _Form(form, pick, texts, others, len(shown) + 2)
         return made
 
-    def encode_lines(response: dict[str, Any], request_id: str) -> tuple[str, bytes] | None:
+    def encode_lines(
+        response: dict[str, Any], request_id: str
+    ) -> tuple[str, bytes | FileSlice] | None:
         body = response.get(payload, b"")
-        if type(body) is not bytes or "ContentRange" in response:
+        if type(body) is not bytes and type(body) is not FileSlice:
+            return None
+        if "ContentRange" in response:
             return None
         if body and "ContentType" not in response:
             return None
@@ -130,11 +136,14 @@ def compile_lines(model: Model, operation: str) -> EncodeLines:
         for name in others:
             if response[name]:
                 return None
-        values = [response[name] for name in shown]
+        values = shown(response)
         if None in values:
             return None
-        for at, text in texts:
-            values[at] = text(values[at])
+        if texts:
+            written = list(values)
+            for at, text in texts:
+                written[at] = text(written[at])
+            values = tuple(written)
         lines = form % (request_id, s3_host_id(request_id), *values)
         if lines.count("\n") != count or lines.count("\r") != count:
             return None
@@ -143,12 +152,18 @@ def compile_lines(model: Model, operation: str) -> EncodeLines:
     return encode_lines
 
 
+def _picker(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    if len(names) < 2:
+        return lambda response: tuple([response[name] for name in names])
+    return itemgetter(*names)
+
+
 class _Form(NamedTuple):
     """Header lines of answers with the same members."""
 
     text: str
-    shown: list[str]
-    """Members in the order of the holes behind the first two, of the request's ids."""
+    shown: Callable[[dict[str, Any]], tuple[Any, ...]]
+    """The members for the holes behind the first two, which are of the request's ids."""
     texts: list[tuple[int, Text]]
     """How those are written that are no strings."""
     others: list[str]

@@ -30,6 +30,8 @@ def checked_size(value: Any, depth: int = 0) -> int:
     Raises ValidationException or SerializationException as DynamoDB does.
     """
     if type(value) is not dict:
+        if type(value) is Checked:
+            return value.outcome()
         raise malformed(
             "Unexpected value type in payload"
             if not isinstance(value, list)
@@ -53,6 +55,47 @@ def checked_size(value: Any, depth: int = 0) -> int:
             return checked_size(value, depth)
         return check(value, inner, depth)
     raise AssertionError("_tidy leaves exactly one member")
+
+
+class Checked(Value):
+    """A value that was checked beforehand (``inspect``): its size, or what is wrong with it."""
+
+    __slots__ = ("_fault", "_size")
+
+    def __init__(self, value: Value) -> None:
+        self._fault: Fault | None = None
+        self._size = 0
+        try:
+            self._size = checked_size(value)
+        except Fault as fault:
+            self._fault = fault
+        super().__init__(value)
+
+    def outcome(self) -> int:
+        if self._fault is not None:
+            raise self._fault
+        return self._size
+
+
+_OF_VALUES = frozenset({"Item", "Key", "ExpressionAttributeValues"})
+_INSPECTED_DEPTH_MAX = 6  # TransactItems: list, action, Item, attribute
+
+
+def inspect(request: Any, depth: int = 0) -> None:
+    """Check the values of a request's items, keys and expressions; see ``Service.inspect``."""
+    if depth > _INSPECTED_DEPTH_MAX:
+        return
+    if type(request) is list:
+        for each in request:
+            inspect(each, depth + 1)
+    elif type(request) is dict:
+        for name, part in request.items():
+            if name in _OF_VALUES and type(part) is dict:
+                for attribute, value in part.items():
+                    if type(value) is dict:
+                        part[attribute] = Checked(value)
+            else:
+                inspect(part, depth + 1)
 
 
 def checked_item_size(item: Any) -> int:

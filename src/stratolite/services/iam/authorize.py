@@ -17,6 +17,7 @@ from stratolite.service import Call, Principal, Request, Service
 from stratolite.services.iam import state
 from stratolite.services.iam.context import context_of
 
+_HOLDERS = frozenset({"user", "role"})
 _ALWAYS = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
 _GUARDED = ("iam", "sts")
 _NOT_VALID = "InvalidClientTokenId"
@@ -37,19 +38,26 @@ _CODES = {
 def authorize(call: Call, service: Service, operation: str, request: Request) -> None:
     """Raises Fault AccessDenied(Exception) unless everything the request touches is allowed."""
     who = call.principal
-    if (
-        who.kind == "root"
-        and who.account == call.account
-        and service.is_owners_alone(call, operation, request)
-        and not state.is_member(call.tx, who.account)
-    ):
-        return
+    sure: set[tuple[str, str]] | None = None
+    if who.account == call.account and service.is_owners_alone(call, operation, request):
+        if who.kind == "root":
+            if not state.is_member(call.tx, who.account):
+                return
+        elif who.kind in _HOLDERS:
+            sure = state.sure(call.tx, who)
     if (service.name, operation) in _ALWAYS and who.kind != "anonymous":
         return
     if service.name in _GUARDED and who.access_key_id[:4] == "ASIA":
         _check_session(who, service.name, operation)
-    for action, resource in service.access(call, operation, request):
+    for access in service.access(call, operation, request):
+        if sure is not None and access in sure:
+            continue
+        action, resource = access
         decision = _decide(call, service, action, resource, (operation, request))
+        if sure is not None and decision.allowed and _is_kept(call, service, access):
+            if len(sure) >= state.SURE_COUNT_MAX:
+                sure.clear()
+            sure.add(access)
         if not decision.allowed:
             fault = denied(service.name, who, action, resource, decision)
             if (trail := call.cloud.trail) is not None:
@@ -126,6 +134,12 @@ def _decide(
         service.name == "kms" and ":key/" in resource
     )
     return rules.decide(key, question, context, resource_policy, resource_must_allow=trust)
+
+
+def _is_kept(call: Call, service: Service, access: tuple[str, str]) -> bool:
+    """Whether the answer holds for every context: then it was kept with the rules, or it is about something else."""
+    rules, _ = rules_of(call, call.principal)
+    return rules is not None and (*access, service.resource_account(call, access[1])) in rules.known
 
 
 # -- the principal's rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from stratolite.core import Database, Tx
 from stratolite.core.vault import Vault
@@ -19,10 +20,21 @@ class AccessKeys:
         self._db, self._vault = db, vault
         self._unsealed: dict[str, str] = {}
         self._accounts: dict[str, str] = {}
+        self._lasting: dict[str, tuple[bytes, Any, tuple[str, Principal]]] = {}
+        """Key id -> (the account's stamp's key, what was kept of it then, what ``open`` gave)."""
 
     def open(self, key_id: str) -> tuple[str, Principal] | None:
         """(secret, principal), None if there is no such active key."""
+        lasting = self._lasting.get(key_id)
+        if lasting is not None and self._db.kept(lasting[0]) is lasting[1]:
+            return lasting[2]
         found: tuple[str, Principal] | None = self._db.peek(lambda tx: self._known(tx, key_id))
+        if found is not None:
+            stamp = state.stamp_key(found[1].account)
+            if len(self._lasting) >= _UNSEALED_COUNT_MAX:
+                self._lasting.clear()
+            if (kept := self._db.kept(stamp)) is not None:
+                self._lasting[key_id] = stamp, kept, found
         return found
 
     def _known(self, tx: Tx, key_id: str) -> tuple[str, Principal] | None:

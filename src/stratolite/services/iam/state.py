@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.policy import Document
+from stratolite.service import Principal
 
 Record = dict[str, Any]
 
@@ -26,12 +28,13 @@ def get(tx: Tx, account: str, kind: str, name: str) -> Record | None:
 
 
 _UNKNOWN = object()
+SURE_COUNT_MAX = 4096
 
 
 class Memo:
     """What was worked out from an account's IAM state, void as soon as anything in it changes."""
 
-    __slots__ = ("opened", "organization", "rules")
+    __slots__ = ("opened", "organization", "rules", "sure")
 
     def __init__(self, _: bytes) -> None:
         self.rules: dict[tuple[Any, ...], Any] = {}
@@ -40,9 +43,8 @@ class Memo:
         """The account's membership, None if it has none."""
         self.opened: dict[str, Any] = {}
         """Access key id -> (secret, principal)."""
-
-
-_STAMP_KEYS: dict[str, bytes] = {}
+        self.sure: dict[int, tuple[Principal, set[tuple[str, str]]]] = {}
+        """By the identity of a principal that signs many calls: see ``sure``."""
 
 
 def memo(tx: Tx, account: str) -> Memo | None:
@@ -52,12 +54,32 @@ def memo(tx: Tx, account: str) -> Memo | None:
     a stamp is never given out twice in a process: a transaction that changed something and was undone
     leaves nothing that fits the stamp that stays.
     """
-    key = _STAMP_KEYS.get(account)
-    if key is None:
-        if len(_STAMP_KEYS) > 1000:
-            _STAMP_KEYS.clear()
-        key = _STAMP_KEYS[account] = keyspace(account).key("stamp")
-    return tx.parsed(key, Memo)
+    return tx.parsed(stamp_key(account), Memo)
+
+
+@lru_cache(maxsize=1000)
+def stamp_key(account: str) -> bytes:
+    return keyspace(account).key("stamp")
+
+
+def sure(tx: Tx, who: Principal) -> set[tuple[str, str]] | None:
+    """(action, resource) that ``who`` may, whatever the context is, as long as no policy but its own has a say.
+
+    To be added to. None where service control policies have a say too, or nothing was ever changed.
+    """
+    kept = memo(tx, who.account)
+    if kept is None:
+        return None
+    found = kept.sure.get(id(who))
+    if found is not None and found[0] is who:
+        return found[1]
+    if is_member(tx, who.account):
+        return None
+    if len(kept.sure) >= SURE_COUNT_MAX:
+        kept.sure.clear()
+    made: set[tuple[str, str]] = set()
+    kept.sure[id(who)] = (who, made)
+    return made
 
 
 def _changed(tx: Tx, account: str) -> None:

@@ -24,15 +24,15 @@ from stratolite.services.lambda_ import (
     invoking,
     mapping_answers,
     mapping_events,
+    mapping_jobs,
     mapping_state,
-    mapping_worker,
 )
 from stratolite.services.lambda_.invoking import Answer
+from stratolite.services.lambda_.mapping_access import as_function, source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_failures import Discarded, send
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Ended, Reader
 from stratolite.services.lambda_.mapping_settings import Source
-from stratolite.services.lambda_.mappings import as_function, source_request
 from stratolite.services.lambda_.names import Ref
 
 _READ_MAX = {"kinesis": 10_000, "dynamodb": 1000}
@@ -529,7 +529,7 @@ class ShardReader(Reader):
                     row = {"epoch": record["epoch"], "type": "TRIM_HORIZON"}
                     mapping_state.put_checkpoint(tx, self.keys, self.uuid, child.id, row)
                     if record["enabled"]:
-                        mapping_worker.read(inner, self.uuid, record["epoch"], child.id)
+                        mapping_jobs.read(inner, self.uuid, record["epoch"], child.id)
             if children and not waiting:
                 for shard in finished:
                     mapping_state.delete_checkpoint(tx, self.keys, self.uuid, shard)

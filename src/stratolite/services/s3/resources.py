@@ -7,7 +7,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -51,9 +51,23 @@ _CANNED = {
 }
 
 
+_READ: tuple[tuple[str, str, str | None, tuple[str, ...]], ...] = (
+    ("Tags", "BucketTagging", "TagSet", ()),
+    ("PublicAccessBlockConfiguration", "PublicAccessBlock", "PublicAccessBlockConfiguration", ()),
+    ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls", ()),
+    ("VersioningConfiguration", "BucketVersioning", None, ("Status",)),
+)
+_UNREAD = _OFFERED - {"BucketName", *(row[0] for row in _READ)}
+"""Compared by nobody: their API spells them otherwise."""
+
+
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
+    service = "s3"
+    gone = frozenset({"NoSuchBucket", "404", "NotFound"})
     create_only = frozenset({"BucketName", "ObjectLockEnabled"})
+    properties: ClassVar[frozenset[str] | None] = _OFFERED
+    unread = _UNREAD
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
@@ -81,6 +95,29 @@ class Bucket(Resource):
         except Fault as fault:
             if fault.code != "NoSuchBucket":
                 raise
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """Of what hangs on the bucket only that which has the same form in both spellings."""
+        if await self.ask_if_there(call, "HeadBucket", Bucket=physical_id) is None:
+            return None
+        made: dict[str, Any] = {"BucketName": physical_id}
+        for name, operation, member, inner in _READ:
+            if name not in spec.properties:
+                continue
+            try:
+                answer = await self.ask(call, f"Get{operation}", Bucket=physical_id)
+            except Fault as fault:
+                if not fault.code.startswith(("NoSuch", "OwnershipControlsNotFound")):
+                    raise
+                continue
+            if member is None:
+                made[name] = {k: answer[k] for k in inner if k in answer}
+            elif answer.get(member):
+                made[name] = answer[member]
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return _made(call, physical_id)
 
 
 class BucketPolicy(Resource):

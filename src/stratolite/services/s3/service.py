@@ -21,6 +21,7 @@ from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
 from stratolite.services.s3.replication import Replicator
+from stratolite.services.s3.selecting import Selecting
 from stratolite.services.s3.worker import Sweep
 
 
@@ -31,6 +32,7 @@ class S3(
     Deleting,
     ObjectMarks,
     ObjectLocks,
+    Selecting,
     Listing,
     Configuration,
     BucketSettings,

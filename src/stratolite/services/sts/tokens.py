@@ -51,7 +51,7 @@ class Tokens:
             if "s" not in body:
                 derived = self._vault.derive(f"session-secret:{body['k']}", first=True)
                 body["s"] = base64.b64encode(derived).decode()[:40]
-            body["who"] = Principal(**body["p"])
+            body["found"] = body["s"], Principal(**body["p"])
             if len(self._opened) >= _OPENED_COUNT_MAX:
                 self._opened.clear()
             self._opened[token] = body
@@ -59,4 +59,4 @@ class Tokens:
             return None
         if body["e"] <= now_s:
             raise Expired
-        return body["s"], body["who"]
+        return body["found"]  # type: ignore[no-any-return]
