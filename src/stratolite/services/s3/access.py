@@ -129,6 +129,16 @@ _CONDITION_KEYS = {
     "MetadataDirective": "s3:x-amz-metadata-directive",
     "WebsiteRedirectLocation": "s3:x-amz-website-redirect-location",
     "ObjectOwnership": "s3:x-amz-object-ownership",
+    "SSEKMSKeyId": "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "SSECustomerAlgorithm": "s3:x-amz-server-side-encryption-customer-algorithm",
+    "GrantFullControl": "s3:x-amz-grant-full-control",
+    "GrantRead": "s3:x-amz-grant-read",
+    "GrantReadACP": "s3:x-amz-grant-read-acp",
+    "GrantWrite": "s3:x-amz-grant-write",
+    "GrantWriteACP": "s3:x-amz-grant-write-acp",
+    "ObjectLockMode": "s3:object-lock-mode",
+    "ObjectLockRetainUntilDate": "s3:object-lock-retain-until-date",
+    "ObjectLockLegalHoldStatus": "s3:object-lock-legal-hold",
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
 }
@@ -242,19 +252,9 @@ class AccessRules(Service):
         return found
 
     def resource_account(self, call: Call, resource: str) -> str:
-        """The owner of the bucket in an S3 ARN, which does not say; of an object that is another's, its owner."""
-        name, _, key = resource.removeprefix(ARN).partition("/")
-        bucket = state.bucket(call.tx, name)
-        if bucket is None:
-            return call.account
-        return self._others_object(call, bucket, key) or bucket.account
-
-    def _others_object(self, call: Call, bucket: Bucket, key: str) -> str:
-        """The owner of an object whose owner is not the bucket's, "" else."""
-        if not key or bucket.ownership == ENFORCED or call.principal.kind == "service":
-            return ""
-        head = state.head(call.tx, bucket, key.encode())
-        return "" if head is None else head.more.get("owner", "")
+        """The owner of the bucket in an S3 ARN, which does not say."""
+        bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
+        return call.account if bucket is None else bucket.account
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
@@ -293,23 +293,42 @@ class AccessRules(Service):
             return []
         no_public = public_access_block(call, bucket)["IgnorePublicAcls"]
         arn, account = f"{ARN}{bucket.name}", bucket.account
-        acl = state.config(call.tx, bucket, "acl") or "private"
+        acl = state.config(call.tx, bucket, "acl")
+        every = grants.grants_of("private" if acl is None else acl, account, account)
         found: list[dict[str, Any]] = []
         if who.account != account:
-            every = grants.grants_of(acl, account, account)
             found = grants.statements(every, who, arn, is_object=False, no_public=no_public)
-        if key:
-            head = state.head(call.tx, bucket, key.encode())
-            holder = account if head is None else head.more.get("owner", account)
-            if head is not None and holder != who.account:
-                given = grants.grants_of(acl_of(head), holder, account)
-                there = f"{arn}/{key}"
-                found += grants.statements(given, who, there, is_object=True, no_public=no_public)
-                if holder != account and who.account == account:
-                    found.append(_may_remove(there))  # the bucket is his after all
+        if not key:
+            return found
+        head = state.head(call.tx, bucket, key.encode())
+        there = f"{arn}/{key}"
+        if head is None:  # whoever may list may learn that it is not there
+            if any("s3:ListBucket" in one["Action"] for one in found):
+                found.append(_statement("Allow", there, _READING))
+            return found
+        holder = head.more.get("owner", account)
+        if holder == account == who.account:
+            return found
+        given = grants.grants_of(acl_of(head), holder, account)
+        granted = grants.statements(given, who, there, is_object=True, no_public=no_public)
+        found += granted
+        if holder != account and who.account == account:  # the bucket is his, the object is not
+            allowed = {action for one in granted for action in one["Action"]}
+            if denied := [action for action in _OWNERS if action not in allowed]:
+                found.append(_statement("Deny", there, denied))
         return found
 
 
-def _may_remove(arn: str) -> dict[str, Any]:
-    actions = ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"]
-    return {"Effect": "Allow", "Principal": "*", "Action": actions, "Resource": arn}
+_READING = ["s3:GetObject", "s3:GetObjectVersion"]
+_OWNERS = [
+    *_READING,
+    "s3:GetObjectAcl",
+    "s3:GetObjectVersionAcl",
+    "s3:PutObjectAcl",
+    "s3:PutObjectVersionAcl",
+]
+"""What the owner of an object gives, not the owner of its bucket."""
+
+
+def _statement(effect: str, arn: str, actions: list[str]) -> dict[str, Any]:
+    return {"Effect": effect, "Principal": "*", "Action": actions, "Resource": arn}
