@@ -30,6 +30,7 @@ _COMMANDS = {
     "trail": "Show who did what, and what was decided.",
     "root-keys": "Make, list or delete the keys of the account's root.",
     "rekey": "Seal every secret in the data anew, under a new root seal.",
+    "doctor": "Check every stored byte against its record, and name what is damaged.",
     "completion": "Print a shell's completion script.",
 }
 

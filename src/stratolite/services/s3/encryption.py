@@ -31,7 +31,7 @@ from stratolite.services.s3.faults import invalid_argument, invalid_request
 from stratolite.services.s3.state import Bucket
 
 KMS = ("aws:kms", "aws:kms:dsse")
-_VAULT = "s3 data key"
+VAULT_PURPOSE = "s3 data key"
 BUCKET_KEY_S = 86_400.0
 """How long objects share a bucket key."""
 _CUSTOMER = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
@@ -158,7 +158,9 @@ def begin(call: Call, bucket: Bucket, key: str, asked: dict[str, Any]) -> Sealin
         return Sealing(raw, {"alg": "C", "md5": md5, "salt": salt, "check": check})
     if algorithm == "AES256":
         data_key = call.world.token(32)
-        return Sealing(data_key, {"alg": algorithm, "w": call.cloud.vault.seal(data_key, _VAULT)})
+        return Sealing(
+            data_key, {"alg": algorithm, "w": call.cloud.vault.seal(data_key, VAULT_PURPOSE)}
+        )
     master = asked.get("key") or "alias/aws/s3"
     told = {"alg": algorithm}
     if asked.get("ctx"):
@@ -210,7 +212,7 @@ def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request:
         if not sse:
             return b""
         if sse["alg"] == "AES256":
-            return call.cloud.vault.open(sse["w"], _VAULT)  # type: ignore[no-any-return]
+            return call.cloud.vault.open(sse["w"], VAULT_PURPOSE)  # type: ignore[no-any-return]
         if "bk" in sse:
             context = {"aws:s3:arn": f"arn:aws:s3:::{bucket.name}"}
             asked = {"CiphertextBlob": sse["bk"], "EncryptionContext": context}

@@ -280,6 +280,12 @@ def delete_bucket(tx: Tx, bucket: Bucket) -> None:
         tx.delete(key)
 
 
+def every_bucket(tx: Tx) -> Iterator[Bucket]:
+    """Of all accounts and regions."""
+    for _, raw in tx.scan(_NAMES.span()):
+        yield _parse_bucket(raw)
+
+
 def own_buckets(tx: Tx, account: str, prefix: str, after: str) -> Iterator[tuple[str, str]]:
     """(name, region) in order of name, from the first one after ``after``."""
     mine = Keyspace(account, "", "s3")["mine"]
