@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, names, state
+from stratolite.services.s3 import grants, names, points, state
 from stratolite.services.s3.copying import copy_source
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -112,6 +112,18 @@ _FROM_ELSEWHERE = frozenset({"CopyObject", "UploadPartCopy"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
 
+_OF_CONTROL = ("KeepAccessPoint", "DropAccessPoint")
+"""S3 Control's, for what it keeps with us; it has asked already. No request from outside names them."""
+
+
+def _through(bucket: Bucket | None, action: str, resource: str, below: str) -> list[Access]:
+    """The action on the resource, and on the access point by which it was named."""
+    needed = [(action, resource)]
+    if bucket is not None and bucket.point is not None:
+        needed.append((action, f"{bucket.point.arn}{below}"))
+    return needed
+
+
 def _is_root_of(call: Call, bucket: Bucket) -> bool:
     return call.principal.kind == "root" and call.principal.account == bucket.account
 
@@ -164,7 +176,7 @@ class AccessRules(Service):
         if operation == "ListBuckets":
             return (("s3:ListAllMyBuckets", "*"),)
         bucket = request.get("Bucket", "")
-        if operation == "DeleteObjects":
+        if operation in ("DeleteObjects", *_OF_CONTROL):
             return ()  # asked for key by key, answered key by key
         found = state.bucket(call.tx, bucket)
         if operation == "CreateBucket":
@@ -176,14 +188,18 @@ class AccessRules(Service):
             return ()  # so that no policy can lock its bucket for ever
         elif (
             not found.has_policy
+            and found.point is None
             and found.ownership == ENFORCED
             and _is_root_of(call, found)
             and operation not in _FROM_ELSEWHERE
         ):
             return ()  # its owner's root, and nothing is attached to it that could say otherwise
+        if found is not None and found.point is not None:
+            bucket = found.name
         action = _ON_OBJECT.get(operation)
         if action is None:
-            return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
+            action = f"s3:{_ON_BUCKET.get(operation, operation)}"
+            return _through(found, action, f"{ARN}{bucket}", "")
         if request.get("VersionId"):
             action = _OF_VERSION.get(action, action)
         resource = f"{ARN}{bucket}/{request.get('Key', '')}"
@@ -208,7 +224,12 @@ class AccessRules(Service):
         if operation in _FROM_ELSEWHERE:
             source = copy_source(request)
             read = "s3:GetObjectVersion" if source.version else "s3:GetObject"
-            needed.append((read, f"{ARN}{source.bucket}/{source.key}"))
+            there = state.bucket(call.tx, source.bucket)
+            name = source.bucket if there is None else there.name
+            needed += _through(there, read, f"{ARN}{name}/{source.key}", f"/object/{source.key}")
+        if found is not None and found.point is not None:
+            below = f"/object/{request.get('Key', '')}"
+            needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]
         return needed
 
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
@@ -220,6 +241,7 @@ class AccessRules(Service):
             bucket is not None
             and bucket.account == call.account
             and not bucket.has_policy
+            and bucket.point is None
             and bucket.ownership == ENFORCED
         )
 
@@ -243,6 +265,11 @@ class AccessRules(Service):
             found |= _tag_keys("s3:requestobjecttag/", tags)
             found["s3:requestobjecttagkeys"] = list(tags)
         action, resource = needed
+        asked = state.bucket(call.tx, request.get("Bucket", ""))
+        if asked is not None and asked.point is not None:
+            found["s3:dataaccesspointarn"] = [asked.point.arn]
+            found["s3:dataaccesspointaccount"] = [asked.point.arn.split(":")[4]]
+            found["s3:accesspointnetworkorigin"] = ["Internet"]
         name, _, key = resource.removeprefix(ARN).partition("/")
         if action in _ON_EXISTING and key:
             bucket = state.bucket(call.tx, name)
@@ -252,12 +279,18 @@ class AccessRules(Service):
         return found
 
     def resource_account(self, call: Call, resource: str) -> str:
-        """The owner of the bucket in an S3 ARN, which does not say."""
+        """The owner of the bucket in an S3 ARN, which does not say; an access point's ARN does."""
+        if not resource.startswith(ARN):
+            return super().resource_account(call, resource)
         bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
         return call.account if bucket is None else bucket.account
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
+        if not resource.startswith(ARN):
+            name = points.alias_of(resource)
+            there = state.bucket(call.tx, name) if name else None
+            return there.point.policy if there is not None and there.point is not None else None
         name, _, key = resource.removeprefix(ARN).partition("/")
         bucket = state.bucket(call.tx, name)
         if bucket is None:
