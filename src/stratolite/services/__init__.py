@@ -52,6 +52,7 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("organizations", "organizations:Organizations"),
+    Offer("pipes", "pipes:Pipes", types=("AWS::Pipes::",), queues=True),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
