@@ -39,6 +39,7 @@ COUNTERS = {
     ("cloudwatch", "planned"),
     ("lambda", "usage"),
     ("lambda", "layer-next"),  # a layer's numbers are never given out again
+    ("dynamodb", "stream"),  # of a table that is gone, for 24 hours
     ("events", "edition"),
     ("iam", "count"),
     ("iam", "stamp"),
