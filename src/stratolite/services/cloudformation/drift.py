@@ -294,7 +294,7 @@ def _compare(
     elif isinstance(wanted, str) and isinstance(there, dict | list):
         wanted = _parsed(wanted)
     if there is None:
-        if wanted not in (None, "", [], {}):
+        if wanted not in (None, "", [], {}, False) and not _is_off(wanted):
             _differ(wanted, None, at, "REMOVE", found)
     elif isinstance(wanted, dict) and isinstance(there, dict):
         for key in sorted(wanted):
@@ -309,6 +309,12 @@ def _compare(
         _compare_lists(wanted, there, at, unread, found)
     elif not _same(wanted, there):
         _differ(wanted, there, at, "NOT_EQUAL", found)
+
+
+def _is_off(wanted: Any) -> bool:
+    """``{"Enabled": false, ...}``: switched off, which a read may say by leaving it out."""
+    flags = [v for v in wanted.values() if isinstance(v, bool)] if isinstance(wanted, dict) else []
+    return bool(flags) and not any(flags)
 
 
 def _same(wanted: Any, there: Any) -> bool:
