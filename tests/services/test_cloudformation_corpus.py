@@ -39,6 +39,7 @@ COUNTERS = {
     ("lambda", "usage"),
     ("events", "edition"),
     ("iam", "count"),
+    ("iam", "stamp"),  # of the last change
     ("kinesis", "usage"),
     ("sqs", "gone"),  # a name is free again after a minute
 }
