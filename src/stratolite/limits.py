@@ -112,6 +112,11 @@ TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads
 TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked
 USED_EVERY_S = 2.0  # between writes of what access keys and roles were last used for
 
+METRICS_EVERY_S = 5.0  # between writes of what the platform's services count
+METRICS_HELD_MAX = (
+    20_000  # metrics of a minute not yet written; samples of further ones are dropped
+)
+
 RELAXED_GATHER_S = 0.01  # what nobody waits for waits for company
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset(

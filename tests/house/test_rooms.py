@@ -53,6 +53,8 @@ def test_folders_and_registry_agree() -> None:
     """A folder is the botocore name, with "_" after a Python keyword (lambda_)."""
     folders = {p.name for p in (SRC / "services").iterdir() if (p / "__init__.py").exists()}
     assert folders == {o.service + "_" * iskeyword(o.service) for o in OFFERS}
+    names = [o.service for o in OFFERS]
+    assert names == sorted(set(names))
 
 
 def service_class(name: str) -> type[Service]:
