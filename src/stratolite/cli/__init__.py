@@ -29,8 +29,10 @@ _COMMANDS = {
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
     "clock": "Show the cloud clock, or move it forward.",
     "trail": "Show who did what, and what was decided.",
+    "repo": "Publish to the local Serverless Application Repository, or list what is there.",
     "root-keys": "Make, list or delete the keys of the account's root.",
     "rekey": "Seal every secret in the data anew, under a new root seal.",
+    "doctor": "Check every stored byte against its record, and name what is damaged.",
     "completion": "Print a shell's completion script.",
 }
 
