@@ -232,7 +232,7 @@ class ShardReader(Reader):
         if items and not self._pending:
             self._since_s = self.call.world.cloud()
         self._pending += items
-        return bool(items)
+        return bool(page["Records"])
 
     def _items(self, records: Sequence[dict[str, Any]]) -> list[Item]:
         assert self._row is not None
@@ -262,7 +262,8 @@ class ShardReader(Reader):
             ask |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": row["time"]}
         else:
             ask |= {"ShardIteratorType": "TRIM_HORIZON"}
-            self._skip_before_s = row.get("time")
+            since_s = row.get("time")
+            self._skip_before_s = None if since_s is None else int(since_s)  # their times are whole
         try:
             answer = await acting.request(self.source.service, "GetShardIterator", ask)
         except Fault as fault:
