@@ -359,10 +359,16 @@ def test_a_stream_is_read_in_order_and_goes_on_after_a_restart(play):
         await s.until(lambda: s.function.flat() == list("01234"))
         assert max(map(len, s.function.datas())) <= 2
         await s.quiet()
+        await s.h.cloud.metrics.flush()
         listed = await s.h(
             "cloudwatch", "ListMetrics", Namespace="AWS/Lambda", MetricName="IteratorAge"
         )
         assert listed["Metrics"][0]["Dimensions"] == [{"Name": "FunctionName", "Value": "fn"}]
+        listed = await s.h("cloudwatch", "ListMetrics", Namespace="AWS/Kinesis")
+        assert {m["MetricName"] for m in listed["Metrics"]} >= {
+            "IncomingRecords",
+            "GetRecords.Bytes",
+        }
 
     async def second(s):
         await s.quiet()
