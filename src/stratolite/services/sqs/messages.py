@@ -132,7 +132,7 @@ class Messages(Service):
             return {}
         state.put_counts(tx, q, c)
         q.measure(call.cloud, "NumberOfMessagesReceived", len(found))
-        if not q.is_fifo and all(one.is_durable for one in found):
+        if not q.is_fifo and not tx.is_nested and all(one.is_durable for one in found):
             tx.relaxed = True  # sqs:visibility in limits.RELAXED
         names = request.get("MessageAttributeNames") or ()
         return {"Messages": [self._shown(q, one, system, names) for one in found]}
@@ -245,7 +245,7 @@ class Messages(Service):
                 f" for the message is beyond the limit [{_HIDDEN_S_MAX} seconds]."
             )
         order.hide(call.tx, q, c, receipt, delivery, due_ms)
-        if not q.is_fifo and due_ms >= delivery.due_ms:
+        if not q.is_fifo and due_ms >= delivery.due_ms and not call.tx.is_nested:
             call.tx.relaxed = (
                 True  # sqs:visibility in limits.RELAXED: losing it is an earlier delivery
             )
