@@ -38,7 +38,10 @@ def client(service: str, endpoint: str, region: str) -> Any:
     own = os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
     keys = {} if own else {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     config = Config(
-        retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}, read_timeout=920
+        retries={"total_max_attempts": 3},
+        s3={"addressing_style": "path"},
+        read_timeout=920,
+        inject_host_prefix=False,  # ACCOUNT.127.0.0.1 is nowhere
     )
     return boto3.client(service, endpoint_url=endpoint, region_name=region, config=config, **keys)
 

@@ -1,4 +1,4 @@
-"""CloudFormation's AWS::S3::Bucket and AWS::S3::BucketPolicy.
+"""CloudFormation's AWS::S3::Bucket, AWS::S3::BucketPolicy and AWS::S3::AccessPoint.
 
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
          https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucketpolicy.html
@@ -142,7 +142,66 @@ class BucketPolicy(Resource):
                 raise
 
 
-RESOURCES: tuple[Resource, ...] = (Bucket(), BucketPolicy())
+class AccessPoint(Resource):
+    type = "AWS::S3::AccessPoint"
+    create_only = frozenset({"Bucket", "Name", "BucketAccountId", "VpcConfiguration"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        name = properties.get("Name") or spec.generated_name(50, lower=True)
+        asked: dict[str, Any] = {"AccountId": call.account, "Name": name}
+        for member in (
+            "Bucket",
+            "BucketAccountId",
+            "PublicAccessBlockConfiguration",
+            "VpcConfiguration",
+        ):
+            if member in properties:
+                asked[member] = properties[member]
+        try:
+            await call.request("s3control", "CreateAccessPoint", asked)
+        except Fault as fault:  # from an earlier attempt at this step, if its name is ours
+            if fault.code != "AccessPointAlreadyOwnedByYou" or "Name" in properties:
+                raise
+        with created(name):
+            await self._policy(call, name, properties)
+        return await self._made(call, name)
+
+    async def _policy(self, call: Call, name: str, properties: dict[str, Any]) -> None:
+        where = {"AccountId": call.account, "Name": name}
+        if policy := properties.get("Policy"):
+            text = policy if isinstance(policy, str) else orjson.dumps(policy).decode()
+            await call.request("s3control", "PutAccessPointPolicy", {**where, "Policy": text})
+        else:
+            await call.request("s3control", "DeleteAccessPointPolicy", where)
+
+    async def _made(self, call: Call, name: str) -> Made:
+        where = {"AccountId": call.account, "Name": name}
+        found = await call.request("s3control", "GetAccessPoint", where)
+        return Made(
+            name,
+            {
+                "Arn": found["AccessPointArn"],
+                "Alias": found["Alias"],
+                "Name": name,
+                "NetworkOrigin": "Internet",
+            },
+        )
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self._policy(call, physical_id, new.properties)
+        return await self._made(call, physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        where = {"AccountId": call.account, "Name": physical_id}
+        try:
+            await call.request("s3control", "DeleteAccessPoint", where)
+        except Fault as fault:
+            if fault.code != "NoSuchAccessPoint":
+                raise
+
+
+RESOURCES: tuple[Resource, ...] = (Bucket(), BucketPolicy(), AccessPoint())
 
 
 def _check(properties: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
+from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
 from stratolite.services.s3.selecting import Selecting
 from stratolite.services.s3.worker import Sweep
@@ -37,6 +38,7 @@ class S3(
     Configuration,
     BucketSettings,
     Notifications,
+    Points,
     Doors,
 ):
     """Multipart brings the operations on single objects (``objects``, ``copying``)."""
