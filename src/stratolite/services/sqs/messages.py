@@ -389,7 +389,7 @@ def _wait(tx: Tx, q: Queue, until_s: float) -> None:
     due_ms = state.next_due_ms(tx, q)
     if due_ms is not None:
         until_s = min(until_s, (due_ms + 1) / 1000)
-    tx.wait([q.ready_span, later], until_s)
+    tx.wait([q.ready_span, later, state.record_span(q)], until_s)
 
 
 def _settle(tx: Tx, q: Queue, c: Counts) -> bool:
