@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check format docs bench soak clean
+.PHONY: demo test check format docs bench soak conformance clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,16 @@ bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side;
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
 	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live
+
+conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, and through the clients people use
+	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py
+
+bench/out/clients/.installed: | $(VENV)/bin/python  ## clients whose own dependencies would get in the way of ours
+	mkdir -p bench/out/clients
+	$(PYTHON) -m venv bench/out/clients/venv
+	bench/out/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check aioboto3
+	if command -v npm >/dev/null; then cd bench/out/clients && npm install --silent --no-audit --no-fund --prefix . dynamodb-toolbox electrodb @aws-sdk/client-dynamodb @aws-sdk/lib-dynamodb; fi
+	touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -138,7 +138,7 @@ class Stratolite(Server):
         return [sys.executable, "-m", "stratolite", *words]
 
     def environment(self):
-        return {"PYTHONPATH": str(ROOT / "src")}
+        return {"PYTHONPATH": str(ROOT / "src"), "STRATOLITE_KEYS": f"{self.folder}/keys"}
 
     def again(self, lose_store=False):
         """kill -9 and start; ``lose_store`` removes what is only a view, as power loss would."""

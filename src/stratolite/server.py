@@ -30,6 +30,7 @@ from stratolite.egress import BadRule, Egress, Own
 from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
+from stratolite.metrics import Metrics
 from stratolite.runtime import Gateway, Proxy, Runtime
 from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
@@ -104,6 +105,7 @@ async def open_cloud(
         keeper=keeper,
     )
     cloud.usage = Usage(cloud)
+    cloud.metrics = Metrics(cloud)
     cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     if way_out.rules.for_functions:
         proxying = Proxying(way_out)

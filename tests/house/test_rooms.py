@@ -34,6 +34,8 @@ DOCUMENTED = {
 
 # What AWS answers and its model does not list.
 UNMODELLED = {
+    # the FailureCode of an import that could not read its file, with S3 before it
+    "dynamodb": {"InvalidObjectState"},
     # "Request must be smaller than 70167211 bytes for the CreateFunction operation"
     "lambda": {"RequestEntityTooLargeException"},
     # recorded against AWS by LocalStack, tests/aws/services/sqs/test_sqs.snapshot.json

@@ -111,12 +111,12 @@ for n, (first, second, third) in {
     "named": (
         {"BucketName": sub("corpus-${AWS::AccountId}-a")},
         {"BucketName": sub("corpus-${AWS::AccountId}-b")},
-        {},
+        {"Tags": tags(a="1")},
     ),
     "versioned": (
         {"VersioningConfiguration": {"Status": "Enabled"}},
         {"VersioningConfiguration": {"Status": "Suspended"}},
-        {},
+        {"VersioningConfiguration": {"Status": "Enabled"}},
     ),
     "private": (
         {

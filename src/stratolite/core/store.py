@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Protocol
 
 import lmdb
@@ -69,6 +71,7 @@ def apply(engine: Engine, writes: Writes, position: int) -> None:
             engine.grow()
 
 
+_FIRST = itemgetter(0)
 _CHUNK = 500
 _MARK = b"\x00"
 _FORMAT = b"2"
@@ -308,7 +311,7 @@ class LmdbReading:
                 if reverse:
                     yield [row for row in page if row[0] >= start]
                 else:
-                    yield [row for row in page if row[0] < stop]
+                    yield page[: bisect_left(page, stop, key=_FIRST)]
                 return
             yield page
             expected -= count

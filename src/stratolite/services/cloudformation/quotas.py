@@ -53,5 +53,5 @@ TEMPLATE_CHUNK_BYTES = 900_000
 
 SAM_IDLE_S = 60.0  # the translator's child is kept this long
 SAM_TIME_S_MAX = 30.0
-SAM_MEMORY_BYTES_MAX = 1 << 30
+SAM_MEMORY_BYTES_MAX = 300 << 20  # of address space; 63 MB are used for 150 functions
 SAM_ANSWER_BYTES_MAX = 16 << 20

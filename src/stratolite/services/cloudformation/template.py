@@ -298,7 +298,10 @@ def _check_output(name: str, output: Any) -> None:
     export = output.get("Export")
     if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
         raise _error(
-            f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified."
+            f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified.",
+            "Outputs",
+            name,
+            "Export",
         )
 
 

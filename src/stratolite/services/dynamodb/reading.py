@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -42,6 +42,7 @@ from stratolite.services.dynamodb.table import (
 from stratolite.services.dynamodb.values import Item, checked_size, item_size, kind_of
 
 PAGE_SIZE_BYTES = 1 << 20
+_ROWS_AT_ONCE = 32
 PAGE_COUNT_MAX = 4000
 _QUERY = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
 _QUERY_LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
@@ -283,17 +284,28 @@ class Page:
     def _read_plain(self, rows: Iterator[tuple[bytes, bytes]]) -> tuple[list[bytes], bytes | None]:
         """The page's rows as they are stored, and the last of them if there may be more."""
         kept: list[bytes] = []
-        keep, size, room = kept.append, 0, self.rows_count_max
-        for row, raw in rows:
-            if raw[0] != 0x7B:  # not JSON: an item in pieces
-                if raw[0] != 0x02:
-                    continue
-                raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901 - what the row stands for
-            keep(raw)
-            size += len(raw)
-            room -= 1
-            if not room or size >= PAGE_SIZE_BYTES:
-                return kept, raw
+        size, room = 0, self.rows_count_max
+        while some := list(islice(rows, min(room, _ROWS_AT_ONCE))):
+            raws = [raw for _, raw in some]
+            size_some = sum(map(len, raws))
+            # a few at once where all are JSON (0x7B) and fit: the usual case, at a third of the cost
+            if size + size_some < PAGE_SIZE_BYTES and min(raws) >= b"{" and max(raws) < b"|":
+                kept += raws
+                size += size_some
+                room -= len(raws)
+                if not room:
+                    return kept, raws[-1]
+                continue
+            for row, raw in some:
+                if raw[0] != 0x7B:  # not JSON: an item in pieces
+                    if raw[0] != 0x02:
+                        continue
+                    raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901 - what the row stands for
+                kept.append(raw)
+                size += len(raw)
+                room -= 1
+                if not room or size >= PAGE_SIZE_BYTES:
+                    return kept, raw
         return kept, None
 
     def _read_sifted(

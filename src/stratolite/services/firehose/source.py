@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -64,7 +65,9 @@ class _Reader:
         role = self.stream["source"]["RoleARN"]
         session = self.ref.name.ljust(2, "_")
         acting = await self.call.as_role(role, "firehose.amazonaws.com", self.ref.arn, session)
-        return acting.scoped(acting.account, self.arn.split(":")[3])
+        acting = acting.scoped(acting.account, self.arn.split(":")[3])
+        acting.principal = replace(acting.principal, source_arn=self.ref.arn)
+        return acting
 
     async def begin(self) -> Settle:
         """A job for each shard that was open when the delivery stream was made; others are their children."""

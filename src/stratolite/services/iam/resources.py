@@ -103,7 +103,13 @@ class _Holder(_Type):
         attached = await self.every(
             call, f"ListAttached{self.kind}Policies", "AttachedPolicies", "Marker", **holder
         )
-        made["ManagedPolicyArns"] = [policy["PolicyArn"] for policy in attached]
+        stated = spec.properties.get("ManagedPolicyArns", [])
+        made["ManagedPolicyArns"] = [
+            policy["PolicyArn"]
+            for policy in attached
+            if policy["PolicyArn"] in stated
+            or not policy["PolicyName"].startswith(f"{spec.stack_name}-")  # the stack attached it
+        ]
         made["Policies"] = await self._inline(call, holder, spec)
         return made
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created, tag_list
+from stratolite.services.lambda_ import cfn_response
 from stratolite.services.lambda_.mapping_resources import EventSourceMapping
 from stratolite.services.lambda_.names import not_offered
 
@@ -352,11 +353,21 @@ def _code(wanted: Request) -> Request:
     if isinstance(code.get("ZipFile"), str):
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            info = zipfile.ZipInfo("index.py", _ZIP_TIME)
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, code["ZipFile"])
+            for name, text in _inline(str(wanted.get("Runtime", "")), code["ZipFile"]).items():
+                info = zipfile.ZipInfo(name, _ZIP_TIME)
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, text)
         code["ZipFile"] = packed.getvalue()
     return code
+
+
+def _inline(runtime: str, text: str) -> dict[str, str]:
+    """The files that inline code is, with the module for custom resources where it names it."""
+    if runtime.startswith("nodejs"):
+        files, module, source = {"index.js": text}, "cfn-response", cfn_response.NODE_SOURCE
+        return {**files, f"{module}.js": source} if module in text else files
+    files, module, source = {"index.py": text}, cfn_response.NAME, cfn_response.SOURCE
+    return {**files, f"{module}.py": source} if module in text else files
 
 
 def _tags(wanted: Request) -> dict[str, str]:

@@ -35,7 +35,7 @@ _LINKS_MAX = 10_000
 _PENDING_S = 2 * 86_400.0
 _TIDY_EVERY_S = 3600.0
 _DAY_MS = 86_400_000
-_LATER = ("lambda", "firehose", "http", "https")
+LATER = ("lambda", "firehose", "http", "https")
 
 
 def leave(call: Call, message: Publication) -> None:
@@ -174,7 +174,7 @@ class Carrier:
                 self.to_queue(call, found, message, signed)
             except Fault:
                 self.dead_letter(call, found, message, signed)
-        elif found.protocol in _LATER:
+        elif found.protocol in LATER:
             said = {**message, "subscription": found.id, "attempt": 1}
             queue = HTTP if found.protocol.startswith("http") else DELIVER
             call.cloud.work.put(call.tx, queue, orjson.dumps(said))
@@ -276,6 +276,10 @@ class FanOut:
             return None
         topic, listed = found
         wanted = [one for one in listed if wants(one, message)]
+        delivered = sum(one.protocol not in LATER for one in wanted)
+        topic.measure(self._cloud, "NumberOfNotificationsDelivered", delivered)
+        if filtered := sum(one.filter is not None for one in listed if one not in wanted):
+            topic.measure(self._cloud, "NumberOfNotificationsFilteredOut", filtered)
         signed = await self._carrier.signatures(topic, message, wanted)
         call = caller(self._cloud, message["account"], message["region"], topic.arn, message["id"])
 

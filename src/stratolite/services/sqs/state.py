@@ -14,6 +14,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.core.keys import Span
+from stratolite.service import Cloud
 
 Record = dict[str, Any]
 """Parsed and shared between transactions: never change one, put a new one."""
@@ -50,6 +51,7 @@ class Queue:
         self.policy = self.attributes.get("Policy", "")
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("DeduplicationScope") == "messageGroup"
+        self._dimensions = (("QueueName", self.name),)
         keys = Keyspace(self.account, self.region, "sqs")
         for kind in _KINDS:
             setattr(self, f"_{kind}", keys[kind][self.box].prefix)
@@ -71,6 +73,10 @@ class Queue:
 
     def _number(self, name: str, default: int) -> int:
         return int(self.attributes.get(name, default))
+
+    def measure(self, cloud: Cloud, name: str, value: float = 1, unit: str = "Count") -> None:
+        """A sample of one of AWS/SQS's metrics."""
+        cloud.measure(self.account, self.region, "AWS/SQS", self._dimensions, name, value, unit)
 
     def spans(self) -> list[Span]:
         """Everything in the box."""
@@ -232,6 +238,18 @@ def gone_ms(tx: Tx, keys: Keyspace, name: str) -> int | None:
 
 def forget_gone(tx: Tx, keys: Keyspace, name: str) -> None:
     tx.delete(keys.key("gone", name))
+
+
+def sampled_ms(tx: Tx, keys: Keyspace) -> int:
+    """When the account's queues are next looked at for their metrics; 0 for not."""
+    return int(tx.get(keys.key("sampled")) or 0)
+
+
+def put_sampled_ms(tx: Tx, keys: Keyspace, ms: int) -> None:
+    if ms:
+        tx.put(keys.key("sampled"), b"%d" % ms)
+    else:
+        tx.delete(keys.key("sampled"))
 
 
 # -- counts

@@ -1,0 +1,136 @@
+"""What a usual call costs, in counts that do not depend on the machine: keys read, rows written, syncs, head parsing.
+
+A call of a known kind reads what it is about and nothing else: its table's or bucket's record, its caller's policies and
+its own head are known from the call before. Calls that come together share one sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from clientside import Wire, rendered
+from conftest import to_http
+
+from stratolite.core import segments
+from stratolite.core.disk import Disk
+from stratolite.core.store import LmdbReading
+from stratolite.gateway import http1
+
+TOGETHER = 16
+
+
+class Counts:
+    def __init__(self, monkeypatch: Any) -> None:
+        self.reads: list[bytes] = []
+        self.syncs = self.heads = self.entries = 0
+        get, sync, read_head = LmdbReading.get, Disk.sync, http1.read_head
+        append = segments.SegmentLog.append
+
+        def counted_get(reading: Any, key: bytes) -> bytes | None:
+            self.reads.append(key)
+            return get(reading, key)
+
+        def counted_sync(disk: Any, fd: int) -> None:
+            self.syncs += 1
+            sync(disk, fd)
+
+        def counted_head(*given: Any) -> Any:
+            self.heads += 1
+            return read_head(*given)
+
+        def counted_append(log: Any, *given: Any) -> bool:
+            self.entries += 1
+            return append(log, *given)
+
+        monkeypatch.setattr(LmdbReading, "get", counted_get)
+        monkeypatch.setattr(Disk, "sync", counted_sync)
+        monkeypatch.setattr(http1, "read_head", counted_head)
+        monkeypatch.setattr(segments.SegmentLog, "append", counted_append)
+
+    def clear(self) -> None:
+        self.reads.clear()
+        self.syncs = self.heads = self.entries = 0
+
+
+@pytest.fixture
+def ready(client):
+    client("dynamodb").create_table(
+        TableName="table",
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client("s3").create_bucket(Bucket="bucket")
+    client("s3").put_object(Bucket="bucket", Key="at-hand", Body=b"x")
+
+
+def recorded(client, service, ask):
+    sent = []
+    made = client(service)
+
+    def record(request, **_):
+        request.headers.pop("Expect", None)
+        sent.append(to_http(request))
+        raise InterruptedError
+
+    made.meta.events.register_first("before-send", record)
+
+    def request(number):
+        with pytest.raises(InterruptedError):
+            ask(made, number)
+        return sent.pop()
+
+    return request
+
+
+ITEM = {"k": {"S": "a"}, "v": {"N": "1"}, "s": {"S": "x" * 1000}}
+CALLS = {
+    "PutItem": ("dynamodb", lambda db, n: db.put_item(TableName="table", Item=ITEM | {"k": {"S": f"{n:03}"}})),
+    "GetItem": ("dynamodb", lambda db, n: db.get_item(TableName="table", Key={"k": {"S": f"{n:03}"}})),
+    "UpdateItem": (
+        "dynamodb",
+        lambda db, n: db.update_item(
+            TableName="table",
+            Key={"k": {"S": f"{n:03}"}},
+            UpdateExpression="SET v = :v",
+            ExpressionAttributeValues={":v": {"N": "1"}},
+        ),
+    ),
+    "S3 PUT": ("s3", lambda s3, n: s3.put_object(Bucket="bucket", Key=f"{n:03}", Body=b"x" * 1024)),
+    "S3 GET": ("s3", lambda s3, n: s3.get_object(Bucket="bucket", Key="at-hand")),
+}  # fmt: skip
+WRITES = frozenset({"PutItem", "UpdateItem", "S3 PUT"})
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_usual_call_reads_one_key_and_no_head_and_calls_together_share_a_sync(
+    platform, client, ready, monkeypatch, name
+) -> None:
+    """At any size of table: what is stored beside the key is not looked at."""
+    request = recorded(client, *CALLS[name])
+    warm = Wire(platform)
+    for number in range(3):
+        assert warm.ask(request(900 + number))[0] == 200
+    wires = [Wire(platform) for _ in range(TOGETHER)]
+    sent = [rendered(request(number)) for number in range(TOGETHER)]
+    counts = Counts(monkeypatch)
+
+    async def receive() -> None:
+        for wire, data in zip(wires, sent, strict=True):
+            wire.connection.data_received(data)
+        for wire in wires:
+            status, _, _ = await wire._answer()
+            assert status == 200
+        await asyncio.sleep(0)
+
+    platform.run(receive())
+    assert counts.heads == 0
+    # and once for all of them what counts a table's items
+    assert TOGETHER <= len(counts.reads) <= TOGETHER + 1
+    if name in WRITES:
+        assert len(set(counts.reads)) == len(counts.reads)
+        assert (counts.entries, counts.syncs) == (1, 1)
+    else:
+        assert (counts.entries, counts.syncs) == (0, 0)
