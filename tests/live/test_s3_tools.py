@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import threading
@@ -126,9 +127,10 @@ def test_rclone_and_s3cmd(endpoint, tmp_path):
     host = endpoint.partition("//")[2]
     ran = 0
     if rclone := shutil.which("rclone"):
-        remote = f":s3,provider=Other,access_key_id={KEY},secret_access_key={KEY},endpoint='{endpoint}':toolbox/rclone"
-        subprocess.run([rclone, "sync", source, remote], check=True, timeout=120)
-        subprocess.run([rclone, "check", source, remote], check=True, timeout=120)
+        remote = f":s3,provider=Other,access_key_id={KEY},secret_access_key={KEY},endpoint='{endpoint}',acl=bucket-owner-full-control:toolbox/rclone"  # older ones send private
+        plain = {k: v for k, v in os.environ.items() if k != "AWS_CA_BUNDLE"}  # it cannot take it
+        for command in ("sync", "check"):
+            subprocess.run([rclone, command, source, remote], check=True, timeout=120, env=plain)
         ran += 1
     if s3cmd := shutil.which("s3cmd"):
         keys = [
