@@ -1,4 +1,8 @@
-"""What people use with S3, against a real server: each is skipped where it is not installed."""
+"""What people use with S3, against a real server: each is skipped where it is not installed.
+
+aioboto3, deltalake, pandas, pyarrow, s3fs by pip (the first and the last bring an older botocore with them); rclone and
+s3cmd from Debian.
+"""
 
 from __future__ import annotations
 
