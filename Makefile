@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check format docs bench soak clean
+.PHONY: demo test check format docs bench soak conformance clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
 	$(BIN)/python examples/demo.py
@@ -23,14 +23,25 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-docs: $(VENV)/.installed-dev  ## docs/coverage.md from the services themselves
+docs: $(VENV)/.installed-dev  ## docs/coverage.md and docs/resources.md from the services themselves
 	$(BIN)/python docs/make_coverage.py
+	$(BIN)/python docs/make_resources.py
 
 bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side; exits 1 below the bars
 	$(BIN)/python bench/run.py
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
 	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live
+
+conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, and through the clients people use
+	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py
+
+bench/out/clients/.installed: | $(VENV)/bin/python  ## clients whose own dependencies would get in the way of ours
+	mkdir -p bench/out/clients
+	$(PYTHON) -m venv bench/out/clients/venv
+	bench/out/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check aioboto3
+	if command -v npm >/dev/null; then cd bench/out/clients && npm install --silent --no-audit --no-fund --prefix . dynamodb-toolbox electrodb @aws-sdk/client-dynamodb @aws-sdk/lib-dynamodb; fi
+	touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -43,7 +54,7 @@ bench/out/peers/.installed: | $(VENV)/bin/python  ## the servers we are measured
 	mkdir -p bench/out/peers
 	$(PYTHON) -m venv bench/out/peers/venv
 	bench/out/peers/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server]' ministack
-	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver; fi
+	if command -v npm >/dev/null; then cd bench/out/peers && npm install --silent --no-audit --no-fund --prefix . dynalite s3rver kinesalite; fi
 	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python

@@ -1,7 +1,7 @@
 """Servers under measurement: start one, know its processes' CPU time and memory, stop it.
 
 `make bench` installs the peers under bench/out/peers (or STRATOLITE_PEERS): venv/bin/moto_server and ministack,
-node_modules/.bin/dynalite and s3rver. What is missing is left out of the tables and said so.
+node_modules/.bin/dynalite, s3rver and kinesalite. What is missing is left out of the tables and said so.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Stratolite(Server):
         return [sys.executable, "-m", "stratolite", *words]
 
     def environment(self):
-        return {"PYTHONPATH": str(ROOT / "src")}
+        return {"PYTHONPATH": str(ROOT / "src"), "STRATOLITE_KEYS": f"{self.folder}/keys"}
 
     def again(self, lose_store=False):
         """kill -9 and start; ``lose_store`` removes what is only a view, as power loss would."""
@@ -198,6 +198,14 @@ class Dynalite(_Node):
             "--createTableMs",
             "0",
         ]
+
+
+class Kinesalite(_Node):
+    name = "kinesalite"
+
+    def command(self):
+        words = ["--port", str(self.port), "--createStreamMs", "0", "--shardLimit", "1000"]
+        return [*self._program(), *words]
 
 
 class S3rver(_Node):

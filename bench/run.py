@@ -1,7 +1,8 @@
 """make bench: Stratolite (durable, signed) beside its peers (in memory) in one run; exits 1 below its bars.
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
-usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 iam lambda deploy sync
+usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
+       kinesis mapping patterns
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -353,6 +355,102 @@ def s3(bars, seconds):
         )
 
 
+# -- queues and topics
+
+
+PAIRS = 300
+
+
+def receive_and_delete(server, url):
+    """One consumer, one message a time: (server CPU a pair in us, pairs a second)."""
+    recorder = Recorder(server, "sqs")
+    receive = recorder.receive_message(QueueUrl=url, MaxNumberOfMessages=1)
+
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        file = connection.makefile("rb")
+
+        def exchange(request):
+            nonlocal connection, file
+            connection.sendall(request)
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += file.readline()
+            assert head.startswith(b"HTTP/1.1 2"), head
+            lower = head.lower()
+            body = file.read(int(lower.split(b"content-length:")[1].split(b"\r")[0]))
+            if b"connection: close" in lower:
+                connection.close()
+                connection = socket.create_connection(("127.0.0.1", server.port))
+                file = connection.makefile("rb")
+            return body
+
+        before_s, began = server.cpu_s(), time.perf_counter()
+        for _ in range(PAIRS):
+            (message,) = json.loads(exchange(receive))["Messages"]
+            handle = message["ReceiptHandle"]
+            exchange(recorder.delete_message(QueueUrl=url, ReceiptHandle=handle))
+        wall_s = time.perf_counter() - began
+        connection.close()
+    return (server.cpu_s() - before_s) / PAIRS * 1e6, PAIRS / wall_s
+
+
+def sqs(bars, seconds):
+    print("\nSQS, send at 16 connections; receive and delete at one")
+    found = {}
+    for server in started((Stratolite, MiniStack)):
+        url = client(server, "sqs").create_queue(QueueName="bench")["QueueUrl"]
+        body = base64.b64encode(os.urandom(760)).decode()
+        recorder = Recorder(server, "sqs")
+        sends = [
+            recorder.send_message(QueueUrl=url, MessageBody=f"{n:06d}{body}") for n in range(2000)
+        ]
+        send = show(server.name, "SendMessage 1 KiB", run(server, sends, CONNECTIONS, seconds))
+        cpu_us, rate = receive_and_delete(server, url)
+        print(f"  {server.name:12} {'receive and delete':28} {rate:9.0f}/s  {cpu_us:8.1f} us CPU")
+        found[server.name] = send.cpu_us, cpu_us
+    if "ministack" in found:
+        (ours, ours_pair), (theirs, theirs_pair) = found["stratolite"], found["ministack"]
+        bars.at_most("SQS SendMessage: CPU against MiniStack", ours / theirs, 0.2)
+        bars.at_most("SQS receive and delete: CPU against MiniStack", ours_pair / theirs_pair, 0.1)
+
+
+def sns(bars, _seconds):
+    print("\nSNS, one topic to 10 queues")
+    for server in started((Stratolite,)):
+        queues, topics = client(server, "sqs"), client(server, "sns")
+        topic = topics.create_topic(Name="bench")["TopicArn"]
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": "*",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        urls = []
+        for number in range(10):
+            name = f"bench{number}"
+            made = queues.create_queue(QueueName=name, Attributes={"Policy": policy})
+            urls.append(made["QueueUrl"])
+            arn = f"arn:aws:sqs:us-east-1:000000000000:{name}"
+            topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        count = 1000
+        publish = Recorder(server, "sns").publish(TopicArn=topic, Message="m" * 500)
+        requests = [publish] * count
+        before_s, began = server.cpu_s(), time.perf_counter()
+        replay(server, requests, CONNECTIONS)
+        name = "ApproximateNumberOfMessages"
+        for url in urls:
+            while True:
+                got = queues.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+                if int(got["Attributes"][name]) == count:
+                    break
+                time.sleep(0.02)
+        wall_s, cpu_s = time.perf_counter() - began, server.cpu_s() - before_s
+        rate = count * 10 / wall_s
+        print(f"  {rate:,.0f} deliveries/s, {cpu_s / count / 10 * 1e6:.1f} us CPU a delivery")
+        bars.at_least("SNS to 10 queues, deliveries/s", rate, 3000)
+
+
 # -- IAM
 
 
@@ -560,11 +658,27 @@ PARTS = {
     "restart": restart,
     "dynamodb": dynamodb,
     "s3": s3,
+    "sqs": sqs,
+    "sns": sns,
     "iam": iam,
     "lambda": functions,
     "deploy": deploy,
     "sync": sync,
 }
+
+
+def _streams(part):
+    """A part of ``streams``, imported when it is its turn."""
+
+    def run_part(bars, seconds):
+        import streams
+
+        getattr(streams, part)(bars, seconds)
+
+    return run_part
+
+
+PARTS |= {part: _streams(part) for part in ("kinesis", "mapping", "patterns")}
 
 
 def main():

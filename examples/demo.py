@@ -6,6 +6,7 @@ that is not as it should be. usage: demo.py [EXAMPLE ...]
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 import tempfile
@@ -16,7 +17,8 @@ from driving import HERE, Cloud, check, say
 def main():
     examples = sys.argv[1:] or sorted(path.parent.name for path in HERE.glob("*/demo.py"))
     with tempfile.TemporaryDirectory(prefix="stratolite-demo-") as folder:
-        cloud = Cloud(folder)
+        os.environ.setdefault("STRATOLITE_KEYS", f"{folder}/keys")  # nothing of it stays
+        cloud = Cloud(f"{folder}/data")
         try:
             for name in examples:
                 check((HERE / name / "demo.py").exists(), f"there is no example {name}")

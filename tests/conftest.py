@@ -8,8 +8,10 @@ region=..., key=..., secret=..., **config)`` another one. ``platform`` is the cl
 from __future__ import annotations
 
 import asyncio
+import atexit
 import io
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +26,9 @@ from stratolite.limits import BODY_STREAM_ABOVE_BYTES
 
 ENDPOINT = "http://localhost:4566"
 # Root seals of the clouds that tests make, in this process or as servers started by it.
-os.environ.setdefault("STRATOLITE_KEYS", tempfile.mkdtemp(prefix="stratolite-test-keys-"))
+if "STRATOLITE_KEYS" not in os.environ:
+    os.environ["STRATOLITE_KEYS"] = tempfile.mkdtemp(prefix="stratolite-test-keys-")
+    atexit.register(shutil.rmtree, os.environ["STRATOLITE_KEYS"], ignore_errors=True)
 _TIMEOUT_S = 60.0
 
 

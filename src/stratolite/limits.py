@@ -85,6 +85,7 @@ EGRESS_ANSWER_BYTES_MAX = 1 << 20
 EGRESS_REDIRECTS_MAX = 10
 EGRESS_URL_BYTES_MAX = 8 << 10
 EGRESS_PROXIED_MAX = 32  # connections of one sandbox through its proxy
+EGRESS_PROXIED_ALL_MAX = 512  # of all sandboxes together
 EGRESS_PROXIED_IDLE_S = 300.0  # nothing passes either way
 
 # -- sandboxes
@@ -105,12 +106,18 @@ TRAIL_KEEP_S = 90 * 86_400.0  # as long as AWS's event history, by the cloud clo
 TRAIL_SIZE_BYTES_MAX = 256 << 20  # of one account in one region
 TRAIL_EVENT_BYTES_MAX = 16 << 10
 TRAIL_GATHER_S = 0.25  # a batch
-TRAIL_BATCH_COUNT_MAX = 2_000  # events a transaction
+TRAIL_BATCH_COUNT_MAX = 500  # events a transaction
 TRAIL_HELD_COUNT_MAX = 20_000  # events not yet written; more are dropped and counted
 TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads
 TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked
 USED_EVERY_S = 2.0  # between writes of what access keys and roles were last used for
 
+METRICS_EVERY_S = 5.0  # between writes of what the platform's services count
+METRICS_HELD_MAX = (
+    20_000  # metrics of a minute not yet written; samples of further ones are dropped
+)
+
+RELAXED_GATHER_S = 0.01  # what nobody waits for waits for company
 # What may be acknowledged before its sync; a crash loses the newest of these and nothing else.
 RELAXED = frozenset(
     {

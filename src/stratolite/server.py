@@ -11,7 +11,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -30,6 +30,7 @@ from stratolite.egress import BadRule, Egress, Own
 from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
+from stratolite.metrics import Metrics
 from stratolite.runtime import Gateway, Proxy, Runtime
 from stratolite.service import Call, Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
@@ -38,6 +39,9 @@ from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
 from stratolite.services.iam.usage import Usage
 from stratolite.wire import check, redacted
+
+if TYPE_CHECKING:
+    from stratolite.services.s3.doctor import Finding
 
 _ACCOUNT = "000000000000"
 
@@ -101,6 +105,7 @@ async def open_cloud(
         keeper=keeper,
     )
     cloud.usage = Usage(cloud)
+    cloud.metrics = Metrics(cloud)
     cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     if way_out.rules.for_functions:
         proxying = Proxying(way_out)
@@ -293,6 +298,31 @@ async def ask(data: str, account: str, service: str, operation: str, request: Re
     try:
         call = Call(cloud, root(account), "us-east-1", cloud.world.uuid(), cloud.endpoint)
         return await call.request(service, operation, request)
+    finally:
+        await cloud.close()
+
+
+class Examined(NamedTuple):
+    bodies_count: int
+    orphans_count: int
+    damaged: list[Finding]
+    unchecked: list[Finding]
+
+
+async def doctor(data: str) -> Examined:
+    """Read every stored body (see ``services.s3.doctor``) and let go of blobs that nobody names."""
+    folder, url = _place(data)
+    cloud = await open_cloud(folder, World(), url=url)
+    from stratolite.services.s3.doctor import Finding, examine
+
+    try:
+        done = Examined(0, await cloud.blobs.sweep(), [], [])
+        async for found in examine(cloud):
+            if isinstance(found, Finding):
+                (done.unchecked if found.harmless else done.damaged).append(found)
+            else:
+                done = done._replace(bodies_count=done.bodies_count + found)
+        return done
     finally:
         await cloud.close()
 

@@ -653,6 +653,8 @@ class Cloud:
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
     usage: Any = None
     """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
+    metrics: Any = None
+    """Gathers what services count (``stratolite.metrics``), None where nobody does."""
     trail: Any = None
     """Records calls (``services.cloudtrail.recorder``), None where nobody does."""
     keeper: Keeper | None = None
@@ -673,6 +675,20 @@ class Cloud:
             found = self._instances[name] = make(self)
         return found
 
+    def measure(
+        self,
+        account: str,
+        region: str,
+        namespace: str,
+        dimensions: tuple[tuple[str, str], ...],
+        name: str,
+        value: float = 1.0,
+        unit: str = "Count",
+    ) -> None:
+        """One sample of a service's metric (``AWS/SQS``); nothing where nobody gathers them."""
+        if self.metrics is not None:
+            self.metrics.count(account, region, namespace, dimensions, name, value, unit)
+
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""
         for part in (
@@ -680,6 +696,7 @@ class Cloud:
             self.runtime,
             self.trail,
             self.usage,
+            self.metrics,
             self.blobs,
             self.keeper,
             self.clock,

@@ -399,3 +399,12 @@ def test_what_a_function_printed_does_not_steer_the_terminal(monkeypatch, said, 
     assert screen.harmless(said) == shown
     monkeypatch.setattr(screen, "is_terminal", lambda: False)
     assert screen.harmless(said) == said
+
+
+@pytest.mark.parametrize("rule", ["http://x", "169.254.169.254", "f=", "a b"])
+def test_a_rule_of_egress_that_is_none_stops_the_start(capsys, tmp_path, rule):
+    """A typing error must not leave open, or shut, what was meant otherwise; and nothing is made before it is read."""
+    code, _, err = run(capsys, "up", "--data", str(tmp_path / "data"), "--egress", rule)
+    assert code == 1
+    assert err.startswith(f"stratolite: cannot start: --egress {rule}: ")
+    assert not (tmp_path / "data").exists()

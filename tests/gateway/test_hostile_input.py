@@ -145,7 +145,7 @@ XML = {
 
 
 @pytest.mark.parametrize("body", XML.values(), ids=XML)
-@pytest.mark.parametrize("what", ["tagging", "delete", "lifecycle", "notification"])
+@pytest.mark.parametrize("what", ["delete", "notification"])
 def test_xml(platform, client, body, what):
     client("s3").create_bucket(Bucket="photos")
     method = "POST" if what == "delete" else "PUT"
@@ -201,7 +201,8 @@ def test_wildcards_of_a_policy_cannot_run_away(client, platform):
     """One star at a time is tried again, not all of them: 400 stars against what almost matches."""
     stars = "arn:aws:s3:::" + "a*" * 400 + "b"
     policy = {
-        "Statement": [{"Effect": "Allow", "Action": "s3:" + "*G" * 100 + "*", "Resource": stars}]
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:" + "*G" * 100 + "*", "Resource": stars}],
     }
     iam = client("iam")
     iam.create_user(UserName="u")

@@ -14,7 +14,12 @@ from conftest import ENDPOINT, to_http
 def ask(platform, method, name, body=None, keys=("test", "test"), **headers):
     """(status, document)."""
     data = json.dumps(body).encode() if body is not None else b""
-    request = AWSRequest(method, f"{ENDPOINT}/_stratolite/{name}", data=data, headers=headers)
+    request = AWSRequest(
+        method,
+        f"{ENDPOINT}/_stratolite/{name}".replace("_stratolite/../", ""),
+        data=data,
+        headers=headers,
+    )
     if keys:
         SigV4Auth(Credentials(*keys), "stratolite", "us-east-1").add_auth(request)
     status, _, answer = platform.send(to_http(request.prepare()))
@@ -68,3 +73,11 @@ def test_what_is_not_there_says_so(platform):
     status, said = ask(platform, "GET", "nothing")
     assert (status, said["__type"]) == (404, "UnknownOperationException")
     assert ask(platform, "POST", "clock", [1])[0] == 400
+
+
+def test_who_asks_what_this_is_is_told(platform):
+    """As tools made for LocalStack ask."""
+    status, said = ask(platform, "GET", "../_localstack/info", keys=None)
+    assert status == 200
+    assert said["edition"] == "stratolite"
+    assert {"version", "session_id", "uptime", "server_time_utc"} <= said.keys()

@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
         ["mypy"],
         ["lint-imports", "--no-cache"],
         ["python", "docs/make_coverage.py", "--check"],
+        ["python", "docs/make_resources.py", "--check"],
     ],
     ids=lambda c: " ".join(c[:2]),
 )

@@ -28,6 +28,7 @@ COMMON_FAULTS = {
 # Documented in the service's API reference, missing from its botocore model.
 DOCUMENTED = {
     "s3": "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html",
+    "s3control": "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html",
     "cloudformation": "https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/CommonErrors.html",
 }
 
@@ -52,6 +53,8 @@ def test_folders_and_registry_agree() -> None:
     """A folder is the botocore name, with "_" after a Python keyword (lambda_)."""
     folders = {p.name for p in (SRC / "services").iterdir() if (p / "__init__.py").exists()}
     assert folders == {o.service + "_" * iskeyword(o.service) for o in OFFERS}
+    names = [o.service for o in OFFERS]
+    assert names == sorted(set(names))
 
 
 def service_class(name: str) -> type[Service]:

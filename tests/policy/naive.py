@@ -14,6 +14,12 @@ import ipaddress
 from datetime import datetime
 from typing import Any
 
+OUTSIDE = (
+    "service",
+    "anonymous",
+    "provider",
+)  # AWS services, anybody, whom an identity provider sends
+
 
 def allowed(
     ask: dict[str, Any],
@@ -23,8 +29,10 @@ def allowed(
     boundary: dict[str, Any] | None,
     sessions: list[dict[str, Any]] | None,
     levels: list[list[dict[str, Any]]],
+    trust: bool = False,
 ) -> bool:
-    is_member = ask["kind"] not in ("service", "anonymous")
+    """``trust``: the resource is a role, whose own policy has to allow whatever else does."""
+    is_member = ask["kind"] not in OUTSIDE
     everything = [*identity, *([boundary] if boundary else []), *(sessions or [])]
     if is_member:
         everything += [policy for level in levels for policy in level]
@@ -52,7 +60,11 @@ def allowed(
         return bool(granting) and by_identity and within
     if "itself" in granting:
         return True
-    return (by_identity or "wider" in granting) and within
+    if "wider" in granting:
+        return within
+    if trust and ask["kind"] != "root" and "account" not in granting:
+        return False
+    return by_identity and within
 
 
 def says(policy: dict[str, Any], effect: str, ask: dict[str, Any]) -> bool:
@@ -76,14 +88,16 @@ def names(statement: dict[str, Any], ask: dict[str, Any]) -> str:
 def how(kind: str, value: str, ask: dict[str, Any]) -> str:
     if kind == "Service":
         return "itself" if (ask["kind"], ask["name"]) == ("service", value) else ""
+    if kind == "Federated":
+        return "itself" if (ask["kind"], ask["name"]) == ("provider", value) else ""
     if value == "*":
         return "wider"
-    if ask["kind"] in ("service", "anonymous"):
+    if ask["kind"] in OUTSIDE:
         return ""
     if value == ask["account"] or value == "arn:aws:iam::" + ask["account"] + ":root":
         if ask["kind"] == "root":
             return "itself"
-        return "account" if ask["account"] != ask["owner"] else ""
+        return "account"
     if value == ask["arn"]:
         return "itself"
     return "wider" if ask["role"] and value == ask["role"] else ""

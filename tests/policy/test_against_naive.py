@@ -1,24 +1,31 @@
 """Random policies and requests, decided by ours and by the naive evaluator: they must agree.
 
-STRATOLITE_POLICY_EXAMPLES=100000 for the long run; a small one is part of every test run.
+100,000 with STRATOLITE_SOAK=1 (STRATOLITE_POLICY_EXAMPLES for another number), 4,000 in every test run.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy import naive
 
 from stratolite.policy import Document, Question, Rules, decide
 
-COUNT = int(os.environ.get("STRATOLITE_POLICY_EXAMPLES", "300"))
+SOAK = os.environ.get("STRATOLITE_SOAK") == "1"
+COUNT = int(os.environ.get("STRATOLITE_POLICY_EXAMPLES", "100000" if SOAK else "4000"))
+BATCH = 50
 A, B = "111111111111", "222222222222"
 USER, ROLE = f"arn:aws:iam::{A}:user/ann", f"arn:aws:iam::{A}:role/r"
 SESSION = f"arn:aws:sts::{A}:assumed-role/r/s"
+FEDERATED = f"arn:aws:sts::{A}:federated-user/bob"
+PROVIDER = f"arn:aws:iam::{A}:oidc-provider/x.example"
 ACTIONS = ["s3:GetObject", "s3:PutObject", "sqs:SendMessage"]
 RESOURCES = [f"arn:aws:s3:::{n}" for n in ("b/ann/x", "b/bob/x", "b/*", "b")]
 KEYS: dict[str, list[str]] = {
@@ -62,56 +69,83 @@ NATURAL = {
 }  # fmt: skip
 
 
-def some(values: list[str], most: int = 2) -> st.SearchStrategy[Any]:
-    return st.one_of(
-        st.sampled_from(values), st.lists(st.sampled_from(values), min_size=1, max_size=most)
-    )
+class Dice:
+    """One random case after another from one seed: a case costs microseconds, and repeats for its seed."""
 
+    def __init__(self, seed: int) -> None:
+        self.rand = random.Random(seed)
 
-@st.composite
-def conditions(draw: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for _ in range(draw(st.integers(0, 2))):
-        kind = draw(st.sampled_from(sorted(OPERATORS)))
-        operator = draw(st.sampled_from(OPERATORS[kind]))
-        if kind != "Null":
-            operator = draw(st.sampled_from(["", "", "ForAnyValue:", "ForAllValues:"])) + operator
-            operator += draw(st.sampled_from(["", "", "IfExists"]))
-        anything = draw(st.booleans()) or kind not in NATURAL
-        key = draw(st.sampled_from(sorted(KEYS))) if anything else NATURAL[kind]
-        made.setdefault(operator, {})[key] = draw(some(FOR_TYPE[kind], 3))
-    return made
+    def pick(self, values: Any) -> Any:
+        return self.rand.choice(values)
 
+    def some(self, values: list[str], most: int = 2) -> Any:
+        if self.rand.random() < 0.5:
+            return self.pick(values)
+        return [self.pick(values) for _ in range(self.rand.randint(1, most))]
 
-@st.composite
-def statements(draw: Any, *, principal: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {"Effect": draw(st.sampled_from(["Allow", "Allow", "Allow", "Deny"]))}
-    actions = some(["*", "s3:*", "S3:get*", "s3:?etObject", "sqs:SendMessage", "s3:PutObject"])
-    made[draw(st.sampled_from(["Action", "Action", "Action", "NotAction"]))] = draw(actions)
-    resources = some(
-        ["*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b",
-         "arn:aws:s3:::b/${*}", "arn:aws:s3:::?/*/x", "arn:aws:s3:::b/${aws:username, 'bob'}/?"]
-    )  # fmt: skip
-    made[draw(st.sampled_from(["Resource", "Resource", "Resource", "NotResource"]))] = draw(
-        resources
-    )
-    if principal:
-        who = st.one_of(
-            st.just("*"),
-            st.fixed_dictionaries(
-                {"AWS": some(["*", A, f"arn:aws:iam::{A}:root", USER, ROLE, SESSION, B])}
-            ),
-            st.fixed_dictionaries({"Service": some(["sns.amazonaws.com", "s3.amazonaws.com"])}),
+    def conditions(self) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for _ in range(self.rand.randint(0, 2)):
+            kind = self.pick(sorted(OPERATORS))
+            operator = self.pick(OPERATORS[kind])
+            if kind != "Null":
+                operator = self.pick(["", "", "ForAnyValue:", "ForAllValues:"]) + operator
+                operator += self.pick(["", "", "IfExists"])
+            anything = kind not in NATURAL or self.rand.random() < 0.5
+            key = self.pick(sorted(KEYS)) if anything else NATURAL[kind]
+            made.setdefault(operator, {})[key] = self.some(FOR_TYPE[kind], 3)
+        return made
+
+    def statement(self, *, principal: bool) -> dict[str, Any]:
+        made: dict[str, Any] = {"Effect": self.pick(["Allow", "Allow", "Allow", "Deny"])}
+        made[self.pick(["Action", "Action", "Action", "NotAction"])] = self.some(
+            ["*", "s3:*", "S3:get*", "s3:?etObject", "sqs:SendMessage", "s3:PutObject"]
         )
-        made[draw(st.sampled_from(["Principal", "Principal", "NotPrincipal"]))] = draw(who)
-    if condition := draw(conditions()):
-        made["Condition"] = condition
-    return made
+        made[self.pick(["Resource", "Resource", "Resource", "NotResource"])] = self.some([
+            "*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b",
+            "arn:aws:s3:::b/${*}", "arn:aws:s3:::?/*/x", "arn:aws:s3:::b/${aws:username, 'bob'}/?",
+        ])  # fmt: skip
+        if principal:
+            made[self.pick(["Principal", "Principal", "NotPrincipal"])] = self.principal()
+        if condition := self.conditions():
+            made["Condition"] = condition
+        return made
 
+    def principal(self) -> Any:
+        kind = self.rand.randrange(5)
+        if kind == 0:
+            return "*"
+        if kind == 1:
+            return {"Service": self.some(["sns.amazonaws.com", "s3.amazonaws.com"])}
+        if kind == 2:
+            return {"Federated": self.some([PROVIDER, "other"]), "AWS": self.some([B])}
+        return {
+            "AWS": self.some(["*", A, f"arn:aws:iam::{A}:root", USER, ROLE, SESSION, FEDERATED, B])
+        }
 
-def policies(*, principal: bool = False) -> st.SearchStrategy[dict[str, Any]]:
-    listed = st.lists(statements(principal=principal), min_size=1, max_size=3)
-    return st.builds(lambda s: {"Version": "2012-10-17", "Statement": s}, listed)
+    def policy(self, *, principal: bool = False) -> dict[str, Any]:
+        listed = [self.statement(principal=principal) for _ in range(self.rand.randint(1, 3))]
+        return {"Version": "2012-10-17", "Statement": listed}
+
+    def policies(self, most: int = 2) -> list[dict[str, Any]]:
+        return [self.policy() for _ in range(self.rand.randint(0, most))]
+
+    def maybe(self, made: Any) -> Any:
+        return made() if self.rand.random() < 0.5 else None
+
+    def request(self) -> dict[str, Any]:
+        context = {}
+        for key in self.rand.sample(sorted(KEYS), self.rand.randint(0, len(KEYS))):
+            many = key == "aws:TagKeys"
+            count = self.rand.randint(0, 3) if many else 1
+            context[key.lower()] = [self.pick(KEYS[key]) for _ in range(count)]
+        return self.pick(WHO[1:3] + WHO) | {
+            "account": A,
+            "owner": self.pick([A, A, B]),
+            "action": self.pick(ACTIONS),
+            "resource": self.pick(RESOURCES),
+            "context": context,
+        }
 
 
 WHO = [
@@ -120,42 +154,31 @@ WHO = [
     {"kind": "role", "arn": SESSION, "name": "r", "role": ROLE},
     {"kind": "service", "arn": "x", "name": "sns.amazonaws.com", "role": ""},
     {"kind": "anonymous", "arn": "", "name": "", "role": ""},
+    {"kind": "federated", "arn": FEDERATED, "name": "ann", "role": USER},
+    {"kind": "provider", "arn": PROVIDER, "name": PROVIDER, "role": ""},
 ]
-
-
-@st.composite
-def requests(draw: Any) -> dict[str, Any]:
-    context = {}
-    for key in draw(st.lists(st.sampled_from(sorted(KEYS)), unique=True)):
-        most = 3 if key == "aws:TagKeys" else 1
-        context[key.lower()] = draw(
-            st.lists(st.sampled_from(KEYS[key]), min_size=0 if most > 1 else 1, max_size=most)
-        )
-    return draw(st.sampled_from(WHO[1:3] + WHO)) | {
-        "account": A,
-        "owner": draw(st.sampled_from([A, A, B])),
-        "action": draw(st.sampled_from(ACTIONS)),
-        "resource": draw(st.sampled_from(RESOURCES)),
-        "context": context,
-    }
 
 
 def compiled(policy: dict[str, Any], *, has_principal: bool = False) -> Document:
     return Document.parse(json.dumps(policy), has_principal=has_principal)
 
 
-@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    ask=requests(),
-    identity=st.lists(policies(), max_size=2),
-    resource=st.none() | policies(principal=True),
-    boundary=st.none() | policies(),
-    sessions=st.none() | st.lists(policies(), max_size=2),
-    levels=st.lists(st.lists(policies(), max_size=2), max_size=2),
-)
-def test_ours_decides_as_the_naive_evaluator_and_as_kept(
-    ask: Any, identity: Any, resource: Any, boundary: Any, sessions: Any, levels: Any
-) -> None:
+@pytest.mark.timeout(7200 if SOAK else 300)
+@settings(max_examples=COUNT // BATCH, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**64))
+def test_ours_decides_as_the_naive_evaluator_and_as_kept(seed: int) -> None:
+    """Hypothesis keeps the seed of a failure; the case it prints is whole."""
+    dice = Dice(seed)
+    for _ in range(BATCH):
+        agree(dice)
+
+
+def agree(dice: Dice) -> None:
+    ask, identity = dice.request(), dice.policies()
+    resource = dice.maybe(lambda: dice.policy(principal=True))
+    boundary, sessions = dice.maybe(dice.policy), dice.maybe(dice.policies)
+    levels = [dice.policies() for _ in range(dice.rand.randint(0, 2))]
+    trust = dice.rand.random() < 0.3
     question = Question(
         ask["kind"], ask["account"], ask["arn"], ask["name"], ask["action"], ask["resource"],
         ask["owner"], ask["context"], ask["role"],
@@ -166,7 +189,10 @@ def test_ours_decides_as_the_naive_evaluator_and_as_kept(
         "service_control": [[compiled(p) for p in level] for level in levels],
     }
     by = compiled(resource, has_principal=True) if resource else None
-    ours = decide(question, identity=[compiled(p) for p in identity], resource_policy=by, **limits)
+    documents = [compiled(p) for p in identity]
+    ours = decide(
+        question, identity=documents, resource_policy=by, resource_must_allow=trust, **limits
+    )
     wanted = naive.allowed(
         ask,
         identity=identity,
@@ -174,19 +200,25 @@ def test_ours_decides_as_the_naive_evaluator_and_as_kept(
         boundary=boundary,
         sessions=sessions,
         levels=levels,
+        trust=trust,
     )
-    assert ours.allowed is wanted, ours
-    rules = Rules([compiled(p) for p in identity], **limits)
+    assert ours.allowed is wanted, (
+        ours,
+        ask,
+        identity,
+        resource,
+        boundary,
+        sessions,
+        levels,
+        trust,
+    )
+    rules = Rules(documents, **limits)
     for context in ({}, ask["context"], {}, ask["context"]):
-        from dataclasses import replace
-
-        kept = rules.decide(("k",), lambda c: replace(question, context=c), lambda c=context: c, by)
-        assert (
-            kept.allowed
-            is decide(
-                replace(question, context=context),
-                identity=rules.identity,
-                resource_policy=by,
-                **limits,
-            ).allowed
+        asked = replace(question, context=context)
+        kept = rules.decide(
+            ("k",), lambda c: replace(question, context=c), lambda c=context: c, by, resource_must_allow=trust
+        )  # fmt: skip
+        fresh = decide(
+            asked, identity=documents, resource_policy=by, resource_must_allow=trust, **limits
         )
+        assert kept.allowed is fresh.allowed

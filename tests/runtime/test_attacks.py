@@ -465,7 +465,7 @@ def test_memory_that_belongs_to_no_process_is_counted(tmp_path):
 @needs_groups
 def test_the_memory_of_child_processes_is_counted_together(tmp_path):
     """20 children of 100 MB each: every one is within the limit on a process, together they are not."""
-    assert say(tmp_path, "fills_memory", "children", timeout_s=40) <= 6
+    assert say(tmp_path, "fills_memory", "children", timeout_s=120) <= 6
 
 
 @needs_groups

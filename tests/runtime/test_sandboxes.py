@@ -474,7 +474,7 @@ async def main():
     rig = await Rig({str(tmp_path)!r}).prepare()
     await rig("echo")
     busy = asyncio.ensure_future(rig("sleeps", timeout_s=60))
-    while len(rig.runtime.pids) < 3:
+    while len(rig.runtime.pids) < 3 or not all(m.sandbox.seen_pid for m in rig.runtime._members):
         await asyncio.sleep(0.01)
     print(*rig.runtime.pids, flush=True)
     await busy

@@ -79,6 +79,10 @@ class _Thing(Resource):
         self.outside.things.pop(physical_id, None)
         await self.outside.boundary()
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        thing = self.outside.things.get(physical_id)
+        return None if thing is None else {k: v for k, v in thing.items() if k[0].isupper()}
+
     async def enter(self, verb: str, spec: Spec) -> None:
         outside = self.outside
         await outside.boundary()

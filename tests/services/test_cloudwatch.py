@@ -587,3 +587,56 @@ def test_a_stack_makes_alarms_and_dashboards(client, cw):
     wait("delete")
     assert cw.describe_alarms()["MetricAlarms"] == []
     assert cw.list_dashboards()["DashboardEntries"] == []
+
+
+def test_what_the_services_did_becomes_metrics(platform, client, cw, now):
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
+    sqs, sns = client("sqs"), client("sns")
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    alarm(
+        cw,
+        "backlog",
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=[{"Name": "QueueName", "Value": "q"}],
+        Statistic="Maximum",
+        Threshold=1.0,
+    )
+    for _ in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody="hello")
+    (got,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    sns.publish(TopicArn=topic, Message="m")
+
+    def flush() -> None:
+        platform.run(platform.cloud.metrics.flush())
+
+    def total(namespace: str, dimension: tuple[str, str], name: str, kind: str = "Sum") -> float:
+        found = cw.get_metric_statistics(
+            Namespace=namespace,
+            MetricName=name,
+            Dimensions=[{"Name": dimension[0], "Value": dimension[1]}],
+            StartTime=now - 60,
+            EndTime=now + 3600,
+            Period=3600,
+            Statistics=[kind],
+        )["Datapoints"]
+        return found[0][kind] if found else -1
+
+    flush()
+    queue = ("QueueName", "q")
+    assert total("AWS/SQS", queue, "NumberOfMessagesSent") == 3
+    assert total("AWS/SQS", queue, "SentMessageSize", "Average") == 5
+    assert total("AWS/SQS", queue, "NumberOfMessagesReceived") == 1
+    assert total("AWS/SQS", queue, "NumberOfMessagesDeleted") == 1
+    assert total("AWS/SNS", ("TopicName", "t"), "NumberOfMessagesPublished") == 1
+    jump(platform, 61)
+
+    def backlog() -> bool:
+        flush()
+        return total("AWS/SQS", queue, "ApproximateNumberOfMessagesVisible", "Maximum") == 2
+
+    wait_for(backlog)
+    jump(platform, 60)
+    wait_for(lambda: state(cw, "backlog") == "ALARM")

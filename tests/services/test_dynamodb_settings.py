@@ -173,7 +173,7 @@ def test_a_policy_may_deny_even_the_tables_own_root(db: Any) -> None:
     for bad in (
         "no json",
         json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}),
-        "x" * 30_000,
+        "x" * 31_000,
     ):
         refused("ValidationException", db.put_resource_policy, ResourceArn=arn, Policy=bad)
     refused("ResourceNotFoundException", db.get_resource_policy, ResourceArn=arn + "x")
@@ -202,3 +202,101 @@ def test_warm_throughput_only_grows(db: Any) -> None:
     assert table(db, "prov")["WarmThroughput"] == {
         "ReadUnitsPerSecond": 5, "WriteUnitsPerSecond": 6, "Status": "ACTIVE",
     }  # fmt: skip
+
+
+def throttled(call: Any, **request: Any) -> Any:
+    """The error of a call that is not let through; SDK retries would hide it."""
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    error = caught.value.response
+    assert error["Error"]["Code"] in (
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+    ), error
+    return error
+
+
+def advance(platform: Any, seconds: float) -> None:
+    clock, world = platform.cloud.clock, platform.world
+    offset_s = platform.run(platform.cloud.db.transact(lambda tx: clock.advance(tx, seconds)))
+    eventually(lambda: world.cloud_offset_s >= offset_s)
+
+
+def test_provisioned_throughput_is_a_limit(db: Any, platform: Any) -> None:
+    """Five minutes of it may be used at once; then a call waits until there is some again.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html
+            https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/troubleshooting-throttling.html
+    """
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+    db.create_table(
+        TableName="table", KeySchema=HASH, AttributeDefinitions=PK, ProvisionedThroughput=units
+    )
+    large = {"v": {"S": "x" * 31_000}}
+    for i in range(10):
+        db.put_item(TableName="table", Item={"pk": {"S": str(i)}, **large})
+    item = {"pk": {"S": "a"}}
+    error = throttled(db.put_item, TableName="table", Item=item)
+    assert error["Error"]["Message"] == (
+        "The level of configured provisioned throughput for the table was exceeded. "
+        "Consider increasing your provisioning level with the UpdateTable API."
+    )
+    arn = table(db)["TableArn"]
+    assert error["ThrottlingReasons"] == [
+        {"reason": "TableWriteProvisionedThroughputExceeded", "resource": arn}
+    ]
+    throttled(db.batch_write_item, RequestItems={"table": [{"PutRequest": {"Item": item}}]})
+    throttled(db.execute_statement, Statement="INSERT INTO \"table\" VALUE {'pk': 'z'}")
+    with pytest.raises(ClientError) as caught:
+        db.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": item}}])
+    assert (
+        caught.value.response["CancellationReasons"][0]["Code"] == "ProvisionedThroughputExceeded"
+    )
+    for _ in range(4):
+        assert db.scan(TableName="table", ConsistentRead=True)["Count"] == 10
+    for call in (db.scan, db.get_item):
+        throttled(call, TableName="table", **({"Key": item} if call == db.get_item else {}))
+    advance(platform, 30)
+    db.get_item(TableName="table", Key=item)
+    puts = [
+        {"PutRequest": {"Item": {"pk": {"S": f"b{i}"}, "v": {"S": "x" * 9_000}}}} for i in range(8)
+    ]
+    left = db.batch_write_item(RequestItems={"table": puts})["UnprocessedItems"]
+    assert 0 < len(left["table"]) < 8
+    db.update_table(TableName="table", BillingMode="PAY_PER_REQUEST")
+    for _ in range(20):
+        db.put_item(TableName="table", Item={**item, **large})
+
+
+def test_an_index_without_room_holds_up_its_table(db: Any) -> None:
+    """ "GSI back-pressure": a write must find room in every global index."""
+    many, few = ({"ReadCapacityUnits": n, "WriteCapacityUnits": n} for n in (1000, 1))
+    by_g = {
+        "IndexName": "by-g",
+        "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": few,
+    }
+    g = {"AttributeName": "g", "AttributeType": "S"}
+    db.create_table(
+        TableName="table", KeySchema=HASH, AttributeDefinitions=[*PK, g], ProvisionedThroughput=many,
+        GlobalSecondaryIndexes=[by_g],
+    )  # fmt: skip
+    large = {"g": {"S": "g"}, "v": {"S": "x" * 400_000}}
+    db.put_item(TableName="table", Item={"pk": {"S": "a"}, **large})
+    error = throttled(db.put_item, TableName="table", Item={"pk": {"S": "b"}})
+    assert error["ThrottlingReasons"][0]["reason"] == "IndexWriteProvisionedThroughputExceeded"
+    db.get_item(TableName="table", Key={"pk": {"S": "a"}})
+
+
+def test_on_demand_has_a_limit_where_it_asks_for_one(db: Any) -> None:
+    """Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode-max-throughput.html"""
+    maximum = {"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": -1}
+    db.create_table(TableName="table", **ON_DEMAND, OnDemandThroughput=maximum)
+    db.put_item(TableName="table", Item={"pk": {"S": "a"}, "v": {"S": "x" * 390_000}})
+    key = {"pk": {"S": "a"}}
+    for _ in range(4):
+        db.get_item(TableName="table", Key=key, ConsistentRead=True)
+    error = throttled(db.get_item, TableName="table", Key=key)
+    assert error["Error"]["Code"] == "ThrottlingException"
+    assert error["throttlingReasons"][0]["reason"] == "TableReadMaxOnDemandThroughputExceeded"

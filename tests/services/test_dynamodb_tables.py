@@ -476,23 +476,13 @@ def test_cloudformation_makes_changes_and_removes_a_table(platform: Any, db: Any
     assert db.list_tables()["TableNames"] == []
 
 
-def test_cloudformation_does_not_take_over_a_table_or_ignore_a_property(
-    platform: Any, db: Any
-) -> None:
-    """A table somebody else made is not adopted, and what is not offered is named."""
+def test_cloudformation_does_not_take_over_a_table(platform: Any, db: Any) -> None:
+    """A table somebody else made is not adopted."""
     call_of = __import__("harness").Harness(platform.cloud).call
     resource = platform.cloud.resource("AWS::DynamoDB::Table")
     db.create_table(TableName="mine", **ON_DEMAND)
     with pytest.raises(Exception, match="Table already exists: mine"):
         platform.run(resource.create(call_of(), spec(TableName="mine", **ON_DEMAND)))
-    for name, value in (
-        ("StreamSpecification", {"StreamViewType": "NEW_IMAGE"}),
-        ("PointInTimeRecoverySpecification", {"PointInTimeRecoveryEnabled": True}),
-    ):
-        with pytest.raises(Exception, match=f"AWS::DynamoDB::Table: {name} is not offered"):
-            platform.run(
-                resource.create(call_of(), spec(TableName="other", **ON_DEMAND, **{name: value}))
-            )
 
 
 def test_a_policy_may_hold_a_user_to_its_own_partition(client: Any, db: Any) -> None:

@@ -34,7 +34,8 @@ def world() -> World:
 
 def allow(client: Any, *actions: str, name: str = "function-role") -> str:
     arn = role(client, name)
-    policy = {"Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
     client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
     return arn
 
@@ -214,6 +215,32 @@ def test_a_record_invokes_the_next_function(client, platform):
     said = json.loads(message(client, url)["Body"])
     assert said["requestPayload"]["requestContext"]["requestId"] == id_
     assert said["requestPayload"]["responsePayload"] == {"got": {"a": 1}}
+
+
+def test_a_topic_takes_records_and_dead_letters(client):
+    """Both as SNS hands them on to a queue."""
+    sns, (url, queue_arn) = client("sns"), queue(client)
+    topic = sns.create_topic(Name="ends")["TopicArn"]
+    policy = {
+        "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": queue_arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }]
+    }  # fmt: skip
+    client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+    arn = allow(client, "sns:Publish")
+    create(client, "fn", CODE, Role=arn, DeadLetterConfig={"TargetArn": topic})
+    configure(
+        client, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": topic}}
+    )
+    id_ = invoke(client, {"fail": 1})
+    found = [json.loads(message(client, url)["Body"]) for _ in range(2)]
+    letters = [said for said in found if "MessageAttributes" in said]
+    records = [json.loads(said["Message"]) for said in found if "MessageAttributes" not in said]
+    assert [json.loads(said["Message"]) for said in letters] == [{"fail": 1}]
+    assert letters[0]["MessageAttributes"]["RequestID"] == {"Type": "String", "Value": id_}
+    assert [said["requestContext"]["condition"] for said in records] == ["RetriesExhausted"]
 
 
 def test_a_record_is_an_event_on_a_bus(client):

@@ -359,6 +359,10 @@ def test_a_stream_is_read_in_order_and_goes_on_after_a_restart(play):
         await s.until(lambda: s.function.flat() == list("01234"))
         assert max(map(len, s.function.datas())) <= 2
         await s.quiet()
+        listed = await s.h(
+            "cloudwatch", "ListMetrics", Namespace="AWS/Lambda", MetricName="IteratorAge"
+        )
+        assert listed["Metrics"][0]["Dimensions"] == [{"Name": "FunctionName", "Value": "fn"}]
 
     async def second(s):
         await s.quiet()

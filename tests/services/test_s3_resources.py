@@ -186,3 +186,20 @@ def test_every_other_property_reaches_the_bucket(tmp_path):
                 await h("s3", f"GetBucket{gone}", Bucket=name, **more)
 
     run_in_cloud(str(tmp_path), body)
+
+
+def test_an_access_point_comes_and_goes(tmp_path):
+    async def body(h):
+        kind, call = h.cloud.resource("AWS::S3::AccessPoint"), h.call()
+        await h("s3", "CreateBucket", Bucket="box")
+        wanted = spec("AWS::S3::AccessPoint", Bucket="box")
+        for _ in range(2):  # a repeat finds its own
+            made = await kind.create(call, wanted)
+        await h("s3", "PutObject", Bucket=made.attributes["Alias"], Key="k", Body=b"x")
+        assert (await h("s3", "GetObject", Bucket="box", Key="k"))["Body"] == b"x"
+        for _ in range(2):
+            await kind.delete(call, made.physical_id, wanted)
+        with pytest.raises(Fault, match="does not exist"):
+            await h("s3", "HeadBucket", Bucket=made.attributes["Alias"])
+
+    run_in_cloud(str(tmp_path), body)

@@ -16,17 +16,23 @@ import click
 _COMMANDS = {
     "up": "Start the cloud and keep it running.",
     "deploy": "Deploy a template: package its code, create or update its stack, show the outputs.",
+    "check": "Say what of a template would not work here, with the line, before a deploy.",
+    "dev": "Deploy, and again whenever a file changes, showing what functions print.",
+    "new": "Start a project: its template, code and tests.",
     "delete": "Delete a stack.",
     "env": "Print the environment that points AWS tools here.",
     "status": "Show the running cloud and its stacks.",
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
+    "dynamodb": "Make tables of a NoSQL Workbench data model, show them, write one back.",
     "outbox": "Show the email and text messages that were kept instead of sent.",
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
     "clock": "Show the cloud clock, or move it forward.",
     "trail": "Show who did what, and what was decided.",
+    "repo": "Publish to the local Serverless Application Repository, or list what is there.",
     "root-keys": "Make, list or delete the keys of the account's root.",
     "rekey": "Seal every secret in the data anew, under a new root seal.",
+    "doctor": "Check every stored byte against its record, and name what is damaged.",
     "completion": "Print a shell's completion script.",
 }
 

@@ -38,7 +38,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Deploy TEMPLATE: package its local code, create or update its stack, print its outputs."""
-    name = stack_name or _name_of(template)
+    name = stack_name or name_of(template)
     body = load(template)
     s3 = target.client("s3", endpoint, region)
     bucket = _Bucket(s3, endpoint, region)
@@ -158,7 +158,8 @@ class _Bucket:
         return self._name, key
 
 
-def _name_of(template: str) -> str:
+def name_of(template: str) -> str:
+    """The stack a template is deployed as unless it is told otherwise."""
     folder = os.path.basename(os.path.dirname(os.path.abspath(template)))
     name = re.sub(r"[^A-Za-z0-9-]+", "-", folder).strip("-")
     return name if re.match(r"[A-Za-z]", name) else f"stack-{name}"

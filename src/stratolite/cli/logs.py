@@ -37,15 +37,19 @@ def command(
     seen: set[str] = set()
     while True:
         try:
-            for event in _events(logs, group, pattern, from_ms):
+            newest: set[str] = set()
+            for event in events_of(logs, group, pattern, from_ms):
+                if event["timestamp"] > from_ms:
+                    from_ms, newest = event["timestamp"], set()
+                if event["timestamp"] == from_ms:
+                    newest.add(event["eventId"])
                 if event["eventId"] in seen:
                     continue
-                seen.add(event["eventId"])
-                from_ms = max(from_ms, event["timestamp"])
                 if as_json and not follow:
                     shown.append(event)
                 else:
                     _print(event, as_json)
+            seen = newest or seen  # what is older is not asked for again
         except logs.exceptions.ResourceNotFoundException:
             if not follow:
                 raise
@@ -56,7 +60,8 @@ def command(
         screen.document(shown)
 
 
-def _events(logs: Any, group: str, pattern: str, from_ms: int) -> Any:
+def events_of(logs: Any, group: str, pattern: str, from_ms: int) -> Any:
+    """All events of a group from ``from_ms`` on."""
     request = {"logGroupName": group, "startTime": from_ms}
     if pattern:
         request["filterPattern"] = pattern

@@ -137,6 +137,25 @@ def package(template: dict[str, Any], folder: str, upload: Upload, depth: int = 
     return count + len(done)
 
 
+def nested_paths(template: dict[str, Any], folder: str) -> list[str]:
+    """The local templates nested in it."""
+    return [
+        os.path.normpath(os.path.join(folder, resource["Properties"][field]))
+        for _, resource, field in _nested(template)
+    ]
+
+
+def stand_ins(template: dict[str, Any]) -> None:
+    """Put a place in S3 wherever local code or a nested template is named: nothing is uploaded."""
+    for _, resource, field in _nested(template):
+        resource["Properties"][field] = "https://s3.amazonaws.com/bucket/template"
+    for _, resource, field in _coded(template):
+        _, (bucket, key) = _PLACES[resource["Type"]]
+        resource["Properties"][field] = {bucket: "bucket", key: "key"}
+    for _, resource, field, fields in _documents(template):
+        resource["Properties"][field] = dict(zip(fields, ("bucket", "key"), strict=True))
+
+
 def _nested(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
     for name, resource in template["Resources"].items():
         field = _NESTED.get(str(resource.get("Type"))) if isinstance(resource, dict) else None

@@ -32,8 +32,9 @@ def command(endpoint: str, region: str, as_json: bool) -> None:
     cloudformation = target.client("cloudformation", endpoint, region)
     pages = cloudformation.get_paginator("describe_stacks").paginate()
     stacks = [stack for page in pages for stack in page["Stacks"]]
+    jobs = _batch_jobs(endpoint, region)
     if as_json:
-        screen.document({"server": server, "stacks": stacks})
+        screen.document({"server": server, "stacks": stacks, "batch_jobs": jobs})
         return
     for name, value in server.items():
         text = " ".join(sorted(value)) if isinstance(value, dict | list) else str(value)
@@ -42,3 +43,36 @@ def command(endpoint: str, region: str, as_json: bool) -> None:
         click.echo()
         rows = ((s["StackName"], screen.status(s["StackStatus"])) for s in stacks)
         screen.table(("stack", "status"), rows)
+    if jobs:
+        click.echo()
+        shown = ((j["JobId"], j["Operation"], j["Status"], _progress(j)) for j in jobs)
+        screen.table(("batch job", "operation", "status", "progress"), shown)
+
+
+_UNDER_WAY = ["New", "Preparing", "Suspended", "Ready", "Active"]
+
+
+def _batch_jobs(endpoint: str, region: str) -> list[dict[str, Any]]:
+    """S3 Batch Operations jobs that are not over; none for who may not see them."""
+    from botocore.exceptions import ClientError
+
+    account = target.client("sts", endpoint, region).get_caller_identity()["Account"]
+    control = target.client("s3control", endpoint, region)
+    asked: dict[str, Any] = {"AccountId": account, "JobStatuses": _UNDER_WAY}
+    jobs: list[dict[str, Any]] = []
+    try:
+        while True:
+            page = control.list_jobs(**asked)
+            jobs += page["Jobs"]
+            if "NextToken" not in page:
+                return jobs
+            asked["NextToken"] = page["NextToken"]
+    except ClientError:
+        return jobs
+
+
+def _progress(job: dict[str, Any]) -> str:
+    said = job["ProgressSummary"]
+    done = said["NumberOfTasksSucceeded"] + said["NumberOfTasksFailed"]
+    failed = f", {said['NumberOfTasksFailed']} failed" if said["NumberOfTasksFailed"] else ""
+    return f"{done} of {said['TotalNumberOfTasks']}{failed}"

@@ -38,16 +38,24 @@ def client(service: str, endpoint: str, region: str) -> Any:
     own = os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
     keys = {} if own else {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     config = Config(
-        retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}, read_timeout=920
+        retries={"total_max_attempts": 3},
+        s3={"addressing_style": "path"},
+        read_timeout=920,
+        inject_host_prefix=False,  # ACCOUNT.127.0.0.1 is nowhere
     )
     return boto3.client(service, endpoint_url=endpoint, region_name=region, config=config, **keys)
 
 
 def own(
-    method: str, name: str, endpoint: str, region: str, document: dict[str, Any] | None = None
+    method: str,
+    name: str,
+    endpoint: str,
+    region: str,
+    document: dict[str, Any] | None = None,
+    keys: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """One of the server's own calls (``gateway.own``). Raises ClickException with what the server said."""
-    return ask(method, f"{endpoint}/_stratolite/{name}", region, document)
+    return ask(method, f"{endpoint}/_stratolite/{name}", region, document, keys=keys)
 
 
 def ask(
@@ -56,8 +64,9 @@ def ask(
     region: str,
     document: dict[str, Any] | None = None,
     service: str = "stratolite",
+    keys: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A signed request for JSON. Raises ClickException with what the server said."""
+    """A signed request for JSON, with the caller's own keys unless ``keys`` are given. Raises ClickException with what the server said."""
     import json
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
@@ -67,11 +76,11 @@ def ask(
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    found = boto3.Session().get_credentials()
-    keys = found.get_frozen_credentials() if found else Credentials("test", "test")
+    found = None if keys else boto3.Session().get_credentials()
+    own_keys = found.get_frozen_credentials() if found else Credentials(*(keys or ("test", "test")))
     body = json.dumps(document).encode() if document is not None else b""
     signed = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"})
-    SigV4Auth(keys, service, region).add_auth(signed)
+    SigV4Auth(own_keys, service, region).add_auth(signed)
     request = Request(url, body or None, dict(signed.headers), method=method)  # noqa: S310 - the caller's own endpoint
     try:
         with urlopen(request, timeout=60) as answer:  # noqa: S310

@@ -7,6 +7,8 @@ import os
 
 import click
 
+from stratolite.cli import dropin
+
 
 def _default_data() -> str:
     return os.environ.get("STRATOLITE_DATA") or os.path.expanduser("~/.stratolite")
@@ -51,6 +53,12 @@ data_option = click.option(
     show_default=True,
     help="strict: each sandbox starts a Python of its own instead of a fork, some 30 ms later.",
 )
+@click.option(
+    "--init",
+    envvar="STRATOLITE_INIT",
+    type=click.Path(file_okay=False, exists=True),
+    help="A folder whose ready.d/*.sh and *.py are run once the cloud is ready, in order of name.",
+)
 @click.option("--no-sigv2", is_flag=True, help="Refuse S3 requests signed the old, weak way.")
 @click.option(
     "--trail-data-events",
@@ -67,6 +75,7 @@ def command(
     egress: tuple[str, ...],
     trail_data_events: bool,
     isolation: str,
+    init: str | None,
     no_sigv2: bool,
 ) -> None:
     """Start the cloud and keep it running.
@@ -82,6 +91,14 @@ def command(
 
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    dropin.note_foreign_variables()
+    hooks = dropin.scripts_of(init) if init else []
+
+    def say(text: str) -> None:
+        click.echo(text)
+        if hooks and text.startswith("ready "):
+            dropin.run_hooks(hooks, text.split()[1])
+
     try:
         listening = Listening(
             host,
@@ -94,7 +111,7 @@ def command(
             trail_data_events,
             isolation == "strict",
         )
-        run(data, listening, click.echo)
+        run(data, listening, say)
     except ssl.SSLError as error:
         raise click.ClickException(
             f"{tls_cert} and {tls_key} are not a certificate and its private key (PEM): {error}"

@@ -40,7 +40,7 @@ from stratolite.core.store import Engine, StoreFull, apply
 from stratolite.core.tx import Tx, Wait
 from stratolite.core.waits import Parked, Waits
 from stratolite.errors import Conflict, Fault, Fenced, Unavailable
-from stratolite.limits import BATCH_SIZE_BYTES_MAX, TX_SIZE_BYTES_MAX
+from stratolite.limits import BATCH_SIZE_BYTES_MAX, RELAXED_GATHER_S, TX_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 Body = Callable[[Tx], T]
@@ -97,6 +97,7 @@ class Database:
         self._current_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._flying_waiters: list[tuple[Body[Any], Done, Any, BaseException | None]] = []
         self._busy = self._kicked = False
+        self._lazy: asyncio.TimerHandle | None = None
         self._gathered_count = self._turns = 0  # of the batch about to be handed over
         self._sequence = 0
         self._followers: list[asyncio.Future[None]] = []
@@ -143,6 +144,8 @@ class Database:
     async def close(self) -> None:
         """Make durable what was acknowledged or is about to be, then close."""
         self._closing = True
+        if self._current and not self._busy and not self._kicked:
+            self._kick_soon()
         while self._current or self._busy:  # noqa: ASYNC110 - only close() waits for all to be done
             await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, not time
         for task in list(self._tasks):
@@ -242,6 +245,8 @@ class Database:
             # A relaxed one is answered now, but a lost race must not lose what it wrote.
             waiters.append((body, _answered if tx.relaxed else done, result, error))
             if not tx.relaxed:
+                if self._lazy is not None and not self._kicked:
+                    self._kick_soon()  # now somebody does wait for it
                 return None
         done(result, error)
         return None
@@ -253,7 +258,10 @@ class Database:
                 self.parsed.pop(key, None)
         tx.need = self._number
         if not self._kicked and not self._busy:
-            self._kick_soon()
+            if tx.relaxed:
+                self._kick_later()
+            else:
+                self._kick_soon()
         if self._waits.count:
             self._waits.changed(tx.writes)
 
@@ -261,6 +269,12 @@ class Database:
         self._kicked = True
         assert self._loop is not None, "start() comes first"
         self._loop.call_soon(self._kick)
+
+    def _kick_later(self) -> None:
+        """Nobody waits for it: let it go with the next batch that somebody waits for, or after a moment."""
+        if self._lazy is None:
+            assert self._loop is not None, "start() comes first"
+            self._lazy = self._loop.call_later(RELAXED_GATHER_S, self._kick)
 
     # -- following the log
 
@@ -376,6 +390,9 @@ class Database:
     def _kick(self) -> None:
         """Hand the batch over, unless this turn of the loop brought more of it and the next one may, too."""
         self._kicked = False
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
         if self._busy or not self._current:
             return
         count = len(self._current_waiters)

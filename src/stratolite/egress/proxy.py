@@ -19,11 +19,13 @@ from stratolite.egress.room import Egress, Failed, Refused
 from stratolite.limits import (
     EGRESS_CONNECT_S_MAX,
     EGRESS_HEAD_BYTES_MAX,
+    EGRESS_PROXIED_ALL_MAX,
     EGRESS_PROXIED_IDLE_S,
     EGRESS_PROXIED_MAX,
 )
 
 _READ_BYTES = 64 << 10
+_PAUSE_S = 1.0
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer upgrade".split()
 )
@@ -37,6 +39,7 @@ class Proxy:
 
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
+        self._count = 0
 
     def serve(self, listener: socket.socket, who: str) -> Callable[[], None]:
         """For the function ``who``."""
@@ -47,16 +50,29 @@ class Proxy:
         def take() -> None:
             try:
                 made, _ = listener.accept()
-            except (BlockingIOError, ConnectionError, OSError):
+            except (BlockingIOError, ConnectionError):
                 return
-            if len(under_way) >= EGRESS_PROXIED_MAX:
+            except OSError:  # no descriptor is free: whoever waits is looked at again later
+                loop.remove_reader(listener.fileno())
+                loop.call_later(_PAUSE_S, look)
+                return
+            if len(under_way) >= EGRESS_PROXIED_MAX or self._count >= EGRESS_PROXIED_ALL_MAX:
                 made.close()
                 return
+            self._count += 1
             task = loop.create_task(self._connection(made, who))
             under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            task.add_done_callback(ended)
 
-        loop.add_reader(listener.fileno(), take)
+        def ended(task: asyncio.Task[None]) -> None:
+            self._count -= 1
+            under_way.discard(task)
+
+        def look() -> None:
+            if listener.fileno() >= 0:
+                loop.add_reader(listener.fileno(), take)
+
+        look()
 
         def cut() -> None:
             loop.remove_reader(listener.fileno())

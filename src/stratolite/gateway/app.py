@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
@@ -43,6 +44,7 @@ CorsHeaders = list[tuple[str, str]]
 
 _log = logging.getLogger("stratolite.gateway")
 _HEALTH = frozenset({"/_localstack/health", "/_stratolite/health"})
+_INFO = "/_localstack/info"
 _HASHED_INLINE_BYTES_MAX = 256 << 10
 _FORWARDED = (
     "forwarded",
@@ -78,6 +80,7 @@ class App:
         )
         self.requests_count = self.faults_count = self.errors_count = 0
         self._doors = {name: offer.service for offer in OFFERS for name in offer.doors}
+        self._began_s = cloud.world.mono()
         token = cloud.world.token(10).hex()
         self._id_start = f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-"
         self.ways = Ways(self, (Errand, ObjectErrand))
@@ -146,6 +149,22 @@ class App:
         body = orjson.dumps(said)
         return HttpResponse(200, [("Content-Type", "application/json")], body)
 
+    def info(self) -> HttpResponse:
+        """What tools made for LocalStack ask to see what they talk to."""
+        import orjson
+
+        said = {
+            "version": __version__,
+            "edition": "stratolite",
+            "is_license_activated": False,
+            "session_id": self._id_start.rstrip("-"),
+            "server_time_utc": datetime.fromtimestamp(self.world.wall(), UTC).strftime(
+                "%Y-%m-%dT%H:%M:%S"
+            ),
+            "uptime": int(self.world.mono() - self._began_s),
+        }
+        return HttpResponse(200, [("Content-Type", "application/json")], orjson.dumps(said))
+
 
 class Visit:
     """One request being answered."""
@@ -190,6 +209,9 @@ class Visit:
         if path.startswith("/_"):
             if path in _HEALTH:
                 self.respond(app.health())
+                return
+            if path == _INFO:
+                self.respond(app.info())
                 return
             if path.startswith("/_aws/"):
                 self._path_door(path)

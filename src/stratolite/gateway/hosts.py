@@ -5,6 +5,7 @@ Path form (``http://localhost:4566/bucket/key``, ``/_aws/execute-api/ID/...``) i
 
     BUCKET.s3[.REGION].localhost            the bucket's objects
     LABEL.NAME[.REGION].localhost           a door: NAME is execute-api, lambda-url or s3-website
+    POINT-ACCOUNT.localhost                 an access point's objects, as SDKs write its ARN
     BUCKET.s3-website-REGION.localhost      the older spelling of website hosts
 """
 
@@ -20,6 +21,9 @@ _FORM = re.compile(
     r"(?P<label>.+)\.(?P<name>s3-website|s3|execute-api|lambda-url)"
     r"(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?"
 )
+
+
+_POINT = re.compile(r"[a-z0-9][a-z0-9-]{1,48}[a-z0-9]-\d{12}")
 
 
 class Place(NamedTuple):
@@ -52,8 +56,11 @@ class Hosts:
             return Place(True)
         for ours in self._names:
             if name.endswith("." + ours):
-                form = _FORM.fullmatch(name[: -len(ours) - 1])
+                label = name[: -len(ours) - 1]
+                form = _FORM.fullmatch(label)
                 if form is None:
+                    if _POINT.fullmatch(label):
+                        return Place(True, "s3", label, "", ours)
                     return Place(True)
                 return Place(True, form["name"], form["label"], form["region"] or "", ours)
         return Place(False)

@@ -162,12 +162,20 @@ def check_signature(request: HttpRequest, claim: WeakClaim, secret: str) -> None
         headers.get("content-type", ""),
         date,
         *(f"{name}:{' '.join(amz[name].split())}" for name in sorted(amz)),
-        request.path + _subresources(request.query),
     ]
-    digest = hmac.digest(secret.encode(), "\n".join(lines).encode("latin-1", "replace"), "sha1")
-    made = base64.b64encode(digest)
-    if not hmac.compare_digest(made, claim.signature.encode("latin-1", "replace")):
+    given = claim.signature.encode("latin-1", "replace")
+    # a bucket's own resource is /bucket or /bucket/, whichever the client took it for
+    paths = [request.path] + ([f"{request.path}/"] if request.path.count("/") == 1 else [])
+    rest = _subresources(request.query)
+    if not any(
+        hmac.compare_digest(_signed([*lines, path + rest], secret), given) for path in paths
+    ):
         raise Refused("mismatch", AWSAccessKeyId=claim.key_id, SignatureProvided=claim.signature)
+
+
+def _signed(lines: list[str], secret: str) -> bytes:
+    text = "\n".join(lines).encode("latin-1", "replace")
+    return base64.b64encode(hmac.digest(secret.encode(), text, "sha1"))
 
 
 def _subresources(query: str) -> str:

@@ -84,10 +84,15 @@ class Bundles:
         """Delete what was not used for so long, and what a crash left half made. Blocks."""
         if not os.path.isdir(self._folder):
             return
-        for entry in os.scandir(self._folder):
-            limit_s = _HALF_MADE_S if entry.name.startswith(".") else unused_s
-            if self._world.wall() - entry.stat().st_mtime > limit_s:
-                shutil.rmtree(entry.path, ignore_errors=True)
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                limit_s = _HALF_MADE_S if entry.name.startswith(".") else unused_s
+                try:
+                    age_s = self._world.wall() - entry.stat().st_mtime
+                except FileNotFoundError:  # renamed to its place, or removed
+                    continue
+                if age_s > limit_s:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
     def _unpack(self, zipped: bytes) -> str:
         sha256 = hashlib.sha256(zipped).hexdigest()

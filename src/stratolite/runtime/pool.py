@@ -132,13 +132,15 @@ class Runtime:
             return ""
         why = [g.partition(": ")[2] for g in guards if g.startswith("no-")]
         reason = f" ({'; '.join(why)})" if why else "" if os.geteuid() == 0 else " (not root)"
+        if self.proxy is not None and "network" not in guards:
+            lost.append("--egress opens nothing to them")
         return f"functions are not fully contained here{reason}: {', '.join(lost)}"
 
     @property
     def pids(self) -> list[int]:
         """The zygote's and its sandboxes' process ids, for status and measurements."""
         zygote = [self._zygote.pid] if self._zygote else []
-        return zygote + [m.sandbox._pid for m in self._members]
+        return zygote + [m.sandbox.seen_pid or m.sandbox._pid for m in self._members]
 
     def warm(self) -> None:
         """Start the zygote in the background, so that the first invocation need not wait for it."""

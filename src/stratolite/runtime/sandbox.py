@@ -112,6 +112,8 @@ class Sandbox(asyncio.Protocol):
         self._line = b""
         self._kill_reason: Ended | None = None
         self._pid = 0
+        self.seen_pid = 0
+        """Its process id for us; ``_pid`` is the zygote's word for it. What it says itself: for display only."""
         self.alive = True
         self.used = False
         self.init_s = 0.0
@@ -147,6 +149,7 @@ class Sandbox(asyncio.Protocol):
         kind, body = await self._answer(limit_s)
         self.init_s = self._world.mono() - self._begun
         if kind == ord("S"):
+            self.seen_pid = int(body) if body.isdigit() and len(body) < 10 else self._pid
             return None
         if kind == ord("F") and _sound(kind, body, True):
             self.kill()

@@ -40,6 +40,7 @@ SPOKEN = frozenset(
         "s3control",
         "scheduler",
         "secretsmanager",
+        "serverlessrepo",
         "sns",
         "sqs",
         "ssm",

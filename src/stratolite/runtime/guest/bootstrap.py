@@ -6,7 +6,7 @@ Frames on the channel, both ways:  u8 kind | u32 size | body          (big-endia
                          "tmp_mb", "env": {}, "sites": [folder], "port", "program"}, once
                       I  u32 size | JSON {"id", "deadline_ms", "arn", "trace", "client", "identity"}
                          | the event, JSON
-    guest -> server   S  ready for invocations
+    guest -> server   S  ready for invocations; the body is its process id as the zygote's own /proc has it
                       F  JSON error: the function cannot be started; the process ends
                       R  u32 peak memory, KiB | the answer
                       E  u32 peak memory, KiB | JSON error {errorMessage, errorType, requestId, stackTrace}
@@ -75,6 +75,9 @@ def run(cell: confine.Cell, channel_fd: int, output_fd: int) -> int:
         if kind != ord("C"):
             return 0
         spec = json.loads(body)
+        spec["pid"] = os.readlink(
+            "/proc/self"
+        )  # a pid namespace of the zygote's own counts otherwise
         listener = None
         if spec["program"]:
             listener = adapter.listen("network" in cell.guards)
@@ -135,6 +138,8 @@ def _adapt(
     sending = threading.Lock()
 
     def send(kind: str, body: bytes) -> None:
+        if kind == "S":
+            body = spec["pid"].encode()
         with sending:
             channel.sendall(_HEAD.pack(ord(kind), len(body)) + body)
 
@@ -165,7 +170,8 @@ def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any])
         _fail(channel, _error_now(""))
         sys.exit(1)
     encode = _encoder(spec["runtime"])
-    channel.sendall(_HEAD.pack(ord("S"), 0))
+    pid = spec["pid"].encode()
+    channel.sendall(_HEAD.pack(ord("S"), len(pid)) + pid)
     while True:
         kind, body = _receive(stream)
         if kind != ord("I"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
@@ -21,17 +22,19 @@ class Api(_Type):
 
     type = "AWS::ApiGatewayV2::Api"
     create_only = frozenset({"ProtocolType"})
-    _refused = (
-        "ApiKeySelectionExpression", "BasePath", "BodyS3Location", "CredentialsArn", "DisableSchemaValidation",
-        "FailOnWarnings", "RouteKey", "RouteSelectionExpression", "Target", "IpAddressType",
-    )  # fmt: skip
-
-    def _check(self, wanted: Request) -> None:
-        for name in self._refused:
-            if wanted.get(name) not in (None, False, "$request.method $request.path", "ipv4"):
-                raise Fault(
-                    "BadRequestException", f"{self.type} {name} is not offered by Stratolite yet"
-                )
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "ApiKeySelectionExpression", "BasePath", "BodyS3Location", "CredentialsArn",
+                "RouteKey", "Target",
+            ),
+            frozenset({""}),
+        ),
+        "DisableSchemaValidation": frozenset({"false"}),
+        "FailOnWarnings": frozenset({"false"}),
+        "RouteSelectionExpression": frozenset({"$request.method $request.path"}),
+        "IpAddressType": frozenset({"ipv4"}),
+    }  # fmt: skip
 
     def _members(self, wanted: Request) -> dict[str, Any]:
         found: Request = {k: wanted[k] for k in ("Name", "Description", "Version") if k in wanted}
@@ -42,7 +45,6 @@ class Api(_Type):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
-        self._check(wanted)
         for api in await self.every(call, "GetApis", "Items"):
             if api.get("Tags", {}).get(_MADE_BY) == spec.token:
                 return await self._bring_up_to_date(call, api["ApiId"], spec)
@@ -67,7 +69,6 @@ class Api(_Type):
         )
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        self._check(new.properties)
         if "CorsConfiguration" in old.properties and "CorsConfiguration" not in new.properties:
             await self.ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
         made = await self._bring_up_to_date(call, physical_id, new)
@@ -82,6 +83,15 @@ class Api(_Type):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteApi", ApiId=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetApi", ApiId=physical_id)
+        if found is None:
+            return None
+        names = ("CorsConfiguration", "Description", "DisableExecuteApiEndpoint", "Name", "ProtocolType", "Version")  # fmt: skip
+        made = {name: found[name] for name in names if name in found}
+        tags = found.get("Tags") or {}
+        return {**made, "Tags": {k: v for k, v in tags.items() if k != _MADE_BY}}
 
 
 class Stage(_Type):
@@ -124,6 +134,11 @@ class Stage(_Type):
         api = spec.properties["ApiId"]
         await self.ask_if_there(call, "DeleteStage", ApiId=api, StageName=physical_id)
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        api = spec.properties["ApiId"]
+        found = await self.ask_if_there(call, "GetStage", ApiId=api, StageName=physical_id)
+        return None if found is None else {**found, "ApiId": api}
+
 
 class _Part(_Type):
     """Something with an id of its own under an API."""
@@ -144,6 +159,13 @@ class _Part(_Type):
 
     def _made(self, physical_id: str) -> Made:
         return Made(physical_id, {f"{self.noun}Id": physical_id})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        api = spec.properties["ApiId"]
+        found = await self.ask_if_there(
+            call, f"Get{self.noun}", ApiId=api, **{f"{self.noun}Id": physical_id}
+        )
+        return None if found is None else {**found, "ApiId": api}
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         await self.ask(
@@ -184,6 +206,7 @@ class Deployment(_Part):
     type = "AWS::ApiGatewayV2::Deployment"
     noun = "Deployment"
     create_only = frozenset({"ApiId", "Description", "StageName"})
+    unread = frozenset({"StageName"})
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
         return False

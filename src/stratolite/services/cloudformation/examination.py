@@ -10,6 +10,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Made, Resource
+from stratolite.services.cloudformation.dynamic import refuse_secure
 from stratolite.services.cloudformation.intrinsics import (
     Mention,
     Scope,
@@ -81,7 +82,11 @@ class Examination:
         needs = {}
         for name, resource in scope.resources.items():
             properties, needs[name] = needs_of(name, scope)
-            conform(self.region, self.handlers[resource["Type"]], name, properties, self.tags)
+            handler = self.handlers[resource["Type"]]
+            properties = conform(self.region, handler, name, properties, self.tags)
+            refuse_secure(properties, resource["Type"], name)
+            if resource["Type"] == STACK:
+                self.stacks[name] = properties
         self.order = in_order(needs)
         self._check_attributes(scope)
         resolved_outputs(self.template, scope)
@@ -157,7 +162,9 @@ class Examination:
             if change is not None:
                 self.changes.append(change)
             if change is None or change.replacement != "True":
-                known[name] = Made(record["physical_id"], record.get("attributes") or {})
+                secret = record["private"].get("attributes") or {}
+                shown = record.get("attributes") or {}
+                known[name] = Made(record["physical_id"], {**shown, **secret})
         if retyped:
             raise _error(
                 f"Update of resource type is not permitted. The new template modifies resource type of the following resources: [{', '.join(retyped)}]"

@@ -38,6 +38,7 @@ EVENTS_PAGE_COUNT = 100
 RESOURCES_PAGE_COUNT = 100
 STACKS_PAGE_COUNT = 100
 CHANGE_SETS_PAGE_COUNT = 100
+DETECTIONS_KEPT = 10  # of a stack
 EXPORTS_PAGE_COUNT = 100
 
 DELETED_KEPT_S = 90 * 86_400  # ListStacks still shows a deleted stack
@@ -52,5 +53,5 @@ TEMPLATE_CHUNK_BYTES = 900_000
 
 SAM_IDLE_S = 60.0  # the translator's child is kept this long
 SAM_TIME_S_MAX = 30.0
-SAM_MEMORY_BYTES_MAX = 1 << 30
+SAM_MEMORY_BYTES_MAX = 300 << 20  # of address space; 63 MB are used for 150 functions
 SAM_ANSWER_BYTES_MAX = 16 << 20

@@ -46,9 +46,10 @@ def scope_of(
     made: Callable[[str], Made | None],
     imported: Callable[[str], str],
     attribute: Callable[[str, str, Made], Any] | None = None,
+    kind: type[Scope] = Scope,
 ) -> Scope:
     """Only resources whose condition holds are there to be referred to."""
-    scope = Scope(parameters, template.mappings, template.conditions, {}, made, imported, attribute)
+    scope = kind(parameters, template.mappings, template.conditions, {}, made, imported, attribute)
     scope.resources = {
         name: resource
         for name, resource in template.resources.items()

@@ -34,8 +34,13 @@ _PROGRAM = f"{os.path.dirname(__file__)}/sam_child.py"
 
 async def transform(raw: dict[str, Any], parameters: dict[str, Any], region: str) -> dict[str, Any]:
     """The template without SAM's types. Raises Fault ValidationError with all that is wrong with it."""
+    return await asyncio.to_thread(transform_now, raw, parameters, region)
+
+
+def transform_now(raw: dict[str, Any], parameters: dict[str, Any], region: str) -> dict[str, Any]:
+    """The same, blocking."""
     request = orjson.dumps({"template": raw, "parameters": parameters, "region": region})
-    answer = await asyncio.to_thread(_CHILD.ask, request)
+    answer = _CHILD.ask(request)
     if errors := answer.get("errors"):
         raise Fault(
             "ValidationError",

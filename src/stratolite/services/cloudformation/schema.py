@@ -343,7 +343,7 @@ def not_offered(handler: Resource, properties: dict[str, Any]) -> list[str]:
         for at, value in _at(properties, path.split("."), "#"):
             if isinstance(value, Unknown) or _text(value) in harmless:
                 continue
-            if isinstance(value, str | int | float) and harmless:
+            if isinstance(value, str | int | float) and harmless - {""}:
                 problems.append(
                     f"{at}: value {text_of(value)[:100]} is not offered by Stratolite; offered: {', '.join(sorted(harmless))}"
                 )

@@ -9,13 +9,14 @@ from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import Access, Call, Door, Request, Resource, Worker
 from stratolite.services.cloudformation import signals
 from stratolite.services.cloudformation.change_sets import ChangeSets
+from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
 from stratolite.services.cloudformation.notices import NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
 from stratolite.services.cloudformation.stacks import StackChanges
 
 
-class Cloudformation(StackChanges, ChangeSets, Reading):
+class Cloudformation(StackChanges, ChangeSets, Reading, Drift):
     name: ClassVar[str] = "cloudformation"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
@@ -35,7 +36,12 @@ class Cloudformation(StackChanges, ChangeSets, Reading):
         return await signals.serve(call, door, request)
 
     def workers(self) -> Iterable[Worker]:
-        return (StackWorker(self.cloud), ExpiryWorker(self.cloud), NotifyWorker(self.cloud))
+        return (
+            StackWorker(self.cloud),
+            ExpiryWorker(self.cloud),
+            NotifyWorker(self.cloud),
+            DriftWorker(self.cloud),
+        )
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.cloudformation.resources import RESOURCES

@@ -12,6 +12,7 @@ Under (account, region, "cloudformation"); values are JSON unless said otherwise
     ("changeset", change set uuid)        -> [stack uuid, change set name]
     ("export", export name)               -> [value, stack uuid, stack id]
     ("import", export name, uuid)         -> stack name (text)
+    ("drift", uuid, logical id), ("detection", id): see ``drift``; ("signal", ...): see ``signals``
     ("macro", name)                       -> [token of its resource, its function's name or ARN]
 
 Stack and change set are dicts written by ``service.py``, ``operations.py`` and ``engine.py``; their ``private``
@@ -149,6 +150,8 @@ def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
             tx.delete(key)
         if found:
             return False
+    for detection_id in stack.get("detections", []):
+        drop_detection(tx, rows, detection_id)
     tx.delete(rows.keys.key("list", stack["place"]))
     tx.delete(rows.keys.key("stack", uuid))
     return True
@@ -294,6 +297,33 @@ def changes_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[
     start, stop = rows.keys.span("changes", uuid)
     if after:
         start = rows.keys.key("changes", uuid, after) + b"\x00"
+    return [unpack_row(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
+
+
+# -- drift
+
+
+def put_detection(tx: Tx, rows: Rows, detection_id: str, row: dict[str, Any]) -> None:
+    tx.put(rows.keys.key("detection", detection_id), orjson.dumps(row))
+
+
+def detection_of(tx: Tx, rows: Rows, detection_id: str) -> dict[str, Any] | None:
+    raw = tx.get(rows.keys.key("detection", detection_id))
+    return None if raw is None else orjson.loads(raw)
+
+
+def drop_detection(tx: Tx, rows: Rows, detection_id: str) -> None:
+    tx.delete(rows.keys.key("detection", detection_id))
+
+
+def put_drift(tx: Tx, rows: Rows, uuid: str, logical_id: str, row: dict[str, Any]) -> None:
+    tx.put(rows.keys.key("drift", uuid, logical_id), pack_row(rows, row))
+
+
+def drifts_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[dict[str, Any]]:
+    start, stop = rows.keys.span("drift", uuid)
+    if after:
+        start = rows.keys.key("drift", uuid, after) + b"\x00"
     return [unpack_row(rows, raw) for _, raw in tx.scan((start, stop), limit=limit)]
 
 

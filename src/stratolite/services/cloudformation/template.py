@@ -164,7 +164,7 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
     section = raw.get(name)
     if section is None:
         return {}
-    if not isinstance(section, dict) or (name != "Metadata" and function_of(section)):
+    if not isinstance(section, dict) or (name != "Metadata" and _is_call(section)):
         raise _error(f"Template format error: Every {name} member must be a map.", name)
     if len(section) > count_max:
         raise _error(
@@ -172,6 +172,11 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
             name,
         )
     return section
+
+
+def _is_call(section: dict[str, Any]) -> bool:
+    name = function_of(section)
+    return name is not None and not name.startswith("Fn::ForEach::")
 
 
 def _transforms(value: Any) -> tuple[str, ...]:
@@ -293,7 +298,10 @@ def _check_output(name: str, output: Any) -> None:
     export = output.get("Export")
     if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
         raise _error(
-            f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified."
+            f"Template format error: Output {name} is malformed. The Name field of every Export member must be specified.",
+            "Outputs",
+            name,
+            "Export",
         )
 
 

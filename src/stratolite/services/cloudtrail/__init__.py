@@ -15,7 +15,7 @@ Sources   https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-
           https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 Ours      ``additionalEventData`` has ``decision``, ``action`` and, of a denial, ``encodedAuthorizationMessage`` (what
           STS DecodeAuthorizationMessage reads). ``requestParameters`` hide what is secret and leave out bodies.
-          LookupEvents sees a call at once; on AWS it takes minutes.
+          LookupEvents sees a call at once; on AWS it takes minutes. Uses of KMS keys count as data events.
 Missing   trails to buckets, event data stores, Insights, ``responseElements``: refused by name or left out.
 """
 

@@ -27,6 +27,10 @@ DATA: dict[str, frozenset[str]] = {
     "kinesis": frozenset({
         "GetRecords", "GetShardIterator", "PutRecord", "PutRecords", "SubscribeToShard",
     }),
+    "kms": frozenset({  # management events on AWS, where they are nearly all there are and are left out by a switch, too
+        "Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
+        "GenerateDataKeyWithoutPlaintext", "GenerateMac", "GenerateRandom", "ReEncrypt", "Sign", "Verify", "VerifyMac",
+    }),
     "lambda": frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"}),
     "logs": frozenset({"FilterLogEvents", "GetLogEvents", "GetLogRecord", "PutLogEvents", "StartLiveTail"}),
     "cloudwatch": frozenset({"GetMetricData", "GetMetricStatistics", "PutMetricData"}),

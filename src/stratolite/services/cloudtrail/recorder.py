@@ -81,7 +81,12 @@ class Recorder:
         why: Callable[[], dict[str, Any]],
     ) -> None:
         """A denial, from where it is decided. ``why`` explains it; asked as long as there are not too many."""
-        said: dict[str, Any] = why() if self._may_explain() else {"allowed": False}
+        said: dict[str, Any] = {"allowed": False}
+        if self._may_explain():
+            try:
+                said = why()
+            except Exception:  # noqa: BLE001 - what a policy makes of it must not turn a denial into anything else
+                _log.exception("not explained service=%s operation=%s", service.name, operation)
         sealed = self._cloud.vault.seal(orjson.dumps(said), _PURPOSE)
         message = base64.urlsafe_b64encode(sealed).decode()
         context = said.get("context", {})

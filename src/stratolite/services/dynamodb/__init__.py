@@ -10,12 +10,12 @@ Rules    ``numerals`` numbers, ``values`` attribute values and sizes, ``grammar`
 Changes  ``writes`` one item and all that follows from it; ``streams`` its stream records (read by ``dynamodbstreams``).
 PartiQL  ``partiql`` parses statements, ``bound`` takes them apart, ``statements`` carries them out as reads and writes.
 Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``policies``,
-         ``backups``; ``access`` says what IAM must allow;
+         ``backups``, ``transfers`` (exports, imports); ``access`` says what IAM must allow;
          ``service`` puts them together.
 Follow   ``feeds`` what is left for those who are told of each change, ``following`` tells them: ``destinations`` in Kinesis,
          replicas of ``globaltables``.
 Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
-         ``copying`` (backups and restores, from a table's ``history``).
+         ``copying`` (backups and restores, from a table's ``history``), ``carrying`` (exports and imports).
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 
@@ -28,12 +28,12 @@ binaries by unsigned bytes, numbers by value:
 
 Different from AWS, knowingly:
 - Reads are always consistent, also on global indexes: index rows are written in the item's transaction.
-- Tables are ACTIVE at once. Throughput is recorded and never throttles.
+- Tables are ACTIVE at once. A table's throughput is one bucket, not one a partition (``meter``).
 - ItemCount and TableSizeBytes are right at once (AWS: every six hours); sizes are those of the JSON.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.
 
-Missing: encryption by KMS keys, exports and imports, contributor insights, auto scaling, keys of several attributes in
+Missing: encryption by KMS keys, Ion and Zstandard, contributor insights, auto scaling, keys of several attributes in
 indexes, vector indexes, bulk operations; of global tables the version of 2017, strong consistency, witnesses, replicas of
 other accounts and overrides of their capacity. What a replicated table once held stays known by key and time.
 """

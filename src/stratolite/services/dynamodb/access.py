@@ -27,7 +27,16 @@ _TRANSACT = {
     "Delete": "dynamodb:DeleteItem",
     "Get": "dynamodb:GetItem",
 }
-_EVERYWHERE = frozenset(("ListTables", "DescribeLimits", "DescribeEndpoints"))
+_EVERYWHERE = frozenset(
+    (
+        "ListTables",
+        "ListBackups",
+        "ListExports",
+        "ListImports",
+        "DescribeLimits",
+        "DescribeEndpoints",
+    )
+)
 _PLAIN = (
     ("dynamodb:select", "Select"),
     ("dynamodb:returnvalues", "ReturnValues"),
@@ -71,13 +80,28 @@ def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
     if operation in _PARTIQL:
         found = dict.fromkeys(_statement_access(call, text) for text, _ in _statements(request))
         return list(found) or ((action, "*"),)
-    if "ResourceArn" in request:
-        return ((action, str(request["ResourceArn"])),)
+    for member in ("ResourceArn", "BackupArn", "ExportArn", "ImportArn", "TableArn"):
+        if member in request:
+            given = (action, str(request[member]))
+            target = request.get("TargetTableName")
+            return (given,) if target is None else (given, (action, table_arn(call, str(target))))
+    if operation == "RestoreTableToPointInTime":
+        source = request.get("SourceTableArn") or request.get("SourceTableName") or "*"
+        names = (str(source), str(request.get("TargetTableName", "*")))
+        return [(action, table_arn(call, name)) for name in names]
+    if operation == "ImportTable":
+        wanted = request.get("TableCreationParameters")
+        name = wanted.get("TableName", "*") if isinstance(wanted, dict) else "*"
+        return ((action, table_arn(call, str(name))),)
     arn = table_arn(call, str(request.get("TableName", "*")))
     if operation in ("Query", "Scan") and request.get("IndexName") is not None:
         arn = f"{arn}/index/{request['IndexName']}"
     if operation == "CreateTable" and request.get("Tags"):
         return ((action, arn), ("dynamodb:TagResource", arn))
+    if operation == "UpdateTable" and isinstance(updates := request.get("ReplicaUpdates"), list):
+        kinds = {kind for each in updates if isinstance(each, dict) for kind in each}
+        more = [(f"dynamodb:{k}TableReplica", arn) for k in ("Create", "Delete") if k in kinds]
+        return ((action, arn), *more)
     return ((action, arn),)
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 
-from stratolite.service import Call, Service
+from stratolite.service import Call, Cloud, Service
 from stratolite.services.dynamodb import state
+from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.faults import invalid, not_found
+from stratolite.services.dynamodb.meter import WRITE, Meter
 from stratolite.services.dynamodb.table import Table
+from stratolite.services.dynamodb.writes import Write
 
 _ARN = re.compile(r"arn:aws[\w-]*:dynamodb:([\w-]+):(\d{12}):table/([\w.-]+)(?:/.*)?").fullmatch
 
 
 class Base(Service):
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.meter = Meter()
+
     def table(self, call: Call, name: str, message: str = "Requested resource not found") -> Table:
         """The table called ``name`` here, or whose ARN it is, of whichever account. Raises ResourceNotFoundException."""
         account = call.account
@@ -22,6 +29,12 @@ class Base(Service):
         if found is None or not found.is_ready:
             raise not_found(message)
         return found
+
+    def pay(self, write: Write, times: int = 1) -> None:
+        """What a write has cost is taken from what its table may."""
+        cost = Cost(write.table)
+        cost.add_write(write.old, write.new, times)
+        self.meter.pay(write.table, WRITE, write.tx.time_s, cost)
 
     def known(self, call: Call, name: str, message: str) -> Table:
         """The same, of tables that are still being filled as well."""

@@ -13,6 +13,7 @@ from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.items import nested_of, projection_of
+from stratolite.services.dynamodb.meter import READ, WRITE
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import MISMATCH, Table
 from stratolite.services.dynamodb.values import (
@@ -49,7 +50,7 @@ class Batches(Base):
             projections[name] = projection_of(part)
             for key in part["Keys"]:
                 checked_item_size(key)
-        tx, size = call.tx, 0
+        tx, size, done = call.tx, 0, 0
         responses: dict[str, list[Any]] = {}
         unprocessed: dict[str, Any] = {}
         costs = []
@@ -77,7 +78,7 @@ class Batches(Base):
             found = responses.setdefault(table.name, [])
             left = []
             for row, key in rows[name]:
-                if size >= ANSWER_SIZE_BYTES_MAX:
+                if size >= ANSWER_SIZE_BYTES_MAX or not self._may(call, table, READ):
                     left.append(key)
                     continue
                 raw = state.get(tx, row)
@@ -90,11 +91,18 @@ class Batches(Base):
                     found.append(
                         orjson.Fragment(raw) if paths is None else project(orjson.loads(raw), paths)
                     )
-                if counts:
+                if counts or table.limits:
                     read = 0 if raw is None else item_size(orjson.loads(raw))
                     cost.add_read(read, consistent=consistent)
+                if table.limits:
+                    once = Cost(table)
+                    once.add_read(read, consistent=consistent)
+                    self.meter.pay(table, READ, tx.time_s, once)
+                done += 1
             if left:
                 unprocessed[name] = {**part, "Keys": left}
+        if not done and unprocessed:
+            self._refuse(call, tables, READ)
         response: Response = {"Responses": responses, "UnprocessedKeys": unprocessed}
         if costs:
             response["ConsumedCapacity"] = [
@@ -141,7 +149,11 @@ class Batches(Base):
         mode: str = request.get("ReturnConsumedCapacity", "NONE")
         costs: dict[str, Cost] = {}
         metrics: dict[str, list[Any]] = {}
+        unprocessed: dict[str, list[Any]] = {}
         for table, row, each in writes:
+            if not self._may(call, table, WRITE):
+                unprocessed.setdefault(table.name, []).append(each)
+                continue
             write = Write(call.tx, table, row)
             if "PutRequest" in each:
                 key = each["PutRequest"]["Item"]
@@ -149,18 +161,36 @@ class Batches(Base):
             else:
                 key = each["DeleteRequest"]["Key"]
                 write.delete()
+            if table.limits:
+                self.pay(write)
             if mode != "NONE":
                 costs.setdefault(table.name, Cost(table)).add_write(write.old, write.new)
             if request.get("ReturnItemCollectionMetrics") == "SIZE" and (
                 metric := collection_metrics(table, key)
             ):
                 metrics.setdefault(table.name, []).append(metric)
-        response: Response = {"UnprocessedItems": {}}
+        if sum(map(len, unprocessed.values())) == len(writes):
+            self._refuse(call, tables, WRITE)
+        response: Response = {"UnprocessedItems": unprocessed}
         if costs:
             response["ConsumedCapacity"] = [cost.answer(mode) for cost in costs.values()]
         if metrics:
             response["ItemCollectionMetrics"] = metrics
         return response
+
+    def _may(self, call: Call, table: Table, kind: str) -> bool:
+        if not table.limits:
+            return True
+        try:
+            self.meter.admit(table, kind, call.tx.time_s)
+        except Fault:
+            return False
+        return True
+
+    def _refuse(self, call: Call, tables: dict[str, Table], kind: str) -> None:
+        """Nothing of a batch could be done: say why."""
+        for table in tables.values():
+            self.meter.admit(table, kind, call.tx.time_s)
 
 
 def _check_given(request: Request, operation: str) -> None:

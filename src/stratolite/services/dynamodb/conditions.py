@@ -9,6 +9,8 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from stratolite.services.dynamodb.grammar import Node, Path
 from stratolite.services.dynamodb.numerals import compare_key
 from stratolite.services.dynamodb.values import SCALARS, Item, Value, equal, kind_of
@@ -46,6 +48,29 @@ def compile_test(node: Node) -> Test:
         return is_in
     assert kind == "fn", kind
     return _compile_function(node[1], node[2])
+
+
+def needles(node: Node, values: Values) -> list[bytes]:
+    """Bytes that the JSON of every item has for which the condition holds: one without them need not be parsed.
+
+    True because items are stored as orjson writes them: no spaces, one form for one string or number.
+    """
+    kind = node[0]
+    if kind == "and":
+        return [*needles(node[1], values), *needles(node[2], values)]
+    if kind == "cmp" and node[1] == "=":
+        for x, y in ((node[2], node[3]), (node[3], node[2])):
+            if x[0] == "path" and len(x[1]) == 1 and y[0] == "value":
+                value = values[y[1]]
+                if kind_of(value) in SCALARS:
+                    return [orjson.dumps({x[1][0]: value})[1:-1]]
+    if kind == "fn" and node[1] == "begins_with":
+        x, y = node[2]
+        if x[0] == "path" and len(x[1]) == 1 and y[0] == "value" and "S" in values[y[1]]:
+            return [orjson.dumps({x[1][0]: values[y[1]]})[1:-3]]
+    if kind == "fn" and node[1] == "attribute_exists" and len(node[2][0][1]) == 1:
+        return [orjson.dumps({node[2][0][1][0]: {}})[1:-2]]
+    return []
 
 
 def _compile_function(name: str, args: list[Node]) -> Test:

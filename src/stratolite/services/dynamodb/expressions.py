@@ -41,6 +41,7 @@ class Plan:
         "bounds",
         "condition",
         "filter",
+        "filter_node",
         "heads",
         "key_condition",
         "nested",
@@ -53,6 +54,7 @@ class Plan:
     def __init__(self) -> None:
         self.condition: Test | None = None
         self.filter: Test | None = None
+        self.filter_node: Node | None = None
         self.key_condition: Node | None = None
         self.projection: list[Path] | None = None
         self.update: Apply | None = None
@@ -273,7 +275,7 @@ def _parse(
     if label == "KeyConditionExpression":
         made.key_condition = node
     elif label == "FilterExpression":
-        made.filter = compile_test(node)
+        made.filter, made.filter_node = compile_test(node), node
     else:
         made.condition = compile_test(node)
     return condition

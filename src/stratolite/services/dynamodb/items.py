@@ -15,6 +15,7 @@ from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.expressions import NO_VALUES, check_use, plan
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.grammar import Path
+from stratolite.services.dynamodb.meter import READ, WRITE
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
@@ -46,6 +47,8 @@ class Items(Base):
             table = self.table(call, name)
             table.check_key(key)
             row = table.row(key)
+        if table.limits:
+            self.meter.admit(table, READ, call.tx.time_s)
         raw = state.get(call.tx, row)
         response: Response = {}
         if raw is not None:
@@ -55,11 +58,14 @@ class Items(Base):
                 table.check_nested(nested_of(paths))
                 response["Item"] = project(orjson.loads(raw), paths)
         mode = request.get("ReturnConsumedCapacity")
-        if mode is not None and mode != "NONE":
+        if table.limits or (mode is not None and mode != "NONE"):
             cost = Cost(table)
             size = 0 if raw is None else item_size(orjson.loads(raw))
             cost.add_read(size, consistent=request.get("ConsistentRead", False))
-            response["ConsumedCapacity"] = cost.answer(mode)
+            if table.limits:
+                self.meter.pay(table, READ, call.tx.time_s, cost)
+            if mode is not None and mode != "NONE":
+                response["ConsumedCapacity"] = cost.answer(mode)
         return response
 
     def put_item(self, call: Call, request: Request) -> Response:
@@ -76,9 +82,13 @@ class Items(Base):
         table.check_item(item)
         if forms.nested:
             table.check_nested(forms.nested)
+        if table.limits:
+            self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(item))
         write.check(test, request)
         write.put(item)
+        if table.limits:
+            self.pay(write)
         return write.answer(request, item, ALL_OLD if returns == "ALL_OLD" else None)
 
     def delete_item(self, call: Call, request: Request) -> Response:
@@ -94,9 +104,13 @@ class Items(Base):
         table.check_key(key)
         if forms.nested:
             table.check_nested(forms.nested)
+        if table.limits:
+            self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(key))
         write.check(test, request)
         write.delete()
+        if table.limits:
+            self.pay(write)
         return write.answer(request, key, ALL_OLD if returns == "ALL_OLD" else None)
 
     def update_item(self, call: Call, request: Request) -> Response:
@@ -115,11 +129,15 @@ class Items(Base):
         check_targets(table, targets)
         if forms.nested:
             table.check_nested(forms.nested)
+        if table.limits:
+            self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(key))
         write.check(test, request)
         if write.raw is None and updates is not None and not legacy.creates_item(updates):
             return write.answer(request, key, None)
         write.update(key, apply, request.get("ExpressionAttributeValues") or NO_VALUES, forms)
+        if table.limits:
+            self.pay(write)
         returns = request.get("ReturnValues")
         if returns is None or returns == "NONE":
             return write.answer(request, key, None)

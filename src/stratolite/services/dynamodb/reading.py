@@ -20,10 +20,17 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import keycode, keyconditions, legacy, shapes, state
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost, read_units
-from stratolite.services.dynamodb.conditions import COMPARISONS, Test, begins_with, between
+from stratolite.services.dynamodb.conditions import (
+    COMPARISONS,
+    Test,
+    begins_with,
+    between,
+    needles,
+)
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
+from stratolite.services.dynamodb.meter import READ
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import (
     MISMATCH,
@@ -89,7 +96,7 @@ class Reading(Base):
         if row is not None:
             low, high = span
             span = (low, min(high, row)) if reverse else (max(low, row + b"\xff"), high)
-        return page.read(span, reverse=reverse)
+        return self.metered(page, span, reverse=reverse)
 
     def scan(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.SCAN, request)
@@ -134,7 +141,20 @@ class Reading(Base):
                 )
             low = row + b"\xff"
         page.check_paths(forms)
-        return page.read((low, high), reverse=False)
+        return self.metered(page, (low, high), reverse=False)
+
+    def metered(self, page: Page, *spans: Span, reverse: bool) -> Response:
+        """The page, if its table or index may be read, and paid for."""
+        table, index = page.table, page.index
+        if not table.limits:
+            return page.read(*spans, reverse=reverse)
+        now_s = page.call.tx.time_s
+        name = index.name if index is not None and not index.is_local else ""
+        self.meter.admit(table, READ, now_s, name)
+        response = page.read(*spans, reverse=reverse)
+        assert page.cost is not None, "a table with limits is measured"
+        self.meter.pay(table, READ, now_s, page.cost)
+        return response
 
 
 class Page:
@@ -165,9 +185,15 @@ class Page:
             )
         self.paths = forms.projection or legacy.attributes_to_get(request)
         self.values = request.get("ExpressionAttributeValues") or NO_VALUES
+        self.needles: list[bytes] = []
+        """What a row must have in it to be worth a look."""
+        if forms.filter_node is not None:
+            self.needles = needles(forms.filter_node, self.values)
         self.rows_count_max = min(request.get("Limit", PAGE_COUNT_MAX), PAGE_COUNT_MAX)
         self.shape: Callable[[Item], Item] | None = None
         """What is made of an item before it is answered, if not the paths are projected."""
+        self.cost: Cost | None = None
+        """What has been read, if somebody wants to know."""
         self.fetches = False
         """Whether the whole item must be read from the table for each row of a local index."""
 
@@ -243,7 +269,8 @@ class Page:
         else:
             wanted = (scan(span, reverse=reverse) for span in spans if span[0] < span[1])
             rows = chain.from_iterable(wanted)
-        if self.test is None and self.paths is None and mode == "NONE" and not self.fetches:
+        measured = mode != "NONE" or bool(self.table.limits)
+        if self.test is None and self.paths is None and not measured and not self.fetches:
             kept, last = self._read_plain(rows)
             response: Response = {"Count": len(kept), "ScannedCount": len(kept)}
             if not counts_only:
@@ -286,7 +313,9 @@ class Page:
     ) -> tuple[Response, bytes | None]:
         """The same, with each row parsed: filtered, projected, fetched, measured."""
         test, values, paths = self.test, self.values, self.paths
-        cost = Cost(self.table) if mode != "NONE" else None
+        cost = self.cost = Cost(self.table) if mode != "NONE" or self.table.limits else None
+        room = self.rows_count_max
+        rare = [] if self.fetches else self.needles
         shape = self.shape
         if shape is None and paths is not None:
             shape = partial(project, paths=paths)
@@ -300,6 +329,11 @@ class Page:
                 raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901
             scanned += 1
             size += len(raw)
+            if rare and cost is None and not all(map(raw.__contains__, rare)):
+                if scanned >= room or size >= PAGE_SIZE_BYTES:
+                    last = raw
+                    break
+                continue
             item = orjson.loads(raw)
             whole = raw
             if cost is not None:
@@ -310,7 +344,7 @@ class Page:
                 found += 1
                 if not counts_only:
                     items.append(orjson.Fragment(whole) if shape is None else shape(item))
-            if scanned >= self.rows_count_max or size >= PAGE_SIZE_BYTES:
+            if scanned >= room or size >= PAGE_SIZE_BYTES:
                 last = raw
                 break
         response: Response = {"Count": found, "ScannedCount": scanned}
@@ -322,7 +356,8 @@ class Page:
                 cost.units += units
             else:
                 cost.indexes[self.index.name] = units
-            response["ConsumedCapacity"] = cost.answer(mode)
+            if mode != "NONE":
+                response["ConsumedCapacity"] = cost.answer(mode)
         return response, last
 
     def _fetch(self, row: Item, cost: Cost | None) -> tuple[bytes, Item]:

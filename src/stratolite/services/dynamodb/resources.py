@@ -1,16 +1,18 @@
-"""AWS::DynamoDB::Table: Ref is the table's name, GetAtt Arn and TableId.
+"""AWS::DynamoDB::Table: Ref is the table's name, GetAtt Arn, StreamArn and TableId.
 
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
-Missing, refused by name when a template asks for them: streams, point-in-time recovery, imports, Kinesis
-streaming, contributor insights, resource policies, warm throughput, customer KMS keys.
+Missing, refused by name when a template asks for them: contributor insights, KMS keys.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec
+from stratolite.service import Call, Made, Resource, Response, Spec, created
 from stratolite.services.dynamodb.faults import invalid
 
 WAIT_S_MAX = 3600.0
@@ -25,20 +27,23 @@ _PASSED = (
     "OnDemandThroughput",
     "ProvisionedThroughput",
     "TableClass",
-)
-_REFUSED = (
-    "StreamSpecification",
-    "ImportSourceSpecification",
-    "KinesisStreamSpecification",
-    "ResourcePolicy",
     "WarmThroughput",
 )
+_NO = frozenset({"false"})
 _STACK = "aws:cloudformation:stack-id"
 _LOGICAL = "aws:cloudformation:logical-id"
 
 
 class TableResource(Resource):
     type = "AWS::DynamoDB::Table"
+    service = "dynamodb"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ContributorInsightsSpecification.Enabled": _NO,
+        "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
+        "SSESpecification.SSEEnabled": _NO,
+        "SSESpecification.KMSMasterKeyId": frozenset(),
+        "ImportSourceSpecification": frozenset(),
+    }
     create_only = frozenset(
         ("TableName", "KeySchema", "LocalSecondaryIndexes", "ImportSourceSpecification")
     )
@@ -53,13 +58,15 @@ class TableResource(Resource):
         except Fault as fault:
             if fault.code != "ResourceInUseException" or not await _is_ours(call, name, spec):
                 raise
-        await _set_time_to_live(call, name, spec)
+        with created(name):
+            await set_extras(call, name, spec.properties)
         return _made(await _describe(call, name))
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         before, after = _request(old), _request(new)
+        await _drop_indexes(call, physical_id, after)
         await _update_settings(call, physical_id, before, after)
-        await _update_indexes(call, physical_id, after)
+        await _make_indexes(call, physical_id, after)
         described = await _describe(call, physical_id)
         gone, kept = _tags(old), _tags(new)
         if removed := [key for key in gone if key not in kept]:
@@ -69,48 +76,128 @@ class TableResource(Resource):
             listed = [{"Key": k, "Value": v} for k, v in kept.items()]
             request = {"ResourceArn": described["TableArn"], "Tags": listed}
             await call.request("dynamodb", "TagResource", request)
-        await _set_time_to_live(call, physical_id, new)
+        await _set_stream(call, physical_id, new.properties)
+        await set_extras(call, physical_id, new.properties)
         return _made(await _describe(call, physical_id))
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        try:
-            await call.request("dynamodb", "DeleteTable", {"TableName": physical_id})
-        except Fault as fault:
-            if fault.code != "ResourceNotFoundException":
-                raise
+        await self.ask_if_there(call, "DeleteTable", TableName=physical_id)
+
+    async def stabilise(self, call: Call, physical_id: str, spec: Spec) -> bool:
+        return is_settled(await _describe(call, physical_id))
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        return await read_table(call, physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        start = {"ExclusiveStartTableName": token} if token else {}
+        page = await call.request("dynamodb", "ListTables", start)
+        return page["TableNames"], page.get("LastEvaluatedTableName", "")
+
+
+def is_settled(described: Response) -> bool:
+    """Whether table, indexes and replicas are ACTIVE."""
+    indexes = described.get("GlobalSecondaryIndexes", ())
+    replicas = described.get("Replicas", ())
+    return (
+        described["TableStatus"] == "ACTIVE"
+        and all(index["IndexStatus"] == "ACTIVE" for index in indexes)
+        and all(replica["ReplicaStatus"] == "ACTIVE" for replica in replicas)
+    )
+
+
+async def read_table(call: Call, name: str) -> dict[str, Any] | None:
+    """A table's properties as a template writes them."""
+    try:
+        table = await _describe(call, name)
+    except Fault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return None
+        raise
+    on_demand = table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+    found: dict[str, Any] = {
+        "TableName": name,
+        "KeySchema": table["KeySchema"],
+        "AttributeDefinitions": table["AttributeDefinitions"],
+        "BillingMode": "PAY_PER_REQUEST" if on_demand else "PROVISIONED",
+        "DeletionProtectionEnabled": table["DeletionProtectionEnabled"],
+    }
+    for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        if table.get(member):
+            found[member] = [_index_properties(index, on_demand) for index in table[member]]
+    if not on_demand:
+        found["ProvisionedThroughput"] = _capacity(table)
+    if "TableClassSummary" in table:
+        found["TableClass"] = table["TableClassSummary"]["TableClass"]
+    if "OnDemandThroughput" in table:
+        found["OnDemandThroughput"] = table["OnDemandThroughput"]
+    if "StreamSpecification" in table:
+        view = table["StreamSpecification"]["StreamViewType"]
+        found["StreamSpecification"] = {"StreamViewType": view}
+    ttl = await call.request("dynamodb", "DescribeTimeToLive", {"TableName": name})
+    if attribute := ttl["TimeToLiveDescription"].get("AttributeName"):
+        found["TimeToLiveSpecification"] = {"AttributeName": attribute, "Enabled": True}
+    recovery = await _recovery(call, name)
+    if recovery["PointInTimeRecoveryStatus"] == "ENABLED":
+        found["PointInTimeRecoverySpecification"] = {
+            "PointInTimeRecoveryEnabled": True,
+            "RecoveryPeriodInDays": recovery["RecoveryPeriodInDays"],
+        }
+    for arn, precision in (await _destinations(call, name)).items():
+        found["KinesisStreamSpecification"] = {"StreamArn": arn, _PRECISION: precision}
+    policy = await _policy(call, table["TableArn"])
+    if policy is not None:
+        found["ResourcePolicy"] = {"PolicyDocument": orjson.loads(policy)}
+    listed = await call.request(
+        "dynamodb", "ListTagsOfResource", {"ResourceArn": table["TableArn"]}
+    )
+    tags = [tag for tag in listed["Tags"] if not tag["Key"].startswith("aws:")]
+    if tags:
+        found["Tags"] = tags
+    return found
+
+
+def _index_properties(index: dict[str, Any], on_demand: bool) -> dict[str, Any]:
+    made = {k: index[k] for k in ("IndexName", "KeySchema", "Projection")}
+    if "ProvisionedThroughput" in index and not on_demand:
+        made["ProvisionedThroughput"] = _capacity(index)
+    if "OnDemandThroughput" in index:
+        made["OnDemandThroughput"] = index["OnDemandThroughput"]
+    return made
+
+
+def _capacity(thing: dict[str, Any]) -> dict[str, int]:
+    return {
+        k: thing["ProvisionedThroughput"][k] for k in ("ReadCapacityUnits", "WriteCapacityUnits")
+    }
 
 
 def _request(spec: Spec) -> dict[str, Any]:
     """What of the properties CreateTable takes as it is. Raises Fault for properties that are not offered."""
     properties = spec.properties
-    for name in _REFUSED:
-        if properties.get(name):
-            raise invalid(f"AWS::DynamoDB::Table: {name} is not offered by Stratolite")
-    for name, member in (
-        ("PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled"),
-        ("ContributorInsightsSpecification", "Enabled"),
-    ):
-        if _flag((properties.get(name) or {}).get(member, False)):
-            raise invalid(f"AWS::DynamoDB::Table: {name} is not offered by Stratolite")
     request = {name: _typed(properties[name]) for name in _PASSED if name in properties}
     for index in request.get("GlobalSecondaryIndexes") or ():
-        if (index.pop("ContributorInsightsSpecification", None) or {}).get("Enabled"):
-            raise invalid(
-                "AWS::DynamoDB::Table: GlobalSecondaryIndexes.ContributorInsightsSpecification "
-                "is not offered by Stratolite"
-            )
+        index.pop("ContributorInsightsSpecification", None)
     if "DeletionProtectionEnabled" in request:
         request["DeletionProtectionEnabled"] = _flag(request["DeletionProtectionEnabled"])
-    if sse := properties.get("SSESpecification"):
-        request["SSESpecification"] = {
-            "Enabled": _flag(sse.get("SSEEnabled", False)),
-            **{k: sse[k] for k in ("SSEType", "KMSMasterKeyId") if k in sse},
+    if stream := properties.get("StreamSpecification"):
+        request["StreamSpecification"] = {
+            "StreamEnabled": True,
+            "StreamViewType": stream["StreamViewType"],
         }
     return request
 
 
 _INTEGERS = frozenset(
-    ("ReadCapacityUnits", "WriteCapacityUnits", "MaxReadRequestUnits", "MaxWriteRequestUnits")
+    (
+        "ReadCapacityUnits",
+        "WriteCapacityUnits",
+        "MaxReadRequestUnits",
+        "MaxWriteRequestUnits",
+        "ReadUnitsPerSecond",
+        "WriteUnitsPerSecond",
+        "RecoveryPeriodInDays",
+    )
 )
 
 
@@ -142,10 +229,10 @@ async def _describe(call: Call, name: str) -> Response:
 
 
 def _made(described: Response) -> Made:
-    return Made(
-        described["TableName"],
-        {"Arn": described["TableArn"], "TableId": described["TableId"]},
-    )
+    attributes = {"Arn": described["TableArn"], "TableId": described["TableId"]}
+    if "StreamSpecification" in described:
+        attributes["StreamArn"] = described["LatestStreamArn"]
+    return Made(described["TableName"], attributes)
 
 
 async def _is_ours(call: Call, name: str, spec: Spec) -> bool:
@@ -193,39 +280,40 @@ async def _update_settings(
     protected = after.get("DeletionProtectionEnabled", False)
     if protected != current["DeletionProtectionEnabled"]:
         request["DeletionProtectionEnabled"] = protected
-    for member in ("TableClass", "SSESpecification", "OnDemandThroughput"):
-        if after.get(member) != before.get(member):
-            default = {"TableClass": "STANDARD", "SSESpecification": {"Enabled": False}}
+    for member in ("TableClass", "OnDemandThroughput", "WarmThroughput"):
+        if after.get(member) != before.get(member) and (
+            member != "WarmThroughput" or member in after
+        ):
+            default = {"TableClass": "STANDARD"}
             request[member] = after.get(member, default.get(member, {}))
     if request:
         await call.request("dynamodb", "UpdateTable", {"TableName": name, **request})
 
 
-async def _update_indexes(call: Call, name: str, after: dict[str, Any]) -> None:
-    """Drop and create global indexes until the table has those wanted, one at a time."""
+async def _drop_indexes(call: Call, name: str, after: dict[str, Any]) -> None:
+    """Those that are not wanted, or wanted otherwise; first, for they have a say in what the table may be."""
     current = await _describe(call, name)
     wanted = {i["IndexName"]: i for i in after.get("GlobalSecondaryIndexes") or ()}
-    there = {i["IndexName"]: i for i in current.get("GlobalSecondaryIndexes", ())}
-    for index_name, index in there.items():
+    for index in current.get("GlobalSecondaryIndexes", ()):
+        index_name = index["IndexName"]
         if index_name not in wanted or _form(index) != _form(wanted[index_name]):
             change = {"Delete": {"IndexName": index_name}}
-            await call.request(
-                "dynamodb",
-                "UpdateTable",
-                {"TableName": name, "GlobalSecondaryIndexUpdates": [change]},
-            )
-            there[index_name] = {}
-    for index_name, index in wanted.items():
-        if not there.get(index_name):
-            await call.request(
-                "dynamodb",
-                "UpdateTable",
-                {
-                    "TableName": name,
-                    "AttributeDefinitions": after["AttributeDefinitions"],
-                    "GlobalSecondaryIndexUpdates": [{"Create": index}],
-                },
-            )
+            request = {"TableName": name, "GlobalSecondaryIndexUpdates": [change]}
+            await call.request("dynamodb", "UpdateTable", request)
+
+
+async def _make_indexes(call: Call, name: str, after: dict[str, Any]) -> None:
+    """Those that are not there, one at a time."""
+    current = await _describe(call, name)
+    there = {i["IndexName"] for i in current.get("GlobalSecondaryIndexes", ())}
+    for index in after.get("GlobalSecondaryIndexes") or ():
+        if index["IndexName"] not in there:
+            request = {
+                "TableName": name,
+                "AttributeDefinitions": after["AttributeDefinitions"],
+                "GlobalSecondaryIndexUpdates": [{"Create": index}],
+            }
+            await call.request("dynamodb", "UpdateTable", request)
         await _wait_for_indexes(call, name)
 
 
@@ -252,8 +340,7 @@ async def _wait_for_indexes(call: Call, name: str) -> None:
         step_s = min(step_s * 1.5, _STEP_S_MAX)
 
 
-async def _set_time_to_live(call: Call, name: str, spec: Spec) -> None:
-    wanted = spec.properties.get("TimeToLiveSpecification") or {}
+async def _set_time_to_live(call: Call, name: str, wanted: dict[str, Any]) -> None:
     attribute = wanted.get("AttributeName") if _flag(wanted.get("Enabled", False)) else None
     response = await call.request("dynamodb", "DescribeTimeToLive", {"TableName": name})
     current = response["TimeToLiveDescription"].get("AttributeName")
@@ -267,3 +354,114 @@ async def _set_time_to_live(call: Call, name: str, spec: Spec) -> None:
                 "UpdateTimeToLive",
                 {"TableName": name, "TimeToLiveSpecification": change},
             )
+
+
+# -- what is not part of CreateTable
+
+_PRECISION = "ApproximateCreationDateTimePrecision"
+
+
+async def set_extras(call: Call, name: str, properties: dict[str, Any]) -> None:
+    """Bring all that has operations of its own from whatever it is to what ``properties`` say."""
+    await _set_time_to_live(call, name, properties.get("TimeToLiveSpecification") or {})
+    await _set_recovery(call, name, properties.get("PointInTimeRecoverySpecification") or {})
+    await _set_destination(call, name, properties.get("KinesisStreamSpecification") or {})
+    table = await _describe(call, name)
+    await _set_policy(call, table["TableArn"], properties.get("ResourcePolicy") or {})
+    if "StreamSpecification" in table:
+        stream = properties.get("StreamSpecification") or {}
+        await _set_policy(call, table["LatestStreamArn"], stream.get("ResourcePolicy") or {})
+
+
+async def _set_stream(call: Call, name: str, properties: dict[str, Any]) -> None:
+    """Another view type is another stream."""
+    wanted = (properties.get("StreamSpecification") or {}).get("StreamViewType")
+    table = await _describe(call, name)
+    current = table.get("StreamSpecification", {}).get("StreamViewType")
+    if current == wanted:
+        return
+    if current is not None:
+        off = {"TableName": name, "StreamSpecification": {"StreamEnabled": False}}
+        await call.request("dynamodb", "UpdateTable", off)
+    if wanted is not None:
+        on = {"StreamEnabled": True, "StreamViewType": wanted}
+        await call.request(
+            "dynamodb", "UpdateTable", {"TableName": name, "StreamSpecification": on}
+        )
+
+
+async def _recovery(call: Call, name: str) -> dict[str, Any]:
+    found = await call.request("dynamodb", "DescribeContinuousBackups", {"TableName": name})
+    recovery: dict[str, Any] = found["ContinuousBackupsDescription"][
+        "PointInTimeRecoveryDescription"
+    ]
+    return recovery
+
+
+async def _set_recovery(call: Call, name: str, wanted: dict[str, Any]) -> None:
+    enabled = _flag(wanted.get("PointInTimeRecoveryEnabled", False))
+    days = int(wanted.get("RecoveryPeriodInDays", 35))
+    current = await _recovery(call, name)
+    if enabled is (current["PointInTimeRecoveryStatus"] == "ENABLED") and (
+        not enabled or current["RecoveryPeriodInDays"] == days
+    ):
+        return
+    specification: dict[str, Any] = {"PointInTimeRecoveryEnabled": enabled}
+    if enabled:
+        specification["RecoveryPeriodInDays"] = days
+    request = {"TableName": name, "PointInTimeRecoverySpecification": specification}
+    await call.request("dynamodb", "UpdateContinuousBackups", request)
+
+
+async def _destinations(call: Call, name: str) -> dict[str, str]:
+    """Enabled Kinesis streams and their precisions."""
+    found = await call.request(
+        "dynamodb", "DescribeKinesisStreamingDestination", {"TableName": name}
+    )
+    return {
+        one["StreamArn"]: one[_PRECISION]
+        for one in found["KinesisDataStreamDestinations"]
+        if one["DestinationStatus"] == "ACTIVE"
+    }
+
+
+async def _set_destination(call: Call, name: str, wanted: dict[str, Any]) -> None:
+    arn = wanted.get("StreamArn")
+    precision = wanted.get(_PRECISION, "MILLISECOND")
+    current = await _destinations(call, name)
+    for other in current:
+        if other != arn:
+            off = {"TableName": name, "StreamArn": other}
+            await call.request("dynamodb", "DisableKinesisStreamingDestination", off)
+    if arn is None or current.get(arn) == precision:
+        return
+    verb = "Update" if arn in current else "Enable"
+    request: dict[str, Any] = {
+        "TableName": name,
+        "StreamArn": arn,
+        f"{verb}KinesisStreamingConfiguration": {_PRECISION: precision},
+    }
+    await call.request("dynamodb", f"{verb}KinesisStreamingDestination", request)
+
+
+async def _policy(call: Call, arn: str) -> str | None:
+    try:
+        found = await call.request("dynamodb", "GetResourcePolicy", {"ResourceArn": arn})
+    except Fault as fault:
+        if fault.code == "PolicyNotFoundException":
+            return None
+        raise
+    return str(found["Policy"])
+
+
+async def _set_policy(call: Call, arn: str, wanted: dict[str, Any]) -> None:
+    document = wanted.get("PolicyDocument")
+    current = await _policy(call, arn)
+    if document is None:
+        if current is not None:
+            await call.request("dynamodb", "DeleteResourcePolicy", {"ResourceArn": arn})
+        return
+    text = document if isinstance(document, str) else orjson.dumps(document).decode()
+    if text != current:
+        request = {"ResourceArn": arn, "Policy": text}
+        await call.request("dynamodb", "PutResourcePolicy", request)

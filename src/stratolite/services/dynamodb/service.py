@@ -11,12 +11,12 @@ from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
-from stratolite.services.dynamodb.reading import Reading
 from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
+from stratolite.services.dynamodb.transfers import Transfers
 
 
-class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, Destinations):
+class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
     name = "dynamodb"
 
     def inspect(self, operation: str, request: Request) -> None:
@@ -37,6 +37,7 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, D
         return access.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
+        from stratolite.services.dynamodb.carrying import Exporter, Importer
         from stratolite.services.dynamodb.copying import (
             BackupDropper,
             BackupMaker,
@@ -61,12 +62,15 @@ class Dynamodb(Items, Reading, Batches, Statements, Tables, Policies, Backups, D
             BackupDropper(cloud),
             Restorer(cloud),
             Purger(cloud),
+            Exporter(cloud),
+            Importer(cloud),
             KinesisDeliverer(cloud),
             Replicator(cloud),
             ReplicaCopier(cloud),
         )
 
     def resources(self) -> Iterable[Resource]:
+        from stratolite.services.dynamodb.global_resources import GlobalTableResource
         from stratolite.services.dynamodb.resources import TableResource
 
-        return (TableResource(),)
+        return (TableResource(), GlobalTableResource())

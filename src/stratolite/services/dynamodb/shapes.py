@@ -804,3 +804,73 @@ DESTINATION = Structure(
         "UpdateKinesisStreamingConfiguration": _STREAMING,
     }
 )
+
+# -- exports and imports
+
+_TABLE_ARN = Text(minimum=1, maximum=1024, required=True)
+_BUCKET = Text(
+    minimum=1, maximum=255, pattern="[a-z0-9A-Z]+[\\.\\-\\w]*[a-z0-9A-Z]+", required=True
+)
+_OWNER = Text(pattern="[0-9]{12}")
+_PREFIX = Text(maximum=1024)
+EXPORT = Structure(
+    {
+        "TableArn": _TABLE_ARN,
+        "S3Bucket": _BUCKET,
+        "S3BucketOwner": _OWNER,
+        "S3Prefix": _PREFIX,
+        "S3SseAlgorithm": Text(enum=("AES256", "KMS")),
+        "ExportFormat": Text(enum=("DYNAMODB_JSON", "ION")),
+        "ExportType": Text(enum=("FULL_EXPORT", "INCREMENTAL_EXPORT")),
+        "IncrementalExportSpecification": Structure(
+            {"ExportViewType": Text(enum=("NEW_IMAGE", "NEW_AND_OLD_IMAGES"))}
+        ),
+    }
+)
+ONE_EXPORT = Structure({"ExportArn": _ARN})
+LIST_EXPORTS = Structure(
+    {
+        "TableArn": Text(minimum=1, maximum=1024),
+        "MaxResults": Integer(1, 25),
+        "NextToken": Text(minimum=1, maximum=1024),
+    }
+)
+IMPORT = Structure(
+    {
+        "S3BucketSource": Structure(
+            {"S3BucketOwner": _OWNER, "S3Bucket": _BUCKET, "S3KeyPrefix": _PREFIX}, required=True
+        ),
+        "InputFormat": Text(enum=("DYNAMODB_JSON", "ION", "CSV"), required=True),
+        "InputFormatOptions": Structure(
+            {
+                "Csv": Structure(
+                    {
+                        "Delimiter": Text(minimum=1, maximum=1, pattern="[,;:|\\t ]"),
+                        "HeaderList": Listed(Text(minimum=1, maximum=65536), 1, 255),
+                    }
+                )
+            }
+        ),
+        "InputCompressionType": Text(enum=("GZIP", "ZSTD", "NONE")),
+        "TableCreationParameters": Structure(
+            {
+                "TableName": _TARGET,
+                "AttributeDefinitions": Listed(_DEFINITIONS.element, required=True),
+                "KeySchema": _KEY_SCHEMA,
+                "BillingMode": _BILLING,
+                "ProvisionedThroughput": _THROUGHPUT,
+                "OnDemandThroughput": _ON_DEMAND,
+                "GlobalSecondaryIndexes": Listed(Structure(_GLOBAL)),
+            },
+            required=True,
+        ),
+    }
+)
+ONE_IMPORT = Structure({"ImportArn": _ARN})
+LIST_IMPORTS = Structure(
+    {
+        "TableArn": Text(minimum=1, maximum=1024),
+        "PageSize": Integer(1, 25),
+        "NextToken": Text(minimum=1, maximum=1024),
+    }
+)

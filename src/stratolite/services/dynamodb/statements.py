@@ -17,7 +17,6 @@ from stratolite.core import Span
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.dynamodb import partiql, shapes, state
-from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.bound import (
     Bound,
     access,
@@ -33,7 +32,8 @@ from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.grammar import Path
 from stratolite.services.dynamodb.items import check_targets
 from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
-from stratolite.services.dynamodb.reading import Page, span_of
+from stratolite.services.dynamodb.meter import WRITE
+from stratolite.services.dynamodb.reading import Page, Reading, span_of
 from stratolite.services.dynamodb.table import KeyAttribute, Table
 from stratolite.services.dynamodb.transactions import Action, Transactions, check_distinct
 from stratolite.services.dynamodb.updates import compile_update
@@ -67,7 +67,7 @@ _SELECT_IN_TRANSACTION = (
 _EXISTS = "EXISTS() must contain a single item read with additional condition"
 
 
-class Statements(Transactions, Base):
+class Statements(Reading, Transactions):
     def execute_statement(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.EXECUTE_STATEMENT, request)
         bound = bind(request["Statement"], request.get("Parameters"))
@@ -201,6 +201,10 @@ class Statements(Transactions, Base):
             plain["IndexName"] = statement.index
         forms = Plan()
         forms.filter, forms.projection = all_of(found.rest), statement.paths
+        for node in found.rest:
+            forms.filter_node = (
+                node if forms.filter_node is None else ("and", forms.filter_node, node)
+            )
         page = Page(call, table, plain, forms, "")
         page.check_paths(forms)
         if statement.paths is not None:
@@ -224,7 +228,7 @@ class Statements(Transactions, Base):
                 else:
                     rest.append((low, high))
             spans = rest
-        response = page.read(*spans, reverse=reverse)
+        response = self.metered(page, *spans, reverse=reverse)
         del response["Count"], response["ScannedCount"]
         if (last := response.get("LastEvaluatedKey")) is not None:
             response["NextToken"] = _token(request, last)
@@ -262,12 +266,16 @@ class Statements(Transactions, Base):
         action = _action(bound, table, request)
         if action.fault is not None:
             raise action.fault
+        if table.limits:
+            self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, action.row)
         if statement.kind == "insert" and statement.ignores_conflict and write.raw is not None:
             cost.add_write(write.old, write.old)
             return None
         action.run(write)
         cost.add_write(write.old, write.new)
+        if table.limits:
+            self.pay(write)
         if statement.returning is None:
             return None
         found = write.attributes(_RETURNS[statement.returning], action.forms.targets)

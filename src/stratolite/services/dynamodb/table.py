@@ -107,6 +107,8 @@ class Table:
         self.is_on_demand = (
             self.description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
         )
+        self.limits = _limits(self.description, is_on_demand=self.is_on_demand)
+        """(global index or "", Read or Write) -> units a second, where there is a limit."""
         _, _, _, self.region, self.account, _ = self.arn.split(":", 5)
         region, account = self.region, self.account
         self.space = keys = Keyspace(account, region, "dynamodb")
@@ -150,7 +152,7 @@ class Table:
         self.past: dict[str, Any] = record.get("Past") or {}
         self.past_number: int = self.past.get("Number", 0)
         self.past_prefix = keys.key("past", self.past_number) if self.past else None
-        self.is_ready = self.description["TableStatus"] == "ACTIVE"
+        self.is_ready = self.description.get("TableStatus", "ACTIVE") == "ACTIVE"
         """False while it is being restored or imported: then it is described, and nothing else."""
         self.has_policy = bool(record.get("HasPolicy"))
         self.replicas: dict[str, Any] = record.get("Replicas") or {}
@@ -280,6 +282,20 @@ class Table:
         for _, attribute in self.index_keys:
             if attribute.name in nested:
                 raise invalid(_SCALAR + f"IndexKey: {attribute.name}")
+
+
+def _limits(description: dict[str, Any], *, is_on_demand: bool) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    for thing in (description, *description.get("GlobalSecondaryIndexes", ())):
+        name = thing.get("IndexName", "")
+        for kind in ("Read", "Write"):
+            if is_on_demand:
+                most = (thing.get("OnDemandThroughput") or {}).get(f"Max{kind}RequestUnits", -1)
+            else:
+                most = thing.get("ProvisionedThroughput", {}).get(f"{kind}CapacityUnits", 0)
+            if most > 0:
+                found[name, kind] = most
+    return found
 
 
 MISMATCH = "The provided key element does not match the schema"

@@ -1,7 +1,7 @@
 """Operations on tables themselves: create, describe, list, update, delete, tags, limits, time to live.
 
 A table is ACTIVE as soon as its record is written; CreateTable still answers CREATING and DeleteTable DELETING, as
-DynamoDB does. Throughput is recorded and described, and never throttles.
+DynamoDB does. ``meter`` holds calls to their throughput.
 """
 
 from __future__ import annotations

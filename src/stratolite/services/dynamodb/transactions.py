@@ -20,6 +20,7 @@ from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.items import check_targets, nested_of, projection_of
+from stratolite.services.dynamodb.meter import READ, WRITE
 from stratolite.services.dynamodb.projections import project
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
@@ -94,12 +95,16 @@ class Transactions(Base):
         for action in actions:
             write = Write(tx, action.table, action.row) if action.row else None
             try:
+                if action.table.limits:
+                    self.meter.admit(action.table, WRITE, tx.time_s)
                 action.run(write)
                 reasons.append({"Code": "None"})
             except Fault as fault:
                 reasons.append(_reason(fault))
                 continue
             assert write is not None, "it ran"
+            if action.table.limits:
+                self.pay(write, 2)
             if mode != "NONE":
                 name = action.table.name
                 costs.setdefault(name, Cost(action.table)).add_write(write.old, write.new, 2)
@@ -177,7 +182,14 @@ class Transactions(Base):
         responses: list[dict[str, Any]] = []
         total = 0
         for table, row, paths in gets:
+            if table.limits:
+                self.meter.admit(table, READ, call.tx.time_s)
             raw = state.get(call.tx, row)
+            if table.limits:
+                cost = Cost(table)
+                size = 0 if raw is None else item_size(orjson.loads(raw))
+                cost.add_read(size, consistent=True, times=2)
+                self.meter.pay(table, READ, call.tx.time_s, cost)
             if raw is None:
                 responses.append({})
             elif paths is None:
@@ -226,10 +238,18 @@ def cancel_unless_all_good(reasons: list[dict[str, Any]]) -> None:
         )
 
 
+_THROTTLED = {
+    "ProvisionedThroughputExceededException": "ProvisionedThroughputExceeded",
+    "ThrottlingException": "ThrottlingError",
+}
+
+
 def _reason(fault: Fault) -> dict[str, Any]:
     """A CancellationReason for what one action ran into."""
     if fault.code == "ConditionalCheckFailedException":
         return {"Code": "ConditionalCheckFailed", "Message": fault.message, **fault.members}
+    if fault.code in _THROTTLED:
+        return {"Code": _THROTTLED[fault.code], "Message": fault.message}
     if fault.code == "DuplicateItemException":
         return {"Code": "DuplicateItem", "Message": fault.message, **fault.members}
     if fault.code == "ValidationException":

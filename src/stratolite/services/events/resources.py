@@ -174,6 +174,23 @@ class Rule(Resource):
             await _gone_is_fine(call, "RemoveTargets", Rule=name, EventBusName=bus, Ids=ids)
         await _gone_is_fine(call, "DeleteRule", Name=name, EventBusName=bus)
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        name, bus = physical_id.rpartition("|")[2], _bus_of(spec)
+        found = await _gone_is_fine(call, "DescribeRule", Name=name, EventBusName=bus)
+        if found is None:
+            return None
+        made: dict[str, Any] = {
+            key: found[key]
+            for key in ("Description", "EventPattern", "RoleArn", "ScheduleExpression", "State")
+            if key in found
+        }
+        made |= {"Name": name, "EventBusName": spec.properties.get("EventBusName", bus)}
+        listed = await _ask(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
+        made["Targets"] = listed.get("Targets") or []
+        tags = await _ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
+        made["Tags"] = tags.get("Tags") or []
+        return made
+
     async def _put(self, call: Call, name: str, spec: Spec) -> str:
         wanted = spec.properties
         answer = await _ask(

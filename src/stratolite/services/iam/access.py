@@ -29,8 +29,11 @@ _OWN = frozenset({
 })  # fmt: skip
 
 
+_AS = {"RevealAccessKey": "UpdateAccessKey"}
+
+
 def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
-    action = f"iam:{operation}"
+    action = f"iam:{_AS.get(operation, operation)}"
     if operation in _OF_MFA:
         return ((action, request["SerialNumber"]),)
     if name := request.get("VirtualMFADeviceName"):

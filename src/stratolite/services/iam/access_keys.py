@@ -22,6 +22,10 @@ class AccessKeyOperations:
 
     def create_access_key(self, call: Call, request: Request) -> Response:
         user = _whose(call, request)
+        if token := request.get("StackToken"):  # what this step of a stack made before a crash
+            for record in state.keys_of(call.tx, call.account, user):
+                if record.get("StackToken") == token:
+                    return {"AccessKey": key_shown(record) | _secret(call, record)}
         if len(state.keys_of(call.tx, call.account, user)) >= KEYS_COUNT_MAX:
             quota = f"Cannot exceed quota for AccessKeysPerUser: {KEYS_COUNT_MAX}"
             raise Fault("LimitExceeded", quota)
@@ -30,7 +34,7 @@ class AccessKeyOperations:
             key_id = key_ids.new(call.world, "AKIA", call.account)
         secret = base64.b64encode(call.world.token(30)).decode()
         sealed = call.cloud.vault.seal(secret.encode(), f"access-key:{key_id}")
-        record: dict[str, Any] = {
+        record = {
             "UserName": user,
             "AccessKeyId": key_id,
             "Status": "Active",
@@ -59,6 +63,12 @@ class AccessKeyOperations:
         record = _own_key(call, request)
         state.delete_key(call.tx, call.account, record["UserName"], record["AccessKeyId"])
         return {}
+
+    def reveal_access_key(self, call: Call, asked: Request) -> Response:
+        """For a stack alone, no wire carries it: the secret once more, for who may change the key."""
+        return {
+            "AccessKey": key_shown(_own_key(call, asked)) | _secret(call, _own_key(call, asked))
+        }
 
     # -- for STS alone, no wire carries them
 
@@ -123,6 +133,12 @@ def _own_key(call: Call, request: Request) -> dict[str, Any]:
     if record is None or record["Account"] != call.account or record["UserName"] != user:
         raise _no_key(key_id)
     return record
+
+
+def _secret(call: Call, record: dict[str, Any]) -> dict[str, str]:
+    sealed = base64.b64decode(record["Sealed"])
+    plain = call.cloud.vault.open(sealed, f"access-key:{record['AccessKeyId']}")
+    return {"SecretAccessKey": plain.decode()}
 
 
 def _no_key(key_id: str) -> Fault:

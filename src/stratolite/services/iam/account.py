@@ -171,7 +171,7 @@ class Account:
     # -- everything
 
     def get_account_authorization_details(self, call: Call, request: Request) -> Response:
-        limit = request.get("MaxItems", holders.PAGE_COUNT)
+        limit = min(request.get("MaxItems", holders.PAGE_COUNT), holders.PAGE_COUNT)
         wanted = request.get("Filter") or list(_KINDS)
         out: Response = {f"{title}DetailList": [] for title in ("User", "Group", "Role")}
         out |= {"Policies": [], "IsTruncated": False}

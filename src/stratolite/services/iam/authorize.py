@@ -146,17 +146,19 @@ def _is_kept(call: Call, service: Service, access: tuple[str, str]) -> bool:
 
 _NOBODYS = ("service", "anonymous", "provider")
 _NO_RULES = Rules()
+_NOBODYS_RULES = Rules()
+"""What a resource's policy says to services is remembered as what it says to roles is."""
 
 
 def rules_of(call: Call, who: Principal) -> tuple[Rules | None, str]:
     """The principal's rules and the role or user behind its session; None for an identity that is gone."""
     if who.kind in _NOBODYS:
-        return Rules(), ""
+        return _NOBODYS_RULES, ""
     memo = state.memo(call.tx, who.account)
     if memo is None:  # nothing was ever changed in this account's IAM
-        return (Rules(), "") if who.kind == "root" else _gather(call, who)
+        return (_NO_RULES, "") if who.kind == "root" else _gather(call, who)
     key: tuple[Any, ...] = (who.kind, who.name, who.user_id, who.session_policy)
-    if (stamp := state.service_control_stamp(call.tx, who.account)) is not None:
+    if (stamp := state.service_control_stamp(call.tx, who.account, memo)) is not None:
         key = (*key, stamp)
     elif who.kind == "root":
         return _NO_RULES, ""

@@ -1,4 +1,6 @@
-"""The AWS managed policies that templates name, from ``managed.json`` beside this file.
+"""The AWS managed policies that templates name, from ``managed.json`` beside this file: path -> {version, date, statement}.
+
+Only the default version of each is there, under its own number; ``date`` is that version's, seconds since the epoch.
 
 Source  https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html
 A policy that is not in the file does not exist here: attaching it answers NoSuchEntity.
@@ -17,16 +19,20 @@ from stratolite.policy import Document
 
 @cache
 def table() -> dict[str, dict[str, Any]]:
-    """ARN -> policy document."""
+    """ARN -> {document, version, date}."""
     with open(os.path.join(os.path.dirname(__file__), "managed.json"), "rb") as file:
-        statements: dict[str, Any] = orjson.loads(file.read())
+        policies: dict[str, Any] = orjson.loads(file.read())
     return {
-        f"arn:aws:iam::aws:policy/{path}": {"Version": "2012-10-17", "Statement": listed}
-        for path, listed in statements.items()
+        f"arn:aws:iam::aws:policy/{path}": {
+            "document": {"Version": "2012-10-17", "Statement": policy["statement"]},
+            "version": policy["version"],
+            "date": policy["date"],
+        }
+        for path, policy in policies.items()
     }
 
 
 @cache
 def aws_managed(arn: str) -> Document | None:
     found = table().get(arn)
-    return None if found is None else Document.parse(orjson.dumps(found).decode())
+    return None if found is None else Document.parse(orjson.dumps(found["document"]).decode())

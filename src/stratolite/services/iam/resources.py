@@ -1,12 +1,13 @@
-"""CloudFormation types of IAM: Role, User, Group, Policy, RolePolicy, UserPolicy, ManagedPolicy."""
+"""CloudFormation types of IAM that hold policies or are some: roles, users, groups, inline and managed policies."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Request, Resource, Response, Spec, created, picked
 
 
 def _text(document: Any) -> str:
@@ -82,6 +83,53 @@ class _Holder(_Type):
         record = (await self.ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
         return Made(name, {"Arn": record["Arn"], f"{self.kind}Id": record[f"{self.kind}Id"]})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        holder = {f"{self.kind}Name": physical_id}
+        found = await self.ask_if_there(call, f"Get{self.kind}", **holder)
+        if found is None:
+            return None
+        record = found[self.kind]
+        made = {
+            key: record[key]
+            for key in ("AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path")
+            if key in record
+        }
+        if isinstance(text := made.get("AssumeRolePolicyDocument"), str):
+            made["AssumeRolePolicyDocument"] = json.loads(unquote(text))
+        made |= holder
+        if boundary := (record.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"):
+            made["PermissionsBoundary"] = boundary
+        made["Tags"] = record.get("Tags") or []
+        attached = await self.every(
+            call, f"ListAttached{self.kind}Policies", "AttachedPolicies", "Marker", **holder
+        )
+        stated = spec.properties.get("ManagedPolicyArns", [])
+        made["ManagedPolicyArns"] = [
+            policy["PolicyArn"]
+            for policy in attached
+            if policy["PolicyArn"] in stated
+            or not policy["PolicyName"].startswith(f"{spec.stack_name}-")  # the stack attached it
+        ]
+        made["Policies"] = await self._inline(call, holder, spec)
+        return made
+
+    async def _inline(self, call: Call, holder: Request, spec: Spec) -> list[Request]:
+        """Those the template states, and those nobody states: others are other resources of the template."""
+        stated = {p["PolicyName"] for p in spec.properties.get("Policies", [])}
+        found = []
+        for name in stated:
+            answer = await self.ask_if_there(
+                call, f"Get{self.kind}Policy", **holder, PolicyName=name
+            )
+            if answer is not None:
+                text = answer["PolicyDocument"]
+                document = json.loads(unquote(text)) if isinstance(text, str) else text
+                found.append({"PolicyName": name, "PolicyDocument": document})
+        return found
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return await self._made(call, physical_id)
+
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """Takes off what the template put on, and what hangs on it as an inline policy from elsewhere stays."""
         holder = {f"{self.kind}Name": physical_id}
@@ -134,14 +182,47 @@ class User(_Holder):
     create_only = frozenset({"UserName", "Path"})
 
     async def _make(self, call: Call, name: str, spec: Spec) -> Response:
-        for field in ("Groups", "LoginProfile"):
-            if spec.properties.get(field):
-                raise Fault(
-                    "ValidationError", f"AWS::IAM::User {field} is not offered by Stratolite yet"
-                )
         wanted = spec.properties
         request = {k: wanted[k] for k in ("Path", "Tags", "PermissionsBoundary") if k in wanted}
         return await self.ask(call, "CreateUser", UserName=name, StackToken=spec.token, **request)
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        made = await super().create(call, spec)
+        with created(made.physical_id):
+            await self._groups_and_password(call, made.physical_id, {}, spec.properties)
+        return made
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        made = await super().update(call, physical_id, old, new)
+        await self._groups_and_password(call, physical_id, old.properties, new.properties)
+        return made
+
+    async def _groups_and_password(self, call: Call, name: str, old: Request, new: Request) -> None:
+        wanted = new.get("Groups", [])
+        for group in wanted:
+            await self.ask(call, "AddUserToGroup", GroupName=group, UserName=name)
+        for group in old.get("Groups", []):
+            if group not in wanted:
+                await self.ask_if_there(call, "RemoveUserFromGroup", GroupName=group, UserName=name)
+        before, after = old.get("LoginProfile"), new.get("LoginProfile")
+        if after and after != before:
+            given = picked(after, "Password", "PasswordResetRequired")
+            try:
+                await self.ask(call, "CreateLoginProfile", UserName=name, **given)
+            except Fault as fault:
+                if fault.code != "EntityAlreadyExists":
+                    raise
+                await self.ask(call, "UpdateLoginProfile", UserName=name, **given)
+        elif before and not after:
+            await self.ask_if_there(call, "DeleteLoginProfile", UserName=name)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        for group in spec.properties.get("Groups", []):
+            await self.ask_if_there(
+                call, "RemoveUserFromGroup", GroupName=group, UserName=physical_id
+            )
+        await self.ask_if_there(call, "DeleteLoginProfile", UserName=physical_id)
+        await super().delete(call, physical_id, spec)
 
 
 class Group(_Holder):
@@ -163,10 +244,11 @@ class _Inline(_Type):
     """One inline document put on several roles and users."""
 
     def _targets(self, properties: Request) -> list[tuple[str, str]]:
-        if properties.get("Groups"):
-            raise Fault("ValidationError", f"{self.type} Groups is not offered by Stratolite yet")
-        roles = [("Role", name) for name in properties.get("Roles", [])]
-        return roles + [("User", name) for name in properties.get("Users", [])]
+        return [
+            (kind, name)
+            for kind in ("Role", "User", "Group")
+            for name in properties.get(f"{kind}s", [])
+        ]
 
     async def _put(self, call: Call, properties: Request) -> None:
         text = _text(properties["PolicyDocument"])
@@ -221,14 +303,20 @@ class UserPolicy(_Inline):
         return [("User", properties["UserName"])]
 
 
+class GroupPolicy(_Inline):
+    type = "AWS::IAM::GroupPolicy"
+    create_only = frozenset({"PolicyName", "GroupName"})
+
+    def _targets(self, properties: Request) -> list[tuple[str, str]]:
+        return [("Group", properties["GroupName"])]
+
+
 class ManagedPolicy(_Type):
     type = "AWS::IAM::ManagedPolicy"
     create_only = frozenset({"ManagedPolicyName", "Path", "Description"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
-        if wanted.get("Groups"):
-            raise Fault("ValidationError", f"{self.type} Groups is not offered by Stratolite yet")
         name = wanted.get("ManagedPolicyName") or spec.generated_name(128)
         request = {k: wanted[k] for k in ("Path", "Description") if k in wanted}
         arn = f"arn:aws:iam::{call.account}:policy{wanted.get('Path', '/')}{name}"
@@ -262,8 +350,29 @@ class ManagedPolicy(_Type):
         await self._attach(call, physical_id, old.properties, new.properties)
         return Made(physical_id, {"PolicyArn": physical_id})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetPolicy", PolicyArn=physical_id)
+        if found is None:
+            return None
+        record = found["Policy"]
+        version = await self.ask(
+            call,
+            "GetPolicyVersion",
+            PolicyArn=physical_id,
+            VersionId=record["DefaultVersionId"],
+        )
+        text = version["PolicyVersion"]["Document"]
+        document = json.loads(unquote(text)) if isinstance(text, str) else text
+        made = {"ManagedPolicyName": record["PolicyName"], "PolicyDocument": document}
+        made |= {key: record[key] for key in ("Path", "Description") if key in record}
+        holders = await self.ask(call, "ListEntitiesForPolicy", PolicyArn=physical_id)
+        made["Roles"] = [r["RoleName"] for r in holders.get("PolicyRoles") or ()]
+        made["Users"] = [u["UserName"] for u in holders.get("PolicyUsers") or ()]
+        made["Groups"] = [g["GroupName"] for g in holders.get("PolicyGroups") or ()]
+        return made
+
     async def _attach(self, call: Call, arn: str, old: Request, new: Request) -> None:
-        for kind in ("Role", "User"):
+        for kind in ("Role", "User", "Group"):
             wanted = new.get(f"{kind}s", [])
             for name in wanted:
                 await self.ask(call, f"Attach{kind}Policy", **{f"{kind}Name": name}, PolicyArn=arn)
@@ -293,5 +402,6 @@ RESOURCES: tuple[Resource, ...] = (
     Policy(),
     RolePolicy(),
     UserPolicy(),
+    GroupPolicy(),
     ManagedPolicy(),
 )

@@ -53,9 +53,9 @@ class Iam(
         return rights.condition_keys(call, operation, request, needed)
 
     def resources(self) -> Iterable[Resource]:
-        from stratolite.services.iam.resources import RESOURCES
+        from stratolite.services.iam import credential_resources, resources
 
-        return RESOURCES
+        return (*resources.RESOURCES, *credential_resources.RESOURCES)
 
     # -- roles
 

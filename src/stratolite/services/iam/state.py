@@ -506,8 +506,10 @@ def managed_document(tx: Tx, account: str, arn: str) -> Document | None:
 def organization(tx: Tx, account: str) -> Record | None:
     """{Id, Management: whether it is the management account, Path: ids from the root down to the account}."""
     kept = memo(tx, account)
-    if kept is None:
-        return None
+    return None if kept is None else _organization(tx, account, kept)
+
+
+def _organization(tx: Tx, account: str, kept: Memo) -> Record | None:
     if kept.organization is _UNKNOWN:
         kept.organization = tx.parsed(keyspace(account).key("organization"), orjson.loads)
     return kept.organization  # type: ignore[no-any-return]
@@ -519,9 +521,9 @@ def is_member(tx: Tx, account: str) -> bool:
     return found is not None and not found["Management"]
 
 
-def service_control_stamp(tx: Tx, account: str) -> bytes | None:
-    """Other bytes after each change of a policy; None where there are none to ask."""
-    found = organization(tx, account)
+def service_control_stamp(tx: Tx, account: str, kept: Memo) -> bytes | None:
+    """Other bytes after each change of a policy; None where there are none to ask. ``kept`` is the account's ``memo``."""
+    found = _organization(tx, account, kept)
     if found is None or found["Management"]:
         return None
     return tx.get(_GLOBAL.key("organization", found["Id"])) or b""

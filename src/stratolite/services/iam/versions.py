@@ -193,12 +193,14 @@ def _version(version: str, document: str, now_s: int, default: bool = True) -> d
 
 
 def _aws(arn: str) -> dict[str, Any]:
-    """An AWS managed policy as a record; its dates are not known here, so they are the epoch."""
+    """An AWS managed policy as a record."""
     path, name = arn.removeprefix("arn:aws:iam::aws:policy").rsplit("/", 1)
-    document = orjson.dumps(table()[arn]).decode()
+    found = table()[arn]
+    document = orjson.dumps(found["document"]).decode()
     return {
         "PolicyName": name, "PolicyId": "ANPA" + name.upper()[:17], "Arn": arn, "Path": f"{path}/",
-        "CreateDate": 0, "UpdateDate": 0, "Versions": [_version("v1", document, 0)],
+        "CreateDate": found["date"], "UpdateDate": found["date"],
+        "Versions": [_version(found["version"], document, found["date"])],
     }  # fmt: skip
 
 

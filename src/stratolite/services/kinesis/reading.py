@@ -12,6 +12,8 @@ from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import found
 
 _TYPES = ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
+_OUR_READERS = ("arn:aws:lambda:", "arn:aws:firehose:", "arn:aws:pipes:")
+"""Woken by what is written, they read more often than AWS's, which look once a second."""
 _SECONDS_KEPT_MAX = 10_000
 
 
@@ -42,7 +44,7 @@ class Reading(Service):
         limit = request.get("Limit", quotas.GET_RECORDS_MAX)
         names.between("limit", limit, 1, quotas.GET_RECORDS_MAX)
         ref = iterator.stream
-        is_counted = not call.principal.source_arn.startswith("arn:aws:lambda:")
+        is_counted = not call.principal.source_arn.startswith(_OUR_READERS)
 
         def read(inner: Call) -> tuple[Page, str]:
             iterators.check_age(iterator, inner.tx.time_s)

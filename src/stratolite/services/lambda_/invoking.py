@@ -174,8 +174,12 @@ class Invoking(Credentials):
                 begin=begin,
             )
         except Busy as busy:
+            _measure(call, target, "Throttles")
             raise _throttled(busy) from busy
         payload, error = _payload(outcome, request_id, config["Timeout"])
+        _measure(call, target, "Invocations")
+        _measure(call, target, "Errors", float(bool(error)))
+        _measure(call, target, "Duration", outcome.duration_s * 1000, "Milliseconds")
         now = datetime.fromtimestamp(call.world.cloud(), UTC)
         closing = _closing(outcome, request_id, config, error, now)
         self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
@@ -339,6 +343,15 @@ def _throttled(busy: Busy) -> Fault:
         Reason=owner if busy.reason == "owner" else "ConcurrentInvocationLimitExceeded",
         Type="User",
     )
+
+
+def _measure(
+    call: Call, target: Target, name: str, value: float = 1.0, unit: str = "Count"
+) -> None:
+    """A sample of one of AWS/Lambda's metrics."""
+    ref = target.ref
+    dimensions = (("FunctionName", ref.name),)
+    call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
 
 
 def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:

@@ -14,9 +14,9 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Settle
 from stratolite.services.lambda_ import mapping_answers, mapping_events
+from stratolite.services.lambda_.mapping_access import source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Reader
-from stratolite.services.lambda_.mappings import source_request
 
 _log = logging.getLogger("stratolite.lambda")
 _CONCURRENCY = 50

@@ -15,6 +15,7 @@ from stratolite.errors import Fault
 from stratolite.patterns import Pattern, compile_pattern
 from stratolite.service import Call, Settle
 from stratolite.services.lambda_ import invoking, mapping_events, mapping_state
+from stratolite.services.lambda_.mapping_access import as_function
 from stratolite.services.lambda_.mapping_settings import Source, source
 from stratolite.services.lambda_.names import Ref
 
@@ -156,8 +157,6 @@ class Reader:
 
     async def acting(self) -> Call:
         """A call as the function's role, in the source's region. Raises Fault."""
-        from stratolite.services.lambda_.mappings import as_function
-
         target = await self.call.transact(lambda inner: invoking.choose(inner, self.ref))
         role = target.config["Role"]
         if self._acting is None or self._acting[0] != role:

@@ -12,6 +12,7 @@ Sources  https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -24,17 +25,18 @@ from stratolite.services.lambda_ import (
     invoking,
     mapping_answers,
     mapping_events,
+    mapping_jobs,
     mapping_state,
-    mapping_worker,
 )
 from stratolite.services.lambda_.invoking import Answer
+from stratolite.services.lambda_.mapping_access import as_function, source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_failures import Discarded, send
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Ended, Reader
 from stratolite.services.lambda_.mapping_settings import Source
-from stratolite.services.lambda_.mappings import as_function, source_request
 from stratolite.services.lambda_.names import Ref
 
+_log = logging.getLogger("stratolite.lambda")
 _READ_MAX = {"kinesis": 10_000, "dynamodb": 1000}
 _REFRESH_S = 200.0
 """An idle reader's iterator is used before it expires (5 minutes)."""
@@ -279,6 +281,22 @@ class ShardReader(Reader):
         taken, self._pending = self._pending, []
         await self._slices(taken)
         await self._move_to(taken[-1].id)
+        await self._measure(self.call.world.cloud() - taken[-1].arrived_s)
+
+    async def _measure(self, age_s: float) -> None:
+        """IteratorAge, as https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html has it."""
+        datum = {
+            "MetricName": "IteratorAge",
+            "Dimensions": [{"Name": "FunctionName", "Value": self.ref.name}],
+            "Value": max(0.0, age_s * 1000),
+            "Unit": "Milliseconds",
+        }
+        acting = self.call.as_service("lambda.amazonaws.com", self.ref.function_arn)
+        ask = {"Namespace": "AWS/Lambda", "MetricData": [datum]}
+        try:
+            await acting.request("cloudwatch", "PutMetricData", ask)
+        except Fault as fault:  # a measurement that is not taken holds nothing up
+            _log.info("mapping=%s: no metric: %r", self.uuid, fault)
 
     async def _slices(self, taken: list[Item]) -> None:
         if self.config["TumblingWindowInSeconds"]:
@@ -529,7 +547,7 @@ class ShardReader(Reader):
                     row = {"epoch": record["epoch"], "type": "TRIM_HORIZON"}
                     mapping_state.put_checkpoint(tx, self.keys, self.uuid, child.id, row)
                     if record["enabled"]:
-                        mapping_worker.read(inner, self.uuid, record["epoch"], child.id)
+                        mapping_jobs.read(inner, self.uuid, record["epoch"], child.id)
             if children and not waiting:
                 for shard in finished:
                     mapping_state.delete_checkpoint(tx, self.keys, self.uuid, shard)

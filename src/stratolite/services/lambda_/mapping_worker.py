@@ -1,10 +1,6 @@
-"""Carries out what mappings want: switches them on and off, and has somebody read each queue and shard.
+"""Carries out what mappings want: switches them on and off, and has somebody read each queue and shard (``mapping_jobs``).
 
-``lambda.mapping``  JSON {account, region, uuid}: make the mapping as its record says it should be, and say so
-``lambda.source``   JSON {account, region, uuid, epoch, shard}: read a queue (shard "") or a shard for as long as the
-                    mapping is switched on. Endless: one owner for each, which a restart gives to the next
-
-Jobs of one mapping, and of one queue or shard, run one after another.
+Reading is endless: one owner for each queue and shard, which a restart gives to the next.
 """
 
 from __future__ import annotations
@@ -17,34 +13,14 @@ import orjson
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker, root
-from stratolite.services.lambda_ import mapping_settings, mapping_state
+from stratolite.services.lambda_ import mapping_jobs, mapping_settings, mapping_state
 
 if TYPE_CHECKING:
     from stratolite.services.lambda_.mappings import Mappings
 
-_MAPPING, _SOURCE = "lambda.mapping", "lambda.source"
 _CHECKPOINTS_AT_ONCE = 500
 _READERS_MAX = 100_000
 _AGAIN_S = 5.0
-
-
-def carry_out(call: Call, uuid: str) -> None:
-    """Soon, and after what this mapping wanted before."""
-    said = {"account": call.account, "region": call.region, "uuid": uuid}
-    call.cloud.work.put(call.tx, _MAPPING, orjson.dumps(said), partition=uuid.encode())
-
-
-def read(call: Call, uuid: str, epoch: int, shard: str) -> None:
-    """Have a queue or a shard read from now on."""
-    said = {
-        "account": call.account,
-        "region": call.region,
-        "uuid": uuid,
-        "epoch": epoch,
-        "shard": shard,
-    }
-    partition = f"{uuid}/{shard}".encode()
-    call.cloud.work.put(call.tx, _SOURCE, orjson.dumps(said), partition=partition)
 
 
 def workers(service: Mappings) -> Iterable[Worker]:
@@ -52,7 +28,7 @@ def workers(service: Mappings) -> Iterable[Worker]:
 
 
 class _Mapping:
-    queue, ordered, concurrency = _MAPPING, True, 8
+    queue, ordered, concurrency = mapping_jobs.MAPPING, True, 8
 
     def __init__(self, service: Mappings) -> None:
         self._service = service
@@ -86,11 +62,11 @@ class _Mapping:
                 return  # what came between has its own job
             if now["begun"] != now["epoch"]:
                 if not source.is_stream:
-                    read(inner, uuid, now["epoch"], "")
+                    mapping_jobs.read(inner, uuid, now["epoch"], "")
                 for shard, row in begin:
                     mapping_state.put_checkpoint(tx, keys, uuid, shard, row)
                     if not row.get("done"):
-                        read(inner, uuid, now["epoch"], shard)
+                        mapping_jobs.read(inner, uuid, now["epoch"], shard)
             _say(tx, keys, uuid, now["epoch"], "Enabled")
 
         return settle
@@ -116,7 +92,9 @@ def _later(call: Call, job: Job, uuid: str, why: str) -> Settle:
     def settle(tx: Tx) -> None:
         mapping_state.put_result(tx, call.keys("lambda"), uuid, why)
         due_s = tx.time_s + _AGAIN_S
-        call.cloud.work.put(tx, _MAPPING, job.payload, partition=job.partition, due_s=due_s)
+        call.cloud.work.put(
+            tx, mapping_jobs.MAPPING, job.payload, partition=job.partition, due_s=due_s
+        )
 
     return settle
 
@@ -131,7 +109,7 @@ def _say(tx: Tx, keys: Keyspace, uuid: str, epoch: int, text: str) -> None:
 
 
 class _Source:
-    queue, ordered, concurrency, endless = _SOURCE, True, _READERS_MAX, True
+    queue, ordered, concurrency, endless = mapping_jobs.SOURCE, True, _READERS_MAX, True
 
     def __init__(self, service: Mappings) -> None:
         self._service = service

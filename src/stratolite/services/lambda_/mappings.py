@@ -13,6 +13,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Worker
 from stratolite.services.lambda_ import (
+    mapping_jobs,
     mapping_settings,
     mapping_state,
     mapping_worker,
@@ -20,6 +21,7 @@ from stratolite.services.lambda_ import (
     state,
 )
 from stratolite.services.lambda_.invoking import Invoking
+from stratolite.services.lambda_.mapping_access import as_function, source_request
 from stratolite.services.lambda_.mapping_settings import Source
 from stratolite.services.lambda_.names import Ref
 
@@ -78,7 +80,7 @@ class Mappings(Invoking):
                 "tags": request.get("Tags") or {},
             }
             mapping_state.put(inner.tx, keys, uuid, record)
-            mapping_worker.carry_out(inner, uuid)
+            mapping_jobs.carry_out(inner, uuid)
             return _described(inner, uuid, record)
 
         return await call.transact(create)
@@ -122,7 +124,7 @@ class Mappings(Invoking):
             if ref.name != record["name"]:
                 mapping_state.moved(inner.tx, keys, uuid, record["name"])
             mapping_state.put(inner.tx, keys, uuid, changed)
-            mapping_worker.carry_out(inner, uuid)
+            mapping_jobs.carry_out(inner, uuid)
             return _described(inner, uuid, changed)
 
         return await call.transact(update)
@@ -136,7 +138,7 @@ class Mappings(Invoking):
         config = {**record["config"], "State": "Deleting", "LastModified": call.tx.time_s}
         gone = {**record, "config": config, "deleting": True, "enabled": False}
         mapping_state.put(call.tx, call.keys("lambda"), uuid, gone)
-        mapping_worker.carry_out(call, uuid)
+        mapping_jobs.carry_out(call, uuid)
         return _described(call, uuid, gone)
 
     def list_event_source_mappings(self, call: Call, request: Request) -> Response:
@@ -212,22 +214,6 @@ class Mappings(Invoking):
 
     def workers(self) -> Iterable[Worker]:
         return (*super().workers(), *mapping_worker.workers(self))
-
-
-async def as_function(call: Call, ref: Ref, role: str) -> Call:
-    """A call in the function's account as its role, which Lambda assumes. Raises Fault as sts AssumeRole does."""
-    inside = call.scoped(ref.account, ref.region)
-    session = ref.name.ljust(2, "_")
-    return await inside.as_role(role, "lambda.amazonaws.com", ref.function_arn, session)
-
-
-def source_request(call: Call, source: Source) -> Request:
-    """What names the source in most requests to its service."""
-    if source.kind == "sqs":
-        return {"QueueUrl": f"{call.cloud.endpoint}/{source.account}/{source.name}"}
-    if source.kind == "kinesis":
-        return {"StreamARN": source.stream_arn}
-    return {"StreamArn": source.arn}
 
 
 def _check_source(call: Call, acting: Call, source: Source, ref: Ref) -> None:

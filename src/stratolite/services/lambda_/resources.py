@@ -10,7 +10,8 @@ import zipfile
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Spec, created
+from stratolite.service import Call, Made, Request, Resource, Spec, created, tag_list
+from stratolite.services.lambda_ import cfn_response
 from stratolite.services.lambda_.mapping_resources import EventSourceMapping
 from stratolite.services.lambda_.names import not_offered
 
@@ -61,6 +62,7 @@ class _Type(Resource):
 class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
+    unread = frozenset({"Code"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
@@ -102,6 +104,24 @@ class Function(_Type):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteFunction", FunctionName=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetFunction", FunctionName=physical_id)
+        if found is None:
+            return None
+        config = found["Configuration"]
+        made = _picked(config, *_CONFIGURATION, *_ONLY_AT_CREATION, "FunctionName")
+        if "Layers" in made:
+            made["Layers"] = [layer["Arn"] for layer in made["Layers"]]
+        reserved = (found.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
+        if reserved is not None:
+            made["ReservedConcurrentExecutions"] = reserved
+        made["Tags"] = tag_list(found.get("Tags") or {})
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        found = await self.ask(call, "GetFunction", FunctionName=physical_id)
+        return Made(physical_id, {"Arn": found["Configuration"]["FunctionArn"]})
 
     async def _reserve(self, call: Call, name: str, before: Request, wanted: Request) -> None:
         count = wanted.get("ReservedConcurrentExecutions")
@@ -162,6 +182,15 @@ class Url(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteFunctionUrlConfig", FunctionName=physical_id)
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        wanted = _picked(spec.properties, "Qualifier")
+        name = spec.properties.get("TargetFunctionArn", physical_id)
+        found = await self.ask_if_there(call, "GetFunctionUrlConfig", FunctionName=name, **wanted)
+        if found is None:
+            return None
+        made = _picked(found, "AuthType", "Cors", "InvokeMode")
+        return {**made, **_picked(spec.properties, "TargetFunctionArn", "Qualifier")}
+
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
         wanted = spec.properties
         request = {
@@ -217,6 +246,14 @@ class Alias(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         wanted = _picked(spec.properties, "FunctionName", "Name")
         await self.ask_if_there(call, "DeleteAlias", **wanted)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        name, alias = physical_id.rsplit(":", 1)
+        found = await self.ask_if_there(call, "GetAlias", FunctionName=name, Name=alias)
+        if found is None:
+            return None
+        made = _picked(found, "Name", "FunctionVersion", "Description")
+        return {**made, **_picked(spec.properties, "FunctionName")}
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
         _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
@@ -316,11 +353,21 @@ def _code(wanted: Request) -> Request:
     if isinstance(code.get("ZipFile"), str):
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            info = zipfile.ZipInfo("index.py", _ZIP_TIME)
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, code["ZipFile"])
+            for name, text in _inline(str(wanted.get("Runtime", "")), code["ZipFile"]).items():
+                info = zipfile.ZipInfo(name, _ZIP_TIME)
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, text)
         code["ZipFile"] = packed.getvalue()
     return code
+
+
+def _inline(runtime: str, text: str) -> dict[str, str]:
+    """The files that inline code is, with the module for custom resources where it names it."""
+    if runtime.startswith("nodejs"):
+        files, module, source = {"index.js": text}, "cfn-response", cfn_response.NODE_SOURCE
+        return {**files, f"{module}.js": source} if module in text else files
+    files, module, source = {"index.py": text}, cfn_response.NAME, cfn_response.SOURCE
+    return {**files, f"{module}.py": source} if module in text else files
 
 
 def _tags(wanted: Request) -> dict[str, str]:

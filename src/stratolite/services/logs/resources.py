@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created, tag_list
 
 
 def _tags(spec: Spec) -> dict[str, str]:
@@ -17,9 +20,16 @@ class _Type(Resource):
 class LogGroup(_Type):
     type = "AWS::Logs::LogGroup"
     create_only = frozenset({"LogGroupName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "KmsKeyId": frozenset({""}),
+        "DataProtectionPolicy": frozenset({""}),
+        "FieldIndexPolicies": frozenset({""}),
+        "ResourcePolicyDocument": frozenset({""}),
+        "DeletionProtectionEnabled": frozenset({"false"}),
+        "LogGroupClass": frozenset({"STANDARD"}),
+    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
-        _refuse(spec)
         name = spec.properties.get("LogGroupName") or spec.generated_name(512)
         await self.ask(
             call, "CreateLogGroup", logGroupName=name, tags=_tags(spec), StackToken=spec.token
@@ -28,7 +38,6 @@ class LogGroup(_Type):
             return await self._made(call, name, spec)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        _refuse(new)
         before, after = _tags(old), _tags(new)
         if gone := [key for key in before if key not in after]:
             await self.ask(call, "UntagLogGroup", logGroupName=physical_id, tags=gone)
@@ -40,6 +49,22 @@ class LogGroup(_Type):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteLogGroup", logGroupName=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        page = await self.ask(call, "DescribeLogGroups", logGroupNamePrefix=physical_id)
+        found = next((g for g in page["logGroups"] if g["logGroupName"] == physical_id), None)
+        if found is None:
+            return None
+        made: dict[str, Any] = {"LogGroupName": physical_id}
+        if "retentionInDays" in found:
+            made["RetentionInDays"] = found["retentionInDays"]
+        tags = await self.ask(call, "ListTagsLogGroup", logGroupName=physical_id)
+        made["Tags"] = tag_list(tags.get("tags") or {})
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        arn = f"arn:aws:logs:{call.region}:{call.account}:log-group:{physical_id}:*"
+        return Made(physical_id, {"Arn": arn})
 
     async def _made(self, call: Call, name: str, spec: Spec) -> Made:
         if days := spec.properties.get("RetentionInDays"):
@@ -69,26 +94,14 @@ class LogStream(_Type):
             call, "DeleteLogStream", logGroupName=group, logStreamName=physical_id
         )
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        group = spec.properties["LogGroupName"]
+        page = await self.ask_if_there(
+            call, "DescribeLogStreams", logGroupName=group, logStreamNamePrefix=physical_id
+        )
+        if not any(s["logStreamName"] == physical_id for s in (page or {}).get("logStreams", [])):
+            return None
+        return {"LogGroupName": group, "LogStreamName": physical_id}
+
 
 RESOURCES = (LogGroup(), LogStream())
-
-
-def _refuse(spec: Spec) -> None:
-    wanted = spec.properties
-    for name in (
-        "KmsKeyId",
-        "DataProtectionPolicy",
-        "FieldIndexPolicies",
-        "ResourcePolicyDocument",
-        "DeletionProtectionEnabled",
-    ):
-        if wanted.get(name):
-            raise Fault(
-                "InvalidParameterException",
-                f"AWS::Logs::LogGroup {name} is not offered by Stratolite; see docs/coverage.md",
-            )
-    if wanted.get("LogGroupClass", "STANDARD") != "STANDARD":
-        raise Fault(
-            "InvalidParameterException",
-            f"AWS::Logs::LogGroup LogGroupClass {wanted['LogGroupClass']} is not offered by Stratolite",
-        )

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, names, state
+from stratolite.services.s3 import grants, names, points, state
 from stratolite.services.s3.copying import copy_source
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -112,6 +112,18 @@ _FROM_ELSEWHERE = frozenset({"CopyObject", "UploadPartCopy"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
 
+_OF_CONTROL = ("KeepAccessPoint", "DropAccessPoint")
+"""S3 Control's, for what it keeps with us; it has asked already. No request from outside names them."""
+
+
+def _through(bucket: Bucket | None, action: str, resource: str, below: str) -> list[Access]:
+    """The action on the resource, and on the access point by which it was named."""
+    needed = [(action, resource)]
+    if bucket is not None and bucket.point is not None:
+        needed.append((action, f"{bucket.point.arn}{below}"))
+    return needed
+
+
 def _is_root_of(call: Call, bucket: Bucket) -> bool:
     return call.principal.kind == "root" and call.principal.account == bucket.account
 
@@ -129,6 +141,16 @@ _CONDITION_KEYS = {
     "MetadataDirective": "s3:x-amz-metadata-directive",
     "WebsiteRedirectLocation": "s3:x-amz-website-redirect-location",
     "ObjectOwnership": "s3:x-amz-object-ownership",
+    "SSEKMSKeyId": "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "SSECustomerAlgorithm": "s3:x-amz-server-side-encryption-customer-algorithm",
+    "GrantFullControl": "s3:x-amz-grant-full-control",
+    "GrantRead": "s3:x-amz-grant-read",
+    "GrantReadACP": "s3:x-amz-grant-read-acp",
+    "GrantWrite": "s3:x-amz-grant-write",
+    "GrantWriteACP": "s3:x-amz-grant-write-acp",
+    "ObjectLockMode": "s3:object-lock-mode",
+    "ObjectLockRetainUntilDate": "s3:object-lock-retain-until-date",
+    "ObjectLockLegalHoldStatus": "s3:object-lock-legal-hold",
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
 }
@@ -154,7 +176,7 @@ class AccessRules(Service):
         if operation == "ListBuckets":
             return (("s3:ListAllMyBuckets", "*"),)
         bucket = request.get("Bucket", "")
-        if operation == "DeleteObjects":
+        if operation in ("DeleteObjects", *_OF_CONTROL):
             return ()  # asked for key by key, answered key by key
         found = state.bucket(call.tx, bucket)
         if operation == "CreateBucket":
@@ -166,14 +188,18 @@ class AccessRules(Service):
             return ()  # so that no policy can lock its bucket for ever
         elif (
             not found.has_policy
+            and found.point is None
             and found.ownership == ENFORCED
             and _is_root_of(call, found)
             and operation not in _FROM_ELSEWHERE
         ):
             return ()  # its owner's root, and nothing is attached to it that could say otherwise
+        if found is not None and found.point is not None:
+            bucket = found.name
         action = _ON_OBJECT.get(operation)
         if action is None:
-            return ((f"s3:{_ON_BUCKET.get(operation, operation)}", f"{ARN}{bucket}"),)
+            action = f"s3:{_ON_BUCKET.get(operation, operation)}"
+            return _through(found, action, f"{ARN}{bucket}", "")
         if request.get("VersionId"):
             action = _OF_VERSION.get(action, action)
         resource = f"{ARN}{bucket}/{request.get('Key', '')}"
@@ -198,7 +224,12 @@ class AccessRules(Service):
         if operation in _FROM_ELSEWHERE:
             source = copy_source(request)
             read = "s3:GetObjectVersion" if source.version else "s3:GetObject"
-            needed.append((read, f"{ARN}{source.bucket}/{source.key}"))
+            there = state.bucket(call.tx, source.bucket)
+            name = source.bucket if there is None else there.name
+            needed += _through(there, read, f"{ARN}{name}/{source.key}", f"/object/{source.key}")
+        if found is not None and found.point is not None:
+            below = f"/object/{request.get('Key', '')}"
+            needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]
         return needed
 
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
@@ -210,6 +241,7 @@ class AccessRules(Service):
             bucket is not None
             and bucket.account == call.account
             and not bucket.has_policy
+            and bucket.point is None
             and bucket.ownership == ENFORCED
         )
 
@@ -233,6 +265,11 @@ class AccessRules(Service):
             found |= _tag_keys("s3:requestobjecttag/", tags)
             found["s3:requestobjecttagkeys"] = list(tags)
         action, resource = needed
+        asked = state.bucket(call.tx, request.get("Bucket", ""))
+        if asked is not None and asked.point is not None:
+            found["s3:dataaccesspointarn"] = [asked.point.arn]
+            found["s3:dataaccesspointaccount"] = [asked.point.arn.split(":")[4]]
+            found["s3:accesspointnetworkorigin"] = ["Internet"]
         name, _, key = resource.removeprefix(ARN).partition("/")
         if action in _ON_EXISTING and key:
             bucket = state.bucket(call.tx, name)
@@ -242,22 +279,18 @@ class AccessRules(Service):
         return found
 
     def resource_account(self, call: Call, resource: str) -> str:
-        """The owner of the bucket in an S3 ARN, which does not say; of an object that is another's, its owner."""
-        name, _, key = resource.removeprefix(ARN).partition("/")
-        bucket = state.bucket(call.tx, name)
-        if bucket is None:
-            return call.account
-        return self._others_object(call, bucket, key) or bucket.account
-
-    def _others_object(self, call: Call, bucket: Bucket, key: str) -> str:
-        """The owner of an object whose owner is not the bucket's, "" else."""
-        if not key or bucket.ownership == ENFORCED or call.principal.kind == "service":
-            return ""
-        head = state.head(call.tx, bucket, key.encode())
-        return "" if head is None else head.more.get("owner", "")
+        """The owner of the bucket in an S3 ARN, which does not say; an access point's ARN does."""
+        if not resource.startswith(ARN):
+            return super().resource_account(call, resource)
+        bucket = state.bucket(call.tx, resource.removeprefix(ARN).partition("/")[0])
+        return call.account if bucket is None else bucket.account
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
+        if not resource.startswith(ARN):
+            name = points.alias_of(resource)
+            there = state.bucket(call.tx, name) if name else None
+            return there.point.policy if there is not None and there.point is not None else None
         name, _, key = resource.removeprefix(ARN).partition("/")
         bucket = state.bucket(call.tx, name)
         if bucket is None:
@@ -293,23 +326,42 @@ class AccessRules(Service):
             return []
         no_public = public_access_block(call, bucket)["IgnorePublicAcls"]
         arn, account = f"{ARN}{bucket.name}", bucket.account
-        acl = state.config(call.tx, bucket, "acl") or "private"
+        acl = state.config(call.tx, bucket, "acl")
+        every = grants.grants_of("private" if acl is None else acl, account, account)
         found: list[dict[str, Any]] = []
         if who.account != account:
-            every = grants.grants_of(acl, account, account)
             found = grants.statements(every, who, arn, is_object=False, no_public=no_public)
-        if key:
-            head = state.head(call.tx, bucket, key.encode())
-            holder = account if head is None else head.more.get("owner", account)
-            if head is not None and holder != who.account:
-                given = grants.grants_of(acl_of(head), holder, account)
-                there = f"{arn}/{key}"
-                found += grants.statements(given, who, there, is_object=True, no_public=no_public)
-                if holder != account and who.account == account:
-                    found.append(_may_remove(there))  # the bucket is his after all
+        if not key:
+            return found
+        head = state.head(call.tx, bucket, key.encode())
+        there = f"{arn}/{key}"
+        if head is None:  # whoever may list may learn that it is not there
+            if any("s3:ListBucket" in one["Action"] for one in found):
+                found.append(_statement("Allow", there, _READING))
+            return found
+        holder = head.more.get("owner", account)
+        if holder == account == who.account:
+            return found
+        given = grants.grants_of(acl_of(head), holder, account)
+        granted = grants.statements(given, who, there, is_object=True, no_public=no_public)
+        found += granted
+        if holder != account and who.account == account:  # the bucket is his, the object is not
+            allowed = {action for one in granted for action in one["Action"]}
+            if denied := [action for action in _OWNERS if action not in allowed]:
+                found.append(_statement("Deny", there, denied))
         return found
 
 
-def _may_remove(arn: str) -> dict[str, Any]:
-    actions = ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"]
-    return {"Effect": "Allow", "Principal": "*", "Action": actions, "Resource": arn}
+_READING = ["s3:GetObject", "s3:GetObjectVersion"]
+_OWNERS = [
+    *_READING,
+    "s3:GetObjectAcl",
+    "s3:GetObjectVersionAcl",
+    "s3:PutObjectAcl",
+    "s3:PutObjectVersionAcl",
+]
+"""What the owner of an object gives, not the owner of its bucket."""
+
+
+def _statement(effect: str, arn: str, actions: list[str]) -> dict[str, Any]:
+    return {"Effect": effect, "Principal": "*", "Action": actions, "Resource": arn}

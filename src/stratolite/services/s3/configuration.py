@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -120,7 +121,7 @@ class Configuration(Service):
             )
         state.put_config(call.tx, bucket, "policy", text)
         state.put_bucket(call.tx, bucket, has_policy=True)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_policy(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
@@ -207,7 +208,9 @@ class Configuration(Service):
 
     def get_bucket_acl(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
-        acl = state.config(call.tx, bucket, "acl") or "private"
+        acl = state.config(call.tx, bucket, "acl")
+        if acl is None:
+            acl = "private"
         return grants.shown(acl, bucket.account, bucket.account)
 
     def put_bucket_acl(self, call: Call, request: Request) -> Response:
@@ -301,14 +304,16 @@ def check_policy(bucket: Bucket, text: str) -> None:
     raw_statements = raw["Statement"] if isinstance(raw["Statement"], list) else [raw["Statement"]]
     if not raw_statements:
         raise _malformed("Could not parse the policy: Statement is empty!")
+    if any(s.get("Effect") == "Allow" and "NotPrincipal" in s for s in raw_statements):
+        raise _malformed("Allow with NotPrincipal is not allowed.")
     if any("Resource" not in s and "NotResource" not in s for s in raw_statements):
         raise _malformed("Missing required field Resource")
-    arn = f"arn:aws:s3:::{bucket.name}"
     for statement in document.statements:
         if not all(a == "*" or a.lower().startswith("s3:") for a in statement.actions):
             raise _malformed("Policy has invalid action")
         for resource in statement.resources:
-            if resource != arn and not resource.startswith((f"{arn}/", f"{arn}*")):
+            name = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+            if not resource.startswith("arn:aws:s3:::") or not fnmatchcase(bucket.name, name):
                 raise _malformed("Policy has invalid resource")
 
 

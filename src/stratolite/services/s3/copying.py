@@ -168,7 +168,7 @@ class Copying(Objects):
             return versions.get(call, bucket, names.key_bytes(source.key), source.version)
         except Fault as fault:
             if fault.code == "NoSuchKey":
-                self._check_may_list(call, bucket)
+                self._check_may_list(call, bucket, source.key)
                 raise no_such_key(source.key) from None
             if fault.code == "MethodNotAllowed":
                 raise invalid_request(

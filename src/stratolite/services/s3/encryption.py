@@ -31,7 +31,7 @@ from stratolite.services.s3.faults import invalid_argument, invalid_request
 from stratolite.services.s3.state import Bucket
 
 KMS = ("aws:kms", "aws:kms:dsse")
-_VAULT = "s3 data key"
+VAULT_PURPOSE = "s3 data key"
 BUCKET_KEY_S = 86_400.0
 """How long objects share a bucket key."""
 _CUSTOMER = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
@@ -110,48 +110,35 @@ def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None
     algorithm, key, md5 = (request.get(prefix + member) for member in _CUSTOMER)
     if algorithm is None and key is None and md5 is None:
         return None
-    name = "x-amz-server-side-encryption-customer"
     if algorithm is not None and algorithm != "AES256":
         raise Fault(
             "InvalidEncryptionAlgorithmError",
-            "The encryption request you specified is not valid. Supported value: AES256.",
+            "The Encryption request you specified is not valid. Supported value: AES256.",
             status=400,
-            ArgumentName=f"{name}-algorithm",
+            ArgumentName=_ARGUMENT,
             ArgumentValue=algorithm,
         )
+    required = (
+        "Requests specifying Server Side Encryption with Customer provided keys must provide "
+    )
     if algorithm is None:
-        raise invalid_argument(
-            "Requests specifying Server Side Encryption with Customer provided keys must provide "
-            "a valid encryption algorithm.",
-            f"{name}-algorithm",
-            "null",
-        )
+        raise _wrong(required + "a valid encryption algorithm.")
     if key is None:
-        raise invalid_argument(
-            "Requests specifying Server Side Encryption with Customer provided keys must provide "
-            "an appropriate secret key.",
-            f"{name}-key",
-            "null",
-        )
+        raise _wrong(required + "an appropriate secret key.")
     raw = _base64(key)
-    if len(raw) != 32:
-        raise invalid_argument(
-            "The secret key was invalid for the specified algorithm.", f"{name}-key", "null"
-        )
-    if md5 is None:
-        raise invalid_argument(
-            "Requests specifying Server Side Encryption with Customer provided keys must provide "
-            "the client calculated MD5 of the secret key.",
-            f"{name}-key-MD5",
-            "null",
-        )
+    if len(raw) != 32 or md5 is None:
+        raise _wrong("The secret key was invalid for the specified algorithm.")
     if _base64(md5) != hashlib.md5(raw, usedforsecurity=False).digest():
-        raise invalid_argument(
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-            f"{name}-key-MD5",
-            "null",
-        )
+        raise _wrong("The calculated MD5 hash of the key did not match the hash that was provided.")
     return raw, md5
+
+
+_ARGUMENT = "x-amz-server-side-encryption"
+
+
+def _wrong(message: str) -> Fault:
+    """Words and members: localstack's recorded snapshots of its SSE-C tests."""
+    return Fault("InvalidArgument", message, status=400, ArgumentName=_ARGUMENT)
 
 
 def _base64(text: str) -> bytes:
@@ -171,7 +158,9 @@ def begin(call: Call, bucket: Bucket, key: str, asked: dict[str, Any]) -> Sealin
         return Sealing(raw, {"alg": "C", "md5": md5, "salt": salt, "check": check})
     if algorithm == "AES256":
         data_key = call.world.token(32)
-        return Sealing(data_key, {"alg": algorithm, "w": call.cloud.vault.seal(data_key, _VAULT)})
+        return Sealing(
+            data_key, {"alg": algorithm, "w": call.cloud.vault.seal(data_key, VAULT_PURPOSE)}
+        )
     master = asked.get("key") or "alias/aws/s3"
     told = {"alg": algorithm}
     if asked.get("ctx"):
@@ -223,7 +212,7 @@ def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request:
         if not sse:
             return b""
         if sse["alg"] == "AES256":
-            return call.cloud.vault.open(sse["w"], _VAULT)  # type: ignore[no-any-return]
+            return call.cloud.vault.open(sse["w"], VAULT_PURPOSE)  # type: ignore[no-any-return]
         if "bk" in sse:
             context = {"aws:s3:arn": f"arn:aws:s3:::{bucket.name}"}
             asked = {"CiphertextBlob": sse["bk"], "EncryptionContext": context}

@@ -131,8 +131,9 @@ def attributes(call: Call, bucket: Bucket, request: Request) -> Attributes:
     headers = {member: request[member] for member in _KEPT.intersection(request)}
     if "ContentEncoding" in headers:
         codings = [c.strip() for c in headers["ContentEncoding"].split(",")]
-        kept = ",".join(c for c in codings if c and c != "aws-chunked")
-        headers["ContentEncoding"] = kept
+        kept = [c for c in codings if c and c != "aws-chunked"]
+        if len(kept) < len(codings):
+            headers["ContentEncoding"] = ",".join(kept)
         if not kept:
             del headers["ContentEncoding"]
     if "WebsiteRedirectLocation" in headers:

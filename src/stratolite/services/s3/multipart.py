@@ -39,7 +39,7 @@ from stratolite.services.s3.faults import (
     malformed_xml,
     no_such_upload,
 )
-from stratolite.services.s3.grants import owner
+from stratolite.services.s3.grants import canonical_id, owner
 from stratolite.services.s3.objects import new_head, show_checksum
 from stratolite.services.s3.state import Bucket, Head, Part, Run, Upload
 from stratolite.services.s3.worker import drop_parts, drop_unlisted
@@ -78,7 +78,7 @@ class Multipart(Copying):
             checksum or checksums.DEFAULT,
             kind,
             checksum is not None,
-            call.principal.arn,
+            _initiator(call),
             said.headers,
             said.metadata,
             said.tags,
@@ -113,13 +113,20 @@ class Multipart(Copying):
         sse = opened.upload.more.get("sse")
         if sse is None and not request.get("SSECustomerKey"):
             return opened, b""
-        key = request["Key"]
-        if sse is not None and sse["alg"] == "C" and not request.get("SSECustomerKey"):
+        if (sse is not None and sse["alg"] == "C") != bool(request.get("SSECustomerKey")):
             raise invalid_request(
                 "The multipart upload initiate requested encryption. Subsequent part requests must "
                 "include the appropriate encryption parameters."
             )
-        return opened, encryption.open_key(call, opened.bucket, key, sse or {}, request)
+        try:
+            data_key = encryption.open_key(call, opened.bucket, request["Key"], sse or {}, request)
+        except Fault as fault:
+            if fault.code != "AccessDenied" or sse is None or sse["alg"] != "C":
+                raise
+            raise invalid_request(
+                "The provided encryption parameters did not match the ones used originally."
+            ) from fault
+        return opened, data_key
 
     async def _take_part(self, call: Call, request: Request) -> Request:
         """The upload decides the checksum of a part that brings none."""
@@ -483,6 +490,12 @@ def runs_of(sizes: Sequence[tuple[int, int]]) -> list[Run]:
         else:
             found.append([number, 1, size])
     return [(first, count, size) for first, count, size in found]
+
+
+def _initiator(call: Call) -> str:
+    """An account's canonical user, or the ARN of who acts for it."""
+    who = call.principal
+    return canonical_id(who.account) if who.kind in ("root", "anonymous") else who.arn
 
 
 def _part_number(request: Request) -> int:

@@ -163,13 +163,14 @@ class Objects(Service):
             return versions.get(call, bucket, key, version_id)
         except Fault as fault:
             if fault.code == "NoSuchKey":
-                self._check_may_list(call, bucket)
+                self._check_may_list(call, bucket, request["Key"])
             raise
 
-    def _check_may_list(self, call: Call, bucket: Bucket) -> None:
+    def _check_may_list(self, call: Call, bucket: Bucket, key: str) -> None:
         """Who may not list does not learn which keys are missing."""
         try:
-            self.cloud.authorize(call, self, "ListObjectsV2", {"Bucket": bucket.name})
+            asked = {"Bucket": bucket.name, "Prefix": key}
+            self.cloud.authorize(call, self, "ListObjectsV2", asked)
         except Fault:
             raise access_denied() from None
 

@@ -1,4 +1,4 @@
-"""CloudFormation's AWS::S3::Bucket and AWS::S3::BucketPolicy.
+"""CloudFormation's AWS::S3::Bucket, AWS::S3::BucketPolicy and AWS::S3::AccessPoint.
 
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
          https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucketpolicy.html
@@ -7,7 +7,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -51,9 +51,23 @@ _CANNED = {
 }
 
 
+_READ: tuple[tuple[str, str, str | None, tuple[str, ...]], ...] = (
+    ("Tags", "BucketTagging", "TagSet", ()),
+    ("PublicAccessBlockConfiguration", "PublicAccessBlock", "PublicAccessBlockConfiguration", ()),
+    ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls", ()),
+    ("VersioningConfiguration", "BucketVersioning", None, ("Status",)),
+)
+_UNREAD = _OFFERED - {"BucketName", *(row[0] for row in _READ)}
+"""Compared by nobody: their API spells them otherwise."""
+
+
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
+    service = "s3"
+    gone = frozenset({"NoSuchBucket", "404", "NotFound"})
     create_only = frozenset({"BucketName", "ObjectLockEnabled"})
+    properties: ClassVar[frozenset[str] | None] = _OFFERED
+    unread = _UNREAD
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
@@ -82,6 +96,29 @@ class Bucket(Resource):
             if fault.code != "NoSuchBucket":
                 raise
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """Of what hangs on the bucket only that which has the same form in both spellings."""
+        if await self.ask_if_there(call, "HeadBucket", Bucket=physical_id) is None:
+            return None
+        made: dict[str, Any] = {"BucketName": physical_id}
+        for name, operation, member, inner in _READ:
+            if name not in spec.properties:
+                continue
+            try:
+                answer = await self.ask(call, f"Get{operation}", Bucket=physical_id)
+            except Fault as fault:
+                if not fault.code.startswith(("NoSuch", "OwnershipControlsNotFound")):
+                    raise
+                continue
+            if member is None:
+                made[name] = {k: answer[k] for k in inner if k in answer}
+            elif answer.get(member):
+                made[name] = answer[member]
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return _made(call, physical_id)
+
 
 class BucketPolicy(Resource):
     type = "AWS::S3::BucketPolicy"
@@ -105,7 +142,66 @@ class BucketPolicy(Resource):
                 raise
 
 
-RESOURCES: tuple[Resource, ...] = (Bucket(), BucketPolicy())
+class AccessPoint(Resource):
+    type = "AWS::S3::AccessPoint"
+    create_only = frozenset({"Bucket", "Name", "BucketAccountId", "VpcConfiguration"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties = spec.properties
+        name = properties.get("Name") or spec.generated_name(50, lower=True)
+        asked: dict[str, Any] = {"AccountId": call.account, "Name": name}
+        for member in (
+            "Bucket",
+            "BucketAccountId",
+            "PublicAccessBlockConfiguration",
+            "VpcConfiguration",
+        ):
+            if member in properties:
+                asked[member] = properties[member]
+        try:
+            await call.request("s3control", "CreateAccessPoint", asked)
+        except Fault as fault:  # from an earlier attempt at this step, if its name is ours
+            if fault.code != "AccessPointAlreadyOwnedByYou" or "Name" in properties:
+                raise
+        with created(name):
+            await self._policy(call, name, properties)
+        return await self._made(call, name)
+
+    async def _policy(self, call: Call, name: str, properties: dict[str, Any]) -> None:
+        where = {"AccountId": call.account, "Name": name}
+        if policy := properties.get("Policy"):
+            text = policy if isinstance(policy, str) else orjson.dumps(policy).decode()
+            await call.request("s3control", "PutAccessPointPolicy", {**where, "Policy": text})
+        else:
+            await call.request("s3control", "DeleteAccessPointPolicy", where)
+
+    async def _made(self, call: Call, name: str) -> Made:
+        where = {"AccountId": call.account, "Name": name}
+        found = await call.request("s3control", "GetAccessPoint", where)
+        return Made(
+            name,
+            {
+                "Arn": found["AccessPointArn"],
+                "Alias": found["Alias"],
+                "Name": name,
+                "NetworkOrigin": "Internet",
+            },
+        )
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self._policy(call, physical_id, new.properties)
+        return await self._made(call, physical_id)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        where = {"AccountId": call.account, "Name": physical_id}
+        try:
+            await call.request("s3control", "DeleteAccessPoint", where)
+        except Fault as fault:
+            if fault.code != "NoSuchAccessPoint":
+                raise
+
+
+RESOURCES: tuple[Resource, ...] = (Bucket(), BucketPolicy(), AccessPoint())
 
 
 def _check(properties: dict[str, Any]) -> None:

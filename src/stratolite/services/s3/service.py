@@ -20,7 +20,9 @@ from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
+from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
+from stratolite.services.s3.selecting import Selecting
 from stratolite.services.s3.worker import Sweep
 
 
@@ -31,10 +33,12 @@ class S3(
     Deleting,
     ObjectMarks,
     ObjectLocks,
+    Selecting,
     Listing,
     Configuration,
     BucketSettings,
     Notifications,
+    Points,
     Doors,
 ):
     """Multipart brings the operations on single objects (``objects``, ``copying``)."""

@@ -6,6 +6,7 @@ bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
                                                      has_policy, on?, versioning?}: what every request asks
+    ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy}   an access point's other names
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
     (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
     (account, region, "s3", "o", id, KEY)         -> msgpack Head                   the current version
@@ -31,8 +32,9 @@ Head, Upload and Part are msgpack arrays in the order of the fields below; new f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -82,6 +84,7 @@ class Bucket:
         "ownership",
         "part_bodies",
         "parts",
+        "point",
         "region",
         "uploads",
         "versioning",
@@ -109,11 +112,21 @@ class Bucket:
         """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
         self.versioning = versioning
         """"", Enabled or Suspended."""
+        self.point: Point | None = None
+        """The access point by which it was named."""
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
+
+
+class Point(NamedTuple):
+    """An access point."""
+
+    arn: str
+    bucket: str
+    policy: str | None
 
 
 class Listed(msgspec.Struct, array_like=True, gc=False):
@@ -228,7 +241,28 @@ _NAMES = Keyspace("", "", "s3")["bucket"]
 def bucket(tx: Tx, name: str) -> Bucket | None:
     if len(name) > BUCKET_NAME_LENGTH_MAX:
         return None
-    return tx.parsed(_name_key(name), _parse_bucket)
+    found = tx.parsed(_name_key(name), _parse_bucket)
+    if type(found) is Point:
+        return _through(tx, found)
+    return found  # type: ignore[return-value]
+
+
+def _through(tx: Tx, point: Point) -> Bucket | None:
+    there = tx.parsed(_name_key(point.bucket), _parse_bucket)
+    if not isinstance(there, Bucket):
+        return None
+    found = copy(there)
+    found.point = point
+    return found
+
+
+def put_point(tx: Tx, alias: str, point: Point) -> None:
+    said = {"point": point.arn, "bucket": point.bucket, "policy": point.policy}
+    tx.put(_name_key(alias), orjson.dumps(said))
+
+
+def delete_point(tx: Tx, alias: str) -> None:
+    tx.delete(_name_key(alias))
 
 
 @lru_cache(maxsize=1000)
@@ -236,8 +270,11 @@ def _name_key(name: str) -> bytes:
     return _NAMES.key(name)
 
 
-def _parse_bucket(raw: bytes) -> Bucket:
-    return Bucket(**orjson.loads(raw))
+def _parse_bucket(raw: bytes) -> Bucket | Point:
+    said = orjson.loads(raw)
+    if "point" in said:
+        return Point(said["point"], said["bucket"], said["policy"])
+    return Bucket(**said)
 
 
 def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) -> Bucket:
@@ -278,6 +315,14 @@ def delete_bucket(tx: Tx, bucket: Bucket) -> None:
     tx.delete(Keyspace(bucket.account, "", "s3")["mine"].key(bucket.name))
     for key, _ in list(tx.scan(bucket.config.span())):
         tx.delete(key)
+
+
+def every_bucket(tx: Tx) -> Iterator[Bucket]:
+    """Of all accounts and regions."""
+    for _, raw in tx.scan(_NAMES.span()):
+        found = _parse_bucket(raw)
+        if isinstance(found, Bucket):
+            yield found
 
 
 def own_buckets(tx: Tx, account: str, prefix: str, after: str) -> Iterator[tuple[str, str]]:

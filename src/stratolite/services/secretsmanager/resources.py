@@ -63,7 +63,7 @@ class Secret(Resource):
             call,
             "UpdateSecret",
             SecretId=physical_id,
-            ClientRequestToken=new.token.rjust(32, "0")[-64:],
+            ClientRequestToken=(new.step or new.token).rjust(32, "0")[-64:],
             Description=wanted.get("Description", ""),
             KmsKeyId=wanted.get("KmsKeyId", ""),
             SecretString=value,

@@ -104,7 +104,9 @@ class Deliverer:
         try:
             await self._deliver(call, topic, found, message, signed)
         except NotTaken as failure:
+            topic.measure(self._cloud, "NumberOfNotificationsFailed")
             return self._failed(call, job, topic, found, message, signed, failure, attempt)
+        topic.measure(self._cloud, "NumberOfNotificationsDelivered")
         return None
 
     def _failed(

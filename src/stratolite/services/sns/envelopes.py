@@ -14,6 +14,8 @@ import orjson
 
 from stratolite.services.sns.publication import Publication
 
+_PLACE = object()
+
 
 class Signed(NamedTuple):
     version: str
@@ -47,15 +49,14 @@ def notification_fields(publication: Publication, text: str) -> dict[str, str | 
     }
 
 
+URL_PLACE = "\x00"
+"""Stands in a notification where the subscription's link belongs; JSON has no such character."""
+
+
 def notification(
-    publication: Publication,
-    text: str,
-    signed: Signed | None,
-    unsubscribe_url: str,
-    *,
-    is_replayed: bool = False,
+    publication: Publication, text: str, signed: Signed | None, *, is_replayed: bool = False
 ) -> str:
-    """Of a FIFO topic it is not signed, and has the sequence number."""
+    """What all subscribers get but for ``URL_PLACE``. Of a FIFO topic it is not signed, and has the sequence number."""
     fields: list[tuple[str, Any]] = [("Type", "Notification"), ("MessageId", publication["id"])]
     if publication["sequence"]:
         fields.append(("SequenceNumber", f"{publication['sequence']:020d}"))
@@ -71,7 +72,7 @@ def notification(
             ("Signature", signed.signature),
             ("SigningCertURL", signed.certificate_url),
         ]
-    fields.append(("UnsubscribeURL", unsubscribe_url))
+    fields.append(("UnsubscribeURL", _PLACE))
     if publication["attributes"]:
         fields.append(("MessageAttributes", _attributes(publication)))
     return _laid_out(fields)
@@ -151,7 +152,9 @@ def _laid_out(fields: list[tuple[str, Any]]) -> str:
     """One field a line, as AWS lays it out; subscribers have been seen to split at that."""
     lines = []
     for name, value in fields:
-        if isinstance(value, dict):
+        if value is _PLACE:
+            lines.append(f'  "{name}" : "{URL_PLACE}"')
+        elif isinstance(value, dict):
             inner = ",\n".join(f'    "{k}" : {orjson.dumps(v).decode()}' for k, v in value.items())
             lines.append(f'  "{name}" : {{\n{inner}\n  }}')
         else:

@@ -31,10 +31,11 @@ DELIVER, HTTP, CONFIRM = "sns.deliver", "sns.http", "sns.confirm"
 _PAGE = 50
 _PAGE_BYTES = 2 << 20
 _DROP_ROWS = 1000
+_LINKS_MAX = 10_000
 _PENDING_S = 2 * 86_400.0
 _TIDY_EVERY_S = 3600.0
 _DAY_MS = 86_400_000
-_LATER = ("lambda", "firehose", "http", "https")
+LATER = ("lambda", "firehose", "http", "https")
 
 
 def leave(call: Call, message: Publication) -> None:
@@ -103,6 +104,8 @@ class Carrier:
     def __init__(self, cloud: Cloud, signer: Signer, tokens: Any) -> None:
         """``tokens`` gives the token of a subscription's unsubscribe link."""
         self.cloud, self.signer, self._tokens = cloud, signer, tokens
+        self._envelope: tuple[str, str, bool, str] | None = None
+        self._links: dict[str, str] = {}
 
     async def signatures(
         self, topic: Topic, message: Publication, wanted: Iterable[Subscription]
@@ -126,12 +129,23 @@ class Carrier:
         *,
         is_replayed: bool = False,
     ) -> str:
+        """Made once for all subscriptions but for their links."""
         text = text_for(message, found.protocol)
-        url = self.unsubscribe_url(found)
-        return envelopes.notification(message, text, signed.get(text), url, is_replayed=is_replayed)
+        known = self._envelope
+        if known is None or known[:3] != (message["id"], text, is_replayed):
+            made = envelopes.notification(message, text, signed.get(text), is_replayed=is_replayed)
+            known = self._envelope = message["id"], text, is_replayed, made
+        return known[3].replace(envelopes.URL_PLACE, self.unsubscribe_url(found), 1)
 
     def unsubscribe_url(self, found: Subscription) -> str:
-        return envelopes.unsubscribe_url(self.cloud.endpoint, found.arn, self._tokens(found.arn))
+        link = self._links.get(found.arn)
+        if link is None:
+            if len(self._links) >= _LINKS_MAX:
+                self._links.clear()
+            token = self._tokens(found.arn)
+            link = envelopes.unsubscribe_url(self.cloud.endpoint, found.arn, token)
+            self._links[found.arn] = link
+        return link
 
     def to_queue(
         self,
@@ -160,7 +174,7 @@ class Carrier:
                 self.to_queue(call, found, message, signed)
             except Fault:
                 self.dead_letter(call, found, message, signed)
-        elif found.protocol in _LATER:
+        elif found.protocol in LATER:
             said = {**message, "subscription": found.id, "attempt": 1}
             queue = HTTP if found.protocol.startswith("http") else DELIVER
             call.cloud.work.put(call.tx, queue, orjson.dumps(said))
@@ -262,6 +276,10 @@ class FanOut:
             return None
         topic, listed = found
         wanted = [one for one in listed if wants(one, message)]
+        delivered = sum(one.protocol not in LATER for one in wanted)
+        topic.measure(self._cloud, "NumberOfNotificationsDelivered", delivered)
+        if filtered := sum(one.filter is not None for one in listed if one not in wanted):
+            topic.measure(self._cloud, "NumberOfNotificationsFilteredOut", filtered)
         signed = await self._carrier.signatures(topic, message, wanted)
         call = caller(self._cloud, message["account"], message["region"], topic.arn, message["id"])
 

@@ -120,6 +120,9 @@ def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication
 
 def _accept(call: Call, topic: Topic, message: Publication) -> Response:
     """Leave it to the workers; Publish's answer."""
+    size = publication.size_of(message["message"], message["attributes"])
+    topic.measure(call.cloud, "NumberOfMessagesPublished")
+    topic.measure(call.cloud, "PublishSize", size, "Bytes")
     if not topic.is_fifo:
         fanout.leave(call, message)
         return {"MessageId": message["id"]}

@@ -126,6 +126,30 @@ class TopicType(Resource):
             await _ask(call, "TagResource", ResourceArn=physical_id, Tags=tags)
         return _made(physical_id)
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        try:
+            found = await _ask(call, "GetTopicAttributes", TopicArn=physical_id)
+        except Fault as fault:
+            if fault.code in ("NotFound", "NotFoundException"):
+                return None
+            raise
+        attributes = found["Attributes"]
+        made: dict[str, Any] = {k: attributes[k] for k in _TOPIC if k in attributes}
+        made["TopicName"] = physical_id.rsplit(":", 1)[1]
+        if attributes.get("FifoTopic") == "true":
+            made["FifoTopic"] = True
+        listed = await _ask(call, "ListSubscriptionsByTopic", TopicArn=physical_id)
+        made["Subscription"] = [
+            {"Protocol": s["Protocol"], "Endpoint": s["Endpoint"]}
+            for s in listed.get("Subscriptions") or ()
+        ]
+        tags = await _ask(call, "ListTagsForResource", ResourceArn=physical_id)
+        made["Tags"] = tags.get("Tags") or []
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return _made(physical_id)
+
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         if spec.properties.get("ArchivePolicy"):
             await _gone_is_fine(

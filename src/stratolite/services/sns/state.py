@@ -10,6 +10,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.core.keys import Span
+from stratolite.service import Cloud
 from stratolite.services.sns.filtering import Filter, compiled
 
 Record = dict[str, Any]
@@ -36,6 +37,11 @@ class Topic:
         self.signature_version = self.attributes.get("SignatureVersion", "1")
         archive = orjson.loads(self.attributes.get("ArchivePolicy") or "{}")
         self.archive_days = int(archive.get("MessageRetentionPeriod", 0))
+
+    def measure(self, cloud: Cloud, name: str, value: float = 1, unit: str = "Count") -> None:
+        """A sample of one of AWS/SNS's metrics."""
+        dimensions = (("TopicName", self.name),)
+        cloud.measure(self.account, self.region, "AWS/SNS", dimensions, name, value, unit)
 
 
 class Subscription:

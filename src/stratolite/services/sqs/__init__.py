@@ -7,6 +7,7 @@ the old one is emptied in the background, as is that of a deleted queue. All und
     ("gone", name)                       -> when it was deleted, ms, decimal; for a minute
     ("source", target ARN, name)         -> ""     queues by their dead-letter queue
     ("task", queue number, -began ms)    -> JSON {id, status, ...}, see ``moves``
+    ("sampled",)                         -> ms, decimal: when queues are next looked at for their metrics
     ("counts", box)                      -> how many are visible, in flight, delayed | when expiry is due
     ("message", box, sent ms, stamp)     -> msgpack ``state.Message``
     ("part", box, stamp, n)              -> the rest of a large message, a piece each

@@ -6,7 +6,6 @@ Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGui
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 from stratolite.core import Tx
@@ -48,7 +47,7 @@ def _join(tx: Tx, q: Queue, c: Counts, stamp: int, message: Message) -> None:
     else:
         c.visible += 1
     if state.group(tx, q, message.group) is None:
-        _place(tx, q, message.group, None, message.at_ms, [])
+        _place(tx, q, c, message.group, None, message.at_ms, [])
 
 
 def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_ms: int) -> None:
@@ -65,6 +64,7 @@ def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_
 def _place(
     tx: Tx,
     q: Queue,
+    c: Counts,
     name: str,
     old: Group | None,
     at_ms: int,
@@ -75,7 +75,10 @@ def _place(
         state.drop_place(tx, q, old.at_ms, old.stamp, is_later=old.is_later)
     is_later = bool(flying) or at_ms > int(tx.time_s * 1000)
     stamp = tx.stamp()
-    state.put_place(tx, q, at_ms, stamp, name.encode(), is_later=is_later)
+    if is_later:
+        state.put_later(tx, q, at_ms, stamp, name.encode())
+    else:
+        state.put_ready(tx, q, c, at_ms, stamp, name.encode())
     state.put_group(tx, q, name, Group(at_ms, stamp, is_later, flying))
 
 
@@ -87,13 +90,15 @@ def receive(
     mine: set[str] = set()
     for _ in range(ROUNDS_MAX):
         wanted = most - len(found)
-        rows = list(islice(state.places(tx, q, now_ms), wanted + len(mine)))
+        rows = state.places(tx, q, c, now_ms, wanted + len(mine))
         fresh = [row for row in rows if row.value.decode() not in mine]
         for row in fresh[:wanted]:
             name = row.value.decode()
             group = state.group(tx, q, name)
             assert group is not None, "a place without its group"
             mine.add(name)
+            if not row.is_later:
+                c.head = row.at_ms, row.stamp
             _land(c, group)
             found += _take(tx, q, c, name, group, most - len(found), hidden_ms, dead)
             if len(found) == most:
@@ -160,7 +165,7 @@ def _take(
             found.append(Delivered(stamp, message, delivery, is_durable=False))
         if next_ms is not None or len(found) == most or len(rows) < wanted:
             break
-    _rest(tx, q, name, group, flying, next_ms)
+    _rest(tx, q, c, name, group, flying, next_ms)
     return found
 
 
@@ -173,6 +178,7 @@ def _drop(tx: Tx, q: Queue, name: str, sent_ms: int, stamp: int, parts: int) -> 
 def _rest(
     tx: Tx,
     q: Queue,
+    c: Counts,
     name: str,
     group: Group,
     flying: list[tuple[int, int, int]],
@@ -181,7 +187,7 @@ def _rest(
     """Where the group stands after something was taken from it or given back."""
     now_ms = int(tx.time_s * 1000)
     if flying:
-        _place(tx, q, name, group, max(due_ms for _, _, due_ms in flying), flying)
+        _place(tx, q, c, name, group, max(due_ms for _, _, due_ms in flying), flying)
         return
     if next_ms is None:
         head = state.line(tx, q, name, 1)
@@ -191,7 +197,7 @@ def _rest(
             return
         message = state.message(tx, q, head[0][1], head[0][0]) if q.delay_s else None
         next_ms = message.at_ms if message is not None else now_ms
-    _place(tx, q, name, group, max(next_ms, now_ms), [])
+    _place(tx, q, c, name, group, max(next_ms, now_ms), [])
 
 
 def delete(tx: Tx, q: Queue, c: Counts, receipt: Receipt) -> bool:
@@ -227,7 +233,7 @@ def forget(
     else:
         c.visible -= 1
     _drop(tx, q, name, sent_ms, stamp, parts)
-    _rest(tx, q, name, group, left)
+    _rest(tx, q, c, name, group, left)
 
 
 def flying(tx: Tx, q: Queue, receipt: Receipt) -> Delivery | None:
@@ -251,7 +257,7 @@ def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_
         c.visible += 1
     changed = delivery._replace(due_ms=due_ms, is_hidden=is_hidden)
     state.put_delivery(tx, q, receipt.stamp, changed)
-    _rest(tx, q, delivery.group, group, left)
+    _rest(tx, q, c, delivery.group, group, left)
 
 
 def settle(tx: Tx, q: Queue, c: Counts) -> bool:
@@ -267,7 +273,7 @@ def settle(tx: Tx, q: Queue, c: Counts) -> bool:
         assert group is not None, "a place without its group"
         _land(c, group)
         state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
-        state.put_place(tx, q, row.at_ms, row.stamp, row.value, is_later=False)
+        state.put_ready(tx, q, c, row.at_ms, row.stamp, row.value)
         state.put_group(tx, q, name, Group(row.at_ms, row.stamp, False, []))
     return bool(over or due)
 

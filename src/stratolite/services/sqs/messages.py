@@ -45,6 +45,8 @@ class Messages(Service):
         answer = _accept(call, q, c, message)
         worker.plan_expiry(call.cloud, tx, q, c)
         state.put_counts(tx, q, c)
+        q.measure(call.cloud, "NumberOfMessagesSent")
+        q.measure(call.cloud, "SentMessageSize", size, "Bytes")
         return answer
 
     def send_message_batch(self, call: Call, request: Request) -> Response:
@@ -68,7 +70,10 @@ class Messages(Service):
         def send(entry: Request) -> Response:
             message, size = _read(call, q, entry)
             content.check_size(size, q.size_bytes_max)
-            return _accept(call, q, c, message)
+            answer = _accept(call, q, c, message)
+            q.measure(call.cloud, "NumberOfMessagesSent")
+            q.measure(call.cloud, "SentMessageSize", size, "Bytes")
+            return answer
 
         answer = _each(entries, send)
         if answer["Successful"]:
@@ -123,8 +128,10 @@ class Messages(Service):
                 _wait(tx, q, until_s)
             if tx.writes:
                 state.put_counts(tx, q, c)
+            q.measure(call.cloud, "NumberOfEmptyReceives")
             return {}
         state.put_counts(tx, q, c)
+        q.measure(call.cloud, "NumberOfMessagesReceived", len(found))
         if not q.is_fifo and all(one.is_durable for one in found):
             tx.relaxed = True  # sqs:visibility in limits.RELAXED
         names = request.get("MessageAttributeNames") or ()
@@ -186,6 +193,7 @@ class Messages(Service):
     def _delete(self, call: Call, q: Queue, c: Counts, entry: Request) -> Response:
         handle = _handle(entry)
         receipt = self.receipts.read(handle, q.number)
+        q.measure(call.cloud, "NumberOfMessagesDeleted")
         if receipt.box != q.box:
             return {}  # purged
         if not q.is_fifo:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -23,7 +22,7 @@ from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import invalid
 from stratolite.services.sqs.finding import key_of
 from stratolite.services.sqs.permissions import arn_queue
-from stratolite.services.sqs.state import Message, Queue
+from stratolite.services.sqs.state import Counts, Message, Queue
 
 QUEUE = "sqs.move"
 _LISTED_MAX = 10
@@ -221,7 +220,7 @@ def _move_page(cloud: Cloud, tx: Tx, said: dict[str, Any], most: int) -> int:
         return end("COMPLETED")
     c = state.counts(tx, q)
     moved = 0
-    for sent_ms, stamp, message in _next(tx, q, min(most, task["to_move"] - task["moved"])):
+    for sent_ms, stamp, message in _next(tx, q, c, min(most, task["to_move"] - task["moved"])):
         target_arn = task["destination"] or message.source
         parsed = parse_arn(target_arn) if target_arn else None
         target = state.queue(tx, keys, parsed[2]) if parsed else None
@@ -244,11 +243,11 @@ def _move_page(cloud: Cloud, tx: Tx, said: dict[str, Any], most: int) -> int:
     return moved
 
 
-def _next(tx: Tx, q: Queue, most: int) -> list[tuple[int, int, Message]]:
+def _next(tx: Tx, q: Queue, c: Counts, most: int) -> list[tuple[int, int, Message]]:
     """Messages that could be received now."""
     now_ms = int(tx.time_s * 1000)
     found: list[tuple[int, int, Message]] = []
-    for place in list(islice(state.places(tx, q, now_ms), most)):
+    for place in state.places(tx, q, c, now_ms, most):
         if q.is_fifo:
             rows = state.line(tx, q, place.value.decode(), most - len(found))
         else:

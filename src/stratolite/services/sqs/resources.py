@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created, tag_list
 from stratolite.services.sqs.finding import place_of
 
 _ATTRIBUTES = (
@@ -98,6 +98,24 @@ class QueueType(_Type):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteQueue", QueueUrl=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(
+            call, "GetQueueAttributes", QueueUrl=physical_id, AttributeNames=["All"]
+        )
+        if found is None:
+            return None
+        attributes = found.get("Attributes") or {}
+        made: dict[str, Any] = {k: attributes[k] for k in _ATTRIBUTES if k in attributes}
+        made["QueueName"] = place_of(physical_id)[1]
+        if attributes.get("FifoQueue") == "true":
+            made["FifoQueue"] = True
+        tags = await self.ask(call, "ListQueueTags", QueueUrl=physical_id)
+        made["Tags"] = tag_list(tags.get("Tags") or {})
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return _made(call, physical_id)
 
 
 class QueuePolicy(_Type):

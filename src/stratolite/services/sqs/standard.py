@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import NamedTuple
 
 from stratolite.core import Tx
@@ -31,10 +30,11 @@ def send(tx: Tx, q: Queue, c: Counts, message: Message) -> None:
     state.put_message(tx, q, stamp, message)
     is_later = message.at_ms > message.sent_ms
     value = state.standard_value(NEW, message.sent_ms)
-    state.put_place(tx, q, message.at_ms, stamp, value, is_later=is_later)
     if is_later:
+        state.put_later(tx, q, message.at_ms, stamp, value)
         c.delayed += 1
     else:
+        state.put_ready(tx, q, c, message.at_ms, stamp, value)
         c.visible += 1
 
 
@@ -45,9 +45,7 @@ def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_
     state.put_message(tx, q, stamp, message)
     kept = delivery._replace(due_ms=now_ms, parts=message.parts, is_hidden=False, group="")
     state.put_delivery(tx, q, stamp, kept)
-    state.put_place(
-        tx, q, now_ms, stamp, state.standard_value(SEEN, message.sent_ms), is_later=False
-    )
+    state.put_ready(tx, q, c, now_ms, stamp, state.standard_value(SEEN, message.sent_ms))
     c.visible += 1
 
 
@@ -59,7 +57,7 @@ def receive(
     mine: set[int] = set()  # with no visibility timeout they are there again
     for _ in range(ROUNDS_MAX):
         wanted = most - len(found)
-        rows = list(islice(state.places(tx, q, now_ms), wanted + len(mine)))
+        rows = state.places(tx, q, c, now_ms, wanted + len(mine))
         fresh = [row for row in rows if row.stamp not in mine]
         for row in fresh[:wanted]:
             one = _take(tx, q, c, row, now_ms, hidden_ms, dead)
@@ -81,6 +79,8 @@ def _take(
     assert message is not None, "a place without its message"
     before = state.delivery(tx, q, stamp) if kind == SEEN else None
     state.drop_place(tx, q, row.at_ms, stamp, is_later=row.is_later)
+    if not row.is_later:
+        c.head = row.at_ms, stamp
     _uncount(c, kind, is_later=row.is_later)
     if sent_ms + q.retention_ms <= now_ms:
         _drop(tx, q, sent_ms, stamp, message.parts, is_known=before is not None)
@@ -99,8 +99,7 @@ def _take(
     due_ms = now_ms + hidden_ms
     delivery = Delivery(due_ms, first_ms, now_ms, count + 1, message.parts, True)
     state.put_delivery(tx, q, stamp, delivery)
-    value = state.standard_value(SEEN, sent_ms)
-    state.put_place(tx, q, due_ms, stamp, value, is_later=True)
+    state.put_later(tx, q, due_ms, stamp, state.standard_value(SEEN, sent_ms))
     c.flying += 1
     return Delivered(stamp, message, delivery, is_durable)
 
@@ -164,22 +163,28 @@ def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_
     stamp = receipt.stamp
     state.drop_place(tx, q, delivery.due_ms, stamp, is_later=True)
     value = state.standard_value(SEEN, receipt.sent_ms)
-    state.put_place(tx, q, due_ms, stamp, value, is_later=is_hidden)
     state.put_delivery(tx, q, stamp, delivery._replace(due_ms=due_ms, is_hidden=is_hidden))
-    if not is_hidden:
+    if is_hidden:
+        state.put_later(tx, q, due_ms, stamp, value)
+    else:
+        state.put_ready(tx, q, c, due_ms, stamp, value)
         c.flying -= 1
         c.visible += 1
 
 
 def settle(tx: Tx, q: Queue, c: Counts) -> bool:
     """Count a page of what has become visible as visible; whether there was any."""
-    due = state.due_places(tx, q, int(tx.time_s * 1000), _SETTLED_MAX)
+    now_ms = int(tx.time_s * 1000)
+    due = state.due_places(tx, q, now_ms, _SETTLED_MAX)
     for row in due:
         kind, _ = state.read_standard_value(row.value)
         _uncount(c, kind, is_later=True)
         c.visible += 1
         state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
-        state.put_place(tx, q, row.at_ms, row.stamp, row.value, is_later=False)
+        at_ms = row.at_ms
         if kind == SEEN and (delivery := state.delivery(tx, q, row.stamp)) is not None:
-            state.put_delivery(tx, q, row.stamp, delivery._replace(is_hidden=False))
+            at_ms = now_ms  # behind what was taken from the front
+            visible = delivery._replace(due_ms=now_ms, is_hidden=False)
+            state.put_delivery(tx, q, row.stamp, visible)
+        state.put_ready(tx, q, c, at_ms, row.stamp, row.value)
     return bool(due)

@@ -14,6 +14,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.core.keys import Span
+from stratolite.service import Cloud
 
 Record = dict[str, Any]
 """Parsed and shared between transactions: never change one, put a new one."""
@@ -50,6 +51,7 @@ class Queue:
         self.policy = self.attributes.get("Policy", "")
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("DeduplicationScope") == "messageGroup"
+        self._dimensions = (("QueueName", self.name),)
         keys = Keyspace(self.account, self.region, "sqs")
         for kind in _KINDS:
             setattr(self, f"_{kind}", keys[kind][self.box].prefix)
@@ -71,6 +73,10 @@ class Queue:
 
     def _number(self, name: str, default: int) -> int:
         return int(self.attributes.get(name, default))
+
+    def measure(self, cloud: Cloud, name: str, value: float = 1, unit: str = "Count") -> None:
+        """A sample of one of AWS/SQS's metrics."""
+        cloud.measure(self.account, self.region, "AWS/SQS", self._dimensions, name, value, unit)
 
     def spans(self) -> list[Span]:
         """Everything in the box."""
@@ -137,20 +143,32 @@ class Group(msgspec.Struct, array_like=True):
 
 
 class Counts:
-    """Of a box's messages; 4 x 8 bytes. ``expiry_ms`` is when the job that expires them is due, 0 without one."""
+    """Of a box's messages; 6 x 8 bytes. ``expiry_ms`` is when the job that expires them is due, 0 without one.
 
-    __slots__ = ("delayed", "expiry_ms", "flying", "visible")
+    ``head`` is (ms, stamp) of a row of ready before which there are none, itself included: they go in at the end
+    and are taken from the front, and what was taken lately would be in the way of every look at the front.
+    """
 
-    def __init__(self, visible: int, flying: int, delayed: int, expiry_ms: int) -> None:
+    __slots__ = ("delayed", "expiry_ms", "flying", "head", "visible")
+
+    def __init__(
+        self,
+        visible: int = 0,
+        flying: int = 0,
+        delayed: int = 0,
+        expiry_ms: int = 0,
+        head_ms: int = 0,
+        head_stamp: int = 0,
+    ) -> None:
         self.visible, self.flying, self.delayed = visible, flying, delayed
-        self.expiry_ms = expiry_ms
+        self.expiry_ms, self.head = expiry_ms, (head_ms, head_stamp)
 
     @property
     def total(self) -> int:
         return self.visible + self.flying + self.delayed
 
 
-_COUNTS = Struct(">qqqq")
+_COUNTS = Struct(">qqqqQQ")
 _DELIVERY = Struct(">QQQII?")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
@@ -222,16 +240,28 @@ def forget_gone(tx: Tx, keys: Keyspace, name: str) -> None:
     tx.delete(keys.key("gone", name))
 
 
+def sampled_ms(tx: Tx, keys: Keyspace) -> int:
+    """When the account's queues are next looked at for their metrics; 0 for not."""
+    return int(tx.get(keys.key("sampled")) or 0)
+
+
+def put_sampled_ms(tx: Tx, keys: Keyspace, ms: int) -> None:
+    if ms:
+        tx.put(keys.key("sampled"), b"%d" % ms)
+    else:
+        tx.delete(keys.key("sampled"))
+
+
 # -- counts
 
 
 def counts(tx: Tx, q: Queue) -> Counts:
     raw = tx.get(q.counts_key)
-    return Counts(0, 0, 0, 0) if raw is None else Counts(*_COUNTS.unpack(raw))
+    return Counts() if raw is None else Counts(*_COUNTS.unpack(raw))
 
 
 def put_counts(tx: Tx, q: Queue, c: Counts) -> None:
-    tx.put(q.counts_key, _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms))
+    tx.put(q.counts_key, _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms, *c.head))
 
 
 # -- messages
@@ -330,19 +360,15 @@ class Place(NamedTuple):
     value: bytes
 
 
-def places(tx: Tx, q: Queue, now_ms: int) -> Iterator[Place]:
-    """What may be received at ``now_ms``, longest available first; stop iterating before writing."""
-    ready = _places(tx, q._ready, q.until(q.ready_span, now_ms), is_later=False)
-    due = _places(tx, q._later, q.until(q.later_span, now_ms), is_later=True)
-    one, other = next(ready, None), next(due, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one[:2] <= other[:2]):
-            assert one is not None
-            yield one
-            one = next(ready, None)
-        else:
-            yield other
-            other = next(due, None)
+def places(tx: Tx, q: Queue, c: Counts, now_ms: int, most: int) -> list[Place]:
+    """Up to ``most`` of what may be received at ``now_ms``, longest available first."""
+    start = _pair(q._ready, *c.head) + b"\x00"
+    stop = q.until(q.ready_span, now_ms)[1]
+    ready = list(_places(tx, q._ready, (start, stop), is_later=False, most=most))
+    due = due_places(tx, q, now_ms, most)
+    if not due:
+        return ready
+    return sorted(ready + due)[:most]
 
 
 def due_places(tx: Tx, q: Queue, now_ms: int, most: int) -> list[Place]:
@@ -364,8 +390,14 @@ def next_due_ms(tx: Tx, q: Queue) -> int | None:
     return None
 
 
-def put_place(tx: Tx, q: Queue, at_ms: int, stamp: int, value: bytes, *, is_later: bool) -> None:
-    tx.put(_pair(q._later if is_later else q._ready, at_ms, stamp), value)
+def put_later(tx: Tx, q: Queue, at_ms: int, stamp: int, value: bytes) -> None:
+    tx.put(_pair(q._later, at_ms, stamp), value)
+
+
+def put_ready(tx: Tx, q: Queue, c: Counts, at_ms: int, stamp: int, value: bytes) -> None:
+    tx.put(_pair(q._ready, at_ms, stamp), value)
+    if (at_ms, stamp) <= c.head:
+        c.head = at_ms, stamp - 1
 
 
 def drop_place(tx: Tx, q: Queue, at_ms: int, stamp: int, *, is_later: bool) -> None:

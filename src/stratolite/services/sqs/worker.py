@@ -4,12 +4,16 @@
 ``sqs.forget``  JSON {account, region, name, gone_ms}: a deleted queue's name may be used again
 ``sqs.expire``  JSON {account, region, name, box, due_ms}: messages that have passed the queue's retention; planned
                 when a queue has messages, again for the oldest that is left
+``sqs.sample``  JSON {account, region, due_ms}: how many messages each queue has, for its metrics; every minute while
+                one has any
 ``sqs.move``    JSON {account, region, name, queue, began_ms}: a message move task, see ``moves``
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Any
 
 import orjson
 
@@ -20,7 +24,9 @@ from stratolite.services.sqs import fifo, standard, state
 from stratolite.services.sqs.finding import key_of
 from stratolite.services.sqs.state import Counts, Queue
 
-_DROP, _FORGET, _EXPIRE = "sqs.drop", "sqs.forget", "sqs.expire"
+_DROP, _FORGET, _EXPIRE, _SAMPLE = "sqs.drop", "sqs.forget", "sqs.expire", "sqs.sample"
+_SAMPLE_EVERY_MS = 60_000
+_SAMPLED_MAX = 100
 _PAGE_ROWS = 1000
 _EXPIRED_MAX = 100
 _FORGOTTEN_MAX = 500
@@ -39,6 +45,7 @@ def forget_name(call: Call, q: Queue, due_ms: int) -> None:
 def plan_expiry(cloud: Cloud, tx: Tx, q: Queue, c: Counts, *, soon: bool = False) -> None:
     """One job a box, due when its oldest message is."""
     if not c.expiry_ms:
+        _plan_sample(cloud, tx, q)
         now_ms = int(tx.time_s * 1000)
         c.expiry_ms = now_ms + (0 if soon else q.retention_ms)
         said = {
@@ -51,8 +58,21 @@ def plan_expiry(cloud: Cloud, tx: Tx, q: Queue, c: Counts, *, soon: bool = False
         cloud.work.put(tx, _EXPIRE, orjson.dumps(said), due_s=c.expiry_ms / 1000)
 
 
+def _plan_sample(cloud: Cloud, tx: Tx, q: Queue) -> None:
+    keys = key_of(q.account, q.region)
+    if not state.sampled_ms(tx, keys):
+        _put_sample(cloud, tx, {"account": q.account, "region": q.region})
+
+
+def _put_sample(cloud: Cloud, tx: Tx, said: dict[str, Any]) -> None:
+    now_ms = int(tx.time_s * 1000)
+    due_ms = now_ms - now_ms % _SAMPLE_EVERY_MS + _SAMPLE_EVERY_MS
+    state.put_sampled_ms(tx, key_of(said["account"], said["region"]), due_ms)
+    cloud.work.put(tx, _SAMPLE, orjson.dumps({**said, "due_ms": due_ms}), due_s=due_ms / 1000)
+
+
 def workers(cloud: Cloud) -> Iterable[Worker]:
-    return (_Drop(cloud), _Forget(cloud), _Expire(cloud))
+    return (_Drop(cloud), _Forget(cloud), _Expire(cloud), _Sample(cloud))
 
 
 class _Drop:
@@ -128,6 +148,49 @@ class _Expire:
             state.put_counts(tx, q, c)
 
         return settle
+
+
+class _Sample:
+    queue, ordered, concurrency = _SAMPLE, False, 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        keys = key_of(said["account"], said["region"])
+        after, any_left = "", False
+        while True:
+
+            def page(tx: Tx, after: str = after) -> list[tuple[Queue, Counts, float]]:
+                rows = islice(state.queues(tx, keys, "", after), _SAMPLED_MAX)
+                return [(q, state.counts(tx, q), _age_s(tx, q)) for q in rows]
+
+            rows = await self._cloud.db.transact(page)
+            for q, c, age_s in rows:
+                any_left = any_left or c.total > 0
+                q.measure(self._cloud, "ApproximateNumberOfMessagesVisible", c.visible)
+                q.measure(self._cloud, "ApproximateNumberOfMessagesNotVisible", c.flying)
+                q.measure(self._cloud, "ApproximateNumberOfMessagesDelayed", c.delayed)
+                q.measure(self._cloud, "ApproximateAgeOfOldestMessage", age_s, "Seconds")
+            if len(rows) < _SAMPLED_MAX:
+                break
+            after = rows[-1][0].name
+
+        def again(tx: Tx) -> None:
+            if state.sampled_ms(tx, keys) != said["due_ms"]:
+                return
+            state.put_sampled_ms(tx, keys, 0)
+            if any_left:
+                _put_sample(self._cloud, tx, said)
+
+        return again
+
+
+def _age_s(tx: Tx, q: Queue) -> float:
+    for sent_ms, _ in state.oldest(tx, q, 1):
+        return max(0.0, tx.time_s - sent_ms / 1000)
+    return 0.0
 
 
 def expire_page(tx: Tx, q: Queue, c: Counts) -> bool:

@@ -134,7 +134,11 @@ class Sts(Service):
                 "Not authorized to perform sts:AssumeRoleWithWebIdentity",
                 status=403,
             )
-        call.cloud.authorize(inner, self, "AssumeRoleWithWebIdentity", asked)
+        inner.noted = call.noted  # it is one call, whoever the token speaks of
+        try:
+            call.cloud.authorize(inner, self, "AssumeRoleWithWebIdentity", asked)
+        finally:
+            call.noted = inner.noted
         duration_s = request.get("DurationSeconds", 3600)
         session = replace(
             self._session(inner, asked, match[1], role, duration_s),

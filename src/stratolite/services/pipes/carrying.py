@@ -1,0 +1,138 @@
+"""A batch through the filters, the enrichment and to the target. Raises Fault or ValueError where it gets no further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from stratolite import delivery
+from stratolite.errors import Fault
+from stratolite.input_template import MISSING, fill, select
+from stratolite.patterns import compile_pattern
+from stratolite.service import Call
+from stratolite.services.pipes.items import Item, opened
+
+_EVENTS_A_CALL = 10
+
+
+class Failed(Exception):
+    """The enrichment or target took the batch and failed."""
+
+
+def wanted(request: dict[str, Any], batch: Sequence[Item]) -> list[Item]:
+    """What one of the filters lets through; all if there is none."""
+    criteria = (request.get("SourceParameters") or {}).get("FilterCriteria") or {}
+    patterns = [compile_pattern(one["Pattern"]) for one in criteria.get("Filters") or ()]
+    if not patterns:
+        return list(batch)
+    return [i for i in batch if any(p.matches(opened(i.event)) for p in patterns)]
+
+
+async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence[Item]) -> None:
+    events: list[Any] = [item.event for item in batch]
+    if enrichment := request.get("Enrichment"):
+        template = (request.get("EnrichmentParameters") or {}).get("InputTemplate")
+        asked = [_shaped(acting, arn, request, template, event) for event in events]
+        answer = await _call_function(acting, enrichment, f"[{','.join(asked)}]")
+        found = orjson.loads(answer or b"null")
+        events = found if isinstance(found, list) else [] if found in (None, "", {}) else [found]
+    if not events:
+        return
+    about = request.get("TargetParameters") or {}
+    texts = [_shaped(acting, arn, request, about.get("InputTemplate"), event) for event in events]
+    await _deliver(acting, request["Target"], about, texts, events)
+
+
+def _shaped(acting: Call, arn: str, request: dict[str, Any], template: str | None, event: Any) -> str:  # fmt: skip
+    if not template:
+        return orjson.dumps(event).decode()
+    seen = opened(event) if isinstance(event, dict) else event
+    now = datetime.fromtimestamp(acting.world.cloud(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    own = {
+        "aws.pipes.pipe-arn": arn,
+        "aws.pipes.pipe-name": arn.rpartition("/")[2],
+        "aws.pipes.source-arn": request["Source"],
+        "aws.pipes.enrichment-arn": request.get("Enrichment", ""),
+        "aws.pipes.target-arn": request["Target"],
+        "aws.pipes.event.ingestion-time": now,
+        "aws.pipes.event": seen,
+        "aws.pipes.event.json": seen,
+    }
+    return fill(template, lambda name: own[name] if name in own else select(name, seen))
+
+
+async def _call_function(acting: Call, arn: str, payload: str) -> bytes:
+    there = _at(acting, arn)
+    ask = {"FunctionName": arn, "InvocationType": "RequestResponse", "Payload": payload.encode()}
+    answer = await there.request("lambda", "Invoke", ask)
+    if "FunctionError" in answer:
+        raise Failed(answer["Payload"][:500].decode("utf-8", "replace"))
+    found: bytes = answer["Payload"]
+    return found
+
+
+async def _deliver(
+    acting: Call, target: str, about: dict[str, Any], texts: list[str], events: list[Any]
+) -> None:
+    kind = delivery.parse(target).service
+    if kind == "lambda":
+        how = (about.get("LambdaFunctionParameters") or {}).get("InvocationType", "REQUEST_RESPONSE")  # fmt: skip
+        if how == "REQUEST_RESPONSE":
+            await _call_function(acting, target, f"[{','.join(texts)}]")
+        else:
+            await delivery.send(acting, target, f"[{','.join(texts)}]")
+        return
+    if kind == "events":
+        await _put_events(acting, target, about.get("EventBridgeEventBusParameters") or {}, texts, events)  # fmt: skip
+        return
+    queue = about.get("SqsQueueParameters") or {}
+    key = (about.get("KinesisStreamParameters") or {}).get("PartitionKey", "")
+    stream = (about.get("CloudWatchLogsParameters") or {}).get("LogStreamName", "")
+    for text, event in zip(texts, events, strict=True):
+        options = delivery.Options(
+            group_id=_value(queue.get("MessageGroupId", ""), event),
+            deduplication_id=_value(queue.get("MessageDeduplicationId", ""), event),
+            partition_key=_value(key, event),
+            name=_value(stream, event),
+        )
+        await delivery.send(acting, target, text, options)
+
+
+async def _put_events(
+    acting: Call, bus: str, about: dict[str, Any], texts: list[str], events: list[Any]
+) -> None:
+    there = _at(acting, bus)
+    entries = []
+    for text, event in zip(texts, events, strict=True):
+        entry: dict[str, Any] = {
+            "EventBusName": bus,
+            "Source": _value(about.get("Source", "Pipe"), event),
+            "DetailType": _value(about.get("DetailType", "Event from aws:pipes"), event),
+            "Detail": text,
+        }
+        if resources := about.get("Resources"):
+            entry["Resources"] = [_value(one, event) for one in resources]
+        entries.append(entry)
+    for at in range(0, len(entries), _EVENTS_A_CALL):
+        answer = await there.request("events", "PutEvents", {"Entries": entries[at : at + _EVENTS_A_CALL]})  # fmt: skip
+        for one in answer["Entries"]:
+            if "ErrorCode" in one:
+                raise Fault(one["ErrorCode"], one["ErrorMessage"], status=400)
+
+
+def _value(text: str, event: Any) -> str:
+    """A parameter may be a path into the event."""
+    if not text.startswith("$."):
+        return text
+    found = select(text, opened(event) if isinstance(event, dict) else event)
+    if found is MISSING:
+        raise ValueError(f"{text} leads nowhere")
+    return found if isinstance(found, str) else orjson.dumps(found).decode()
+
+
+def _at(acting: Call, arn: str) -> Call:
+    place = delivery.parse(arn)
+    return acting.scoped(place.account or acting.account, place.region or acting.region)

@@ -1,0 +1,111 @@
+"""What a pipe may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stratolite import delivery
+from stratolite.errors import Fault
+from stratolite.input_template import placeholders, steps
+from stratolite.patterns import PatternError, compile_pattern
+from stratolite.service import Call
+
+_SOURCES = {"sqs": "SqsQueueParameters", "kinesis": "KinesisStreamParameters", "dynamodb": "DynamoDBStreamParameters"}  # fmt: skip
+_READERS = {"sqs": "sqs", "kinesis": "kinesis", "dynamodb": "dynamodbstreams"}
+_OWN = frozenset((
+    "aws.pipes.pipe-arn", "aws.pipes.pipe-name", "aws.pipes.source-arn", "aws.pipes.enrichment-arn", "aws.pipes.target-arn",
+    "aws.pipes.event.ingestion-time", "aws.pipes.event", "aws.pipes.event.json",
+))  # fmt: skip
+_TARGET_PARAMETERS = {
+    "LambdaFunctionParameters", "StepFunctionStateMachineParameters", "KinesisStreamParameters", "SqsQueueParameters",
+    "EventBridgeEventBusParameters", "CloudWatchLogsParameters", "InputTemplate",
+}  # fmt: skip
+
+
+def invalid(message: str) -> Fault:
+    return Fault("ValidationException", message, status=400)
+
+
+def kind_of(arn: str) -> str:
+    return delivery.parse(arn).service
+
+
+def parameters_of(request: dict[str, Any]) -> dict[str, Any]:
+    """Those of the pipe's source."""
+    found: dict[str, Any] = (request.get("SourceParameters") or {}).get(_SOURCES[kind_of(request["Source"])]) or {}  # fmt: skip
+    return found
+
+
+def check(call: Call, request: dict[str, Any]) -> None:
+    """Raises Fault for a pipe AWS would not take, or we could not carry out."""
+    for member in ("LogConfiguration", "KmsKeyIdentifier"):
+        if request.get(member):
+            raise _not_offered(member)
+    _check_source(call, request)
+    if enrichment := request.get("Enrichment"):
+        if not enrichment.startswith("arn:") or kind_of(enrichment) != "lambda":
+            raise _not_offered(f"Enrichment {enrichment}")
+        about = request.get("EnrichmentParameters") or {}
+        if about.get("HttpParameters"):
+            raise _not_offered("EnrichmentParameters.HttpParameters")
+        _check_template(about.get("InputTemplate"))
+    _check_target(call, request)
+
+
+def _check_source(call: Call, request: dict[str, Any]) -> None:
+    source = request["Source"]
+    try:
+        kind = kind_of(source)
+    except ValueError as error:
+        raise _not_offered(f"Source {source}") from error
+    if kind not in _SOURCES or _READERS[kind] not in call.cloud.services:
+        raise _not_offered(f"Source {source}")
+    if kind == "dynamodb" and "/stream/" not in source:
+        raise invalid(f"Source {source} is not the ARN of a stream.")
+    about = request.get("SourceParameters") or {}
+    if foreign := about.keys() - {_SOURCES[kind], "FilterCriteria"}:
+        raise invalid(f"Source parameters {min(foreign)} do not belong to the source {source}.")  # fmt: skip
+    own = parameters_of(request)
+    if kind != "sqs" and "StartingPosition" not in own:
+        raise invalid(f"{_SOURCES[kind]}.StartingPosition must be provided.")
+    if own.get("OnPartialBatchItemFailure"):
+        raise _not_offered("OnPartialBatchItemFailure")
+    if own.get("ParallelizationFactor", 1) != 1:
+        raise _not_offered("ParallelizationFactor above 1")
+    for one in (about.get("FilterCriteria") or {}).get("Filters") or ():
+        try:
+            compile_pattern(one.get("Pattern") or "")
+        except PatternError as error:
+            raise invalid(f"Event pattern is not valid. Reason: {error}") from error
+
+
+def _check_target(call: Call, request: dict[str, Any]) -> None:
+    target = request["Target"]
+    try:
+        parsed = delivery.parse(target)
+        is_bus = parsed.service == "events" and parsed.resource.startswith("event-bus/")
+        kind = "events" if is_bus else delivery.check(call.cloud, target)
+    except ValueError as error:
+        raise invalid(f"Target {target} is not offered: {error}.") from error
+    about = request.get("TargetParameters") or {}
+    if foreign := about.keys() - _TARGET_PARAMETERS:
+        raise _not_offered(f"TargetParameters.{min(foreign)}")
+    if kind == "kinesis" and "KinesisStreamParameters" not in about:
+        raise invalid("KinesisStreamParameters.PartitionKey must be provided.")
+    if kind == "sqs" and target.endswith(".fifo") and not (about.get("SqsQueueParameters") or {}).get("MessageGroupId"):  # fmt: skip
+        raise invalid("SqsQueueParameters.MessageGroupId must be provided for a FIFO queue.")
+    _check_template(about.get("InputTemplate"))
+
+
+def _check_template(template: str | None) -> None:
+    for name in placeholders(template or ""):
+        if name in _OWN:
+            continue
+        try:
+            steps(name)
+        except ValueError as error:
+            raise invalid(f"Invalid InputTemplate: {name} is not a path.") from error
+
+
+def _not_offered(what: str) -> Fault:
+    return invalid(f"{what} is not offered by Stratolite; see docs/coverage.md")

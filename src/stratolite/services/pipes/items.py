@@ -1,0 +1,93 @@
+"""Records of sources as the events a pipe carries, and what its filters and templates see of them.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-source.html: a queue's messages and a stream's records as Lambda
+gets them, a Kinesis record's own members beside the others.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Item(NamedTuple):
+    id: str
+    """Message id, or sequence number."""
+    event: dict[str, Any]
+    arrived_s: float
+    handle: str = ""
+    """A message's receipt handle."""
+
+
+def message(received: dict[str, Any], arn: str) -> Item:
+    event = {
+        "messageId": received["MessageId"],
+        "receiptHandle": received["ReceiptHandle"],
+        "body": received["Body"],
+        "attributes": received.get("Attributes") or {},
+        "messageAttributes": {name: _attribute(value) for name, value in (received.get("MessageAttributes") or {}).items()},
+        "md5OfBody": received["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }  # fmt: skip
+    sent_s = int(event["attributes"].get("SentTimestamp", 0)) / 1000
+    return Item(received["MessageId"], event, sent_s, received["ReceiptHandle"])
+
+
+def _attribute(value: dict[str, Any]) -> dict[str, Any]:
+    made = {"dataType": value["DataType"], "stringListValues": [], "binaryListValues": []}
+    if "StringValue" in value:
+        made["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        made["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return made
+
+
+def kinesis(record: dict[str, Any], arn: str, shard: str, role: str) -> Item:
+    number = record["SequenceNumber"]
+    event = {
+        "kinesisSchemaVersion": "1.0",
+        "partitionKey": record["PartitionKey"],
+        "sequenceNumber": number,
+        "data": base64.b64encode(record["Data"]).decode(),
+        "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"],
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard}:{number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": role,
+        "awsRegion": arn.split(":")[3],
+        "eventSourceARN": arn,
+    }
+    return Item(number, event, record["ApproximateArrivalTimestamp"])
+
+
+def dynamodb(record: dict[str, Any], arn: str) -> Item:
+    """Plain JSON, whatever stands in the record ready to be written."""
+    event = orjson.loads(orjson.dumps({**record, "eventSourceARN": arn}))
+    change = event["dynamodb"]
+    created_s = change["ApproximateCreationDateTime"]
+    change["ApproximateCreationDateTime"] = int(created_s)
+    return Item(change["SequenceNumber"], event, created_s)
+
+
+def opened(event: dict[str, Any]) -> dict[str, Any]:
+    """With a body or data that is JSON read as such: what paths and patterns lead into."""
+    if "body" in event:
+        return event | {"body": _parsed(event["body"])}
+    if "data" in event:
+        return event | {"data": _parsed(base64.b64decode(event["data"]))}
+    return event
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    if isinstance(found, dict | list):
+        return found
+    return text if isinstance(text, str) else text.decode("utf-8", "replace")

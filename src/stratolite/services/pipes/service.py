@@ -1,0 +1,173 @@
+"""Pipes: create, describe, list, update, start, stop, delete, tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from stratolite.errors import Fault
+from stratolite.service import Access, Call, Request, Resource, Response, Service, Worker
+from stratolite.services.pipes import checks, reading, state, worker
+
+_PAGE = 100
+_ASKED = (
+    "Description", "Source", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn",
+)  # fmt: skip
+
+
+class Pipes(Service):
+    name: ClassVar[str] = "pipes"
+    validated: ClassVar[bool] = True
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        action = f"pipes:{operation}"
+        if arn := request.get("resourceArn"):
+            return ((action, arn),)
+        if "Name" not in request:
+            return ((action, f"arn:aws:pipes:{call.region}:{call.account}:pipe/*"),)
+        needed = [(action, _arn(call, request["Name"]))]
+        if role := request.get("RoleArn"):
+            needed.append(("iam:PassRole", role))
+        return tuple(needed)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        if needed[0] == "iam:PassRole":
+            return {"iam:passedtoservice": [reading.SERVICE]}
+        return {}
+
+    def create_pipe(self, call: Call, request: Request) -> Response:
+        name, keys = request["Name"], call.keys("pipes")
+        token = request.get("StackToken")  # a stack's step finds what it made before a crash
+        known = state.get(call.tx, keys, name)
+        if known is not None:
+            if token and known["token"] == token:
+                return _answer(call, name, known)
+            raise Fault("ConflictException", f"Pipe {name} already exists.", status=409)
+        checks.check(call, request)
+        record = {
+            "request": {m: request[m] for m in _ASKED if request.get(m) is not None},
+            "state": "CREATING",
+            "wanted": request.get("DesiredState", "RUNNING"),
+            "reason": "",
+            "epoch": call.tx.stamp(),
+            "created_s": call.tx.time_s,
+            "modified_s": call.tx.time_s,
+            "tags": request.get("Tags") or {},
+            "token": token,
+        }
+        return self._keep(call, name, record)
+
+    def update_pipe(self, call: Call, request: Request) -> Response:
+        name, record = _find(call, request)
+        asked = record["request"] | {m: request[m] for m in _ASKED if request.get(m) is not None}
+        if "SourceParameters" in request:
+            old, new = record["request"].get("SourceParameters") or {}, request["SourceParameters"]
+            asked["SourceParameters"] = {k: {**(old.get(k) or {}), **v} if isinstance(v, dict) and k != "FilterCriteria" else v for k, v in {**old, **new}.items()}  # fmt: skip
+        if request.get("Enrichment") == "":
+            asked.pop("Enrichment", None)
+        checks.check(call, asked | {m: request[m] for m in ("LogConfiguration", "KmsKeyIdentifier") if request.get(m)})  # fmt: skip
+        record |= {"request": asked, "state": "UPDATING"}
+        record["wanted"] = request.get("DesiredState", record["wanted"])
+        return self._keep(call, name, record)
+
+    def start_pipe(self, call: Call, request: Request) -> Response:
+        return self._turn(call, request, "RUNNING", "STARTING")
+
+    def stop_pipe(self, call: Call, request: Request) -> Response:
+        return self._turn(call, request, "STOPPED", "STOPPING")
+
+    def delete_pipe(self, call: Call, request: Request) -> Response:
+        return self._turn(call, request, "DELETED", "DELETING")
+
+    def _turn(self, call: Call, request: Request, wanted: str, meanwhile: str) -> Response:
+        name, record = _find(call, request)
+        if record["wanted"] == "DELETED":
+            raise Fault("ConflictException", f"Pipe {name} is being deleted.", status=409)
+        record |= {"wanted": wanted, "state": meanwhile}
+        return self._keep(call, name, record)
+
+    def _keep(self, call: Call, name: str, record: state.Record) -> Response:
+        """Whoever reads for the pipe as it was ends; the pipe is brought to what it shall be."""
+        record |= {"epoch": call.tx.stamp(), "modified_s": call.tx.time_s}
+        state.put(call.tx, call.keys("pipes"), name, record)
+        worker.change(call, name)
+        return _answer(call, name, record)
+
+    def describe_pipe(self, call: Call, request: Request) -> Response:
+        name, record = _find(call, request)
+        answer = {**_answer(call, name, record), **record["request"]}
+        answer |= {"StateReason": record["reason"]} if record["reason"] else {}
+        return answer | ({"Tags": record["tags"]} if record["tags"] else {})
+
+    def list_pipes(self, call: Call, request: Request) -> Response:
+        limit, found = request.get("Limit") or _PAGE, list[Response]()
+        rows = state.rows(
+            call.tx, call.keys("pipes"), request.get("NamePrefix", ""), request.get("NextToken", "")
+        )
+        for name, record in rows:
+            asked = record["request"]
+            fits = (
+                asked["Source"].startswith(request.get("SourcePrefix", ""))
+                and asked["Target"].startswith(request.get("TargetPrefix", ""))
+                and request.get("CurrentState", record["state"]) == record["state"]
+                and request.get("DesiredState", record["wanted"]) == record["wanted"]
+            )
+            if not fits:
+                continue
+            if len(found) == limit:
+                return {"Pipes": found, "NextToken": found[-1]["Name"]}
+            one = _answer(call, name, record) | {"Source": asked["Source"], "Target": asked["Target"]}  # fmt: skip
+            found.append(one | ({"Enrichment": asked["Enrichment"]} if asked.get("Enrichment") else {}))  # fmt: skip
+        return {"Pipes": found}
+
+    def tag_resource(self, call: Call, request: Request) -> Response:
+        name, record = _tagged(call, request)
+        record["tags"] |= request["tags"]
+        state.put(call.tx, call.keys("pipes"), name, record)
+        return {}
+
+    def untag_resource(self, call: Call, request: Request) -> Response:
+        name, record = _tagged(call, request)
+        record["tags"] = {k: v for k, v in record["tags"].items() if k not in request["tagKeys"]}
+        state.put(call.tx, call.keys("pipes"), name, record)
+        return {}
+
+    def list_tags_for_resource(self, call: Call, request: Request) -> Response:
+        return {"tags": _tagged(call, request)[1]["tags"]}
+
+    def workers(self) -> Iterable[Worker]:
+        return worker.workers(self.cloud)
+
+    def resources(self) -> Iterable[Resource]:
+        from stratolite.services.pipes.resources import RESOURCES
+
+        return RESOURCES
+
+
+def _arn(call: Call, name: str) -> str:
+    return f"arn:aws:pipes:{call.region}:{call.account}:pipe/{name}"
+
+
+def _answer(call: Call, name: str, record: state.Record) -> Response:
+    return {
+        "Arn": _arn(call, name),
+        "Name": name,
+        "DesiredState": record["wanted"],
+        "CurrentState": record["state"],
+        "CreationTime": record["created_s"],
+        "LastModifiedTime": record["modified_s"],
+    }
+
+
+def _find(call: Call, request: Request) -> tuple[str, state.Record]:
+    record = state.get(call.tx, call.keys("pipes"), request["Name"])
+    if record is None:
+        raise Fault("NotFoundException", f"Pipe {request['Name']} does not exist.", status=404)
+    return request["Name"], record
+
+
+def _tagged(call: Call, request: Request) -> tuple[str, state.Record]:
+    name = request["resourceArn"].rpartition("/")[2]
+    return _find(call, {"Name": name})

@@ -1,0 +1,43 @@
+"""Access points: further names of a bucket, each with a policy of its own; S3 Control makes and drops them.
+
+An access point NAME of ACCOUNT is found as ``NAME-ACCOUNT`` (as SDKs write its ARN into the host), by its alias, and by its ARN.
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points.html
+"""
+
+from __future__ import annotations
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response, Service
+from stratolite.services.s3 import state
+from stratolite.services.s3.faults import no_such_bucket
+from stratolite.services.s3.state import Point
+
+
+def alias_of(arn: str) -> str:
+    """``NAME-ACCOUNT`` of ``arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME[/object/KEY]``, "" for no such ARN."""
+    parts = arn.split(":", 5)
+    if len(parts) != 6 or not parts[5].startswith("accesspoint/"):
+        return ""
+    return f"{parts[5].split('/')[1]}-{parts[4]}"
+
+
+class Points(Service):
+    def keep_access_point(self, call: Call, asked: Request) -> Response:
+        """``asked``: {Arn, Bucket, Policy or None, Alias}. Raises NoSuchBucket, or AccessDenied for another's bucket."""
+        bucket = state.bucket(call.tx, asked["Bucket"])
+        if bucket is None or bucket.point is not None:
+            raise no_such_bucket(asked["Bucket"])
+        if bucket.account != call.account:
+            raise Fault("AccessDenied", "Access Denied", status=403)
+        point = Point(asked["Arn"], bucket.name, asked["Policy"])
+        for name in (asked["Alias"], alias_of(asked["Arn"])):
+            there = state.bucket(call.tx, name)
+            if there is not None and (there.point is None or there.point.arn != point.arn):
+                raise Fault("InvalidRequest", "The name is taken by a bucket", status=400)
+            state.put_point(call.tx, name, point)
+        return {"Region": bucket.region}
+
+    def drop_access_point(self, call: Call, asked: Request) -> Response:
+        for name in (asked["Alias"], alias_of(asked["Arn"])):
+            state.delete_point(call.tx, name)
+        return {}

@@ -1,0 +1,523 @@
+"""SelectObjectContent: SQL over one object, run in a jailed child, answered as a stream of events.
+
+The object's bytes (opened, decompressed, its scan range cut out) go into a file without a name; a child process
+(``select_child``) gets its descriptor and the query, already checked and rewritten by ``select_sql``.
+Source  https://docs.aws.amazon.com/AmazonS3/latest/API/API_SelectObjectContent.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bz2
+import csv
+import io
+import json
+import os
+import struct
+import sys
+import tempfile
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Response
+from stratolite.services.s3 import archive_rules, content, encryption, select_sql
+from stratolite.services.s3.content import Piece
+from stratolite.services.s3.faults import invalid_argument, malformed_xml
+from stratolite.services.s3.objects import Objects
+from stratolite.services.s3.select_sql import Query
+
+EXPANDED_BYTES_MAX = 4 << 30
+"""Of an object, decompressed."""
+DOCUMENT_BYTES_MAX = 64 << 20
+"""Of a JSON document, which is read whole."""
+MEMORY_MB = 512
+CPU_S_MAX = 60
+TIME_S_MAX = 120.0
+SELECTS_COUNT_MAX = 4
+_HEADER_BYTES = 1 << 20
+_CHILD = str(Path(__file__).with_name("select_child.py"))
+_ERRORS = {
+    "ConversionException": "CastFailed",
+    "BinderException": "EvaluatorBindingDoesNotExist",
+    "ParserException": "ParseUnexpectedToken",
+    "InvalidInputException": "EvaluatorInvalidArguments",
+    "OutOfMemoryException": "Busy",
+    "MemoryError": "Busy",
+}
+
+
+class _Input(NamedTuple):
+    kind: str
+    """csv, json or parquet."""
+    options: dict[str, Any]
+    compression: str
+
+
+class _Source(NamedTuple):
+    pieces: list[Piece]
+    size_bytes: int
+
+
+class Selecting(Objects):
+    _room: asyncio.Semaphore | None = None
+
+    async def select_object_content(self, call: Call, request: Request) -> Response:
+        if (request.get("ExpressionType") or "").upper() != "SQL":
+            raise Fault(
+                "InvalidExpressionType",
+                "The ExpressionType is invalid. Only SQL expressions are supported.",
+                status=400,
+            )
+        wanted = _input(request.get("InputSerialization") or {})
+        output = _output(request.get("OutputSerialization") or {})
+        select_sql.parse(request["Expression"])  # before anything is read
+
+        def look(inner: Call) -> _Source:
+            bucket, key, head, _ = self._found(inner, request)
+            archive_rules.check_readable(inner, head)
+            sse = head.more.get("sse") or {}
+            data_key = encryption.open_key(inner, bucket, request["Key"], sse, request)
+            pieces = content.pieces(inner.tx, bucket, key, head, data_key=data_key)
+            return _Source(pieces, head.size_bytes)
+
+        source = await call.transact(look)
+        cut = _scan_range(request.get("ScanRange"), wanted, source.size_bytes)
+        if self._room is None:
+            self._room = asyncio.Semaphore(SELECTS_COUNT_MAX)
+        await self._room.acquire()
+        try:
+            run = await _begin(self, source, wanted, request["Expression"], output, cut)
+        except BaseException:
+            self._room.release()
+            raise
+        progress = bool((request.get("RequestProgress") or {}).get("Enabled"))
+        return {"Payload": self._events(run, source.size_bytes, progress=progress)}
+
+    async def _events(
+        self, run: _Run, size_bytes: int, *, progress: bool
+    ) -> AsyncIterator[dict[str, Any]]:
+        assert self._room is not None
+        returned = 0
+
+        def details() -> dict[str, int]:
+            return {
+                "BytesScanned": size_bytes,
+                "BytesProcessed": run.processed,
+                "BytesReturned": returned,
+            }
+
+        try:
+            async with asyncio.timeout(TIME_S_MAX):
+                if progress:
+                    yield {"Progress": {"Details": details()}}
+                async for rows in run.rows():
+                    returned += len(rows)
+                    yield {"Records": {"Payload": rows}}
+                yield {"Stats": {"Details": details()}}
+                yield {"End": {}}
+        finally:
+            await run.close()
+            self._room.release()
+
+
+class _Run:
+    """A child at work."""
+
+    def __init__(self, child: asyncio.subprocess.Process, processed: int) -> None:
+        self._child = child
+        self.processed = processed
+
+    async def frame(self) -> tuple[bytes, bytes]:
+        """(kind, payload). Raises Fault for an error of the query, or a child that went away."""
+        assert self._child.stdout is not None
+        try:
+            head = await self._child.stdout.readexactly(5)
+            (size,) = struct.unpack(">I", head[:4])
+            payload = await self._child.stdout.readexactly(size)
+        except asyncio.IncompleteReadError as error:
+            raise Fault(
+                "Busy",
+                "The query needed more memory or time than is allowed. Reduce your request.",
+                status=503,
+            ) from error
+        if head[4:] == b"E":
+            said = orjson.loads(payload)
+            code = _ERRORS.get(said["kind"], "InternalError")
+            raise Fault(code, said["message"].partition("\n")[0], status=400)
+        return head[4:], payload
+
+    async def rows(self) -> AsyncIterator[bytes]:
+        while True:
+            kind, payload = await self.frame()
+            if kind == b"D":
+                return
+            yield payload
+
+    async def close(self) -> None:
+        if self._child.returncode is None:
+            self._child.kill()
+        await self._child.wait()
+
+
+async def _begin(
+    service: Objects,
+    source: _Source,
+    wanted: _Input,
+    expression: str,
+    output: dict[str, Any],
+    cut: tuple[int, int] | None,
+) -> _Run:
+    folder = f"{service.cloud.data_folder}/cache"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        size = await _fill(service, source, wanted, cut, file)
+        said, query = await asyncio.to_thread(_described, wanted, expression, file)
+        file.flush()
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        said |= {
+            "fd": file.fileno(),
+            "sql": query.sql("\0TABLE\0"),
+            "names": query.names,
+            "output": output,
+            "memory_mb": MEMORY_MB,
+            "cpu_s": CPU_S_MAX,
+        }
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            _CHILD,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(file.fileno(),),
+            env={"PATH": "", "HOME": "/nonexistent"},
+            cwd="/",
+            limit=1 << 20,
+        )
+    run = _Run(child, size)
+    try:
+        assert child.stdin is not None
+        child.stdin.write(orjson.dumps(said) + b"\n")
+        await child.stdin.drain()
+        async with asyncio.timeout(TIME_S_MAX):
+            await run.frame()  # S: the query began
+    except BaseException as error:
+        await run.close()
+        if isinstance(error, TimeoutError):
+            raise Fault("Busy", "The query took longer than is allowed.", status=503) from error
+        raise
+    return run
+
+
+async def _fill(
+    service: Objects,
+    source: _Source,
+    wanted: _Input,
+    cut: tuple[int, int] | None,
+    file: IO[bytes],
+) -> int:
+    """The object's bytes into ``file``, decompressed, the scan range alone; how many."""
+    expand = _expander(wanted.compression)
+    delimiter = (wanted.options.get("RecordDelimiter") or "\n").encode()
+    change = wanted.kind == "csv" and delimiter not in (b"\n", b"\r\n")
+    total, carried = 0, b""
+    scan = _Scan(cut) if cut else None
+    async for chunk in content.joined(service.cloud, source.pieces):
+        try:
+            data = await asyncio.to_thread(expand, chunk) if wanted.compression != "NONE" else chunk
+        except (zlib.error, OSError, EOFError) as error:
+            raise Fault(
+                "InvalidCompressionFormat",
+                f"{wanted.compression} is not applicable to the queried object. Please correct "
+                "the request and try again.",
+                status=400,
+            ) from error
+        if scan is not None:
+            data = scan.take(data)
+        if change:
+            data = carried + data
+            keep = len(delimiter) - 1
+            carried = data[len(data) - keep :] if keep else b""
+            data = (data[: len(data) - keep] if keep else data).replace(delimiter, b"\n")
+        total += len(data)
+        if total > EXPANDED_BYTES_MAX:
+            raise Fault("OverMaxRecordSize", "The object is too large, decompressed.", status=400)
+        file.write(data)
+        if scan is not None and scan.done:
+            break
+    file.write(carried)
+    return total + len(carried)
+
+
+def _expander(compression: str) -> Any:
+    if compression == "BZIP2":
+        made = bz2.BZ2Decompressor()
+
+        def bunzip(chunk: bytes) -> bytes:
+            nonlocal made
+            out = []
+            while chunk:
+                out.append(made.decompress(chunk))
+                chunk = made.unused_data if made.eof else b""
+                if made.eof:
+                    made = bz2.BZ2Decompressor()
+            return b"".join(out)
+
+        return bunzip
+    inflate = zlib.decompressobj(31)
+
+    def gunzip(chunk: bytes) -> bytes:
+        nonlocal inflate
+        out = []
+        while chunk:
+            out.append(inflate.decompress(chunk))
+            chunk = inflate.unused_data if inflate.eof else b""
+            if inflate.eof:
+                inflate = zlib.decompressobj(31)
+        return b"".join(out)
+
+    return gunzip
+
+
+class _Scan:
+    """Lets through the records that begin in a range of bytes, whole."""
+
+    def __init__(self, cut: tuple[int, int]) -> None:
+        self._start, self._stop = cut
+        self._at = 0
+        self._begun = self._start == 0
+        self._before = b"\n" if self._start == 0 else b""
+        self.done = False
+
+    def take(self, data: bytes) -> bytes:
+        at, self._at = self._at, self._at + len(data)
+        if not self._begun:
+            low = max(
+                0, self._start - 1 - at
+            )  # a record begins behind the newline before the range
+            found = data.find(b"\n", low) if low < len(data) else -1
+            if found < 0:
+                return b""
+            self._begun = True
+            at, data = at + found + 1, data[found + 1 :]
+            if at >= self._stop:
+                self.done = True
+                return b""
+        end = self._stop - 1 - at
+        if end >= len(data):
+            return data
+        found = data.find(b"\n", max(0, end))
+        if found < 0:
+            return data
+        self.done = True
+        return data[: found + 1]
+
+
+def _described(wanted: _Input, expression: str, file: IO[bytes]) -> tuple[dict[str, Any], Query]:
+    if wanted.kind == "csv":
+        return _described_csv(wanted.options, expression, file)
+    query = select_sql.parse(expression)
+    said = {"format": wanted.kind, "columns": [], "skip_first": False}
+    if wanted.kind == "json":
+        lines = wanted.options.get("Type", "").upper() == "LINES"
+        steps = query.path[1:] if query.path[:1] == [-1] else query.path
+        if not lines or steps:
+            _flatten(file, steps)
+    return said, query
+
+
+def _described_csv(
+    options: dict[str, Any], expression: str, file: IO[bytes]
+) -> tuple[dict[str, Any], Query]:
+    delimiter = options.get("FieldDelimiter") or ","
+    quote = options.get("QuoteCharacter") or '"'
+    header = (options.get("FileHeaderInfo") or "NONE").upper()
+    file.seek(0)
+    sample = file.read(_HEADER_BYTES).decode("utf-8", "replace")
+    comment = options.get("Comments") or ""
+    reader = csv.reader(
+        (
+            line
+            for line in io.StringIO(sample, newline="")
+            if not comment or not line.startswith(comment)
+        ),
+        delimiter=delimiter[0],
+        quotechar=quote,
+    )
+    try:
+        rows = [row for row, _ in zip(reader, range(1000), strict=False)]
+    except csv.Error as error:
+        raise Fault(
+            "CSVParsingError", f"Encountered an error parsing the CSV file: {error}", status=400
+        ) from error
+    widest = max((len(row) for row in rows), default=1)
+    columns = [f"_{n}" for n in range(1, widest + 1)]
+    names: list[str] | None = None
+    if header == "USE" and rows:
+        names = _unique(rows[0], widest)
+        columns = names
+    said = {
+        "format": "csv",
+        "columns": columns,
+        "skip_first": header in ("USE", "IGNORE"),
+        "delimiter": delimiter,
+        "quote": quote,
+        "escape": options.get("QuoteEscapeCharacter") or '"',
+        "comment": comment,
+    }
+    return said, select_sql.parse(expression, names)
+
+
+def _unique(header: list[str], widest: int) -> list[str]:
+    """Column names as DuckDB takes them: none twice, whatever the case."""
+    names: list[str] = []
+    for number in range(widest):
+        name = header[number].strip() if number < len(header) else ""
+        if not name or name.lower() in {one.lower() for one in names}:
+            name = f"_{number + 1}"
+        names.append(name)
+    return names
+
+
+def _flatten(file: IO[bytes], steps: list[str | int]) -> None:
+    """JSON documents, or what lies below ``steps`` in them, as one record a line. Raises Fault."""
+    file.seek(0, os.SEEK_END)
+    if file.tell() > DOCUMENT_BYTES_MAX:
+        raise Fault("OverMaxRecordSize", "The JSON document is too large.", status=400)
+    file.seek(0)
+    text = file.read().decode("utf-8", "replace")
+    decoder, at, out = json.JSONDecoder(), 0, []
+    while (at := _past_space(text, at)) < len(text):
+        try:
+            document, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise Fault(
+                "JSONParsingError",
+                f"Encountered an error parsing the JSON file: {error}",
+                status=400,
+            ) from error
+        out += [
+            orjson.dumps(one if isinstance(one, dict) else {"_1": one})
+            for one in _below(document, steps)
+        ]
+    file.seek(0)
+    file.truncate()
+    file.write(b"\n".join(out) + (b"\n" if out else b""))
+
+
+def _past_space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n\ufeff":
+        at += 1
+    return at
+
+
+def _below(value: Any, steps: list[str | int]) -> list[Any]:
+    found = [value]
+    for step in steps:
+        following: list[Any] = []
+        for one in found:
+            if isinstance(step, str):
+                if isinstance(one, dict) and step in one:
+                    following.append(one[step])
+            elif isinstance(one, list):
+                following += one if step == -1 else one[step : step + 1]
+        found = following
+    return found
+
+
+# -- what the request says
+
+
+def _input(said: dict[str, Any]) -> _Input:
+    kinds = [kind for kind in ("CSV", "JSON", "Parquet") if kind in said]
+    if len(kinds) != 1:
+        raise Fault(
+            "InvalidDataSource",
+            "Invalid data source type. Only CSV, JSON, and Parquet are supported.",
+            status=400,
+        )
+    options = said[kinds[0]] or {}
+    compression = (said.get("CompressionType") or "NONE").upper()
+    if compression not in ("NONE", "GZIP", "BZIP2"):
+        raise Fault(
+            "InvalidCompressionFormat",
+            "The file is not in a supported compression format. Only GZIP and BZIP2 are supported.",
+            status=400,
+        )
+    if kinds[0] == "Parquet" and compression != "NONE":
+        raise Fault(
+            "InvalidCompressionFormat",
+            "Whole-object compression is not supported for Parquet.",
+            status=400,
+        )
+    if kinds[0] == "JSON" and (options.get("Type") or "").upper() not in ("LINES", "DOCUMENT"):
+        raise Fault(
+            "InvalidJsonType",
+            "The JsonType is invalid. Only DOCUMENT and LINES are supported.",
+            status=400,
+        )
+    if kinds[0] == "CSV":
+        header = (options.get("FileHeaderInfo") or "NONE").upper()
+        if header not in ("USE", "IGNORE", "NONE"):
+            raise Fault(
+                "InvalidFileHeaderInfo",
+                "The FileHeaderInfo is invalid. Only NONE, USE, and IGNORE are supported.",
+                status=400,
+            )
+    return _Input(kinds[0].lower(), options, compression)
+
+
+def _output(said: dict[str, Any]) -> dict[str, Any]:
+    if ("CSV" in said) == ("JSON" in said):
+        raise malformed_xml()
+    if "JSON" in said:
+        return {"kind": "json", "record": (said["JSON"] or {}).get("RecordDelimiter") or "\n"}
+    options = said["CSV"] or {}
+    quote = options.get("QuoteCharacter") or '"'
+    fields = (options.get("QuoteFields") or "ASNEEDED").upper()
+    if fields not in ("ALWAYS", "ASNEEDED"):
+        raise Fault(
+            "InvalidQuoteFields",
+            "The QuoteFields is invalid. Only ALWAYS and ASNEEDED are supported.",
+            status=400,
+        )
+    delimiter = options.get("FieldDelimiter") or ","
+    if len(delimiter) != 1 or len(quote) != 1:
+        raise invalid_argument(
+            "Delimiters and quotes are one character", "FieldDelimiter", delimiter
+        )
+    return {
+        "kind": "csv",
+        "delimiter": delimiter,
+        "record": options.get("RecordDelimiter") or "\n",
+        "quote": quote,
+        "escape": options.get("QuoteEscapeCharacter") or quote,
+        "always": fields == "ALWAYS",
+    }
+
+
+def _scan_range(said: dict[str, Any] | None, wanted: _Input, size: int) -> tuple[int, int] | None:
+    if not said:
+        return None
+    if wanted.compression != "NONE" or (
+        wanted.kind == "json" and wanted.options["Type"].upper() != "LINES"
+    ):
+        raise Fault(
+            "UnsupportedScanRangeInput",
+            "Scan range queries are not supported on this type of object.",
+            status=400,
+        )
+    start, end = said.get("Start"), said.get("End")
+    if start is None and end is None:
+        raise malformed_xml()
+    if start is None:
+        return max(0, size - int(end or 0)), size
+    stop = size if end is None else min(size, int(end) + 1)
+    if start >= size or stop <= start:
+        raise Fault("InvalidScanRange", "The provided scan range is invalid", status=400)
+    return (int(start), stop) if wanted.kind != "parquet" else None

@@ -1,0 +1,286 @@
+"""Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
+
+Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted. Queue ``s3control.tick``, JSON
+[account, region]: one slice of the job whose turn it is, and another tick while any waits. Ticks of an account and
+region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
+a crash a slice may be done again, and none is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from stratolite.core import Tx
+from stratolite.errors import Fault
+from stratolite.service import Call, Cloud, Job, Principal, Settle, root
+from stratolite.services.s3control import manifests, state, tasks
+
+_log = logging.getLogger("stratolite.s3control")
+PREPARE, TICK = "s3control.prepare", "s3control.tick"
+SLICE_COUNT = 50
+AT_ONCE = 8
+_PRINCIPAL = "batchoperations.s3.amazonaws.com"
+_REPORT_SLICES_COUNT = 200
+"""Slices in one file of a report: 10,000 tasks."""
+_FAILURES_SHARE_MAX, _FAILURES_LOOK_COUNT = 0.5, 1000
+"""A job ends when more than half of at least so many tasks have failed, as on AWS."""
+
+
+def put_prepare(call: Call, job_id: str) -> None:
+    payload = orjson.dumps([call.account, call.region, job_id])
+    call.cloud.work.put(call.tx, PREPARE, payload)
+
+
+def put_tick(call: Call) -> None:
+    _tick(call.cloud, call.tx, call.account, call.region)
+
+
+def _tick(cloud: Cloud, tx: Tx, account: str, region: str) -> None:
+    partition = f"{account} {region}".encode()
+    cloud.work.put(tx, TICK, orjson.dumps([account, region]), partition=partition)
+
+
+async def _as_role(call: Call, job: dict[str, Any]) -> Call:
+    """The job's role, assumed. Raises Fault."""
+    arn = f"arn:aws:s3:{call.region}:{call.account}:job/{job['id']}"
+    acting = call.as_service(_PRINCIPAL, arn)
+    role = job["RoleArn"]
+    ask = {"RoleArn": role, "RoleSessionName": "s3-batch-operations", "DurationSeconds": 3600}
+    answer = await acting.request("sts", "AssumeRole", ask)
+    who = answer["AssumedRoleUser"]
+    principal = Principal(
+        "role",
+        role.split(":")[4],
+        who["Arn"],
+        name=role.rpartition("/")[2],
+        session="s3-batch-operations",
+        user_id=who["AssumedRoleId"],
+    )
+    return call.scoped(call.account, call.region, principal)
+
+
+def _call(cloud: Cloud, account: str, region: str, job: Job) -> Call:
+    return Call(cloud, root(account), region, job.id.hex(), cloud.endpoint, account=account)
+
+
+class Preparer:
+    queue = PREPARE
+    ordered = False
+    concurrency = 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        account, region, job_id = orjson.loads(job.payload)
+        rows, cloud = state.space(account, region), self._cloud
+        call = _call(cloud, account, region, job)
+        record = await call.transact(lambda inner: state.job(inner.tx, rows, job_id))
+        if record is None or record["status"] not in ("New", "Preparing"):
+            return None
+        total, failure = 0, None
+        try:
+            acting = await _as_role(call, record)
+            total = await manifests.count(acting, record["Manifest"])
+        except Fault as fault:
+            failure = {"FailureCode": fault.code, "FailureReason": fault.message}
+
+        def settle(tx: Tx) -> None:
+            fresh = state.job(tx, rows, job_id)
+            if fresh is None or fresh["status"] not in ("New", "Preparing"):
+                return
+            fresh["total"] = total
+            if failure is not None:
+                fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
+            else:
+                fresh["status"] = "Ready" if fresh["confirmed"] else "Suspended"
+            state.put_job(tx, rows, fresh)
+            if fresh["status"] == "Ready":
+                _tick(cloud, tx, account, region)
+
+        return settle
+
+
+class Ticker:
+    queue = TICK
+    ordered = True
+    concurrency = 4
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        account, region = orjson.loads(job.payload)
+        rows, cloud = state.space(account, region), self._cloud
+        call = _call(cloud, account, region, job)
+
+        def begin(inner: Call) -> dict[str, Any] | None:
+            record = state.next_job(inner.tx, rows)
+            if record is not None and record["status"] == "Ready":
+                record["status"] = "Active"
+                state.put_job(inner.tx, rows, record)
+            return record
+
+        record = await call.transact(begin)
+        if record is None:
+            return None
+        began_s = cloud.world.mono()
+        listed: list[list[str]] = []
+        place: dict[str, int] | None = None
+        failure: dict[str, str] | None = None
+        try:
+            acting = await _as_role(call, record)
+            part = await manifests.read(acting, record["Manifest"], record["place"], SLICE_COUNT)
+            place = part.place
+            room = asyncio.Semaphore(AT_ONCE)
+
+            async def one(task: manifests.Task) -> list[str]:
+                async with room:
+                    done, code, status, text = await tasks.carry_out(acting, record, task)
+                word = "succeeded" if done else "failed"
+                return [task.bucket, task.key, task.version, word, code, str(status), text]
+
+            listed = list(await asyncio.gather(*map(one, part.tasks)))
+        except Fault as fault:
+            failure = {"FailureCode": fault.code, "FailureReason": fault.message}
+        spent_s = cloud.world.mono() - began_s
+
+        def settle(tx: Tx) -> None:
+            fresh = state.job(tx, rows, record["id"])
+            if (
+                fresh is not None
+                and fresh["status"] == "Active"
+                and fresh["place"] == record["place"]
+            ):
+                _keep(tx, rows, fresh, listed, place, failure, spent_s)
+            if state.next_job(tx, rows) is not None:
+                _tick(cloud, tx, account, region)
+
+        if place is None or failure is not None:
+            ready = await self._report(call, record, listed)
+            if ready is not None:
+                _log.warning("job=%s: its report is not delivered: %r", record["id"], ready)
+        return settle
+
+    async def _report(
+        self, call: Call, record: dict[str, Any], last: list[list[str]]
+    ) -> Fault | None:
+        """Write the completion report; the fault that kept it from being written."""
+        report = record["Report"]
+        if not report.get("Enabled"):
+            return None
+        try:
+            await _write_report(await _as_role(call, record), record, last)
+        except Fault as fault:
+            return fault
+        return None
+
+
+def _keep(
+    tx: Tx,
+    rows: Any,
+    fresh: dict[str, Any],
+    listed: list[list[str]],
+    place: dict[str, int] | None,
+    failure: dict[str, str] | None,
+    spent_s: float,
+) -> None:
+    failed = sum(1 for row in listed if row[3] == "failed")
+    fresh["failed"] += failed
+    fresh["succeeded"] += len(listed) - failed
+    fresh["active_s"] += spent_s
+    fresh["place"] = place
+    done = fresh["failed"] + fresh["succeeded"]
+    if (
+        failure is None
+        and done >= _FAILURES_LOOK_COUNT
+        and fresh["failed"] > _FAILURES_SHARE_MAX * done
+    ):
+        failure = {
+            "FailureCode": "JobFailureRateExceeded",
+            "FailureReason": "More than 50% of the tasks failed",
+        }
+    if failure is not None:
+        fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
+    elif place is None:
+        fresh |= {"status": "Complete", "ended_s": tx.time_s}
+    elif fresh["Report"].get("Enabled"):
+        state.put_results(tx, rows, fresh["id"], fresh["results"], listed)
+        fresh["results"] += 1
+    if fresh["status"] in ("Failed", "Complete"):
+        state.drop_results(tx, rows, fresh["id"], fresh["results"])
+    state.put_job(tx, rows, fresh)
+
+
+async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]]) -> None:
+    """Result files and the manifest that names them.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
+    """
+    report = record["Report"]
+    bucket = report["Bucket"].removeprefix("arn:aws:s3:::")
+    prefix = (report.get("Prefix") or "").strip("/")
+    folder = f"{prefix}/job-{record['id']}" if prefix else f"job-{record['id']}"
+    rows, after = state.space(call.account, call.region), -1
+    files = []
+    only_failed = report["ReportScope"] == "FailedTasksOnly"
+
+    async def write(status: str, listed: list[list[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(listed)
+        body = text.getvalue().encode()
+        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        key = f"{folder}/results/{call.world.token(20).hex()}.csv"
+        await call.request("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body})
+        files.append(
+            {"TaskExecutionStatus": status, "Bucket": bucket, "MD5Checksum": digest, "Key": key}
+        )
+
+    while True:
+        low = after
+        page = await call.transact(
+            lambda inner, low=low: state.results(  # type: ignore[misc]
+                inner.tx, rows, record["id"], low, _REPORT_SLICES_COUNT
+            )
+        )
+        listed = [row for _, part in page for row in part]
+        ended = len(page) < _REPORT_SLICES_COUNT
+        if ended:
+            listed += last
+        else:
+            after = page[-1][0]
+        for status in ("succeeded", "failed"):
+            some = [row for row in listed if row[3] == status]
+            if some and not (only_failed and status == "succeeded"):
+                await write(status, some)
+        if ended:
+            break
+    manifest = {
+        "Format": "Report_CSV_20180820",
+        "ReportCreationDate": "",
+        "Results": files,
+        "ReportSchema": "Bucket, Key, VersionId, TaskStatus, ErrorCode, HTTPStatusCode, ResultMessage",
+    }
+    now_s = await call.transact(lambda inner: inner.tx.time_s)
+    manifest["ReportCreationDate"] = _iso(now_s)
+    body = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
+    await call.request(
+        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json", "Body": body}
+    )
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
+    await call.request(
+        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json.md5", "Body": digest}
+    )
+
+
+def _iso(time_s: float) -> str:
+
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -1,0 +1,33 @@
+"""The operations of S3 Control put together, and what IAM must allow for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from stratolite.service import Access, Call, Request, Worker
+from stratolite.services.s3control.batch import Preparer, Ticker
+from stratolite.services.s3control.jobs import Jobs, job_arn
+from stratolite.services.s3control.points import AccessPoints
+
+
+class S3control(Jobs, AccessPoints):
+    name: ClassVar[str] = "s3control"
+    prefix: ClassVar[str] = "s3"
+
+    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        action = f"s3:{operation}"
+        if request.get("JobId"):
+            return ((action, job_arn(call, request["JobId"])),)
+        if "AccessPoint" in operation and request.get("Name"):
+            name = request["Name"].rpartition("/")[2]
+            return ((action, f"arn:aws:s3:{call.region}:{call.account}:accesspoint/{name}"),)
+        if operation == "CreateJob":
+            needed = [(action, "*")]
+            if role := request.get("RoleArn"):
+                needed.append(("iam:PassRole", role))
+            return needed
+        return ((action, "*"),)
+
+    def workers(self) -> Iterable[Worker]:
+        return (Preparer(self.cloud), Ticker(self.cloud))

@@ -1,0 +1,117 @@
+"""Where jobs and access points lie in the store; the only file that knows their keys.
+
+Under the account and region, service "s3control":
+
+    ("job", id)                       -> JSON Job
+    ("active", -priority, id)         -> ""     jobs that wait for their turn, the next one first
+    ("token", client request token)   -> JSON id
+    ("result", id, number)            -> JSON rows [[bucket, key, version, status, code, http, message], ...]
+    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy?, tags}
+
+Job: the request's Operation, Report, Manifest, Description, Priority, RoleArn, ConfirmationRequired and Tags, and
+{id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results}; ``place`` is
+where the next slice of the manifest begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from stratolite.core import Keyspace, Tx
+
+Record = dict[str, Any]
+WAITING = ("Ready", "Active")
+
+
+def space(account: str, region: str) -> Keyspace:
+    return Keyspace(account, region, "s3control")
+
+
+def job(tx: Tx, rows: Keyspace, job_id: str) -> Record | None:
+    """A copy of one's own."""
+    raw = tx.get(rows["job"].key(job_id))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_job(tx: Tx, rows: Keyspace, record: Record) -> None:
+    old = job(tx, rows, record["id"])
+    if old is not None:
+        tx.delete(rows["active"].key(-old["Priority"], old["id"]))
+    if record["status"] in WAITING:
+        tx.put(rows["active"].key(-record["Priority"], record["id"]), b"")
+    tx.put(rows["job"].key(record["id"]), orjson.dumps(record))
+
+
+def next_job(tx: Tx, rows: Keyspace) -> Record | None:
+    """The one whose turn it is."""
+    for key, _ in tx.scan(rows["active"].span(), limit=1):
+        _, job_id = rows["active"].parts(key)
+        return job(tx, rows, str(job_id))
+    return None
+
+
+def jobs(tx: Tx, rows: Keyspace, before: str) -> Iterator[Record]:
+    """Newest first, from the one before ``before``."""
+    low, high = rows["job"].span()
+    if before:
+        high = rows["job"].key(before)
+    for _, raw in tx.scan((low, high), reverse=True):
+        yield orjson.loads(raw)
+
+
+def job_of_token(tx: Tx, rows: Keyspace, token: str) -> str | None:
+    raw = tx.get(rows["token"].key(token))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_token(tx: Tx, rows: Keyspace, token: str, job_id: str) -> None:
+    tx.put(rows["token"].key(token), orjson.dumps(job_id))
+
+
+def put_results(tx: Tx, rows: Keyspace, job_id: str, number: int, listed: list[list[str]]) -> None:
+    tx.put(rows["result"].key(job_id, number), orjson.dumps(listed))
+
+
+def results(
+    tx: Tx, rows: Keyspace, job_id: str, after: int, most: int
+) -> list[tuple[int, list[list[str]]]]:
+    space_of = rows["result"][job_id]
+    found = []
+    for key, raw in tx.scan((space_of.key(after + 1), space_of.span()[1]), limit=most):
+        (number,) = space_of.parts(key)
+        assert isinstance(number, int)
+        found.append((number, orjson.loads(raw)))
+    return found
+
+
+def drop_results(tx: Tx, rows: Keyspace, job_id: str, through: int) -> None:
+    space_of = rows["result"][job_id]
+    for key in [k for k, _ in tx.scan((space_of.key(0), space_of.key(through + 1)))]:
+        tx.delete(key)
+
+
+# -- access points
+
+
+def point(tx: Tx, rows: Keyspace, name: str) -> Record | None:
+    raw = tx.get(rows["point"].key(name))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_point(tx: Tx, rows: Keyspace, record: Record) -> None:
+    tx.put(rows["point"].key(record["name"]), orjson.dumps(record))
+
+
+def delete_point(tx: Tx, rows: Keyspace, name: str) -> None:
+    tx.delete(rows["point"].key(name))
+
+
+def points(tx: Tx, rows: Keyspace, after: str) -> Iterator[Record]:
+    low, high = rows["point"].span()
+    if after:
+        low = rows["point"].key(after) + b"\x00"
+    for _, raw in tx.scan((low, high)):
+        yield orjson.loads(raw)

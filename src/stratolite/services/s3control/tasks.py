@@ -1,0 +1,164 @@
+"""What a batch job does to one object, in its role's name."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from stratolite.errors import Fault
+from stratolite.service import Call
+from stratolite.services.s3control.manifests import Task, whole
+
+_ANSWER_BYTES_MAX = 6 << 20
+
+
+async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, str, int, str]:
+    """(whether it worked, error code, HTTP status, message or the function's result)."""
+    ((kind, said),) = job["Operation"].items()
+    about: dict[str, Any] = {"Bucket": task.bucket, "Key": task.key}
+    if task.version and task.version != "null":
+        about["VersionId"] = task.version
+    try:
+        if kind == "LambdaInvoke":
+            return await _invoke(call, job, said, task)
+        if kind == "S3PutObjectCopy":
+            await call.request("s3", "CopyObject", _copy(said, task, about))
+        elif kind == "S3PutObjectTagging":
+            tags = {"TagSet": said.get("TagSet") or []}
+            await call.request("s3", "PutObjectTagging", {**about, "Tagging": tags})
+        elif kind == "S3DeleteObjectTagging":
+            await call.request("s3", "DeleteObjectTagging", about)
+        elif kind == "S3PutObjectAcl":
+            await call.request("s3", "PutObjectAcl", {**about, **_acl(said)})
+        elif kind == "S3InitiateRestoreObject":
+            tier = {"Tier": (said.get("GlacierJobTier") or "BULK").capitalize()}
+            wanted = {"Days": said.get("ExpirationInDays") or 1, "GlacierJobParameters": tier}
+            await call.request("s3", "RestoreObject", {**about, "RestoreRequest": wanted})
+        elif kind == "S3PutObjectLegalHold":
+            hold = {"Status": (said.get("LegalHold") or {}).get("Status")}
+            await call.request("s3", "PutObjectLegalHold", {**about, "LegalHold": hold})
+        else:
+            bypass = bool(said.get("BypassGovernanceRetention"))
+            retention = said.get("Retention") or {}
+            asked: dict[str, Any] = {
+                "Retention": {
+                    "Mode": retention.get("Mode"),
+                    "RetainUntilDate": retention.get("RetainUntilDate"),
+                }
+            }
+            if bypass:
+                asked["BypassGovernanceRetention"] = bypass
+            await call.request("s3", "PutObjectRetention", {**about, **asked})
+    except Fault as fault:
+        return False, fault.code, fault.status or 400, fault.message
+    return True, "", 200, "Successful"
+
+
+def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, Any]:
+
+    target = said["TargetResource"].removeprefix("arn:aws:s3:::")
+    prefix = said.get("TargetKeyPrefix") or ""
+    source = f"{task.bucket}/{quote(task.key)}"
+    if "VersionId" in about:
+        source += f"?versionId={quote(task.version)}"
+    asked: dict[str, Any] = {
+        "Bucket": target,
+        "Key": f"{prefix}/{task.key}" if prefix else task.key,
+        "CopySource": source,
+    }
+    for ours, theirs in (
+        ("CannedAccessControlList", "ACL"),
+        ("MetadataDirective", "MetadataDirective"),
+        ("StorageClass", "StorageClass"),
+        ("RedirectLocation", "WebsiteRedirectLocation"),
+        ("ChecksumAlgorithm", "ChecksumAlgorithm"),
+        ("SSEAwsKmsKeyId", "SSEKMSKeyId"),
+        ("BucketKeyEnabled", "BucketKeyEnabled"),
+        ("ObjectLockMode", "ObjectLockMode"),
+        ("ObjectLockRetainUntilDate", "ObjectLockRetainUntilDate"),
+        ("ObjectLockLegalHoldStatus", "ObjectLockLegalHoldStatus"),
+        ("ModifiedSinceConstraint", "CopySourceIfModifiedSince"),
+        ("UnModifiedSinceConstraint", "CopySourceIfUnmodifiedSince"),
+    ):
+        if said.get(ours) is not None:
+            asked[theirs] = said[ours]
+    if "SSEKMSKeyId" in asked:
+        asked["ServerSideEncryption"] = "aws:kms"
+    if fresh := said.get("NewObjectMetadata"):
+        asked["MetadataDirective"] = "REPLACE"
+        asked["Metadata"] = fresh.get("UserMetadata") or {}
+        for name in ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType"):  # fmt: skip
+            if fresh.get(name):
+                asked[name] = fresh[name]
+    if said.get("NewObjectTagging") is not None:
+        asked["TaggingDirective"] = "REPLACE"
+        asked["Tagging"] = "&".join(
+            f"{quote(tag['Key'])}={quote(tag['Value'])}" for tag in said["NewObjectTagging"]
+        )
+    return asked
+
+
+def _acl(said: dict[str, Any]) -> dict[str, Any]:
+    policy = said.get("AccessControlPolicy") or {}
+    if policy.get("CannedAccessControlList"):
+        return {"ACL": policy["CannedAccessControlList"]}
+    listed = policy.get("AccessControlList") or {}
+    grants = [
+        {
+            "Grantee": {
+                "Type": {"id": "CanonicalUser", "uri": "Group"}.get(
+                    grant["Grantee"]["TypeIdentifier"], "AmazonCustomerByEmail"
+                ),
+                {"id": "ID", "uri": "URI"}.get(
+                    grant["Grantee"]["TypeIdentifier"], "EmailAddress"
+                ): grant["Grantee"]["Identifier"],
+            },
+            "Permission": grant["Permission"],
+        }
+        for grant in listed.get("Grants") or ()
+    ]
+    return {"AccessControlPolicy": {"Owner": listed.get("Owner") or {}, "Grants": grants}}
+
+
+async def _invoke(
+    call: Call, job: dict[str, Any], said: dict[str, Any], task: Task
+) -> tuple[bool, str, int, str]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html"""
+    version = said.get("InvocationSchemaVersion") or "1.0"
+    one: dict[str, Any] = {
+        "taskId": call.world.token(16).hex(),
+        "s3Key": task.key,
+        "s3VersionId": task.version or None,
+    }
+    told: dict[str, Any] = {"id": job["id"]}
+    if version == "2.0":
+        one["s3Bucket"] = task.bucket
+        told["userArguments"] = said.get("UserArguments") or {}
+    else:
+        one["s3BucketArn"] = f"arn:aws:s3:::{task.bucket}"
+    event = {
+        "invocationSchemaVersion": version,
+        "invocationId": call.world.token(24).hex(),
+        "job": told,
+        "tasks": [one],
+    }
+    answer = await call.request(
+        "lambda",
+        "Invoke",
+        {"FunctionName": said["FunctionArn"], "Payload": orjson.dumps(event)},
+    )
+    if answer.get("FunctionError"):
+        return False, "PermanentFailure", 200, "Lambda FunctionError"
+    try:
+        made = orjson.loads(await whole(answer["Payload"], _ANSWER_BYTES_MAX))
+        missing = made.get("treatMissingKeysAs") or "PermanentFailure"
+        found: dict[str, Any] = next(
+            (r for r in made["results"] if r["taskId"] == one["taskId"]), {}
+        )
+        code = found.get("resultCode") or missing
+        text = str(found.get("resultString") or "")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return False, "PermanentFailure", 200, "The function's response was not valid"
+    return code == "Succeeded", "" if code == "Succeeded" else code, 200, text

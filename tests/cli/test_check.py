@@ -1,0 +1,59 @@
+"""stratolite check: every mistake of a template with its file and line, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stratolite.cli import main
+
+TEMPLATE = """\
+Parameters:
+  Size: {Type: Number}
+Resources:
+  A:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketNam: x
+  B:
+    Type: AWS::EC2::Instance
+  C:
+    Type: AWS::Logs::LogGroup
+    Properties:
+      RetentionInDays: !Ref Size
+      LogGroupClass: INFREQUENT_ACCESS
+  N:
+    Type: AWS::CloudFormation::Stack
+    Properties:
+      TemplateURL: child.yaml
+"""
+CHILD = """\
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: code, Handler: a.b, Runtime: python3.12, Architectures: [arm64]}
+"""
+
+
+def check(capsys: Any, path: Path) -> tuple[int, list[str]]:
+    code = int(main(["check", str(path)]) or 0)
+    return code, capsys.readouterr().out.replace(f"{path.parent}/", "").splitlines()
+
+
+def test_every_mistake_is_told_with_its_line(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    (tmp_path / "child.yaml").write_text(CHILD)
+    code, said = check(capsys, tmp_path / "template.yaml")
+    assert code == 1
+    assert said[-3:] == [
+        "template.yaml:7: error: A: #: extraneous key [BucketNam] is not permitted",
+        "template.yaml:9: error: B: resource type AWS::EC2::Instance is not offered by Stratolite",
+        "template.yaml:14: error: C: #/LogGroupClass: value INFREQUENT_ACCESS is not offered by Stratolite; offered: STANDARD",
+    ]
+
+
+def test_a_template_that_works_passes(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "child.yaml").write_text(CHILD.replace("[arm64]", "[x86_64]"))
+    code, said = check(capsys, tmp_path / "child.yaml")
+    assert (code, said) == (0, ["child.yaml: everything in it is offered here"])

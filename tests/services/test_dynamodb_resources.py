@@ -1,0 +1,207 @@
+"""AWS::DynamoDB::Table and AWS::DynamoDB::GlobalTable: every property does what it does elsewhere, and changes with the template.
+
+Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-globaltable.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+PK = [{"AttributeName": "pk", "AttributeType": "S"}]
+HASH = [{"AttributeName": "pk", "KeyType": "HASH"}]
+G = {"AttributeName": "g", "AttributeType": "S"}
+BY_G = {
+    "IndexName": "by-g",
+    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "KEYS_ONLY"},
+}
+
+
+def policy(principal: str) -> dict[str, Any]:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": principal},
+        "Action": "dynamodb:GetItem",
+        "Resource": "*",
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+class Stacks:
+    def __init__(self, client: Any) -> None:
+        self.cloudformation = client("cloudformation")
+
+    def deploy(
+        self, resources: dict[str, Any], outputs: dict[str, Any] | None = None
+    ) -> dict[str, str]:
+        body = json.dumps({"Resources": resources, "Outputs": outputs or {}})
+        verb = "create"
+        if any(s["StackStatus"] != "DELETE_COMPLETE" for s in self._known()):
+            verb = "update"
+        getattr(self.cloudformation, f"{verb}_stack")(StackName="stack", TemplateBody=body)
+        waiter = self.cloudformation.get_waiter(f"stack_{verb}_complete")
+        waiter.wait(StackName="stack", WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+        (stack,) = self.cloudformation.describe_stacks(StackName="stack")["Stacks"]
+        return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
+
+    def _known(self) -> list[Any]:
+        return [
+            s
+            for s in self.cloudformation.list_stacks()["StackSummaries"]
+            if s["StackName"] == "stack"
+        ]
+
+    def delete(self) -> None:
+        self.cloudformation.delete_stack(StackName="stack")
+        waiter = self.cloudformation.get_waiter("stack_delete_complete")
+        waiter.wait(StackName="stack", WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+
+
+@pytest.fixture
+def stacks(client: Any) -> Stacks:
+    return Stacks(client)
+
+
+def table(**properties: Any) -> dict[str, Any]:
+    return {"Type": "AWS::DynamoDB::Table", "Properties": {"KeySchema": HASH, **properties}}
+
+
+OUTPUTS = {
+    "Name": {"Value": {"Ref": "Table"}},
+    "Arn": {"Value": {"Fn::GetAtt": "Table.Arn"}},
+    "Stream": {"Value": {"Fn::GetAtt": "Table.StreamArn"}},
+}
+
+
+def test_a_table_has_what_its_template_says(client: Any, stacks: Stacks) -> None:
+    db, kinesis = client("dynamodb"), client("kinesis")
+    stream = {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1, "Name": "told"}}
+    first = table(
+        AttributeDefinitions=[*PK, G],
+        BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[BY_G],
+        StreamSpecification={
+            "StreamViewType": "KEYS_ONLY",
+            "ResourcePolicy": {"PolicyDocument": policy("111111111111")},
+        },
+        PointInTimeRecoverySpecification={
+            "PointInTimeRecoveryEnabled": True,
+            "RecoveryPeriodInDays": 3,
+        },
+        KinesisStreamSpecification={"StreamArn": {"Fn::GetAtt": "Told.Arn"}},
+        ResourcePolicy={"PolicyDocument": policy("222222222222")},
+        TimeToLiveSpecification={"AttributeName": "end", "Enabled": True},
+        WarmThroughput={"ReadUnitsPerSecond": 13_000, "WriteUnitsPerSecond": 5_000},
+        TableClass="STANDARD_INFREQUENT_ACCESS",
+        Tags=[{"Key": "team", "Value": "a"}],
+    )
+    made = stacks.deploy({"Table": first, "Told": stream}, OUTPUTS)
+    name = made["Name"]
+    described = db.describe_table(TableName=name)["Table"]
+    assert (made["Arn"], made["Stream"]) == (described["TableArn"], described["LatestStreamArn"])
+    assert described["StreamSpecification"]["StreamViewType"] == "KEYS_ONLY"
+    assert described["WarmThroughput"]["ReadUnitsPerSecond"] == 13_000
+    assert described["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+
+    def recovery() -> Any:
+        found = db.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        return found["PointInTimeRecoveryDescription"]
+
+    assert recovery()["RecoveryPeriodInDays"] == 3
+    told = kinesis.describe_stream_summary(StreamName="told")["StreamDescriptionSummary"][
+        "StreamARN"
+    ]
+
+    def destinations() -> list[Any]:
+        found = db.describe_kinesis_streaming_destination(TableName=name)
+        return [
+            d["StreamArn"]
+            for d in found["KinesisDataStreamDestinations"]
+            if d["DestinationStatus"] == "ACTIVE"
+        ]
+
+    assert destinations() == [told]
+    for arn, account in ((made["Arn"], "222222222222"), (made["Stream"], "111111111111")):
+        assert account in db.get_resource_policy(ResourceArn=arn)["Policy"]
+    second = table(
+        AttributeDefinitions=PK,
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput={"ReadCapacityUnits": 2, "WriteCapacityUnits": 3},
+        StreamSpecification={"StreamViewType": "NEW_IMAGE"},
+        Tags=[{"Key": "team", "Value": "b"}],
+    )
+    changed = stacks.deploy({"Table": second, "Told": stream}, OUTPUTS)
+    assert changed["Name"] == name
+    assert changed["Stream"] != made["Stream"]
+    described = db.describe_table(TableName=name)["Table"]
+    assert described["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert "GlobalSecondaryIndexes" not in described
+    assert recovery()["PointInTimeRecoveryStatus"] == "DISABLED"
+    assert destinations() == []
+    with pytest.raises(db.exceptions.PolicyNotFoundException):
+        db.get_resource_policy(ResourceArn=made["Arn"])
+    stacks.delete()
+    assert db.list_tables()["TableNames"] == []
+
+
+def test_a_global_table_has_its_replicas(client: Any, stacks: Stacks) -> None:
+    """Each with what is its own; one that the template no longer has goes."""
+    db, west = client("dynamodb"), client("dynamodb", region="eu-west-1")
+
+    def wanted(*replicas: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "Table": {
+                "Type": "AWS::DynamoDB::GlobalTable",
+                "Properties": {
+                    "TableName": "everywhere",
+                    "AttributeDefinitions": [*PK, G],
+                    "KeySchema": HASH,
+                    "BillingMode": "PAY_PER_REQUEST",
+                    "GlobalSecondaryIndexes": [BY_G],
+                    "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+                    "TimeToLiveSpecification": {"AttributeName": "end", "Enabled": True},
+                    "Replicas": list(replicas),
+                },
+            }
+        }
+
+    here = {"Region": "us-east-1"}
+    there = {
+        "Region": "eu-west-1",
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "Tags": [{"Key": "where", "Value": "west"}],
+    }
+    made = stacks.deploy(wanted(here, there), OUTPUTS)
+    assert made["Name"] == "everywhere"
+    described = west.describe_table(TableName="everywhere")["Table"]
+    assert described["GlobalSecondaryIndexes"][0]["IndexName"] == "by-g"
+    ttl = west.describe_time_to_live(TableName="everywhere")["TimeToLiveDescription"]
+    assert ttl["AttributeName"] == "end"
+    statuses = [
+        d.describe_continuous_backups(TableName="everywhere")["ContinuousBackupsDescription"][
+            "PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+        for d in (db, west)
+    ]  # fmt: skip
+    assert statuses == ["DISABLED", "ENABLED"]
+    tags = west.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
+    assert {"Key": "where", "Value": "west"} in tags
+    stacks.deploy(wanted(here), OUTPUTS)
+    assert west.list_tables()["TableNames"] == []
+    stacks.delete()
+    assert db.list_tables()["TableNames"] == []
+
+
+def test_what_is_not_offered_is_named_before_anything_is_made(client: Any, stacks: Stacks) -> None:
+    db = client("dynamodb")
+    for extra in (
+        {"ContributorInsightsSpecification": {"Enabled": True}},
+        {"SSESpecification": {"SSEEnabled": True}},
+    ):
+        body = table(AttributeDefinitions=PK, BillingMode="PAY_PER_REQUEST", **extra)
+        with pytest.raises(Exception, match=next(iter(extra))):
+            stacks.deploy({"Table": body})
+        assert db.list_tables()["TableNames"] == []

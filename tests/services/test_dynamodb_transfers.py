@@ -1,0 +1,251 @@
+"""Exports to S3 and imports from there: as files AWS would write, and as whoever asked.
+
+Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataImport.Format.html
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+SCHEMA = {
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+RECOVERY = {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.fixture
+def db(client: Any) -> Any:
+    return client("dynamodb")
+
+
+@pytest.fixture
+def s3(client: Any) -> Any:
+    made = client("s3")
+    made.create_bucket(Bucket="bucket")
+    return made
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.02)
+
+
+def advance(platform: Any, seconds: float) -> None:
+    clock, world = platform.cloud.clock, platform.world
+    offset_s = platform.run(platform.cloud.db.transact(lambda tx: clock.advance(tx, seconds)))
+    eventually(lambda: world.cloud_offset_s >= offset_s)
+
+
+def refused(code: str, call: Any, **request: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    assert caught.value.response["Error"]["Code"] == code, caught.value
+    return caught.value.response["Error"]["Message"]
+
+
+def exported(db: Any, arn: str) -> Any:
+    def described() -> Any:
+        return db.describe_export(ExportArn=arn)["ExportDescription"]
+
+    eventually(lambda: described()["ExportStatus"] != "IN_PROGRESS")
+    return described()
+
+
+def body(s3: Any, key: str) -> bytes:
+    return s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+
+
+def lines(s3: Any, said: Any) -> list[Any]:
+    """What an export holds, its manifests checked on the way."""
+    summary = json.loads(body(s3, said["ExportManifest"]))
+    check = base64.b64encode(hashlib.md5(body(s3, said["ExportManifest"])).digest())
+    assert body(s3, said["ExportManifest"].replace(".json", ".md5")) == check
+    found = []
+    for line in body(s3, summary["manifestFilesS3Key"]).splitlines():
+        entry = json.loads(line)
+        packed = body(s3, entry["dataFileS3Key"])
+        assert base64.b64encode(hashlib.md5(packed).digest()).decode() == entry["md5Checksum"]
+        some = [json.loads(each) for each in gzip.decompress(packed).splitlines()]
+        assert len(some) == entry["itemCount"]
+        found += some
+    assert summary["itemCount"] == len(found) == said["ItemCount"]
+    return found
+
+
+def test_an_export_is_the_table_at_its_time(db: Any, s3: Any, platform: Any) -> None:
+    """Full and incremental; what it wrote can be imported again."""
+    db.create_table(TableName="table", **SCHEMA)
+    arn = db.describe_table(TableName="table")["Table"]["TableArn"]
+    refused(
+        "PointInTimeRecoveryUnavailableException",
+        db.export_table_to_point_in_time,
+        TableArn=arn,
+        S3Bucket="bucket",
+    )
+    db.update_continuous_backups(TableName="table", PointInTimeRecoverySpecification=RECOVERY)
+    for i in range(300):
+        db.put_item(
+            TableName="table",
+            Item={"pk": {"S": f"k{i:03d}"}, "n": {"N": str(i)}, "b": {"B": b"\x00"}},
+        )
+    advance(platform, 5)
+    at_s = platform.world.cloud()
+    advance(platform, 5)
+    db.put_item(TableName="table", Item={"pk": {"S": "k000"}, "n": {"N": "1000"}})
+    db.delete_item(TableName="table", Key={"pk": {"S": "k001"}})
+    db.put_item(TableName="table", Item={"pk": {"S": "new"}})
+    db.put_item(TableName="table", Item={"pk": {"S": "gone"}})
+    db.delete_item(TableName="table", Key={"pk": {"S": "gone"}})
+    made = db.export_table_to_point_in_time(
+        TableArn=arn, S3Bucket="bucket", S3Prefix="out", ExportTime=at_s
+    )
+    export = made["ExportDescription"]["ExportArn"]
+    said = exported(db, export)
+    assert said["ExportStatus"] == "COMPLETED", said
+    items = sorted((line["Item"] for line in lines(s3, said)), key=lambda i: i["pk"]["S"])
+    assert [i["pk"]["S"] for i in items] == [f"k{i:03d}" for i in range(300)]
+    assert items[0] == {"pk": {"S": "k000"}, "n": {"N": "0"}, "b": {"B": "AA=="}}
+    span = {
+        "ExportFromTime": at_s,
+        "ExportToTime": platform.world.cloud(),
+        "ExportViewType": "NEW_AND_OLD_IMAGES",
+    }
+    advance(platform, 5)
+    db.put_item(TableName="table", Item={"pk": {"S": "later"}})
+    made = db.export_table_to_point_in_time(
+        TableArn=arn,
+        S3Bucket="bucket",
+        ExportType="INCREMENTAL_EXPORT",
+        IncrementalExportSpecification=span,
+    )
+    changes = {
+        line["Keys"]["pk"]["S"]: line
+        for line in lines(s3, exported(db, made["ExportDescription"]["ExportArn"]))
+    }
+    assert set(changes) == {"k000", "k001", "new"}
+    assert changes["k000"]["OldImage"]["n"] == {"N": "0"}
+    assert changes["k000"]["NewImage"]["n"] == {"N": "1000"}
+    assert "NewImage" not in changes["k001"]
+    assert "OldImage" not in changes["new"]
+    assert {e["ExportType"] for e in db.list_exports(TableArn=arn)["ExportSummaries"]} == {
+        "FULL_EXPORT", "INCREMENTAL_EXPORT",
+    }  # fmt: skip
+    data = json.loads(body(s3, json.loads(body(s3, said["ExportManifest"]))["manifestFilesS3Key"]))
+    prefix = data["dataFileS3Key"].rpartition("/")[0]
+    made = db.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": prefix}, InputFormat="DYNAMODB_JSON",
+        InputCompressionType="GZIP", TableCreationParameters={"TableName": "again", **SCHEMA},
+    )["ImportTableDescription"]  # fmt: skip
+    assert imported(db, made["ImportArn"])["ImportedItemCount"] == 300
+    assert db.scan(TableName="again")["Count"] == 300
+    assert db.describe_table(TableName="again")["Table"]["ItemCount"] == 300
+    refused("ExportNotFoundException", db.describe_export, ExportArn=export[:-1] + "x")
+
+
+def imported(db: Any, arn: str) -> Any:
+    def described() -> Any:
+        return db.describe_import(ImportArn=arn)["ImportTableDescription"]
+
+    eventually(lambda: described()["ImportStatus"] != "IN_PROGRESS")
+    return described()
+
+
+def test_what_cannot_be_written_fails_and_says_why(db: Any, s3: Any, client: Any) -> None:
+    """S3 is asked as the caller: no bucket, or none of its rights, is the export's failure."""
+    db.create_table(TableName="table", **SCHEMA)
+    db.update_continuous_backups(TableName="table", PointInTimeRecoverySpecification=RECOVERY)
+    arn = db.describe_table(TableName="table")["Table"]["TableArn"]
+    made = db.export_table_to_point_in_time(TableArn=arn, S3Bucket="nobody")["ExportDescription"]
+    said = exported(db, made["ExportArn"])
+    assert (said["ExportStatus"], said["FailureCode"]) == ("FAILED", "S3NoSuchBucket")
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    allowed = {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=document)
+    mine = client("dynamodb", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    made = mine.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket")["ExportDescription"]
+    assert exported(db, made["ExportArn"])["FailureCode"] == "S3AccessDenied"
+    db.delete_table(TableName="table")
+
+
+def test_tables_are_made_of_csv(db: Any, s3: Any) -> None:
+    """Strings, but keys are what the table says; a line that is no item is counted and left."""
+    text = 'pk,n,note\nb,2,"a, b"\na,1,\nc,not a number,x\n,4,y\nd,5\n'
+    s3.put_object(Bucket="bucket", Key="in/one.csv", Body=text.encode())
+    s3.put_object(Bucket="bucket", Key="in/two.csv", Body=b"pk,n,note\ne,6,z\n")
+    s3.put_object(Bucket="bucket", Key="other", Body=b"pk,n\nf,7\n")
+    parameters = {
+        **SCHEMA,
+        "TableName": "table",
+        "AttributeDefinitions": [
+            *SCHEMA["AttributeDefinitions"],
+            {"AttributeName": "n", "AttributeType": "N"},
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "by-n",
+                "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    }
+    made = db.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": "in/"}, InputFormat="CSV",
+        TableCreationParameters=parameters,
+    )["ImportTableDescription"]  # fmt: skip
+    assert made["ImportStatus"] == "IN_PROGRESS"
+    said = imported(db, made["ImportArn"])
+    assert (said["ImportStatus"], said["ProcessedItemCount"], said["ImportedItemCount"], said["ErrorCount"]) == (
+        "COMPLETED", 6, 4, 2,
+    )  # fmt: skip
+    items = sorted(
+        db.scan(TableName="table", IndexName="by-n")["Items"], key=lambda i: i["pk"]["S"]
+    )
+    assert items == [
+        {"pk": {"S": "a"}, "n": {"N": "1"}},
+        {"pk": {"S": "b"}, "n": {"N": "2"}, "note": {"S": "a, b"}},
+        {"pk": {"S": "d"}, "n": {"N": "5"}},
+        {"pk": {"S": "e"}, "n": {"N": "6"}, "note": {"S": "z"}},
+    ]
+    assert db.list_imports()["ImportSummaryList"][0]["ImportArn"] == made["ImportArn"]
+    refused(
+        "ResourceInUseException", db.import_table, InputFormat="CSV", TableCreationParameters=parameters,
+        S3BucketSource={"S3Bucket": "bucket"},
+    )  # fmt: skip
+
+
+def test_a_failed_import_leaves_no_table(db: Any, s3: Any) -> None:
+    s3.put_object(Bucket="bucket", Key="in/one.gz", Body=b"no gzip")
+    for source, code in (
+        ({"S3Bucket": "nobody"}, "S3NoSuchBucket"),
+        ({"S3Bucket": "bucket"}, "S3InvalidObjectState"),
+    ):
+        made = db.import_table(
+            S3BucketSource=source, InputFormat="DYNAMODB_JSON", InputCompressionType="GZIP",
+            TableCreationParameters={"TableName": "table", **SCHEMA},
+        )["ImportTableDescription"]  # fmt: skip
+        said = imported(db, made["ImportArn"])
+        assert (said["ImportStatus"], said["FailureCode"]) == ("FAILED", code)
+        assert db.list_tables()["TableNames"] == []
+    for more in ({"InputFormat": "ION"}, {"InputFormat": "CSV", "InputCompressionType": "ZSTD"}):
+        message = refused(
+            "ValidationException", db.import_table, S3BucketSource={"S3Bucket": "bucket"},
+            TableCreationParameters={"TableName": "table", **SCHEMA}, **more,
+        )  # fmt: skip
+        assert "not offered by Stratolite" in message

@@ -1,0 +1,244 @@
+"""EventBridge Pipes: what is read from a source arrives at the target, filtered, enriched, in order, also across restarts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+from eventing import (
+    ACCOUNT,
+    advance,
+    come_to_rest,
+    nothing_came,
+    queue,
+    received,
+    role,
+    user_client,
+)
+from lambdas import create as create_function
+
+SERVICE = "pipes.amazonaws.com"
+
+
+@pytest.fixture
+def pipes(client):
+    return client("pipes")
+
+
+@pytest.fixture
+def worker(client):
+    """A role that may read and write anywhere."""
+    return role(client, "worker", SERVICE, "sqs:*", "kinesis:*", "dynamodb:*", "lambda:InvokeFunction", "events:PutEvents")  # fmt: skip
+
+
+def make(platform, pipes, worker, source, target, name="p", **more):
+    made = pipes.create_pipe(Name=name, Source=source, Target=target, RoleArn=worker, **more)
+    assert made["CurrentState"] == "CREATING"
+    come_to_rest(platform, "pipes.change")
+    return made
+
+
+def stream(client, name="s"):
+    kinesis = client("kinesis")
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    return kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
+
+
+def put(client, *values, key="a"):
+    for value in values:
+        client("kinesis").put_record(StreamName="s", PartitionKey=key, Data=json.dumps(value))
+
+
+def test_messages_go_from_queue_to_queue_as_events(platform, client, pipes, worker):
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    make(platform, pipes, worker, source, target)
+    assert pipes.describe_pipe(Name="p")["CurrentState"] == "RUNNING"
+    client("sqs").send_message(QueueUrl=source_url, MessageBody='{"n": 1}')
+    event = received(client, url)[0]
+    assert (event["body"], event["eventSource"], event["eventSourceARN"]) == ('{"n": 1}', "aws:sqs", source)  # fmt: skip
+    assert nothing_came(client, source_url)
+
+
+def test_what_the_filters_keep_out_is_gone_and_the_rest_is_shaped(platform, client, pipes, worker):
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    make(
+        platform, pipes, worker, source, target,
+        SourceParameters={"FilterCriteria": {"Filters": [{"Pattern": '{"body": {"n": [{"numeric": [">", 1]}]}}'}]}},
+        TargetParameters={"InputTemplate": '{"n": <$.body.n>, "who": "<$.body.who> by <aws.pipes.pipe-name>"}'},
+    )  # fmt: skip
+    for n in (1, 2):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=json.dumps({"n": n, "who": "Ann"}))  # fmt: skip
+    assert received(client, url) == [{"n": 2, "who": "Ann by p"}]
+    advance(platform, 31)
+    assert nothing_came(client, source_url)
+
+
+def test_an_enrichment_makes_the_target_s_events(platform, client, pipes, worker):
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    code = "import json\ndef handler(events, context): return [{'sum': sum(json.loads(e['body']))} for e in events]"
+    function = create_function(client, "f", code)["FunctionArn"]
+    make(platform, pipes, worker, source, target, Enrichment=function)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="[1, 2, 3]")
+    assert received(client, url) == [{"sum": 6}]
+
+
+def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
+    source_url, source = queue(client, "in", services=())
+    dead_url, dead = queue(client, "dead", services=())
+    client("sqs").set_queue_attributes(QueueUrl=source_url, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})})  # fmt: skip
+    function = create_function(client, "f", "def handler(e, c): raise ValueError('no')")["FunctionArn"]  # fmt: skip
+    make(platform, pipes, worker, source, function)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="x")
+    for _ in range(200):
+        advance(platform, 31)
+        found = client("sqs").receive_message(QueueUrl=dead_url).get("Messages")
+        if found:
+            break
+    assert found[0]["Body"] == "x"
+
+
+def test_a_stream_is_carried_in_order_and_on_from_where_it_was_after_a_restart(platform, client, pipes, worker):  # fmt: skip
+    source = stream(client)
+    url, target = queue(client, "out.fifo", services=(), FifoQueue="true")
+    put(client, 1, 2)
+    make(
+        platform, pipes, worker, source, target,
+        SourceParameters={"KinesisStreamParameters": {"StartingPosition": "TRIM_HORIZON"}},
+        TargetParameters={"InputTemplate": '{"n": <$.data>}', "SqsQueueParameters": {"MessageGroupId": "$.partitionKey", "MessageDeduplicationId": "$.sequenceNumber"}},
+    )  # fmt: skip
+    put(client, {"x": 3})
+    assert received(client, url, 3) == [{"n": "1"}, {"n": "2"}, {"n": {"x": 3}}]
+    platform.reopen()
+    put(client, {"x": 4})
+    assert received(client, url) == [{"n": {"x": 4}}]
+
+
+def test_a_batch_that_fails_too_often_goes_to_the_dead_letter_queue(
+    platform, client, pipes, worker
+):
+    source = stream(client)
+    url, dead = queue(client, "dead", services=())
+    function = create_function(client, "f", "def handler(e, c): raise ValueError('no')")["FunctionArn"]  # fmt: skip
+    about = {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 1, "DeadLetterConfig": {"Arn": dead}}  # fmt: skip
+    make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    put(client, 1)
+    message = None
+    for _ in range(200):
+        advance(platform, 5)
+        found = client("sqs").receive_message(QueueUrl=url).get("Messages")
+        if found:
+            message = json.loads(found[0]["Body"])
+            break
+    assert message["context"]["condition"] == "RetryAttemptsExhausted"
+    assert message["KinesisBatchInfo"]["batchSize"] == 1
+
+
+def test_a_table_s_changes_reach_a_bus(platform, client, pipes, worker):
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(
+        TableName="tab", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )  # fmt: skip
+    source = dynamodb.describe_table(TableName="tab")["Table"]["LatestStreamArn"]
+    url, out = queue(client, "out")
+    events = client("events")
+    events.put_rule(Name="r", EventPattern='{"source": ["tab"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": out}])
+    make(
+        platform, pipes, worker, source, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default",
+        SourceParameters={"DynamoDBStreamParameters": {"StartingPosition": "LATEST"}},
+        TargetParameters={"EventBridgeEventBusParameters": {"Source": "tab", "DetailType": "$.eventName"}},
+    )  # fmt: skip
+    dynamodb.put_item(TableName="tab", Item={"k": {"S": "a"}})
+    event = received(client, url)[0]
+    assert event["detail-type"] == "INSERT"
+    assert event["detail"]["dynamodb"]["NewImage"] == {"k": {"S": "a"}}
+
+
+def test_a_stopped_pipe_reads_nothing_until_it_is_started(platform, client, pipes, worker):
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    make(platform, pipes, worker, source, target, DesiredState="STOPPED")
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="1")
+    assert pipes.describe_pipe(Name="p")["CurrentState"] == "STOPPED"
+    assert nothing_came(client, url)
+    pipes.start_pipe(Name="p")
+    assert received(client, url)[0]["body"] == "1"
+    pipes.update_pipe(Name="p", RoleArn=worker, TargetParameters={"InputTemplate": '"<$.body>"'})
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="2")
+    assert received(client, url) == ["2"]
+    pipes.delete_pipe(Name="p")
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="3")
+    assert nothing_came(client, url)
+    with pytest.raises(pipes.exceptions.NotFoundException):
+        pipes.describe_pipe(Name="p")
+
+
+def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, pipes):
+    _, source = queue(client, "in", services=())
+    _, target = queue(client, "out", services=())
+    other = role(client, "other", "lambda.amazonaws.com")
+    make(platform, pipes, other, source, target)
+    found = pipes.describe_pipe(Name="p")
+    assert found["CurrentState"] == "CREATE_FAILED"
+    assert "AssumeRole" in found["StateReason"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
+        ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
+        ({"Enrichment": "arn:aws:states:us-east-1:000000000000:stateMachine:s"}, "Enrichment arn:aws:states"),
+        ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
+        ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
+        ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),
+        ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration is not offered"),
+        ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
+    ],
+)  # fmt: skip
+def test_a_pipe_that_could_not_be_carried_out_is_refused(pipes, worker, more, message):
+    request = {"Name": "p", "Source": f"arn:aws:sqs:us-east-1:{ACCOUNT}:in", "Target": f"arn:aws:sqs:us-east-1:{ACCOUNT}:out", "RoleArn": worker}  # fmt: skip
+    with pytest.raises(ClientError) as found:
+        pipes.create_pipe(**(request | more))
+    assert found.value.response["Error"]["Code"] == "ValidationException"
+    assert message in found.value.response["Error"]["Message"]
+    assert pipes.list_pipes()["Pipes"] == []
+
+
+def test_whoever_makes_a_pipe_must_be_let_pass_its_role(client, worker):
+    ann = user_client(client, "pipes", [{"Effect": "Allow", "Action": "pipes:*", "Resource": "*"}])
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        ann.create_pipe(Name="p", Source=f"arn:aws:sqs:us-east-1:{ACCOUNT}:a", Target=f"arn:aws:sqs:us-east-1:{ACCOUNT}:b", RoleArn=worker)  # fmt: skip
+
+
+def test_a_stack_has_a_pipe(platform, client, pipes):
+    template = """
+Resources:
+  In: {Type: AWS::SQS::Queue}
+  Out: {Type: AWS::SQS::Queue}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument: {Statement: [{Effect: Allow, Principal: {Service: pipes.amazonaws.com}, Action: sts:AssumeRole}]}
+      Policies: [{PolicyName: p, PolicyDocument: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "sqs:*", Resource: "*"}]}}]
+  Pipe: {Type: AWS::Pipes::Pipe, Properties: {Source: !GetAtt In.Arn, Target: !GetAtt Out.Arn, RoleArn: !GetAtt Role.Arn, Description: NAME}}
+Outputs: {In: {Value: !Ref In}, Out: {Value: !Ref Out}, Pipe: {Value: !Ref Pipe}}
+"""
+    cloudformation, waits = client("cloudformation"), {"WaiterConfig": {"Delay": 1, "MaxAttempts": 30}}  # fmt: skip
+    for operation, name in (("create", "one"), ("update", "two")):
+        getattr(cloudformation, f"{operation}_stack")(StackName="s", TemplateBody=template.replace("NAME", name), Capabilities=["CAPABILITY_IAM"])  # fmt: skip
+        cloudformation.get_waiter(f"stack_{operation}_complete").wait(StackName="s", **waits)
+    out = {o["OutputKey"]: o["OutputValue"] for o in cloudformation.describe_stacks(StackName="s")["Stacks"][0]["Outputs"]}  # fmt: skip
+    assert pipes.describe_pipe(Name=out["Pipe"])["Description"] == "two"
+    client("sqs").send_message(QueueUrl=out["In"], MessageBody="x")
+    assert received(client, out["Out"])[0]["body"] == "x"
+    cloudformation.delete_stack(StackName="s")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", **waits)
+    assert pipes.list_pipes()["Pipes"] == []

@@ -1,0 +1,151 @@
+"""What is secret is on no disk and in no bucket in clear: log, snapshots, store, blobs, trail."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+
+from lambdas import zipped
+
+from stratolite.clock import World
+from stratolite.server import open_cloud
+from stratolite.service import Call, root
+
+ACCOUNT = "000000000000"
+PASSWORD = "Correct-horse-battery-1"
+VARIABLE, PARAMETER = "environment-9f3b1c", "parameter-77d0aa"
+TRUST = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com", "AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    ],
+})  # fmt: skip
+TEMPLATE = json.dumps({
+    "Parameters": {"Secret": {"Type": "String", "NoEcho": True}},
+    "Resources": {
+        "Group": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "g"}},
+        "User": {"Type": "AWS::IAM::User", "Properties": {"UserName": "made"}},
+        "Key": {"Type": "AWS::IAM::AccessKey", "Properties": {"UserName": {"Ref": "User"}}},
+    },
+})  # fmt: skip
+
+
+async def fill(cloud):
+    """Everything that makes a secret, and the secrets it made."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    ask = Call(cloud, root(ACCOUNT), "us-east-1", "r", cloud.endpoint).request
+    await ask("iam", "CreateUser", {"UserName": "ann"})
+    await ask("iam", "CreateLoginProfile", {"UserName": "ann", "Password": PASSWORD})
+    key = (await ask("iam", "CreateAccessKey", {"UserName": "ann"}))["AccessKey"]
+    rooted = (await ask("iam", "CreateAccessKey", {}))["AccessKey"]
+    device = await ask("iam", "CreateVirtualMFADevice", {"VirtualMFADeviceName": "phone"})
+    seed = device["VirtualMFADevice"]["Base32StringSeed"]
+    await ask("iam", "CreateRole", {"RoleName": "r", "AssumeRolePolicyDocument": TRUST})
+    role = f"arn:aws:iam::{ACCOUNT}:role/r"
+    session = (await ask("sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": "s1"}))[
+        "Credentials"
+    ]
+    made = {"FunctionName": "f", "Role": role, "Runtime": "python3.13", "Handler": "f.h",
+            "Code": {"ZipFile": zipped("def h(e, c): pass")},
+            "Environment": {"Variables": {"TOKEN": VARIABLE}}}  # fmt: skip
+    await ask("lambda", "CreateFunction", made)
+    await ask("lambda", "PublishVersion", {"FunctionName": "f"})
+    given = [{"ParameterKey": "Secret", "ParameterValue": PARAMETER}]
+    await ask("cloudformation", "CreateStack", {"StackName": "s", "TemplateBody": TEMPLATE, "Parameters": given, "Capabilities": ["CAPABILITY_NAMED_IAM"]})  # fmt: skip
+    while True:
+        stack = (await ask("cloudformation", "DescribeStacks", {"StackName": "s"}))["Stacks"][0]
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            break
+        await asyncio.sleep(0.02)
+    assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+    (listed,) = (await ask("iam", "ListAccessKeys", {"UserName": "made"}))["AccessKeyMetadata"]
+    stacked = await ask("iam", "RevealAccessKey", {"AccessKeyId": listed["AccessKeyId"]})
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    certificate = certificate_of(pem)
+    private = pem.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()  # fmt: skip
+    await ask("iam", "UploadServerCertificate", {"ServerCertificateName": "c", "CertificateBody": certificate, "PrivateKey": private})  # fmt: skip
+    keys = list(cloud.vault.ring.keys.values())
+    return {
+        "password": PASSWORD, "access key": key["SecretAccessKey"], "root key": rooted["SecretAccessKey"],
+        "MFA seed": seed.decode(), "session": session["SecretAccessKey"], "token": session["SessionToken"],
+        "variable": VARIABLE, "stack's key": stacked["AccessKey"]["SecretAccessKey"], "parameter": PARAMETER, "data key": keys[0], "private key": private.split("\n")[3],
+        "root seal": _seal(cloud),
+    }  # fmt: skip
+
+
+def _seal(cloud):
+    from stratolite.core.seals import Seals
+
+    return Seals(cloud.data_folder).find(cloud.vault.cloud)[0]
+
+
+def certificate_of(key):
+    import datetime as dt
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    name = x509.Name([])
+    day = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    )
+    made = made.serial_number(5).not_valid_before(day).not_valid_after(day.replace(year=2031))
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def forms(secret):
+    """As it is, in base64 at each of the three alignments, in digits."""
+    raw = secret if isinstance(secret, bytes) else secret.encode()
+    yield raw
+    yield raw.hex().encode()
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + raw)
+        yield coded[4 if shift else 0 : -4]
+
+
+def in_clear(folder, secrets):
+    found = []
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(at, name), "rb") as file:
+                data = file.read()
+            found += [
+                (what, os.path.join(at, name))
+                for what, secret in secrets.items()
+                if any(form in data for form in forms(secret))
+            ]
+    return found
+
+
+def filled(folder, url):
+    async def main():
+        cloud = await open_cloud(folder, World(), url=url)
+        try:
+            secrets = await fill(cloud)
+            await cloud.trail.flush()
+            await cloud.keeper.snapshot()
+            return secrets
+        finally:
+            await cloud.close()
+
+    return asyncio.run(main())
+
+
+def test_no_secret_is_in_the_data_folder(tmp_path):
+    """Anywhere below it, however it was coded; the same search finds what is no secret."""
+    secrets = filled(str(tmp_path / "data"), None)
+    assert in_clear(tmp_path / "data", secrets) == []
+    assert in_clear(tmp_path / "data", {"a name": "AWS::Logs::LogGroup"}) or in_clear(tmp_path / "data", {"a user": '"UserName":"ann"'})  # fmt: skip
+    assert os.stat(tmp_path / "data").st_mode & 0o777 == 0o700
+
+
+def test_no_secret_is_in_the_bucket_nor_in_the_servers_own_folder(tmp_path):
+    (tmp_path / "bucket").mkdir()
+    secrets = filled(str(tmp_path / "data"), (tmp_path / "bucket").as_uri())
+    assert in_clear(tmp_path, secrets) == []
+    assert in_clear(tmp_path / "bucket", {"a user": '"UserName":"ann"'})

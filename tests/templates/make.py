@@ -1,0 +1,1127 @@
+"""Write the templates of tests/templates/good that are made from tables: a type's properties, three steps each.
+
+usage: make.py      The files are committed: they are what is deployed, by us and by whoever takes one.
+
+A template has a parameter Step; with 1 it is created, with 2 and 3 it is updated. A property that differs between
+the steps becomes Fn::If over the conditions Two and Three. ``R(type, first, second, third)``: each further step is
+what it changes of the one before, None takes a property away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TARGET = Path(__file__).parent / "good"
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+class R:
+    def __init__(self, kind: str, *steps: dict[str, Any], **attributes: Any) -> None:
+        self.kind, self.attributes = kind, attributes
+        full: list[dict[str, Any]] = []
+        for step in [*steps, *[{}] * (3 - len(steps))] or [{}, {}, {}]:
+            merged = {**(full[-1] if full else {}), **step}
+            full.append({k: v for k, v in merged.items() if v is not None})
+        self.steps = full
+
+    def body(self) -> dict[str, Any]:
+        first, second, third = self.steps
+        made: dict[str, Any] = {}
+        for key in dict.fromkeys([*first, *second, *third]):
+            a, b, c = (step.get(key, NO_VALUE) for step in self.steps)
+            made[key] = a if a == b == c else {"Fn::If": ["Two", b, {"Fn::If": ["Three", c, a]}]}
+        return {"Type": self.kind, **self.attributes, **({"Properties": made} if made else {})}
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"Ref": name}
+
+
+def att(name: str, attribute: str) -> dict[str, Any]:
+    return {"Fn::GetAtt": [name, attribute]}
+
+
+def sub(text: str) -> dict[str, Any]:
+    return {"Fn::Sub": text}
+
+
+def tags(**given: str) -> list[dict[str, str]]:
+    return [{"Key": k, "Value": v} for k, v in given.items()]
+
+
+def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def trust(service: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def role(service: str = "lambda.amazonaws.com", **more: Any) -> R:
+    return R("AWS::IAM::Role", {"AssumeRolePolicyDocument": trust(service), **more})
+
+
+CODE = "def handler(event, context):\n    return {code}\n"
+
+
+def function(first: dict[str, Any] | None = None, *steps: dict[str, Any], **attributes: Any) -> R:
+    base = {
+        "Runtime": "python3.12",
+        "Handler": "index.handler",
+        "Role": att("Role", "Arn"),
+        "Code": {"ZipFile": CODE.format(code=1)},
+    }
+    return R("AWS::Lambda::Function", {**base, **(first or {})}, *steps, **attributes)
+
+
+def code(n: int) -> dict[str, Any]:
+    return {"Code": {"ZipFile": CODE.format(code=n)}}
+
+
+def table(first: dict[str, Any], *steps: dict[str, Any]) -> R:
+    base = {
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    return R("AWS::DynamoDB::Table", {**base, **first}, *steps)
+
+
+def key_policy() -> dict[str, Any]:
+    root = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
+    return allow("kms:*", Principal={"AWS": root})
+
+
+MADE: dict[str, dict[str, Any]] = {}
+
+
+def made(name: str, **resources: R | dict[str, Any]) -> None:
+    assert name not in MADE, name
+    MADE[name] = resources
+
+
+# -- S3
+for n, (first, second, third) in {
+    "plain": ({}, {"Tags": tags(a="1")}, {"Tags": tags(b="2")}),
+    "named": (
+        {"BucketName": sub("corpus-${AWS::AccountId}-a")},
+        {"BucketName": sub("corpus-${AWS::AccountId}-b")},
+        {"Tags": tags(a="1")},
+    ),
+    "versioned": (
+        {"VersioningConfiguration": {"Status": "Enabled"}},
+        {"VersioningConfiguration": {"Status": "Suspended"}},
+        {"VersioningConfiguration": {"Status": "Enabled"}},
+    ),
+    "private": (
+        {
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            }
+        },
+        {
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": False,
+                "RestrictPublicBuckets": False,
+            }
+        },
+        {"PublicAccessBlockConfiguration": None},
+    ),
+    "owner": (
+        {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}},
+        {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}},
+        {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}},
+    ),
+    "encrypted": (
+        {
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                ]
+            }
+        },
+        {
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {
+                        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+                        "BucketKeyEnabled": True,
+                    }
+                ]
+            }
+        },
+        {"BucketEncryption": None},
+    ),
+    "website": (
+        {"WebsiteConfiguration": {"IndexDocument": "index.html"}},
+        {"WebsiteConfiguration": {"IndexDocument": "index.html", "ErrorDocument": "error.html"}},
+        {"WebsiteConfiguration": {"RedirectAllRequestsTo": {"HostName": "example.com"}}},
+    ),
+    "cors": (
+        {
+            "CorsConfiguration": {
+                "CorsRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]
+            }
+        },
+        {
+            "CorsConfiguration": {
+                "CorsRules": [
+                    {
+                        "AllowedMethods": ["GET", "PUT"],
+                        "AllowedOrigins": ["https://example.com"],
+                        "MaxAge": 60,
+                    }
+                ]
+            }
+        },
+        {"CorsConfiguration": None},
+    ),
+    "lifecycle": (
+        {
+            "LifecycleConfiguration": {
+                "Rules": [{"Id": "old", "Status": "Enabled", "ExpirationInDays": 30}]
+            }
+        },
+        {
+            "LifecycleConfiguration": {
+                "Rules": [
+                    {"Id": "old", "Status": "Enabled", "ExpirationInDays": 60, "Prefix": "logs/"}
+                ]
+            }
+        },
+        {"LifecycleConfiguration": None},
+    ),
+}.items():
+    made(f"s3-bucket-{n}", Bucket=R("AWS::S3::Bucket", first, second, third))
+made(
+    "s3-bucket-policy",
+    Bucket=R("AWS::S3::Bucket"),
+    Policy=R(
+        "AWS::S3::BucketPolicy",
+        *(
+            {
+                "Bucket": ref("Bucket"),
+                "PolicyDocument": allow(
+                    a,
+                    sub("${Bucket.Arn}/*"),
+                    Principal={"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")},
+                ),
+            }
+            for a in ("s3:GetObject", "s3:PutObject", ["s3:GetObject", "s3:PutObject"])
+        ),
+    ),
+)
+made(
+    "s3-bucket-notifies-queue",
+    Queue=R("AWS::SQS::Queue"),
+    QueuePolicy=R(
+        "AWS::SQS::QueuePolicy",
+        {
+            "Queues": [ref("Queue")],
+            "PolicyDocument": allow(
+                "sqs:SendMessage", att("Queue", "Arn"), Principal={"Service": "s3.amazonaws.com"}
+            ),
+        },
+    ),
+    Bucket=R(
+        "AWS::S3::Bucket",
+        *(
+            {
+                "NotificationConfiguration": {
+                    "QueueConfigurations": [{"Event": e, "Queue": att("Queue", "Arn")}]
+                }
+            }
+            for e in ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectCreated:Put")
+        ),
+        DependsOn="QueuePolicy",
+    ),
+)
+
+# -- SQS
+for n, steps in {
+    "plain": ({}, {"VisibilityTimeout": 60}, {"VisibilityTimeout": None}),
+    "times": (
+        {"DelaySeconds": 1, "MessageRetentionPeriod": 600},
+        {"DelaySeconds": 2, "ReceiveMessageWaitTimeSeconds": 5},
+        {"DelaySeconds": None},
+    ),
+    "sizes": (
+        {"MaximumMessageSize": 1024},
+        {"MaximumMessageSize": 2048},
+        {"MaximumMessageSize": None},
+    ),
+    "named": ({"QueueName": "corpus-a"}, {"QueueName": "corpus-b"}, {"VisibilityTimeout": 5}),
+    "tagged": ({"Tags": tags(a="1", b="2")}, {"Tags": tags(a="2")}, {"Tags": None}),
+    "fifo": (
+        {"FifoQueue": True, "ContentBasedDeduplication": True},
+        {"ContentBasedDeduplication": False},
+        {"DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"},
+    ),
+    "sealed": (
+        {"SqsManagedSseEnabled": True},
+        {"SqsManagedSseEnabled": False},
+        {"SqsManagedSseEnabled": None},
+    ),
+}.items():
+    made(f"sqs-queue-{n}", Queue=R("AWS::SQS::Queue", *steps))
+made(
+    "sqs-queue-dead-letters",
+    Dead=R(
+        "AWS::SQS::Queue",
+        {},
+        {"RedriveAllowPolicy": {"redrivePermission": "allowAll"}},
+        {"RedriveAllowPolicy": None},
+    ),
+    Queue=R(
+        "AWS::SQS::Queue",
+        *(
+            {"RedrivePolicy": {"deadLetterTargetArn": att("Dead", "Arn"), "maxReceiveCount": n}}
+            for n in (3, 4, 5)
+        ),
+    ),
+)
+made(
+    "sqs-queue-policy",
+    One=R("AWS::SQS::Queue"),
+    Other=R("AWS::SQS::Queue"),
+    Policy=R(
+        "AWS::SQS::QueuePolicy",
+        *(
+            {"Queues": q, "PolicyDocument": allow("sqs:SendMessage", "*", Principal="*")}
+            for q in ([ref("One")], [ref("One"), ref("Other")], [ref("Other")])
+        ),
+    ),
+)
+made(
+    "sqs-queue-inline-policy",
+    Queue=R("AWS::SQS::Queue"),
+    Policy=R(
+        "AWS::SQS::QueueInlinePolicy",
+        *(
+            {"Queue": ref("Queue"), "PolicyDocument": allow(a, "*", Principal="*")}
+            for a in ("sqs:SendMessage", "sqs:ReceiveMessage", "sqs:*")
+        ),
+    ),
+)
+
+# -- SNS
+for n, steps in {
+    "plain": ({}, {"DisplayName": "one"}, {"DisplayName": "two"}),
+    "named": ({"TopicName": "corpus-a"}, {"TopicName": "corpus-b"}, {"DisplayName": "x"}),
+    "tagged": ({"Tags": tags(a="1")}, {"Tags": tags(b="1")}, {"Tags": None}),
+    "fifo": (
+        {"FifoTopic": True, "TopicName": "corpus.fifo"},
+        {"ContentBasedDeduplication": True},
+        {"ContentBasedDeduplication": False},
+    ),
+}.items():
+    made(f"sns-topic-{n}", Topic=R("AWS::SNS::Topic", *steps))
+made(
+    "sns-subscription",
+    Queue=R("AWS::SQS::Queue"),
+    Topic=R("AWS::SNS::Topic"),
+    Subscription=R(
+        "AWS::SNS::Subscription",
+        {"TopicArn": ref("Topic"), "Protocol": "sqs", "Endpoint": att("Queue", "Arn")},
+        {"RawMessageDelivery": True},
+        {"RawMessageDelivery": False, "FilterPolicy": {"kind": ["a"]}},
+    ),
+)
+made(
+    "sns-topic-subscribed-inline",
+    Queue=R("AWS::SQS::Queue"),
+    Topic=R(
+        "AWS::SNS::Topic",
+        {},
+        {"Subscription": [{"Protocol": "sqs", "Endpoint": att("Queue", "Arn")}]},
+        {"Subscription": None},
+    ),
+)
+made(
+    "sns-topic-policy",
+    Topic=R("AWS::SNS::Topic"),
+    Policy=R(
+        "AWS::SNS::TopicPolicy",
+        *(
+            {
+                "Topics": [ref("Topic")],
+                "PolicyDocument": allow("sns:Publish", ref("Topic"), Principal={"Service": s}),
+            }
+            for s in ("s3.amazonaws.com", "events.amazonaws.com", "s3.amazonaws.com")
+        ),
+    ),
+)
+
+# -- Lambda
+for n, steps in {
+    "plain": ({}, code(2), code(3)),
+    "sizes": (
+        {"MemorySize": 128, "Timeout": 3},
+        {"MemorySize": 256, "Timeout": 9},
+        {"MemorySize": None, "Timeout": None},
+    ),
+    "environment": (
+        {"Environment": {"Variables": {"FIRST": "1"}}},
+        {"Environment": {"Variables": {"FIRST": "2", "SECOND": "3"}}},
+        {"Environment": None},
+    ),
+    "described": ({"Description": "one"}, {"Description": "two"}, {"Description": None}),
+    "named": ({"FunctionName": "corpus-a"}, {"FunctionName": "corpus-b"}, code(2)),
+    "tagged": ({"Tags": tags(a="1")}, {"Tags": tags(b="1")}, {"Tags": None}),
+    "storage": (
+        {"EphemeralStorage": {"Size": 512}},
+        {"EphemeralStorage": {"Size": 1024}},
+        {"EphemeralStorage": None},
+    ),
+    "reserved": (
+        {"ReservedConcurrentExecutions": 1},
+        {"ReservedConcurrentExecutions": 2},
+        {"ReservedConcurrentExecutions": None},
+    ),
+    "arm": ({"Architectures": ["arm64"]}, {"Architectures": ["x86_64"]}, code(2)),
+}.items():
+    made(f"lambda-function-{n}", Role=role(), Function=function(*steps))
+made(
+    "lambda-permission",
+    Role=role(),
+    Function=function(),
+    Permission=R(
+        "AWS::Lambda::Permission",
+        *(
+            {"FunctionName": ref("Function"), "Action": "lambda:InvokeFunction", "Principal": p}
+            for p in ("s3.amazonaws.com", "sns.amazonaws.com", "events.amazonaws.com")
+        ),
+    ),
+)
+made(
+    "lambda-url",
+    Role=role(),
+    Function=function(),
+    Url=R(
+        "AWS::Lambda::Url",
+        {"TargetFunctionArn": att("Function", "Arn"), "AuthType": "AWS_IAM"},
+        {"AuthType": "NONE"},
+        {"Cors": {"AllowOrigins": ["*"], "MaxAge": 60}},
+    ),
+)
+made(
+    "lambda-version-and-alias",
+    Role=role(),
+    Function=function({}, code(2), {}),
+    Version=R(
+        "AWS::Lambda::Version",
+        {"FunctionName": ref("Function")},
+        {"Description": "next"},
+        {"Description": "last"},
+    ),
+    Alias=R(
+        "AWS::Lambda::Alias",
+        {
+            "FunctionName": ref("Function"),
+            "Name": "live",
+            "FunctionVersion": att("Version", "Version"),
+        },
+        {"Description": "x"},
+        {"Description": None},
+    ),
+)
+made(
+    "lambda-event-invoke-config",
+    Role=role(),
+    Function=function(),
+    Config=R(
+        "AWS::Lambda::EventInvokeConfig",
+        *(
+            {"FunctionName": ref("Function"), "Qualifier": "$LATEST", "MaximumRetryAttempts": n}
+            for n in (0, 1, 2)
+        ),
+    ),
+)
+
+# -- IAM
+for n, steps in {
+    "plain": ({}, {"Description": "x"}, {"Description": None}),
+    "session": (
+        {"MaxSessionDuration": 3600},
+        {"MaxSessionDuration": 7200},
+        {"MaxSessionDuration": None},
+    ),
+    "inline": (
+        {"Policies": [{"PolicyName": "a", "PolicyDocument": allow("s3:ListBucket")}]},
+        {"Policies": [{"PolicyName": "a", "PolicyDocument": allow("s3:GetObject")}]},
+        {"Policies": [{"PolicyName": "b", "PolicyDocument": allow("s3:GetObject")}]},
+    ),
+    "managed": (
+        {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"]},
+        {"ManagedPolicyArns": None},
+        {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"]},
+    ),
+    "path": ({"Path": "/a/"}, {"Path": "/b/"}, {"Description": "x"}),
+    "named": ({"RoleName": "corpus-a"}, {"RoleName": "corpus-b"}, {"Description": "x"}),
+    "tagged": ({"Tags": tags(a="1")}, {"Tags": tags(b="1")}, {"Tags": None}),
+}.items():
+    made(
+        f"iam-role-{n}",
+        Role=R(
+            "AWS::IAM::Role",
+            {"AssumeRolePolicyDocument": trust("lambda.amazonaws.com"), **steps[0]},
+            *steps[1:],
+        ),
+    )
+made(
+    "iam-user",
+    User=R(
+        "AWS::IAM::User",
+        {},
+        {"Policies": [{"PolicyName": "a", "PolicyDocument": allow("s3:GetObject")}]},
+        {"Policies": None, "Tags": tags(a="1")},
+    ),
+)
+made(
+    "iam-group",
+    Group=R(
+        "AWS::IAM::Group",
+        {},
+        {"Policies": [{"PolicyName": "a", "PolicyDocument": allow("s3:GetObject")}]},
+        {"Policies": None},
+    ),
+)
+made(
+    "iam-policy",
+    Role=role(),
+    Policy=R(
+        "AWS::IAM::Policy",
+        *(
+            {"PolicyName": "p", "Roles": [ref("Role")], "PolicyDocument": allow(a)}
+            for a in ("s3:GetObject", "s3:PutObject", "s3:*")
+        ),
+    ),
+)
+made(
+    "iam-role-policy",
+    Role=role(),
+    Policy=R(
+        "AWS::IAM::RolePolicy",
+        *(
+            {"PolicyName": "p", "RoleName": ref("Role"), "PolicyDocument": allow(a)}
+            for a in ("s3:GetObject", "s3:PutObject", "s3:*")
+        ),
+    ),
+)
+made(
+    "iam-user-policy",
+    User=R("AWS::IAM::User"),
+    Policy=R(
+        "AWS::IAM::UserPolicy",
+        *(
+            {"PolicyName": "p", "UserName": ref("User"), "PolicyDocument": allow(a)}
+            for a in ("s3:GetObject", "s3:PutObject", "s3:*")
+        ),
+    ),
+)
+made(
+    "iam-managed-policy",
+    Role=role(),
+    Policy=R(
+        "AWS::IAM::ManagedPolicy",
+        {"PolicyDocument": allow("s3:GetObject"), "Roles": [ref("Role")]},
+        {"PolicyDocument": allow("s3:PutObject")},
+        {"Roles": None},
+    ),
+)
+
+# -- Logs
+made(
+    "logs-group",
+    Group=R(
+        "AWS::Logs::LogGroup",
+        {},
+        {"RetentionInDays": 7},
+        {"RetentionInDays": None, "Tags": tags(a="1")},
+    ),
+)
+made(
+    "logs-group-named",
+    Group=R(
+        "AWS::Logs::LogGroup",
+        {"LogGroupName": "/corpus/a"},
+        {"LogGroupName": "/corpus/b"},
+        {"RetentionInDays": 1},
+    ),
+)
+made(
+    "logs-stream",
+    Group=R("AWS::Logs::LogGroup"),
+    Stream=R(
+        "AWS::Logs::LogStream",
+        {"LogGroupName": ref("Group")},
+        {"LogStreamName": "a"},
+        {"LogStreamName": "b"},
+    ),
+)
+
+# -- DynamoDB
+made("dynamodb-table-plain", Table=table({}, {"Tags": tags(a="1")}, {"Tags": tags(b="2")}))
+made(
+    "dynamodb-table-named",
+    Table=table({"TableName": "corpus-a"}, {"TableName": "corpus-b"}, {"Tags": tags(a="1")}),
+)
+made(
+    "dynamodb-table-provisioned",
+    Table=table(
+        {
+            "BillingMode": "PROVISIONED",
+            "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+        },
+        {"ProvisionedThroughput": {"ReadCapacityUnits": 2, "WriteCapacityUnits": 1}},
+        {"BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": None},
+    ),
+)
+made(
+    "dynamodb-table-ttl",
+    Table=table(
+        {"TimeToLiveSpecification": {"AttributeName": "t", "Enabled": True}},
+        {"TimeToLiveSpecification": {"AttributeName": "u", "Enabled": True}},
+        {"TimeToLiveSpecification": {"AttributeName": "u", "Enabled": False}},
+    ),
+)
+made(
+    "dynamodb-table-class",
+    Table=table(
+        {"TableClass": "STANDARD"},
+        {"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+        {"TableClass": None},
+    ),
+)
+made(
+    "dynamodb-table-range",
+    Table=table(
+        {
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "N"},
+            ],
+            "KeySchema": [
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+        },
+        {"Tags": tags(a="1")},
+        {"Tags": None},
+    ),
+)
+GSI = {
+    "IndexName": "by-g",
+    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+made(
+    "dynamodb-table-index",
+    Table=table(
+        {},
+        {
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "g", "AttributeType": "S"},
+            ],
+            "GlobalSecondaryIndexes": [GSI],
+        },
+        {
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "GlobalSecondaryIndexes": None,
+        },
+    ),
+)
+
+# -- HTTP APIs
+API = {"Name": "corpus", "ProtocolType": "HTTP"}
+made(
+    "apigatewayv2-api",
+    Api=R("AWS::ApiGatewayV2::Api", API, {"Description": "x"}, {"Name": "other"}),
+)
+made(
+    "apigatewayv2-api-cors",
+    Api=R(
+        "AWS::ApiGatewayV2::Api",
+        {**API, "CorsConfiguration": {"AllowOrigins": ["*"]}},
+        {"CorsConfiguration": {"AllowOrigins": ["https://example.com"], "AllowMethods": ["GET"]}},
+        {"CorsConfiguration": None},
+    ),
+)
+made(
+    "apigatewayv2-stage",
+    Api=R("AWS::ApiGatewayV2::Api", API),
+    Stage=R(
+        "AWS::ApiGatewayV2::Stage",
+        {"ApiId": ref("Api"), "StageName": "$default", "AutoDeploy": True},
+        {"Description": "x"},
+        {"StageVariables": {"a": "1"}},
+    ),
+)
+made(
+    "apigatewayv2-route-to-function",
+    Role=role(),
+    Function=function(),
+    Api=R("AWS::ApiGatewayV2::Api", API),
+    Integration=R(
+        "AWS::ApiGatewayV2::Integration",
+        {
+            "ApiId": ref("Api"),
+            "IntegrationType": "AWS_PROXY",
+            "IntegrationUri": att("Function", "Arn"),
+            "PayloadFormatVersion": "2.0",
+        },
+        {"TimeoutInMillis": 5000},
+        {"Description": "x"},
+    ),
+    Route=R(
+        "AWS::ApiGatewayV2::Route",
+        *(
+            {"ApiId": ref("Api"), "RouteKey": k, "Target": sub("integrations/${Integration}")}
+            for k in ("GET /a", "GET /b", "POST /b")
+        ),
+    ),
+)
+made(
+    "apigatewayv2-deployment",
+    Api=R("AWS::ApiGatewayV2::Api", API),
+    Role=role(),
+    Function=function(),
+    Integration=R(
+        "AWS::ApiGatewayV2::Integration",
+        {
+            "ApiId": ref("Api"),
+            "IntegrationType": "AWS_PROXY",
+            "IntegrationUri": att("Function", "Arn"),
+            "PayloadFormatVersion": "2.0",
+        },
+    ),
+    Route=R(
+        "AWS::ApiGatewayV2::Route",
+        {"ApiId": ref("Api"), "RouteKey": "GET /", "Target": sub("integrations/${Integration}")},
+    ),
+    Deployment=R(
+        "AWS::ApiGatewayV2::Deployment",
+        {"ApiId": ref("Api")},
+        {"Description": "x"},
+        {"Description": "y"},
+        DependsOn="Route",
+    ),
+)
+
+# -- Events
+PATTERN = {"source": ["corpus"]}
+made(
+    "events-bus",
+    Bus=R("AWS::Events::EventBus", {"Name": "corpus"}, {"Description": "x"}, {"Tags": tags(a="1")}),
+)
+made(
+    "events-rule-pattern",
+    Rule=R(
+        "AWS::Events::Rule",
+        {"EventPattern": PATTERN},
+        {"EventPattern": {"source": ["other"]}},
+        {"Description": "x", "State": "DISABLED"},
+    ),
+)
+made(
+    "events-rule-schedule",
+    Rule=R(
+        "AWS::Events::Rule",
+        *(
+            {"ScheduleExpression": e}
+            for e in ("rate(1 hour)", "rate(2 hours)", "cron(0 12 * * ? *)")
+        ),
+    ),
+)
+made(
+    "events-rule-targets-queue",
+    Queue=R("AWS::SQS::Queue"),
+    Rule=R(
+        "AWS::Events::Rule",
+        {"EventPattern": PATTERN, "Targets": [{"Id": "q", "Arn": att("Queue", "Arn")}]},
+        {"Targets": [{"Id": "q", "Arn": att("Queue", "Arn"), "Input": '{"a":1}'}]},
+        {"Targets": [{"Id": "r", "Arn": att("Queue", "Arn"), "InputPath": "$.detail"}]},
+    ),
+)
+made(
+    "events-rule-on-bus",
+    Bus=R("AWS::Events::EventBus", {"Name": "corpus"}),
+    Rule=R(
+        "AWS::Events::Rule",
+        {"EventBusName": ref("Bus"), "EventPattern": PATTERN},
+        {"Description": "x"},
+        {"State": "DISABLED"},
+    ),
+)
+made(
+    "events-archive",
+    Archive=R(
+        "AWS::Events::Archive",
+        {
+            "SourceArn": sub(
+                "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+            )
+        },
+        {"RetentionDays": 3},
+        {"Description": "x"},
+    ),
+)
+made(
+    "events-connection",
+    Connection=R(
+        "AWS::Events::Connection",
+        *(
+            {
+                "AuthorizationType": "API_KEY",
+                "AuthParameters": {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": v}},
+            }
+            for v in ("a", "b", "c")
+        ),
+    ),
+    Destination=R(
+        "AWS::Events::ApiDestination",
+        {
+            "ConnectionArn": att("Connection", "Arn"),
+            "HttpMethod": "POST",
+            "InvocationEndpoint": "https://example.com/",
+        },
+        {"HttpMethod": "PUT"},
+        {"InvocationRateLimitPerSecond": 5},
+    ),
+)
+made(
+    "events-bus-policy",
+    Bus=R("AWS::Events::EventBus", {"Name": "corpus"}),
+    Policy=R(
+        "AWS::Events::EventBusPolicy",
+        *(
+            {
+                "EventBusName": ref("Bus"),
+                "StatementId": "s",
+                "Statement": {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")},
+                    "Action": a,
+                    "Resource": att("Bus", "Arn"),
+                },
+            }
+            for a in ("events:PutEvents", "events:PutRule", "events:PutEvents")
+        ),
+    ),
+)
+
+# -- Scheduler
+made(
+    "scheduler-schedule",
+    Role=role("scheduler.amazonaws.com"),
+    Queue=R("AWS::SQS::Queue"),
+    Schedule=R(
+        "AWS::Scheduler::Schedule",
+        {
+            "ScheduleExpression": "rate(1 hour)",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {"Arn": att("Queue", "Arn"), "RoleArn": att("Role", "Arn")},
+        },
+        {"ScheduleExpression": "rate(2 hours)"},
+        {"State": "DISABLED"},
+    ),
+)
+made(
+    "scheduler-group",
+    Group=R("AWS::Scheduler::ScheduleGroup", {}, {"Tags": tags(a="1")}, {"Tags": tags(b="1")}),
+)
+
+# -- Kinesis
+made(
+    "kinesis-stream",
+    Stream=R(
+        "AWS::Kinesis::Stream", {"ShardCount": 1}, {"ShardCount": 2}, {"RetentionPeriodHours": 48}
+    ),
+)
+made(
+    "kinesis-stream-on-demand",
+    Stream=R(
+        "AWS::Kinesis::Stream",
+        {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}},
+        {"Tags": tags(a="1")},
+        {"Tags": tags(b="1")},
+    ),
+)
+made(
+    "kinesis-stream-consumer",
+    Stream=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
+    Consumer=R(
+        "AWS::Kinesis::StreamConsumer",
+        *({"ConsumerName": n, "StreamARN": att("Stream", "Arn")} for n in "abc"),
+    ),
+)
+
+# -- KMS, SSM, Secrets Manager
+made(
+    "kms-key",
+    Key=R(
+        "AWS::KMS::Key",
+        {"KeyPolicy": key_policy()},
+        {"Description": "x"},
+        {"EnableKeyRotation": True},
+    ),
+)
+made(
+    "kms-alias",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
+    Alias=R(
+        "AWS::KMS::Alias",
+        *({"AliasName": f"alias/corpus-{n}", "TargetKeyId": ref("Key")} for n in "abc"),
+    ),
+)
+made(
+    "ssm-parameter",
+    Parameter=R(
+        "AWS::SSM::Parameter",
+        {"Type": "String", "Value": "1"},
+        {"Value": "2"},
+        {"Description": "x"},
+    ),
+)
+made(
+    "ssm-parameter-list",
+    Parameter=R(
+        "AWS::SSM::Parameter",
+        {"Type": "StringList", "Value": "a,b", "Name": "/corpus/a"},
+        {"Value": "a"},
+        {"Name": "/corpus/b"},
+    ),
+)
+made(
+    "secretsmanager-secret",
+    Secret=R(
+        "AWS::SecretsManager::Secret",
+        {"SecretString": "a"},
+        {"SecretString": "b"},
+        {"Description": "x", "Tags": tags(a="1")},
+    ),
+)
+made(
+    "secretsmanager-secret-generated",
+    Secret=R(
+        "AWS::SecretsManager::Secret",
+        {
+            "GenerateSecretString": {
+                "SecretStringTemplate": '{"user":"u"}',
+                "GenerateStringKey": "password",
+                "PasswordLength": 20,
+            }
+        },
+        {"Description": "x"},
+        {"Tags": tags(a="1")},
+    ),
+)
+
+# -- CloudWatch
+ALARM = {
+    "ComparisonOperator": "GreaterThanThreshold",
+    "EvaluationPeriods": 1,
+    "MetricName": "Errors",
+    "Namespace": "AWS/Lambda",
+    "Period": 60,
+    "Statistic": "Sum",
+    "Threshold": 1,
+}
+made(
+    "cloudwatch-alarm",
+    Alarm=R("AWS::CloudWatch::Alarm", ALARM, {"Threshold": 2}, {"AlarmDescription": "x"}),
+)
+made(
+    "cloudwatch-alarm-notifies",
+    Topic=R("AWS::SNS::Topic"),
+    Alarm=R(
+        "AWS::CloudWatch::Alarm",
+        {**ALARM, "AlarmActions": [ref("Topic")]},
+        {"OKActions": [ref("Topic")]},
+        {"AlarmActions": None},
+    ),
+)
+made(
+    "cloudwatch-composite-alarm",
+    Alarm=R("AWS::CloudWatch::Alarm", ALARM),
+    Both=R(
+        "AWS::CloudWatch::CompositeAlarm",
+        *(
+            {"AlarmRule": sub(t)}
+            for t in ("ALARM(${Alarm})", "NOT ALARM(${Alarm})", "OK(${Alarm})")
+        ),
+    ),
+)
+made(
+    "cloudwatch-dashboard",
+    Dashboard=R(
+        "AWS::CloudWatch::Dashboard",
+        *(
+            {
+                "DashboardBody": f'{{"widgets":[{{"type":"text","properties":{{"markdown":"{n}"}}}}]}}'
+            }
+            for n in "abc"
+        ),
+    ),
+)
+
+# -- CloudFormation's own
+made(
+    "cloudformation-wait-handle",
+    Handle=R("AWS::CloudFormation::WaitConditionHandle"),
+    Group=R("AWS::Logs::LogGroup", {}, {"RetentionInDays": 1}, {"RetentionInDays": 3}),
+)
+made(
+    "cloudformation-macro",
+    Role=role(),
+    Function=function({}, code(2), code(3)),
+    Macro=R(
+        "AWS::CloudFormation::Macro",
+        {"Name": "CorpusMacro", "FunctionName": ref("Function")},
+        {"Description": "x"},
+        {"Description": None},
+    ),
+)
+
+# -- intrinsic functions, each in several places: a group whose retention and tags they make
+INTRINSICS: dict[str, list[Any]] = {
+    "base64": [
+        {"Fn::Base64": "a"},
+        {"Fn::Base64": sub("${AWS::Region}")},
+        {"Fn::Base64": {"Fn::Join": ["-", ["a", ref("Step")]]}},
+    ],
+    "join": [
+        {"Fn::Join": ["", ["a", "b"]]},
+        {"Fn::Join": [",", ref("List")]},
+        {"Fn::Join": ["-", [ref("AWS::Region"), att("Other", "Arn")]]},
+    ],
+    "split": [
+        {"Fn::Select": [0, {"Fn::Split": [",", "a,b"]}]},
+        {"Fn::Select": [5, {"Fn::Split": [":", att("Other", "Arn")]}]},
+        {"Fn::Join": ["+", {"Fn::Split": ["-", ref("AWS::Region")]}]},
+    ],
+    "select": [
+        {"Fn::Select": [0, ["a", "b"]]},
+        {"Fn::Select": ["1", ref("List")]},
+        {"Fn::Select": [2, {"Fn::GetAZs": ""}]},
+    ],
+    "sub": [
+        sub("${AWS::StackName}-x"),
+        {"Fn::Sub": ["${a}-${AWS::Region}", {"a": ref("Step")}]},
+        sub("${!Literal}-${Other}-${Other.Arn}"),
+    ],
+    "getatt": [
+        att("Other", "Arn"),
+        sub("${Other.Arn}"),
+        {"Fn::Join": ["", [att("Other", "Arn"), "x"]]},
+    ],
+    "ref": [ref("Other"), ref("Step"), ref("AWS::StackId")],
+    "findinmap": [
+        {"Fn::FindInMap": ["Map", "a", "k"]},
+        {"Fn::FindInMap": ["Map", {"Fn::If": ["Two", "b", "a"]}, "k"]},
+        {"Fn::Select": [0, {"Fn::FindInMap": ["Map", "a", "list"]}]},
+    ],
+    "if": [
+        {"Fn::If": ["Two", "a", "b"]},
+        {"Fn::If": ["Never", "a", ref("Step")]},
+        {"Fn::If": ["Either", "a", {"Fn::If": ["Two", "b", "c"]}]},
+    ],
+    "cidr": [
+        {"Fn::Select": [0, {"Fn::Cidr": ["10.0.0.0/16", 2, 8]}]},
+        {"Fn::Join": [",", {"Fn::Cidr": ["10.0.0.0/24", 4, 4]}]},
+        {"Fn::Select": [1, {"Fn::Cidr": ["192.168.0.0/24", "2", "5"]}]},
+    ],
+    "getazs": [
+        {"Fn::Select": [0, {"Fn::GetAZs": ref("AWS::Region")}]},
+        {"Fn::Join": [",", {"Fn::GetAZs": "eu-west-1"}]},
+        {"Fn::Select": [1, {"Fn::GetAZs": ""}]},
+    ],
+    "pseudo": [ref("AWS::AccountId"), ref("AWS::Partition"), ref("AWS::URLSuffix")],
+}
+EXTENDED: dict[str, list[Any]] = {
+    "length": [
+        {"Fn::Length": ["a", "b"]},
+        {"Fn::Length": ref("List")},
+        {"Fn::Length": {"Fn::Split": [",", "a,b,c"]}},
+    ],
+    "tojsonstring": [
+        {"Fn::ToJsonString": {"a": 1}},
+        {"Fn::ToJsonString": [ref("Step"), "b"]},
+        {"Fn::ToJsonString": {"arn": att("Other", "Arn")}},
+    ],
+    "findinmap-default": [
+        {"Fn::FindInMap": ["Map", "none", "k", {"DefaultValue": "d"}]},
+        {"Fn::FindInMap": ["None", "a", "k", {"DefaultValue": ref("Step")}]},
+        {"Fn::FindInMap": ["Map", "a", "k", {"DefaultValue": "d"}]},
+    ],
+}
+SECTIONS = {
+    "Mappings": {"Map": {"a": {"k": "1", "list": ["x", "y"]}, "b": {"k": "2"}}},
+    "Conditions": {
+        "Never": {"Fn::And": [{"Condition": "Two"}, {"Fn::Not": [{"Condition": "Two"}]}]},
+        "Either": {"Fn::Or": [{"Condition": "Two"}, {"Condition": "Three"}]},
+    },
+}
+
+
+def holder(values: list[Any]) -> dict[str, Any]:
+    return {
+        "Other": {"Type": "AWS::Logs::LogGroup"},
+        "One": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": values[0], "Description": {"Fn::Sub": "step ${Step}"}}},
+        "Both": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::Sub": "s${Step}"}, "Tags": [{"Key": "second", "Value": values[1]}, {"Key": "third", "Value": values[2]}]}},
+    }  # fmt: skip
+
+
+def template(resources: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    steps = {
+        "Two": {"Fn::Equals": [ref("Step"), "2"]},
+        "Three": {"Fn::Equals": [ref("Step"), "3"]},
+    }
+    body = {name: r.body() if isinstance(r, R) else r for name, r in resources.items()}
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        **{k: v for k, v in sections.items() if k not in ("Parameters", "Conditions")},
+        "Parameters": {
+            "Step": {"Type": "String", "Default": "1", "AllowedValues": ["1", "2", "3"]},
+            **sections.get("Parameters", {}),
+        },
+        "Conditions": {**steps, **sections.get("Conditions", {})},
+        "Resources": body,
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write(name: str, made_template: dict[str, Any]) -> None:
+    head = "# Generated by tests/templates/make.py; do not edit.\n"
+    text = yaml.dump(made_template, Dumper=_Dumper, sort_keys=False, width=120)
+    (TARGET / f"{name}.yaml").write_text(head + text)
+
+
+def main() -> None:
+    for name, resources in MADE.items():
+        write(name, template(resources))
+    listed = {"List": {"Type": "CommaDelimitedList", "Default": "a,b,c"}}
+    for name, values in INTRINSICS.items():
+        write(f"intrinsic-{name}", template(holder(values), Parameters=listed, **SECTIONS))
+    for name, values in EXTENDED.items():
+        made_template = template(holder(values), Parameters=listed, **SECTIONS)
+        write(f"extension-{name}", {"Transform": "AWS::LanguageExtensions", **made_template})
+
+
+if __name__ == "__main__":
+    main()
