@@ -44,7 +44,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("firehose", "firehose:Firehose", types=("AWS::KinesisFirehose::",), queues=True),
     Offer("glue", "glue:Glue", types=("AWS::Glue::",), queues=True),
-    Offer("iam", "iam:Iam", types=("AWS::IAM::",)),
+    # not in its front page: every start imports the folder, to ask ``authorize``
+    Offer("iam", "iam.service:Iam", types=("AWS::IAM::",)),
     Offer("kinesis", "kinesis:Kinesis", types=("AWS::Kinesis::",), queues=True),
     Offer("kms", "kms:Kms", types=("AWS::KMS::",), queues=True),
     Offer(

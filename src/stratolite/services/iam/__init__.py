@@ -32,5 +32,3 @@ Missing service-specific credentials (their services are not here), delegation r
         organizations' access reports and root sessions, outbound web identity federation: refused by name.
 Sources https://docs.aws.amazon.com/IAM/latest/APIReference/
 """
-
-from stratolite.services.iam.service import Iam as Iam
