@@ -115,6 +115,7 @@ def _transformed(
             scope = _Guess(parameters, raw.get("Mappings") or {}, raw.get("Conditions") or {}, {}, lambda _: None, lambda _: "")  # fmt: skip
             raw = extensions.extend(raw, scope)
         elif name == SAM:
+            raw = {**raw, "Resources": _located(raw.get("Resources") or {})}
             raw = sam.transform_now({**raw, "Transform": SAM}, dict(values), region)
             raw.pop("Transform", None)
         else:
@@ -126,6 +127,21 @@ def _transformed(
             )
             return raw
     return raw
+
+
+def _located(resources: dict[str, Any]) -> dict[str, Any]:
+    """Applications of the repository are there at the deploy; a place stands in for them."""
+    made = dict(resources)
+    for name, resource in resources.items():
+        properties = resource.get("Properties") if isinstance(resource, dict) else None
+        if (
+            isinstance(properties, dict)
+            and resource.get("Type") == "AWS::Serverless::Application"
+            and isinstance(properties.get("Location"), dict)
+        ):
+            url = "https://s3.amazonaws.com/bucket/template"
+            made[name] = {**resource, "Properties": {**properties, "Location": url}}
+    return made
 
 
 def _resources(
