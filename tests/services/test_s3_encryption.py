@@ -74,7 +74,7 @@ def test_what_lies_on_the_disk_is_sealed_and_comes_back(s3, platform, how):
         part = s3.upload_part(Body=body, **about, **reading)
         parts.append({"PartNumber": number, "ETag": part["ETag"]})
     s3.complete_multipart_upload(
-        Bucket="box", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts}
+        Bucket="box", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts}, **reading
     )
     platform.reopen()
     assert b"PLAINTEXT-MARK-" not in on_disk(platform)

@@ -1,4 +1,4 @@
-"""S3 replication and inventory: what is put in one place arrives in the other, the same version, in whatever order."""
+"""S3 replication, inventory and access logs: what is put in one place arrives in the other, the same version, in whatever order."""
 
 from __future__ import annotations
 
@@ -120,3 +120,32 @@ def test_an_inventory_names_every_object(s3, platform):
 
 def keys(s3):
     return [o["Key"] for o in s3.list_objects_v2(Bucket="target").get("Contents", ())]
+
+
+def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    allow = {
+        "Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::logs/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::box"}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(allow))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": "box/"}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    s3.put_object(Bucket="box", Key="a b", Body=b"hello")
+    s3.get_object(Bucket="box", Key="a b")
+    s3.list_objects_v2(Bucket="box")
+    assert "Contents" not in s3.list_objects_v2(Bucket="logs")
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    assert one["Key"].startswith("box/20")
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    names = [line.split('"')[0].split()[7:9] for line in lines]
+    assert names[-3:] == [
+        ["REST.PUT.OBJECT", "a%20b"],
+        ["REST.GET.OBJECT", "a%20b"],
+        ["REST.GET.BUCKET", "-"],
+    ]

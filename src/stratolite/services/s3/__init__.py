@@ -1,12 +1,17 @@
 """Amazon S3: buckets and objects in the store, large bodies as blobs beside it, websites at a door.
 
-    entry       what every request is checked for          objects, multipart, listing, buckets,
-    content     bodies on their way in and out              configuration    the operations, by topic
-    state       the keys and stored formats, in full        service          all of them as one Service
-    names, conditions, checksums, public, cors, website, grants    pure rules
-    access      IAM actions, bucket policies, ACLs          doors            the website endpoint
+    entry       what every request is checked for          buckets, listing    making and listing them
+    objects, copying, multipart, deleting, object_marks    operations on objects: bodies, copies, parts, deletes, tags and ACLs
+    configuration, bucket_settings    what is set on a bucket        service    all operations as one Service
+    state       the keys and stored formats, in full       versions     which version a request means, what a write keeps
+    content     bodies on their way in and out             sealing, encryption    how they are sealed, and with what key
+    object_lock, lock_rules     retention and legal holds  archive_rules    classes that must be restored before reading
+    lifecycle, lifecycle_rules  rules carried out over time        replication, replication_rules    into other buckets
     notifications, notification_rules, events    who is told what happened to an object, and the telling
-    worker      removes what is too much for one transaction   resources     CloudFormation types
+    inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
+    access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
+    names, conditions, checksums, cors, website    pure rules      doors    the website endpoint
+    worker      removes what is too much for one transaction       resources    CloudFormation types
 
 Keys (details in ``state``): bucket names in one global namespace; all else under the owner's account and
 the bucket's region, in the order S3 lists. Bodies up to 256 KiB lie in the store; larger are blobs, synced
@@ -15,9 +20,13 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: versioning, lifecycle, replication, object lock, logging,
-inventory, analytics and metrics, access points, Select, SSE-KMS and SSE-C, archive storage classes, grants
-other than canned ACLs, checksums by MD5 and xxHash, directory buckets.
+Not offered, and refused by name: MFA delete, replication of objects encrypted with KMS keys, inventories in ORC and
+Parquet or encrypted with a KMS key, export of storage class analyses, checksums by MD5 and xxHash, grants to email
+addresses, torrents, Object Lambda, metadata tables, annotations and renaming, directory and account-regional buckets.
+
+Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
+acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in
+an access log; an object that nobody asked to be encrypted is not (docs/decisions).
 """
 
 from stratolite.services.s3.service import S3 as S3

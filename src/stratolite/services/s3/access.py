@@ -211,8 +211,10 @@ class AccessRules(Service):
                 call.principal.kind == "service"
                 and request.get("ACL") == "bucket-owner-full-control"
             )
-            if not handed_over and (
-                request.get("ACL") or not grants.HEADERS.keys().isdisjoint(request)
+            if (
+                not handed_over
+                and not self._writes_by_acl(call, found)
+                and (request.get("ACL") or not grants.HEADERS.keys().isdisjoint(request))
             ):
                 needed.append(("s3:PutObjectAcl", resource))
             if request.get("ObjectLockMode"):
@@ -231,6 +233,17 @@ class AccessRules(Service):
             below = f"/object/{request.get('Key', '')}"
             needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]
         return needed
+
+    def _writes_by_acl(self, call: Call, bucket: Bucket | None) -> bool:
+        """Whether an ACL lets a stranger write here: then what he writes is his, with the ACL he wants."""
+        if (
+            bucket is None
+            or bucket.ownership == ENFORCED
+            or call.principal.account == bucket.account
+        ):
+            return False
+        granted = self._granted_by_acl(call, bucket, "")
+        return any("s3:PutObject" in one["Action"] for one in granted)
 
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
         """An own bucket without a policy; what its ACLs say only ever adds to who may."""

@@ -106,8 +106,7 @@ def may_change(call: Call, head: Head, mode: str | None, until_ms: int, *, bypas
     more = head.more
     if "mode" not in more or more["until_ms"] <= call.tx.time_s * 1000:
         return
-    tighter = mode == "COMPLIANCE" or mode == more["mode"]
-    if tighter and until_ms >= more["until_ms"]:
+    if mode == more["mode"] and until_ms >= more["until_ms"]:
         return
     if more["mode"] == "GOVERNANCE" and bypass:
         return

@@ -324,6 +324,10 @@ class Multipart(Copying):
             if old is not None and old.place == state.IN_PARTS and old.upload == upload_id:
                 return _completed(call, bucket, request["Key"], old)  # the same request once more
             raise no_such_upload(upload_id)
+        if upload.checksum_asked and (upload.more.get("sse") or {}).get("alg") == "C":
+            self._opened_with_key(
+                call, request
+            )  # AWS wants the key again where there are checksums
         check_write(
             request["Key"],
             old.etag if old else None,

@@ -106,9 +106,7 @@ def check_storage_class(name: str) -> None:
 def tags_of_header(header: str) -> dict[str, str]:
     """``x-amz-tagging: a=1&b=2`` as a dict, checked."""
     try:
-        pairs = parse_qsl(
-            header, keep_blank_values=True, strict_parsing=bool(header), max_num_fields=100
-        )
+        pairs = parse_qsl(header, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise invalid_argument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "

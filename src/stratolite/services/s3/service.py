@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from stratolite.service import Call, Resource, Worker
+from stratolite.service import Call, Resource, Route, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
+from stratolite.services.s3.access_logs import LogKeeper, logging_too
 from stratolite.services.s3.bucket_settings import BucketSettings
 from stratolite.services.s3.buckets import Buckets
 from stratolite.services.s3.configuration import Configuration
@@ -47,6 +48,15 @@ class S3(
     HOOKS: ClassVar = ("cors",)
     """Public methods that are no operations: the gateway's."""
 
+    def route(self, operation: str) -> Route:
+        found = self._routes.get(operation)
+        if found is None:
+            found = super().route(operation)
+            if not found.is_async:
+                found = found._replace(method=logging_too(operation, found.method))
+            self._routes[operation] = found
+        return found
+
     def workers(self) -> Iterable[Worker]:
         return (
             Sweep(self.cloud),
@@ -54,6 +64,7 @@ class S3(
             Expirer(self.cloud),
             Reporter(self.cloud),
             Replicator(self),
+            LogKeeper(self.cloud),
         )
 
     def resources(self) -> Iterable[Resource]:

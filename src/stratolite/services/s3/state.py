@@ -13,6 +13,7 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "v", id, KEY, -order) -> msgpack Head                   every other version
     (account, region, "s3", "n", id, KEY)         -> 8 bytes order                  of the null version among them
     (account, region, "s3", "d", id, KEY[, order]) -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
+    (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
     (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
@@ -78,6 +79,7 @@ class Bucket:
         "has_policy",
         "heads",
         "id",
+        "log",
         "name",
         "nulls",
         "on",
@@ -117,6 +119,7 @@ class Bucket:
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
+        self.log = space["l"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
 
@@ -439,6 +442,18 @@ def null_order(tx: Tx, bucket: Bucket, key: bytes) -> int | None:
 
 
 decode_head = _decode_head
+
+
+# -- access log
+
+
+def put_log_line(tx: Tx, bucket: Bucket, line: str) -> None:
+    tx.put(bucket.log.key(tx.stamp()), line.encode())
+
+
+def log_lines(tx: Tx, bucket: Bucket, most: int) -> list[tuple[bytes, str]]:
+    """(row, line), oldest first."""
+    return [(row, raw.decode()) for row, raw in tx.scan(bucket.log.span(), limit=most)]
 
 
 # -- uploads and parts

@@ -1,0 +1,176 @@
+"""Server access logs: a line for every request a logged bucket answered, delivered as objects some minutes later.
+
+A line is a row of the transaction that answered, so none is lost and a request that was refused leaves none. The
+first row leaves a job of queue ``s3.logs`` (JSON [account, region, bucket, id]) for ``LATE_S`` later on the cloud clock,
+which puts them into the target bucket as logging.s3.amazonaws.com: the target's policy decides.
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from stratolite.core import Tx, work
+from stratolite.errors import Fault
+from stratolite.service import Call, Cloud, Job, Request, Response, Settle, root
+from stratolite.services.s3 import state
+from stratolite.services.s3.events import source_ip
+from stratolite.services.s3.grants import canonical_id
+from stratolite.services.s3.state import Bucket
+
+_log = logging.getLogger("stratolite.s3")
+QUEUE = "s3.logs"
+LATE_S = 300
+LINES_COUNT_MAX = 5000
+"""Of one object."""
+_VERBS = {
+    "Get": "GET",
+    "Head": "HEAD",
+    "List": "GET",
+    "Put": "PUT",
+    "Delete": "DELETE",
+    "Copy": "COPY",
+}
+_NAMED = {
+    "CopyObject": "REST.COPY.OBJECT",
+    "UploadPart": "REST.PUT.PART",
+    "UploadPartCopy": "REST.COPY.PART",
+    "CreateMultipartUpload": "REST.POST.UPLOADS",
+    "CompleteMultipartUpload": "REST.POST.UPLOAD",
+    "AbortMultipartUpload": "REST.DELETE.UPLOAD",
+    "ListParts": "REST.GET.UPLOAD",
+    "DeleteObjects": "REST.POST.MULTI_OBJECT_DELETE",
+    "ListObjects": "REST.GET.BUCKET",
+    "ListObjectsV2": "REST.GET.BUCKET",
+    "ListObjectVersions": "REST.GET.BUCKETVERSIONS",
+    "ListMultipartUploads": "REST.GET.UPLOADS",
+    "RestoreObject": "REST.POST.RESTORE",
+}
+
+Method = Callable[[Call, Request], Response]
+
+
+def logging_too(operation: str, method: Method) -> Method:
+    """The operation, leaving a line where its bucket is logged."""
+    name = operation_name(operation)
+
+    def logged(call: Call, request: Request) -> Response:
+        response = method(call, request)
+        asked = request.get("Bucket")
+        if asked is not None:
+            bucket = state.bucket(call.tx, asked)
+            if bucket is not None and "logging" in bucket.on:
+                _leave(call, bucket, _line(call, bucket, name, request, response))
+        return response
+
+    return logged
+
+
+def operation_name(operation: str) -> str:
+    if operation in _NAMED:
+        return _NAMED[operation]
+    verb = next((v for v in _VERBS if operation.startswith(v)), "Get")
+    thing = operation.removeprefix(verb).removeprefix("Bucket").removesuffix("Configuration")
+    return f"REST.{_VERBS[verb]}.{(thing or 'Bucket').upper()}"
+
+
+def _line(call: Call, bucket: Bucket, name: str, request: Request, response: Response) -> str:
+    who = call.principal
+    time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    key = request.get("Key")
+    verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
+    path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
+    size = response.get("ContentLength")
+    requester = {"anonymous": "-", "root": canonical_id(who.account)}.get(who.kind, who.arn)
+    status = response.get("_status") or (206 if response.get("ContentRange") else 200)
+    sent = size if verb == "GET" and size else "-"
+    agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
+    referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
+    fields = [
+        canonical_id(bucket.account), bucket.name, f"[{time}]", source_ip(call), requester, call.request_id, name,
+        quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, "-", sent, size if size is not None else "-",
+        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", "SigV4", "-", "AuthHeader", "-",
+        "-", "-", "-",
+    ]  # fmt: skip
+    return " ".join(str(field).replace("\n", "%0A") for field in fields)
+
+
+def _leave(call: Call, bucket: Bucket, line: str) -> None:
+    state.put_log_line(call.tx, bucket, line)
+    if state.config(call.tx, bucket, "log-job") is None:
+        _later(call.tx, bucket, call.tx.time_s + LATE_S)
+
+
+def _later(tx: Tx, bucket: Bucket, due_s: float) -> None:
+    payload = orjson.dumps([bucket.account, bucket.region, bucket.name, bucket.id])
+    work.put(tx, QUEUE, payload, due_s=due_s)
+    state.put_config(tx, bucket, "log-job", True)
+
+
+class LogKeeper:
+    queue = QUEUE
+    ordered = False
+    concurrency = 2
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        account, region, name, number = orjson.loads(job.payload)
+        cloud = self._cloud
+        call = Call(
+            cloud, root(account), region, job.id.hex(), cloud.endpoint, account=account
+        ).as_service("logging.s3.amazonaws.com", f"arn:aws:s3:::{name}")
+
+        def look(
+            inner: Call,
+        ) -> tuple[Bucket, dict[str, Any] | None, list[tuple[bytes, str]]] | None:
+            bucket = state.bucket(inner.tx, name)
+            if bucket is None or bucket.id != number:
+                return None
+            lines = state.log_lines(inner.tx, bucket, LINES_COUNT_MAX)
+            return bucket, state.config(inner.tx, bucket, "logging"), lines
+
+        found = await call.transact(look)
+        if found is None:
+            return None
+        bucket, config, lines = found
+        if lines and config is not None:
+            try:
+                await self._deliver(call, config, [line for _, line in lines])
+            except Fault as fault:
+                _log.warning("access logs of %s are not delivered: %r", name, fault)
+
+        def settle(tx: Tx) -> None:
+            for key, _ in lines:
+                tx.delete(key)
+            fresh = state.bucket(tx, name)
+            if fresh is None or fresh.id != number:
+                return
+            state.delete_config(tx, fresh, "log-job")
+            if state.log_lines(tx, bucket, 1):
+                _later(tx, fresh, tx.time_s)
+
+        return settle
+
+    async def _deliver(self, call: Call, config: dict[str, Any], lines: list[str]) -> None:
+        now_s = await call.transact(lambda inner: inner.tx.time_s)
+        stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%d-%H-%M-%S")
+        key = f"{config.get('TargetPrefix') or ''}{stamp}-{call.world.token(8).hex().upper()}"
+        body = "".join(f"{line}\n" for line in lines).encode()
+        await call.request(
+            "s3",
+            "PutObject",
+            {
+                "Bucket": config["TargetBucket"],
+                "Key": key,
+                "Body": body,
+                "ContentType": "text/plain",
+            },
+        )
