@@ -45,18 +45,6 @@ class _AlarmType(Resource):
     """Of DescribeAlarms' answer."""
     create_only = frozenset({"AlarmName"})
 
-    service = "cloudwatch"
-
-    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        kind = "CompositeAlarm" if self.operation == "PutCompositeAlarm" else "MetricAlarm"
-        answer = await self.ask(call, "DescribeAlarms", AlarmNames=[physical_id], AlarmTypes=[kind])
-        found = answer.get(f"{kind}s") or []
-        if not found:
-            return None
-        arn = self._made(call, physical_id).attributes["Arn"]
-        tags = await self.ask(call, "ListTagsForResource", ResourceARN=arn)
-        return {**found[0], "Tags": tags.get("Tags") or []}
-
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("AlarmName") or spec.generated_name(255)
         wanted = {**_wanted(spec), "AlarmName": name, "StackToken": spec.token}
@@ -120,15 +108,6 @@ class DashboardType(Resource):
     gone = frozenset({"ResourceNotFound"})
     type = "AWS::CloudWatch::Dashboard"
     create_only = frozenset({"DashboardName"})
-
-    service = "cloudwatch"
-    gone = frozenset({"ResourceNotFound", "DashboardNotFoundError"})
-
-    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        found = await self.ask_if_there(call, "GetDashboard", DashboardName=physical_id)
-        if found is None:
-            return None
-        return {"DashboardName": physical_id, "DashboardBody": found["DashboardBody"]}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("DashboardName") or spec.generated_name(255)

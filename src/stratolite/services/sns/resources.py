@@ -176,19 +176,6 @@ class SubscriptionType(_Type):
     type = "AWS::SNS::Subscription"
     create_only = frozenset({"Endpoint", "Protocol", "TopicArn"})
 
-    service = "sns"
-    gone = frozenset({"NotFound", "NotFoundException"})
-
-    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        found = await self.ask_if_there(
-            call, "GetSubscriptionAttributes", SubscriptionArn=physical_id
-        )
-        if found is None:
-            return None
-        attributes = found["Attributes"]
-        made = {name: attributes[name] for name in _SUBSCRIPTION if name in attributes}
-        return {**made, **{n: attributes[n] for n in ("Endpoint", "Protocol", "TopicArn")}}
-
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
         wanted = _attributes(properties, _SUBSCRIPTION)
