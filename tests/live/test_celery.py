@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,13 +14,19 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 pytest.importorskip("kombu.transport.SQS", reason="celery[sqs] is a development dependency")
 
 
-def test_tasks_are_carried_out_and_retried(tmp_path: Any, monkeypatch: Any) -> None:
+@pytest.fixture
+def server(tmp_path: Any) -> Iterator[ServerProcess]:
+    made = ServerProcess(str(tmp_path / "cloud"))
+    yield made
+    made.stop()
+
+
+def test_tasks_are_carried_out_and_retried(server: ServerProcess, monkeypatch: Any) -> None:
     """kombu's SQS transport speaks through botocore's own signing and its own asynchronous client."""
     import warnings
 
     from celery import Celery
 
-    server = ServerProcess(str(tmp_path / "cloud"))
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -68,4 +75,3 @@ def test_tasks_are_carried_out_and_retried(tmp_path: Any, monkeypatch: Any) -> N
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     assert left == dict.fromkeys(names, "0"), "every message was acknowledged"
-    server.stop()

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -141,9 +141,15 @@ def consumer(server: ServerProcess, story: Story, queue: str) -> Callable[[Any, 
     return step
 
 
-def test_queues_survive_kills(tmp_path: Any) -> None:
+@pytest.fixture
+def server(tmp_path: Any) -> Iterator[ServerProcess]:
+    made = ServerProcess(str(tmp_path / "cloud"))
+    yield made
+    made.stop()
+
+
+def test_queues_survive_kills(server: ServerProcess) -> None:
     """FIFO: order per group, exactly once. Standard: everything acknowledged arrives. A topic's, too, and once."""
-    server = ServerProcess(str(tmp_path / "cloud"))
     sqs, sns = (server.client(s, max_pool_connections=20) for s in ("sqs", "sns"))
     clients = sqs, sns
     visible = {"VisibilityTimeout": str(VISIBILITY_S)}
@@ -190,7 +196,6 @@ def test_queues_survive_kills(tmp_path: Any) -> None:
     for actor in consumers:
         actor.join(30)
     assert [a.failure for a in producers + consumers if a.failure] == []
-    server.stop()
     assert story.wrong == []
     for queue in ("q.fifo", "q", "s"):
         lost = story.sent[queue] - set(story.seen[queue])
