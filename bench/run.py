@@ -13,10 +13,12 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 
@@ -609,8 +611,51 @@ def deploy(bars, _seconds):
             print(f"  {name}: {took_s:.2f} s")
             if name == "first":
                 bars.at_most("deploy of bookmarks, s", took_s, 3)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copytree(ROOT / "examples/bookmarks", f"{folder}/bookmarks")
+            command[-2] = f"{copy}/template.yaml"
+            with open(f"{copy}/api/bookmarks.py", "a") as file:
+                file.write("# changed\n")
+            began = time.perf_counter()
+            subprocess.run([*command, "first"], env=environment, check=True, capture_output=True)
+            took_s = time.perf_counter() - began
+            print(f"  first, one function changed: {took_s:.2f} s")
+            bars.at_most("redeploy of bookmarks with one changed function, s", took_s, 1)
+        took_s = large_stack(client(server, "cloudformation"))
+        print(f"  200 resources: {took_s:.2f} s")
+        bars.at_most("stack of 200 resources, s", took_s, 20)
     finally:
         server.stop()
+
+
+def large_stack(cloudformation):
+    """Seconds until 200 resources of five types are there, some waiting for others."""
+    kinds = [
+        ("AWS::Logs::LogGroup", {"RetentionInDays": 1}),
+        ("AWS::SQS::Queue", {"VisibilityTimeout": 5}),
+        ("AWS::SNS::Topic", {"DisplayName": "bench"}),
+        ("AWS::IAM::Role", {"AssumeRolePolicyDocument": TRUST}),
+        ("AWS::SSM::Parameter", {"Type": "String", "Value": "v"}),
+    ]
+    resources = {}
+    for n in range(200):
+        kind, properties = kinds[n % len(kinds)]
+        resources[f"R{n}"] = {"Type": kind, "Properties": properties}
+        if n >= len(kinds) and n % 3 == 0:
+            resources[f"R{n}"]["DependsOn"] = f"R{n - len(kinds)}"
+    began = time.perf_counter()
+    cloudformation.create_stack(
+        StackName="large",
+        TemplateBody=json.dumps({"Resources": resources}),
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    while True:
+        stack = cloudformation.describe_stacks(StackName="large")["Stacks"][0]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            break
+        time.sleep(0.05)
+    assert stack["StackStatus"] == "CREATE_COMPLETE", stack["StackStatus"]
+    return time.perf_counter() - began
 
 
 def sync(_bars, seconds):

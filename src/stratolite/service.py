@@ -84,6 +84,32 @@ class Principal:
     """The identity provider a session came through: aws:FederatedProvider."""
 
 
+class Opened(tuple[str, Principal]):  # noqa: SLOT001 - a tuple can have no slots of its own
+    """(secret, principal) of an access key, and how to know that it still would be opened so.
+
+    It would as long as ``kept.get(key) is value`` and the wall clock is before ``until_s``.
+    """
+
+    kept: Mapping[bytes, object]
+    key: bytes
+    value: object
+    until_s: float
+
+    @classmethod
+    def of(
+        cls,
+        secret: str,
+        who: Principal,
+        kept: Mapping[bytes, object],
+        key: bytes,
+        until_s: float = float("inf"),
+    ) -> Opened:
+        made = cls((secret, who))
+        made.kept, made.key, made.until_s = kept, key, until_s
+        made.value = kept.get(key)
+        return made
+
+
 ANONYMOUS = Principal("anonymous", "", "")
 
 

@@ -137,6 +137,32 @@ def test_a_name_is_asked_for_once_and_the_address_judged_is_the_one_connected_to
     run(body)
 
 
+def test_a_functions_connection_goes_to_the_address_judged_and_only_names_it_may_are_asked_for():
+    """The proxy's part of the room: rebinding, and names as a way out."""
+
+    async def body() -> None:
+        async with Place() as place:
+            asked: list[str] = []
+
+            async def resolve(host: str) -> list[str]:
+                asked.append(host)
+                return ["127.0.0.1"] if len(asked) == 2 else ["127.0.0.2"]
+
+            egress = Egress(["f=*.listed.example", "f=127.0.0.2"], resolve=resolve)
+            with pytest.raises(Failed) as failed:
+                await egress.connect("f", "a.listed.example", place.port)
+            assert failed.value.why == "connect"  # nobody listens on 127.0.0.2
+            with pytest.raises(Refused):
+                await egress.connect("f", "a.listed.example", place.port)
+            for who, host in (("f", "secret.attacker.example"), ("g", "a.listed.example")):
+                with pytest.raises(Refused):
+                    await egress.connect(who, host, place.port)
+            assert asked == ["a.listed.example"] * 2
+            assert place.heard == []
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     "url",
     ["ftp://example.com/", "file:///etc/passwd", "gopher://x/", "//example.com/", "example.com", "http://", "http:///x",

@@ -29,16 +29,15 @@ KEPT_BEHIND = {
     "blob",  # code that is gone is collected later
     "cloudformation",  # deleted stacks are shown for 90 days
     "cloudtrail",  # events of everything that was asked
+    "cloudwatch",  # metrics of everything; alarms are asked for
     "kms",  # keys wait for their deletion, seven days at least
     "secretsmanager",  # so do secrets
     "work",  # jobs of what is due later
 }
 COUNTERS = {
-    ("cloudwatch", "history"),  # of alarms, for 30 days
-    ("cloudwatch", "history-of"),
-    ("cloudwatch", "planned"),
     ("lambda", "usage"),
     ("lambda", "layer-next"),  # a layer's numbers are never given out again
+    ("dynamodb", "stream"),  # of a table that is gone, for 24 hours
     ("events", "edition"),
     ("iam", "count"),
     ("iam", "stamp"),

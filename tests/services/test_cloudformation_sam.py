@@ -237,7 +237,8 @@ def test_a_stack_may_do_what_its_caller_may(client: Any) -> None:
 def test_the_tags_of_a_stack_are_the_tags_of_its_resources(client: Any) -> None:
     """And a change of tags is an update."""
     cfn, iam = client("cloudformation"), client("iam")
-    trust = {"Version": "2012-10-17", "Statement": []}
+    statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}  # fmt: skip
+    trust = {"Version": "2012-10-17", "Statement": [statement]}
     role = {"AssumeRolePolicyDocument": trust, "Tags": [{"Key": "own", "Value": "1"}]}
     template = json.dumps({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": role}}})
     request = {"StackName": "s", "TemplateBody": template, "Capabilities": ["CAPABILITY_IAM"]}

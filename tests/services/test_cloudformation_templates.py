@@ -153,7 +153,7 @@ def test_texts_that_are_no_template(text: str, message: str) -> None:
         ),
         (
             {"Resources": {"a": BUCKET}, "Outputs": {"o": {"Value": {"Ref": "X"}}}},
-            "Template format error: Unresolved resource dependencies [X] in the Outputs block of the template",
+            "Unresolved resource dependencies [X] in the Outputs block of the template",
         ),
         ({"Resources": {"a": BUCKET}, "Outputs": {"o": {}}}, "must contain a Value object"),
         (

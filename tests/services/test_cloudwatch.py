@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from services.drift import drifted
 
 from stratolite.clock import World
 
@@ -578,6 +579,7 @@ def test_a_stack_makes_alarms_and_dashboards(client, cw):
     made = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
     (one,) = cw.describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"]
     assert (one["AlarmArn"], one["Threshold"], one["Period"]) == (made["Arn"], 1.0, 300)
+    assert drifted(cfn, "s") == {}
     template["Resources"]["Alarm"]["Properties"]["Threshold"] = 5
     cfn.update_stack(StackName="s", TemplateBody=json.dumps(template))
     wait("update")

@@ -571,6 +571,7 @@ def test_limits_and_refusals(play):
             {"Prefix": "!{timestamp:yyyy}/"}, {"Prefix": "!{nope:x}/", "ErrorOutputPrefix": "e/"},
             {"Prefix": "!{timestamp:yyyy", "ErrorOutputPrefix": "e/"},
             {"Prefix": "!{partitionKeyFromQuery:a}/", "ErrorOutputPrefix": "e/"},
+            {"ProcessingConfiguration": processors(("MetadataExtraction", {"MetadataExtractionQuery": 'import "x" as $x; {}'}))},
             {"CustomTimeZone": "Nowhere/Land"}, {"BucketARN": "out"}, {"CompressionFormat": "RAR"},
         ):  # fmt: skip
             ask = {"DeliveryStreamName": "e", "ExtendedS3DestinationConfiguration": base | bad}

@@ -17,6 +17,8 @@ from botocore.exceptions import ClientError
 from lambdas import create, role, zipped
 
 from stratolite.http import HttpRequest
+from stratolite.runtime import programs
+from stratolite.services.lambda_ import settings
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 
@@ -100,6 +102,7 @@ def test_a_function_can_be_made_from_s3(client):
     )
 
 
+OFFERED = (*settings.RUNTIMES, *programs.offered())
 RUNTIMES = (
     "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25,"
     " python3.10, python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x,"
@@ -132,12 +135,9 @@ RUNTIMES = (
             ),
         ),
         (
-            {"Runtime": "nodejs22.x"},
+            {"Runtime": "java21"},
             "InvalidParameterValueException",
-            (
-                "The runtime nodejs22.x is not offered by Stratolite yet; offered: python3.9, python3.10,"
-                " python3.11, python3.12, python3.13, python3.14"
-            ),
+            f"The runtime java21 is not offered by Stratolite yet; offered: {', '.join(OFFERED)}",
         ),
         (
             {"Architectures": ["x86_64", "arm64"]},
@@ -599,7 +599,6 @@ def test_settings_of_asynchronous_invocations(client):
 @pytest.mark.parametrize(
     "operation",
     [
-        "create_event_source_mapping",
         "add_layer_version_permission",
         "put_provisioned_concurrency_config",
     ],
@@ -607,7 +606,6 @@ def test_settings_of_asynchronous_invocations(client):
 def test_what_is_not_offered_says_so(client, operation):
     lam = client("lambda")
     request: dict[str, Any] = {
-        "create_event_source_mapping": {"FunctionName": "fn"},
         "add_layer_version_permission": {
             "LayerName": "l",
             "VersionNumber": 1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import corpora
 import pytest
@@ -359,10 +359,16 @@ def test_a_stream_is_read_in_order_and_goes_on_after_a_restart(play):
         await s.until(lambda: s.function.flat() == list("01234"))
         assert max(map(len, s.function.datas())) <= 2
         await s.quiet()
+        await s.h.cloud.metrics.flush()
         listed = await s.h(
             "cloudwatch", "ListMetrics", Namespace="AWS/Lambda", MetricName="IteratorAge"
         )
         assert listed["Metrics"][0]["Dimensions"] == [{"Name": "FunctionName", "Value": "fn"}]
+        listed = await s.h("cloudwatch", "ListMetrics", Namespace="AWS/Kinesis")
+        assert {m["MetricName"] for m in listed["Metrics"]} >= {
+            "IncomingRecords",
+            "GetRecords.Bytes",
+        }
 
     async def second(s):
         await s.quiet()
@@ -670,6 +676,58 @@ def test_events_have_the_keys_and_types_of_the_published_ones(play):
             record["messageAttributes"]["Attribute1"].keys()
             == example["messageAttributes"]["Attribute1"].keys()
         )
+
+    play(body)
+
+
+# -- Powertools
+
+
+def test_powertools_read_batches_and_answer_for_them(play):
+    """https://docs.powertools.aws.dev/lambda/python/latest/utilities/batch/: its parser takes the events, and what its
+    processor reports is tried again, nothing else."""
+    from aws_lambda_powertools.utilities.batch import (
+        BatchProcessor,
+        EventType,
+        process_partial_response,
+    )
+    from aws_lambda_powertools.utilities.parser import parse
+    from aws_lambda_powertools.utilities.parser.models import KinesisDataStreamModel, SqsModel
+
+    tried = Counter()
+
+    def answer(event):
+        is_queue = event["Records"][0]["eventSource"] == "aws:sqs"
+        parse(event=event, model=SqsModel if is_queue else KinesisDataStreamModel)
+
+        def one(record):
+            text = record.body if is_queue else record.kinesis.data_as_text()
+            tried[text] += 1
+            if text.startswith("bad") and tried[text] == 1:
+                raise ValueError(text)
+
+        kind = EventType.SQS if is_queue else EventType.KinesisDataStreams
+        processor = BatchProcessor(event_type=kind, raise_on_entire_batch_failure=False)
+        return process_partial_response(
+            event=event, record_handler=one, processor=processor, context=None
+        )
+
+    async def body(s):
+        s.function.answer = answer
+        await s.send("one", "bad two", "three")
+        await s.map(QUEUE, FunctionResponseTypes=["ReportBatchItemFailures"])
+        await s.until(lambda: s.function.events)
+        s.world.advance(31)
+        await s.until(lambda: s.has_left(0))
+        assert tried == {"one": 1, "bad two": 2, "three": 1}
+        await s.put("r1", "bad r2", "r3")
+        await s.map(
+            STREAM,
+            StartingPosition="TRIM_HORIZON",
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+        )
+        await s.until(lambda: tried["bad r2"] == 2 and tried["r3"] == 2, step_s=0.2)
+        assert tried["r1"] == 1
 
     play(body)
 

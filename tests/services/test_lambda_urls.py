@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lambdas import create
 
@@ -176,6 +176,7 @@ JSON = st.recursive(
         optional={"headers": JSON, "cookies": JSON, "body": JSON, "isBase64Encoded": JSON},
     )
 )
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_result_becomes_some_well_formed_answer(result):
     """A function may return anything; the connection must never break over it."""
     answer = answered(json.dumps(result).encode())

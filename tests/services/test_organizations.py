@@ -170,3 +170,21 @@ def test_a_role_cannot_be_made_that_escapes(client, org):
             Path="/aws-service-role/ecs.amazonaws.com/",
             AssumeRolePolicyDocument=trust,
         )
+
+
+def test_what_the_platform_asks_of_iam_nobody_else_can(client, org, platform):
+    """A role that may do everything in IAM must not tell it that there is no organization, whatever runs the call."""
+    from harness import Harness
+
+    from stratolite.errors import Fault
+    from stratolite.service import Principal, root
+
+    who = Principal("role", org.account, "arn", "OrganizationAccountAccessRole")
+    for principal in (who, root(org.account, "AKIAX"), root(org.account, "test")):
+        for operation in ("KeepOrganization", "KeepServiceControl", "RevealAccessKey", "FindRole", "NewKeyId", "FindAccessKey", "CheckMfaCode"):  # fmt: skip
+            asked = {"Account": org.account, "Record": None, "Organization": "o", "Kind": "policy", "Name": "p", "Value": None,
+                     "AccessKeyId": "AKIA", "RoleName": "r", "Prefix": "A", "SerialNumber": "s", "UserName": "u", "TokenCode": "1"}  # fmt: skip
+            call = Harness(platform.cloud).call(org.account, principal=principal)
+            with pytest.raises(Fault) as refused:
+                platform.run(call.request("iam", operation, asked))
+            assert refused.value.code in ("NotImplemented", "AccessDenied"), operation

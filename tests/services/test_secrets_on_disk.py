@@ -149,3 +149,48 @@ def test_no_secret_is_in_the_bucket_nor_in_the_servers_own_folder(tmp_path):
     secrets = filled(str(tmp_path / "data"), (tmp_path / "bucket").as_uri())
     assert in_clear(tmp_path, secrets) == []
     assert in_clear(tmp_path / "bucket", {"a user": '"UserName":"ann"'})
+
+
+def test_what_services_sealed_opens_after_a_change_of_keys_and_nothing_old_is_left(tmp_path):
+    """Each keeps its sealed bytes in a form of its own; the change finds them all."""
+    from stratolite.server import rekey
+
+    def in_cloud(body):
+        async def main():
+            cloud = await open_cloud(str(tmp_path / "data"), World())
+            try:
+                call = Call(cloud, root(ACCOUNT), "us-east-1", "r", cloud.endpoint)
+                return await body(cloud, call.request)
+            finally:
+                await cloud.close()
+
+        return asyncio.run(main())
+
+    async def make(_, ask):
+        key = (await ask("kms", "CreateKey", {}))["KeyMetadata"]["KeyId"]
+        await ask("secretsmanager", "CreateSecret", {"Name": "s", "SecretString": "told to nobody"})
+        await ask("ssm", "PutParameter", {"Name": "p", "Type": "SecureString", "Value": "nor this"})
+        await ask("iam", "CreateRole", {"RoleName": "r", "AssumeRolePolicyDocument": TRUST})
+        made = {"FunctionName": "f", "Role": f"arn:aws:iam::{ACCOUNT}:role/r", "Runtime": "python3.13", "Handler": "f.h",
+                "Code": {"ZipFile": zipped()}, "Environment": {"Variables": {"TOKEN": VARIABLE}}}  # fmt: skip
+        await ask("lambda", "CreateFunction", made)
+        return (await ask("kms", "Encrypt", {"KeyId": key, "Plaintext": b"x"}))["CiphertextBlob"]
+
+    blob = in_cloud(make)
+    assert asyncio.run(rekey(str(tmp_path / "data"))).rows_count >= 4
+
+    async def look(cloud, ask):
+        rows = cloud.db.peek(lambda tx: [value for _, value in tx.scan((b"", b"\xff"))])
+        assert all(cloud.vault.resealed(value) == value for value in rows)
+        old = [key for key in cloud.vault.ring.keys if key != cloud.vault.ring.current]
+        for key in old:  # the old keys are gone, for all anybody needs of them
+            cloud.vault.ring.keys.pop(key)
+        assert (await ask("kms", "Decrypt", {"CiphertextBlob": blob}))["Plaintext"] == b"x"
+        secret = await ask("secretsmanager", "GetSecretValue", {"SecretId": "s"})
+        assert secret["SecretString"] == "told to nobody"
+        named = {"Name": "p", "WithDecryption": True}
+        assert (await ask("ssm", "GetParameter", named))["Parameter"]["Value"] == "nor this"
+        function = await ask("lambda", "GetFunctionConfiguration", {"FunctionName": "f"})
+        assert function["Environment"]["Variables"] == {"TOKEN": VARIABLE}
+
+    in_cloud(look)

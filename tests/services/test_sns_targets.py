@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from lambdas import create
+from services.drift import drifted
 
 ACCOUNT = "000000000000"
 
@@ -244,6 +245,7 @@ def test_a_stack_makes_changes_and_deletes_its_topics(client: Any) -> None:
     sns.publish(TopicArn=made["Topic"], Message="m")
     got = sqs.receive_message(QueueUrl=made["Queue"], WaitTimeSeconds=10)["Messages"]
     assert json.loads(got[0]["Body"])["Message"] == "m"
+    assert drifted(cfn, "s") == {}
     del template["Resources"]["Policy"]
     template["Resources"]["Topic"]["Properties"]["Subscription"] = []
     template["Resources"]["Subscription"]["Properties"]["FilterPolicy"] = {"a": ["c"]}

@@ -224,6 +224,31 @@ def test_a_long_poll_ends_with_the_message_or_its_time(platform, client, queue):
     assert bodies(got[2]) == ["m"], "its visibility timeout ended"
 
 
+def test_a_long_poll_outlives_a_purge_and_ends_with_its_queue(platform, client, queue):
+    """A purged queue has another box: who waited on the old one must look again."""
+    got: list[Any] = []
+
+    def poll() -> None:
+        try:
+            got.append(bodies(receive(client("sqs"), queue, WaitTimeSeconds=20)))
+        except ClientError as error:
+            got.append(error.response["Error"]["Code"])
+
+    for end in ("message", "delete"):
+        before = platform.cloud.db._waits.count
+        waiting = threading.Thread(target=poll)
+        waiting.start()
+        while platform.cloud.db._waits.count <= before:
+            time.sleep(0.005)
+        if end == "message":
+            client("sqs").purge_queue(QueueUrl=queue)
+            client("sqs").send_message(QueueUrl=queue, MessageBody="m")
+        else:
+            client("sqs").delete_queue(QueueUrl=queue)
+        waiting.join(15)
+    assert got == [["m"], "AWS.SimpleQueueService.NonExistentQueue"]
+
+
 def test_retention_is_kept_by_the_cloud_clock(platform, sqs, queue):
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"MessageRetentionPeriod": "60"})
     sqs.send_message_batch(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from services.drift import drifted
 
 TEMPLATE: dict[str, Any] = {
     "Resources": {
@@ -83,6 +84,7 @@ def test_a_stack_makes_changes_and_deletes_its_queues(client: Any) -> None:
     assert json.loads(found["Policy"])["Statement"][0]["Resource"] == found["QueueArn"]
     assert "Policy" in attributes(sqs, made["Dead"])
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"]["a"] == "1"
+    assert drifted(cfn, "s") == {}
     properties = template["Resources"]["Queue"]["Properties"]
     del properties["VisibilityTimeout"], properties["RedrivePolicy"]
     del template["Resources"]["Policy"]

@@ -417,7 +417,7 @@ made(
 made(
     "lambda-version-and-alias",
     Role=role(),
-    Function=function({}, code(2), {}),
+    Function=function({}, code(2), code(3)),
     Version=R(
         "AWS::Lambda::Version",
         {"FunctionName": ref("Function")},

@@ -350,13 +350,6 @@ class Database:
         self._sequence += 1
         return self._number << _SEQUENCE_BITS | self._sequence
 
-    def kept(self, key: bytes) -> object:
-        """What ``Tx.parsed`` keeps of ``key``: the same object as long as nothing wrote it, None if it keeps nothing.
-
-        For what was worked out from a value and is asked for outside of transactions.
-        """
-        return self.parsed.get(key)
-
     def remember_parsed(
         self, key: bytes, number: int, parse: Any, made: Any
     ) -> tuple[Any, int, Any]:

@@ -144,6 +144,11 @@ class Tx:
 
     # -- nested calls
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether this is a call inside another's transaction: it may not decide that all of it is ``relaxed``."""
+        return bool(self._below)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block wrote if it raises; otherwise its writes join this transaction."""

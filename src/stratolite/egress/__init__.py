@@ -27,11 +27,11 @@ Bounds (``limits``): ``EGRESS_*``. An answer's body is not decompressed. HTTP/1.
 Not done: HTTP/2, client certificates, pooled connections, IPv6 zone ids.
 """
 
+from stratolite.egress.failed import Failed as Failed
+from stratolite.egress.failed import Refused as Refused
 from stratolite.egress.proxy import Proxy as Proxy
 from stratolite.egress.room import Answer as Answer
 from stratolite.egress.room import Egress as Egress
-from stratolite.egress.room import Failed as Failed
 from stratolite.egress.room import Own as Own
-from stratolite.egress.room import Refused as Refused
 from stratolite.egress.rules import BadRule as BadRule
 from stratolite.egress.rules import Rules as Rules

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import h11
 
-from stratolite.egress.room import Egress, Failed, Refused
+from stratolite.egress.failed import Failed, Refused
+from stratolite.egress.room import Egress
 from stratolite.limits import (
     EGRESS_CONNECT_S_MAX,
     EGRESS_HEAD_BYTES_MAX,

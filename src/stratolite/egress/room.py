@@ -6,14 +6,15 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import h11
 
 from stratolite.egress.addresses import Address, parse
+from stratolite.egress.failed import Failed, Refused
+from stratolite.egress.places import Headers, Place, host_of, place_of, redirected
 from stratolite.egress.rules import SERVICES, Rules
 from stratolite.limits import (
     EGRESS_ADDRESSES_MAX,
@@ -23,33 +24,15 @@ from stratolite.limits import (
     EGRESS_REDIRECTS_MAX,
     EGRESS_REQUESTS_MAX,
     EGRESS_TIME_S,
-    EGRESS_URL_BYTES_MAX,
 )
 
-Headers = Sequence[tuple[str, str]]
 Resolve = Callable[[str], Awaitable[list[str]]]
 """A host name's addresses, in the order to be tried. Raises OSError."""
 
-_PORTS = {"http": 80, "https": 443}
 _OURS_TO_SAY = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
 _READ_BYTES = 64 << 10
 _INTERIM_MAX = 8  # 1xx answers before the answer
 _LOOPBACK = ("127.0.0.1", "::1")
-
-
-class Failed(Exception):
-    """No answer. ``why``: refused | name | connect | tls | timeout | too-large | protocol; the message is for people."""
-
-    def __init__(self, why: str, message: str) -> None:
-        super().__init__(message)
-        self.why = why
-
-
-class Refused(Failed):
-    """The place may not be reached from here: asking again does not help."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("refused", message)
 
 
 class Answer(NamedTuple):
@@ -73,21 +56,6 @@ class Own(NamedTuple):
     """A connected socket on whose other end the gateway serves somebody it believes no key of root's."""
 
 
-class _Place(NamedTuple):
-    scheme: str
-    host: str
-    """Lower case, ASCII, without brackets."""
-    port: int
-    target: str
-    login: str
-    """``user:password`` of the URL, unquoted."""
-
-    @property
-    def host_header(self) -> str:
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return shown if self.port == _PORTS[self.scheme] else f"{shown}:{self.port}"
-
-
 class Egress:
     """``own`` is set once the front door is open; ``resolve`` and ``trust`` (a PEM file) are for tests and odd networks."""
 
@@ -107,7 +75,7 @@ class Egress:
 
     def check(self, url: str) -> None:
         """Raises Refused for a URL that no request could go to, as far as is seen without asking for its name."""
-        place = _place(url)
+        place = place_of(url)
         if self._is_own(place):
             return
         with suppress(ValueError):
@@ -134,14 +102,14 @@ class Egress:
         try:
             async with asyncio.timeout(timeout_s), self._slots:
                 for _ in range(min(redirects_max, EGRESS_REDIRECTS_MAX) + 1):
-                    place = _place(url)
+                    place = place_of(url)
                     answer = await self._exchange(
                         who, place, method, headers, body, answer_bytes_max
                     )
                     location = answer.header("location")
                     if redirects_max == 0 or not 300 <= answer.status < 400 or location is None:
                         return answer
-                    url, method, body, headers = _redirected(
+                    url, method, body, headers = redirected(
                         url, location, answer.status, method, body, headers
                     )
         except TimeoutError as error:
@@ -150,7 +118,7 @@ class Egress:
 
     async def connect(self, who: str, host: str, port: int) -> socket.socket:
         """A connection to ``host``, for the proxy: who may reach it, over the address judged. Raises Failed, Refused."""
-        host = _host(host)
+        host = host_of(host)
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(EGRESS_CONNECT_S_MAX):
@@ -216,7 +184,7 @@ class Egress:
         if why := self.rules.refusal(who, host, address, port):
             raise Refused(why)
 
-    def _is_own(self, place: _Place) -> bool:
+    def _is_own(self, place: Place) -> bool:
         own = self.own
         return own is not None and place.port == own.port and own.is_ours(place.host)
 
@@ -232,7 +200,7 @@ class Egress:
     async def _exchange(
         self,
         who: str,
-        place: _Place,
+        place: Place,
         method: str,
         headers: Headers,
         body: bytes,
@@ -263,7 +231,7 @@ class Egress:
             writer.transport.abort()
 
     async def _open(
-        self, who: str, place: _Place
+        self, who: str, place: Place
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._is_own(place):
             assert self.own is not None
@@ -288,7 +256,7 @@ class Egress:
             raise
 
 
-def _request(place: _Place, method: str, headers: Headers, body: bytes) -> h11.Request:
+def _request(place: Place, method: str, headers: Headers, body: bytes) -> h11.Request:
     given = [(n, v) for n, v in headers if n.lower() not in _OURS_TO_SAY]
     names = {n.lower() for n, _ in given}
     said = [("Host", place.host_header), ("Connection", "close"), *given]
@@ -331,66 +299,6 @@ async def _answer(
             return Answer(status, headers, b"".join(body))
         else:
             raise Failed("protocol", "the connection ended before the answer")
-
-
-def _redirected(
-    url: str, location: str, status: int, method: str, body: bytes, headers: Headers
-) -> tuple[str, str, bytes, Headers]:
-    """What to ask next. Credentials go to no other place than they were meant for."""
-    before, after = _place(url), _place(urljoin(url, location))
-    if before.scheme == "https" and after.scheme == "http":
-        raise Refused("redirected from https to http")
-    dropped = set()
-    if (before.scheme, before.host, before.port) != (after.scheme, after.host, after.port):
-        dropped = {"authorization", "cookie", "x-api-key"}
-    if status == 303 or (status in (301, 302) and method == "POST"):
-        method, body = "GET", b""
-        dropped |= {"content-type", "content-encoding"}
-    kept = [(n, v) for n, v in headers if n.lower() not in dropped]
-    return urljoin(url, location), method, body, kept
-
-
-def _place(url: str) -> _Place:
-    """Raises Refused for what is not an absolute http or https URL."""
-    if len(url) > EGRESS_URL_BYTES_MAX or any(c <= " " or c == "\x7f" for c in url) or "\\" in url:
-        raise Refused("not a URL: too long, or with blanks or control characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise Refused(f"not a URL: {error}") from error
-    scheme = parts.scheme.lower()
-    if scheme not in _PORTS or not parts.hostname:
-        raise Refused("not an http or https URL with a host")
-    if port == 0:
-        raise Refused("port 0 is none")
-    target = quote(parts.path or "/", safe="%/:@!$&'()*+,;=~-._[]|^")
-    if parts.query:
-        target += "?" + quote(parts.query, safe="%/:@!$&'()*+,;=~-._?[]|^")
-    login = ""
-    if parts.username:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return _Place(scheme, _host(parts.hostname), port or _PORTS[scheme], target, login)
-
-
-def _host(name: str) -> str:
-    name = name.lower().rstrip(".")
-    try:
-        return str(parse(name))
-    except ValueError:
-        pass
-    if ":" in name or "%" in name:
-        raise Refused(f"{name} is not an address")
-    try:
-        ascii_name = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except UnicodeError as error:
-        raise Refused(f"{name} is not a host name: {error}") from error
-    labels = ascii_name.split(".")
-    if len(ascii_name) > 253 or not all(0 < len(label) <= 63 for label in labels):
-        raise Refused(f"{ascii_name[:80]} is not a host name")
-    if not all(c.isalnum() or c in "-_." for c in ascii_name):
-        raise Refused(f"{ascii_name} is not a host name")
-    return ascii_name
 
 
 def _tls(trust: str | None) -> ssl.SSLContext:

@@ -26,7 +26,7 @@ from stratolite.gateway.sigv4 import ALGORITHM, EMPTY_SHA256, UNSIGNED, Claim, S
 from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX, CLOCK_SKEW_S_MAX
-from stratolite.service import Call, Parked, Principal, Service, perform
+from stratolite.service import Call, Opened, Parked, Principal, Service, perform
 
 if TYPE_CHECKING:
     from stratolite.gateway.app import App, Respond, Visit
@@ -48,12 +48,12 @@ class Way:
         "_call_request",
         "_context",
         "_date_at",
-        "_default_peer",
         "_form",
-        "_found",
         "_hash_at",
         "_inner",
+        "_opened",
         "_outer",
+        "_peer",
         "_pick",
         "_principal",
         "_secret",
@@ -105,10 +105,11 @@ class Way:
         self._token = request.headers.get("x-amz-security-token")
         self._call_request = request
         self._context: Context | None = None
-        self._found: tuple[str, Principal] | None = None
+        self._opened: Opened | None = None
         self._secret = ""
         self._principal: Principal
-        self._default_peer = ""
+        self._peer = ""
+        """From where the key is believed until ``_opened`` says otherwise; a default key for good."""
         self._stamp = b""
 
     def context(self) -> Context:
@@ -126,12 +127,18 @@ class Way:
                 return None
         elif self.scope.is_s3:
             digest = _UNSIGNED
-        if peer != self._default_peer and not self._find_key(peer):
-            return None
+        now_s = self._app.world.wall()
+        if peer != self._peer or (
+            (opened := self._opened) is not None
+            and (opened.kept.get(opened.key) is not opened.value or now_s >= opened.until_s)
+        ):
+            self._peer = ""
+            if not self._find_key(peer):
+                return None
         stamp = places[self._date_at]
         if stamp != self._stamp and not self._take_stamp(stamp):
             return None
-        if not -CLOCK_SKEW_S_MAX <= self._app.world.wall() - self._time_s <= CLOCK_SKEW_S_MAX:
+        if not -CLOCK_SKEW_S_MAX <= now_s - self._time_s <= CLOCK_SKEW_S_MAX:
             return None
         text = self._form % self._pick((path, digest, *places))
         inner = self._inner.copy()
@@ -144,30 +151,24 @@ class Way:
 
     def _find_key(self, peer: str) -> bool:
         """Ask for the key again: what is not a default key may have been changed or taken away."""
-        auth, key_id, request = self._app.auth, self.scope.key_id, self._call_request
+        request = self._call_request
+        if peer != request.peer:
+            request = self._call_request = _copy(request, peer)
+            self._context = None
+        auth = self._app.auth
         try:
-            if (
-                peer == request.peer
-                and (credentials := auth.credentials) is not None
-                and (found := credentials(key_id, self._token)) is not None
-                and found is self._found
-            ):
-                return True
-            if peer != request.peer:
-                request = self._call_request = _copy(request, peer)
-                self._context = None
-            self._found, self._default_peer = None, ""
             found = auth.secret(
-                request, key_id, self._token, ours=True, page_allowed=False, plain=True
+                request, self.scope.key_id, self._token, ours=True, page_allowed=False, plain=True
             )
         except (Fault, Refused, Unavailable):
             return False
-        if auth.is_default(found):
-            self._default_peer = peer
+        self._opened = found if isinstance(found, Opened) else None
+        if self._opened is not None or auth.is_default(found):
+            self._peer = peer
         if found[0] != self._secret:
             self._secret = found[0]
             self._stamp = b""  # what was hashed beforehand was hashed with another key
-        self._found, self._principal = found, found[1]
+        self._principal = found[1]
         return True
 
     def _take_stamp(self, stamp: bytes) -> bool:

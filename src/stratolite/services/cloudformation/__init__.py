@@ -4,25 +4,37 @@ What happens to a template, and where:
 
     template_text   JSON or YAML with short forms -> plain data
     template        its structure, capabilities, order of dependencies
-    parameters      what it declares against what is given
-    sam             AWS::Serverless-2016-10-31, by the official translator in a child (sam_child)
+    parameters      what it declares against what is given, and against Parameter Store
+    macros          its transforms in their order: macros by Lambda, AWS::Include, ``extensions`` (ForEach and the like),
+                    ``sam`` (AWS::Serverless-2016-10-31, by the official translator in a child, sam_child)
     intrinsics      Ref, Fn::..., conditions -> plain values, or Unknown as long as a resource is not there
-    schema          AWS's resource schemas: forms, types, attributes
+    dynamic         {{resolve:...}}: kept as they stand, looked up for a handler at its step
+    schema          AWS's resource schemas: forms, types, attributes; what a handler does not offer
     resolution      a template beside what is known: properties, needs, outputs
     examination     all of that before anything is touched, and the changes against what is there
-    template_source, proposal       from a request to what a stack shall become
-    stacks, change_sets, reading    the operations
+    places          a fault that knows its place in the template, and the line of a place
+    checking        the same without a server, all mistakes at once (``stratolite check``); ``handlers`` finds types for it
+    template_source, proposal       from a request to what a stack shall become, nested stacks with it
+    stacks, change_sets, reading, drift     the operations
+    stack_sets                      one template as stacks in accounts and regions
+    stack_policy, roles             what an update may do, and whom it works as
     engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
+    nested, custom, signals         its own types, and the doors through which others answer (``resources`` lists the types)
+    notices         NotificationARNs
     state           keys
 
 Resources are made by the services that own their types (``Resource`` of ``stratolite.service``). A handler whose
 ``create`` fails after it made something names it: ``Fault(..., PhysicalResourceId=...)``; the rollback deletes it.
+Handlers work as the caller or the stack's role, with aws:CalledVia = cloudformation.amazonaws.com.
 
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
-Missing (refused by name): nested stacks, custom resources, macros and other transforms, dynamic references, SSM
-parameter types, stack policies, rollback triggers, notifications, imports, drift, stack sets, DisableRollback of updates.
-ResourceProperties in events are left out.
+Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
+Snapshot (no type here has snapshots), change sets of nested stacks (IncludeNestedStacks), ImportExistingResources,
+DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
+EstimateTemplateCost, DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
+(RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
+AWS-specific parameter types are not looked up. ResourceProperties in events are left out.
 """
 
 from stratolite.services.cloudformation.service import Cloudformation as Cloudformation

@@ -12,6 +12,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cf
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -293,7 +294,7 @@ def _compare(
     elif isinstance(wanted, str) and isinstance(there, dict | list):
         wanted = _parsed(wanted)
     if there is None:
-        if wanted not in (None, "", [], {}):
+        if wanted not in (None, "", [], {}, False) and not _is_off(wanted):
             _differ(wanted, None, at, "REMOVE", found)
     elif isinstance(wanted, dict) and isinstance(there, dict):
         for key in sorted(wanted):
@@ -306,8 +307,22 @@ def _compare(
                 _differ(None, there[key], f"{at}/{key}", "ADD", found)
     elif isinstance(wanted, list) and isinstance(there, list):
         _compare_lists(wanted, there, at, unread, found)
-    elif text_of(wanted) != text_of(there):
+    elif not _same(wanted, there):
         _differ(wanted, there, at, "NOT_EQUAL", found)
+
+
+def _is_off(wanted: Any) -> bool:
+    """``{"Enabled": false, ...}``: switched off, which a read may say by leaving it out."""
+    flags = [v for v in wanted.values() if isinstance(v, bool)] if isinstance(wanted, dict) else []
+    return bool(flags) and not any(flags)
+
+
+def _same(wanted: Any, there: Any) -> bool:
+    numbers = [v for v in (wanted, there) if isinstance(v, int | float) and not isinstance(v, bool)]
+    if numbers:
+        with contextlib.suppress(TypeError, ValueError):
+            return float(wanted) == float(there)
+    return text_of(wanted) == text_of(there)
 
 
 def _parsed(text: str) -> Any:

@@ -274,6 +274,12 @@ class Forward(Steps):
             record["step"]["state"] = "done"
             if verb == "update" and made.physical_id != record["physical_id"]:
                 record["step"]["verb"] = "replace"  # the handler made another: the old one goes
+            before = record["private"].get("before")
+            if verb == "replace" and before and made.physical_id == before["physical_id"]:
+                can_go_back = self._handler(record["type"]).can("update")
+                record["step"]["verb"] = (
+                    "update" if can_go_back else "keep"
+                )  # it is the old one still
             take(record, made)
             self._say(call, stack, record, _word(verb, "COMPLETE"))
         state.put_record(call.tx, self.rows, self.uuid, record)

@@ -23,7 +23,7 @@ from stratolite.services.cloudformation.proposal import (
     given_to,
     prepare,
 )
-from stratolite.services.cloudformation.state import Record, Stack
+from stratolite.services.cloudformation.state import Stack
 from stratolite.services.cloudformation.template_source import read_url
 
 
@@ -89,7 +89,7 @@ class Nested(Resource):
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         stack = await call.transact(lambda c: _there(c, physical_id))
         op = stack.get("op")
-        if op is None and not new.step.endswith("-back"):
+        if op is None and not new.step.endswith("-back") and stack.get("last_step") != new.step:
             return await self._update(call, stack, new)
         if op is not None and op.get("step") in (new.step, new.step.removesuffix("-back")):
             stack = await call.transact(lambda c: self._go_on(c, physical_id, new.step))
@@ -104,9 +104,7 @@ class Nested(Resource):
         tags = new.tags()
         if not proposal.changed and tags == stack["tags"]:
             return _made(stack)
-        stack = await call.transact(
-            lambda c: self._begin_update(c, stack, new, proposal, records, tags)
-        )
+        stack = await call.transact(lambda c: self._begin_update(c, stack, new, proposal, tags))
         return self._updated(await self._run(call, stack), new.step)
 
     @staticmethod
@@ -115,13 +113,12 @@ class Nested(Resource):
         looked_at: Stack,
         new: Spec,
         proposal: Proposal,
-        records: list[Record],
         tags: dict[str, str],
     ) -> Stack:
-        del records
         stack = stacks.unchanged_since(call, looked_at)
         parent = _parent(call, new)
         stack["role_arn"] = parent["role_arn"]
+        stack["last_step"] = new.step
         members = {
             "tags": tags,
             "capabilities": parent["op"].get("capabilities") or [],

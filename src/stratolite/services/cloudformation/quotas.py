@@ -43,7 +43,7 @@ EXPORTS_PAGE_COUNT = 100
 
 DELETED_KEPT_S = 90 * 86_400  # ListStacks still shows a deleted stack
 ANSWER_WAIT_S = 1.0  # an operation that ends within this is answered when it has ended
-STACKS_AT_ONCE_MAX = 32
+STACKS_AT_ONCE_MAX = 256  # one may wait for hours: for a signal, for a custom resource
 STEPS_AT_ONCE_MAX = 32
 STABILISE_S_FIRST = 0.02  # grows by half with every question
 STABILISE_S_MAX = 5.0

@@ -187,6 +187,8 @@ class Reading(Service):
 
     def _stored_text(self, call: Call, name: str) -> str:
         stack = must_find(call, name, "Stack with id {} does not exist")
+        if stack["status"] == "REVIEW_IN_PROGRESS":
+            raise invalid("GetTemplateSummary cannot be called on REVIEW_IN_PROGRESS stacks.")
         if not stack["template"]:
             return ""
         rows = state.rows_of(call)

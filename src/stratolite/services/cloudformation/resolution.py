@@ -129,7 +129,9 @@ def resolved_outputs(template: Template, scope: Scope) -> list[dict[str, Any]]:
             value = resolve(output["Value"], scope)
             export = resolve(output["Export"]["Name"], scope) if output.get("Export") else None
         except Fault as fault:
-            message = fault.message.replace("in the Resources block", "in the Outputs block")
+            message = fault.message.removeprefix("Template format error: ").replace(
+                "in the Resources block", "in the Outputs block"
+            )
             raise _error(message) from fault
         if not isinstance(value, str | int | float | bool | Unknown):
             raise _error(

@@ -13,13 +13,26 @@ from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
 from stratolite.services.cloudformation.notices import NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
+from stratolite.services.cloudformation.stack_sets import (
+    StackSets,
+    StackSetWorker,
+    administration_role,
+)
 from stratolite.services.cloudformation.stacks import StackChanges
 
 
-class Cloudformation(StackChanges, ChangeSets, Reading, Drift):
+class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
     name: ClassVar[str] = "cloudformation"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        if set_name := request.get("StackSetName"):
+            place = f"arn:aws:cloudformation:{call.region}:{call.account}:stackset"
+            wanted = [(f"cloudformation:{operation}", f"{place}/{set_name.split(':')[0]}:*")]
+            if admin := request.get("AdministrationRoleARN"):
+                wanted.append(("iam:PassRole", admin))
+            elif operation == "CreateStackSet":
+                wanted.append(("iam:PassRole", administration_role(call)))
+            return wanted
         name = request.get("StackName") or ""
         if name.startswith("arn:"):
             resource = name
@@ -41,6 +54,7 @@ class Cloudformation(StackChanges, ChangeSets, Reading, Drift):
             ExpiryWorker(self.cloud),
             NotifyWorker(self.cloud),
             DriftWorker(self.cloud),
+            StackSetWorker(self.cloud),
         )
 
     def resources(self) -> Iterable[Resource]:

@@ -262,6 +262,8 @@ class StackChanges(Service):
             )
         if role := take_role(call, request.get("RoleARN")):
             stack["role_arn"] = role
+        if request.get("ForceRollback"):
+            raise invalid("ContinueUpdateRollback ForceRollback is not offered by Stratolite")
         skip = request.get("ResourcesToSkip") or []
         rows = state.rows_of(call)
         for name in skip:

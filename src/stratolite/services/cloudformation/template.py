@@ -146,6 +146,9 @@ def check_template(raw: dict[str, Any], *, transformed: bool) -> Template:
                 name,
             )
     if not transformed:
+        if not template.transforms:
+            for name in ("Resources", "Outputs"):
+                _refuse_null(raw.get(name) or {}, (name,))
         return template
     for name, resource in resources.items():
         _check_resource(name, resource)
@@ -307,14 +310,40 @@ def _check_output(name: str, output: Any) -> None:
 
 def _check_mappings(mappings: Mapping[str, Any]) -> None:
     for name, mapping in mappings.items():
-        if not isinstance(mapping, dict) or not all(
-            isinstance(row, dict) for row in mapping.values()
-        ):
+        if not isinstance(mapping, dict):
             raise _error(
-                f"Template format error: Every Mappings member {name} must be a map of maps.",
+                f"Template format error: Every Mappings member {name} must be a map",
                 "Mappings",
                 name,
             )
+        for key, row in mapping.items():
+            if not isinstance(row, dict):
+                raise _error(
+                    f"Template format error: Every Mappings member {name} must be a map",
+                    "Mappings",
+                    name,
+                    key,
+                )
+            for attribute, value in row.items():
+                if isinstance(value, dict):
+                    raise _error(
+                        "Template format error: Every Mappings attribute must be a String or a List.",
+                        "Mappings",
+                        name,
+                        key,
+                        attribute,
+                    )
+
+
+def _refuse_null(node: Any, place: tuple[str, ...]) -> None:
+    if node is None:
+        raise _error(f"[/{'/'.join(place)}] 'null' values are not allowed in templates", *place)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _refuse_null(value, (*place, str(key)))
+    elif isinstance(node, list):
+        for n, value in enumerate(node):
+            _refuse_null(value, (*place, str(n)))
 
 
 def _check_references(template: Template) -> None:
@@ -342,7 +371,8 @@ def _check_references(template: Template) -> None:
             }
         if refs or waiting:
             odd = sorted({*refs, *waiting})
-            text = f"Template format error: Unresolved resource dependencies [{', '.join(odd)}] in the {block} block of the template"
+            head = "Template format error: " if block == "Resources" else ""
+            text = f"{head}Unresolved resource dependencies [{', '.join(odd)}] in the {block} block of the template"
             if not refs:
                 raise _error(text, "Resources", waiting[odd[0]], "DependsOn")
             raise _mentioned(text, tree, "Ref", min(refs))
@@ -356,7 +386,7 @@ def _check_references(template: Template) -> None:
                 )
             if mention.how == "Condition" and mention.name not in template.conditions:
                 raise _mentioned(
-                    f"Template format error: Unresolved condition dependency {mention.name} in the {block} block of the template",
+                    f"Template error: unresolved condition dependency {mention.name} in Fn::If",
                     tree,
                     "Condition",
                     mention.name,

@@ -52,7 +52,7 @@ class Metrics(Service):
             if fine:
                 add_fine_point(tx, keys, metric, ms, unit, summary)
         worker.plan_sweep(call)
-        if call.principal.kind == "service":
+        if call.principal.kind == "service" and not tx.is_nested:
             tx.relaxed = True  # cloudwatch:metrics in limits.RELAXED
         return {}
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import orjson
 
-from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec
+from stratolite.service import Call, Made, Resource, Spec
 
 _NUMBERS = {
     "DatapointsToAlarm": int,
@@ -18,10 +17,6 @@ _NUMBERS = {
     "Period": int,
     "Threshold": float,
 }
-
-
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("cloudwatch", operation, request)
 
 
 def _wanted(spec: Spec) -> dict[str, Any]:
@@ -44,28 +39,67 @@ def _wanted(spec: Spec) -> dict[str, Any]:
 
 
 class _AlarmType(Resource):
+    service = "cloudwatch"
     operation: str
+    member: str
+    """Of DescribeAlarms' answer."""
     create_only = frozenset({"AlarmName"})
+
+    service = "cloudwatch"
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        kind = "CompositeAlarm" if self.operation == "PutCompositeAlarm" else "MetricAlarm"
+        answer = await self.ask(call, "DescribeAlarms", AlarmNames=[physical_id], AlarmTypes=[kind])
+        found = answer.get(f"{kind}s") or []
+        if not found:
+            return None
+        arn = self._made(call, physical_id).attributes["Arn"]
+        tags = await self.ask(call, "ListTagsForResource", ResourceARN=arn)
+        return {**found[0], "Tags": tags.get("Tags") or []}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("AlarmName") or spec.generated_name(255)
         wanted = {**_wanted(spec), "AlarmName": name, "StackToken": spec.token}
-        await _ask(call, self.operation, **wanted)
+        await self.ask(call, self.operation, **wanted)
         return self._made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        await _ask(call, self.operation, **{**_wanted(new), "AlarmName": physical_id})
+        await self.ask(call, self.operation, **{**_wanted(new), "AlarmName": physical_id})
         arn = self._made(call, physical_id).attributes["Arn"]
         tags = _wanted(new)["Tags"]
         names = [tag["Key"] for tag in tags]
         if gone := [t["Key"] for t in _wanted(old)["Tags"] if t["Key"] not in names]:
-            await _ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
+            await self.ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
         if tags:
-            await _ask(call, "TagResource", ResourceARN=arn, Tags=tags)
+            await self.ask(call, "TagResource", ResourceARN=arn, Tags=tags)
         return self._made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _ask(call, "DeleteAlarms", AlarmNames=[physical_id])
+        await self.ask(call, "DeleteAlarms", AlarmNames=[physical_id])
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask(
+            call, "DescribeAlarms", AlarmNames=[physical_id], AlarmTypes=[self.member[:-1]]
+        )
+        if not found[self.member]:
+            return None
+        one = found[self.member][0]
+        made = {n: v for n, v in one.items() if not n.startswith(("State", "AlarmConfig"))}
+        threshold = made.get("Threshold")
+        if isinstance(threshold, float) and threshold.is_integer():
+            made["Threshold"] = int(threshold)  # as templates write it
+        arn = made.pop("AlarmArn")
+        tags = (await self.ask(call, "ListTagsForResource", ResourceARN=arn))["Tags"]
+        return made | ({"Tags": tags} if tags else {})
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return self._made(call, physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(
+            call, "DescribeAlarms", AlarmTypes=[self.member[:-1]], NextToken=token or None
+        )
+        return [one["AlarmName"] for one in page[self.member]], page.get("NextToken", "")
 
     def _made(self, call: Call, name: str) -> Made:
         return Made(name, {"Arn": f"arn:aws:cloudwatch:{call.region}:{call.account}:alarm:{name}"})
@@ -73,17 +107,28 @@ class _AlarmType(Resource):
 
 class AlarmType(_AlarmType):
     type = "AWS::CloudWatch::Alarm"
-    operation = "PutMetricAlarm"
+    operation, member = "PutMetricAlarm", "MetricAlarms"
 
 
 class CompositeAlarmType(_AlarmType):
     type = "AWS::CloudWatch::CompositeAlarm"
-    operation = "PutCompositeAlarm"
+    operation, member = "PutCompositeAlarm", "CompositeAlarms"
 
 
 class DashboardType(Resource):
+    service = "cloudwatch"
+    gone = frozenset({"ResourceNotFound"})
     type = "AWS::CloudWatch::Dashboard"
     create_only = frozenset({"DashboardName"})
+
+    service = "cloudwatch"
+    gone = frozenset({"ResourceNotFound", "DashboardNotFoundError"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetDashboard", DashboardName=physical_id)
+        if found is None:
+            return None
+        return {"DashboardName": physical_id, "DashboardBody": found["DashboardBody"]}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("DashboardName") or spec.generated_name(255)
@@ -93,16 +138,23 @@ class DashboardType(Resource):
         return await self._put(call, physical_id, new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        try:
-            await _ask(call, "DeleteDashboards", DashboardNames=[physical_id])
-        except Fault as fault:
-            if fault.code != "ResourceNotFound":
-                raise
+        await self.ask_if_there(call, "DeleteDashboards", DashboardNames=[physical_id])
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetDashboard", DashboardName=physical_id)
+        if found is None:
+            return None
+        return {"DashboardName": physical_id, "DashboardBody": found["DashboardBody"]}
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "ListDashboards", NextToken=token or None)
+        names = [one["DashboardName"] for one in page["DashboardEntries"]]
+        return names, page.get("NextToken", "")
 
     async def _put(self, call: Call, name: str, spec: Spec) -> Made:
         body = spec.properties["DashboardBody"]
         text = body if isinstance(body, str) else orjson.dumps(body).decode()
-        await _ask(call, "PutDashboard", DashboardName=name, DashboardBody=text)
+        await self.ask(call, "PutDashboard", DashboardName=name, DashboardBody=text)
         return Made(name)
 
 

@@ -16,7 +16,7 @@ import orjson
 from stratolite.core import work
 from stratolite.service import Call
 from stratolite.services.dynamodb import state, streams
-from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.faults import in_use, invalid
 from stratolite.services.dynamodb.following import COPY_REPLICA
 from stratolite.services.dynamodb.table import Record, Table
 from stratolite.services.dynamodb.worker import SWEEP, Sweep
@@ -158,6 +158,10 @@ def _delete(call: Call, table: Table, region: str) -> None:
             raise invalid(
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
+            )
+        if there.past.get("Readers"):
+            raise in_use(
+                f"Attempt to change a resource which is still in use: Table is being copied: {there.arn}"
             )
         drop(call, there)
 

@@ -40,7 +40,7 @@ from stratolite.core import Keyspace, Span, Tx
 from stratolite.core.keys import pack, span_of, unpack
 from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.services.dynamodb import keycode
-from stratolite.services.dynamodb.table import Record, Table
+from stratolite.services.dynamodb.table import Index, Record, Table
 from stratolite.services.dynamodb.values import Item
 
 _PIECE = VALUE_SIZE_BYTES_MAX - 1
@@ -130,37 +130,44 @@ def rows(tx: Tx, span: Span, *, reverse: bool = False) -> Iterator[tuple[bytes, 
             yield row, whole(tx, row, raw)
 
 
-def index_item(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None:
-    """Bring every index of ``table`` from ``old`` to ``new`` (None: no such item)."""
+def index_item(
+    tx: Tx,
+    table: Table,
+    old: Item | None,
+    new: Item | None,
+    old_raw: bytes | None,
+    new_raw: bytes | None,
+) -> None:
+    """Bring every index of ``table`` from ``old`` to ``new`` (None: no such item), whose JSON the other two are."""
     for index in table.indexes:
         before = None if old is None else index.row(table, old)
         after = None if new is None else index.row(table, new)
         if before is not None and not index.is_active and tx.get(before) is None:
             before = None  # the filling of a new index has not come to this item
-        items = size = 0
-        if before is not None and before != after:
-            assert old is not None
-            gone = orjson.dumps(index.part(old))
-            delete(tx, before, gone)
-            items, size = -1, -len(gone)
-        if after is not None:
-            assert new is not None
-            part = index.part(new)
-            held = None
-            if before == after:
-                assert old is not None
-                held_part = index.part(old)
-                if held_part == part:
-                    continue
-                held = orjson.dumps(held_part)
-                size = -len(held)
-            else:
-                items += 1
-            raw = orjson.dumps(part)
-            size += len(raw)
-            put(tx, after, raw, held)
-        if index.count_key is not None and (items or size):
-            count(tx, index.count_key, items, size)
+        gone = b"" if before is None else _part(index, old, old_raw)
+        raw = b"" if after is None else _part(index, new, new_raw)
+        if before == after:
+            if gone == raw:
+                continue
+            assert before is not None, "rows that are both missing are equal and empty"
+            put(tx, before, raw, gone)
+            items = 0
+        else:
+            if before is not None:
+                delete(tx, before, gone)
+            if after is not None:
+                put(tx, after, raw, None)
+            items = (after is not None) - (before is not None)
+        if index.count_key is not None and (items or len(raw) != len(gone)):
+            count(tx, index.count_key, items, len(raw) - len(gone))
+
+
+def _part(index: Index, item: Item | None, raw: bytes | None) -> bytes:
+    """The JSON of what an index holds of an item."""
+    assert item is not None, "its row has a key"
+    if index.projects_all and raw is not None:
+        return raw
+    return orjson.dumps(index.part(item))
 
 
 # -- counts

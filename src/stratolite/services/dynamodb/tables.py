@@ -98,11 +98,7 @@ class Tables(Base):
             schema.check_units(throughput)
         changes = request.get("GlobalSecondaryIndexUpdates") or []
         _check_changes(changes)
-        table = self.table(
-            call,
-            request["TableName"],
-            f"Requested resource not found: Table: {request['TableName']} not found",
-        )
+        table = self._settled(call, request["TableName"])
         updates = request.get("ReplicaUpdates")
         if updates:
             globaltables.change(call, table, updates)
@@ -201,11 +197,7 @@ class Tables(Base):
     def update_time_to_live(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.TIME_TO_LIVE, request)
         wanted = request["TimeToLiveSpecification"]
-        table = self.table(
-            call,
-            request["TableName"],
-            f"Requested resource not found: Table: {request['TableName']} not found",
-        )
+        table = self._settled(call, request["TableName"])
         current, name = table.ttl_attribute, wanted["AttributeName"]
         if wanted["Enabled"] and current == name:
             raise invalid("TimeToLive is already enabled")
@@ -231,6 +223,15 @@ class Tables(Base):
                 "AttributeName": table.ttl_attribute,
             }
         }
+
+    def _settled(self, call: Call, name: str) -> Table:
+        """A table that may be changed. Raises ResourceInUseException for one that is still being filled."""
+        table = self.known(call, name, f"Requested resource not found: Table: {name} not found")
+        if not table.is_ready:
+            raise in_use(
+                f"Attempt to change a resource which is still in use: Table is being created: {table.name}"
+            )
+        return table
 
     def _named(self, call: Call, request: Request) -> Table:
         _check_named(request)

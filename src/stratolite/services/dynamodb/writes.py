@@ -115,7 +115,7 @@ class Write:
     def _follow(self, *, expired: bool = False) -> None:
         tx, table, before, after = self.tx, self.table, self.raw, self.after
         if table.indexes:
-            state.index_item(tx, table, self.old, self.new)
+            state.index_item(tx, table, self.old, self.new, before, after)
         if table.ttl_attribute is not None:
             expiry.note(tx, table, self.row, self.old, self.new)
         if table.past_prefix is not None and before != after:

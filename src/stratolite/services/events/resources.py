@@ -55,6 +55,15 @@ class EventBus(Resource):
     type = "AWS::Events::EventBus"
     create_only = frozenset({"Name"})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await _gone_is_fine(call, "DescribeEventBus", Name=physical_id)
+        if found is None:
+            return None
+        names = ("DeadLetterConfig", "Description", "KmsKeyIdentifier", "Name", "Policy")
+        made = {name: found[name] for name in names if name in found}
+        tags = await _ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
+        return {**made, "Tags": tags.get("Tags") or []}
+
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
         answer = await _ask(
@@ -226,6 +235,14 @@ class Archive(Resource):
     type = "AWS::Events::Archive"
     create_only = frozenset({"ArchiveName", "SourceArn"})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await _gone_is_fine(call, "DescribeArchive", ArchiveName=physical_id)
+        if found is None:
+            return None
+        names = ("ArchiveName", "Description", "EventPattern", "RetentionDays")
+        made = {name: found[name] for name in names if name in found}
+        return {**made, "SourceArn": found["EventSourceArn"]}
+
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
         name = wanted.get("ArchiveName") or spec.generated_name(48)
@@ -293,6 +310,10 @@ def _linked(wanted: dict[str, Any]) -> dict[str, Any]:
 class ApiDestination(Resource):
     type = "AWS::Events::ApiDestination"
     create_only = frozenset({"Name"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await _gone_is_fine(call, "DescribeApiDestination", Name=physical_id)
+        return None if found is None else dict(found)
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties

@@ -279,7 +279,16 @@ class _Delivery:
         }
         if kms := config["EncryptionConfiguration"].get("KMSEncryptionConfig"):
             ask |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms["AWSKMSKeyARN"]}
-        await acting.request("s3", "PutObject", ask)
+        measure = self.ref.measure
+        try:
+            await acting.request("s3", "PutObject", ask)
+        except Fault:
+            measure(self.call.cloud, "DeliveryToS3.Success", 0)
+            raise
+        measure(self.call.cloud, "DeliveryToS3.Success", 1)
+        measure(self.call.cloud, "DeliveryToS3.Bytes", len(data), "Bytes")
+        age_s = self.call.world.cloud() - self.cut["since_s"]
+        measure(self.call.cloud, "DeliveryToS3.DataFreshness", max(0.0, age_s), "Seconds")
 
     # -- an endpoint
 

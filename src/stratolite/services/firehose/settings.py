@@ -13,6 +13,7 @@ Config = dict[str, Any]
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.+\Z")
 _BUCKET = re.compile(r"arn:aws:s3:::[\w.-]{1,255}\Z")
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
+_MODULES = re.compile(r"(^|;)\s*(import|include|module)\b")
 _PROCESSORS = ("Lambda", "MetadataExtraction", "AppendDelimiterToRecord", "RecordDeAggregation")
 DESTINATIONS = {
     "S3DestinationConfiguration": "s3",
@@ -196,6 +197,8 @@ def _processing(given: Config) -> Config | None:
                 raise bad(
                     f"MetadataExtractionQuery must have 1 to {quotas.QUERY_BYTES_MAX} characters."
                 )
+            if _MODULES.search(query):
+                raise bad("MetadataExtractionQuery must not import modules.")
         if kind == "RecordDeAggregation" and wanted.get("SubRecordType") not in (
             "JSON",
             "DELIMITED",

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from stratolite.core import Keyspace, Span, Tx
+from stratolite.service import Cloud
 from stratolite.services.firehose.quotas import BLOCK_BYTES
 
 Record = dict[str, Any]
@@ -27,6 +28,11 @@ class Ref(NamedTuple):
     @property
     def arn(self) -> str:
         return f"arn:aws:firehose:{self.region}:{self.account}:deliverystream/{self.name}"
+
+    def measure(self, cloud: Cloud, name: str, value: float, unit: str = "Count") -> None:
+        """A sample of one of AWS/Firehose's metrics of the stream."""
+        dimensions = (("DeliveryStreamName", self.name),)
+        cloud.measure(self.account, self.region, "AWS/Firehose", dimensions, name, value, unit)
 
 
 class Row(NamedTuple):

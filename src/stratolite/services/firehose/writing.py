@@ -87,7 +87,10 @@ def gather(
         gathered = {**gathered, "first": stamp, "since_s": tx.time_s}
         due_s = tx.time_s + hints["IntervalInSeconds"]
         jobs.flush_at(call, ref, stream["id"], gathered["number"], due_s)
-    size = gathered["bytes"] + sum(map(len, datas))
+    more = sum(map(len, datas))
+    ref.measure(call.cloud, "IncomingRecords", len(datas))
+    ref.measure(call.cloud, "IncomingBytes", more, "Bytes")
+    size = gathered["bytes"] + more
     gathered = {**gathered, "bytes": size, "records": gathered["records"] + len(datas)}
     if size >= hints["SizeInMBs"] << 20:
         gathered = jobs.cut(call, ref, stream["id"], gathered)

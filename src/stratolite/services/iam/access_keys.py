@@ -11,7 +11,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.iam import holders, key_ids, names, state
+from stratolite.services.iam import holders, inside, key_ids, names, state
 
 KEYS_COUNT_MAX = 2
 NEVER = {"ServiceName": "N/A", "Region": "N/A"}
@@ -66,6 +66,7 @@ class AccessKeyOperations:
 
     def reveal_access_key(self, call: Call, asked: Request) -> Response:
         """For a stack alone, no wire carries it: the secret once more, for who may change the key."""
+        inside.check(call, "RevealAccessKey", stacks=True)
         return {
             "AccessKey": key_shown(_own_key(call, asked)) | _secret(call, _own_key(call, asked))
         }
@@ -73,10 +74,12 @@ class AccessKeyOperations:
     # -- for STS alone, no wire carries them
 
     def new_key_id(self, call: Call, asked: Request) -> Response:
+        inside.check(call, "NewKeyId")
         return {"AccessKeyId": key_ids.new(call.world, asked["Prefix"], call.account)}
 
     def find_access_key(self, call: Call, asked: Request) -> Response:
         """Account, None if the id tells none."""
+        inside.check(call, "FindAccessKey")
         record = state.get_key(call.tx, asked["AccessKeyId"])
         account = record["Account"] if record else key_ids.account_of(asked["AccessKeyId"])
         return {"Account": account}

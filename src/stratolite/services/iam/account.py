@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.iam import holders, state, versions
+from stratolite.services.iam import holders, inside, state, versions
 from stratolite.services.iam.managed import table
 
 _ALIAS, _REPORT, _PREFERENCES = "alias", "report", "preferences"
@@ -158,11 +158,13 @@ class Account:
 
     def keep_organization(self, call: Call, asked: Request) -> Response:
         """Where the account hangs from now on, None: nowhere."""
+        inside.check(call, "KeepOrganization")
         state.put_organization(call.tx, asked["Account"], asked["Record"])
         return {}
 
     def keep_service_control(self, call: Call, asked: Request) -> Response:
         """A service control policy, or the ids of those attached to a target."""
+        inside.check(call, "KeepServiceControl")
         state.put_service_control(
             call.tx, asked["Organization"], asked["Kind"], asked["Name"], asked["Value"]
         )

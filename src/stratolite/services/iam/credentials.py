@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from stratolite.core import Database, Tx
 from stratolite.core.vault import Vault
-from stratolite.service import Principal, root
+from stratolite.service import Opened, Principal, root
 from stratolite.services.iam import state
 
 _UNSEALED_COUNT_MAX = 4096
@@ -20,21 +19,10 @@ class AccessKeys:
         self._db, self._vault = db, vault
         self._unsealed: dict[str, str] = {}
         self._accounts: dict[str, str] = {}
-        self._lasting: dict[str, tuple[bytes, Any, tuple[str, Principal]]] = {}
-        """Key id -> (the account's stamp's key, what was kept of it then, what ``open`` gave)."""
 
     def open(self, key_id: str) -> tuple[str, Principal] | None:
         """(secret, principal), None if there is no such active key."""
-        lasting = self._lasting.get(key_id)
-        if lasting is not None and self._db.kept(lasting[0]) is lasting[1]:
-            return lasting[2]
         found: tuple[str, Principal] | None = self._db.peek(lambda tx: self._known(tx, key_id))
-        if found is not None:
-            stamp = state.stamp_key(found[1].account)
-            if len(self._lasting) >= _UNSEALED_COUNT_MAX:
-                self._lasting.clear()
-            if (kept := self._db.kept(stamp)) is not None:
-                self._lasting[key_id] = stamp, kept, found
         return found
 
     def _known(self, tx: Tx, key_id: str) -> tuple[str, Principal] | None:
@@ -57,12 +45,17 @@ class AccessKeys:
             )
         else:
             who = root(account, key_id)
-        made = self._secret(key_id, record["Sealed"]), who
+        secret = self._secret(key_id, record["Sealed"])
         if len(self._accounts) >= _UNSEALED_COUNT_MAX:
             self._accounts.clear()
         self._accounts[key_id] = account
-        if (kept := state.memo(tx, account)) is not None:
-            kept.opened[key_id] = made
+        kept = state.memo(tx, account)
+        if kept is None or state.stamp_key(account) not in self._db.parsed:
+            return secret, who
+        # the memo is void with the first change of the account's IAM, and what the database keeps of it another
+        made = kept.opened[key_id] = Opened.of(
+            secret, who, self._db.parsed, state.stamp_key(account)
+        )
         return made
 
     def _secret(self, key_id: str, sealed: str) -> str:

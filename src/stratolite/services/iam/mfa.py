@@ -14,7 +14,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.iam import holders, names, state
+from stratolite.services.iam import holders, inside, names, state
 
 _KIND = "mfa"
 _STEP_S = 30
@@ -126,6 +126,7 @@ class MfaDevices:
 
         Answers Valid. Raises nothing for a device that is not there: it is not valid.
         """
+        inside.check(call, "CheckMfaCode")
         record = state.get(call.tx, call.account, _KIND, asked["SerialNumber"])
         if record is None or record.get("UserName") != asked["UserName"]:
             return {"Valid": False}

@@ -261,6 +261,23 @@ class _Inline(_Type):
                 PolicyDocument=text,
             )
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        name = spec.properties["PolicyName"]
+        documents: list[Any] = []
+        for kind, holder in self._targets(spec.properties):
+            found = await self.ask_if_there(
+                call, f"Get{kind}Policy", **{f"{kind}Name": holder}, PolicyName=name
+            )
+            if found is None:
+                return None
+            text = found["PolicyDocument"]
+            documents.append(json.loads(unquote(text)) if isinstance(text, str) else text)
+        if not documents:
+            return None
+        stated = spec.properties.get("PolicyDocument")
+        changed = next((d for d in documents if d != stated), documents[0])
+        return {**spec.properties, "PolicyDocument": changed}
+
     async def create(self, call: Call, spec: Spec) -> Made:
         await self._put(call, spec.properties)
         return Made(spec.generated_name(64))

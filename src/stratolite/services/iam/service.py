@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service
 from stratolite.services.iam import access as rights
-from stratolite.services.iam import holders, names, principals, state
+from stratolite.services.iam import holders, inside, names, principals, state
 from stratolite.services.iam.access_keys import AccessKeyOperations, own_name
 from stratolite.services.iam.account import Account
 from stratolite.services.iam.certificates import Certificates
@@ -98,6 +98,7 @@ class Iam(
 
     def find_role(self, call: Call, asked: Request) -> Response:
         """For STS alone, no wire carries it: the role as it is kept."""
+        inside.check(call, "FindRole")
         return {"Role": holders.load(call, "role", asked["RoleName"])}
 
     def list_roles(self, call: Call, request: Request) -> Response:

@@ -26,6 +26,11 @@ class Ref(NamedTuple):
     def arn(self) -> str:
         return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{self.name}"
 
+    def measure(self, call: Call, name: str, value: float, unit: str = "Count") -> None:
+        """A sample of one of AWS/Kinesis's metrics of the stream."""
+        dimensions = (("StreamName", self.name),)
+        call.cloud.measure(self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit)
+
 
 class ConsumerRef(NamedTuple):
     stream: Ref

@@ -70,6 +70,9 @@ class Reading(Service):
         if is_counted:
             self._count_call(ref, iterator, second)
         found, after = await call.transact(read)
+        ref.measure(call, "GetRecords.Records", len(found.records))
+        ref.measure(call, "GetRecords.Bytes", found.size_bytes, "Bytes")
+        ref.measure(call, "GetRecords.IteratorAgeMilliseconds", found.behind_ms, "Milliseconds")
         if is_counted:
             self._count_bytes(iterator, second, found.size_bytes)
         answer: Response = {"Records": found.records, "MillisBehindLatest": found.behind_ms}
@@ -84,6 +87,14 @@ class Reading(Service):
             self._read = {k: v for k, v in self._read.items() if k[2] >= second}
         seen = self._read.setdefault((iterator.id, iterator.shard, second), [0, 0])
         if seen[0] >= quotas.READ_CALLS_A_SECOND or seen[1] >= quotas.READ_BYTES_A_SECOND:
+            dimensions = (("StreamName", ref.name),)
+            self.cloud.measure(
+                ref.account,
+                ref.region,
+                "AWS/Kinesis",
+                dimensions,
+                "ReadProvisionedThroughputExceeded",
+            )
             raise Fault(
                 "ProvisionedThroughputExceededException", names.rate_exceeded(ref, iterator.shard)
             )

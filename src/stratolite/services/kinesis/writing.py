@@ -153,6 +153,12 @@ def _put(
         if stream["mode"] == "ON_DEMAND" and _is_busy(target):
             jobs.scale_soon(call, ref, stream["id"], target.number)
     written.put()
+    taken = sum(len(target.rows) for target in targets.values())
+    size = sum(len(d) + len(k) for target in targets.values() for k, d in target.rows)
+    ref.measure(call, "IncomingRecords", taken)
+    ref.measure(call, "IncomingBytes", size, "Bytes")
+    if taken < len(records):
+        ref.measure(call, "WriteProvisionedThroughputExceeded", len(records) - taken)
     return answers
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from stratolite.errors import Fault
+from stratolite.errors import Fault, Unavailable
 from stratolite.service import Call, Settle
 from stratolite.services.lambda_ import mapping_answers, mapping_events
 from stratolite.services.lambda_.mapping_access import source_request
@@ -35,11 +35,11 @@ class QueueReader(Reader):
         try:
             return await super().run()
         finally:
-            for task in list(self._running):
-                if self.is_changed:
-                    await asyncio.gather(task, return_exceptions=True)
-                else:
+            running = list(self._running)
+            if not self.is_changed:  # we are asked to stop: what is under way comes back
+                for task in running:
                     task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def read(self) -> Settle | None:
         scaling = self.config.get("ScalingConfig") or {}
@@ -108,7 +108,7 @@ class QueueReader(Reader):
                     batch.append(items.pop(0))
                     size += batch[-1].size_bytes
                 await self._hand_over(acting, batch)
-        except Fault as fault:
+        except (Fault, Unavailable) as fault:
             _log.info("mapping=%s: %d messages go back after %r", self.uuid, len(items), fault)
 
     async def _hand_over(self, acting: Call, batch: list[Item]) -> None:

@@ -12,7 +12,6 @@ Sources  https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -36,7 +35,6 @@ from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Ended, R
 from stratolite.services.lambda_.mapping_settings import Source
 from stratolite.services.lambda_.names import Ref
 
-_log = logging.getLogger("stratolite.lambda")
 _READ_MAX = {"kinesis": 10_000, "dynamodb": 1000}
 _REFRESH_S = 200.0
 """An idle reader's iterator is used before it expires (5 minutes)."""
@@ -232,7 +230,7 @@ class ShardReader(Reader):
         if items and not self._pending:
             self._since_s = self.call.world.cloud()
         self._pending += items
-        return bool(items)
+        return bool(page["Records"])
 
     def _items(self, records: Sequence[dict[str, Any]]) -> list[Item]:
         assert self._row is not None
@@ -262,7 +260,8 @@ class ShardReader(Reader):
             ask |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": row["time"]}
         else:
             ask |= {"ShardIteratorType": "TRIM_HORIZON"}
-            self._skip_before_s = row.get("time")
+            since_s = row.get("time")
+            self._skip_before_s = None if since_s is None else int(since_s)  # their times are whole
         try:
             answer = await acting.request(self.source.service, "GetShardIterator", ask)
         except Fault as fault:
@@ -281,22 +280,14 @@ class ShardReader(Reader):
         taken, self._pending = self._pending, []
         await self._slices(taken)
         await self._move_to(taken[-1].id)
-        await self._measure(self.call.world.cloud() - taken[-1].arrived_s)
-
-    async def _measure(self, age_s: float) -> None:
-        """IteratorAge, as https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html has it."""
-        datum = {
-            "MetricName": "IteratorAge",
-            "Dimensions": [{"Name": "FunctionName", "Value": self.ref.name}],
-            "Value": max(0.0, age_s * 1000),
-            "Unit": "Milliseconds",
-        }
-        acting = self.call.as_service("lambda.amazonaws.com", self.ref.function_arn)
-        ask = {"Namespace": "AWS/Lambda", "MetricData": [datum]}
-        try:
-            await acting.request("cloudwatch", "PutMetricData", ask)
-        except Fault as fault:  # a measurement that is not taken holds nothing up
-            _log.info("mapping=%s: no metric: %r", self.uuid, fault)
+        age_ms = max(0.0, (self.call.world.cloud() - taken[-1].arrived_s) * 1000)
+        where = (
+            self.ref.account,
+            self.ref.region,
+            "AWS/Lambda",
+            (("FunctionName", self.ref.name),),
+        )
+        self.call.cloud.measure(*where, "IteratorAge", age_ms, "Milliseconds")
 
     async def _slices(self, taken: list[Item]) -> None:
         if self.config["TumblingWindowInSeconds"]:

@@ -207,6 +207,13 @@ class Version(_Type):
     type = "AWS::Lambda::Version"
     create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetFunctionConfiguration", FunctionName=physical_id)
+        if found is None:
+            return None
+        made = _picked(found, "Description", "CodeSha256")
+        return {**made, **_picked(spec.properties, "FunctionName")}
+
     async def create(self, call: Call, spec: Spec) -> Made:
         _refuse(
             spec.properties,
@@ -271,6 +278,14 @@ class Alias(_Type):
 class EventInvokeConfig(_Type):
     type = "AWS::Lambda::EventInvokeConfig"
     create_only = frozenset({"FunctionName", "Qualifier"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        wanted = _picked(spec.properties, "FunctionName", "Qualifier")
+        found = await self.ask_if_there(call, "GetFunctionEventInvokeConfig", **wanted)
+        if found is None:
+            return None
+        names = ("DestinationConfig", "MaximumEventAgeInSeconds", "MaximumRetryAttempts")
+        return {**wanted, **_picked(found, *names)}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         await self._set(call, spec)

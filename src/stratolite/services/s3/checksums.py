@@ -99,8 +99,13 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     """
     if _NAMING.isdisjoint(request):
         return DEFAULT, None
+    given = _ALL_MEMBERS.intersection(request)
+    if len(given) == 1 and (asked := request.get("ChecksumAlgorithm")) is not None:
+        (member,) = given
+        if MEMBERS.get(member) == asked:  # what SDKs send
+            return asked, check_form(asked, request[member])
     found: tuple[str, str] | None = None
-    for member in _ALL_MEMBERS.intersection(request):
+    for member in given:
         if member in _REFUSED_MEMBERS:
             raise not_offered(f"checksum algorithm {_REFUSED_MEMBERS[member]}")
         name = MEMBERS[member]

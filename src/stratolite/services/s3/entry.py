@@ -112,8 +112,17 @@ def refuse_members(request: Request) -> None:
             raise not_offered(f"parameter {member}")
 
 
+_SAYING = _REFUSED | _KEPT | _RARE | {"StorageClass", "Metadata", "Tagging", "ACL"}
+
+
 def attributes(call: Call, bucket: Bucket, request: Request) -> Attributes:
     """Of PutObject, CopyObject with REPLACE and CreateMultipartUpload. Raises Fault for what is wrong."""
+    if (
+        _SAYING.isdisjoint(request)
+        and bucket.ownership == ENFORCED
+        and "object-lock" not in bucket.on
+    ):
+        return Attributes("STANDARD", {}, {}, {}, "private", _NOTHING_MORE)
     if not _REFUSED.isdisjoint(request):
         refuse_members(request)
     storage_class = request.get("StorageClass") or "STANDARD"

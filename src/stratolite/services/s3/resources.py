@@ -124,6 +124,15 @@ class BucketPolicy(Resource):
     type = "AWS::S3::BucketPolicy"
     create_only = frozenset({"Bucket"})
 
+    service = "s3"
+    gone = frozenset({"NoSuchBucket", "NoSuchBucketPolicy"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetBucketPolicy", Bucket=physical_id)
+        if found is None:
+            return None
+        return {"Bucket": physical_id, "PolicyDocument": orjson.loads(found["Policy"])}
+
     async def create(self, call: Call, spec: Spec) -> Made:
         document = spec.properties["PolicyDocument"]
         text = document if isinstance(document, str) else orjson.dumps(document).decode()

@@ -32,6 +32,14 @@ class Schedule(Resource):
     type = "AWS::Scheduler::Schedule"
     create_only = frozenset({"Name"})
 
+    service = "scheduler"
+    unread = frozenset({"StartDate", "EndDate"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        group = spec.properties.get("GroupName")
+        found = await self.ask_if_there(call, "GetSchedule", Name=physical_id, GroupName=group)
+        return None if found is None else dict(found)
+
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)
         request = self._request(name, spec) | {"ClientToken": spec.token[-64:]}
@@ -70,6 +78,15 @@ class Schedule(Resource):
 class ScheduleGroup(Resource):
     type = "AWS::Scheduler::ScheduleGroup"
     create_only = frozenset({"Name"})
+
+    service = "scheduler"
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetScheduleGroup", Name=physical_id)
+        if found is None:
+            return None
+        tags = await self.ask(call, "ListTagsForResource", ResourceArn=found["Arn"])
+        return {"Name": physical_id, "Tags": tags.get("Tags") or []}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)

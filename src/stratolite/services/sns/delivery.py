@@ -16,7 +16,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.egress import Failed
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Principal, Settle, Worker
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.sns import attributes, envelopes, fanout, outbox, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.fanout import Carrier, caller
@@ -187,25 +187,14 @@ class Deliverer:
         """As the role of SubscriptionRoleArn."""
         _, _, _, region, account, stream = found.endpoint.split(":", 5)
         role = found.attributes.get("SubscriptionRoleArn", "")
-        assumed = await call.request(
-            "sts", "AssumeRole", {"RoleArn": role, "RoleSessionName": "sns-delivery"}
-        )
-        user = assumed["AssumedRoleUser"]
-        session = Principal(
-            "role",
-            role.split(":")[4],
-            user["Arn"],
-            name=role.rpartition("/")[2],
-            session="sns-delivery",
-            user_id=user["AssumedRoleId"],
-        )
+        acting = await call.as_role(role, fanout.PRINCIPAL, message["topic"], "sns-delivery")
         text = text_for(message, "firehose")
         body = text if found.is_raw else _one_line(self._carrier.envelope(message, found, signed))
         request = {
             "DeliveryStreamName": stream.partition("/")[2],
             "Record": {"Data": f"{body}\n".encode()},
         }
-        await call.scoped(account, region, session).request("firehose", "PutRecord", request)
+        await acting.scoped(account, region).request("firehose", "PutRecord", request)
 
 
 def _one_line(envelope: str) -> str:

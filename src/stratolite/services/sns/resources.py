@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created
 
 _TOPIC = (
     "ArchivePolicy",
@@ -46,16 +46,9 @@ _UNSET = {
 }
 
 
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("sns", operation, request)
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> None:
-    try:
-        await _ask(call, operation, **request)
-    except Fault as fault:
-        if fault.code not in ("NotFound", "InvalidParameter"):
-            raise
+class _Type(Resource):
+    service = "sns"
+    gone = frozenset({"NotFound"})
 
 
 def _text(value: Any) -> str:
@@ -74,7 +67,7 @@ def _attributes(properties: dict[str, Any], names: tuple[str, ...]) -> dict[str,
     return {name: _text(properties[name]) for name in names if name in properties}
 
 
-class TopicType(Resource):
+class TopicType(_Type):
     type = "AWS::SNS::Topic"
     create_only = frozenset({"FifoTopic", "TopicName"})
 
@@ -93,7 +86,7 @@ class TopicType(Resource):
         if is_fifo:
             attributes["FifoTopic"] = "true"
         request = {"Name": name, "Attributes": attributes, "Tags": _tags(spec)}
-        made = await _ask(call, "CreateTopic", **request, StackToken=spec.token)
+        made = await self.ask(call, "CreateTopic", **request, StackToken=spec.token)
         arn = made["TopicArn"]
         with created(arn):
             for one in properties.get("Subscription") or ():
@@ -105,7 +98,7 @@ class TopicType(Resource):
         changes = {name: value for name, value in after.items() if before.get(name) != value}
         changes |= {name: _DEFAULTS.get(name, "") for name in before if name not in after}
         for name, value in changes.items():
-            await _ask(
+            await self.ask(
                 call,
                 "SetTopicAttributes",
                 TopicArn=physical_id,
@@ -121,14 +114,14 @@ class TopicType(Resource):
         tags = _tags(new)
         names = [tag["Key"] for tag in tags]
         if gone := [tag["Key"] for tag in _tags(old) if tag["Key"] not in names]:
-            await _ask(call, "UntagResource", ResourceArn=physical_id, TagKeys=gone)
+            await self.ask(call, "UntagResource", ResourceArn=physical_id, TagKeys=gone)
         if tags:
-            await _ask(call, "TagResource", ResourceArn=physical_id, Tags=tags)
+            await self.ask(call, "TagResource", ResourceArn=physical_id, Tags=tags)
         return _made(physical_id)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         try:
-            found = await _ask(call, "GetTopicAttributes", TopicArn=physical_id)
+            found = await self.ask(call, "GetTopicAttributes", TopicArn=physical_id)
         except Fault as fault:
             if fault.code in ("NotFound", "NotFoundException"):
                 return None
@@ -138,12 +131,12 @@ class TopicType(Resource):
         made["TopicName"] = physical_id.rsplit(":", 1)[1]
         if attributes.get("FifoTopic") == "true":
             made["FifoTopic"] = True
-        listed = await _ask(call, "ListSubscriptionsByTopic", TopicArn=physical_id)
+        listed = await self.ask(call, "ListSubscriptionsByTopic", TopicArn=physical_id)
         made["Subscription"] = [
             {"Protocol": s["Protocol"], "Endpoint": s["Endpoint"]}
             for s in listed.get("Subscriptions") or ()
         ]
-        tags = await _ask(call, "ListTagsForResource", ResourceArn=physical_id)
+        tags = await self.ask(call, "ListTagsForResource", ResourceArn=physical_id)
         made["Tags"] = tags.get("Tags") or []
         return made
 
@@ -152,32 +145,49 @@ class TopicType(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         if spec.properties.get("ArchivePolicy"):
-            await _gone_is_fine(
+            await self.ask_if_there(
                 call,
                 "SetTopicAttributes",
                 TopicArn=physical_id,
                 AttributeName="ArchivePolicy",
                 AttributeValue="{}",
             )
-        await _ask(call, "DeleteTopic", TopicArn=physical_id)
+        await self.ask(call, "DeleteTopic", TopicArn=physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "ListTopics", NextToken=token or None)
+        return [one["TopicArn"] for one in page["Topics"]], page.get("NextToken", "")
 
     async def _subscribe(self, call: Call, arn: str, one: dict[str, str]) -> None:
         request = {"TopicArn": arn, "Protocol": one["Protocol"], "Endpoint": one["Endpoint"]}
-        await _ask(call, "Subscribe", **request)
+        await self.ask(call, "Subscribe", **request)
 
     async def _unsubscribe(self, call: Call, arn: str, one: dict[str, str]) -> None:
         request = {"TopicArn": arn, "Protocol": one["Protocol"], "Endpoint": one["Endpoint"]}
-        found = await _ask(call, "Subscribe", **request, ReturnSubscriptionArn=True)
-        await _ask(call, "Unsubscribe", SubscriptionArn=found["SubscriptionArn"])
+        found = await self.ask(call, "Subscribe", **request, ReturnSubscriptionArn=True)
+        await self.ask(call, "Unsubscribe", SubscriptionArn=found["SubscriptionArn"])
 
 
 def _made(arn: str) -> Made:
     return Made(arn, {"TopicArn": arn, "TopicName": arn.rpartition(":")[2]})
 
 
-class SubscriptionType(Resource):
+class SubscriptionType(_Type):
     type = "AWS::SNS::Subscription"
     create_only = frozenset({"Endpoint", "Protocol", "TopicArn"})
+
+    service = "sns"
+    gone = frozenset({"NotFound", "NotFoundException"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(
+            call, "GetSubscriptionAttributes", SubscriptionArn=physical_id
+        )
+        if found is None:
+            return None
+        attributes = found["Attributes"]
+        made = {name: attributes[name] for name in _SUBSCRIPTION if name in attributes}
+        return {**made, **{n: attributes[n] for n in ("Endpoint", "Protocol", "TopicArn")}}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
@@ -205,7 +215,7 @@ class SubscriptionType(Resource):
             names.sort(key=lambda name: name == "FilterPolicyScope")  # a nested policy goes first
         for name in names:
             value = after.get(name, _UNSET.get(name, ""))
-            await _ask(
+            await self.ask(
                 call,
                 "SetSubscriptionAttributes",
                 SubscriptionArn=physical_id,
@@ -215,10 +225,28 @@ class SubscriptionType(Resource):
         return Made(physical_id, {"Arn": physical_id})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "Unsubscribe", SubscriptionArn=physical_id)
+        await self.ask_if_there(call, "Unsubscribe", SubscriptionArn=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(
+            call, "GetSubscriptionAttributes", SubscriptionArn=physical_id
+        )
+        if found is None:
+            return None
+        attributes = found["Attributes"]
+        made = {name: _value(attributes[name]) for name in _SUBSCRIPTION if name in attributes}
+        return made | {name: attributes[name] for name in ("Endpoint", "Protocol", "TopicArn")}
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return Made(physical_id, {"Arn": physical_id})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "ListSubscriptions", NextToken=token or None)
+        arns = [one["SubscriptionArn"] for one in page["Subscriptions"]]
+        return [arn for arn in arns if arn != "PendingConfirmation"], page.get("NextToken", "")
 
 
-class TopicPolicy(Resource):
+class TopicPolicy(_Type):
     type = "AWS::SNS::TopicPolicy"
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -232,38 +260,70 @@ class TopicPolicy(Resource):
         await self._put(call, kept, new)
         for arn in old.properties["Topics"]:
             if arn not in kept:
-                await _put_policy(call, arn, "", gone_is_fine=True)
+                await _put_policy(self, call, arn, "", gone_is_fine=True)
         return Made(physical_id, {"Id": physical_id})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         for arn in spec.properties["Topics"]:
-            await _put_policy(call, arn, "", gone_is_fine=True)
+            await _put_policy(self, call, arn, "", gone_is_fine=True)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """What the template names; a topic that lost the policy is not among them any more."""
+        wanted = orjson.loads(_text(spec.properties["PolicyDocument"]))
+        arns, policy = [], None
+        for arn in spec.properties["Topics"]:
+            found = await _policy(self, call, arn)
+            if found is not None:
+                arns.append(arn)
+                policy = found if policy is None or found != wanted else policy
+        return None if policy is None else {"PolicyDocument": policy, "Topics": arns}
 
     async def _put(self, call: Call, arns: list[str], spec: Spec) -> None:
         for arn in arns:
-            await _put_policy(call, arn, _text(spec.properties["PolicyDocument"]))
+            await _put_policy(self, call, arn, _text(spec.properties["PolicyDocument"]))
 
 
-class TopicInlinePolicy(Resource):
+class TopicInlinePolicy(_Type):
     type = "AWS::SNS::TopicInlinePolicy"
     create_only = frozenset({"TopicArn"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         arn = spec.properties["TopicArn"]
-        await _put_policy(call, arn, _text(spec.properties["PolicyDocument"]))
+        await _put_policy(self, call, arn, _text(spec.properties["PolicyDocument"]))
         return Made(arn)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         return await self.create(call, new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _put_policy(call, physical_id, "", gone_is_fine=True)
+        await _put_policy(self, call, physical_id, "", gone_is_fine=True)
 
 
-async def _put_policy(call: Call, arn: str, policy: str, *, gone_is_fine: bool = False) -> None:
-    ask = _gone_is_fine if gone_is_fine else _ask
-    request = {"TopicArn": arn, "AttributeName": "Policy", "AttributeValue": policy}
-    await ask(call, "SetTopicAttributes", **request)
+async def _put_policy(
+    resource: Resource, call: Call, arn: str, policy: str, *, gone_is_fine: bool = False
+) -> None:
+    put = resource.ask_if_there if gone_is_fine else resource.ask
+    await put(
+        call,
+        "SetTopicAttributes",
+        TopicArn=arn,
+        AttributeName="Policy",
+        AttributeValue=policy,
+    )
+
+
+async def _policy(resource: Resource, call: Call, arn: str) -> Any:
+    """The topic's own policy, None where it has the default one."""
+    found = await resource.ask_if_there(call, "GetTopicAttributes", TopicArn=arn)
+    policy = orjson.loads(found["Attributes"]["Policy"]) if found else None
+    return None if policy is None or policy.get("Id") == "__default_policy_ID" else policy
+
+
+def _value(text: str) -> Any:
+    """An attribute as a template states it."""
+    if text in ("true", "false"):
+        return text == "true"
+    return orjson.loads(text) if text.startswith("{") else text
 
 
 RESOURCES: tuple[Resource, ...] = (

@@ -73,7 +73,7 @@ class Subscription:
         )
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=2000)
 def _subscription(raw: bytes) -> Subscription:
     return Subscription(raw)
 

@@ -35,8 +35,9 @@ Files  ``queues`` operations on queues, ``attributes`` their rules, ``permission
        on messages, ``content`` what may be in one; ``standard`` and ``fifo`` the two orders; ``receipts`` handles;
        ``moves`` redriving; ``worker`` expiry, emptying, moving.
 
-Missing  unsigned calls, KMS keys while there is no service ``kms``, the throughput quotas of FIFO queues (any rate
-         is served).
+Missing  unsigned calls; encryption by KMS keys (KmsMasterKeyId must be a key that is there, and is shown; messages
+         are not encrypted by it); fair queues (MessageGroupId of a standard queue is kept and shown, and does not
+         change the order); the throughput quotas of FIFO queues (any rate is served).
 
 Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 """

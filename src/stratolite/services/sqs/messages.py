@@ -132,7 +132,7 @@ class Messages(Service):
             return {}
         state.put_counts(tx, q, c)
         q.measure(call.cloud, "NumberOfMessagesReceived", len(found))
-        if not q.is_fifo and all(one.is_durable for one in found):
+        if not q.is_fifo and not tx.is_nested and all(one.is_durable for one in found):
             tx.relaxed = True  # sqs:visibility in limits.RELAXED
         names = request.get("MessageAttributeNames") or ()
         return {"Messages": [self._shown(q, one, system, names) for one in found]}
@@ -245,7 +245,7 @@ class Messages(Service):
                 f" for the message is beyond the limit [{_HIDDEN_S_MAX} seconds]."
             )
         order.hide(call.tx, q, c, receipt, delivery, due_ms)
-        if not q.is_fifo and due_ms >= delivery.due_ms:
+        if not q.is_fifo and due_ms >= delivery.due_ms and not call.tx.is_nested:
             call.tx.relaxed = (
                 True  # sqs:visibility in limits.RELAXED: losing it is an earlier delivery
             )
@@ -389,7 +389,7 @@ def _wait(tx: Tx, q: Queue, until_s: float) -> None:
     due_ms = state.next_due_ms(tx, q)
     if due_ms is not None:
         until_s = min(until_s, (due_ms + 1) / 1000)
-    tx.wait([q.ready_span, later], until_s)
+    tx.wait([q.ready_span, later, state.record_span(q)], until_s)
 
 
 def _settle(tx: Tx, q: Queue, c: Counts) -> bool:

@@ -117,6 +117,19 @@ class QueueType(_Type):
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
         return _made(call, physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "ListQueues", MaxResults=100, NextToken=token or None)
+        return page.get("QueueUrls", []), page.get("NextToken", "")
+
+
+async def _policy(resource: Resource, call: Call, url: str) -> Any:
+    """The queue's policy, None without one."""
+    found = await resource.ask_if_there(
+        call, "GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"]
+    )
+    text = (found or {}).get("Attributes", {}).get("Policy")
+    return orjson.loads(text) if text else None
+
 
 class QueuePolicy(_Type):
     type = "AWS::SQS::QueuePolicy"
@@ -138,6 +151,17 @@ class QueuePolicy(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         for url in spec.properties["Queues"]:
             await self._drop(call, url)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """What the template names; a queue that lost the policy is not among them any more."""
+        wanted = orjson.loads(_text(spec.properties["PolicyDocument"]))
+        urls, policy = [], None
+        for url in spec.properties["Queues"]:
+            found = await _policy(self, call, url)
+            if found is not None:
+                urls.append(url)
+                policy = found if policy is None or found != wanted else policy
+        return None if policy is None else {"PolicyDocument": policy, "Queues": urls}
 
     async def _put(self, call: Call, urls: list[str], spec: Spec) -> None:
         attributes = {"Policy": _text(spec.properties["PolicyDocument"])}
@@ -165,6 +189,10 @@ class QueueInlinePolicy(_Type):
         await self.ask_if_there(
             call, "SetQueueAttributes", QueueUrl=physical_id, Attributes={"Policy": ""}
         )
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        policy = await _policy(self, call, physical_id)
+        return None if policy is None else {"PolicyDocument": policy, "Queue": physical_id}
 
 
 RESOURCES: tuple[Resource, ...] = (QueueType(), QueuePolicy(), QueueInlinePolicy())

@@ -181,6 +181,12 @@ def queue(tx: Tx, keys: Keyspace, name: str) -> Queue | None:
     return tx.parsed(keys.key("queue", name), Queue)
 
 
+def record_span(q: Queue) -> Span:
+    """Where a change of the queue itself shows: it was purged or deleted."""
+    key = Keyspace(q.account, q.region, "sqs").key("queue", q.name)
+    return key, key + b"\x00"
+
+
 def put_queue(tx: Tx, keys: Keyspace, record: Record) -> None:
     """The record, and its place among the sources of its dead-letter queue."""
     name = record["name"]

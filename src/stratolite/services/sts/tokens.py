@@ -14,7 +14,7 @@ import orjson
 
 from stratolite.clock import World
 from stratolite.core.vault import Vault
-from stratolite.service import Principal
+from stratolite.service import Opened, Principal
 
 _PURPOSE = "session-token"
 _OPENED_COUNT_MAX = 4096
@@ -51,7 +51,7 @@ class Tokens:
             if "s" not in body:
                 derived = self._vault.derive(f"session-secret:{body['k']}", first=True)
                 body["s"] = base64.b64encode(derived).decode()[:40]
-            body["found"] = body["s"], Principal(**body["p"])
+            body["found"] = Opened.of(body["s"], Principal(**body["p"]), {}, b"", body["e"])
             if len(self._opened) >= _OPENED_COUNT_MAX:
                 self._opened.clear()
             self._opened[token] = body

@@ -1,0 +1,102 @@
+"""Stack sets: one template in several accounts and regions of this cloud, through their roles."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+ADMIN, OTHER = "000000000000", "111111111111"
+TEMPLATE = """
+Parameters: {Days: {Type: Number, Default: 1}}
+Resources:
+  Group: {Type: AWS::Logs::LogGroup, Properties: {LogGroupName: from-a-set, RetentionInDays: !Ref Days}}
+"""
+
+
+def trust(**principal: str) -> str:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def allow(action: str) -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def roles(client: Any) -> None:
+    iam = client("iam")
+    admin = "AWSCloudFormationStackSetAdministrationRole"
+    document = trust(Service="cloudformation.amazonaws.com")
+    iam.create_role(RoleName=admin, AssumeRolePolicyDocument=document)
+    iam.put_role_policy(RoleName=admin, PolicyName="p", PolicyDocument=allow("sts:AssumeRole"))
+    for account in (ADMIN, OTHER):
+        theirs = client("iam", account=account)
+        name = "AWSCloudFormationStackSetExecutionRole"
+        document = trust(AWS=f"arn:aws:iam::{ADMIN}:role/{admin}")
+        theirs.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        theirs.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=allow("*"))
+
+
+def ended(cfn: Any, operation_id: str) -> dict[str, Any]:
+    for _ in range(500):
+        shown = cfn.describe_stack_set_operation(StackSetName="set", OperationId=operation_id)
+        if shown["StackSetOperation"]["Status"] not in ("RUNNING", "STOPPING"):
+            return shown["StackSetOperation"]
+        time.sleep(0.02)
+    raise AssertionError(shown)
+
+
+def days(client: Any, account: str, region: str) -> int | None:
+    logs = client("logs", account=account, region=region)
+    groups = logs.describe_log_groups(logGroupNamePrefix="from-a-set")["logGroups"]
+    return groups[0]["retentionInDays"] if groups else None
+
+
+def test_instances_are_made_changed_and_removed_where_they_are_asked_for(client: Any) -> None:
+    roles(client)
+    cfn = client("cloudformation")
+    cfn.create_stack_set(StackSetName="set", TemplateBody=TEMPLATE)
+    where = {"Accounts": [ADMIN, OTHER], "Regions": ["us-east-1", "eu-west-1"]}
+    places = [(a, r) for a in where["Accounts"] for r in where["Regions"]]
+    made = cfn.create_stack_instances(StackSetName="set", **where)
+    assert ended(cfn, made["OperationId"])["Status"] == "SUCCEEDED"
+    assert [days(client, *place) for place in places] == [1, 1, 1, 1]
+    changed = cfn.update_stack_set(
+        StackSetName="set",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": "Days", "ParameterValue": "3"}],
+    )
+    assert ended(cfn, changed["OperationId"])["Status"] == "SUCCEEDED"
+    assert [days(client, *place) for place in places] == [3, 3, 3, 3]
+    listed = cfn.list_stack_instances(StackSetName="set")["Summaries"]
+    assert {(i["Account"], i["Region"], i["Status"]) for i in listed} == {
+        (*place, "CURRENT") for place in places
+    }
+    with pytest.raises(ClientError, match="StackSet is not empty"):
+        cfn.delete_stack_set(StackSetName="set")
+    gone = cfn.delete_stack_instances(StackSetName="set", RetainStacks=False, **where)
+    assert ended(cfn, gone["OperationId"])["Status"] == "SUCCEEDED"
+    assert [days(client, *place) for place in places] == [None] * 4
+    cfn.delete_stack_set(StackSetName="set")
+    assert cfn.list_stack_sets()["Summaries"] == []
+
+
+def test_an_account_without_the_execution_role_is_not_entered(client: Any) -> None:
+    cfn = client("cloudformation")
+    cfn.create_stack_set(StackSetName="set", TemplateBody=TEMPLATE)
+    made = cfn.create_stack_instances(
+        StackSetName="set", Accounts=[OTHER, ADMIN], Regions=["us-east-1"]
+    )
+    assert ended(cfn, made["OperationId"])["Status"] == "FAILED"
+    results = cfn.list_stack_set_operation_results(
+        StackSetName="set", OperationId=made["OperationId"]
+    )["Summaries"]
+    assert [r["Status"] for r in results] == ["FAILED", "CANCELLED"]
+    assert "AWSCloudFormationStackSetExecutionRole" in results[0]["StatusReason"]
+    assert days(client, OTHER, "us-east-1") is None
+    with pytest.raises(ClientError, match="StackSet nobody not found"):
+        cfn.create_stack_instances(StackSetName="nobody", Accounts=[OTHER], Regions=["us-east-1"])

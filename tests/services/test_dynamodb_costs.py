@@ -1,0 +1,121 @@
+"""What a call costs does not grow with what is stored: keys read and written, bytes, rows looked at, the same at any size."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+SIZES = (1_000, 1_000_000) if os.environ.get("STRATOLITE_SOAK") else (200, 4_000)
+G = {"AttributeName": "g", "AttributeType": "S"}
+BY_G = {
+    "IndexName": "by-g",
+    "KeySchema": [
+        {"AttributeName": "g", "KeyType": "HASH"},
+        {"AttributeName": "pk", "KeyType": "RANGE"},
+    ],
+    "Projection": {"ProjectionType": "ALL"},
+}
+PAD = {"S": "x" * 500}
+
+
+class Counted:
+    """Counts what transactions read and write."""
+
+    def __init__(self, database: Any) -> None:
+        self.gets = self.rows = self.puts = self.bytes = 0
+        get, scan, merge = database.get_committed, database.scan_committed, database._merge
+
+        def counted_get(tx: Any, key: bytes) -> Any:
+            self.gets += 1
+            return get(tx, key)
+
+        def counted_scan(*words: Any, **more: Any) -> Any:
+            for row in scan(*words, **more):
+                self.rows += 1
+                yield row
+
+        def counted_merge(tx: Any) -> None:
+            self.puts += len(tx.writes)
+            self.bytes += sum(len(k) + len(v or b"") for k, v in tx.writes.items())
+            merge(tx)
+
+        database.get_committed, database.scan_committed = counted_get, counted_scan
+        database._merge = counted_merge
+
+    def since(self, call: Any) -> tuple[int, int, int, int]:
+        before = (self.gets, self.rows, self.puts, self.bytes)
+        call()
+        after = (self.gets, self.rows, self.puts, self.bytes)
+        return tuple(b - a for a, b in zip(before, after, strict=True))  # type: ignore[return-value]
+
+
+@pytest.fixture
+def costs(platform: Any, client: Any) -> Any:
+    db = client("dynamodb")
+    db.create_table(
+        TableName="table",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}, G],
+        BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[BY_G],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    db.update_continuous_backups(TableName="table", PointInTimeRecoverySpecification=recovery)
+    counted = Counted(platform.cloud.db)
+
+    def item(i: int) -> dict[str, Any]:
+        return {"pk": {"S": f"k{i:08d}"}, "g": {"S": f"g{i % 50:02d}"}, "body": PAD}
+
+    def fill(start: int, stop: int) -> None:
+        for at in range(start, stop, 25):
+            puts = [{"PutRequest": {"Item": item(i)}} for i in range(at, min(at + 25, stop))]
+            db.batch_write_item(RequestItems={"table": puts})
+
+    def measure() -> dict[str, tuple[int, int, int, int]]:
+        key = {"pk": {"S": "k00000007"}}
+        query = {
+            "TableName": "table", "IndexName": "by-g", "KeyConditionExpression": "g = :g", "Limit": 3,
+            "ExpressionAttributeValues": {":g": {"S": "g07"}},
+        }  # fmt: skip
+        update = {
+            "TableName": "table", "Key": key, "UpdateExpression": "SET body = :p",
+            "ExpressionAttributeValues": {":p": {"S": "y" * 500}},
+        }  # fmt: skip
+        statement = {"Statement": "SELECT * FROM \"table\" WHERE pk = 'k00000007'"}
+        writes = [
+            {"Put": {"TableName": "table", "Item": {**item(n), "body": {"S": "z"}}}}
+            for n in (1, 2, 3)
+        ]
+        found = {
+            "get": counted.since(lambda: db.get_item(TableName="table", Key=key)),
+            "put": counted.since(
+                lambda: db.put_item(TableName="table", Item={**item(7), "body": {"S": "w" * 500}})
+            ),
+            "update": counted.since(lambda: db.update_item(**update)),
+            "query": counted.since(lambda: db.query(**query)),
+            "scan": counted.since(lambda: db.scan(TableName="table", Limit=5)),
+            "partiql": counted.since(lambda: db.execute_statement(**statement)),
+            "transact": counted.since(lambda: db.transact_write_items(TransactItems=writes)),
+            "describe": counted.since(lambda: db.describe_table(TableName="table")),
+        }
+        fill(1, 8)
+        return found
+
+    return fill, measure
+
+
+def test_a_call_costs_the_same_at_any_size(costs: Any) -> None:
+    """With an index, a stream and recovery on: gets, rows, puts, bytes a call."""
+    fill, measure = costs
+    fill(0, SIZES[0])
+    small = measure()
+    fill(SIZES[0], SIZES[1])
+    assert measure() == small
+    # The item, its row in the index (and none elsewhere), its past, its stream record; sizes stay as they are.
+    assert small["put"][2] == 4
+    assert small["get"][2] == small["query"][2] == small["scan"][2] == 0
+    assert small["query"][1] <= 5
+    assert small["scan"][1] <= 8
