@@ -196,7 +196,10 @@ def check_policy(form: Form, bucket: str, now_s: float) -> None:
         ) from None
     if now_s > until_s:
         raise _against("Policy expired.")
-    values = {n: v for n, v in fields.items() if n[0] != "\0"} | {"bucket": bucket}
+    # "All variables within the form are expanded before validating the POST policy", says AWS's page on policies
+    values = {
+        n: v.replace("${filename}", form.filename) for n, v in fields.items() if n[0] != "\0"
+    } | {"bucket": bucket}
     allowed = set()
     for kind, name, value in tests:
         if kind == "content-length-range":

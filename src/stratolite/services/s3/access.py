@@ -205,7 +205,7 @@ class AccessRules(Service):
         resource = f"{ARN}{bucket}/{request.get('Key', '')}"
         needed = [(f"s3:{action}", resource)]
         if operation in _WITH_ATTRIBUTES:
-            if request.get("Tagging"):
+            if request.get("Tagging") and not self._writes_by_acl(call, found):
                 needed.append(("s3:PutObjectTagging", resource))
             handed_over = (  # as deliveries do, whose policies on AWS name PutObject alone
                 call.principal.kind == "service"

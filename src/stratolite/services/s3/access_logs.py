@@ -113,6 +113,15 @@ def _later(tx: Tx, bucket: Bucket, due_s: float) -> None:
     state.put_config(tx, bucket, "log-job", True)
 
 
+def _forget(tx: Tx, gone: Bucket) -> None:
+    """The lines of a bucket that was deleted, a page at a time."""
+    lines = state.log_lines(tx, gone, LINES_COUNT_MAX)
+    for key, _ in lines:
+        tx.delete(key)
+    if len(lines) == LINES_COUNT_MAX:
+        work.put(tx, QUEUE, orjson.dumps([gone.account, gone.region, gone.name, gone.id]))
+
+
 class LogKeeper:
     queue = QUEUE
     ordered = False
@@ -139,7 +148,8 @@ class LogKeeper:
 
         found = await call.transact(look)
         if found is None:
-            return None
+            gone = Bucket(name, account, region, number)
+            return lambda tx: _forget(tx, gone)
         bucket, config, lines = found
         if lines and config is not None:
             try:

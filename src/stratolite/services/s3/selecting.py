@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -95,13 +96,13 @@ class Selecting(Objects):
         except BaseException:
             self._room.release()
             raise
+        run.watch(self._room)
         progress = bool((request.get("RequestProgress") or {}).get("Enabled"))
         return {"Payload": self._events(run, source.size_bytes, progress=progress)}
 
     async def _events(
         self, run: _Run, size_bytes: int, *, progress: bool
     ) -> AsyncIterator[dict[str, Any]]:
-        assert self._room is not None
         returned = 0
 
         def details() -> dict[str, int]:
@@ -122,7 +123,6 @@ class Selecting(Objects):
                 yield {"End": {}}
         finally:
             await run.close()
-            self._room.release()
 
 
 class _Run:
@@ -131,6 +131,25 @@ class _Run:
     def __init__(self, child: asyncio.subprocess.Process, processed: int) -> None:
         self._child = child
         self.processed = processed
+        self._room: asyncio.Semaphore | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    def watch(self, room: asyncio.Semaphore) -> None:
+        """Give the place in ``room`` back when it ends, also where nobody ever asks for its rows."""
+        self._room = room
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(TIME_S_MAX + 5, self._end)
+
+    def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._room is not None:
+            self._room.release()
+            self._room = None
+        if self._child.returncode is None:
+            with suppress(ProcessLookupError):
+                self._child.kill()
 
     async def frame(self) -> tuple[bytes, bytes]:
         """(kind, payload). Raises Fault for an error of the query, or a child that went away."""
@@ -159,8 +178,7 @@ class _Run:
             yield payload
 
     async def close(self) -> None:
-        if self._child.returncode is None:
-            self._child.kill()
+        self._end()
         await self._child.wait()
 
 
