@@ -106,11 +106,9 @@ def test_a_bug_is_answered_without_its_insides(client, platform, monkeypatch, ca
 
 def test_an_operation_not_offered_says_so_by_name(client) -> None:
     with pytest.raises(
-        ClientError, match="dynamodb ExportTableToPointInTime is not offered"
+        ClientError, match="dynamodb DescribeContributorInsights is not offered"
     ) as caught:
-        client("dynamodb").export_table_to_point_in_time(
-            TableArn="arn:aws:dynamodb:us-east-1:000000000000:table/ttt", S3Bucket="bucket"
-        )
+        client("dynamodb").describe_contributor_insights(TableName="ttt")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 

@@ -34,7 +34,7 @@ pytestmark = [
 )  # fmt: skip
 def test_a_server_says_which_guards_are_missing(tmp_path_factory, who, line):
     folder = tmp_path_factory.mktemp("missing")
-    for each in (folder, *folder.parents[:2]):
+    for each in (folder, *folder.parents[:3]):
         os.chmod(each, 0o755)
     os.chmod(folder, 0o777)
     environment = {
@@ -66,5 +66,5 @@ def test_a_server_says_which_guards_are_missing(tmp_path_factory, who, line):
             assert (folder / "stderr").read_text().strip() == ("" if line == "contained" else line)
         finally:
             server.terminate()
-            assert server.wait(30) == 0
             server.stdout.close()
+            assert server.wait(30) == 0

@@ -164,7 +164,8 @@ def test_a_template_lives_its_whole_life(platform: Platform, path: Path) -> None
         if not (left := held(platform) - before):
             break
         platform.run(platform.cloud.world.sleep(0.02))
-    assert [unpack(key)[:6] for key in sorted(left)] == []
+    # that queues of an account are measured is a fact of the account's, not of the stack's
+    assert [unpack(key)[:6] for key in sorted(left) if unpack(key)[3] != "sampled"] == []
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda p: p.stem)

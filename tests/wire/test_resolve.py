@@ -6,13 +6,13 @@ import contextlib
 from importlib import import_module
 
 import pytest
-from wire.samples import SERVICES
 
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model
+from stratolite.wire.overlays import SPOKEN
 from stratolite.wire.rest_requests import compile_request, split_header_list
 from stratolite.wire.routes import Router
 
@@ -383,4 +383,4 @@ def test_no_request_makes_us_load_a_model_we_do_not_speak(monkeypatch: pytest.Mo
             wire.guess(asked, name)
             with contextlib.suppress(Fault):
                 wire.resolve(asked, name)
-    assert set(loaded) <= set(SERVICES)
+    assert set(loaded) <= SPOKEN

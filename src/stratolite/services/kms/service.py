@@ -38,6 +38,10 @@ _CONDITION_KEYS = {
 }
 
 
+# What AWS asks for though its model calls it optional.
+_NEEDED = {"Decrypt": ("CiphertextBlob",), "ListRetirableGrants": ("RetiringPrincipal",)}
+
+
 class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
     name: ClassVar[str] = "kms"
     validated: ClassVar[bool] = True
@@ -67,6 +71,13 @@ class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
             ):
                 return ()
             return ((action, found.arn),)
+        for member in _NEEDED.get(operation, ()):
+            if member not in request:
+                raise Fault(
+                    "ValidationException",
+                    f"1 validation error detected: Value null at '{member[:1].lower()}{member[1:]}' failed to satisfy"
+                    " constraint: Member must not be null",
+                )
         if operation == "Decrypt" and not request.get("KeyId"):
             return ((action, use.key_of_blob(call, request["CiphertextBlob"]).arn),)
         if request.get("KeyId"):
