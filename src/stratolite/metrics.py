@@ -111,7 +111,7 @@ class Metrics:
         name = f"{namespace.partition('/')[2].lower()}.amazonaws.com"
         arn = f"arn:aws:iam::{account}:service/{name}"
         who = Principal("service", account, arn, name=name, source_account=account)
-        return Call(self._cloud, who, region, "metrics", self._cloud.endpoint, account=account)
+        return self._cloud.call(account, region, "metrics", who)
 
     async def close(self) -> None:
         self._closed = True

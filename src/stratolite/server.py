@@ -32,7 +32,7 @@ from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
 from stratolite.metrics import Metrics
 from stratolite.runtime import Gateway, Proxy, Runtime
-from stratolite.service import Call, Cloud, Principal, Request, Response, root
+from stratolite.service import Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
@@ -296,7 +296,7 @@ async def ask(data: str, account: str, service: str, operation: str, request: Re
     folder, url = _place(data)
     cloud = await open_cloud(folder, World(), url=url)
     try:
-        call = Call(cloud, root(account), "us-east-1", cloud.world.uuid(), cloud.endpoint)
+        call = cloud.call(account, "us-east-1")
         return await call.request(service, operation, request)
     finally:
         await cloud.close()

@@ -675,6 +675,19 @@ class Cloud:
             found = self._instances[name] = make(self)
         return found
 
+    def call(
+        self, account: str, region: str, request_id: str = "", principal: Principal | None = None
+    ) -> Call:
+        """A call of the cloud's own, as workers make one: asked by the account's root, or by ``principal``."""
+        return Call(
+            self,
+            principal or root(account),
+            region,
+            request_id or self.world.uuid(),
+            self.endpoint,
+            account=account,
+        )
+
     def measure(
         self,
         account: str,

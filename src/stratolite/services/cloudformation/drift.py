@@ -142,7 +142,7 @@ class DriftWorker:
     async def handle(self, job: Job) -> Settle | None:
         account, region, detection_id = orjson.loads(job.payload)
         own = Principal("service", account, f"arn:aws:iam::{account}:service/cloudformation.amazonaws.com", "cloudformation.amazonaws.com")  # fmt: skip
-        call = Call(self._cloud, own, region, "drift", self._cloud.endpoint, account=account)
+        call = self._cloud.call(account, region, "drift", own)
 
         def look(inner: Call) -> tuple[dict[str, Any], Stack, list[Record]] | None:
             rows = state.rows_of(inner)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import orjson
 
 from stratolite.core import work
-from stratolite.service import Call, Cloud, Job, Settle, root
+from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.forward import Forward
 from stratolite.services.cloudformation.quotas import STACKS_AT_ONCE_MAX
@@ -58,9 +58,7 @@ class StackWorker:
 
     async def handle(self, job: Job) -> Settle | None:
         account, region, uuid, op_id = orjson.loads(job.payload)
-        call = Call(
-            self._cloud, root(account), region, op_id, self._cloud.endpoint, account=account
-        )
+        call = self._cloud.call(account, region, op_id)
         call.service = (
             "cloudformation"  # what it asks for others it asks as this service: aws:CalledVia
         )
@@ -80,9 +78,7 @@ class ExpiryWorker:
 
     async def handle(self, job: Job) -> Settle | None:
         account, region, uuid = orjson.loads(job.payload)
-        call = Call(
-            self._cloud, root(account), region, "expiry", self._cloud.endpoint, account=account
-        )
+        call = self._cloud.call(account, region, "expiry")
         while not await call.transact(
             lambda c: state.forget_part(c.tx, state.rows_of(c), uuid, _EXPIRE_STEP_COUNT)
         ):

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Principal, Settle, root
+from stratolite.service import Cloud, Job, Principal, Settle, root
 from stratolite.services.cloudformation.roles import role_principal
 from stratolite.services.cloudformation.state import NOTIFY_QUEUE
 
@@ -35,7 +35,7 @@ class NotifyWorker:
         who = Principal(**principal) if principal else root(account)
         if role:
             who = role_principal(role)
-        call = Call(self._cloud, who, region, "notice", self._cloud.endpoint, account=account)
+        call = self._cloud.call(account, region, "notice", who)
         message = text_of_event(event, account, who.arn)
         for topic in topics:
             request = {

@@ -275,7 +275,7 @@ class StackSetWorker:
     async def handle(self, job: Job) -> Settle | None:
         account, region, name, op_id = orjson.loads(job.payload)
         who = root(account)
-        call = Call(self._cloud, who, region, op_id, self._cloud.endpoint, account=account)
+        call = self._cloud.call(account, region, op_id, who)
         while True:
             found = await call.transact(lambda c: _next(c, name, op_id))
             if found is None:

@@ -16,7 +16,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, Worker, root
+from stratolite.service import Call, Cloud, Job, Settle, Worker
 from stratolite.services.cloudwatch import alarm_rules, evaluation, notices, reading, state
 from stratolite.services.cloudwatch.expressions import Series, Value
 from stratolite.services.cloudwatch.state import Record, keys_of
@@ -239,15 +239,7 @@ class _Chained:
         self._cloud = cloud
 
     def _call(self, said: Record) -> Call:
-        account = said["account"]
-        return Call(
-            self._cloud,
-            root(account),
-            said["region"],
-            self.queue,
-            self._cloud.endpoint,
-            account=account,
-        )
+        return self._cloud.call(said["account"], said["region"], self.queue)
 
     def _is_planned(self, tx: Tx, keys: Keyspace, said: Record) -> bool:
         return bool(state.planned_ms(tx, keys, self.plan) == said["due_ms"])
@@ -343,14 +335,7 @@ class _Actor:
         said = orjson.loads(job.payload)
         account, region, action = said["account"], said["region"], said["action"]
         alarm, old = said["alarm"], said["old"]
-        call = Call(
-            self._cloud,
-            root(account),
-            region,
-            alarm["id"],
-            self._cloud.endpoint,
-            account=account,
-        )
+        call = self._cloud.call(account, region, alarm["id"])
         try:
             await self._act(call, action, alarm, old)
         except Fault as fault:

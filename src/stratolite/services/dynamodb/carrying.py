@@ -42,7 +42,7 @@ _READ_BYTES = 1 << 20
 
 
 def _call(cloud: Cloud, account: str, region: str, who: dict[str, Any]) -> Call:
-    return Call(cloud, Principal(**who), region, "", cloud.endpoint, account=account)
+    return cloud.call(account, region, principal=Principal(**who))
 
 
 class Exporter:

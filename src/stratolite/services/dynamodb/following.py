@@ -14,7 +14,7 @@ import orjson
 from stratolite.core import Keyspace, Tx
 from stratolite.core.work import Job, Settle
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, root
+from stratolite.service import Cloud
 from stratolite.services.dynamodb import feeds, state
 from stratolite.services.dynamodb.feeds import Change, Version
 from stratolite.services.dynamodb.history import SLICE_COUNT
@@ -67,7 +67,7 @@ class KinesisDeliverer:
     ) -> list[Change]:
         """The changes that the stream has taken: up to the first that it has not."""
         # DynamoDB's service-linked role may; who enabled the destination had the right to.
-        call = Call(self.cloud, root(account), region, "", self.cloud.endpoint, account=account)
+        call = self.cloud.call(account, region)
         records = [
             {
                 "Data": orjson.dumps(_kinesis_record(region, name, precision, change)),
@@ -164,7 +164,7 @@ class Replicator:
         return None
 
     async def _measure(self, account: str, region: str, name: str, to: str, waited_ms: int) -> None:
-        call = Call(self.cloud, root(account), region, "", self.cloud.endpoint, account=account)
+        call = self.cloud.call(account, region)
         dimensions = [
             {"Name": "TableName", "Value": name},
             {"Name": "ReceivingRegion", "Value": to},

@@ -18,7 +18,7 @@ from stratolite import timetable
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.patterns import Patterns, compile_pattern
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.events import jobs, names, outgoing, state
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
@@ -40,12 +40,6 @@ _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
 def workers(service: Any) -> Iterable[Worker]:
     cloud = service.cloud
     return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud))
-
-
-def _call(cloud: Cloud, said: Said) -> Call:
-    account = said["account"]
-    request_id = cloud.world.uuid()
-    return Call(cloud, root(account), said["region"], request_id, cloud.endpoint, account=account)
 
 
 def iso(time_s: float) -> str:
@@ -73,7 +67,7 @@ class _Route:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         bus = Bus(said["account"], said["region"], said["bus"])
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         known = await self._load(call, bus)
         only = None if said["only"] is None else set(said["only"])
         steps: list[tuple[int, str]] = []
@@ -188,7 +182,7 @@ class _Deliver:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         try:
             if said["dead"]:
                 await outgoing.bury(call, said)
@@ -238,7 +232,7 @@ class _Timer:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         bus = Bus(call.account, call.region, state.DEFAULT)
         due_s, rule = said["due_s"], said["rule"]
         table = timetable.parse(said["schedule"])
@@ -274,7 +268,7 @@ class _Expire:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         name = said["archive"]
 
         def page(inner: Call) -> bool:
@@ -314,7 +308,7 @@ class _Replay:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         return lambda tx: _replay_page(call, tx, said["replay"])
 
 

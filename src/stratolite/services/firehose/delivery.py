@@ -11,7 +11,7 @@ import orjson
 
 from stratolite.core import Span, Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, root
+from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.firehose import endpoint, jobs, packing, prefixes, quotas, state
 from stratolite.services.firehose.children import ChildFailed
 from stratolite.services.firehose.state import Record, Ref, Row
@@ -23,10 +23,7 @@ _log = logging.getLogger("stratolite.firehose")
 
 def ref_and_call(cloud: Cloud, said: dict[str, Any]) -> tuple[Ref, Call]:
     ref = Ref(said["account"], said["region"], said["name"])
-    call = Call(
-        cloud, root(ref.account), ref.region, cloud.world.uuid(), cloud.endpoint, account=ref.account
-    )  # fmt: skip
-    return ref, call
+    return ref, cloud.call(ref.account, ref.region)
 
 
 def known(tx: Tx, ref: Ref, stream_id: int) -> Record | None:

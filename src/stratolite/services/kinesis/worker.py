@@ -12,7 +12,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, Worker, root
+from stratolite.service import Cloud, Job, Settle, Worker
 from stratolite.services.kinesis import quotas, state
 from stratolite.services.kinesis.jobs import DROP, SCALE, TRIM
 from stratolite.services.kinesis.names import Ref
@@ -102,9 +102,7 @@ class _Scale:
         ref, cloud = Ref(*said["stream"]), self._cloud
 
         def settle(tx: Tx) -> None:
-            call = Call(
-                cloud, root(ref.account), ref.region, "", cloud.endpoint, account=ref.account
-            )
+            call = cloud.call(ref.account, ref.region)
             call.tx = tx
             stream = state.get_stream(tx, ref)
             if stream is None or stream["id"] != said["id"] or stream["mode"] != "ON_DEMAND":

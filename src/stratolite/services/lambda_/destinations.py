@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Principal, Request, Settle, root
+from stratolite.service import Call, Job, Principal, Request, Settle
 from stratolite.services.lambda_ import state
 from stratolite.services.lambda_.names import LATEST, Ref, bad, invalid, mismatch
 
@@ -373,9 +373,7 @@ class Destinations:
                 f"{arn}:{LATEST}", said["name"], said["at_s"], said["outcome"], said["request_id"]
             )
             send = _SENDS[service](cloud.endpoint, target, body, facts)
-        call = Call(
-            cloud, root(said["account"]), said["region"], said["request_id"], cloud.endpoint
-        )
+        call = cloud.call(said["account"], said["region"], said["request_id"])
         as_role = await call.as_role(
             said["role"], "lambda.amazonaws.com", arn, said["name"].ljust(2, "_")[:64]
         )

@@ -12,7 +12,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.lambda_ import mapping_jobs, mapping_settings, mapping_state
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class _Mapping:
         from stratolite.services.lambda_ import mapping_stream
 
         said = orjson.loads(job.payload)
-        uuid, call = said["uuid"], _call(self._service, said)
+        uuid = said["uuid"]
+        call = self._service.cloud.call(said["account"], said["region"])
         keys = call.keys("lambda")
         record = await call.transact(lambda inner: mapping_state.get(inner.tx, keys, uuid))
         if record is None:
@@ -120,11 +121,5 @@ class _Source:
 
         said = orjson.loads(job.payload)
         make = ShardReader if said["shard"] else QueueReader
-        call = _call(self._service, said)
+        call = self._service.cloud.call(said["account"], said["region"])
         return await make(self._service, call, said["uuid"], said["epoch"], said["shard"]).run()
-
-
-def _call(service: Mappings, said: dict[str, Any]) -> Call:
-    account, region = said["account"], said["region"]
-    cloud = service.cloud
-    return Call(cloud, root(account), region, cloud.world.uuid(), cloud.endpoint, account=account)

@@ -11,7 +11,7 @@ import logging
 from typing import NamedTuple
 
 from stratolite.errors import Fault, Unavailable
-from stratolite.service import Call, Cloud, root
+from stratolite.service import Call, Cloud
 
 _log = logging.getLogger("stratolite.lambda")
 _GATHER_S = 0.1
@@ -159,7 +159,5 @@ class Output:
 
     def _call(self, stream: Stream) -> Call:
         cloud = self._cloud
-        call = Call(
-            cloud, root(stream.account), stream.region, "", cloud.endpoint, account=stream.account
-        )
+        call = cloud.call(stream.account, stream.region)
         return call.as_service("lambda.amazonaws.com", stream.source_arn)

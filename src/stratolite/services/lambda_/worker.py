@@ -19,7 +19,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.lambda_ import destinations, invoking, state
 from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -81,9 +81,7 @@ class _Worker:
         said = orjson.loads(job.payload)
         cloud = self._service.cloud
         ref = Ref(said["account"], said["region"], said["name"], said["qualifier"] or None)
-        call = Call(
-            cloud, root(ref.account), ref.region, said["id"], cloud.endpoint, account=ref.account
-        )
+        call = cloud.call(ref.account, ref.region, said["id"])
         event = said["event"].encode() or await cloud.blobs.read(said["blob"])
         try:
             target, limits = await call.transact(lambda inner: _look(inner, ref))

@@ -9,7 +9,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.pipes import checks, reading, state
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
     return (_Change(cloud), _Read(cloud))
 
 
-def _call(cloud: Cloud, said: Said) -> Call:
-    account, request_id = said["account"], cloud.world.uuid()
-    return Call(cloud, root(account), said["region"], request_id, cloud.endpoint, account=account)
-
-
 class _Change:
     queue, ordered, concurrency = _CHANGE, True, 8
 
@@ -50,7 +45,7 @@ class _Change:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call, name = _call(self._cloud, said), said["name"]
+        call, name = self._cloud.call(said["account"], said["region"]), said["name"]
         record = await call.transact(lambda c: state.get(c.tx, c.keys("pipes"), name))
         if record is None:
             return None
@@ -103,7 +98,7 @@ class _Read:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call, shard = _call(self._cloud, said), said["shard"]
+        call, shard = self._cloud.call(said["account"], said["region"]), said["shard"]
         kind = reading.ShardReader if shard else reading.QueueReader
         follow = await kind(call, said["name"], said["epoch"], shard).run()
         if not follow:

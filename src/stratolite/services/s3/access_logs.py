@@ -18,7 +18,7 @@ import orjson
 
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Request, Response, Settle, root
+from stratolite.service import Call, Cloud, Job, Request, Response, Settle
 from stratolite.services.s3 import state
 from stratolite.services.s3.events import source_ip
 from stratolite.services.s3.grants import canonical_id
@@ -133,9 +133,9 @@ class LogKeeper:
     async def handle(self, job: Job) -> Settle | None:
         account, region, name, number = orjson.loads(job.payload)
         cloud = self._cloud
-        call = Call(
-            cloud, root(account), region, job.id.hex(), cloud.endpoint, account=account
-        ).as_service("logging.s3.amazonaws.com", f"arn:aws:s3:::{name}")
+        call = cloud.call(account, region, job.id.hex()).as_service(
+            "logging.s3.amazonaws.com", f"arn:aws:s3:::{name}"
+        )
 
         def look(
             inner: Call,

@@ -24,7 +24,7 @@ import orjson
 
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, root
+from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.s3 import state, versions
 from stratolite.services.s3.events import iso_ms
 from stratolite.services.s3.grants import canonical_id
@@ -79,10 +79,7 @@ class Reporter:
     async def handle(self, job: Job) -> Settle | None:
         report = msgspec.json.decode(job.payload, type=Report)
         cloud, arn = self._cloud, f"arn:aws:s3:::{report.bucket}"
-        call = Call(
-            cloud, root(report.account), report.region, job.id.hex(), cloud.endpoint,
-            account=report.account,
-        ).as_service("s3.amazonaws.com", arn)  # fmt: skip
+        call = cloud.call(report.account, report.region, job.id.hex()).as_service("s3.amazonaws.com", arn)  # fmt: skip
 
         def look(inner: Call) -> tuple[Bucket, dict[str, Any]] | None:
             bucket = state.bucket(inner.tx, report.bucket)

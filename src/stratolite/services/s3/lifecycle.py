@@ -17,7 +17,7 @@ import msgspec
 
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, root
+from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.s3 import lifecycle_rules, state, versions
 from stratolite.services.s3.deleting import delete
 from stratolite.services.s3.events import Happening, happened
@@ -84,10 +84,7 @@ class Expirer:
         said = job.payload
         walk = msgspec.json.decode(said, type=Walk)
         cloud = self._cloud
-        call = Call(
-            cloud, root(walk.account), walk.region, job.id.hex(), cloud.endpoint,
-            account=walk.account,
-        ).as_service(_PRINCIPAL, f"arn:aws:s3:::{walk.bucket}")  # fmt: skip
+        call = cloud.call(walk.account, walk.region, job.id.hex()).as_service(_PRINCIPAL, f"arn:aws:s3:::{walk.bucket}")  # fmt: skip
 
         def carry_out(tx: Tx) -> None:
             call.tx = tx

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, root
+from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle
 from stratolite.services.s3 import notification_rules, state
 from stratolite.services.s3.entry import bucket_of, payload
 from stratolite.services.s3.events import QUEUE, iso_ms
@@ -159,9 +159,9 @@ class Deliverer:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         cloud, account = self._cloud, said["account"]
-        call = Call(
-            cloud, root(account), said["region"], job.id.hex(), cloud.endpoint, account=account
-        ).as_service(PRINCIPAL, f"arn:aws:s3:::{said['bucket']}")
+        call = cloud.call(account, said["region"], job.id.hex()).as_service(
+            PRINCIPAL, f"arn:aws:s3:::{said['bucket']}"
+        )
         rule = Rule("", said["kind"], said["arn"], (), "", "")
         try:
             await tell(call, rule, said["body"], detail_type=said["detail_type"])

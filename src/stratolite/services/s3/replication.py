@@ -15,7 +15,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Principal, Settle, root
+from stratolite.service import Call, Job, Principal, Settle
 from stratolite.services.s3 import replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened
@@ -60,9 +60,7 @@ class Replicator:
         said = orjson.loads(job.payload)
         cloud, account = self._service.cloud, said["account"]
         arn = f"arn:aws:s3:::{said['bucket']}"
-        call = Call(
-            cloud, root(account), said["region"], job.id.hex(), cloud.endpoint, account=account
-        ).as_service(_PRINCIPAL, arn)
+        call = cloud.call(account, said["region"], job.id.hex()).as_service(_PRINCIPAL, arn)
         role: Principal | None = None
         try:
             role = await assumed(call, said["role"], "s3-replication", _PRINCIPAL)

@@ -20,7 +20,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Principal, Settle, root
+from stratolite.service import Call, Cloud, Job, Principal, Settle
 from stratolite.services.s3control import manifests, state, tasks
 
 _log = logging.getLogger("stratolite.s3control")
@@ -68,7 +68,7 @@ async def _as_role(call: Call, job: dict[str, Any]) -> Call:
 
 
 def _call(cloud: Cloud, account: str, region: str, job: Job) -> Call:
-    return Call(cloud, root(account), region, job.id.hex(), cloud.endpoint, account=account)
+    return cloud.call(account, region, job.id.hex())
 
 
 class Preparer:

@@ -13,7 +13,7 @@ from stratolite import delivery, timetable
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.input_template import MISSING, fill
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.scheduler import checks, state
 
 if TYPE_CHECKING:
@@ -74,11 +74,6 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
     return (_Fire(cloud), _Deliver(cloud), _Drop(cloud))
 
 
-def _call(cloud: Cloud, said: Said) -> Call:
-    account, request_id = said["account"], cloud.world.uuid()
-    return Call(cloud, root(account), said["region"], request_id, cloud.endpoint, account=account)
-
-
 class _Fire:
     queue, ordered, concurrency = _FIRE, False, 16
 
@@ -87,7 +82,7 @@ class _Fire:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         group, name = said["group"], said["name"]
         execution = call.world.uuid()
 
@@ -123,7 +118,7 @@ class _Deliver:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         document = _document(said)
         try:
             session = said["schedule"].rpartition("/")[2][:64].ljust(2, "_")
@@ -244,7 +239,7 @@ class _Drop:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         group = said["group"]
 
         def page(inner: Call) -> bool:

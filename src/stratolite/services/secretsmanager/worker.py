@@ -15,7 +15,7 @@ import orjson
 from stratolite import timetable
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.secretsmanager import state
 from stratolite.services.secretsmanager.faults import arn_of
 
@@ -69,11 +69,6 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
     return (_Delete(cloud), _Rotate(cloud), _Due(cloud))
 
 
-def _call(cloud: Cloud, said: Said) -> Call:
-    account, request_id = said["account"], cloud.world.uuid()
-    return Call(cloud, root(account), said["region"], request_id, cloud.endpoint, account=account)
-
-
 class _Delete:
     queue, ordered, concurrency = _DELETE, False, 4
 
@@ -82,7 +77,7 @@ class _Delete:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
 
         def settle(tx: Tx) -> None:
             keys = call.keys("secretsmanager")
@@ -101,7 +96,7 @@ class _Due:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         version = call.world.uuid()
 
         def settle(tx: Tx) -> None:
@@ -126,7 +121,7 @@ class _Rotate:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        call = _call(self._cloud, said)
+        call = self._cloud.call(said["account"], said["region"])
         name, version, step = said["name"], said["version"], said["step"]
 
         def look(inner: Call) -> state.Record | None:

@@ -17,7 +17,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, Worker, root
+from stratolite.service import Call, Cloud, Job, Settle, Worker
 from stratolite.services.sns import envelopes, outbox, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.finding import read
@@ -94,7 +94,7 @@ def plan_archive_expiry(call: Call, record: state.Record) -> None:
 
 def caller(cloud: Cloud, account: str, region: str, topic_arn: str, id: str) -> Call:
     """SNS acting for a topic."""
-    call = Call(cloud, root(account), region, id, cloud.endpoint, account=account)
+    call = cloud.call(account, region, id)
     return call.as_service(PRINCIPAL, topic_arn)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stratolite.service import Call, Job, Settle, Worker, root
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.services.ssm.names import arn
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ class _Tell:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        account, world = said["account"], self._cloud.world
-        call = Call(
-            self._cloud,
-            root(account),
-            said["region"],
-            world.uuid(),
-            self._cloud.endpoint,
-            account=account,
-        )
+        call = self._cloud.call(said["account"], said["region"])
         detail = {member: said[member] for member in ("operation", "name", "type", "description")}
         resource = arn(call, said["name"])
         entry = {
