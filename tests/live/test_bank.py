@@ -26,13 +26,8 @@ pytestmark = pytest.mark.live
 _MEMBERS = 3
 _SECONDS = float(os.environ.get("BANK_SECONDS", "90" if "STRATOLITE_SOAK" in os.environ else "6"))
 _AT_MOST = _SECONDS + 240
-_ENV = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join(sys.path),
-    "AWS_ACCESS_KEY_ID": "x",
-    "AWS_SECRET_ACCESS_KEY": "y",
-    "AWS_REGION": "us-east-1",
-}
+_ENV = {**os.environ, **bucket.LOGINS, "PYTHONPATH": os.pathsep.join(sys.path)}
+_SOAK = pytest.mark.skipif("STRATOLITE_SOAK" not in os.environ, reason="a soak: STRATOLITE_SOAK=1")
 
 
 def _spawn(folder: Path, url: str, member: int, *, validated: bool) -> subprocess.Popen[bytes]:
@@ -130,11 +125,16 @@ def test_nothing_acknowledged_is_lost_and_every_state_is_sound(tmp_path):
     _check(tmp_path, url, kills)
 
 
-def test_the_same_over_s3(tmp_path, s3_url):
+@pytest.mark.parametrize(
+    "bucket_url",
+    ["s3", *(pytest.param(kind, marks=_SOAK) for kind in ("gs", "az"))],
+    indirect=True,
+)
+def test_the_same_over_a_bucket(tmp_path, bucket_url):
     """Create-only PUT over HTTP instead of link(2), and 4 % of the PUTs answered 500, half of those carried out."""
-    _open_bank(tmp_path, s3_url)
-    kills = _killed(tmp_path, s3_url)
-    _check(tmp_path, s3_url, kills)
+    _open_bank(tmp_path, bucket_url)
+    kills = _killed(tmp_path, bucket_url)
+    _check(tmp_path, bucket_url, kills)
 
 
 def test_without_validation_the_auditor_finds_it(tmp_path):
@@ -152,16 +152,9 @@ def test_without_validation_the_auditor_finds_it(tmp_path):
 
 
 @pytest.fixture
-def s3_url(monkeypatch):
+def bucket_url(request, monkeypatch):
     """A prefix in a bucket that loses some answers."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.setenv(name, _ENV[name])
-    server = subprocess.Popen(
-        [sys.executable, bucket.__file__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert server.stdout
-    with server.stdout:
-        port = int(server.stdout.readline())
-        yield f"s3://bank/log?endpoint=http://127.0.0.1:{port}&region=us-east-1"
-        server.kill()
-        server.wait()
+    for name, value in bucket.LOGINS.items():
+        monkeypatch.setenv(name, value)
+    with bucket.serving() as port:
+        yield bucket.url_of(request.param, port, "log")
