@@ -32,6 +32,7 @@ def purchases():
 
 def drive(cloud):
     out = cloud.deploy("event-fork")
+    table = cloud.client("dynamodb"), out["TableName"]
     orders = list(purchases())
     halves = [
         [one for one in orders if (one["date"] >= SECOND_HALF) == later] for later in (False, True)
@@ -41,14 +42,14 @@ def drive(cloud):
         check(status == 400, f"{body!r} was answered {status} {said}")
     began = time.monotonic()
     check_out(out, halves[0])
-    searched(cloud, out, halves[0])
+    searched(table, halves[0])
     cloud.command("clock", "advance", "1h")
     between = now(cloud)
     check_out(out, halves[1])
-    searched(cloud, out, orders)
+    searched(table, orders)
     backed_up(cloud, out, orders)
     say(f"  {len(orders)} purchases in backup and table in {time.monotonic() - began:.1f} s")
-    replayed(cloud, out, halves, between)
+    replayed(cloud, out, table, halves, between)
 
 
 def check_out(out, orders):
@@ -73,15 +74,15 @@ def until(found, wanted, what):
     check(False, f"{what}: {seen}, not {wanted}")
 
 
-def searched(cloud, out, orders):
+def searched(table, orders):
     """The day's figures, one customer's orders, a day's largest: as plain arithmetic has them."""
     orders = [one for one in orders if Decimal(one["total"])]
-    until(lambda: figures(cloud, out), expected(orders), "the days' figures")
+    until(lambda: figures(table), expected(orders), "the days' figures")
     by_customer = defaultdict(list)
     for one in orders:
         by_customer[one["customer"]].append(one)
     customer, theirs = max(by_customer.items(), key=lambda pair: (len(pair[1]), pair[0]))
-    found = query(cloud, out, "pk = :p", {":p": {"S": f"customer#{customer}"}})
+    found = query(table, "pk = :p", {":p": {"S": f"customer#{customer}"}})
     check(
         [item["sk"]["S"] for item in found]
         == sorted(f"{one['date']}#{one['order']}" for one in theirs),
@@ -89,7 +90,7 @@ def searched(cloud, out, orders):
     )
     day = orders[-1]["date"]
     found = query(
-        cloud, out, "#d = :d AND #t > :t", {":d": {"S": day}, ":t": {"N": "50"}}, IndexName="by-day",
+        table, "#d = :d AND #t > :t", {":d": {"S": day}, ":t": {"N": "50"}}, IndexName="by-day",
         ScanIndexForward=False, ExpressionAttributeNames={"#d": "day", "#t": "total"},
     )  # fmt: skip
     large = sorted((Decimal(one["total"]) for one in orders if one["date"] == day), reverse=True)
@@ -108,17 +109,18 @@ def expected(orders):
     return dict(days)
 
 
-def figures(cloud, out):
-    found = query(cloud, out, "pk = :p", {":p": {"S": "days"}})
+def figures(table):
+    found = query(table, "pk = :p", {":p": {"S": "days"}})
     return {
         item["sk"]["S"]: (int(item["orders"]["N"]), int(item["discs"]["N"]), Decimal(item["revenue"]["N"]))
         for item in found
     }  # fmt: skip
 
 
-def query(cloud, out, condition, values, **more):
-    pages = cloud.client("dynamodb").get_paginator("query").paginate(
-        TableName=out["TableName"], KeyConditionExpression=condition, ExpressionAttributeValues=values, **more
+def query(table, condition, values, **more):
+    client, name = table
+    pages = client.get_paginator("query").paginate(
+        TableName=name, KeyConditionExpression=condition, ExpressionAttributeValues=values, **more
     )  # fmt: skip
     return [item for page in pages for item in page["Items"]]
 
@@ -140,13 +142,13 @@ def backed_up(cloud, out, orders):
     until(kept, [one | {"total": f"{Decimal(one['total']):.2f}"} for one in orders], "the backup")
 
 
-def replayed(cloud, out, halves, between):
+def replayed(cloud, out, table, halves, between):
     """The table loses everything; the second half alone is to come back."""
-    table, sqs = cloud.client("dynamodb"), cloud.client("sqs")
-    for page in table.get_paginator("scan").paginate(TableName=out["TableName"]):
+    sqs, (client, name) = cloud.client("sqs"), table
+    for page in client.get_paginator("scan").paginate(TableName=name):
         for item in page["Items"]:
-            table.delete_item(TableName=out["TableName"], Key={"pk": item["pk"], "sk": item["sk"]})
-    check(figures(cloud, out) == {}, "the table is not empty")
+            client.delete_item(TableName=name, Key={"pk": item["pk"], "sk": item["sk"]})
+    check(figures(table) == {}, "the table is not empty")
     paid = [[one for one in half if Decimal(one["total"])] for half in halves]
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
@@ -154,13 +156,12 @@ def replayed(cloud, out, halves, between):
         found = sqs.get_queue_attributes(QueueUrl=out["ReplayQueueUrl"], AttributeNames=names)
         return sum(int(found["Attributes"][name]) for name in names)
 
-    check(waiting() == len(paid[0]) + len(paid[1]), f"{waiting()} messages wait for a replay")
+    until(waiting, len(paid[0]) + len(paid[1]), "what waits for a replay")
     template = str(HERE / "event-fork" / "template.yaml")
-    switch = ["deploy", template, "--json", "--parameter"]
-    cloud.command(*switch, "ReplayEnabled=true", "--parameter", f"ReplayFrom={between}")
-    until(lambda: figures(cloud, out), expected(paid[1]), "the figures after the replay")
+    switched_on = "--parameter", "ReplayEnabled=true", "--parameter", f"ReplayFrom={between}"
+    cloud.command("deploy", template, *switched_on)
+    until(lambda: figures(table), expected(paid[1]), "the figures after the replay")
     until(waiting, len(paid[0]), "what is left for another replay")
-    cloud.command(*switch, "ReplayEnabled=false")
     say(
         f"  the table was lost; {len(paid[1])} orders since {between} replayed, {len(paid[0])} left alone"
     )

@@ -6,7 +6,6 @@ import os
 import boto3
 
 sqs = boto3.client("sqs")
-URL = sqs.get_queue_url(QueueName=os.environ["DESTINATION"])["QueueUrl"]
 
 
 def handler(event, context):
@@ -17,7 +16,7 @@ def handler(event, context):
         else:
             stay.append(record["messageId"])
     if entries:
-        answer = sqs.send_message_batch(QueueUrl=URL, Entries=entries)
+        answer = sqs.send_message_batch(QueueUrl=os.environ["DESTINATION"], Entries=entries)
         stay += [one["Id"] for one in answer.get("Failed", [])]
     return {"batchItemFailures": [{"itemIdentifier": one} for one in stay]}
 
