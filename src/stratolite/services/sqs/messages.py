@@ -71,12 +71,12 @@ class Messages(Service):
             message, size = _read(call, q, entry)
             content.check_size(size, q.size_bytes_max)
             answer = _accept(call, q, c, message)
-            q.measure(call.cloud, "NumberOfMessagesSent")
             q.measure(call.cloud, "SentMessageSize", size, "Bytes")
             return answer
 
         answer = _each(entries, send)
         if answer["Successful"]:
+            q.measure(call.cloud, "NumberOfMessagesSent", len(answer["Successful"]))
             worker.plan_expiry(call.cloud, tx, q, c)
             state.put_counts(tx, q, c)
         return answer
