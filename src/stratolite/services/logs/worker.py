@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import orjson
 
 from stratolite.core import Keyspace, Tx
+from stratolite.core.dropping import Dropper, leave
 from stratolite.core.keys import Span
 from stratolite.service import Call, Cloud, Job, Settle, Worker
 from stratolite.services.logs import state
@@ -24,8 +25,7 @@ _DAY_MS = 86_400_000
 
 
 def drop_spans(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
+    leave(call.tx, _DROP, spans)
 
 
 def drop_events(call: Call, group: int, stream: int) -> None:
@@ -40,31 +40,21 @@ def expire_later(call: Call, name: str, group: int) -> None:
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
-    return (_Drop(cloud), _Expire(cloud))
+    return (_Drop(cloud.db, _DROP), _Expire(cloud))
 
 
-class _Drop:
-    queue, ordered, concurrency = _DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
+class _Drop(Dropper):
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        transact = self._cloud.db.transact
-        if "spans" not in said:
-            keys = Keyspace(said["account"], said["region"], "logs")
+        if "spans" in said:
+            return await super().handle(job)
+        keys = Keyspace(said["account"], said["region"], "logs")
 
-            def page(tx: Tx) -> bool:
-                return state.delete_events_page(tx, keys, said["group"], said["stream"], _PAGE_ROWS)
+        def page(tx: Tx) -> bool:
+            return state.delete_events_page(tx, keys, said["group"], said["stream"], _PAGE_ROWS)
 
-            while await transact(page):
-                pass
-            return None
-        for start, stop in said["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-            while await transact(lambda tx, span=span: state.delete_page(tx, span, _PAGE_ROWS)):  # type: ignore[misc]
-                pass
+        while await self._db.transact(page):
+            pass
         return None
 
 

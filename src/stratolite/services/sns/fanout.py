@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stratolite.core import Tx
-from stratolite.core.keys import Span
+from stratolite.core.dropping import PAGE_ROWS, Dropper
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Settle, SettleAll, Worker
 from stratolite.services.sns import envelopes, outbox, state
@@ -35,7 +35,6 @@ _DELIVERIES = 120
 _BATCH, _BATCH_BYTES = 10, 1 << 20
 """Of SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""
 _ENVELOPES_MAX = 32
-_DROP_ROWS = 1000
 _LINKS_MAX = 10_000
 _PENDING_S = 2 * 86_400.0
 _TIDY_EVERY_S = 3600.0
@@ -53,11 +52,6 @@ def leave(call: Call, message: Publication) -> None:
 
 def partition(message: Publication) -> bytes:
     return f"{message['number']}/{message['group']}".encode()
-
-
-def drop_spans(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, DROP, orjson.dumps(said))
 
 
 def ask_for_confirmation(call: Call, topic: Topic, found: Subscription) -> None:
@@ -421,21 +415,6 @@ def wants(found: Subscription, message: Publication) -> bool:
     return found.filter.matches(text_for(message, found.protocol), message["attributes"])
 
 
-class Dropper:
-    queue, ordered, concurrency = DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        transact = self._cloud.db.transact
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-            while await transact(lambda tx, span=span: state.delete_page(tx, span, _DROP_ROWS)):  # type: ignore[misc]
-                pass
-        return None
-
-
 class Tidier:
     queue, ordered, concurrency = TIDY, False, 2
 
@@ -470,7 +449,7 @@ class Tidier:
             if topic is None:
                 return False
             before_ms = int(tx.time_s * 1000) - topic.archive_days * _DAY_MS
-            return state.expire_archive(tx, keys, topic.number, before_ms, _DROP_ROWS)
+            return state.expire_archive(tx, keys, topic.number, before_ms, PAGE_ROWS)
 
         while await self._cloud.db.transact(page):
             pass
@@ -487,6 +466,6 @@ def workers(carrier: Carrier) -> Iterable[Worker]:
     return (
         FanOut(carrier),
         InOrder(carrier),
-        Dropper(carrier.cloud),
+        Dropper(carrier.cloud.db, DROP),
         Tidier(carrier.cloud),
     )

@@ -291,14 +291,3 @@ def signing(tx: Tx) -> Record | None:
 
 def put_signing(tx: Tx, record: Record) -> None:
     tx.put(_GLOBAL.key("signing"), orjson.dumps(record))
-
-
-# -- deletion
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most

@@ -535,14 +535,3 @@ def tasks(tx: Tx, keys: Keyspace, queue_number: int, most: int) -> list[Record]:
 def trim_tasks(tx: Tx, keys: Keyspace, queue_number: int, kept: int) -> None:
     for key, _ in list(tx.scan(keys.span("task", queue_number), limit=kept + 5))[kept:]:
         tx.delete(key)
-
-
-# -- deletion
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most
