@@ -32,6 +32,7 @@ class Topic:
         self.is_fifo = self.name.endswith(".fifo")
         self.attributes: dict[str, str] = record["attributes"]
         self.policy = self.attributes.get("Policy", "")
+        self.key = self.attributes.get("KmsMasterKeyId", "")
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("FifoThroughputScope") == "MessageGroup"
         self.signature_version = self.attributes.get("SignatureVersion", "1")
