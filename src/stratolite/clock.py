@@ -17,6 +17,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 
+def iso(time_s: float) -> str:
+    """``2006-02-03T16:45:09Z``; parts of a second are left out."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s))
+
+
 class World:
     """Real time and real randomness."""
 

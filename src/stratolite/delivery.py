@@ -3,6 +3,8 @@
     check(cloud, arn)                                    # ValueError: no such kind of target, or not offered here
     await send(acting, arn, document, Options(...))      # as whoever ``acting`` is; raises Fault as the target does
     may_retry(fault)                                     # whether it is worth another try later
+    failed(cloud, queue, said, Failure(...))             # what becomes of a job whose delivery failed
+    await bury(acting, queue_arn, document, attributes)  # to a dead-letter queue
 
 Who calls is the caller's affair: ``call.as_service`` where the target's own policy decides, ``call.as_role`` where
 a role was given. The target's account and region are those of its ARN.
@@ -10,11 +12,19 @@ a role was given. The target's account and region are those of its ARN.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
+from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
-from stratolite.service import Call, Cloud, Request, Response
+from stratolite.service import Call, Cloud, Request, Response, Settle
+
+_log = logging.getLogger("stratolite.delivery")
+_RETRIES_MAX, _AGE_S_MAX = 185, 86_400
+_RETRY_S_FIRST, _RETRY_S_MAX = 1.0, 600.0
 
 
 class Options(NamedTuple):
@@ -72,6 +82,64 @@ def may_retry(error: BaseException) -> bool:
     if error.status is not None and error.status >= 500 and error.code != "NotImplemented":
         return True
     return any(word in error.code for word in _PASSING)
+
+
+class Failure(NamedTuple):
+    """Why a target did not take a document, in the words its dead-letter queue is to be told."""
+
+    code: str
+    message: str
+    may_retry: bool
+
+
+def failed(cloud: Cloud, queue: str, said: dict[str, Any], failure: Failure) -> Settle:
+    """Again later with a growing pause, or as a job for the dead-letter queue, or given up.
+
+    ``said`` is the job: {attempts so far, first_s, dead (null), target {Arn, RetryPolicy, DeadLetterConfig}, ...}. The one for
+    the dead-letter queue has ``dead``: {code, message, condition, retries}; it is tried as often and as long anew.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+    """
+    policy = said["target"].get("RetryPolicy") or {}
+    attempts_max = policy.get("MaximumRetryAttempts", _RETRIES_MAX)
+    age_s_max = policy.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
+
+    def settle(tx: Tx) -> None:
+        attempts = said["attempts"] + 1
+        wait_s = min(_RETRY_S_MAX, _RETRY_S_FIRST * 2 ** min(attempts - 1, 20))
+        too_old = tx.time_s + wait_s - said["first_s"] > age_s_max
+        if failure.may_retry and attempts <= attempts_max and not too_old:
+            later = orjson.dumps({**said, "attempts": attempts})
+            cloud.work.put(tx, queue, later, due_s=tx.time_s + wait_s)
+            return
+        if said["dead"] or not (said["target"].get("DeadLetterConfig") or {}).get("Arn"):
+            _log.warning("given up: queue=%s target=%s %s: %s", queue, said["target"]["Arn"], *failure[:2])  # fmt: skip
+            return
+        condition = ""
+        if failure.may_retry:
+            condition = "MaximumEventAgeInSeconds" if too_old else "MaximumRetryAttempts"
+        dead = {
+            "code": failure.code,
+            "message": failure.message,
+            "condition": condition,
+            "retries": said["attempts"],
+        }
+        buried = {**said, "dead": dead, "attempts": 0, "first_s": tx.time_s}
+        cloud.work.put(tx, queue, orjson.dumps(buried))
+
+    return settle
+
+
+async def bury(acting: Call, arn: str, document: str, attributes: Mapping[str, str]) -> None:
+    """Raises Fault as SQS does."""
+    queue = parse(arn)
+    request = {
+        "QueueUrl": f"{acting.endpoint}/{queue.account}/{queue.resource}",
+        "MessageBody": document,
+        "MessageAttributes": {
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    }
+    await acting.scoped(queue.account, queue.region).request("sqs", "SendMessage", request)
 
 
 _PASSING = ("Throttl", "TooManyRequests", "ProvisionedThroughput", "OverLimit", "ServiceUnavailable", "InternalFailure", "InternalError")  # fmt: skip

@@ -40,6 +40,7 @@ from stratolite.core.keeper import Keeper
 from stratolite.core.waits import Parked as Parked
 from stratolite.core.work import Job as Job
 from stratolite.core.work import Settle as Settle
+from stratolite.core.work import SettleAll as SettleAll
 from stratolite.core.work import Worker as Worker
 from stratolite.core.work import Workers
 from stratolite.egress import Egress

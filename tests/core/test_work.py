@@ -38,7 +38,7 @@ class Cell:
         log = MemoryLog(self.payloads, shared=self.shared)
         db = Database(log, MemoryEngine(), self.world, background=Inline())
         db.start()
-        workers = Workers(db, self.world, lambda queue: Hand(self, queue, db))
+        workers = Workers(db, self.world, lambda queue: hand(self, queue, db))
         workers.start()
         self.log, self.db, self.work = log, db, workers
         return self
@@ -98,7 +98,29 @@ class Hand:
         return settle
 
 
-queues = st.sampled_from(["t.loose", "t.ordered"])
+class Bundles(Hand):
+    """Several jobs in one effect and one transaction."""
+
+    together = 3
+
+    async def handle_all(self, jobs):
+        assert len(jobs) <= self.together
+        assert len(jobs) == 1 or all(job.attempt == 1 for job in jobs), "what came back goes alone"
+        settles = {job.id: await self.handle(job) for job in jobs}
+
+        def settle(tx, left):
+            assert left
+            for job in left:
+                settles[job.id](tx)
+
+        return settle
+
+
+def hand(cell, queue, db):
+    return (Bundles if queue == "t.together" else Hand)(cell, queue, db)
+
+
+queues = st.sampled_from(["t.loose", "t.ordered", "t.together"])
 actions = st.lists(
     st.one_of(
         st.tuples(
@@ -293,6 +315,41 @@ def test_a_failing_head_holds_up_its_own_partition_only():
             b"bad",
             b"next",
         ]
+        await cell.work.close()
+        await cell.db.close()
+
+    asyncio.run(main())
+
+
+def test_jobs_that_are_ready_together_are_carried_out_together():
+    """Ten in bundles of three: a transaction for each bundle, and a failing job comes back without the others of its own."""
+
+    async def main():
+        cell = Cell().open()
+        cell.fail_count = {b"job4": 1}
+        bundles = []
+        handle_all = Bundles.handle_all
+
+        async def noted(hands, jobs):
+            bundles.append([job.payload for job in jobs])
+            return await handle_all(hands, jobs)
+
+        Bundles.handle_all = noted
+        try:
+
+            def body(tx):
+                for number in range(10):
+                    work.put(tx, "t.together", b"job%d" % number)
+
+            await cell.db.transact(body)
+            await cell.settle_down()
+        finally:
+            Bundles.handle_all = handle_all
+        assert bundles[:4] == [
+            [b"job0", b"job1", b"job2"], [b"job3", b"job4", b"job5"], [b"job6", b"job7", b"job8"], [b"job9"],
+        ]  # fmt: skip
+        assert sorted(bundles[4:]) == [[b"job3"], [b"job4"], [b"job5"]]
+        assert await cell.rows() == []
         await cell.work.close()
         await cell.db.close()
 

@@ -38,9 +38,10 @@ def test_check(command):
 
 
 @pytest.mark.parametrize(
-    "template", sorted(ROOT.glob("examples/*/template.yaml")), ids=lambda p: p.parent.name
+    "example", sorted(p.parent for p in ROOT.glob("examples/*/template.yaml")), ids=lambda p: p.name
 )
-def test_example_templates_pass_cfn_lint(template):
-    """They name nothing that AWS would not accept."""
-    done = subprocess.run([BIN / "cfn-lint", template], capture_output=True, text=True)
+def test_example_templates_pass_cfn_lint(example):
+    """They and the applications in them name nothing that AWS would not accept."""
+    templates = sorted(example.rglob("template.yaml"))
+    done = subprocess.run([BIN / "cfn-lint", *templates], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import hashlib
 import io
 import json
 import zipfile
 
 import corpora
 import pytest
+from aws_kinesis_agg.aggregator import RecordAggregator
 from harness import run_in_cloud
 from lambdas import zipped
 
 from stratolite.clock import World
 from stratolite.errors import Fault
 from stratolite.services.firehose import prefixes, timestamps
+from stratolite.services.firehose.source import _items
 from stratolite.services.lambda_.invoking import Answer
 
 ACCOUNT = "000000000000"
@@ -472,6 +475,65 @@ def test_a_kinesis_stream_is_delivered_through_a_split(play):
 
     play(first)
     play(second, fresh=False)
+
+
+def test_what_a_producer_library_put_together_is_delivered_one_by_one(play):
+    """https://docs.aws.amazon.com/streams/latest/dev/kpl-with-firehose.html; what only looks like it stays as it is."""
+
+    def together(*datas):
+        made = RecordAggregator()
+        for number, data in enumerate(datas):
+            made.add_user_record(f"key{number % 3}", data)
+        return made.clear_and_get().get_contents()[2]
+
+    many = [b"%d," % number for number in range(2500)]
+    broken = together(b"x", b"y")[:-1] + b"?"
+    cut = b"\xf3\x89\x9a\xc2\x1a\xff\xff"
+    cut += hashlib.md5(cut[4:]).digest()
+    sent = [together(b"a", b"b", b"c"), b"plain", broken, cut, together(*many)]
+
+    async def body(s):
+        arn = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s"
+        await s.h("kinesis", "CreateStream", StreamName="s", ShardCount=1)
+        await s.h(
+            "firehose", "CreateDeliveryStream", DeliveryStreamName="d", DeliveryStreamType="KinesisStreamAsSource",
+            KinesisStreamSourceConfiguration={"KinesisStreamARN": arn, "RoleARN": ROLE},
+            ExtendedS3DestinationConfiguration={
+                "RoleARN": ROLE, "BucketARN": BUCKET, "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 60},
+                "ProcessingConfiguration": {"Enabled": True, "Processors": [{"Type": "AppendDelimiterToRecord"}]}},
+        )  # fmt: skip
+        for data in sent:
+            await s.h("kinesis", "PutRecord", StreamName="s", PartitionKey="k", Data=data)
+        wanted = b"".join(d + b"\n" for d in (b"a", b"b", b"c", b"plain", broken, cut, *many))
+        for _ in range(600):
+            s.world.advance(61)
+            await asyncio.sleep(0.05)
+            found = await s.objects()
+            if sum(map(len, found.values())) >= len(wanted):
+                break
+        assert b"".join(found[name] for name in sorted(found)) == wanted
+
+    play(body)
+
+
+def test_reading_goes_on_within_a_record_that_was_put_together():
+    """The checkpoint counts its user records: what was taken before a crash is not taken again."""
+    made = RecordAggregator()
+    for number in range(4):
+        made.add_user_record("k", b"%d" % number)
+    data = made.clear_and_get().get_contents()[2]
+    rows = [
+        {"Data": data, "PartitionKey": "k", "SequenceNumber": n, "ApproximateArrivalTimestamp": 1.0}
+        for n in "78"
+    ]
+    items = list(_items(rows, {"after": "6"}, "shard"))
+    assert [item.row for item in items] == [
+        {"after": "6", "part": 1}, {"after": "6", "part": 2}, {"after": "6", "part": 3}, {"after": "7"},
+        {"after": "7", "part": 1}, {"after": "7", "part": 2}, {"after": "7", "part": 3}, {"after": "8"},
+    ]  # fmt: skip
+    for at, item in enumerate(items[:4]):
+        left = rows if "part" in item.row else rows[1:]
+        assert list(_items(left, item.row, "shard")) == items[at + 1 :]
 
 
 def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):

@@ -17,6 +17,7 @@ from lambdas import TRUST, zipped
 
 from stratolite.clock import World
 from stratolite.errors import Fault
+from stratolite.services.lambda_ import mapping_state
 from stratolite.services.lambda_.invoking import Answer
 
 ACCOUNT = "000000000000"
@@ -438,6 +439,45 @@ def test_a_failing_batch_is_tried_again_and_then_given_up_to_its_destination(pla
         assert (await s.mapped(uuid))["LastProcessingResult"] == "OK"
 
     play(body)
+
+
+def test_attempts_are_counted_on_after_a_restart(play):
+    """Two attempts before, one after it: MaximumRetryAttempts=2 is used up. What halving found stays halved."""
+
+    async def tried(s, uuid):
+        keys = s.h.call().keys("lambda")
+        rows = await s.h.cloud.db.transact(
+            lambda tx: [row for _, row in mapping_state.checkpoints(tx, keys, uuid)]
+        )
+        return [count for row in rows for _, count in (row.get("tried") or {}).values()]
+
+    def poisoned(s):
+        s.function.answer = lambda e: ValueError() if "bad" in s.function.datas()[-1] else {}
+
+    async def first(s):
+        poisoned(s)
+        await s.put("a", "b", "c", "bad", "d")
+        uuid = await s.map(
+            STREAM, StartingPosition="TRIM_HORIZON", BisectBatchOnFunctionError=True, MaximumRetryAttempts=2,
+            DestinationConfig={"OnFailure": {"Destination": QUEUE}},
+        )  # fmt: skip
+        for _ in range(600):
+            if await tried(s, uuid) == [2]:
+                break
+            s.world.advance(0.2)
+            await asyncio.sleep(0.02)
+        assert s.function.datas()[-2:] == [["bad"], ["bad"]]
+
+    async def second(s):
+        poisoned(s)
+        await s.until(lambda: s.function.datas()[-1:] == [["d"]], step_s=0.2)
+        assert s.function.datas() == [["a", "b", "c"], ["bad"], ["d"]]
+        (said,) = await s.received()
+        assert said["requestContext"]["condition"] == "RetryAttemptsExhausted"
+        assert said["requestContext"]["approximateInvokeCount"] == 3
+
+    play(first)
+    play(second, fresh=False)
 
 
 def test_bisecting_finds_the_poison(play):

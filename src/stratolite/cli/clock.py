@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from stratolite.cli import screen, target
+from stratolite.clock import iso
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -49,5 +49,4 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    now = datetime.fromtimestamp(found["time_s"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    click.echo(f"{now}  {found['offset_s']:.0f} s ahead of the wall clock")
+    click.echo(f"{iso(found['time_s'])}  {found['offset_s']:.0f} s ahead of the wall clock")

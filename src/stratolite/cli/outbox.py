@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from stratolite.cli import screen, target
+from stratolite.clock import iso
 
 
 @click.command("outbox")
@@ -48,4 +48,4 @@ def everything(endpoint: str, region: str) -> list[dict[str, Any]]:
 
 
 def _when(mail: dict[str, Any]) -> str:
-    return datetime.fromtimestamp(mail["ms"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(mail["ms"] / 1000)

@@ -5,7 +5,7 @@ Knows keys, values, transactions, blobs and work. Does not know AWS, HTTP, or an
     tx.get(key)  tx.scan(span)  tx.put(key, value)  tx.delete(key)  tx.stamp()  tx.wait(spans, until_s)
     await db.transact(lambda tx: ...)        db.submit(body, done)
 
-Beside it: ``work`` (jobs left in a transaction, carried out after it), ``blobs`` (bytes too large for a value),
+Beside it: ``work`` (jobs left in a transaction, carried out after it), ``dropping`` (spans nobody needs), ``blobs`` (bytes too large for a value),
 ``feed`` (the log as a stream of changes), ``vault`` (secrets), ``cloud_clock``. Beneath: ``overlay`` and ``waits``
 for the database, ``store`` (the view), ``log`` with ``segments`` and ``objects`` (the truth), ``floors``
 (who still needs the past), ``snapshots``, ``keeper`` and ``home`` (opening all of it so that it agrees).

@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -71,6 +71,8 @@ class Job(NamedTuple):
 
 
 Settle = Callable[[Tx], None]
+SettleAll = Callable[[Tx, list[Job]], None]
+"""Gets those of the jobs that are still to be settled."""
 
 
 class Worker(Protocol):
@@ -82,6 +84,10 @@ class Worker(Protocol):
 
     A worker with ``endless = True`` has jobs that end only when somebody wants them to (whoever reads a
     stream): they are cancelled at once when we are asked to stop, and begin again at the next start.
+
+    A worker with ``together = N`` is not ``ordered`` and has ``handle_all(jobs) -> SettleAll | None`` instead of ``handle``:
+    it gets up to N jobs that are ready at the same time, and settles them in one transaction. A job that came back is
+    carried out alone. ``concurrency`` is then how many such bundles are under way.
     """
 
     queue: str
@@ -277,6 +283,7 @@ class _Runner:
         self._owner, self._shared = workers.owner, workers.db.shared
         self._worker: Worker | None = None
         self._first = True
+        self._together = 1
         self._room = asyncio.Event()
 
     @property
@@ -289,8 +296,9 @@ class _Runner:
         if self._worker is None:
             _log.error("jobs wait in queue=%s, which nobody here carries out", self.queue)
             return
+        self._together = getattr(self._worker, "together", 1)
         while True:
-            if len(self.running) >= self._worker.concurrency:
+            if self._places() <= 0:
                 self._room.clear()
                 await self._room.wait()
                 continue
@@ -301,11 +309,27 @@ class _Runner:
                 await self._workers.pause()
                 continue
             self._first = False
-            for one in taken:
-                self.running[one.stamp] = asyncio.get_running_loop().create_task(
-                    self._carry_out(one), name=f"work: {self.queue}"
+            for bundle in self._bundles(taken):
+                task = asyncio.get_running_loop().create_task(
+                    self._carry_out(bundle), name=f"work: {self.queue}"
                 )
-                self.running[one.stamp].add_done_callback(_report)
+                self.running |= dict.fromkeys((one.stamp for one in bundle), task)
+                task.add_done_callback(_report)
+
+    def _places(self) -> int:
+        """How many more jobs may be taken."""
+        assert self._worker is not None
+        if self._together == 1:
+            return self._worker.concurrency - len(self.running)
+        return (self._worker.concurrency - len(set(self.running.values()))) * self._together
+
+    def _bundles(self, taken: list[_Taken]) -> list[list[_Taken]]:
+        if self._together == 1:
+            return [[one] for one in taken]
+        fresh = [one for one in taken if one.job.attempt == 1]
+        starts = range(0, len(fresh), self._together)
+        alone = [[one] for one in taken if one.job.attempt > 1]
+        return [fresh[at : at + self._together] for at in starts] + alone
 
     # -- claim
 
@@ -325,7 +349,7 @@ class _Runner:
         moved = self._bring_due(tx)
         if self._first or self._shared:
             moved |= self._take_over(tx)
-        room = worker.concurrency - len(self.running)
+        room = self._places()
         taken: list[_Taken] = []
         until_ms = int(self._wall_s(tx) * 1000 + WORK_LEASE_S * 1000) if self._shared else 0
         for key, raw in list(tx.scan(keys.ready.span(), limit=WORK_STEP_COUNT_MAX)):
@@ -413,18 +437,25 @@ class _Runner:
 
     # -- effect and settle
 
-    async def _carry_out(self, taken: _Taken) -> None:
-        assert self._worker is not None
-        job, stamp = taken
+    async def _carry_out(self, bundle: list[_Taken]) -> None:
         try:
-            settle = await self._worker.handle(job)
-            await self._transact(lambda tx: self._settle(tx, taken, settle))
+            settle = await self._effect(bundle)
+            await self._transact(lambda tx: self._settle(tx, bundle, settle))
         except Exception:  # noqa: BLE001 - whatever a worker raises, its job comes back
-            _log.exception("queue=%s attempt=%d failed", self.queue, job.attempt)
-            await self._transact(lambda tx: self._again(tx, taken))
+            attempt = bundle[0].job.attempt
+            _log.exception("queue=%s jobs=%d attempt=%d failed", self.queue, len(bundle), attempt)
+            await self._transact(lambda tx: self._all_again(tx, bundle))
         finally:
-            del self.running[stamp]
+            for one in bundle:
+                del self.running[one.stamp]
             self._room.set()
+
+    async def _effect(self, bundle: list[_Taken]) -> SettleAll | None:
+        worker: Any = self._worker
+        if self._together > 1:
+            return await worker.handle_all([one.job for one in bundle])  # type: ignore[no-any-return]
+        settle: Settle | None = await worker.handle(bundle[0].job)
+        return None if settle is None else lambda tx, _: settle(tx)
 
     def _still_ours(self, tx: Tx, taken: _Taken) -> bool:
         raw = tx.get(self.keys.claim.key(taken.stamp))
@@ -433,19 +464,25 @@ class _Runner:
         claim = _decode_claim(raw)
         return claim.owner == self._owner and claim.attempts == taken.job.attempt
 
-    def _settle(self, tx: Tx, taken: _Taken, settle: Settle | None) -> None:
-        if not self._still_ours(tx, taken):
-            return
-        keys, stamp = self.keys, taken.stamp
-        tx.delete(keys.claim.key(stamp))
-        job_key = keys.job.key(stamp)
-        if tx.get(job_key) is not None:  # else it was cancelled under way
-            tx.delete(job_key)
-            if settle is not None:
-                settle(tx)
+    def _settle(self, tx: Tx, bundle: list[_Taken], settle: SettleAll | None) -> None:
+        ours = [one for one in bundle if self._still_ours(tx, one)]
+        jobs = []
+        for job, stamp in ours:
+            tx.delete(self.keys.claim.key(stamp))
+            job_key = self.keys.job.key(stamp)
+            if tx.get(job_key) is not None:  # else it was cancelled under way
+                tx.delete(job_key)
+                jobs.append(job)
+        if jobs and settle is not None:
+            settle(tx, jobs)
         assert self._worker is not None
         if self._worker.ordered:
-            self._free(tx, taken.job.partition)
+            for job, _ in ours:
+                self._free(tx, job.partition)
+
+    def _all_again(self, tx: Tx, bundle: list[_Taken]) -> None:
+        for one in bundle:
+            self._again(tx, one)
 
     def _again(self, tx: Tx, taken: _Taken) -> None:
         """Failed: back after a growing delay, the partition kept."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from stratolite.clock import World
+from stratolite.clock import World, iso
 from stratolite.errors import Fault
 from stratolite.gateway.hosts import is_loopback
 from stratolite.gateway.refusals import HINT, Refused
@@ -282,7 +282,7 @@ class Auth:
                 "skewed",
                 words,
                 RequestTime=claim.stamp,
-                ServerTime=_iso(now_s),
+                ServerTime=iso(now_s),
                 MaxAllowedSkewMilliseconds=str(int(CLOCK_SKEW_S_MAX * 1000)),
             )
         if now_s < time_s - CLOCK_SKEW_S_MAX:
@@ -296,8 +296,8 @@ class Auth:
                 "expired-url",
                 f"Signature expired: {claim.stamp} is now earlier than {_stamp(now_s - claim.expires_s)}",
                 **{"X-Amz-Expires": str(claim.expires_s)},
-                Expires=_iso(until_s),
-                ServerTime=_iso(now_s),
+                Expires=iso(until_s),
+                ServerTime=iso(now_s),
             )
 
 
@@ -361,10 +361,4 @@ def _presigned(request: HttpRequest) -> Claim | None:
 
 
 def _stamp(time_s: float) -> str:
-    return _iso(time_s).replace("-", "").replace(":", "")
-
-
-def _iso(time_s: float) -> str:
-    from time import gmtime, strftime
-
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(time_s))
+    return iso(time_s).replace("-", "").replace(":", "")

@@ -7,9 +7,9 @@ Source  https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-ev
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
+from stratolite.clock import iso
 from stratolite.errors import Fault
 from stratolite.service import Call, Principal
 
@@ -89,7 +89,7 @@ def identity(who: Principal) -> Event:
     if who.access_key_id.startswith("ASIA") or who.kind in ("role", "federated"):
         attributes = {"mfaAuthenticated": "true" if who.mfa_s else "false"}
         if who.issued_s:
-            attributes["creationDate"] = _iso(who.issued_s)
+            attributes["creationDate"] = iso(who.issued_s)
         said["sessionContext"] = {"attributes": attributes}
         if who.kind == "role":
             said["sessionContext"]["sessionIssuer"] = {
@@ -178,14 +178,10 @@ _TITLES = {
 }  # fmt: skip
 
 
-def _iso(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def stamped(event: Event, event_id: str, time_s: float, account: str) -> Event:
     """The record of one account."""
     return event | {
-        "eventTime": _iso(time_s),
+        "eventTime": iso(time_s),
         "eventID": event_id,
         "recipientAccountId": account,
     }

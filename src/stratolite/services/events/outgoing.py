@@ -62,33 +62,19 @@ async def bury(call: Call, said: Said) -> None:
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    queue = delivery.parse(said["target"]["DeadLetterConfig"]["Arn"])
     dead = said["dead"]
     attributes = {
         "RULE_ARN": said["rule"],
         "TARGET_ARN": said["target"]["Arn"],
         "ERROR_CODE": dead["code"],
         "ERROR_MESSAGE": dead["message"] or "-",
-        "RETRY_ATTEMPTS": str(said.get("retries", 0)),
+        "RETRY_ATTEMPTS": str(dead.get("retries", 0)),
     }
     if dead.get("condition"):
         attributes["EXHAUSTED_RETRY_CONDITION"] = dead["condition"]
-    acting = call.as_service(jobs.SERVICE, said["rule"]).scoped(
-        queue.account,
-        queue.region,
-    )
-    await acting.request(
-        "sqs",
-        "SendMessage",
-        {
-            "QueueUrl": f"{call.endpoint}/{queue.account}/{queue.resource}",
-            "MessageBody": said["event"],
-            "MessageAttributes": {
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in attributes.items()
-            },
-        },
-    )
+    acting = call.as_service(jobs.SERVICE, said["rule"])
+    queue = said["target"]["DeadLetterConfig"]["Arn"]
+    await delivery.bury(acting, queue, said["event"], attributes)
 
 
 def may_retry(error: Exception) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from stratolite.clock import iso
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.events import jobs, names, state
 
@@ -72,10 +72,6 @@ def _event(
         "detail": detail,
     }
     return event, "", ""
-
-
-def iso(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _size(entry: dict[str, Any]) -> int:

@@ -7,22 +7,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
-
-_GONE = "ResourceNotFoundException"
-
-
-async def _ask(call: Call, operation: str, **request: Any) -> Response:
-    return await call.request("events", operation, {k: v for k, v in request.items() if v is not None})  # fmt: skip
-
-
-async def _gone_is_fine(call: Call, operation: str, **request: Any) -> Response | None:
-    try:
-        return await _ask(call, operation, **request)
-    except Fault as fault:
-        if fault.code != _GONE:
-            raise
-    return None
+from stratolite.service import Call, Made, Resource, Spec, created
 
 
 def _text(value: Any) -> str | None:
@@ -32,41 +17,39 @@ def _text(value: Any) -> str | None:
     return orjson.dumps(value).decode()
 
 
-def _numbers(value: Any) -> Any:
-    """Templates may write numbers as text."""
-    return int(value) if isinstance(value, str) and value.isdigit() else value
-
-
-async def _tag(call: Call, arn: str, old: Spec, new: Spec) -> None:
-    before = {t["Key"] for t in old.properties.get("Tags") or ()}
-    after = [{"Key": t["Key"], "Value": str(t["Value"])} for t in new.properties.get("Tags") or ()]
-    if gone := sorted(before - {t["Key"] for t in after}):
-        await _ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
-    if after:
-        await _ask(call, "TagResource", ResourceARN=arn, Tags=after)
-
-
 def _tags(spec: Spec) -> list[dict[str, str]] | None:
     found = [{"Key": t["Key"], "Value": str(t["Value"])} for t in spec.properties.get("Tags") or ()]
     return found or None
 
 
-class EventBus(Resource):
+class _Type(Resource):
+    service = "events"
+
+    async def tag(self, call: Call, arn: str, old: Spec, new: Spec) -> None:
+        before = {t["Key"] for t in old.properties.get("Tags") or ()}
+        after = _tags(new) or []
+        if gone := sorted(before - {t["Key"] for t in after}):
+            await self.ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
+        if after:
+            await self.ask(call, "TagResource", ResourceARN=arn, Tags=after)
+
+
+class EventBus(_Type):
     type = "AWS::Events::EventBus"
     create_only = frozenset({"Name"})
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        found = await _gone_is_fine(call, "DescribeEventBus", Name=physical_id)
+        found = await self.ask_if_there(call, "DescribeEventBus", Name=physical_id)
         if found is None:
             return None
         names = ("DeadLetterConfig", "Description", "KmsKeyIdentifier", "Name", "Policy")
         made = {name: found[name] for name in names if name in found}
-        tags = await _ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
+        tags = await self.ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
         return {**made, "Tags": tags.get("Tags") or []}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
-        answer = await _ask(
+        answer = await self.ask(
             call,
             "CreateEventBus",
             Name=wanted["Name"],
@@ -84,7 +67,7 @@ class EventBus(Resource):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         wanted = new.properties
-        answer = await _ask(
+        answer = await self.ask(
             call,
             "UpdateEventBus",
             Name=physical_id,
@@ -93,24 +76,24 @@ class EventBus(Resource):
             KmsKeyIdentifier=wanted.get("KmsKeyIdentifier"),
             LogConfig=wanted.get("LogConfig"),
         )
-        await _tag(call, answer["Arn"], old, new)
+        await self.tag(call, answer["Arn"], old, new)
         await self._policy(call, physical_id, old.properties.get("Policy"), wanted.get("Policy"))
         return self._made(physical_id, answer["Arn"])
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteEventBus", Name=physical_id)
+        await self.ask_if_there(call, "DeleteEventBus", Name=physical_id)
 
     async def _policy(self, call: Call, name: str, old: Any, new: Any) -> None:
         if new:
-            await _ask(call, "PutPermission", EventBusName=name, Policy=_text(new))
+            await self.ask(call, "PutPermission", EventBusName=name, Policy=_text(new))
         elif old:
-            await _ask(call, "RemovePermission", EventBusName=name, RemoveAllPermissions=True)
+            await self.ask(call, "RemovePermission", EventBusName=name, RemoveAllPermissions=True)
 
     def _made(self, name: str, arn: str) -> Made:
         return Made(name, {"Arn": arn, "Name": name})
 
 
-class EventBusPolicy(Resource):
+class EventBusPolicy(_Type):
     type = "AWS::Events::EventBusPolicy"
     create_only = frozenset({"EventBusName", "StatementId"})
 
@@ -124,20 +107,20 @@ class EventBusPolicy(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         bus, _, sid = physical_id.partition("|")
-        await _gone_is_fine(call, "RemovePermission", EventBusName=bus, StatementId=sid)
+        await self.ask_if_there(call, "RemovePermission", EventBusName=bus, StatementId=sid)
 
     async def _put(self, call: Call, spec: Spec) -> None:
         wanted, bus = spec.properties, _bus_of(spec)
         sid = wanted["StatementId"]
         if statement := wanted.get("Statement"):
             found = orjson.loads(statement) if isinstance(statement, str) else dict(statement)
-            described = await _ask(call, "DescribeEventBus", Name=bus)
+            described = await self.ask(call, "DescribeEventBus", Name=bus)
             policy = orjson.loads(described.get("Policy") or '{"Version":"2012-10-17","Statement":[]}')  # fmt: skip
             kept = [s for s in policy["Statement"] if s.get("Sid") != sid]
             whole = {**policy, "Statement": [*kept, found | {"Sid": sid}]}
-            await _ask(call, "PutPermission", EventBusName=bus, Policy=_text(whole))
+            await self.ask(call, "PutPermission", EventBusName=bus, Policy=_text(whole))
             return
-        await _ask(
+        await self.ask(
             call,
             "PutPermission",
             EventBusName=bus,
@@ -152,7 +135,7 @@ def _bus_of(spec: Spec) -> str:
     return str(spec.properties.get("EventBusName") or "default")
 
 
-class Rule(Resource):
+class Rule(_Type):
     """Its physical id is the rule's name, or ``BUS|NAME`` on another bus than the default one, as on AWS."""
 
     type = "AWS::Events::Rule"
@@ -170,22 +153,22 @@ class Rule(Resource):
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         name = physical_id.rpartition("|")[2]
         arn = await self._put(call, name, new)
-        await _tag(call, arn, old, new)
+        await self.tag(call, arn, old, new)
         before = [t["Id"] for t in old.properties.get("Targets") or ()]
         await self._aim(call, name, new, before)
         return Made(physical_id, {"Arn": arn})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         name, bus = physical_id.rpartition("|")[2], _bus_of(spec)
-        listed = await _gone_is_fine(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
+        listed = await self.ask_if_there(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
         if listed and listed["Targets"]:
             ids = [t["Id"] for t in listed["Targets"]]
-            await _gone_is_fine(call, "RemoveTargets", Rule=name, EventBusName=bus, Ids=ids)
-        await _gone_is_fine(call, "DeleteRule", Name=name, EventBusName=bus)
+            await self.ask_if_there(call, "RemoveTargets", Rule=name, EventBusName=bus, Ids=ids)
+        await self.ask_if_there(call, "DeleteRule", Name=name, EventBusName=bus)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         name, bus = physical_id.rpartition("|")[2], _bus_of(spec)
-        found = await _gone_is_fine(call, "DescribeRule", Name=name, EventBusName=bus)
+        found = await self.ask_if_there(call, "DescribeRule", Name=name, EventBusName=bus)
         if found is None:
             return None
         made: dict[str, Any] = {
@@ -194,15 +177,15 @@ class Rule(Resource):
             if key in found
         }
         made |= {"Name": name, "EventBusName": spec.properties.get("EventBusName", bus)}
-        listed = await _ask(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
+        listed = await self.ask(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
         made["Targets"] = listed.get("Targets") or []
-        tags = await _ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
+        tags = await self.ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
         made["Tags"] = tags.get("Tags") or []
         return made
 
     async def _put(self, call: Call, name: str, spec: Spec) -> str:
         wanted = spec.properties
-        answer = await _ask(
+        answer = await self.ask(
             call,
             "PutRule",
             Name=name,
@@ -217,26 +200,19 @@ class Rule(Resource):
         return str(answer["RuleArn"])
 
     async def _aim(self, call: Call, name: str, spec: Spec, before: Any) -> None:
-        bus, targets = _bus_of(spec), [_target(t) for t in spec.properties.get("Targets") or ()]
+        bus, targets = _bus_of(spec), list(spec.properties.get("Targets") or ())
         if gone := sorted(set(before) - {t["Id"] for t in targets}):
-            await _gone_is_fine(call, "RemoveTargets", Rule=name, EventBusName=bus, Ids=gone)
+            await self.ask_if_there(call, "RemoveTargets", Rule=name, EventBusName=bus, Ids=gone)
         if targets:
-            await _ask(call, "PutTargets", Rule=name, EventBusName=bus, Targets=targets)
+            await self.ask(call, "PutTargets", Rule=name, EventBusName=bus, Targets=targets)
 
 
-def _target(given: dict[str, Any]) -> dict[str, Any]:
-    made = dict(given)
-    if policy := made.get("RetryPolicy"):
-        made["RetryPolicy"] = {k: _numbers(v) for k, v in policy.items()}
-    return made
-
-
-class Archive(Resource):
+class Archive(_Type):
     type = "AWS::Events::Archive"
     create_only = frozenset({"ArchiveName", "SourceArn"})
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        found = await _gone_is_fine(call, "DescribeArchive", ArchiveName=physical_id)
+        found = await self.ask_if_there(call, "DescribeArchive", ArchiveName=physical_id)
         if found is None:
             return None
         names = ("ArchiveName", "Description", "EventPattern", "RetentionDays")
@@ -247,7 +223,7 @@ class Archive(Resource):
         wanted = spec.properties
         name = wanted.get("ArchiveName") or spec.generated_name(48)
         try:
-            await _ask(
+            await self.ask(
                 call, "CreateArchive", ArchiveName=name, EventSourceArn=wanted["SourceArn"], **_kept(wanted)
             )  # fmt: skip
         except Fault as fault:
@@ -259,11 +235,11 @@ class Archive(Resource):
         kept = {"Description": "", "EventPattern": "", "RetentionDays": 0} | {
             k: v for k, v in _kept(new.properties).items() if v is not None
         }
-        await _ask(call, "UpdateArchive", ArchiveName=physical_id, **kept)
+        await self.ask(call, "UpdateArchive", ArchiveName=physical_id, **kept)
         return self._made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteArchive", ArchiveName=physical_id)
+        await self.ask_if_there(call, "DeleteArchive", ArchiveName=physical_id)
 
     def _made(self, call: Call, name: str) -> Made:
         arn = f"arn:aws:events:{call.region}:{call.account}:archive/{name}"
@@ -274,12 +250,12 @@ def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
     return {
         "Description": wanted.get("Description"),
         "EventPattern": _text(wanted.get("EventPattern")),
-        "RetentionDays": _numbers(wanted.get("RetentionDays")),
+        "RetentionDays": wanted.get("RetentionDays"),
         "KmsKeyIdentifier": wanted.get("KmsKeyIdentifier"),
     }
 
 
-class Connection(Resource):
+class Connection(_Type):
     type = "AWS::Events::Connection"
     create_only = frozenset({"Name"})
 
@@ -287,19 +263,21 @@ class Connection(Resource):
         wanted = spec.properties
         name = wanted.get("Name") or spec.generated_name(64)
         try:
-            answer = await _ask(call, "CreateConnection", Name=name, **_linked(wanted))
+            answer = await self.ask(call, "CreateConnection", Name=name, **_linked(wanted))
         except Fault as fault:
             if fault.code != "ResourceAlreadyExistsException" or wanted.get("Name"):
                 raise
-            answer = await _ask(call, "DescribeConnection", Name=name)
+            answer = await self.ask(call, "DescribeConnection", Name=name)
         return Made(name, {"Arn": answer["ConnectionArn"]})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        answer = await _ask(call, "UpdateConnection", Name=physical_id, **_linked(new.properties))
+        answer = await self.ask(
+            call, "UpdateConnection", Name=physical_id, **_linked(new.properties)
+        )
         return Made(physical_id, {"Arn": answer["ConnectionArn"]})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteConnection", Name=physical_id)
+        await self.ask_if_there(call, "DeleteConnection", Name=physical_id)
 
 
 def _linked(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -307,31 +285,31 @@ def _linked(wanted: dict[str, Any]) -> dict[str, Any]:
     return {m: wanted.get(m) for m in members}
 
 
-class ApiDestination(Resource):
+class ApiDestination(_Type):
     type = "AWS::Events::ApiDestination"
     create_only = frozenset({"Name"})
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        found = await _gone_is_fine(call, "DescribeApiDestination", Name=physical_id)
+        found = await self.ask_if_there(call, "DescribeApiDestination", Name=physical_id)
         return None if found is None else dict(found)
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
         name = wanted.get("Name") or spec.generated_name(64)
         try:
-            answer = await _ask(call, "CreateApiDestination", Name=name, **_pointed(wanted))
+            answer = await self.ask(call, "CreateApiDestination", Name=name, **_pointed(wanted))
         except Fault as fault:
             if fault.code != "ResourceAlreadyExistsException" or wanted.get("Name"):
                 raise
-            answer = await _ask(call, "DescribeApiDestination", Name=name)
+            answer = await self.ask(call, "DescribeApiDestination", Name=name)
         return self._made(name, answer["ApiDestinationArn"])
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        answer = await _ask(call, "UpdateApiDestination", Name=physical_id, **_pointed(new.properties))  # fmt: skip
+        answer = await self.ask(call, "UpdateApiDestination", Name=physical_id, **_pointed(new.properties))  # fmt: skip
         return self._made(physical_id, answer["ApiDestinationArn"])
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        await _gone_is_fine(call, "DeleteApiDestination", Name=physical_id)
+        await self.ask_if_there(call, "DeleteApiDestination", Name=physical_id)
 
     def _made(self, name: str, arn: str) -> Made:
         return Made(name, {"Arn": arn, "ArnForPolicy": arn.rpartition("/")[0]})
@@ -343,7 +321,7 @@ def _pointed(wanted: dict[str, Any]) -> dict[str, Any]:
         "Description": wanted.get("Description"),
         "HttpMethod": wanted.get("HttpMethod"),
         "InvocationEndpoint": wanted.get("InvocationEndpoint"),
-        "InvocationRateLimitPerSecond": _numbers(wanted.get("InvocationRateLimitPerSecond")),
+        "InvocationRateLimitPerSecond": wanted.get("InvocationRateLimitPerSecond"),
     }
 
 

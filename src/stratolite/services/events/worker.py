@@ -1,20 +1,19 @@
 """Carries events: from a bus to its rules, from a rule to its targets, out of archives, and at set times.
 
-What the jobs hold: ``jobs``. Deliveries are repeated as https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html says: up to 185
-times in 24 hours, with growing pauses; a target that is gone or closed to us is not tried again. Firings that were
+What the jobs hold: ``jobs``. Deliveries that fail are repeated as ``delivery.failed`` says: up to 185 times in 24 hours, with growing
+pauses; a target that is gone or closed to us is not tried again. Firings that were
 missed while the cloud was off, or leapt over by its clock, are made up for as far as a day back.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from stratolite import timetable
+from stratolite import delivery, timetable
+from stratolite.clock import iso
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.patterns import Patterns, compile_pattern
@@ -27,12 +26,9 @@ from stratolite.services.events.rendering import render
 if TYPE_CHECKING:
     from stratolite.service import Cloud
 
-_log = logging.getLogger("stratolite.events")
 _DELIVERIES_A_TX = 200
 _RULES_A_TX = 200
 _BUSES_KEPT = 1000
-_RETRIES_MAX, _AGE_S_MAX = 185, 86_400
-_RETRY_S_FIRST, _RETRY_S_MAX = 1.0, 600.0
 _DAY_S, _DAY_MS = 86_400.0, 86_400_000
 _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
 
@@ -40,10 +36,6 @@ _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
 def workers(service: Any) -> Iterable[Worker]:
     cloud = service.cloud
     return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud))
-
-
-def iso(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # -- from a bus to its rules
@@ -189,36 +181,8 @@ class _Deliver:
                 return None
             return await outgoing.send(self._service, call, said)
         except (Fault, ValueError, outgoing.NotTaken) as error:
-            return self._failed(said, error)
-
-    def _failed(self, said: Said, error: Exception) -> Settle:
-        """Again later, or to the dead-letter queue, or given up."""
-        policy = said["target"].get("RetryPolicy") or {}
-        attempts_max = policy.get("MaximumRetryAttempts", _RETRIES_MAX)
-        age_s_max = policy.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
-        again = outgoing.may_retry(error)
-        code, text = outgoing.reason(error)
-        work = self._cloud.work
-
-        def settle(tx: Tx) -> None:
-            attempts = said["attempts"] + 1
-            wait_s = min(_RETRY_S_MAX, _RETRY_S_FIRST * 2 ** min(attempts - 1, 20))
-            too_old = tx.time_s + wait_s - said["first_s"] > age_s_max
-            if again and attempts <= attempts_max and not too_old:
-                later = orjson.dumps({**said, "attempts": attempts})
-                work.put(tx, DELIVER, later, due_s=tx.time_s + wait_s)
-                return
-            condition = ""
-            if again:
-                condition = "MaximumEventAgeInSeconds" if too_old else "MaximumRetryAttempts"
-            if said["dead"] or not said["target"].get("DeadLetterConfig", {}).get("Arn"):
-                _log.warning("given up: rule=%s target=%s %s: %s", said["rule"], said["target"]["Arn"], code, text)  # fmt: skip
-                return
-            dead = {"code": code, "message": text, "condition": condition}
-            buried = {**said, "dead": dead, "retries": said["attempts"], "attempts": 0, "first_s": tx.time_s}  # fmt: skip
-            work.put(tx, DELIVER, orjson.dumps(buried))
-
-        return settle
+            failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error))
+            return delivery.failed(self._cloud, DELIVER, said, failure)
 
 
 # -- at set times

@@ -9,7 +9,7 @@ What is accepted is in the log; it leaves it when the object that holds it is in
                                   and ``waiting`` bytes of cuts not delivered
     ("buffer", id, stamp, n)   -> msgpack [arrival ms, [data, ...], [metadata, ...] | null]: records of one call
     ("cut", id, number)        -> JSON {first, last, bytes, records, since_s, cut_s, attempts, done}: what becomes objects together
-    ("shard", id, shard)       -> JSON {after | type, done}: how far a Kinesis source has been read
+    ("shard", id, shard)       -> JSON {after | time, part, done}: how far a Kinesis source has been read, user records of the next included
 
 A buffer is cut when it is full or its first record is old enough (cloud clock), in a transaction. A cut is delivered by a
 job; the keys of its objects follow from the cut, so a delivery that a crash repeated writes the same objects again:

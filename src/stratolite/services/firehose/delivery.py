@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from stratolite.core import Span, Tx
+from stratolite.core import Tx
+from stratolite.core.dropping import Dropper
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.firehose import endpoint, jobs, packing, prefixes, quotas, state
@@ -53,24 +54,6 @@ class Flush:
                 state.put_gathering(tx, ref, said["id"], after)
 
         return settle
-
-
-class Drop:
-    queue, ordered, concurrency = jobs.DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-
-            def page(tx: Tx, span: Span = span) -> bool:
-                return state.delete_page(tx, span, quotas.CLEAN_ROWS)
-
-            while await self._cloud.db.transact(page):
-                pass
-        return None
 
 
 class Deliver:
@@ -312,4 +295,4 @@ def _uuid(seed: str) -> str:
 
 
 def workers(cloud: Cloud) -> Iterable[Any]:
-    return (Flush(cloud), Drop(cloud), Deliver(cloud))
+    return (Flush(cloud), Dropper(cloud.db, jobs.DROP), Deliver(cloud))

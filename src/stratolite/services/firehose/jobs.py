@@ -11,6 +11,7 @@ from __future__ import annotations
 import orjson
 
 from stratolite.core import Span
+from stratolite.core.dropping import leave
 from stratolite.service import Call
 from stratolite.services.firehose import state
 from stratolite.services.firehose.state import Record, Ref
@@ -45,8 +46,7 @@ def read(call: Call, ref: Ref, stream_id: int, shard: str = "", due_s: float | N
 
 
 def drop(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, DROP, orjson.dumps(said))
+    leave(call.tx, DROP, spans)
 
 
 def cut(call: Call, ref: Ref, stream_id: int, gathered: Record) -> Record:

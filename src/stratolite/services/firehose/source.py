@@ -1,22 +1,24 @@
 """Reads a Kinesis stream into a delivery stream: a shard's records and its checkpoint in one transaction.
 
 One job lists the shards, one reads each; both are endless (``service.Worker``). A shard's children begin when it is
-done. Waits on the keys that change when a shard has something new.
+done. Waits on the keys that change when a shard has something new. What the Kinesis Producer Library has put together is taken apart
+(``aggregated``); a checkpoint may then stand within a record.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.firehose import jobs, quotas, state
+from stratolite.services.firehose import aggregated, jobs, quotas, state
 from stratolite.services.firehose.delivery import known, ref_and_call
 from stratolite.services.firehose.state import Record, Ref
 from stratolite.services.firehose.writing import gather
@@ -120,7 +122,7 @@ class _Reader:
             iterator = page.get("NextShardIterator")
             if page["Records"]:
                 news.cancel()
-                await self._take(page["Records"])
+                await self._take(page["Records"], row)
                 continue
             if iterator is None:
                 news.cancel()
@@ -185,31 +187,28 @@ class _Reader:
             if news is not None:
                 news.cancel()
 
-    async def _take(self, records: list[dict[str, Any]]) -> None:
+    async def _take(self, records: list[dict[str, Any]], row: Record) -> None:
         """Into the buffer with the checkpoint; waits while too much is undelivered."""
-        while not await self.call.transact(lambda inner: self._gather(inner, records)):
-            await self._wait(None, _PAUSE_S)
+        items = list(_items(records, row, self.shard))
+        for at in range(0, len(items), _PAGE):
+            piece = items[at : at + _PAGE]
 
-    def _gather(self, call: Call, records: list[dict[str, Any]]) -> bool:
+            def gather_piece(inner: Call, piece: list[_Item] = piece) -> bool:
+                return self._gather(inner, piece)
+
+            while not await self.call.transact(gather_piece):
+                await self._wait(None, _PAUSE_S)
+
+    def _gather(self, call: Call, items: list[_Item]) -> bool:
         tx = call.tx
         if known(tx, self.ref, self.id) is None:
             return True
         gathered = state.gathering(tx, self.ref, self.id)
         if gathered["bytes"] + gathered["waiting"] > quotas.WAITING_BYTES_MAX:
             return False
-        metadata = [
-            {
-                "shardId": self.shard,
-                "partitionKey": one["PartitionKey"],
-                "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"] * 1000),
-                "sequenceNumber": one["SequenceNumber"],
-                "subsequenceNumber": "",
-            }
-            for one in records
-        ]
-        gather(call, self.ref, self.stream, gathered, [one["Data"] for one in records], metadata)
-        row = {"after": records[-1]["SequenceNumber"]}
-        state.put_shard(tx, self.ref, self.id, self.shard, row)
+        metadata = [item.metadata for item in items]
+        gather(call, self.ref, self.stream, gathered, [item.data for item in items], metadata)
+        state.put_shard(tx, self.ref, self.id, self.shard, items[-1].row)
         return True
 
     def _follow(self, children: list[dict[str, Any]]) -> Settle:
@@ -231,3 +230,33 @@ class _Reader:
                     jobs.read(inner, self.ref, self.id, child["ShardId"])
 
         return settle
+
+
+class _Item(NamedTuple):
+    data: bytes
+    metadata: dict[str, Any]
+    row: Record
+    """The shard's checkpoint behind it."""
+
+
+def _items(records: list[dict[str, Any]], row: Record, shard: str) -> Iterator[_Item]:
+    """What is delivered one by one; of the first record, what ``row`` says is done is left out."""
+    skipped = row.get("part", 0)
+    before = {name: value for name, value in row.items() if name != "part"}
+    for one in records:
+        parts = aggregated.opened(one["Data"])
+        users = [(one["PartitionKey"], one["Data"])] if parts is None else parts
+        behind = {"after": one["SequenceNumber"]}
+        for number, (key, data) in enumerate(users):
+            if number < skipped:
+                continue
+            metadata = {
+                "shardId": shard,
+                "partitionKey": key,
+                "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"] * 1000),
+                "sequenceNumber": one["SequenceNumber"],
+                "subsequenceNumber": "" if parts is None else str(number),
+            }
+            is_last = number == len(users) - 1
+            yield _Item(data, metadata, behind if is_last else {**before, "part": number + 1})
+        before, skipped = behind, 0

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from stratolite.core import Keyspace, Span, Tx
+from stratolite.core.dropping import delete_page
 from stratolite.service import Cloud
 from stratolite.services.firehose.quotas import BLOCK_BYTES
 
@@ -168,11 +169,3 @@ def get_shard(tx: Tx, ref: Ref, stream_id: int, shard: str) -> Record | None:
 
 def put_shard(tx: Tx, ref: Ref, stream_id: int, shard: str, row: Record) -> None:
     tx.put(ref.keys.key("shard", stream_id, shard), orjson.dumps(row))
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most

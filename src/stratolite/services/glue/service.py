@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from stratolite.core.dropping import Dropper
 from stratolite.service import Access, Call, Request, Resource, Service, Worker
 from stratolite.services.glue import names
 from stratolite.services.glue.databases import Databases
 from stratolite.services.glue.partitions import Partitions
 from stratolite.services.glue.tables import Tables
-from stratolite.services.glue.worker import Drop
+from stratolite.services.glue.worker import DROP
 
 _TAGS = frozenset({"TagResource", "UntagResource", "GetTags"})
 
@@ -42,7 +43,7 @@ class Glue(Databases, Tables, Partitions, Service):
         return found
 
     def workers(self) -> Iterable[Worker]:
-        return (Drop(self.cloud),)
+        return (Dropper(self.cloud.db, DROP),)
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.glue.resources import RESOURCES

@@ -114,14 +114,6 @@ def partitions(
         yield tuple(str(part) for part in space.parts(key)), orjson.loads(raw)
 
 
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most
-
-
 def _named(tx: Tx, space: Keyspace, after: str) -> Iterator[tuple[str, Record]]:
     start, stop = space.span()
     if after:

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import orjson
+from stratolite.core import Span
+from stratolite.core.dropping import delete_page, leave
+from stratolite.service import Call
 
-from stratolite.core import Span, Tx
-from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.glue import state
-
-_DROP = "glue.drop"
-_PAGE_ROWS = 1000
+DROP = "glue.drop"
 
 
 def drop(call: Call, spans: list[Span]) -> None:
     """At once if it is little, so that a name used again finds nothing; the rest later."""
-    left = [span for span in spans if state.delete_page(call.tx, span, _PAGE_ROWS)]
+    left = [span for span in spans if delete_page(call.tx, span)]
     if left:
-        said = {"spans": [[start.hex(), stop.hex()] for start, stop in left]}
-        call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
-
-
-class Drop:
-    queue, ordered, concurrency = _DROP, False, 1
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-
-            def page(tx: Tx, span: Span = span) -> bool:
-                return state.delete_page(tx, span, _PAGE_ROWS)
-
-            while await self._cloud.db.transact(page):
-                pass
-        return None
+        leave(call.tx, DROP, left)

@@ -5,11 +5,11 @@ Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_cond
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from stratolite.clock import iso
 from stratolite.service import Call, Principal, Request
 from stratolite.services.iam import state
 
@@ -25,9 +25,8 @@ def context_of(
     asked: tuple[str, Request] | None = None,
 ) -> Keys:
     """Names in lower case. ``role_arn`` is the role behind a session, ``owner`` the account of the resource."""
-    now = datetime.fromtimestamp(call.tx.time_s, UTC)
     context = {
-        "aws:currenttime": [now.strftime("%Y-%m-%dT%H:%M:%SZ")],
+        "aws:currenttime": [iso(call.tx.time_s)],
         "aws:epochtime": [str(int(call.tx.time_s))],
         "aws:requestedregion": [call.region],
         "aws:principalisawsservice": ["true" if who.kind == "service" else "false"],
@@ -66,8 +65,7 @@ def _session(call: Call, who: Principal, context: Keys) -> None:
     if is_session:
         context["aws:multifactorauthpresent"] = ["true" if who.mfa_s else "false"]
         if who.issued_s:
-            issued = datetime.fromtimestamp(who.issued_s, UTC)
-            context["aws:tokenissuetime"] = [issued.strftime("%Y-%m-%dT%H:%M:%SZ")]
+            context["aws:tokenissuetime"] = [iso(who.issued_s)]
     if who.mfa_s:
         context["aws:multifactorauthage"] = [str(int(call.world.wall() - who.mfa_s))]
     if who.source_identity:

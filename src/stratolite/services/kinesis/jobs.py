@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import orjson
 
+from stratolite.core.dropping import leave
 from stratolite.core.keys import Span
 from stratolite.service import Call
 from stratolite.services.kinesis import quotas
@@ -19,8 +20,7 @@ DROP, TRIM, SCALE = "kinesis.drop", "kinesis.trim", "kinesis.scale"
 
 
 def drop(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, DROP, orjson.dumps(said))
+    leave(call.tx, DROP, spans)
 
 
 def trim_later(call: Call, ref: Ref, stream_id: int) -> None:

@@ -274,14 +274,3 @@ def _named(tx: Tx, space: Keyspace, after: str) -> Iterator[tuple[str, Record]]:
     for key, raw in tx.scan((start, stop)):
         (name,) = space.parts(key)
         yield str(name), orjson.loads(raw)
-
-
-# -- deletion
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import orjson
 
 from stratolite.core import Tx
-from stratolite.core.keys import Span
+from stratolite.core.dropping import Dropper
 from stratolite.errors import Fault
 from stratolite.service import Cloud, Job, Settle, Worker
 from stratolite.services.kinesis import quotas, state
@@ -22,25 +22,7 @@ _PAGE_ROWS = 500
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
-    return (_Drop(cloud), _Trim(cloud), _Scale(cloud))
-
-
-class _Drop:
-    queue, ordered, concurrency = DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-
-            def page(tx: Tx, span: Span = span) -> bool:
-                return state.delete_page(tx, span, _PAGE_ROWS)
-
-            while await self._cloud.db.transact(page):
-                pass
-        return None
+    return (Dropper(cloud.db, DROP), _Trim(cloud), _Scale(cloud))
 
 
 class _Trim:

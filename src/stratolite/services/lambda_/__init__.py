@@ -35,7 +35,7 @@ What a sandbox is kept from: ``stratolite.runtime``.
 
 Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
 A mapping of a stream's consumer reads by iterator, too. Kafka, MQ and DocumentDB sources, provisioned pollers, mapping
-metrics and KMS keys are refused by name. How often a batch was tried is forgotten in a restart.
+metrics and KMS keys are refused by name.
 
 Sources  https://docs.aws.amazon.com/lambda/latest/api/ and .../latest/dg/urls-invocation.html
 """

@@ -5,8 +5,9 @@
 ("mapping-of", source, uuid)    -> ""    mappings by their source's ARN
 ("mapping-to", name, uuid)      -> ""    mappings by their function's name
 ("mapping-result", uuid)        -> what LastProcessingResult says
-("checkpoint", uuid, shard)     -> JSON {epoch, after | iterator, time | type, attempts, window, state, done}: where in the
-                                   shard to read on; ``epoch`` is the one its reader was last begun for
+("checkpoint", uuid, shard)     -> JSON {epoch, after | iterator, time | type, tried, window, state, done}: where in the shard
+                                   to read on; ``epoch`` is the one its reader was last begun for, ``tried`` has
+                                   first record -> [last, attempts] of what failed ("": the end of a window)
 """
 
 from __future__ import annotations

@@ -138,6 +138,8 @@ class ShardReader(Reader):
     """When the first of them was read."""
     _is_over = False
     _children: list[ShardInfo]
+    _tried: dict[str, tuple[str, int]]
+    """First record of a piece that failed -> (its last, how often it was tried)."""
 
     async def read(self) -> Settle | None:
         if self._row is None:
@@ -200,6 +202,9 @@ class ShardReader(Reader):
         if row is None or row.get("done"):
             raise Ended
         self._row = row
+        self._tried = {
+            first: (last, count) for first, (last, count) in (row.get("tried") or {}).items()
+        }
         self._iterator = row.get("iterator")
 
     async def _fetch(self, most: int) -> bool:
@@ -314,18 +319,51 @@ class ShardReader(Reader):
 
     async def _batch(self, batch: list[Item]) -> None:
         """Until the function has done all of it, or what it cannot do was given up. Raises Ended."""
-        todo = [_Piece(batch, 0)]
+        todo = self._as_tried(batch)
         while todo:
             piece = todo.pop(0)
             left = await self._try(piece)
             if left is None:
+                self._tried.pop(piece.items[0].id, None)
                 continue
             if self.config["BisectBatchOnFunctionError"] and len(left.items) > 1 and left.is_error:
                 middle = -(-len(left.items) // 2)
                 todo[:0] = [_Piece(left.items[:middle], 0), _Piece(left.items[middle:], 0)]
             else:
                 todo.insert(0, _Piece(left.items, left.attempts))
+                if left.is_error:
+                    self._tried[left.items[0].id] = left.items[-1].id, left.attempts
+                    await self._keep_tried()
                 await self._back_off(left.attempts)
+
+    def _as_tried(self, batch: list[Item]) -> list[_Piece]:
+        """The batch in pieces, where some of it had failed before a restart."""
+        pieces: list[_Piece] = []
+        at = 0
+        while at < len(batch):
+            last, attempts = self._tried.get(batch[at].id, ("", 0))
+            stop = at + 1
+            if attempts:
+                while stop < len(batch) and batch[stop - 1].id != last:
+                    stop += 1
+            else:
+                while stop < len(batch) and batch[stop].id not in self._tried:
+                    stop += 1
+            pieces.append(_Piece(batch[at:stop], attempts))
+            at = stop
+        return pieces
+
+    async def _keep_tried(self) -> None:
+        """How often what has failed was tried, for whoever reads on after a restart. Raises Ended."""
+
+        def keep(inner: Call) -> None:
+            row = mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard)
+            if row is None or row["epoch"] > self.epoch:
+                raise Ended
+            kept = {**row, "tried": self._tried}
+            mapping_state.put_checkpoint(inner.tx, self.keys, self.uuid, self.shard, kept)
+
+        await self.call.transact(keep)
 
     async def _try(self, piece: _Piece) -> _Left | None:
         """One invocation; what must be tried again, None if nothing must."""
@@ -426,6 +464,7 @@ class ShardReader(Reader):
             return moved
 
         self._row = await self.call.transact(move)
+        self._tried = {}
 
     # -- tumbling windows
 
@@ -474,7 +513,7 @@ class ShardReader(Reader):
             return
         self._in_window = window, True
         self._is_early = is_early
-        attempts = 0
+        _, attempts = self._tried.get("", ("", 0))
         while True:
             try:
                 _, answer = await self.invoke(self._event([]))
@@ -488,9 +527,12 @@ class ShardReader(Reader):
             if 0 <= retries < attempts:
                 break
             await self._note("PROBLEM: Function call failed")
+            self._tried[""] = "", attempts
+            await self._keep_tried()
             await self._back_off(attempts)
         self._is_early = False
-        row = {k: v for k, v in self._row.items() if k not in ("window", "state")}
+        self._tried.pop("", None)
+        row = {k: v for k, v in self._row.items() if k not in ("window", "state", "tried")}
 
         def put(inner: Call) -> None:
             if mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard) is None:

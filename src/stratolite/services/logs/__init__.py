@@ -13,6 +13,9 @@ What functions print (PutLogEvents by lambda.amazonaws.com) is answered before i
 ``logs:function-output`` in ``limits.RELAXED``. Lambda may write without a policy allowing it; everyone
 else needs one.
 
+Metrics in the embedded format are given to CloudWatch once each (``embedded``); documents that are not as AWS specifies are
+counted in AWS/Logs: EMFParsingErrors, EMFValidationErrors.
+
 Files  ``service`` operations on groups and streams; ``events`` writing and reading events; ``patterns`` filter
        patterns; ``worker`` deletes what was dropped or has passed its retention.
 

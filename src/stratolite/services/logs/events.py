@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.logs import patterns, state
+from stratolite.services.logs import embedded, patterns, state, worker
 from stratolite.services.logs.state import TIME_MAX, Event, Place
 
 _BATCH_BYTES_MAX = 1_048_576
@@ -52,6 +52,7 @@ class Events(Service):
         for event, message in zip(events[old:new], messages[old:new], strict=True):
             place = (stream["id"], name)
             state.put_event(tx, keys, group["id"], place, event["timestamp"], now_ms, message)
+        _embedded(call, group_name(call, request), (e["message"] for e in events[old:new]))
         if old < new:
             first, last = events[old]["timestamp"], events[new - 1]["timestamp"]
             changed = {
@@ -182,6 +183,23 @@ def group_of(call: Call, request: Request) -> state.Record:
     if group is None:
         raise Fault("ResourceNotFoundException", _NO_GROUP)
     return group
+
+
+def _embedded(call: Call, group: str, messages: Iterable[str]) -> None:
+    """Leave the metrics in the messages for CloudWatch, and count the documents that are not as they should be."""
+    found: dict[str, list[embedded.Datum]] = {}
+    for message in messages:
+        if '"_aws"' not in message:
+            continue
+        try:
+            for namespace, datum in embedded.data_of(message, int(call.tx.time_s * 1000)):
+                found.setdefault(namespace, []).append(datum)
+        except ValueError as error:
+            kind = "Parsing" if isinstance(error, embedded.Unreadable) else "Validation"
+            place = call.account, call.region, "AWS/Logs", (("LogGroupName", group),)
+            call.cloud.measure(*place, f"EMF{kind}Errors")
+    for namespace, data in found.items():
+        worker.leave_metrics(call, namespace, data)
 
 
 def _check_batch(events: list[Any], messages: list[bytes]) -> None:

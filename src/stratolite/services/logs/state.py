@@ -171,14 +171,6 @@ def _between(keys: Keyspace, low: Place, high: Place) -> Span:
 # -- deletion
 
 
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most
-
-
 def delete_events_page(tx: Tx, keys: Keyspace, group: int, stream: int, most: int) -> bool:
     """Delete up to ``most`` events of a dropped stream everywhere; whether some are left."""
     events = keys["event"][group][stream]

@@ -5,27 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec
+from stratolite.service import Call, Made, Resource, Spec, picked
 
 _MEMBERS = (
-    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "KmsKeyArn", "FlexibleTimeWindow",
+    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "KmsKeyArn", "FlexibleTimeWindow", "Target",
 )  # fmt: skip
-_NUMBERS = frozenset({"MaximumWindowInMinutes", "MaximumRetryAttempts", "MaximumEventAgeInSeconds"})
-
-
-async def _ask(call: Call, operation: str, request: dict[str, Any]) -> Response:
-    return await call.request("scheduler", operation, request)
-
-
-def _numbers(value: Any) -> Any:
-    """Templates may write numbers as text."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: int(inner) if name in _NUMBERS and isinstance(inner, str) else _numbers(inner)
-        for name, inner in value.items()
-    }
 
 
 class Schedule(Resource):
@@ -43,32 +27,30 @@ class Schedule(Resource):
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)
         request = self._request(name, spec) | {"ClientToken": spec.token[-64:]}
-        answer = await _ask(call, "CreateSchedule", request)
+        answer = await self.ask(call, "CreateSchedule", **request)
         return Made(name, {"Arn": answer["ScheduleArn"]})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         moved = old.properties.get("GroupName") != new.properties.get("GroupName")
         if moved:
-            answer = await _ask(call, "CreateSchedule", self._request(physical_id, new) | {"ClientToken": new.token[-64:]})  # fmt: skip
+            answer = await self.ask(
+                call,
+                "CreateSchedule",
+                **self._request(physical_id, new),
+                ClientToken=new.token[-64:],
+            )
             await self.delete(call, physical_id, old)
         else:
-            answer = await _ask(call, "UpdateSchedule", self._request(physical_id, new))
+            answer = await self.ask(call, "UpdateSchedule", **self._request(physical_id, new))
         return Made(physical_id, {"Arn": answer["ScheduleArn"]})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        request = {"Name": physical_id}
-        if group := spec.properties.get("GroupName"):
-            request["GroupName"] = group
-        try:
-            await _ask(call, "DeleteSchedule", request)
-        except Fault as fault:
-            if fault.code != "ResourceNotFoundException":
-                raise
+        group = spec.properties.get("GroupName")
+        await self.ask_if_there(call, "DeleteSchedule", Name=physical_id, GroupName=group)
 
     def _request(self, name: str, spec: Spec) -> dict[str, Any]:
         wanted = spec.properties
-        request = {"Name": name} | {m: _numbers(wanted[m]) for m in _MEMBERS if m in wanted}
-        request["Target"] = _numbers(wanted["Target"])
+        request = {"Name": name} | picked(wanted, *_MEMBERS)
         for member in ("StartDate", "EndDate"):
             if text := wanted.get(member):
                 request[member] = datetime.fromisoformat(str(text)).timestamp()  # fmt: skip
@@ -90,8 +72,9 @@ class ScheduleGroup(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)
-        request = {"Name": name, "Tags": _tags(spec), "ClientToken": spec.token[-64:]}
-        await _ask(call, "CreateScheduleGroup", request)
+        await self.ask(
+            call, "CreateScheduleGroup", Name=name, Tags=_tags(spec), ClientToken=spec.token[-64:]
+        )
         return await self._made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
@@ -99,20 +82,16 @@ class ScheduleGroup(Resource):
         arn, after = made.attributes["Arn"], _tags(new)
         gone = {t["Key"] for t in _tags(old)} - {t["Key"] for t in after}
         if gone:
-            await _ask(call, "UntagResource", {"ResourceArn": arn, "TagKeys": sorted(gone)})
+            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=sorted(gone))
         if after:
-            await _ask(call, "TagResource", {"ResourceArn": arn, "Tags": after})
+            await self.ask(call, "TagResource", ResourceArn=arn, Tags=after)
         return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        try:
-            await _ask(call, "DeleteScheduleGroup", {"Name": physical_id})
-        except Fault as fault:
-            if fault.code != "ResourceNotFoundException":
-                raise
+        await self.ask_if_there(call, "DeleteScheduleGroup", Name=physical_id)
 
     async def _made(self, call: Call, name: str) -> Made:
-        found = await _ask(call, "GetScheduleGroup", {"Name": name})
+        found = await self.ask(call, "GetScheduleGroup", Name=name)
         return Made(name, {"Arn": found["Arn"], "State": found["State"]})
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from stratolite import delivery, timetable
+from stratolite.clock import iso
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.input_template import MISSING, fill
@@ -19,11 +18,9 @@ from stratolite.services.scheduler import checks, state
 if TYPE_CHECKING:
     from stratolite.service import Cloud
 
-_log = logging.getLogger("stratolite.scheduler")
 SERVICE = "scheduler.amazonaws.com"
 _FIRE, _DELIVER, _DROP = "scheduler.fire", "scheduler.deliver", "scheduler.drop"
 _DAY_S = 86_400.0
-_RETRY_S_FIRST, _RETRY_S_MAX = 1.0, 600.0
 _PAGE_ROWS = 200
 Said = dict[str, Any]
 
@@ -129,42 +126,17 @@ class _Deliver:
             else:
                 await _send(acting, said, document)
         except (Fault, ValueError) as error:
-            return self._failed(said, error)
-        return None
-
-    def _failed(self, said: Said, error: Exception) -> Settle:
-        """Again later, or to the dead-letter queue, or given up."""
-        policy = said["target"]["RetryPolicy"]
-        again = delivery.may_retry(error)
-        work = self._cloud.work
-
-        def settle(tx: Tx) -> None:
-            attempts = said["attempts"] + 1
-            wait_s = min(_RETRY_S_MAX, _RETRY_S_FIRST * 2 ** min(attempts - 1, 20))
-            too_old = tx.time_s + wait_s - said["first_s"] > policy["MaximumEventAgeInSeconds"]
-            if again and attempts <= policy["MaximumRetryAttempts"] and not too_old:
-                later = orjson.dumps({**said, "attempts": attempts})
-                work.put(tx, _DELIVER, later, due_s=tx.time_s + wait_s)
-                return
-            if said["dead"] or not (said["target"].get("DeadLetterConfig") or {}).get("Arn"):
-                _log.warning("given up: schedule=%s %r", said["schedule"], error)
-                return
-            condition = ""
-            if again:
-                condition = "MaximumEventAgeInSeconds" if too_old else "MaximumRetryAttempts"
             code = error.code if isinstance(error, Fault) else "ValidationException"
-            dead = {"code": code, "message": str(error)[:1024], "condition": condition, "retries": said["attempts"]}  # fmt: skip
-            buried = {**said, "dead": dead, "attempts": 0, "first_s": tx.time_s}
-            work.put(tx, _DELIVER, orjson.dumps(buried))
-
-        return settle
+            failure = delivery.Failure(code, str(error)[:1024], delivery.may_retry(error))
+            return delivery.failed(self._cloud, _DELIVER, said, failure)
+        return None
 
 
 def _document(said: Said) -> str:
     """The target's Input, with the scheduler's own placeholders filled in."""
     own = {
         "aws.scheduler.schedule-arn": said["schedule"],
-        "aws.scheduler.scheduled-time": _iso(said["due_s"]),
+        "aws.scheduler.scheduled-time": iso(said["due_s"]),
         "aws.scheduler.execution-id": said["execution"],
         "aws.scheduler.attempt-number": str(said["attempts"] + 1),
     }
@@ -204,31 +176,21 @@ async def _send(acting: Call, said: Said, document: str) -> None:
 
 async def _bury(acting: Call, said: Said, document: str) -> None:
     """https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html"""
-    queue, dead = delivery.parse(said["target"]["DeadLetterConfig"]["Arn"]), said["dead"]
+    dead = said["dead"]
     attributes = {
         "ERROR_CODE": dead["code"],
         "ERROR_MESSAGE": dead["message"] or "-",
         "EXECUTION_ID": said["execution"],
         "IS_PAYLOAD_TRUNCATED": "false",
         "RETRY_ATTEMPTS": str(dead["retries"]),
-        "SCHEDULED_TIME": _iso(said["due_s"]),
+        "SCHEDULED_TIME": iso(said["due_s"]),
         "SCHEDULE_ARN": said["schedule"],
         "TARGET_ARN": said["target"]["Arn"],
     }
     if dead["condition"]:
         attributes["EXHAUSTED_RETRY_CONDITION"] = dead["condition"]
-    request = {
-        "QueueUrl": f"{acting.endpoint}/{queue.account}/{queue.resource}",
-        "MessageBody": document,
-        "MessageAttributes": {
-            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-        },
-    }
-    await acting.scoped(queue.account, queue.region).request("sqs", "SendMessage", request)
-
-
-def _iso(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    queue = said["target"]["DeadLetterConfig"]["Arn"]
+    await delivery.bury(acting, queue, document, attributes)
 
 
 class _Drop:

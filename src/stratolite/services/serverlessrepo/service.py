@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from stratolite.clock import iso
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Service
 from stratolite.services.serverlessrepo import state
@@ -159,7 +159,7 @@ class Serverlessrepo(Service):
             "Versions": [
                 {
                     "ApplicationId": _arn(call, name),
-                    "CreationTime": _time(row["created_s"]),
+                    "CreationTime": iso(row["created_s"]),
                     "SemanticVersion": version,
                     **{member: row[member] for member in _SOURCES if member in row},
                 }
@@ -204,8 +204,8 @@ class Serverlessrepo(Service):
             "TemplateId": version,
             "TemplateUrl": _url(call, row),
             "Status": "ACTIVE",
-            "CreationTime": _time(row["created_s"]),
-            "ExpirationTime": _time(call.tx.time_s + _EXPIRES_S),
+            "CreationTime": iso(row["created_s"]),
+            "ExpirationTime": iso(call.tx.time_s + _EXPIRES_S),
         }
 
     async def create_cloud_formation_change_set(self, call: Call, request: Request) -> Response:
@@ -293,10 +293,6 @@ def _url(call: Call, row: Row) -> str:
     return f"{call.endpoint}/{_bucket(call)}/{row['template']}"
 
 
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _found(call: Call, name: str) -> Row:
     row = state.app(call.tx, call.keys("serverlessrepo"), name)
     if row is None:
@@ -311,7 +307,7 @@ def _summary(call: Call, name: str, row: Row) -> dict[str, Any]:
     return {
         "ApplicationId": _arn(call, name),
         "Name": name,
-        "CreationTime": _time(row["created_s"]),
+        "CreationTime": iso(row["created_s"]),
         **described,
     }
 
@@ -322,7 +318,7 @@ def _shape(call: Call, name: str, version: str | None) -> Response:
         **{key: row[key] for key in _DESCRIBED if key in row},
         "ApplicationId": _arn(call, name),
         "Name": name,
-        "CreationTime": _time(row["created_s"]),
+        "CreationTime": iso(row["created_s"]),
         "IsVerifiedAuthor": False,
     }
     if version or row["latest"]:
@@ -336,7 +332,7 @@ def _version_shape(call: Call, name: str, version: str) -> Response:
         raise _missing(f"No application version '{version}' of '{_arn(call, name)}'")
     return {
         "ApplicationId": _arn(call, name),
-        "CreationTime": _time(row["created_s"]),
+        "CreationTime": iso(row["created_s"]),
         "ParameterDefinitions": row["parameters"],
         "RequiredCapabilities": row["capabilities"],
         "ResourcesSupported": True,

@@ -28,8 +28,8 @@ Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissi
        ``delivery`` the workers; ``replays`` archives; ``outbox``; ``doors`` links in messages.
 
 Missing  mobile push (platform applications), data protection policies, delivery status logging, active tracing,
-SMS sandbox, origination numbers and opting out: refused by name. KmsMasterKeyId must be a key that is there, and is
-shown; messages are not encrypted by it. A wrong filter policy is refused without the place in its text.
+SMS sandbox, origination numbers and opting out: refused by name. Who publishes to a topic with
+KmsMasterKeyId must be let by that key; the jobs that carry a message on are not sealed under it. A wrong filter policy is refused without the place in its text.
 
 Source  https://docs.aws.amazon.com/sns/latest/api/ and https://docs.aws.amazon.com/sns/latest/dg/
 """

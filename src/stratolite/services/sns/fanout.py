@@ -9,15 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from stratolite.core import Tx
-from stratolite.core.keys import Span
+from stratolite.core.dropping import PAGE_ROWS, Dropper
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Settle, Worker
+from stratolite.service import Call, Cloud, Job, Request, Settle, SettleAll, Worker
 from stratolite.services.sns import envelopes, outbox, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.finding import read
@@ -30,7 +30,11 @@ FANOUT, FIFO, DROP, TIDY = "sns.fanout", "sns.fifo", "sns.drop", "sns.tidy"
 DELIVER, HTTP, CONFIRM = "sns.deliver", "sns.http", "sns.confirm"
 _PAGE = 50
 _PAGE_BYTES = 2 << 20
-_DROP_ROWS = 1000
+_DELIVERIES = 120
+"""In one transaction, of several messages."""
+_BATCH, _BATCH_BYTES = 10, 1 << 20
+"""Of SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""
+_ENVELOPES_MAX = 32
 _LINKS_MAX = 10_000
 _PENDING_S = 2 * 86_400.0
 _TIDY_EVERY_S = 3600.0
@@ -48,11 +52,6 @@ def leave(call: Call, message: Publication) -> None:
 
 def partition(message: Publication) -> bytes:
     return f"{message['number']}/{message['group']}".encode()
-
-
-def drop_spans(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, DROP, orjson.dumps(said))
 
 
 def ask_for_confirmation(call: Call, topic: Topic, found: Subscription) -> None:
@@ -104,21 +103,25 @@ class Carrier:
     def __init__(self, cloud: Cloud, signer: Signer, tokens: Any) -> None:
         """``tokens`` gives the token of a subscription's unsubscribe link."""
         self.cloud, self.signer, self._tokens = cloud, signer, tokens
-        self._envelope: tuple[str, str, bool, str] | None = None
+        self._envelopes: dict[tuple[str, str, bool], tuple[str, str]] = {}
         self._links: dict[str, str] = {}
 
-    async def signatures(
-        self, topic: Topic, message: Publication, wanted: Iterable[Subscription]
-    ) -> dict[str, Signed]:
-        """Text -> its signature, for the texts that go out in an envelope."""
-        if topic.is_fifo:
-            return {}
-        texts = {text_for(message, one.protocol) for one in wanted if _is_wrapped(one)}
-        found = {}
-        for text in texts:
-            fields = envelopes.notification_fields(message, text)
-            signed = await self.signer.sign(envelopes.to_sign(fields), topic.signature_version)
-            found[text] = signed
+    async def signatures(self, wave: Wave) -> dict[bytes, dict[str, Signed]]:
+        """Job -> text -> its signature, for the texts that go out in an envelope."""
+        found: dict[bytes, dict[str, Signed]] = {job: {} for job in wave.messages}
+        if wave.topic.is_fifo:
+            return found
+        texts = [
+            (job, text)
+            for job, message in wave.messages.items()
+            for text in {text_for(message, o.protocol) for o in wave.wanted[job] if _is_wrapped(o)}
+        ]
+        if texts:
+            fields = (envelopes.notification_fields(wave.messages[j], text) for j, text in texts)
+            to_sign = [envelopes.to_sign(one) for one in fields]
+            made = await self.signer.sign_all(to_sign, wave.topic.signature_version)
+            for (job, text), signed in zip(texts, made, strict=True):
+                found[job][text] = signed
         return found
 
     def envelope(
@@ -131,11 +134,15 @@ class Carrier:
     ) -> str:
         """Made once for all subscriptions but for their links."""
         text = text_for(message, found.protocol)
-        known = self._envelope
-        if known is None or known[:3] != (message["id"], text, is_replayed):
+        key = message["id"], text, is_replayed
+        known = self._envelopes.get(key)
+        if known is None:
+            if len(self._envelopes) >= _ENVELOPES_MAX:
+                self._envelopes.clear()
             made = envelopes.notification(message, text, signed.get(text), is_replayed=is_replayed)
-            known = self._envelope = message["id"], text, is_replayed, made
-        return known[3].replace(envelopes.URL_PLACE, self.unsubscribe_url(found), 1)
+            before, _, behind = made.partition(envelopes.URL_PLACE)
+            known = self._envelopes[key] = before, behind
+        return f"{known[0]}{self.unsubscribe_url(found)}{known[1]}"
 
     def unsubscribe_url(self, found: Subscription) -> str:
         link = self._links.get(found.arn)
@@ -147,34 +154,37 @@ class Carrier:
             self._links[found.arn] = link
         return link
 
-    def to_queue(
+    def body(
         self,
-        call: Call,
         found: Subscription,
         message: Publication,
         signed: dict[str, Signed],
         *,
         is_replayed: bool = False,
-    ) -> None:
-        """Raises Fault if the queue does not take it."""
+    ) -> tuple[str, dict[str, Any]]:
+        """What a queue gets, and its message attributes."""
         if found.is_raw:
-            body = text_for(message, "sqs")
-            attributes = raw_attributes(message)
-        else:
-            body = self.envelope(message, found, signed, is_replayed=is_replayed)
-            attributes = {}
-        send(call, found.endpoint, body, attributes, message)
+            return text_for(message, found.protocol), raw_attributes(message)
+        return self.envelope(message, found, signed, is_replayed=is_replayed), {}
+
+    def to_queue(
+        self,
+        call: Call,
+        found: Subscription,
+        messages: Sequence[tuple[Publication, dict[str, Signed]]],
+    ) -> None:
+        """In batches; what the queue does not take goes to the dead letters."""
+        place = queue_of(call, found.endpoint)
+        entries = [sent(place, *self.body(found, *one), one[0]) for one in messages]
+        for start, stop in _cuts(entries):
+            for number in send_batch(place, entries[start:stop]):
+                self.dead_letter(call, found, *messages[start + number])
 
     def now(
         self, call: Call, found: Subscription, message: Publication, signed: dict[str, Signed]
     ) -> None:
-        """Deliver in this transaction, or leave a job that will."""
-        if found.protocol == "sqs":
-            try:
-                self.to_queue(call, found, message, signed)
-            except Fault:
-                self.dead_letter(call, found, message, signed)
-        elif found.protocol in LATER:
+        """Deliver in this transaction to anything but a queue, or leave a job that will."""
+        if found.protocol in LATER:
             said = {**message, "subscription": found.id, "attempt": 1}
             queue = HTTP if found.protocol.startswith("http") else DELIVER
             call.cloud.work.put(call.tx, queue, orjson.dumps(said))
@@ -202,12 +212,9 @@ class Carrier:
         """What cannot be delivered: to the subscription's dead-letter queue, if there is one that takes it."""
         if not found.dead_letters:
             return
-        if found.is_raw:
-            body, attributes = text_for(message, found.protocol), raw_attributes(message)
-        else:
-            body, attributes = self.envelope(message, found, signed), {}
+        text, attributes = self.body(found, message, signed)
         try:
-            send(call, found.dead_letters, body, attributes, message)
+            send(call, found.dead_letters, text, attributes, message)
         except Fault:
             return  # AWS drops it, too, and counts it in NumberOfNotificationsFailedToRedriveToDlq
 
@@ -229,69 +236,175 @@ def raw_attributes(message: Publication) -> dict[str, Any]:
     return found
 
 
-def send(
-    call: Call, queue_arn: str, body: str, attributes: dict[str, Any], message: Publication
-) -> None:
-    """SendMessage in this transaction. Raises Fault."""
-    _, _, _, region, account, name = queue_arn.split(":")
-    inner = call.scoped(account, region)
-    request: dict[str, Any] = {
-        "QueueUrl": f"{call.endpoint}/{account}/{name}",
-        "MessageBody": body,
-    }
+class Place(NamedTuple):
+    """A queue, and a call in its account and region."""
+
+    call: Call
+    url: str
+    name: str
+
+
+def queue_of(call: Call, arn: str) -> Place:
+    _, _, _, region, account, name = arn.split(":")
+    return Place(call.scoped(account, region), f"{call.endpoint}/{account}/{name}", name)
+
+
+def sent(place: Place, body: str, attributes: dict[str, Any], message: Publication) -> Request:
+    """The message as SendMessage takes it, but for the queue."""
+    request: Request = {"MessageBody": body}
     if attributes:
         request["MessageAttributes"] = attributes
-    if name.endswith(".fifo"):
+    if place.name.endswith(".fifo"):
         request["MessageGroupId"] = message["group"] or "sns"
         request["MessageDeduplicationId"] = message["dedup"] or message["id"]
     elif message["group"] and not message["sequence"]:
         request["MessageGroupId"] = message["group"]
-    inner.invoke("sqs", "SendMessage", request)
+    return request
+
+
+def send(
+    call: Call, queue_arn: str, body: str, attributes: dict[str, Any], message: Publication
+) -> None:
+    """SendMessage in this transaction. Raises Fault."""
+    place = queue_of(call, queue_arn)
+    request = {"QueueUrl": place.url, **sent(place, body, attributes, message)}
+    place.call.invoke("sqs", "SendMessage", request)
+
+
+def send_batch(place: Place, entries: list[Request]) -> list[int]:
+    """SendMessageBatch in this transaction; which of the entries were not taken."""
+    entries = [{"Id": str(number), **entry} for number, entry in enumerate(entries)]
+    request = {"QueueUrl": place.url, "Entries": entries}
+    try:
+        answer = place.call.invoke("sqs", "SendMessageBatch", request)
+    except Fault:
+        return list(range(len(entries)))
+    return [int(one["Id"]) for one in answer.get("Failed", ())]
+
+
+def _cuts(entries: list[Request]) -> Iterator[tuple[int, int]]:
+    """Where batches begin and end: as many as SQS takes at once, of no more bytes than it does."""
+    start, total = 0, 0
+    for number, entry in enumerate(entries):
+        size = len(entry["MessageBody"].encode())
+        if attributes := entry.get("MessageAttributes"):
+            size += sum(len(name) * 4 + _attribute_bytes(one) for name, one in attributes.items())
+        if number > start and (number - start == _BATCH or total + size > _BATCH_BYTES):
+            yield start, number
+            start, total = number, 0
+        total += size
+    yield start, len(entries)
+
+
+def _attribute_bytes(given: dict[str, Any]) -> int:
+    """At least what SQS makes of it."""
+    value = given.get("StringValue", "").encode() or given.get("BinaryValue", b"")
+    return len(given["DataType"]) * 4 + len(value)
+
+
+class Wave(NamedTuple):
+    """Messages of a topic on their way to one page of its subscriptions."""
+
+    topic: Topic
+    call: Call
+    listed: list[Subscription]
+    is_last: bool
+    messages: dict[bytes, Publication]
+    """By the job that carries it, as are these:"""
+    wanted: dict[bytes, list[Subscription]]
+    signed: dict[bytes, dict[str, Signed]]
 
 
 class FanOut:
-    """Both queues; messages of a FIFO topic's group go one after another."""
+    """What waits goes out together: a page of subscriptions is looked up once for all messages of a topic, and each queue
+    takes them in batches, in one transaction."""
 
-    def __init__(self, carrier: Carrier, queue: str) -> None:
+    queue, ordered, concurrency, together = FANOUT, False, 4, _BATCH
+
+    def __init__(self, carrier: Carrier) -> None:
         self._carrier, self._cloud = carrier, carrier.cloud
-        self.queue, self.ordered = queue, queue == FIFO
-        self.concurrency = 64 if queue == FIFO else 32
 
     async def handle(self, job: Job) -> Settle | None:
-        said = orjson.loads(job.payload)
-        after = said.pop("after")
-        message: Publication = said
-        keys = keys_of(message["account"], message["region"])
-        name = read(message["topic"]).name
-        most = max(1, min(_PAGE, _PAGE_BYTES // (len(job.payload) + 1000)))
+        settle = await self.handle_all([job])
+        return None if settle is None else lambda tx: settle(tx, [job])
 
-        def page(tx: Tx) -> tuple[Topic, list[Subscription]] | None:
-            topic = state.topic(tx, keys, name)
-            if topic is None or topic.number != message["number"]:
-                return None
-            return topic, state.subscriptions(tx, keys, topic.number, after, most)
+    async def handle_all(self, jobs: list[Job]) -> SettleAll | None:
+        groups: dict[tuple[str, int, str], dict[bytes, Publication]] = {}
+        for job in jobs:
+            said = orjson.loads(job.payload)
+            after = said.pop("after")
+            groups.setdefault((said["topic"], said["number"], after), {})[job.id] = said
+        size = sum(len(job.payload) + 1000 for job in jobs)
+        most = max(1, min(_PAGE, _DELIVERIES // len(jobs), _PAGE_BYTES // size))
 
-        found = await self._cloud.db.transact(page)
-        if found is None:
+        def pages(tx: Tx) -> list[Wave]:
+            found = (self._wave(tx, *group, most, messages) for group, messages in groups.items())
+            return [wave for wave in found if wave is not None]
+
+        waves = await self._cloud.db.transact(pages)
+        for wave in waves:
+            for job_id, message in wave.messages.items():
+                wave.wanted[job_id] = [one for one in wave.listed if wants(one, message)]
+            wave.signed.update(await self._carrier.signatures(wave))
+
+        def settle(tx: Tx, left: list[Job]) -> None:
+            for wave in waves:
+                self._send(tx, wave, [job for job in left if job.id in wave.messages])
+
+        return settle if waves else None
+
+    def _wave(
+        self,
+        tx: Tx,
+        arn: str,
+        number: int,
+        after: str,
+        most: int,
+        messages: dict[bytes, Publication],
+    ) -> Wave | None:
+        place = read(arn)
+        keys = keys_of(place.account, place.region)
+        topic = state.topic(tx, keys, place.name)
+        if topic is None or topic.number != number:
             return None
-        topic, listed = found
-        wanted = [one for one in listed if wants(one, message)]
-        delivered = sum(one.protocol not in LATER for one in wanted)
-        topic.measure(self._cloud, "NumberOfNotificationsDelivered", delivered)
-        if filtered := sum(one.filter is not None for one in listed if one not in wanted):
-            topic.measure(self._cloud, "NumberOfNotificationsFilteredOut", filtered)
-        signed = await self._carrier.signatures(topic, message, wanted)
-        call = caller(self._cloud, message["account"], message["region"], topic.arn, message["id"])
+        listed = state.subscriptions(tx, keys, number, after, most + 1)
+        is_last = len(listed) <= most
+        del listed[most:]
+        first = next(iter(messages.values()))
+        call = caller(self._cloud, place.account, place.region, arn, first["id"])
+        return Wave(topic, call, listed, is_last, messages, {}, {})
 
-        def settle(tx: Tx) -> None:
-            call.tx = tx
+    def _send(self, tx: Tx, wave: Wave, jobs: list[Job]) -> None:
+        wave.call.tx = tx
+        to_queues: dict[str, tuple[Subscription, list[bytes]]] = {}
+        for job in jobs:
+            message, wanted = wave.messages[job.id], wave.wanted[job.id]
+            self._measure(wave, wanted)
             for one in wanted:
-                self._carrier.now(call, one, message, signed)
-            if len(listed) == most:
-                payload = orjson.dumps({**message, "after": listed[-1].id})
+                if one.protocol == "sqs":
+                    to_queues.setdefault(one.id, (one, []))[1].append(job.id)
+                else:
+                    self._carrier.now(wave.call, one, message, wave.signed[job.id])
+            if not wave.is_last:
+                payload = orjson.dumps({**message, "after": wave.listed[-1].id})
                 self._cloud.work.put(tx, self.queue, payload, partition=job.partition)
+        for found, its in to_queues.values():
+            self._carrier.to_queue(
+                wave.call, found, [(wave.messages[job], wave.signed[job]) for job in its]
+            )
 
-        return settle
+    def _measure(self, wave: Wave, wanted: list[Subscription]) -> None:
+        delivered = sum(one.protocol not in LATER for one in wanted)
+        wave.topic.measure(self._cloud, "NumberOfNotificationsDelivered", delivered)
+        filtered = sum(one.filter is not None for one in wave.listed if one not in wanted)
+        if filtered:
+            wave.topic.measure(self._cloud, "NumberOfNotificationsFilteredOut", filtered)
+
+
+class InOrder(FanOut):
+    """Messages of a FIFO topic's group go one after another."""
+
+    queue, ordered, concurrency, together = FIFO, True, 64, 1
 
 
 def wants(found: Subscription, message: Publication) -> bool:
@@ -300,21 +413,6 @@ def wants(found: Subscription, message: Publication) -> bool:
     if found.filter is None:
         return True
     return found.filter.matches(text_for(message, found.protocol), message["attributes"])
-
-
-class Dropper:
-    queue, ordered, concurrency = DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        transact = self._cloud.db.transact
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-            while await transact(lambda tx, span=span: state.delete_page(tx, span, _DROP_ROWS)):  # type: ignore[misc]
-                pass
-        return None
 
 
 class Tidier:
@@ -351,7 +449,7 @@ class Tidier:
             if topic is None:
                 return False
             before_ms = int(tx.time_s * 1000) - topic.archive_days * _DAY_MS
-            return state.expire_archive(tx, keys, topic.number, before_ms, _DROP_ROWS)
+            return state.expire_archive(tx, keys, topic.number, before_ms, PAGE_ROWS)
 
         while await self._cloud.db.transact(page):
             pass
@@ -366,8 +464,8 @@ class Tidier:
 
 def workers(carrier: Carrier) -> Iterable[Worker]:
     return (
-        FanOut(carrier, FANOUT),
-        FanOut(carrier, FIFO),
-        Dropper(carrier.cloud),
+        FanOut(carrier),
+        InOrder(carrier),
+        Dropper(carrier.cloud.db, DROP),
         Tidier(carrier.cloud),
     )

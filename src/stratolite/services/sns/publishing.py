@@ -21,6 +21,14 @@ _FORGOTTEN_MAX = 4
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ENTRY_ID_MAX = 80
 
+_KMS_CODES = {
+    "AccessDeniedException": "KMSAccessDenied",
+    "DisabledException": "KMSDisabled",
+    "KMSInvalidStateException": "KMSInvalidState",
+    "NotFoundException": "KMSNotFound",
+    "ThrottlingException": "KMSThrottling",
+}
+
 
 class Publishing(Service):
     def publish(self, call: Call, request: Request) -> Response:
@@ -38,6 +46,7 @@ class Publishing(Service):
             topic = _target(call, arns[0])
         else:
             topic = topic_of(call, arns[0], parameter)
+        _check_key(call, topic)
         message = _read(call, topic, request, "messageAttributes")
         if publication.size_of(request["Message"], message["attributes"]) > SIZE_BYTES_MAX:
             raise invalid("Message too long")
@@ -45,6 +54,7 @@ class Publishing(Service):
 
     def publish_batch(self, call: Call, request: Request) -> Response:
         topic = topic_of(call, request.get("TopicArn"))
+        _check_key(call, topic)
         entries = request.get("PublishBatchRequestEntries") or []
         _check_batch(entries)
         if topic.is_fifo and any(not entry.get("MessageGroupId") for entry in entries):
@@ -73,6 +83,27 @@ class Publishing(Service):
         for name, message in messages:
             done.append({"Id": name, **_accept(call, topic, message)})
         return {"Successful": done, "Failed": failed}
+
+
+def _check_key(call: Call, topic: Topic) -> None:
+    """Who publishes to a topic with a KMS key needs it. Raises Fault, KMS's as SNS names them.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    """
+    if not topic.key:
+        return
+    context = {"EncryptionContext": {"aws:sns:topicArn": topic.arn}, "_via": "sns"}
+    there = call.scoped(topic.account, topic.region)
+    try:
+        made = there.invoke(
+            "kms", "GenerateDataKey", {"KeyId": topic.key, "KeySpec": "AES_256", **context}
+        )
+        there.invoke("kms", "Decrypt", {"CiphertextBlob": made["CiphertextBlob"], **context})
+    except Fault as fault:
+        code = _KMS_CODES.get(fault.code)
+        if code is None:
+            raise
+        raise Fault(code, fault.message, status=400) from fault
 
 
 def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication:

@@ -16,7 +16,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle
 from stratolite.services.sns import attributes, state
-from stratolite.services.sns.fanout import Carrier, caller
+from stratolite.services.sns.fanout import Carrier, caller, send
 from stratolite.services.sns.finding import invalid
 from stratolite.services.sns.publication import Publication, text_for
 from stratolite.services.sns.state import Subscription, Topic, keys_of
@@ -95,7 +95,8 @@ class Replayer:
             text = text_for(message, found.protocol)
             if found.filter is None or found.filter.matches(text, message["attributes"]):
                 try:
-                    self._carrier.to_queue(call, found, message, {}, is_replayed=True)
+                    text, given = self._carrier.body(found, message, {}, is_replayed=True)
+                    send(call, found.endpoint, text, given, message)
                 except Fault:
                     self._carrier.dead_letter(call, found, message, {})
         if rows:

@@ -32,6 +32,7 @@ class Topic:
         self.is_fifo = self.name.endswith(".fifo")
         self.attributes: dict[str, str] = record["attributes"]
         self.policy = self.attributes.get("Policy", "")
+        self.key = self.attributes.get("KmsMasterKeyId", "")
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("FifoThroughputScope") == "MessageGroup"
         self.signature_version = self.attributes.get("SignatureVersion", "1")
@@ -291,14 +292,3 @@ def signing(tx: Tx) -> Record | None:
 
 def put_signing(tx: Tx, record: Record) -> None:
     tx.put(_GLOBAL.key("signing"), orjson.dumps(record))
-
-
-# -- deletion
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most

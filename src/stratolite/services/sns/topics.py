@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.core.dropping import leave
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.sns import attributes, fanout, state
@@ -81,7 +82,7 @@ class Topics(Service):
                     "InvalidState",
                     "Invalid state: Topic has an active ArchivePolicy; deactivate it first.",
                 )
-            fanout.drop_spans(call, state.drop_topic(call.tx, keys, found))
+            leave(call.tx, fanout.DROP, state.drop_topic(call.tx, keys, found))
         return {}
 
     def list_topics(self, call: Call, request: Request) -> Response:

@@ -31,12 +31,14 @@ Receiving from a standard queue and extending a visibility timeout are answered 
 (``sqs:visibility`` in ``limits.RELAXED``), but only with messages that are durable themselves: what a crash
 takes away is that they were received.
 
+Bodies in a queue with KmsMasterKeyId are sealed under it (``sealing``): who sends needs kms:GenerateDataKey and kms:Decrypt, who
+receives kms:Decrypt, by the key's policy; KMS's refusals come as AWS names them.
+
 Files  ``queues`` operations on queues, ``attributes`` their rules, ``permissions`` policies; ``messages`` operations
        on messages, ``content`` what may be in one; ``standard`` and ``fifo`` the two orders; ``receipts`` handles;
        ``moves`` redriving; ``worker`` expiry, emptying, moving.
 
-Missing  unsigned calls; encryption by KMS keys (KmsMasterKeyId must be a key that is there, and is shown; messages
-         are not encrypted by it); fair queues (MessageGroupId of a standard queue is kept and shown, and does not
+Missing  unsigned calls; fair queues (MessageGroupId of a standard queue is kept and shown, and does not
          change the order); the throughput quotas of FIFO queues (any rate is served).
 
 Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/

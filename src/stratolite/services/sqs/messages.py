@@ -10,11 +10,12 @@ from typing import Any
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.sqs import content, fifo, standard, state, worker
+from stratolite.services.sqs import content, fifo, sealing, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import SIZE_BYTES_MAX, invalid
 from stratolite.services.sqs.finding import key_of, queue_of
 from stratolite.services.sqs.receipts import Receipts
+from stratolite.services.sqs.sealing import Sealer
 from stratolite.services.sqs.standard import Delivered
 from stratolite.services.sqs.state import Counts, Delivery, Message, Queue
 
@@ -33,6 +34,7 @@ _SYSTEM = (
 
 class Messages(Service):
     receipts: Receipts
+    sealer: Sealer
 
     # -- sending
 
@@ -41,6 +43,8 @@ class Messages(Service):
         tx = call.tx
         message, size = _read(call, q, request)
         content.check_size(size, q.size_bytes_max)
+        if q.key:
+            sealing.seal(call, q, self.sealer.data_key(call, q), message)
         c = state.counts(tx, q)
         answer = _accept(call, q, c, message)
         worker.plan_expiry(call.cloud, tx, q, c)
@@ -65,18 +69,21 @@ class Messages(Service):
                     raise _no_deduplication()
                 if not entry.get("MessageGroupId"):
                     raise invalid("The request must contain the parameter MessageGroupId.")
+        data_key = self.sealer.data_key(call, q) if q.key else None
         c = state.counts(tx, q)
 
         def send(entry: Request) -> Response:
             message, size = _read(call, q, entry)
             content.check_size(size, q.size_bytes_max)
+            if data_key is not None:
+                sealing.seal(call, q, data_key, message)
             answer = _accept(call, q, c, message)
-            q.measure(call.cloud, "NumberOfMessagesSent")
             q.measure(call.cloud, "SentMessageSize", size, "Bytes")
             return answer
 
         answer = _each(entries, send)
         if answer["Successful"]:
+            q.measure(call.cloud, "NumberOfMessagesSent", len(answer["Successful"]))
             worker.plan_expiry(call.cloud, tx, q, c)
             state.put_counts(tx, q, c)
         return answer
@@ -135,7 +142,7 @@ class Messages(Service):
         if not q.is_fifo and not tx.is_nested and all(one.is_durable for one in found):
             tx.relaxed = True  # sqs:visibility in limits.RELAXED
         names = request.get("MessageAttributeNames") or ()
-        return {"Messages": [self._shown(q, one, system, names) for one in found]}
+        return {"Messages": [self._shown(call, q, one, system, names) for one in found]}
 
     def _receive(
         self, call: Call, q: Queue, c: Counts, most: int, hidden_ms: int, attempt: str | None
@@ -155,7 +162,7 @@ class Messages(Service):
         return found
 
     def _shown(
-        self, q: Queue, one: Delivered, system: Iterable[str], names: Iterable[str]
+        self, call: Call, q: Queue, one: Delivered, system: Iterable[str], names: Iterable[str]
     ) -> dict[str, Any]:
         message, delivery = one.message, one.delivery
         shown: dict[str, Any] = {
@@ -164,7 +171,7 @@ class Messages(Service):
                 q.number, q.box, message.sent_ms, one.stamp, delivery.receives
             ),
             "MD5OfBody": message.md5.hex(),
-            "Body": message.body,
+            "Body": message.body or self.sealer.body(call, q, message),
         }
         if system:
             shown["Attributes"] = _system_attributes(message, delivery, system)

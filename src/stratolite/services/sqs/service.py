@@ -12,6 +12,7 @@ from stratolite.services.sqs.moves import Moves
 from stratolite.services.sqs.permissions import Permissions
 from stratolite.services.sqs.queues import Queues
 from stratolite.services.sqs.receipts import Receipts
+from stratolite.services.sqs.sealing import Sealer
 
 
 class Sqs(Queues, Messages, Moves, Permissions):
@@ -19,6 +20,7 @@ class Sqs(Queues, Messages, Moves, Permissions):
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
+        self.sealer = Sealer()
         if cloud is not None:
             self.receipts = Receipts(cloud.vault.derive("sqs:receipt"))
 

@@ -49,6 +49,8 @@ class Queue:
         self.target: str = redrive.get("deadLetterTargetArn", "")
         self.receives_max = int(redrive.get("maxReceiveCount", 0))
         self.policy = self.attributes.get("Policy", "")
+        self.key = self.attributes.get("KmsMasterKeyId", "")
+        self.key_reuse_s = self._number("KmsDataKeyReusePeriodSeconds", 300)
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("DeduplicationScope") == "messageGroup"
         self._dimensions = (("QueueName", self.name),)
@@ -115,6 +117,12 @@ class Message(msgspec.Struct, array_like=True):
     """Of a FIFO queue: the stamp it was sent under."""
     parts: int = 0
     """How many rows of "part" follow, of the msgpack bytes."""
+    sealed: bytes = b""
+    """Of a queue with a KMS key, instead of ``body``: 12 bytes of nonce, then AES-256-GCM of its UTF-8."""
+    data_key: bytes = b""
+    """What it is sealed with, as KMS gave it."""
+    sealed_at: str = ""
+    """ARN of the queue that sealed it, which both are bound to."""
 
 
 class Delivery(NamedTuple):
@@ -535,14 +543,3 @@ def tasks(tx: Tx, keys: Keyspace, queue_number: int, most: int) -> list[Record]:
 def trim_tasks(tx: Tx, keys: Keyspace, queue_number: int, kept: int) -> None:
     for key, _ in list(tx.scan(keys.span("task", queue_number), limit=kept + 5))[kept:]:
         tx.delete(key)
-
-
-# -- deletion
-
-
-def delete_page(tx: Tx, span: Span, most: int) -> bool:
-    """Delete up to ``most`` rows of ``span``; whether some are left."""
-    gone = [key for key, _ in tx.scan(span, limit=most)]
-    for key in gone:
-        tx.delete(key)
-    return len(gone) == most

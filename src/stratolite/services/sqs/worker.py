@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from stratolite.core import Tx
+from stratolite.core.dropping import Dropper, leave
 from stratolite.core.keys import Span
 from stratolite.service import Call, Cloud, Job, Settle, Worker
 from stratolite.services.sqs import fifo, standard, state
@@ -33,8 +34,7 @@ _FORGOTTEN_MAX = 500
 
 
 def drop_spans(call: Call, spans: list[Span]) -> None:
-    said = {"spans": [[start.hex(), stop.hex()] for start, stop in spans]}
-    call.cloud.work.put(call.tx, _DROP, orjson.dumps(said))
+    leave(call.tx, _DROP, spans)
 
 
 def forget_name(call: Call, q: Queue, due_ms: int) -> None:
@@ -72,22 +72,7 @@ def _put_sample(cloud: Cloud, tx: Tx, said: dict[str, Any]) -> None:
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
-    return (_Drop(cloud), _Forget(cloud), _Expire(cloud), _Sample(cloud))
-
-
-class _Drop:
-    queue, ordered, concurrency = _DROP, False, 2
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def handle(self, job: Job) -> Settle | None:
-        transact = self._cloud.db.transact
-        for start, stop in orjson.loads(job.payload)["spans"]:
-            span = bytes.fromhex(start), bytes.fromhex(stop)
-            while await transact(lambda tx, span=span: state.delete_page(tx, span, _PAGE_ROWS)):  # type: ignore[misc]
-                pass
-        return None
+    return (Dropper(cloud.db, _DROP), _Forget(cloud), _Expire(cloud), _Sample(cloud))
 
 
 class _Forget:
