@@ -41,6 +41,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("cloudwatch", "cloudwatch:Cloudwatch", types=("AWS::CloudWatch::",), queues=True),
     Offer("dynamodb", "dynamodb:Dynamodb", types=("AWS::DynamoDB::",), queues=True),
     Offer("dynamodbstreams", "dynamodbstreams:Dynamodbstreams"),
+    Offer("ecr", "ecr:Ecr", types=("AWS::ECR::",)),
     Offer("events", "events:Events", types=("AWS::Events::",), queues=True),
     Offer("firehose", "firehose:Firehose", types=("AWS::KinesisFirehose::",), queues=True),
     Offer("glue", "glue:Glue", types=("AWS::Glue::",), queues=True),
