@@ -34,7 +34,7 @@ OFFERS: tuple[Offer, ...] = (
         "cloudformation",
         "cloudformation:Cloudformation",
         ("cloudformation-response",),
-        ("AWS::CloudFormation::", "Custom::"),
+        ("AWS::CloudFormation::", "AWS::CDK::", "Custom::"),
         queues=True,
     ),
     Offer("cloudtrail", "cloudtrail:Cloudtrail"),
