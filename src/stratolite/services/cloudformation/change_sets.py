@@ -193,7 +193,13 @@ class ChangeSets(Service):
         return answer
 
     def delete_change_set(self, call: Call, request: Request) -> Response:
-        uuid, changes = find_changes(call, request)
+        """One that is not there (any more) is deleted: cdk deletes by name before it creates."""
+        try:
+            uuid, changes = find_changes(call, request)
+        except Fault as fault:
+            if fault.code != "ChangeSetNotFound":
+                raise
+            return {}
         rows = state.rows_of(call)
         stack = state.stack_of(call.tx, rows, uuid)
         state.drop_changes(call.tx, rows, uuid, changes)

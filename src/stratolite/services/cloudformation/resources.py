@@ -12,6 +12,7 @@ from stratolite.services.cloudformation.custom import (
 )
 from stratolite.services.cloudformation.nested import Nested
 
+
 class CdkMetadata(Resource):
     """What CDK puts into every template for AWS's statistics: there is nothing behind it, on AWS neither.
 
