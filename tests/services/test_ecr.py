@@ -100,11 +100,9 @@ def test_a_repository_has_no_images_and_says_so(ecr):
     assert ecr.list_images(repositoryName="team/app")["imageIds"] == []
     assert ecr.describe_images(repositoryName="team/app")["imageDetails"] == []
     asked = {"repositoryName": "team/app", "imageIds": [{"imageTag": "v1"}]}
-    assert refused(ecr.describe_images, **asked) == (
-        "ImageNotFoundException",
-        "The image with imageId {imageDigest:'null', imageTag:'v1'} does not exist within the repository"
-        " with name 'team/app' in the registry with id '000000000000'",
-    )
+    code, message = refused(ecr.describe_images, **asked)
+    assert code == "ImageNotFoundException"
+    assert message.startswith("The image with imageId {imageDigest:'null', imageTag:'v1'} does not")
     code, message = refused(ecr.get_authorization_token)
     assert (code, "not offered" in message) == ("NotImplemented", True)
     encrypted = {"repositoryName": "x1", "encryptionConfiguration": {"encryptionType": "KMS"}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from stratolite.service import Call, Made, Resource, Spec
 from stratolite.services.cloudformation.custom import (
     Custom,
@@ -20,7 +22,7 @@ class CdkMetadata(Resource):
     """
 
     type = "AWS::CDK::Metadata"
-    attributes = frozenset[str]()
+    attributes: ClassVar[frozenset[str] | None] = frozenset()
 
     async def create(self, call: Call, spec: Spec) -> Made:
         return Made(spec.token)
