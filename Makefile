@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILE = $(BIN)/python -m compileall -q src
 JOBS ?= 2
 
-.PHONY: demo test check format docs bench soak conformance clean
+.PHONY: demo test check format docs bench soak conformance tools clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
 	$(COMPILE)
@@ -46,6 +46,18 @@ bench/out/clients/.installed: | $(VENV)/bin/python  ## clients whose own depende
 	$(PYTHON) -m venv bench/out/clients/venv
 	bench/out/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check aioboto3
 	if command -v npm >/dev/null; then cd bench/out/clients && npm install --silent --no-audit --no-fund --prefix . dynamodb-toolbox electrodb @aws-sdk/client-dynamodb @aws-sdk/lib-dynamodb; fi
+	touch $@
+
+tools: $(VENV)/.installed-dev bench/out/tools/.installed  ## the tools people deploy with, unmodified, each against a server of its own
+	STRATOLITE_TOOLS=$(CURDIR)/bench/out/tools $(BIN)/python -m pytest -q tests/tools
+
+bench/out/tools/.installed: | $(VENV)/bin/python  ## each tool in a place of its own: they pin what they depend on
+	mkdir -p bench/out/tools
+	for tool in sam:aws-sam-cli chalice:chalice zappa:zappa; do \
+		$(PYTHON) -m venv bench/out/tools/$${tool%%:*} && \
+		bench/out/tools/$${tool%%:*}/bin/python -m pip install --quiet --disable-pip-version-check $${tool##*:} setuptools || exit 1; done
+	bench/out/tools/zappa/bin/python -m pip install --quiet --disable-pip-version-check flask
+	if command -v npm >/dev/null; then mkdir -p bench/out/tools/node && cd bench/out/tools/node && npm install --silent --no-audit --no-fund --prefix . aws-cdk aws-cdk-lib constructs osls; fi
 	touch $@
 
 clean:

@@ -540,6 +540,37 @@ made(
     ),
 )
 
+# -- ECR, and what CDK puts into every template
+_EXPIRES = (
+    '{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed",'
+    ' "countUnit": "days", "countNumber": 365}, "action": {"type": "expire"}}]}'
+)
+_PULL = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "ecr:BatchGetImage",
+        }
+    ],
+}
+made(
+    "ecr-repository",
+    Images=R(
+        "AWS::ECR::Repository",
+        {
+            "RepositoryName": "corpus/images",
+            "ImageTagMutability": "IMMUTABLE",
+            "ImageScanningConfiguration": {"ScanOnPush": True},
+            "LifecyclePolicy": {"LifecyclePolicyText": _EXPIRES},
+        },
+        {"RepositoryPolicyText": _PULL, "LifecyclePolicy": None, "Tags": tags(a="1")},
+        {"RepositoryPolicyText": None, "ImageTagMutability": None, "Tags": tags(b="2")},
+    ),
+    Metadata=R("AWS::CDK::Metadata", {"Analytics": "v2:deflate64:H4sI"}, {"Analytics": "v2:x"}),
+)
+
 # -- Logs
 made(
     "logs-group",

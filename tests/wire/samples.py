@@ -37,6 +37,7 @@ SERVICES = [
     "ssm",
     "athena",
     "glue",
+    "ecr",
     "rds-data",
     "cognito-idp",
     "appsync",

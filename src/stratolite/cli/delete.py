@@ -14,7 +14,7 @@ from stratolite.cli import stack as stacks
 @screen.json_option
 def command(stack_name: str, endpoint: str, region: str, as_json: bool) -> None:
     """Delete the stack STACK_NAME and everything it made."""
-    cloudformation = target.client("cloudformation", endpoint, region)
+    cloudformation = target.quick_client("cloudformation", endpoint, region)
     known = stacks.describe(cloudformation, stack_name)
     if known is None:
         raise click.ClickException(f"there is no stack {stack_name}")

@@ -40,7 +40,7 @@ def command(
     """Deploy TEMPLATE: package its local code, create or update its stack, print its outputs."""
     name = stack_name or name_of(template)
     body = load(template)
-    s3 = target.client("s3", endpoint, region)
+    s3 = target.quick_client("s3", endpoint, region)
     bucket = _Bucket(s3, endpoint, region)
     uploads = package(body, os.path.dirname(os.path.abspath(template)), bucket.upload)
     if uploads and not as_json:
@@ -55,7 +55,7 @@ def command(
     given = dict(_pair(p, "--parameter") for p in parameters)
     request["Parameters"] = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     request["Tags"] = [{"Key": k, "Value": v} for k, v in (_pair(t, "--tag") for t in tags)]
-    cloudformation = target.client("cloudformation", endpoint, region)
+    cloudformation = target.quick_client("cloudformation", endpoint, region)
     _run(cloudformation, name, request, given, no_rollback, endpoint, as_json)
 
 
@@ -144,7 +144,7 @@ class _Bucket:
         from botocore.exceptions import ClientError
 
         if not self._name:
-            sts = target.client("sts", self._endpoint, self._region)
+            sts = target.quick_client("sts", self._endpoint, self._region)
             account = sts.get_caller_identity()["Account"]
             self._name = f"stratolite-deploy-{account}-{self._region}"
             place = {"LocationConstraint": self._region}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from stratolite.gateway.auth import SANDBOX
+from stratolite.gateway.hosts import is_loopback
 from stratolite.http import HttpRequest
 
 
@@ -27,7 +28,7 @@ class Context(Mapping[str, str]):
                 raise KeyError(name)
             return request.peer
         if name == "aws:SecureTransport":
-            return "true" if request.scheme == "https" else "false"
+            return "true" if request.scheme == "https" or _stays_here(request.peer) else "false"
         if name == "aws:UserAgent":
             return request.headers["user-agent"]
         if name == "aws:Referer":
@@ -49,3 +50,8 @@ class Context(Mapping[str, str]):
         except KeyError:
             return False
         return True
+
+
+def _stays_here(peer: str) -> bool:
+    """Whether what ``peer`` says never leaves this machine: docs/decisions/0027-secure-transport.md."""
+    return peer == SANDBOX or is_loopback(peer)

@@ -20,6 +20,7 @@ from stratolite.errors import Fault
 from stratolite.wire.model import read_raw
 
 _CODES = {
+    "ecr": "InvalidParameterException",
     "iam": "ValidationError",
     "sts": "ValidationError",
     "scheduler": "ValidationException",

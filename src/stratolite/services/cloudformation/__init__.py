@@ -30,8 +30,8 @@ Handlers work as the caller or the stack's role, with aws:CalledVia = cloudforma
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
-Snapshot (no type here has snapshots), change sets of nested stacks (IncludeNestedStacks), ImportExistingResources,
-DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
+Snapshot (no type here has snapshots), change sets of nested stacks (IncludeNestedStacks, where there are any),
+DeploymentMode, DeploymentConfig EXPRESS, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
 EstimateTemplateCost, DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
 (RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 AWS-specific parameter types are not looked up. ResourceProperties in events are left out.

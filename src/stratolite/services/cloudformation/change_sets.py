@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -45,6 +46,7 @@ from stratolite.services.cloudformation.state import Record, Stack
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
 _NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 _CHANGES_PAGE_COUNT = 100
+_STACKS_PAGE_COUNT = 20
 
 
 class ChangeSets(Service):
@@ -74,8 +76,15 @@ class ChangeSets(Service):
         if kind == "IMPORT":
             before = replace(before, imports=_to_import(call, request))
         tags = tags_of(request) if "Tags" in request or stack is None else stack["tags"]
-        proposal = await prepare(call, text, request.get("Parameters") or [], tags, before)
+        given = request.get("Parameters") or []
+        proposal = await prepare(call, text, given, tags, before)
+        if request.get("ImportExistingResources") and kind != "IMPORT":
+            before = replace(before, imports=await _existing(call, proposal, before))
+            if before.imports:
+                proposal = await prepare(call, text, given, tags, before)
         acknowledge(proposal, request, expands=False)
+        if request.get("IncludeNestedStacks"):
+            _refuse_nested(proposal)
         if kind == "IMPORT":
             await check_import(call, proposal, before)
         return {**request, "stack": stack, "uuid": uuid, "proposal": proposal, "tags": tags}
@@ -114,6 +123,7 @@ class ChangeSets(Service):
             "notify": request.get("NotificationARNs", stack.get("notify")) or [],
             "monitor": monitor_of(request) or stack.get("monitor") or {},
             "changes": [c.shape() for c in shown],
+            "imports_existing": bool(request.get("ImportExistingResources")),
             "adopt": {c.logical_id: c.physical_id for c in shown if c.action == "Import"},
             "template": None,
             "secret": proposal.secret,
@@ -183,7 +193,13 @@ class ChangeSets(Service):
         return answer
 
     def delete_change_set(self, call: Call, request: Request) -> Response:
-        uuid, changes = find_changes(call, request)
+        """One that is not there (any more) is deleted: cdk deletes by name before it creates."""
+        try:
+            uuid, changes = find_changes(call, request)
+        except Fault as fault:
+            if fault.code != "ChangeSetNotFound":
+                raise
+            return {}
         rows = state.rows_of(call)
         stack = state.stack_of(call.tx, rows, uuid)
         state.drop_changes(call.tx, rows, uuid, changes)
@@ -255,6 +271,15 @@ class ChangeSets(Service):
         return str(stack["id"])
 
 
+def _refuse_nested(proposal: Proposal) -> None:
+    """The change sets that IncludeNestedStacks asks for are not made; where nothing is nested there is none to make."""
+    kind = "AWS::CloudFormation::Stack"
+    if names := [n for n, r in proposal.template.resources.items() if r["Type"] == kind]:
+        raise invalid(
+            f"CreateChangeSet IncludeNestedStacks with nested stacks [{', '.join(names)}] is not offered by Stratolite yet"
+        )
+
+
 def _to_change(
     call: Call, name: str, kind: str, changes_name: str
 ) -> tuple[Stack | None, list[Record], str]:
@@ -300,6 +325,58 @@ def _to_import(call: Call, request: Request) -> dict[str, dict[str, Any]]:
     if not found:
         raise invalid("ResourcesToImport must be specified for ChangeSetType IMPORT")
     return found
+
+
+async def _existing(call: Call, proposal: Proposal, before: Before) -> dict[str, dict[str, Any]]:
+    """Of the resources to be added those that are there already, as ``_to_import`` has them.
+
+    They have a name of their own and a DeletionPolicy that retains them, and belong to no stack. Names count that are
+    known before the change set is carried out; AWS's page has it that they must stand in the template.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for change in proposal.changes:
+        handler, schema = call.cloud.resource(change.type), load_schema(call.region, change.type)
+        policy = proposal.template.resources.get(change.logical_id, {}).get("DeletionPolicy")
+        if (
+            change.action != "Add"
+            or policy not in ("Retain", "RetainExceptOnCreate")
+            or handler is None
+            or schema is None
+            or not handler.can("read")
+        ):
+            continue
+        identifier = {key: change.after.get(key) for key in schema.identifiers}
+        if not identifier or not all(isinstance(value, str) for value in identifier.values()):
+            continue
+        physical_id = handler.physical_id_of(identifier)
+        spec = Spec(
+            change.type, change.logical_id, before.stack_name, before.stack_id, "", change.after
+        )
+        if await handler.read(call, physical_id, spec) is None:
+            continue
+        if not await _is_in_a_stack(call, change.type, physical_id):
+            found[change.logical_id] = identifier
+    return found
+
+
+async def _is_in_a_stack(call: Call, kind: str, physical_id: str) -> bool:
+    """Looks through the stacks, a page at a time: asked only about what an import is about to take in."""
+
+    def page(inner: Call, after: str) -> tuple[bool, str]:
+        rows = state.rows_of(inner)
+        stacks = state.live_stacks(inner.tx, rows, after, _STACKS_PAGE_COUNT)
+        for stack in stacks:
+            for record in state.records(inner.tx, rows, stack["uuid"]):
+                if (record["type"], record.get("physical_id")) == (kind, physical_id):
+                    return True, ""
+        return False, stacks[-1]["name"] if len(stacks) == _STACKS_PAGE_COUNT else ""
+
+    after = ""
+    while True:
+        is_there, after = await call.transact(partial(page, after=after))
+        if is_there or not after:
+            return is_there
 
 
 async def check_import(call: Call, proposal: Proposal, before: Before) -> None:
@@ -364,6 +441,7 @@ def _summary(stack: Stack, changes: dict[str, Any]) -> dict[str, Any]:
         "Status": changes["status"],
         "CreationTime": changes["created_s"],
         "IncludeNestedStacks": False,
+        "ImportExistingResources": bool(changes.get("imports_existing")),
     }
     if changes["reason"]:
         shape["StatusReason"] = changes["reason"]

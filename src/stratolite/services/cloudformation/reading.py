@@ -163,6 +163,8 @@ class Reading(Service):
             if stack is None:
                 raise invalid(f"Stack with id {name} does not exist")
             uuid, version = stack["uuid"], stack["template"]
+            if stack["status"] == "REVIEW_IN_PROGRESS":  # it has none yet; cdk reads the empty one
+                return {"TemplateBody": "", "StagesAvailable": ["Original"]}
         text = state.template_text(call.tx, rows, uuid, version, stage) if version else ""
         if not text:
             raise invalid(f"Template for stack {name} is not available yet")

@@ -39,12 +39,7 @@ UPDATABLE = (
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/.+\Z", re.ASCII)
-_NOT_OFFERED = [
-    "DeploymentConfig",
-    "DeploymentMode",
-    "ImportExistingResources",
-    "IncludeNestedStacks",
-]
+_NOT_OFFERED = ["DeploymentMode"]
 
 
 class StackChanges(Service):
@@ -83,10 +78,10 @@ class StackChanges(Service):
                 return {"StackId": known["id"]}
             raise Fault("AlreadyExistsException", f"Stack [{name}] already exists")
         role = take_role(call, request.get("RoleARN"))
-        if request.get("DisableRollback") is not None and request.get("OnFailure"):
+        if rollback_disabled(request) is not None and request.get("OnFailure"):
             raise invalid("You cannot specify both DisableRollback and OnFailure")
         on_failure = (
-            "DO_NOTHING" if request.get("DisableRollback") else request.get("OnFailure", "ROLLBACK")
+            "DO_NOTHING" if rollback_disabled(request) else request.get("OnFailure", "ROLLBACK")
         )
         minutes = request.get("TimeoutInMinutes")
         stack = new_stack(call, name, request["uuid"], role)
@@ -172,7 +167,7 @@ class StackChanges(Service):
                 "tags": request["tags"],
                 "capabilities": request.get("Capabilities") or [],
                 "client_token": token,
-                "on_failure": "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK",
+                "on_failure": "DO_NOTHING" if rollback_disabled(request) else "ROLLBACK",
                 "retain_except_on_create": bool(request.get("RetainExceptOnCreate")),
                 "policy": request["during"],
                 "notify": request.get("NotificationARNs", stack.get("notify") or []),
@@ -183,6 +178,7 @@ class StackChanges(Service):
 
     def rollback_stack(self, call: Call, request: Request) -> Response:
         """After an operation that failed with its rollback disabled."""
+        refuse_express("RollbackStack", request)
         stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
         if stack["status"] not in ("CREATE_FAILED", "UPDATE_FAILED") or not stack.get("op"):
             raise invalid(
@@ -206,6 +202,7 @@ class StackChanges(Service):
 
     def _delete(self, call: Call, request: Request) -> str:
         """The stack's id if there is anything to delete."""
+        refuse_express("DeleteStack", request)
         stack = find_stack(call, request["StackName"])
         if stack is None or stack["status"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
             return ""
@@ -333,6 +330,7 @@ def refuse_unoffered(operation: str, request: Request) -> None:
     for member in _NOT_OFFERED:
         if request.get(member):
             raise invalid(f"{operation} {member} is not offered by Stratolite yet")
+    refuse_express(operation, request)
     monitor_of(request)
     notify = request.get("NotificationARNs") or []
     if len(notify) > NOTIFICATION_ARNS_COUNT_MAX:
@@ -344,6 +342,25 @@ def refuse_unoffered(operation: str, request: Request) -> None:
             raise invalid(
                 f"1 validation error detected: Value '[{capability}]' at 'capabilities' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [CAPABILITY_NAMED_IAM, CAPABILITY_IAM, CAPABILITY_AUTO_EXPAND]]"
             )
+
+
+def refuse_express(operation: str, request: Request) -> None:
+    """Operations end when their resources are ready: DeploymentConfig's Mode STANDARD, which is also the default."""
+    mode = (request.get("DeploymentConfig") or {}).get("Mode", "STANDARD")
+    if mode not in ("STANDARD", "EXPRESS"):
+        raise invalid(
+            f"1 validation error detected: Value '{mode}' at 'deploymentConfig.mode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"
+        )
+    if mode == "EXPRESS":
+        raise invalid(f"{operation} DeploymentConfig Mode EXPRESS is not offered by Stratolite yet")
+
+
+def rollback_disabled(request: Request) -> bool | None:
+    """Whether a failure leaves what was made: said in either of two places, None if in none."""
+    given: bool | None = request.get("DisableRollback")
+    if given is None:
+        given = (request.get("DeploymentConfig") or {}).get("DisableRollback")
+    return given
 
 
 async def needed_text(call: Call, request: Request) -> str:

@@ -1,0 +1,105 @@
+"""aws-cdk from npm, unmodified: bootstrap, deploy, diff, hotswap, deploy again, destroy; bootstrap again over what was retained."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from tools.toolbox import Shop, find, needs_node, until
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(2400)]
+
+APP = """
+const cdk = require('aws-cdk-lib');
+const lambda = require('aws-cdk-lib/aws-lambda');
+const { RemovalPolicy, Duration } = cdk;
+const { Bucket } = require('aws-cdk-lib/aws-s3');
+const { Queue } = require('aws-cdk-lib/aws-sqs');
+const { Table, AttributeType, BillingMode } = require('aws-cdk-lib/aws-dynamodb');
+const { SqsEventSource } = require('aws-cdk-lib/aws-lambda-event-sources');
+const { HttpApi } = require('aws-cdk-lib/aws-apigatewayv2');
+const { HttpLambdaIntegration } = require('aws-cdk-lib/aws-apigatewayv2-integrations');
+
+const stack = new cdk.Stack(new cdk.App(), 'Notes');
+const table = new Table(stack, 'Table', {
+  partitionKey: { name: 'id', type: AttributeType.STRING }, billingMode: BillingMode.PAY_PER_REQUEST,
+  removalPolicy: RemovalPolicy.DESTROY,
+});
+const queue = new Queue(stack, 'Queue', { visibilityTimeout: Duration.seconds(60), enforceSSL: true });
+const bucket = new Bucket(stack, 'Bucket', { enforceSSL: true, removalPolicy: RemovalPolicy.DESTROY });
+const fn = new lambda.Function(stack, 'Fn', {
+  runtime: lambda.Runtime.PYTHON_3_11, handler: 'app.handler', code: lambda.Code.fromAsset('src'),
+  environment: { TABLE: table.tableName, BUCKET: bucket.bucketName },
+});
+table.grantReadWriteData(fn);
+bucket.grantReadWrite(fn);
+fn.addEventSource(new SqsEventSource(queue));
+const api = new HttpApi(stack, 'Api', { defaultIntegration: new HttpLambdaIntegration('All', fn) });
+new cdk.CfnOutput(stack, 'ApiId', { value: api.apiId });
+new cdk.CfnOutput(stack, 'QueueUrl', { value: queue.queueUrl });
+"""
+CODE = """
+import os
+import boto3
+
+def handler(event, context):
+    table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
+    for record in event.get("Records", []):
+        table.put_item(Item={"id": record["body"]})
+    return {"greeting": "hello", "notes": table.scan()["Count"]}
+"""
+
+
+def test_cdk_bootstraps_deploys_compares_swaps_and_destroys(shop: Shop) -> None:
+    needs_node()
+    tool = find("node/node_modules/aws-cdk/bin/cdk")
+    os.symlink(find("node/node_modules"), shop.project / "node_modules")
+    shop.write(app__js=APP, src___app__py=CODE, cdk__json='{"app": "node app.js"}')
+
+    def cdk(*command: str, fails: bool = False) -> str:
+        return shop.run("node", tool, *command, fails=fails)
+
+    # -- bootstrap: bucket, repository, five roles, a parameter
+    said = cdk("deploy", "--require-approval", "never", fails=True)
+    assert "Has the environment been bootstrapped?" in said
+    assert "bootstrapped." in cdk("bootstrap")
+    assert "(no changes)" in cdk("bootstrap")
+    (repository,) = shop.client("ecr").describe_repositories()["repositories"]
+    assert repository["repositoryName"].startswith("cdk-hnb659fds-container-assets-")
+
+    # -- deploy, as the deploy role hands it to CloudFormation's execution role
+    cdk("deploy", "--require-approval", "never", "--outputs-file", "outputs.json")
+    outputs = json.loads((shop.project / "outputs.json").read_text())["Notes"]
+    assert json.loads(shop.api(outputs["ApiId"], "/")) == {"greeting": "hello", "notes": 0}
+    queue_url = outputs["QueueUrl"]
+    shop.client("sqs").send_message(QueueUrl=queue_url, MessageBody="one")
+    until(lambda: json.loads(shop.api(outputs["ApiId"], "/"))["notes"] == 1)
+
+    # -- diff with a change set, hotswap, and a plain deploy behind it
+    assert "no differences" in cdk("diff").lower()
+    shop.change("src/app.py", '"hello"', '"swapped"')
+    said = cdk("diff")
+    assert "[~] AWS::Lambda::Function Fn" in said
+    assert "Could not create a change set" not in said
+    assert "hotswapped!" in cdk("deploy", "--hotswap", "--require-approval", "never")
+    assert json.loads(shop.api(outputs["ApiId"], "/"))["greeting"] == "swapped"
+    shop.change("app.js", "Duration.seconds(60)", "Duration.seconds(90)")
+    shop.change("src/app.py", '"swapped"', '"deployed"')
+    cdk("deploy", "--require-approval", "never")
+    assert json.loads(shop.api(outputs["ApiId"], "/"))["greeting"] == "deployed"
+    asked = {"QueueUrl": queue_url, "AttributeNames": ["VisibilityTimeout"]}
+    attributes = shop.client("sqs").get_queue_attributes(**asked)["Attributes"]
+    assert attributes["VisibilityTimeout"] == "90"
+
+    # -- destroy, and a bootstrap that takes in the bucket the deleted one has left
+    assert "destroyed" in cdk("destroy", "--force")
+    assert shop.stacks() == {"CDKToolkit"}
+    assert shop.client("lambda").list_functions()["Functions"] == []
+    cloudformation = shop.client("cloudformation")
+    cloudformation.delete_stack(StackName="CDKToolkit")
+    until(lambda: shop.stacks() == set())
+    (kept,) = shop.client("s3").list_buckets()["Buckets"]
+    assert "bootstrapped." in cdk("bootstrap")
+    resources = cloudformation.describe_stack_resources(StackName="CDKToolkit")["StackResources"]
+    assert kept["Name"] in {r["PhysicalResourceId"] for r in resources}
