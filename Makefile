@@ -38,13 +38,13 @@ bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side;
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
 	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live
 
-conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, and through the clients people use
-	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py
+conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, DynamoDB and S3 through the clients people use
+	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py tests/live/test_s3_tools.py
 
 bench/out/clients/.installed: | $(VENV)/bin/python  ## clients whose own dependencies would get in the way of ours
 	mkdir -p bench/out/clients
 	$(PYTHON) -m venv bench/out/clients/venv
-	bench/out/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check aioboto3
+	bench/out/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check aioboto3 s3fs pandas pyarrow deltalake duckdb-extension-httpfs
 	if command -v npm >/dev/null; then cd bench/out/clients && npm install --silent --no-audit --no-fund --prefix . dynamodb-toolbox electrodb @aws-sdk/client-dynamodb @aws-sdk/lib-dynamodb; fi
 	touch $@
 

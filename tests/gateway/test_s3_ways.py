@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import urllib.parse
 from typing import Any
 
@@ -111,6 +114,32 @@ def test_a_browser_form_uploads_what_its_policy_allows(s3, client, platform, ver
     assert s3.get_object(Bucket="bucket", Key="up/f.txt")["ContentLength"] == 90_000
 
 
+def test_a_form_without_a_signature_and_an_empty_condition_are_named(platform, s3) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html"""
+
+    def send(fields: dict[str, str]) -> tuple[int, bytes]:
+        body = b"".join(
+            b'--XX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (name.encode(), value.encode())
+            for name, value in fields.items()
+        )
+        body += b'--XX\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--XX--\r\n'
+        kind = "multipart/form-data; boundary=XX"
+        status, _, answer = fetch(
+            platform, "http://localhost:4566/bucket", "POST", body, content_type=kind
+        )
+        return status, answer
+
+    text = json.dumps({"expiration": "2099-01-01T00:00:00Z", "conditions": [{}]})
+    policy = base64.b64encode(text.encode())
+    fields = {"key": "k", "AWSAccessKeyId": "test", "policy": policy.decode()}
+    status, answer = send(fields)
+    assert (status, b"must contain a field named 'Signature'" in answer) == (400, True)
+    signature = base64.b64encode(hmac.digest(b"test", policy, "sha1")).decode()
+    status, answer = send(fields | {"signature": signature})
+    assert (status, b"InvalidPolicyDocument" in answer) == (400, True)
+
+
 @pytest.mark.parametrize("size", [10, 300_000])
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
 def test_boto3_uploads_with_trailing_checksums(s3, client, size, algorithm) -> None:
@@ -170,6 +199,8 @@ def test_a_web_page_gets_in_by_the_buckets_cors_rules_only(s3, client, platform)
     assert status == 200
     assert headers["access-control-allow-methods"] == "GET"
     assert fetch(platform, url, origin="http://evil.example")[0] == 403
+    other = page | {"access_control_request_method": "PUT"}  # what a program may send, no page
+    assert "access-control-allow-origin" not in fetch(platform, url, **other)[1]
 
 
 def test_a_bucket_can_be_a_host(s3, client, platform) -> None:

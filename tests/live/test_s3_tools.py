@@ -1,85 +1,89 @@
-"""What people use with S3, against a real server: each is skipped where it is not installed.
+"""What people use with S3, against a real server; what is not installed is skipped by name.
 
-aioboto3, deltalake, pandas, pyarrow, s3fs by pip (the first and the last bring an older botocore with them); rclone and
-s3cmd from Debian.
+``STRATOLITE_CLIENTS`` names a folder in whose ``venv`` `make conformance` has put aioboto3, s3fs, pandas, deltalake and DuckDB
+with its httpfs extension: they bring an older botocore with them. rclone and s3cmd come from Debian.
 """
 
 from __future__ import annotations
 
-import asyncio
+import filecmp
 import os
 import shutil
 import subprocess
-import threading
+import sys
+from pathlib import Path
 
 import pytest
 from live.server_process import ServerProcess
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 REGION, KEY = "us-east-1", "test"
+CLIENTS = os.environ.get("STRATOLITE_CLIENTS", "")
+SCRIPTS = Path(__file__).parents[1] / "conformance" / "clients"
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    server = ServerProcess(str(tmp_path_factory.mktemp("tools") / "data"))
-    server.client("s3").create_bucket(Bucket="toolbox")
-    yield server.endpoint
-    server.stop()
+def server(tmp_path_factory):
+    running = ServerProcess(str(tmp_path_factory.mktemp("tools") / "data"))
+    running.client("s3").create_bucket(Bucket="toolbox")
+    yield running
+    assert running.stop() == 0
 
 
-def test_s3fs_and_pandas(endpoint):
-    s3fs, pandas = pytest.importorskip("s3fs"), pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    options = {
-        "key": KEY,
-        "secret": KEY,
-        "client_kwargs": {"endpoint_url": endpoint, "region_name": REGION},
+@pytest.fixture
+def folder(tmp_path):
+    """Files of one part and of several, with a space and other letters in their names."""
+    made = tmp_path / "source"
+    (made / "deep er").mkdir(parents=True)
+    (made / "a").write_bytes(b"a" * 10_000)
+    (made / "empty").write_bytes(b"")
+    (made / "deep er" / "b ü+c").write_bytes(b"b" * 9_000_000)
+    return made
+
+
+def run(server, command, **more):
+    keys = {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": server.endpoint,
+        "ENDPOINT": server.endpoint,
     }
-    frame = pandas.DataFrame({"n": range(1000), "text": ["x"] * 1000})
-    frame.to_parquet("s3://toolbox/t.parquet", storage_options=options)
-    frame.to_csv("s3://toolbox/t.csv", storage_options=options, index=False)
-    assert pandas.read_parquet("s3://toolbox/t.parquet", storage_options=options).equals(frame)
-    assert pandas.read_csv("s3://toolbox/t.csv", storage_options=options).equals(frame)
-    files = s3fs.S3FileSystem(**options)
-    files.pipe("toolbox/d/x", b"1")
-    files.mv("toolbox/d/x", "toolbox/d/y")
-    assert files.ls("toolbox/d") == ["toolbox/d/y"]
+    environment = {k: v for k, v in os.environ.items() if k != "AWS_CA_BUNDLE"}  # rclone: no
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=environment | keys | more,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def test_deltalake_commits_from_several_writers_at_once(endpoint):
-    """Each commit is a put-if-absent of the next version: none may be lost, none made twice."""
-    deltalake, pyarrow = pytest.importorskip("deltalake"), pytest.importorskip("pyarrow")
-    options = {
-        "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": KEY, "aws_conditional_put": "etag",
-    }  # fmt: skip
-    place, failed = "s3://toolbox/delta", []
-    deltalake.write_deltalake(place, pyarrow.table({"n": [0]}), storage_options=options)
-
-    def append(number):
-        for _ in range(3):
-            try:
-                rows = pyarrow.table({"n": [number]})
-                deltalake.write_deltalake(place, rows, mode="append", storage_options=options)
-            except Exception as error:
-                failed.append(error)
-
-    writers = [threading.Thread(target=append, args=(number,)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    table = deltalake.DeltaTable(place, storage_options=options)
-    assert failed == []
-    assert (table.version(), table.to_pyarrow_table().num_rows) == (12, 13)
+def same(left, right):
+    """Whether two folders hold the same files with the same bytes."""
+    names = sorted(p.relative_to(left) for p in left.rglob("*") if p.is_file())
+    assert names == sorted(p.relative_to(right) for p in right.rglob("*") if p.is_file())
+    return all(filecmp.cmp(left / name, right / name, shallow=False) for name in names)
 
 
-def test_obstore_creates_once_and_swaps_what_it_saw(endpoint):
+@pytest.mark.parametrize("script", ["s3_pandas", "s3_deltalake", "s3_aioboto3", "s3_duckdb"])
+def test_libraries_of_others_work(server, script):
+    """Each script does what its library is for, and says so."""
+    if not CLIENTS:
+        pytest.skip("`make conformance` installs them")
+    out = run(server, [f"{CLIENTS}/venv/bin/python", SCRIPTS / f"{script}.py"])
+    assert out.strip().endswith("ok")
+
+
+def test_obstore_creates_once_and_swaps_what_it_saw(server):
     obstore = pytest.importorskip("obstore")
     from obstore.store import S3Store
 
     store = S3Store(
-        "toolbox", endpoint=endpoint, access_key_id=KEY, secret_access_key=KEY, region=REGION,
+        "toolbox", endpoint=server.endpoint, access_key_id=KEY, secret_access_key=KEY, region=REGION,
         client_options={"allow_http": True},
     )  # fmt: skip
     large = bytes(range(256)) * 50_000
@@ -95,62 +99,75 @@ def test_obstore_creates_once_and_swaps_what_it_saw(endpoint):
     assert bytes(obstore.get(store, "o/new").bytes()) == b"3"
 
 
-def test_aioboto3(endpoint):
-    aioboto3 = pytest.importorskip("aioboto3")
-
-    async def main():
-        keys = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "region_name": REGION}
-        async with aioboto3.Session(**keys).client("s3", endpoint_url=endpoint) as s3:
-            await s3.put_object(Bucket="toolbox", Key="aio", Body=b"1")
-            got = await s3.get_object(Bucket="toolbox", Key="aio")
-            return await got["Body"].read()
-
-    assert asyncio.run(main()) == b"1"
-
-
-def test_duckdb_reads_and_writes_through_httpfs(endpoint):
-    duckdb = pytest.importorskip("duckdb")
-    db = duckdb.connect()
-    try:
-        db.execute("LOAD httpfs")
-    except duckdb.Error as error:
-        pytest.skip(f"the extension is not installed: {error}")
-    db.execute(
-        f"CREATE SECRET (TYPE s3, KEY_ID '{KEY}', SECRET '{KEY}', REGION '{REGION}', URL_STYLE 'path',"
-        f" USE_SSL false, ENDPOINT '{endpoint.partition('//')[2]}')"
-    )
-    db.execute("COPY (SELECT range AS n FROM range(10000)) TO 's3://toolbox/duck.parquet'")
-    assert db.execute("SELECT sum(n) FROM 's3://toolbox/duck.parquet'").fetchone() == (49995000,)
+def test_the_aws_cli_syncs_a_folder_there_and_back(server, folder, tmp_path):
+    """https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html"""
+    aws = Path(sys.executable).parent / "aws"
+    if not aws.exists():
+        pytest.skip("the aws CLI is not installed")
+    run(server, [aws, "s3", "sync", folder, "s3://toolbox/cli"])
+    assert run(server, [aws, "s3", "sync", folder, "s3://toolbox/cli"]) == ""  # nothing to do
+    back = tmp_path / "back"
+    run(server, [aws, "s3", "sync", "s3://toolbox/cli", back])
+    assert same(folder, back)
+    (folder / "a").unlink()
+    run(server, [aws, "s3", "sync", "--delete", folder, "s3://toolbox/cli"])
+    listed = run(server, [aws, "s3", "ls", "--recursive", "s3://toolbox/cli"])
+    assert [line.split(maxsplit=3)[3] for line in listed.splitlines()] == [
+        "cli/deep er/b ü+c",
+        "cli/empty",
+    ]
 
 
-def test_rclone_and_s3cmd(endpoint, tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "a").write_bytes(b"a" * 10_000)
-    (source / "b c").write_bytes(b"b" * 9_000_000)
-    host = endpoint.partition("//")[2]
-    ran = 0
-    if rclone := shutil.which("rclone"):
-        remote = f":s3,provider=Other,access_key_id={KEY},secret_access_key={KEY},endpoint='{endpoint}',acl=bucket-owner-full-control:toolbox/rclone"  # older ones send private
-        plain = {k: v for k, v in os.environ.items() if k != "AWS_CA_BUNDLE"}  # it cannot take it
-        for command in ("sync", "check"):
-            subprocess.run([rclone, command, source, remote], check=True, timeout=120, env=plain)
-        ran += 1
-    if s3cmd := shutil.which("s3cmd"):
-        keys = [
-            f"--access_key={KEY}",
-            f"--secret_key={KEY}",
-            f"--host={host}",
-            f"--host-bucket={host}",
-            "--no-ssl",
-        ]
-        subprocess.run(
-            [s3cmd, *keys, "sync", f"{source}/", "s3://toolbox/s3cmd/"], check=True, timeout=120
-        )
-        subprocess.run(
-            [s3cmd, *keys, "get", "s3://toolbox/s3cmd/a", tmp_path / "a"], check=True, timeout=120
-        )
-        assert (tmp_path / "a").read_bytes() == b"a" * 10_000
-        ran += 1
-    if not ran:
-        pytest.skip("neither rclone nor s3cmd is installed")
+def test_rclone_syncs_and_checks(server, folder, tmp_path):
+    rclone = shutil.which("rclone")
+    if rclone is None:
+        pytest.skip("rclone is not installed")
+    config = {
+        "RCLONE_CONFIG_HERE_TYPE": "s3",
+        "RCLONE_CONFIG_HERE_PROVIDER": "Other",
+        "RCLONE_CONFIG_HERE_ACCESS_KEY_ID": KEY,
+        "RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY": KEY,
+        "RCLONE_CONFIG_HERE_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_HERE_ACL": "bucket-owner-full-control",  # older ones send private
+        "RCLONE_CONFIG": "",
+    }
+    here = "here:toolbox/rclone"
+    for command in (("sync", folder, here), ("check", "--download", folder, here)):
+        run(server, [rclone, *command], **config)
+    back = tmp_path / "back"
+    run(server, [rclone, "copy", here, back], **config)
+    assert same(folder, back)
+    run(server, [rclone, "moveto", f"{here}/a", f"{here}/z"], **config)
+    assert run(server, [rclone, "lsf", here], **config).split("\n") == [
+        "deep er/",
+        "empty",
+        "z",
+        "",
+    ]
+    run(server, [rclone, "purge", here], **config)
+    assert server.client("s3").list_objects_v2(Bucket="toolbox", Prefix="rclone/")["KeyCount"] == 0
+
+
+def test_s3cmd_syncs_there_and_back(server, folder, tmp_path):
+    s3cmd = shutil.which("s3cmd")
+    if s3cmd is None:
+        pytest.skip("s3cmd is not installed")
+    # It copies with the ACL "private", which only a bucket with ACLs takes.
+    server.client("s3").create_bucket(Bucket="cmdbox", ObjectOwnership="BucketOwnerPreferred")
+    host = server.endpoint.partition("//")[2]
+    tool = [s3cmd, "--config=/dev/null", f"--access_key={KEY}", f"--secret_key={KEY}"]
+    tool += [f"--host={host}", f"--host-bucket={host}", "--no-ssl"]
+    run(server, [*tool, "sync", f"{folder}/", "s3://cmdbox/s3cmd/"])
+    back = tmp_path / "back"
+    back.mkdir()
+    run(server, [*tool, "sync", "s3://cmdbox/s3cmd/", f"{back}/"])
+    assert same(folder, back)
+    run(server, [*tool, "mv", "s3://cmdbox/s3cmd/a", "s3://cmdbox/s3cmd/z"])
+    listed = run(server, [*tool, "ls", "s3://cmdbox/s3cmd/"])
+    assert [line.split()[-1] for line in listed.splitlines()] == [
+        "er/",
+        "s3://cmdbox/s3cmd/empty",
+        "s3://cmdbox/s3cmd/z",
+    ]
+    run(server, [*tool, "del", "--recursive", "s3://cmdbox/s3cmd/"])
+    assert server.client("s3").list_objects_v2(Bucket="cmdbox", Prefix="s3cmd/")["KeyCount"] == 0

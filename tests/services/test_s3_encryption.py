@@ -105,6 +105,22 @@ def test_a_customer_s_key_is_asked_for_and_known_again(s3):
     assert code(s3.get_object, Bucket="box", Key="open", **CUSTOMER) == "InvalidRequest"
 
 
+def test_a_read_does_not_say_how_to_encrypt(s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, on the encryption headers: 400."""
+    s3.put_object(Bucket="box", Key="k", Body=b"x", ServerSideEncryption="AES256")
+
+    def say(params, **_):
+        params["headers"]["x-amz-server-side-encryption"] = "AES256"
+
+    for operation, call, wanted in (
+        ("GetObject", s3.get_object, "InvalidArgument"),
+        ("HeadObject", s3.head_object, "400"),
+    ):
+        call(Bucket="box", Key="k")
+        s3.meta.events.register(f"before-call.s3.{operation}", say)
+        assert code(call, Bucket="box", Key="k") == wanted
+
+
 def test_a_bucket_s_default_seals_and_the_key_s_policy_counts(client, s3):
     kms = client("kms")
     key = kms.create_key()["KeyMetadata"]["Arn"]

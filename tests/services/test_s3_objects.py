@@ -385,6 +385,9 @@ def test_tags_of_an_object_can_be_changed(s3):
     assert s3.get_object_tagging(Bucket="objects", Key="k")["TagSet"] == [
         {"Key": "a", "Value": "b"}
     ]
+    s3.put_object(Bucket="objects", Key="k", Body=b"x", Tagging="foo=bar&bar")
+    tags = s3.get_object_tagging(Bucket="objects", Key="k")["TagSet"]
+    assert tags == [{"Key": "bar", "Value": ""}, {"Key": "foo", "Value": "bar"}]
     s3.delete_object_tagging(Bucket="objects", Key="k")
     assert s3.get_object_tagging(Bucket="objects", Key="k")["TagSet"] == []
 

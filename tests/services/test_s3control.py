@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import gzip
+import hashlib
 import io
 import json
 import time
+from urllib.parse import quote
 
+import lambdas
 import pytest
 from botocore.exceptions import ClientError
 
@@ -126,6 +131,160 @@ def test_a_job_waits_to_be_confirmed_and_goes_on_after_a_restart(
     assert done["ProgressSummary"]["NumberOfTasksSucceeded"] == 43
     copies = [o["Key"] for o in s3.list_objects_v2(Bucket="copies")["Contents"]]
     assert sorted(copies) == sorted(f"to/{key}" for key in keys)
+
+
+def test_a_job_of_higher_priority_goes_first_and_pauses_the_other(
+    control, s3, role, platform, monkeypatch
+):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-job-status.html, Paused"""
+    monkeypatch.setattr(batch, "SLICE_COUNT", 1)
+    held, seen = asyncio.Event(), []
+    carry_out = batch.tasks.carry_out
+
+    async def one_by_one(call, record, task):
+        seen.append(task.key)
+        if len(seen) == 2:
+            await held.wait()
+        return await carry_out(call, record, task)
+
+    monkeypatch.setattr(batch.tasks, "carry_out", one_by_one)
+    for key in ("a1", "a2", "a3", "b1", "b2"):
+        s3.put_object(Bucket="box", Key=key, Body=key, Tagging="x=y")
+    operation = {"S3DeleteObjectTagging": {}}
+    slow = make(control, s3, role, ["a1", "a2", "a3"], operation)
+    until(lambda: len(seen) == 2)
+    assert job(control, slow)["Status"] == "Active"
+    manifest = s3.put_object(Bucket="reports", Key="second.csv", Body="box,b1\nbox,b2\n")
+    location = {"ObjectArn": "arn:aws:s3:::reports/second.csv", "ETag": manifest["ETag"]}
+    spec = {"Format": "S3BatchOperations_CSV_20180820", "Fields": ["Bucket", "Key"]}
+    urgent = control.create_job(
+        AccountId=ACCOUNT, ConfirmationRequired=False, Operation=operation, Priority=9, RoleArn=role,
+        Report={"Enabled": False}, Manifest={"Spec": spec, "Location": location}, ClientRequestToken="urgent",
+    )["JobId"]  # fmt: skip
+    until(lambda: job(control, urgent)["Status"] == "Ready")
+    paused = []
+    put_job = batch.state.put_job
+
+    def noting(tx, rows, record):
+        if record["status"] == "Paused":
+            paused.append(record["id"])
+        put_job(tx, rows, record)
+
+    monkeypatch.setattr(batch.state, "put_job", noting)
+    platform.loop.call_soon_threadsafe(held.set)
+    assert ended(control, urgent)["Status"] == "Complete"
+    assert ended(control, slow)["Status"] == "Complete"
+    assert seen == ["a1", "a2", "b1", "b2", "a3"]
+    assert set(paused) == {slow}
+    assert (
+        control.describe_job(AccountId=ACCOUNT, JobId=slow)["Job"]["ProgressSummary"][
+            "NumberOfTasksSucceeded"
+        ]
+        == 3
+    )
+
+
+def test_a_cancelled_job_does_no_more(control, s3, role, monkeypatch):
+    s3.put_object(Bucket="box", Key="k", Body=b"x", Tagging="x=y")
+    job_id = make(
+        control, s3, role, ["k"], {"S3DeleteObjectTagging": {}}, ConfirmationRequired=True
+    )
+    until(lambda: job(control, job_id)["Status"] == "Suspended")
+    control.update_job_status(AccountId=ACCOUNT, JobId=job_id, RequestedJobStatus="Cancelled")
+    with pytest.raises(ClientError, match="JobStatusException"):
+        control.update_job_status(AccountId=ACCOUNT, JobId=job_id, RequestedJobStatus="Ready")
+    assert job(control, job_id)["Status"] == "Cancelled"
+    assert s3.get_object_tagging(Bucket="box", Key="k")["TagSet"] != []
+
+
+def test_every_operation_does_what_it_says(client, control, s3, role):
+    """ACLs, a restore, locks, and a function that is asked about each object and may say no."""
+    s3.create_bucket(Bucket="old", ObjectOwnership="ObjectWriter", ObjectLockEnabledForBucket=True)
+    for key in ("a b", "c"):
+        s3.put_object(Bucket="old", Key=key, Body=b"x", StorageClass="GLACIER")
+    code = """
+import json
+def handler(event, context):
+    (task,) = event["tasks"]
+    said = "Succeeded" if task["s3Key"] == "c" else "PermanentFailure"
+    text = json.dumps([task["s3BucketArn"], event["invocationSchemaVersion"]])
+    return {"invocationSchemaVersion": "1.0", "treatMissingKeysAs": "PermanentFailure",
+        "invocationId": event["invocationId"],
+        "results": [{"taskId": task["taskId"], "resultCode": said, "resultString": text}]}
+"""
+    function = lambdas.create(client, "asked", code)["FunctionArn"]
+    owner = s3.get_bucket_acl(Bucket="old")["Owner"]["ID"]
+    grant = {
+        "Grantee": {"TypeIdentifier": "uri", "Identifier": "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"},
+        "Permission": "READ",
+    }  # fmt: skip
+    listed = {"Owner": {"ID": owner}, "Grants": [grant]}
+    s3.delete_public_access_block(Bucket="old")
+    operations = [
+        {"S3PutObjectAcl": {"AccessControlPolicy": {"AccessControlList": listed}}},
+        {"S3InitiateRestoreObject": {"ExpirationInDays": 3, "GlacierJobTier": "BULK"}},
+        {"S3PutObjectLegalHold": {"LegalHold": {"Status": "ON"}}},
+        {"S3PutObjectRetention": {"Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": 4e9}}},
+        {"LambdaInvoke": {"FunctionArn": function}},
+    ]
+    for number, operation in enumerate(operations):
+        body = "old,a%20b\nold,c\n"
+        etag = s3.put_object(Bucket="reports", Key="m.csv", Body=body)["ETag"]
+        spec = {"Format": "S3BatchOperations_CSV_20180820", "Fields": ["Bucket", "Key"]}
+        job_id = control.create_job(
+            AccountId=ACCOUNT, ConfirmationRequired=False, Operation=operation, Priority=1, RoleArn=role,
+            Report={"Enabled": False}, ClientRequestToken=f"t{number}",
+            Manifest={"Spec": spec, "Location": {"ObjectArn": "arn:aws:s3:::reports/m.csv", "ETag": etag}},
+        )["JobId"]  # fmt: skip
+        done = ended(control, job_id)
+        failed = 1 if "LambdaInvoke" in operation else 0
+        progress = done["ProgressSummary"]
+        assert done["Status"] == "Complete", done
+        assert (progress["NumberOfTasksSucceeded"], progress["NumberOfTasksFailed"]) == (
+            2 - failed,
+            failed,
+        ), operation
+    grants = s3.get_object_acl(Bucket="old", Key="a b")["Grants"]
+    assert [one["Permission"] for one in grants] == ["READ"]
+    assert 'ongoing-request="false"' in s3.head_object(Bucket="old", Key="a b")["Restore"]
+    assert s3.get_object(Bucket="old", Key="c")["Body"].read() == b"x"
+    held = s3.get_object_legal_hold(Bucket="old", Key="a b")["LegalHold"]
+    assert held == {"Status": "ON"}
+    assert s3.get_object_retention(Bucket="old", Key="c")["Retention"]["Mode"] == "GOVERNANCE"
+
+
+def test_an_inventory_is_a_manifest(control, s3, role, monkeypatch):
+    """Its list of files, each gzipped CSV in the inventory's own columns.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-create-job.html#specify-batchjob-manifest
+    """
+    monkeypatch.setattr(batch, "SLICE_COUNT", 3)
+    keys = [f"k ä{number}" for number in range(10)]
+    for key in keys:
+        s3.put_object(Bucket="box", Key=key, Body=key)
+    files = []
+    for number in range(2):
+        rows = "".join(f'"box","{quote(key)}","5"\n' for key in keys[number::2])
+        packed = gzip.compress(rows.encode())
+        name = f"inventory/data/{number}.csv.gz"
+        s3.put_object(Bucket="reports", Key=name, Body=packed)
+        files.append({"key": name, "size": len(packed), "MD5checksum": hashlib.md5(packed).hexdigest()})  # fmt: skip
+    manifest = {
+        "sourceBucket": "box", "destinationBucket": "arn:aws:s3:::reports", "version": "2016-11-30",
+        "fileFormat": "CSV", "fileSchema": "Bucket, Key, Size", "files": files,
+    }  # fmt: skip
+    etag = s3.put_object(Bucket="reports", Key="inventory/manifest.json", Body=json.dumps(manifest))["ETag"]  # fmt: skip
+    tag = {"TagSet": [{"Key": "seen", "Value": "yes"}]}
+    location = {"ObjectArn": "arn:aws:s3:::reports/inventory/manifest.json", "ETag": etag}
+    job_id = make(
+        control, s3, role, [], {"S3PutObjectTagging": tag},
+        Manifest={"Spec": {"Format": "S3InventoryReport_CSV_20161130"}, "Location": location},
+    )  # fmt: skip
+    done = ended(control, job_id)
+    assert done["Status"] == "Complete"
+    assert done["ProgressSummary"]["NumberOfTasksSucceeded"] == len(keys)
+    for key in keys:
+        assert s3.get_object_tagging(Bucket="box", Key=key)["TagSet"] == tag["TagSet"]
 
 
 def test_a_role_that_is_not_batch_s_ends_the_job(client, control, s3, role):

@@ -49,7 +49,7 @@ def command(endpoint: str, region: str, as_json: bool) -> None:
         screen.table(("batch job", "operation", "status", "progress"), shown)
 
 
-_UNDER_WAY = ["New", "Preparing", "Suspended", "Ready", "Active"]
+_UNDER_WAY = ["New", "Preparing", "Suspended", "Ready", "Active", "Paused"]
 
 
 def _batch_jobs(endpoint: str, region: str) -> list[dict[str, Any]]:

@@ -172,6 +172,14 @@ class Auth:
             key_id, given = scope.key_id, fields.get("x-amz-signature", "")
         else:
             self._allow_weak()
+            if "signature" not in fields:
+                raise Fault(
+                    "InvalidArgument",
+                    "Bucket POST must contain a field named 'Signature'.  If it is specified, please check the order of the fields.",
+                    status=400,
+                    ArgumentName="Signature",
+                    ArgumentValue="",
+                )
             scope, key_id, given = (
                 None,
                 fields.get("awsaccesskeyid", ""),

@@ -192,9 +192,8 @@ def _framing(head: Head, headers: dict[str, str]) -> None:
     if (connection := headers.get("connection")) is not None and "close" in connection.lower():
         head.close = True
     if (expect := headers.get("expect")) is not None:
-        if expect.lower() != "100-continue":
-            raise Malformed(417, "only 100-continue can be expected")
-        head.expects = not head.old
+        # Other expectations are as though they were not there, as on S3 (RFC 9110 10.1.1 lets either be).
+        head.expects = expect.lower() == "100-continue" and not head.old
 
 
 def _name(key: str) -> str:

@@ -221,6 +221,8 @@ def check_policy(form: Form, bucket: str, now_s: float) -> None:
 
 def _tests(condition: Any) -> list[tuple[str, str, str]]:
     if isinstance(condition, dict):
+        if len(condition) != 1:
+            raise ValueError("a simple condition has exactly one property")
         return [("eq", _text(name).lower(), _text(value)) for name, value in condition.items()]
     kind, name, value = condition
     kind = kind.lower()

@@ -231,6 +231,15 @@ _CONVERTED = re.compile("can not be converted to an? ")
 
 S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
+S3_HEADERS: dict[str, dict[str, str]] = {
+    "GetObject": {"x-amz-server-side-encryption": "ServerSideEncryption"},
+    "HeadObject": {"x-amz-server-side-encryption": "ServerSideEncryption"},
+}
+"""Headers S3 looks at though the operation's model has no member for them, to refuse them.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html "should not be sent for GET requests"
+"""
+
 S3_ROOTS: dict[str, str] = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
     "CreateMultipartUpload": "InitiateMultipartUploadResult",

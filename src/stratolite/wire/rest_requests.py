@@ -14,6 +14,7 @@ from stratolite.http import HttpRequest
 from stratolite.wire import scalars
 from stratolite.wire.json import JsonBodies
 from stratolite.wire.model import Model, Ref
+from stratolite.wire.overlays import S3_HEADERS
 from stratolite.wire.query import parse_pairs
 from stratolite.wire.scalars import Malformed
 from stratolite.wire.xml import XmlReaders, local, parse
@@ -79,11 +80,15 @@ def header_members(
 ) -> dict[str, tuple[str, Callable[[str], Any] | None]]:
     """Lower-case header -> (member, reader of its value, None where it is the text as it came)."""
     ref = model.input(operation)
-    return {
+    found: dict[str, tuple[str, Callable[[str], Any] | None]] = {
         m.get("locationName", name).lower(): (name, _header_reader(model, m))
         for name, m in (model.members(ref) if ref else {}).items()
         if m.get("location") == "header"
     }
+    if model.service == "s3":
+        for header, name in S3_HEADERS.get(operation, {}).items():
+            found[header] = (name, None)
+    return found
 
 
 def _label_reader(

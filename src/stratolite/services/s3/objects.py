@@ -38,7 +38,9 @@ _OVERRIDES = {
 
 
 _CONDITIONS = frozenset({"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
-_CUSTOMER_KEYS = frozenset({"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"})
+_SAYING_KEYS = frozenset(
+    {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "ServerSideEncryption"}
+)
 
 
 class Objects(Service):
@@ -132,7 +134,8 @@ class Objects(Service):
         if head.storage_class in ARCHIVED:
             archive_rules.check_readable(call, head)
         data_key = b""
-        if "sse" in head.more or not _CUSTOMER_KEYS.isdisjoint(request):
+        if "sse" in head.more or not _SAYING_KEYS.isdisjoint(request):
+            _check_asks_for_none(request)
             sse = head.more.get("sse") or {}
             data_key = encryption.open_key(call, bucket, request["Key"], sse, request)
         response, start, stop = self._described(call, bucket, head, request)
@@ -145,7 +148,8 @@ class Objects(Service):
     def head_object(self, call: Call, request: Request) -> Response:
         bucket, _, head, _ = self._found(call, request)
         sse = head.more.get("sse") or {}
-        if sse.get("alg") == "C" or not _CUSTOMER_KEYS.isdisjoint(request):
+        _check_asks_for_none(request)
+        if sse.get("alg") == "C" or not _SAYING_KEYS.isdisjoint(request):
             encryption.open_key(call, bucket, request["Key"], sse, request)
         response, _, _ = self._described(call, bucket, head, request)
         response.update(_overrides(request))
@@ -239,7 +243,7 @@ class Objects(Service):
     def get_object_attributes(self, call: Call, request: Request) -> Response:
         bucket, _, head, _ = self._found(call, request)
         sse = head.more.get("sse") or {}
-        if sse.get("alg") == "C" or not _CUSTOMER_KEYS.isdisjoint(request):
+        if sse.get("alg") == "C" or not _SAYING_KEYS.isdisjoint(request):
             encryption.open_key(call, bucket, request["Key"], sse, request)
         asked = set(request.get("ObjectAttributes") or ())
         known = {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
@@ -356,6 +360,16 @@ def new_head(
         "",
         more,
     )
+
+
+def _check_asks_for_none(request: Request) -> None:
+    """A read that says how to encrypt is refused; how an object is encrypted is known."""
+    if "ServerSideEncryption" in request:
+        raise invalid_argument(
+            "x-amz-server-side-encryption header is not supported for this operation.",
+            "x-amz-server-side-encryption",
+            request["ServerSideEncryption"],
+        )
 
 
 def _overrides(request: Request) -> dict[str, Any]:

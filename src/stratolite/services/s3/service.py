@@ -83,7 +83,7 @@ class S3(
         """
         preflight = method == "OPTIONS"
         asked = cors.asked_headers(headers) if preflight else []
-        wanted = headers.get("access-control-request-method", "") if preflight else method
+        wanted = headers.get("access-control-request-method", "" if preflight else method)
         found = state.bucket(call.tx, bucket)
         rules = state.config(call.tx, found, "cors") if found is not None else None
         rule = cors.find(rules, origin, wanted, asked) if rules else None

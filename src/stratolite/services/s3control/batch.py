@@ -1,7 +1,7 @@
 """Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
 
 Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted. Queue ``s3control.tick``, JSON
-[account, region]: one slice of the job whose turn it is, and another tick while any waits. Ticks of an account and
+[account, region]: one slice of the job whose turn it is (one of a higher priority pauses it), and another tick while any waits. Ticks of an account and
 region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
 a crash a slice may be done again, and none is left out.
 """
@@ -124,7 +124,9 @@ class Ticker:
 
         def begin(inner: Call) -> dict[str, Any] | None:
             record = state.next_job(inner.tx, rows)
-            if record is not None and record["status"] == "Ready":
+            if record is not None and record["status"] != "Active":
+                if (other := state.active_job(inner.tx, rows)) is not None:
+                    state.put_job(inner.tx, rows, {**other, "status": "Paused"})
                 record["status"] = "Active"
                 state.put_job(inner.tx, rows, record)
             return record

@@ -23,7 +23,9 @@ import orjson
 from stratolite.core import Keyspace, Tx
 
 Record = dict[str, Any]
-WAITING = ("Ready", "Active")
+WAITING = ("Ready", "Active", "Paused")
+_LOOK_COUNT_MAX = 10_000
+"""Waiting jobs looked at for the one that was active."""
 
 
 def space(account: str, region: str) -> Keyspace:
@@ -50,6 +52,16 @@ def next_job(tx: Tx, rows: Keyspace) -> Record | None:
     for key, _ in tx.scan(rows["active"].span(), limit=1):
         _, job_id = rows["active"].parts(key)
         return job(tx, rows, str(job_id))
+    return None
+
+
+def active_job(tx: Tx, rows: Keyspace) -> Record | None:
+    """The one that has begun and is not done; there is at most one."""
+    for key, _ in tx.scan(rows["active"].span(), limit=_LOOK_COUNT_MAX):
+        _, job_id = rows["active"].parts(key)
+        record = job(tx, rows, str(job_id))
+        if record is not None and record["status"] == "Active":
+            return record
     return None
 
 
