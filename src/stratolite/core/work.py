@@ -10,20 +10,21 @@ brings the job back: effects happen at least once, settling exactly once.
 Jobs of a queue start in the order they became ready. Where the worker is ``ordered``, jobs of one
 partition run one after another and a failing one holds up its own partition, nobody else's.
 
-Keys, all under ("", "", "work"); a row is msgpack [stamp, attempts, partition]:
+Keys, all under ("", "", "work"); a row is msgpack [stamp, attempts, partition, due_ms]:
 
     ("queue", queue)                       -> ""       every queue ever used
     ("job", queue, stamp)                  -> payload  there until settled or cancelled
     ("later", queue, due_ms, stamp)        -> row
     ("ready", queue, order)                -> row      order: the stamp at which it became ready
-    ("claim", queue, stamp)                -> msgpack [owner, attempts, until_ms, partition]
+    ("claim", queue, stamp)                -> msgpack [owner, attempts, until_ms, partition, due_ms]
     ("head", queue, partition)             -> msgpack stamp: the one job of it that may run
     ("behind", queue, partition, order)    -> row      ready, but behind the head of its partition
 
 The last two exist for ordered queues only, and ``behind`` only for jobs that were found ready while
 their partition had a head. ``owner`` is one run of one process, ``attempts`` fences its claims from each
 other, ``until_ms`` (wall clock) ends a claim where several processes share the log; elsewhere nobody
-else can be running, and a claim by anyone but us is dead.
+else can be running, and a claim by anyone but us is dead. ``due_ms`` is what the job was put for, 0 for at
+once, through all its attempts: a part of its id. Rows and claims written before it was kept end without it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Job(NamedTuple):
     """A unit of committed work."""
 
     id: bytes
+    """What ``put`` answered for it."""
     queue: str
     partition: bytes
     payload: bytes
@@ -97,6 +99,7 @@ class _Row(NamedTuple):
     stamp: int
     attempts: int
     partition: bytes
+    due_ms: int = 0
 
 
 class _Claim(NamedTuple):
@@ -104,6 +107,7 @@ class _Claim(NamedTuple):
     attempts: int
     until_ms: int
     partition: bytes
+    due_ms: int = 0
 
 
 _decode_row = msgspec.msgpack.Decoder(_Row).decode
@@ -145,13 +149,11 @@ def put(
     if tx.get(keys.seen) is None:
         tx.put(keys.seen, b"")
     tx.put(keys.job.key(stamp), payload)
-    row = _encode(_Row(stamp, 0, partition))
     due_ms = 0
     if due_s is not None and due_s > tx.time_s:
         due_ms = int(due_s * 1000) + 1  # never before the time that was asked for
-        tx.put(keys.later.key(due_ms, stamp), row)
-    else:
-        tx.put(keys.ready.key(stamp), row)
+    row = _encode(_Row(stamp, 0, partition, due_ms))
+    tx.put(keys.later.key(due_ms, stamp) if due_ms else keys.ready.key(stamp), row)
     return pack_key((queue, stamp, due_ms))
 
 
@@ -263,6 +265,7 @@ class Workers:
 class _Taken(NamedTuple):
     job: Job
     stamp: int
+    due_ms: int
 
 
 class _Runner:
@@ -330,7 +333,7 @@ class _Runner:
         until_ms = int(self._wall_s(tx) * 1000 + WORK_LEASE_S * 1000) if self._shared else 0
         for key, raw in list(tx.scan(keys.ready.span(), limit=WORK_STEP_COUNT_MAX)):
             row = _decode_row(raw)
-            stamp, attempts, partition = row
+            stamp, attempts, partition, due_ms = row
             payload = tx.get(keys.job.key(stamp))
             if worker.ordered:
                 head = tx.get(keys.head.key(partition))
@@ -352,10 +355,11 @@ class _Runner:
                 moved = True
                 continue
             tx.delete(key)
-            claim = _Claim(self._owner, attempts + 1, until_ms, partition)
+            claim = _Claim(self._owner, attempts + 1, until_ms, partition, due_ms)
             tx.put(keys.claim.key(stamp), _encode(claim))
-            job_id = pack_key((self.queue, stamp, 0))
-            taken.append(_Taken(Job(job_id, self.queue, partition, payload, attempts + 1), stamp))
+            job_id = pack_key((self.queue, stamp, due_ms))
+            job = Job(job_id, self.queue, partition, payload, attempts + 1)
+            taken.append(_Taken(job, stamp, due_ms))
             if len(taken) == room:
                 break
         if not taken and not moved:
@@ -372,6 +376,10 @@ class _Runner:
         due = list(tx.scan((start, stop), limit=WORK_STEP_COUNT_MAX))
         for key, raw in due:
             tx.delete(key)
+            row = _decode_row(raw)
+            if not row.due_ms and not row.attempts:  # put before rows said it: its key does
+                due_ms, _ = later.parts(key)
+                raw = _encode(row._replace(due_ms=due_ms))  # noqa: PLW2901 - the same row, whole
             tx.put(self.keys.ready.key(tx.stamp()), raw)
         return bool(due)
 
@@ -409,13 +417,14 @@ class _Runner:
         (stamp,) = self.keys.claim.parts(claim_key)
         assert isinstance(stamp, int)
         tx.delete(claim_key)
-        tx.put(self.keys.ready.key(stamp), _encode(_Row(stamp, attempts, claim.partition)))
+        row = _Row(stamp, attempts, claim.partition, claim.due_ms)
+        tx.put(self.keys.ready.key(stamp), _encode(row))
 
     # -- effect and settle
 
     async def _carry_out(self, taken: _Taken) -> None:
         assert self._worker is not None
-        job, stamp = taken
+        job, stamp = taken.job, taken.stamp
         try:
             settle = await self._worker.handle(job)
             await self._transact(lambda tx: self._settle(tx, taken, settle))
@@ -455,7 +464,7 @@ class _Runner:
         tx.delete(self.keys.claim.key(stamp))
         delay_s = min(WORK_RETRY_S_MAX, WORK_RETRY_S_FIRST * 2 ** min(job.attempt - 1, 30))
         due_ms = int((tx.time_s + delay_s) * 1000)
-        row = _Row(stamp, job.attempt, job.partition)
+        row = _Row(stamp, job.attempt, job.partition, taken.due_ms)
         tx.put(self.keys.later.key(due_ms, stamp), _encode(row))
 
     def _free(self, tx: Tx, partition: bytes) -> None:
