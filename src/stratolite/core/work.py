@@ -379,6 +379,7 @@ class _Runner:
             row = _decode_row(raw)
             if not row.due_ms and not row.attempts:  # put before rows said it: its key does
                 due_ms, _ = later.parts(key)
+                assert isinstance(due_ms, int)
                 raw = _encode(row._replace(due_ms=due_ms))  # noqa: PLW2901 - the same row, whole
             tx.put(self.keys.ready.key(tx.stamp()), raw)
         return bool(due)

@@ -263,11 +263,11 @@ class Page:
         """The response: rows of ``spans``, one after another, until the page is full."""
         counts_only = self.request.get("Select") == "COUNT"
         mode: str = self.request.get("ReturnConsumedCapacity", "NONE")
-        scan = self.call.tx.scan
+        scan = partial(self.call.tx.scan, reverse=reverse, expected=self.request.get("Limit", 0))
         if len(spans) == 1:
-            rows = scan(spans[0], reverse=reverse) if spans[0][0] < spans[0][1] else iter(())
+            rows = scan(spans[0]) if spans[0][0] < spans[0][1] else iter(())
         else:
-            wanted = (scan(span, reverse=reverse) for span in spans if span[0] < span[1])
+            wanted = (scan(span) for span in spans if span[0] < span[1])
             rows = chain.from_iterable(wanted)
         measured = mode != "NONE" or bool(self.table.limits)
         if self.test is None and self.paths is None and not measured and not self.fetches:

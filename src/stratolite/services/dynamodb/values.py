@@ -113,6 +113,26 @@ def checked_item_size(item: Any) -> int:
     return size
 
 
+def is_in_order(item: Any) -> bool:
+    """Check a map of attributes and make its numbers canonical in place, without measuring it.
+
+    False (or a Fault) where ``checked_item_size`` has something to say, or was asked beforehand.
+    """
+    if type(item) is not dict:
+        return False
+    for value in item.values():
+        if type(value) is not dict or len(value) != 1:
+            return False
+        if type(value.get("S")) is str:
+            continue
+        ((kind, inner),) = value.items()
+        if kind == "N" and type(inner) is str:
+            value["N"] = _number(inner)
+        elif kind != "BOOL" or type(inner) is not bool:
+            checked_size(value)
+    return True
+
+
 def size(value: Value) -> int:
     """The size of a value that was checked before (a stored one)."""
     ((kind, inner),) = value.items()

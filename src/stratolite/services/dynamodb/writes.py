@@ -64,8 +64,9 @@ class Write:
     def holds(self, test: Test, request: Mapping[str, Any]) -> bool:
         return test(self.old or {}, request.get("ExpressionAttributeValues") or NO_VALUES)
 
-    def put(self, item: Item) -> None:
-        self._put(item, orjson.dumps(item))
+    def put(self, item: Item, raw: bytes | None = None) -> None:
+        """``raw``: the item's JSON, where it is known."""
+        self._put(item, orjson.dumps(item) if raw is None else raw)
 
     def _put(self, item: Item, raw: bytes) -> None:
         self.new, self.after = item, raw
