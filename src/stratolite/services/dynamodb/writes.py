@@ -21,7 +21,7 @@ from stratolite.services.dynamodb.updates import Apply
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
     Item,
-    checked_item_size,
+    check_nesting,
     equal,
     item_size,
 )
@@ -89,7 +89,7 @@ class Write:
             if self.table.index_keys:
                 self.table.check_index_keys(item)
             if forms.nested:
-                checked_item_size(item)  # nesting may have grown
+                check_nesting(item)
         raw = orjson.dumps(item)
         # An item never counts for more bytes than its JSON has.
         if len(raw) > ITEM_SIZE_BYTES_MAX and item_size(item) > ITEM_SIZE_BYTES_MAX:
