@@ -80,10 +80,10 @@ class Look:
         said = orjson.loads(job.payload)
         call = self.cloud.call(said["account"], said["region"])
         place = Place(said["resource"], said["dimension"])
-        has_policy = await call.transact(
-            lambda inner: bool(state.policies(inner.tx, inner.keys(NAME), place))
+        has_policy, now_s = await call.transact(
+            lambda inner: (bool(state.policies(inner.tx, inner.keys(NAME), place)), inner.tx.time_s)
         )
-        minutes = await self._consumed(call, place) if has_policy else {}
+        minutes = await self._consumed(call, place, now_s) if has_policy else {}
 
         def settle(tx: Tx) -> None:
             call.tx = tx
@@ -91,16 +91,16 @@ class Look:
             if record is None or record["timer"] != said["timer"]:
                 return
             _scale(call, place, record, minutes)
-            due_s = (int(tx.time_s - _LATE_S) // _MINUTE_S + 1) * _MINUTE_S + _LATE_S
+            # from when it was read: if the clock has leapt since, at once again
+            due_s = (int(now_s - _LATE_S) // _MINUTE_S + 1) * _MINUTE_S + _LATE_S
             _put(call, place, LOOK, {"timer": record["timer"]}, due_s)
 
         return settle
 
-    async def _consumed(self, call: Call, place: Place) -> dict[int, float]:
+    async def _consumed(self, call: Call, place: Place, now_s: float) -> dict[int, float]:
         """Minute -> units a second consumed in it, of the last whole minutes that have a metric."""
         if self.cloud.metrics is not None:
             await self.cloud.metrics.flush()
-        now_s = await call.transact(lambda inner: inner.tx.time_s)
         end_s = int(now_s - _LATE_S) // _MINUTE_S * _MINUTE_S
         dimensions = [{"Name": "TableName", "Value": place.table}]
         if place.index_name:
