@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import statistics
 import time
+from pathlib import Path
 
 from load import Recorder, replay, run
 
@@ -56,8 +58,9 @@ def anonymous_mb(server):
     """What its processes hold that is no file's: the store is a file that the system may drop from memory at any time."""
     found = 0
     for process in server.tree():
-        with open(f"/proc/{process.pid}/smaps_rollup") as file:
-            found += sum(int(row.split()[1]) for row in file if row.startswith("Anonymous:"))
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it ended meanwhile
+            rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            found += sum(int(row.split()[1]) for row in rows if row.startswith("Anonymous:"))
     return found / 1024
 
 
