@@ -179,23 +179,22 @@ def _drive(
     port: int, requests: list[bytes], connections: int, count_max: int, end_s: float
 ) -> list[float]:
     connections = min(connections, count_max)
+    # each lane has its own share: a quick one must not send what a slow one has still to send
     lanes = [_Connection(port, requests, n, connections) for n in range(connections)]
     poll = select.epoll()
     by_fd = {}
-    left = count_max
     try:
         for lane in lanes:
             by_fd[lane.socket.fileno()] = lane
             poll.register(lane.socket.fileno(), select.EPOLLIN)
             lane.send()
-            left -= 1
         busy = len(lanes)
         while busy:
             for fd, _ in poll.poll(60):
                 lane = by_fd[fd]
                 if not lane.receive():
                     continue
-                if left <= 0 or time.perf_counter() >= end_s:
+                if lane.at >= count_max or time.perf_counter() >= end_s:
                     busy -= 1
                     poll.unregister(fd)
                     continue
@@ -206,7 +205,6 @@ def _drive(
                     lane.dial()
                     by_fd[lane.socket.fileno()] = lane
                     poll.register(lane.socket.fileno(), select.EPOLLIN)
-                left -= 1
                 lane.send()
     finally:
         poll.close()

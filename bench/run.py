@@ -2,7 +2,7 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
-       kinesis mapping patterns
+       kinesis mapping patterns; large (a million items) only where it is asked for
 """
 
 from __future__ import annotations
@@ -726,11 +726,24 @@ def _streams(part):
 PARTS |= {part: _streams(part) for part in ("kinesis", "mapping", "patterns")}
 
 
+def large(bars, seconds):
+    import large as part
+
+    server = Stratolite()
+    try:
+        part.large(bars, seconds, server, create_table, key, item)
+    finally:
+        server.stop()
+
+
+LONG_PARTS = {"large": large}
+
+
 def main():
     args = ARGS.parse_args()
     bars = Bars()
-    for name, part in PARTS.items():
-        if not args.only or name in args.only:
+    for name, part in (PARTS | LONG_PARTS).items():
+        if name in args.only if args.only else name in PARTS:
             part(bars, args.seconds)
     good = bars.show()
     if args.json:

@@ -47,6 +47,7 @@ class Metrics:
         self._cloud = cloud
         self._held: dict[_Key, _Held] = {}
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
         self._closed = False
 
     def count(
@@ -77,7 +78,11 @@ class Metrics:
         await self.flush()
 
     async def flush(self) -> None:
-        """Write what is held now."""
+        """Write what is held now; what another flush has taken is written, too, when this returns."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         held, self._held = self._held, {}
         places: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for (account, region, namespace, dimensions, name, unit, minute), one in held.items():

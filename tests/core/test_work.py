@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stratolite.clock import SeededWorld
 from stratolite.core import Database, work
-from stratolite.core.keys import Keyspace
+from stratolite.core.keys import Keyspace, unpack
 from stratolite.core.work import Workers
 
 
@@ -32,6 +32,7 @@ class Cell:
         self.handled = []  # (queue, partition, name) as effects happened
         self.running = set()
         self.fail_count = {}
+        self.ids = []  # what jobs were called when they were carried out
         self.slow = 0
 
     def open(self):
@@ -84,6 +85,7 @@ class Hand:
         try:
             await turns(cell.slow)
             cell.handled.append((self.queue, job.partition, name))
+            cell.ids.append(job.id)
             if cell.fail_count.get(name, 0) > 0:
                 cell.fail_count[name] -= 1
                 raise RuntimeError("the effect failed")
@@ -215,6 +217,65 @@ def test_an_idle_queue_does_nothing(monkeypatch):
         monkeypatch.setattr(cell.db, "_run", lambda *a: ran.append(a) or real(*a))
         await cell.settle_down()
         assert ran == []
+        await cell.work.close()
+        await cell.db.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("delay_s", [None, 5.0])
+def test_a_job_has_one_id_from_put_to_its_last_attempt(delay_s):
+    """Services keep the id beside their facts and compare it: also after failures and a crash."""
+
+    async def main():
+        cell = Cell().open()
+        cell.fail_count = {b"a": 2}
+
+        def body(tx):
+            due_s = None if delay_s is None else tx.time_s + delay_s
+            return work.put(tx, "t.loose", b"a", due_s=due_s)
+
+        put = await cell.db.transact(body)
+        await turns(60)
+        cell.world.advance(6)
+        cell.slow = 10_000
+        await turns(60)
+        await cell.crash()
+        cell.slow = 0
+        cell.open()
+        await cell.settle_down()
+        assert len(cell.ids) == 3
+        assert set(cell.ids) == {put}
+        await cell.work.close()
+        await cell.db.close()
+
+    asyncio.run(main())
+
+
+def test_rows_written_before_they_said_when_they_were_due_are_read():
+    """docs/formats.md: [stamp, attempts, partition], and claims without their last member."""
+    keys, stamp, due_ms = work._keys("t.loose"), 7, 1_000
+
+    def rows(tx):
+        tx.put(keys.seen, b"")
+        tx.put(keys.job.key(stamp), b"a")
+        tx.put(keys.later.key(due_ms, stamp), bytes.fromhex("93 07 00 c400"))
+        tx.put(keys.job.key(stamp + 1), b"b")
+        tx.put(keys.ready.key(stamp + 1), bytes.fromhex("93 08 02 c400"))
+        tx.put(keys.job.key(stamp + 2), b"c")
+        tx.put(keys.claim.key(stamp + 2), bytes.fromhex("94 c40178 03 00 c400"))
+
+    async def main():
+        cell = Cell()
+        cell.fail_count = {b"a": 1}
+        cell.open()
+        await cell.db.transact(rows)
+        await cell.settle_down()
+        assert sorted(name for *_, name in cell.handled) == [b"a", b"a", b"b", b"c"]
+        ids = {name: id_ for (*_, name), id_ in zip(cell.handled, cell.ids, strict=True)}
+        assert unpack(ids[b"a"]) == ("t.loose", stamp, due_ms)
+        assert unpack(ids[b"b"]) == ("t.loose", stamp + 1, 0)
+        assert await cell.rows() == []
         await cell.work.close()
         await cell.db.close()
 

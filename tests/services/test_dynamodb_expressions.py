@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stratolite.errors import Fault
+from stratolite.services.dynamodb.conditions import bind, compile_test, needles
 from stratolite.services.dynamodb.expressions import plan
 from stratolite.services.dynamodb.projections import project
 
@@ -317,3 +321,51 @@ def test_any_bytes_as_an_expression_end_in_an_answer() -> None:
     ):
         with pytest.raises(Fault):
             holds(text)
+
+
+_SCALARS = st.one_of(
+    st.sampled_from(["", "a", "ab", "b", "1"]).map(lambda text: {"S": text}),
+    st.sampled_from(["0", "1", "-1", "10", "2.5", "1" + "0" * 60]).map(lambda text: {"N": text}),
+    st.sampled_from(["", "AAEC", "AA=="]).map(lambda text: {"B": text}),
+    st.booleans().map(lambda flag: {"BOOL": flag}),
+    st.just({"NULL": True}),
+)
+_VALUES = st.one_of(
+    _SCALARS,
+    st.lists(st.sampled_from(["a", "b"]), min_size=1, unique=True).map(lambda all_: {"SS": all_}),
+    st.lists(_SCALARS, max_size=2).map(lambda all_: {"L": all_}),
+)
+_PATHS = st.sampled_from([("path", ("a",)), ("path", ("b",)), ("path", ("c", 0))])
+_KNOWN = st.sampled_from([("value", ":x"), ("value", ":y")])
+_OPERANDS = _PATHS | _KNOWN
+_ASKED = st.one_of(
+    st.tuples(st.just("cmp"), st.sampled_from(["=", "<>", "<", "<=", ">", ">="]), _OPERANDS, _OPERANDS),
+    st.tuples(st.just("between"), _OPERANDS, _OPERANDS, _OPERANDS),
+    st.tuples(st.just("in"), _OPERANDS, st.lists(_OPERANDS, min_size=1, max_size=2)),
+    st.tuples(st.just("fn"), st.sampled_from(["contains", "begins_with"]), st.tuples(_PATHS, _OPERANDS)),
+    st.tuples(st.just("fn"), st.just("attribute_exists"), st.tuples(_PATHS)),
+)  # fmt: skip
+_NODES = st.recursive(
+    _ASKED,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(["and", "or"]), inner, inner), st.tuples(st.just("not"), inner)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    _NODES,
+    st.dictionaries(st.sampled_from("abc"), _VALUES),
+    st.fixed_dictionaries({":x": _VALUES, ":y": _VALUES}),
+)
+def test_a_filter_bound_to_its_values_says_what_the_condition_says(
+    node: Any, item: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """A Scan's short ways (``bind``, ``needles``) against the plain evaluation that conditions use."""
+    wanted = compile_test(node)(item, values)
+    assert bind(node, values)(item) is wanted
+    if wanted:
+        raw = orjson.dumps(item)
+        assert all(needle in raw for needle in needles(node, values))

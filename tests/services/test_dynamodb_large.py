@@ -8,9 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX
-from stratolite.services.dynamodb import numerals
+from stratolite.services.dynamodb import numerals, values
 
 COUNT = 40_000
+DEEP = "Nesting Levels have exceeded supported limits: Attributes cannot have more than 32 levels of nesting"
 
 
 @pytest.fixture
@@ -77,3 +78,41 @@ def test_what_is_wrong_with_a_large_request_is_said_as_of_a_small_one(table, in_
         messages.append(str(error.value))
     assert messages[0] == messages[1]
     assert in_loop["loop"] <= BODY_MEMBERS_IN_LOOP_MAX
+
+
+def nested(depth):
+    value = {"N": "1"}
+    for _ in range(depth):
+        value = {"L": [value, {"M": {"a": {"S": "x"}}}]} if depth % 2 else {"M": {"a": value}}
+    return value
+
+
+def test_an_update_may_nest_as_deep_as_a_put_and_no_deeper(table) -> None:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html: 32 levels."""
+    table.put_item(TableName="table", Item={"k": {"S": "a"}, "m": {"M": {"in": {"L": []}}}})
+    key = {"TableName": "table", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET m.#in[0] = :v"}
+    key["ExpressionAttributeNames"] = {"#in": "in"}
+    table.update_item(**key, ExpressionAttributeValues={":v": nested(30)})
+    with pytest.raises(ClientError) as error:
+        table.update_item(**key, ExpressionAttributeValues={":v": nested(31)})
+    assert error.value.response["Error"]["Message"] == DEEP
+
+
+def test_what_is_stored_is_not_checked_again_by_an_update(table, in_loop) -> None:
+    """A nested update of a full item took a quarter of a second on the loop, most of it for numbers that had not changed."""
+    table.put_item(TableName="table", Item={"k": {"S": "a"}, "v": numbers()})
+    in_loop["loop"] = 0
+    table.update_item(
+        TableName="table",
+        Key={"k": {"S": "a"}},
+        UpdateExpression="SET v[0] = :x",
+        ExpressionAttributeValues={":x": {"N": "2"}},
+    )
+    assert in_loop["loop"] <= 1
+
+
+@pytest.mark.parametrize(
+    "value", [nested(5), nested(4), {"L": [{"N": "1.5"}, {"S": "a"}, {"N": "-20"}, {"BOOL": True}]}]
+)
+def test_what_is_stored_counts_for_what_it_counted_for_when_it_came(value) -> None:
+    assert values.size(value) == values.checked_size(value)

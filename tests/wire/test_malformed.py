@@ -8,6 +8,7 @@ import struct
 from typing import Any
 
 import cbor2
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from stratolite import wire
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest
+from stratolite.wire import json as wire_json
 from stratolite.wire.bodies import beginning
+from stratolite.wire.json import Malformed
 
 
 def request(
@@ -101,6 +104,26 @@ def test_json_too_deep_to_write_back_is_refused() -> None:
     assert codec.decode(request(fine))
     wide = b'{"Item":{"a":{"S":"' + b'{[\\"' * 5_000 + b'"}}}'
     assert codec.decode(request(wide)) == {"Item": {"a": {"S": '{["' * 5_000}}}
+
+
+@given(st.recursive(st.text('ab{}[]"\\\\'), lambda inner: st.lists(inner) | st.dictionaries(st.text('{["\\\\'), inner)))  # fmt: skip
+def test_depth_is_that_of_the_brackets_outside_strings(value: Any) -> None:
+    """Against a walk over what the text says, at every bound."""
+
+    def depth(inner: Any) -> int:
+        if not isinstance(inner, (list, dict)):
+            return 0
+        return 1 + max(map(depth, inner.values() if isinstance(inner, dict) else inner), default=0)
+
+    body, real = orjson.dumps(value), depth(value)
+    for most in range(real + 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wire_json, "DEPTH_MAX", most)
+            if real > most:
+                with pytest.raises(Malformed):
+                    wire_json.check_depth(body)
+            else:
+                wire_json.check_depth(body)
 
 
 @pytest.mark.parametrize(

@@ -96,14 +96,17 @@ class Tx:
         return known[2]  # type: ignore[no-any-return]
 
     def scan(
-        self, span: Span, *, reverse: bool = False, limit: int | None = None
+        self, span: Span, *, reverse: bool = False, limit: int | None = None, expected: int = 0
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows of ``span`` in key order, lazily: stop iterating when you have enough.
 
+        ``expected``: how many the caller will probably take, if it knows but will not be held to it.
         Writing inside the span while iterating is undefined; collect first.
         """
         start, stop = span
-        rows = self._db.scan_committed(self, start, stop, reverse=reverse, expected=limit or 0)
+        rows = self._db.scan_committed(
+            self, start, stop, reverse=reverse, expected=limit or expected
+        )
         for writes in (*self._below, self.writes):
             if writes and (keys := self._own_keys(writes, start, stop)):
                 fresh = reversed(keys) if reverse else iter(keys)

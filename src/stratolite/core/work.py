@@ -10,20 +10,21 @@ brings the job back: effects happen at least once, settling exactly once.
 Jobs of a queue start in the order they became ready. Where the worker is ``ordered``, jobs of one
 partition run one after another and a failing one holds up its own partition, nobody else's.
 
-Keys, all under ("", "", "work"); a row is msgpack [stamp, attempts, partition]:
+Keys, all under ("", "", "work"); a row is msgpack [stamp, attempts, partition, due_ms]:
 
     ("queue", queue)                       -> ""       every queue ever used
     ("job", queue, stamp)                  -> payload  there until settled or cancelled
     ("later", queue, due_ms, stamp)        -> row
     ("ready", queue, order)                -> row      order: the stamp at which it became ready
-    ("claim", queue, stamp)                -> msgpack [owner, attempts, until_ms, partition]
+    ("claim", queue, stamp)                -> msgpack [owner, attempts, until_ms, partition, due_ms]
     ("head", queue, partition)             -> msgpack stamp: the one job of it that may run
     ("behind", queue, partition, order)    -> row      ready, but behind the head of its partition
 
 The last two exist for ordered queues only, and ``behind`` only for jobs that were found ready while
 their partition had a head. ``owner`` is one run of one process, ``attempts`` fences its claims from each
 other, ``until_ms`` (wall clock) ends a claim where several processes share the log; elsewhere nobody
-else can be running, and a claim by anyone but us is dead.
+else can be running, and a claim by anyone but us is dead. ``due_ms`` is what the job was put for, 0 for at
+once, through all its attempts: a part of its id. Rows and claims written before it was kept end without it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Job(NamedTuple):
     """A unit of committed work."""
 
     id: bytes
+    """What ``put`` answered for it."""
     queue: str
     partition: bytes
     payload: bytes
@@ -103,6 +105,7 @@ class _Row(NamedTuple):
     stamp: int
     attempts: int
     partition: bytes
+    due_ms: int = 0
 
 
 class _Claim(NamedTuple):
@@ -110,6 +113,7 @@ class _Claim(NamedTuple):
     attempts: int
     until_ms: int
     partition: bytes
+    due_ms: int = 0
 
 
 _decode_row = msgspec.msgpack.Decoder(_Row).decode
@@ -151,13 +155,11 @@ def put(
     if tx.get(keys.seen) is None:
         tx.put(keys.seen, b"")
     tx.put(keys.job.key(stamp), payload)
-    row = _encode(_Row(stamp, 0, partition))
     due_ms = 0
     if due_s is not None and due_s > tx.time_s:
         due_ms = int(due_s * 1000) + 1  # never before the time that was asked for
-        tx.put(keys.later.key(due_ms, stamp), row)
-    else:
-        tx.put(keys.ready.key(stamp), row)
+    row = _encode(_Row(stamp, 0, partition, due_ms))
+    tx.put(keys.later.key(due_ms, stamp) if due_ms else keys.ready.key(stamp), row)
     return pack_key((queue, stamp, due_ms))
 
 
@@ -269,6 +271,7 @@ class Workers:
 class _Taken(NamedTuple):
     job: Job
     stamp: int
+    due_ms: int
 
 
 class _Runner:
@@ -354,7 +357,7 @@ class _Runner:
         until_ms = int(self._wall_s(tx) * 1000 + WORK_LEASE_S * 1000) if self._shared else 0
         for key, raw in list(tx.scan(keys.ready.span(), limit=WORK_STEP_COUNT_MAX)):
             row = _decode_row(raw)
-            stamp, attempts, partition = row
+            stamp, attempts, partition, due_ms = row
             payload = tx.get(keys.job.key(stamp))
             if worker.ordered:
                 head = tx.get(keys.head.key(partition))
@@ -376,10 +379,11 @@ class _Runner:
                 moved = True
                 continue
             tx.delete(key)
-            claim = _Claim(self._owner, attempts + 1, until_ms, partition)
+            claim = _Claim(self._owner, attempts + 1, until_ms, partition, due_ms)
             tx.put(keys.claim.key(stamp), _encode(claim))
-            job_id = pack_key((self.queue, stamp, 0))
-            taken.append(_Taken(Job(job_id, self.queue, partition, payload, attempts + 1), stamp))
+            job_id = pack_key((self.queue, stamp, due_ms))
+            job = Job(job_id, self.queue, partition, payload, attempts + 1)
+            taken.append(_Taken(job, stamp, due_ms))
             if len(taken) == room:
                 break
         if not taken and not moved:
@@ -396,6 +400,11 @@ class _Runner:
         due = list(tx.scan((start, stop), limit=WORK_STEP_COUNT_MAX))
         for key, raw in due:
             tx.delete(key)
+            row = _decode_row(raw)
+            if not row.due_ms and not row.attempts:  # put before rows said it: its key does
+                due_ms, _ = later.parts(key)
+                assert isinstance(due_ms, int)
+                raw = _encode(row._replace(due_ms=due_ms))  # noqa: PLW2901 - the same row, whole
             tx.put(self.keys.ready.key(tx.stamp()), raw)
         return bool(due)
 
@@ -433,7 +442,8 @@ class _Runner:
         (stamp,) = self.keys.claim.parts(claim_key)
         assert isinstance(stamp, int)
         tx.delete(claim_key)
-        tx.put(self.keys.ready.key(stamp), _encode(_Row(stamp, attempts, claim.partition)))
+        row = _Row(stamp, attempts, claim.partition, claim.due_ms)
+        tx.put(self.keys.ready.key(stamp), _encode(row))
 
     # -- effect and settle
 
@@ -467,18 +477,18 @@ class _Runner:
     def _settle(self, tx: Tx, bundle: list[_Taken], settle: SettleAll | None) -> None:
         ours = [one for one in bundle if self._still_ours(tx, one)]
         jobs = []
-        for job, stamp in ours:
-            tx.delete(self.keys.claim.key(stamp))
-            job_key = self.keys.job.key(stamp)
+        for one in ours:
+            tx.delete(self.keys.claim.key(one.stamp))
+            job_key = self.keys.job.key(one.stamp)
             if tx.get(job_key) is not None:  # else it was cancelled under way
                 tx.delete(job_key)
-                jobs.append(job)
+                jobs.append(one.job)
         if jobs and settle is not None:
             settle(tx, jobs)
         assert self._worker is not None
         if self._worker.ordered:
-            for job, _ in ours:
-                self._free(tx, job.partition)
+            for one in ours:
+                self._free(tx, one.job.partition)
 
     def _all_again(self, tx: Tx, bundle: list[_Taken]) -> None:
         for one in bundle:
@@ -492,7 +502,7 @@ class _Runner:
         tx.delete(self.keys.claim.key(stamp))
         delay_s = min(WORK_RETRY_S_MAX, WORK_RETRY_S_FIRST * 2 ** min(job.attempt - 1, 30))
         due_ms = int((tx.time_s + delay_s) * 1000)
-        row = _Row(stamp, job.attempt, job.partition)
+        row = _Row(stamp, job.attempt, job.partition, taken.due_ms)
         tx.put(self.keys.later.key(due_ms, stamp), _encode(row))
 
     def _free(self, tx: Tx, partition: bytes) -> None:

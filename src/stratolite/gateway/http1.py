@@ -63,6 +63,7 @@ Find = Callable[[bytes, int, str], Known | None]
 _log = logging.getLogger("stratolite.gateway")
 _NEVER = float("inf")
 _REQUESTS_A_TURN_MAX = 32
+_APART_ABOVE_BYTES = 16 << 10  # a body is sent behind its head instead of being copied behind it
 
 
 class Owner(Protocol):
@@ -442,8 +443,12 @@ class Connection(asyncio.Protocol):
             _discard(response)
             return
         if type(response) is Ready and type(response.body) is bytes and self._plain:
-            owner = self._owner
-            transport.write(owner.out.ready(response))
+            owner, body = self._owner, response.body
+            if len(body) > _APART_ABOVE_BYTES:
+                transport.write(owner.out.start(response, len(body), False, False))
+                transport.write(body)
+            else:
+                transport.write(owner.out.ready(response))
             self._busy, self._visitor = False, None
             if self._buffer:
                 self._rest()

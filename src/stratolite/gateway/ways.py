@@ -15,7 +15,6 @@ from hashlib import sha256
 from hmac import compare_digest
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.context import Context
@@ -27,6 +26,7 @@ from stratolite.gateway.stencil import SIGNATURE_LENGTH, Stencil
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX, CLOCK_SKEW_S_MAX
 from stratolite.service import Call, Opened, Parked, Principal, Service, perform
+from stratolite.wire.crc import crc32
 
 if TYPE_CHECKING:
     from stratolite.gateway.app import App, Respond, Visit

@@ -31,6 +31,12 @@ class Offer(NamedTuple):
 OFFERS: tuple[Offer, ...] = (
     Offer("apigatewayv2", "apigatewayv2:Apigatewayv2", ("execute-api",), ("AWS::ApiGatewayV2::",)),
     Offer(
+        "application-autoscaling",
+        "application_autoscaling:ApplicationAutoscaling",
+        types=("AWS::ApplicationAutoScaling::",),
+        queues=True,
+    ),
+    Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
         ("cloudformation-response",),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from zlib import crc32
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.wire import overlays, query, rest_answers, rest_requests
 from stratolite.wire.bodies import whole
 from stratolite.wire.cbor import CborBodies
+from stratolite.wire.crc import crc32
 from stratolite.wire.eventstream import EventWriter
 from stratolite.wire.faults import FaultWriter
 from stratolite.wire.json import JsonBodies

@@ -95,7 +95,7 @@ class FaultWriter:
         status = self.status(fault, shape)
         self._add_query_error(headers, fault, shape, status)
         if self._service.startswith("dynamodb"):
-            from zlib import crc32
+            from stratolite.wire.crc import crc32
 
             headers.append(("x-amz-crc32", str(crc32(body))))
         return HttpResponse(status, headers, body)

@@ -17,6 +17,7 @@ SPOKEN = frozenset(
     [
         "apigateway",
         "apigatewayv2",
+        "application-autoscaling",
         "appsync",
         "athena",
         "cloudformation",
@@ -57,6 +58,7 @@ AMZ_CBOR = "application/x-amz-cbor-1.1"
 """Content type of a CBOR body under JSON's X-Amz-Target (protocol ``amz-cbor``): Kinesis only."""
 
 TARGETS: dict[str, str] = {
+    "AnyScaleFrontendService": "application-autoscaling",
     "DynamoDB_20120810": "dynamodb",
     "DynamoDBStreams_20120810": "dynamodbstreams",
     "AmazonSQS": "sqs",

@@ -32,10 +32,13 @@ Different from AWS, knowingly:
 - ItemCount and TableSizeBytes are right at once (AWS: every six hours); sizes are those of the JSON.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
 - ItemCollectionMetrics always gives the smallest range.
+- Capacity consumed, and what had to wait, is counted for CloudWatch of tables with limits alone: auto scaling
+  (``application-autoscaling``) acts on it. On-demand tables are not measured unless a request asks for it.
 
-Missing: encryption by KMS keys, Ion and Zstandard, contributor insights, auto scaling, keys of several attributes in
-indexes, vector indexes, bulk operations; of global tables the version of 2017, strong consistency, witnesses, replicas of
-other accounts and overrides of their capacity. What a replicated table once held stays known by key and time.
+Missing, refused by name: encryption by KMS keys (SSESpecification; DescribeTable has no SSEDescription, as with AWS's own key),
+Ion and Zstandard, contributor insights, keys of several attributes in indexes, vector indexes, bulk operations; of global
+tables the version of 2017, strong consistency, witnesses, replicas of other accounts and overrides of their capacity. What a
+replicated table once held stays known by key and time.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

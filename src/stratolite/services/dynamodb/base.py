@@ -18,7 +18,7 @@ _ARN = re.compile(r"arn:aws[\w-]*:dynamodb:([\w-]+):(\d{12}):table/([\w.-]+)(?:/
 class Base(Service):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
-        self.meter = Meter()
+        self.meter = Meter(cloud)
 
     def table(self, call: Call, name: str, message: str = "Requested resource not found") -> Table:
         """The table called ``name`` here, or whose ARN it is, of whichever account. Raises ResourceNotFoundException."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import binascii
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from stratolite.services.dynamodb.values import SCALARS, Item, Value, equal, kin
 
 Values = Mapping[str, Value]
 Test = Callable[[Item, Values], bool]
+Bound = Callable[[Item], bool]
 Get = Callable[[Item, Values], Value | None]
 
 
@@ -71,6 +73,85 @@ def needles(node: Node, values: Values) -> list[bytes]:
     if kind == "fn" and node[1] == "attribute_exists" and len(node[2][0][1]) == 1:
         return [orjson.dumps({node[2][0][1][0]: {}})[1:-2]]
     return []
+
+
+def bind(node: Node, values: Values) -> Bound:
+    """The test of one request: what compares an attribute with a value knows the value already.
+
+    A Scan asks it of every row, where looking the same value up and reading it as a number again costs more than the rest.
+    """
+    kind = node[0]
+    if kind == "and":
+        left, right = bind(node[1], values), bind(node[2], values)
+        return lambda item: left(item) and right(item)
+    if kind == "or":
+        left, right = bind(node[1], values), bind(node[2], values)
+        return lambda item: left(item) or right(item)
+    if kind == "not":
+        inner = bind(node[1], values)
+        return lambda item: not inner(item)
+    operands = {"cmp": node[2:], "between": node[1:]}.get(kind, ())
+    if kind == "fn" and node[1] == "contains":
+        operands = node[2]
+    path, *others = operands or (("", ()),)
+    if path[0] == "path" and len(path[1]) == 1 and all(other[0] == "value" for other in others):
+        known = [values[other[1]] for other in others]
+        found = _bind_known(str(path[1][0]), node[1] if kind != "between" else kind, known)
+        if found is not None:
+            return found
+    test = compile_test(node)
+    return lambda item: test(item, values)
+
+
+_SIGNS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _bind_known(name: str, relation: str, known: list[Value]) -> Bound | None:
+    """``name relation known``; None where there is no short way."""
+    value = known[0]
+    kind, first = kind_of(value), value[kind_of(value)]
+    if relation in ("=", "<>") and kind in SCALARS:
+        if relation == "=":
+            return lambda item: item.get(name) == value
+        return lambda item: item.get(name) != value
+    if relation == "contains" and kind == "S":
+
+        def has(item: Item) -> bool:
+            found = item.get(name)
+            text = found.get("S") if found is not None else None
+            return first in text if text is not None else contains(found, value)
+
+        return has
+    if kind not in ("S", "N"):
+        return None
+    form: Callable[[str], Any] = compare_key if kind == "N" else str
+    if relation == "between":
+        if kind_of(known[1]) != kind:
+            return None
+        low, high = form(first), form(known[1][kind])
+
+        def lies(item: Item) -> bool:
+            found = item.get(name)
+            text = found.get(kind) if found is not None else None
+            return text is not None and low <= form(text) <= high
+
+        return lies
+    sign = _SIGNS.get(relation)
+    if sign is None:
+        return None
+    bound = form(first)
+
+    def compares(item: Item) -> bool:
+        found = item.get(name)
+        text = found.get(kind) if found is not None else None
+        return text is not None and sign(form(text), bound)
+
+    return compares
 
 
 def _compile_function(name: str, args: list[Node]) -> Test:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import orjson
 
 from stratolite.core import Tx
-from stratolite.core.keys import unpack
 from stratolite.core.work import Job, Settle
 from stratolite.service import Cloud
 from stratolite.services.dynamodb import expiry, state
@@ -31,7 +30,7 @@ class Expirer:
             if table is None or table.record["Key"] != wanted.table:
                 return  # dropped meanwhile; its rows are swept
             waiting = state.ttl_job(tx, table)
-            if waiting is None or not _is_same(waiting[0], job.id):
+            if waiting is None or waiting[0] != job.id:
                 return  # another job took over
             if table.ttl_attribute is None:
                 state.put_ttl_job(tx, table, None, 0)
@@ -52,11 +51,6 @@ class Expirer:
                 )
 
         return carry_out
-
-
-def _is_same(put: bytes, carried_out: bytes) -> bool:
-    """Whether two ids are one job's: what ``work.put`` gives also says when it is due."""
-    return unpack(put)[:2] == unpack(carried_out)[:2]
 
 
 def _fill(tx: Tx, table: Table, after: bytes) -> bytes:

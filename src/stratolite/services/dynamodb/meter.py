@@ -2,15 +2,21 @@
 
 A call is let through while its bucket is not empty and pays afterwards what it has cost, so a large item may leave a debt
 that is waited for. Buckets are in memory and begin full: a limiter is no fact, and counting must not write. They fill by
-the cloud clock. Tables on demand have limits only where they ask for a maximum.
+the cloud clock. Tables on demand have limits only where they ask for a maximum. What is paid, and what must wait, is counted for
+CloudWatch.
 Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stratolite.errors import Fault
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.table import Table
+
+if TYPE_CHECKING:
+    from stratolite.service import Cloud
 
 BURST_S = 300
 BUCKETS_COUNT_MAX = 10_000
@@ -28,7 +34,8 @@ _MAXIMUM = "Throughput exceeds the maximum OnDemandThroughput configured on tabl
 
 
 class Meter:
-    def __init__(self) -> None:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
         self._buckets: dict[tuple[int, str, str], tuple[float, float]] = {}
         """(table, index or "", kind) -> (units left, as of when)."""
 
@@ -40,12 +47,27 @@ class Meter:
         for name in names:
             rate = table.limits.get((name, kind))
             if rate is not None and self._left(table, name, kind, rate, now_s) <= 0:
+                self._count(table, name, f"{kind}ThrottleEvents", 1)
                 raise _throttled(table, name, kind)
 
     def pay(self, table: Table, kind: str, now_s: float, cost: Cost) -> None:
-        self._take(table, "", kind, now_s, cost.units)
+        consumed = {"": cost.units}
         for name, units in cost.indexes.items():
-            self._take(table, "" if table.index_named[name].is_local else name, kind, now_s, units)
+            of = "" if table.index_named[name].is_local else name
+            consumed[of] = consumed.get(of, 0.0) + units
+        for name, units in consumed.items():
+            self._take(table, name, kind, now_s, units)
+            self._count(table, name, f"Consumed{kind}CapacityUnits", units)
+
+    def _count(self, table: Table, index: str, name: str, value: float) -> None:
+        """Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"""
+        if not value:
+            return
+        dimensions: tuple[tuple[str, str], ...] = (("TableName", table.name),)
+        if index:
+            dimensions = (("GlobalSecondaryIndexName", index), *dimensions)
+        place = (table.account, table.region, "AWS/DynamoDB", dimensions)
+        self._cloud.measure(*place, name, value)
 
     def _left(self, table: Table, name: str, kind: str, rate: float, now_s: float) -> float:
         known = self._buckets.get((table.number, name, kind))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypedDict
 
+import msgspec
 import orjson
 
 from stratolite.core import Span
@@ -22,9 +24,11 @@ from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost, read_units
 from stratolite.services.dynamodb.conditions import (
     COMPARISONS,
+    Bound,
     Test,
     begins_with,
     between,
+    bind,
     needles,
 )
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, check_use, plan
@@ -43,6 +47,7 @@ from stratolite.services.dynamodb.values import Item, checked_size, item_size, k
 
 PAGE_SIZE_BYTES = 1 << 20
 _ROWS_AT_ONCE = 32
+_RAW = itemgetter(1)
 PAGE_COUNT_MAX = 4000
 _QUERY = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
 _QUERY_LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
@@ -174,21 +179,29 @@ class Page:
                 raise invalid(f"Cannot read from backfilling global secondary index: {name}")
             if not self.index.is_local and request.get("ConsistentRead"):
                 raise invalid("Consistent reads are not supported on global secondary indexes")
-        self.test: Test | None = forms.filter
+        test: Test | None = forms.filter
         conditions = request.get(filter_name)
         operator = request.get("ConditionalOperator")
         if conditions is not None:
-            self.test = legacy.filter_test(conditions, operator)
+            test = legacy.filter_test(conditions, operator)
         if operator is not None and not conditions:
             raise invalid(
                 _INVALID + "ConditionalOperator cannot be used without Filter or Expected"
             )
         self.paths = forms.projection or legacy.attributes_to_get(request)
-        self.values = request.get("ExpressionAttributeValues") or NO_VALUES
+        values = request.get("ExpressionAttributeValues") or NO_VALUES
+        self.heads: frozenset[str] | None = None
+        """The only attributes the test looks at, if that is known."""
+        self.holds: Bound | None = None
+        """The test as a row is put to it."""
         self.needles: list[bytes] = []
         """What a row must have in it to be worth a look."""
         if forms.filter_node is not None:
-            self.needles = needles(forms.filter_node, self.values)
+            self.needles = needles(forms.filter_node, values)
+        if forms.filter_node is not None and forms.heads:
+            self.heads, self.holds = forms.heads, bind(forms.filter_node, values)
+        elif test is not None:
+            self.holds = lambda item: test(item, values)
         self.rows_count_max = min(request.get("Limit", PAGE_COUNT_MAX), PAGE_COUNT_MAX)
         self.shape: Callable[[Item], Item] | None = None
         """What is made of an item before it is answered, if not the paths are projected."""
@@ -263,62 +276,84 @@ class Page:
         """The response: rows of ``spans``, one after another, until the page is full."""
         counts_only = self.request.get("Select") == "COUNT"
         mode: str = self.request.get("ReturnConsumedCapacity", "NONE")
-        scan = self.call.tx.scan
+        scan = partial(self.call.tx.scan, reverse=reverse, expected=self.request.get("Limit", 0))
         if len(spans) == 1:
-            rows = scan(spans[0], reverse=reverse) if spans[0][0] < spans[0][1] else iter(())
+            rows = scan(spans[0]) if spans[0][0] < spans[0][1] else iter(())
         else:
-            wanted = (scan(span, reverse=reverse) for span in spans if span[0] < span[1])
+            wanted = (scan(span) for span in spans if span[0] < span[1])
             rows = chain.from_iterable(wanted)
         measured = mode != "NONE" or bool(self.table.limits)
-        if self.test is None and self.paths is None and not measured and not self.fetches:
-            kept, last = self._read_plain(rows)
-            response: Response = {"Count": len(kept), "ScannedCount": len(kept)}
-            if not counts_only:
+        shape = self.shape
+        if shape is None and self.paths is not None:
+            shape = partial(project, paths=self.paths)
+        if not measured and not self.fetches:
+            kept, scanned, last = self._read_plain(rows, self._keep())
+            response: Response = {"Count": len(kept), "ScannedCount": scanned}
+            if not counts_only and shape is None:
                 response["Items"] = list(map(orjson.Fragment, kept))
+            elif not counts_only and shape is not None:
+                response["Items"] = [shape(orjson.loads(raw)) for raw in kept]
         else:
-            response, last = self._read_sifted(rows, mode, counts_only=counts_only)
+            response, last = self._read_measured(rows, shape, mode, counts_only=counts_only)
         if last is not None:
             response["LastEvaluatedKey"] = self._cursor(orjson.loads(last))
         return response
 
-    def _read_plain(self, rows: Iterator[tuple[bytes, bytes]]) -> tuple[list[bytes], bytes | None]:
-        """The page's rows as they are stored, and the last of them if there may be more."""
+    def _keep(self) -> Callable[[bytes], bool] | None:
+        """Whether a row, as it is stored, passes the test; None: all do."""
+        holds, rare = self.holds, self.needles
+        if holds is None:
+            return None
+        load = orjson.loads if self.heads is None else _loader(self.heads)
+        if not rare:
+            return lambda raw: holds(load(raw))
+        if len(rare) == 1:
+            (needle,) = rare
+            return lambda raw: needle in raw and holds(load(raw))
+        return lambda raw: all(map(raw.__contains__, rare)) and holds(load(raw))
+
+    def _read_plain(
+        self, rows: Iterator[tuple[bytes, bytes]], keep: Callable[[bytes], bool] | None
+    ) -> tuple[list[bytes], int, bytes | None]:
+        """Of the page's rows, as they are stored: those to keep, how many there were, the last if there may be more."""
         kept: list[bytes] = []
-        size, room = 0, self.rows_count_max
+        size, room, most = 0, self.rows_count_max, self.rows_count_max
         while some := list(islice(rows, min(room, _ROWS_AT_ONCE))):
-            raws = [raw for _, raw in some]
+            raws = list(map(_RAW, some))
             size_some = sum(map(len, raws))
             # a few at once where all are JSON (0x7B) and fit: the usual case, at a third of the cost
             if size + size_some < PAGE_SIZE_BYTES and min(raws) >= b"{" and max(raws) < b"|":
-                kept += raws
+                kept += raws if keep is None else filter(keep, raws)
                 size += size_some
                 room -= len(raws)
                 if not room:
-                    return kept, raws[-1]
+                    return kept, most, raws[-1]
                 continue
             for row, raw in some:
                 if raw[0] != 0x7B:  # not JSON: an item in pieces
                     if raw[0] != 0x02:
                         continue
                     raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901 - what the row stands for
-                kept.append(raw)
+                if keep is None or keep(raw):
+                    kept.append(raw)
                 size += len(raw)
                 room -= 1
                 if not room or size >= PAGE_SIZE_BYTES:
-                    return kept, raw
-        return kept, None
+                    return kept, most - room, raw
+        return kept, most - room, None
 
-    def _read_sifted(
-        self, rows: Iterator[tuple[bytes, bytes]], mode: str, *, counts_only: bool
+    def _read_measured(
+        self,
+        rows: Iterator[tuple[bytes, bytes]],
+        shape: Callable[[Item], Item] | None,
+        mode: str,
+        *,
+        counts_only: bool,
     ) -> tuple[Response, bytes | None]:
-        """The same, with each row parsed: filtered, projected, fetched, measured."""
-        test, values, paths = self.test, self.values, self.paths
+        """The same response, with each row parsed: fetched, measured, filtered."""
+        holds = self.holds
         cost = self.cost = Cost(self.table) if mode != "NONE" or self.table.limits else None
         room = self.rows_count_max
-        rare = [] if self.fetches else self.needles
-        shape = self.shape
-        if shape is None and paths is not None:
-            shape = partial(project, paths=paths)
         items: list[Any] = []
         scanned = found = size = exact = 0
         last = None
@@ -329,18 +364,13 @@ class Page:
                 raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901
             scanned += 1
             size += len(raw)
-            if rare and cost is None and not all(map(raw.__contains__, rare)):
-                if scanned >= room or size >= PAGE_SIZE_BYTES:
-                    last = raw
-                    break
-                continue
             item = orjson.loads(raw)
             whole = raw
             if cost is not None:
                 exact += item_size(item)
             if self.fetches:
                 whole, item = self._fetch(item, cost)
-            if test is None or test(item, values):
+            if holds is None or holds(item):
                 found += 1
                 if not counts_only:
                     items.append(orjson.Fragment(whole) if shape is None else shape(item))
@@ -371,6 +401,13 @@ class Page:
     def _cursor(self, item: Item) -> Item:
         names = self.table.cursor if self.index is None else self.index.cursor
         return {name: item[name] for name in names}
+
+
+@lru_cache(maxsize=256)
+def _loader(heads: frozenset[str]) -> Callable[[bytes], Item]:
+    """Reads these attributes of an item's JSON and passes over the others, which is most of an item."""
+    fields = dict.fromkeys(heads, dict[str, Any])
+    return msgspec.json.Decoder(TypedDict("Heads", fields, total=False)).decode  # type: ignore[operator]
 
 
 def _check_start_values(request: Mapping[str, Any]) -> None:

@@ -203,6 +203,19 @@ class Table:
             row += encode(text) if row else self._start(encode(text))
         return row
 
+    def item_row(self, item: Item) -> bytes | None:
+        """``check_item`` and ``row`` in one walk over (checked) keys; None says nothing."""
+        row = b""
+        for name, kind, _, encode in self.keys:
+            value = item.get(name)
+            text = value.get(kind) if value is not None else None
+            if not text or kind == "B" or len(text) > _PLAIN_LENGTH_MAX:
+                return None
+            row += encode(text) if row else self._start(encode(text))
+        if self.index_keys:
+            self.check_index_keys(item)
+        return row
+
     def _start(self, part: bytes) -> bytes:
         return self.prefix + keycode.bucket(part) + part
 

@@ -8,6 +8,7 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Capacit
 from __future__ import annotations
 
 import binascii
+from functools import lru_cache
 from typing import Any
 
 from stratolite.errors import Fault
@@ -113,13 +114,33 @@ def checked_item_size(item: Any) -> int:
     return size
 
 
+def is_in_order(item: Any) -> bool:
+    """Check a map of attributes and make its numbers canonical in place, without measuring it.
+
+    False (or a Fault) where ``checked_item_size`` has something to say, or was asked beforehand.
+    """
+    if type(item) is not dict:
+        return False
+    for value in item.values():
+        if type(value) is not dict or len(value) != 1:
+            return False
+        if type(value.get("S")) is str:
+            continue
+        ((kind, inner),) = value.items()
+        if kind == "N" and type(inner) is str:
+            value["N"] = _number(inner)
+        elif kind != "BOOL" or type(inner) is not bool:
+            checked_size(value)
+    return True
+
+
 def size(value: Value) -> int:
     """The size of a value that was checked before (a stored one)."""
     ((kind, inner),) = value.items()
     if kind == "S":
         return len(inner) if inner.isascii() else len(inner.encode())
     if kind == "N":
-        return numerals.size_bytes(inner)
+        return _number_size(inner)
     if kind == "B":
         return _binary_size(inner)
     if kind in ("BOOL", "NULL"):
@@ -127,12 +148,30 @@ def size(value: Value) -> int:
     if kind == "SS":
         return sum(len(s.encode()) for s in inner)
     if kind == "NS":
-        return sum(map(numerals.size_bytes, inner))
+        return sum(map(_number_size, inner))
     if kind == "BS":
         return sum(map(_binary_size, inner))
     if kind == "L":
-        return 3 + len(inner) + sum(map(size, inner))
+        # numbers first: a hundred thousand of them fit into an item, and nothing else comes in such numbers
+        numbers = [element["N"] for element in inner if "N" in element]
+        total = 3 + len(inner) + sum(map(_number_size, numbers))
+        if len(numbers) == len(inner):
+            return total
+        return total + sum(size(element) for element in inner if "N" not in element)
     return 3 + len(inner) + item_size(inner)
+
+
+_number_size = lru_cache(maxsize=4096)(numerals.size_bytes)
+
+
+def check_nesting(item: Item) -> None:
+    """Raises ValidationException for an item of checked values that has become too deep."""
+    level = [value for value in item.values() if "M" in value or "L" in value]
+    depth = 0
+    while level:
+        depth = _deeper(depth)
+        inside = (v["L"] if "L" in v else v["M"].values() for v in level)
+        level = [v for inner in inside for v in inner if "M" in v or "L" in v]
 
 
 def item_size(item: Item) -> int:

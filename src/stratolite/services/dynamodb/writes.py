@@ -21,7 +21,7 @@ from stratolite.services.dynamodb.updates import Apply
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
     Item,
-    checked_item_size,
+    check_nesting,
     equal,
     item_size,
 )
@@ -64,8 +64,9 @@ class Write:
     def holds(self, test: Test, request: Mapping[str, Any]) -> bool:
         return test(self.old or {}, request.get("ExpressionAttributeValues") or NO_VALUES)
 
-    def put(self, item: Item) -> None:
-        self._put(item, orjson.dumps(item))
+    def put(self, item: Item, raw: bytes | None = None) -> None:
+        """``raw``: the item's JSON, where it is known."""
+        self._put(item, orjson.dumps(item) if raw is None else raw)
 
     def _put(self, item: Item, raw: bytes) -> None:
         self.new, self.after = item, raw
@@ -88,7 +89,7 @@ class Write:
             if self.table.index_keys:
                 self.table.check_index_keys(item)
             if forms.nested:
-                checked_item_size(item)  # nesting may have grown
+                check_nesting(item)
         raw = orjson.dumps(item)
         # An item never counts for more bytes than its JSON has.
         if len(raw) > ITEM_SIZE_BYTES_MAX and item_size(item) > ITEM_SIZE_BYTES_MAX:
