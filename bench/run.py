@@ -111,19 +111,19 @@ def show(name, what, result):
     return result
 
 
-def in_turns(sides, seconds):
+def in_turns(sides, seconds, count=ROUNDS):
     """{name: [Result of each round]} of ``sides``, name -> (server, requests, connections).
 
     A shared machine is faster and slower by the minute: sides take turns of a second or so, and what is compared is
     the rounds, in which all saw the same machine. A side that refuses the load is left out, and said so.
     """
     rounds = {name: [] for name in sides}
-    for _ in range(ROUNDS):
+    for _ in range(count):
         for name, (server, requests, connections) in sides.items():
             if rounds[name] is None:
                 continue
             try:
-                rounds[name].append(run(server, requests, connections, seconds / ROUNDS))
+                rounds[name].append(run(server, requests, connections, seconds / count))
             except (RuntimeError, OSError) as error:
                 print(f"  {name}: {str(error)[:160]}")
                 rounds[name] = None
@@ -455,10 +455,18 @@ def sns(bars, _seconds):
 
 # -- IAM
 
+IAM_ROUNDS = 25
+
+
+def objects_put(s3):
+    """Every one another object."""
+    body = os.urandom(1024)
+    return [s3.put_object(Bucket=BUCKET, Key=f"{n:05}", Body=body) for n in range(2000)]
+
 
 def iam(bars, seconds):
     """The same call by root, whom no policy concerns, by a user's key and by a role's session."""
-    print("\nIAM: GetItem and PutItem of 1 KiB, 16 connections")
+    print("\nIAM: 1 KiB, 16 connections")
     server = Stratolite()
     try:
         create_table(server, TABLE)
@@ -491,16 +499,17 @@ def iam(bars, seconds):
                 session["SessionToken"],
             ),
         }
-        recorders = {name: Recorder(server, "dynamodb", keys) for name, keys in signers.items()}
-        replay(
-            server, [recorders["root"].put_item(TableName=TABLE, Item=item(n)) for n in range(1000)]
-        )
-        for load in ("GetItem 1 KiB", "PutItem 1 KiB"):
+        client(server, "s3").create_bucket(Bucket=BUCKET)
+        items = {name: Recorder(server, "dynamodb", keys) for name, keys in signers.items()}
+        objects = {name: Recorder(server, "s3", keys) for name, keys in signers.items()}
+        replay(server, [items["root"].put_item(TableName=TABLE, Item=item(n)) for n in range(1000)])
+        loads = {load: (items, DYNAMODB_LOADS[load]) for load in ("GetItem 1 KiB", "PutItem 1 KiB")}
+        loads["S3 PUT 1 KiB"] = objects, objects_put
+        for load, (recorders, make) in loads.items():
             sides = {
-                name: (server, DYNAMODB_LOADS[load](recorder), CONNECTIONS)
-                for name, recorder in recorders.items()
+                name: (server, make(recorder), CONNECTIONS) for name, recorder in recorders.items()
             }
-            found = in_turns(sides, seconds)
+            found = in_turns(sides, seconds, IAM_ROUNDS)  # so small a difference wants many rounds
             for name, results in found.items():
                 show(name, load, middle(results))
             for name in ("user", "role"):

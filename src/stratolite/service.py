@@ -375,6 +375,14 @@ class Service:
         """Whether the root of ``call.account`` may, for no policy could say otherwise: a short cut of ``access``."""
         return type(self).resource_policy is Service.resource_policy
 
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
+        """None where not ``is_owners_alone``; else names of what is asked for, by any of which a decision is remembered.
+
+        Requests of one operation with a name in common need the same actions on the same resources; if it ends with
+        "/", on resources whose ARNs are the same up to there. So a bucket is decided about, not object by object.
+        """
+        return () if self.is_owners_alone(call, operation, request) else None
+
     def resource_account(self, call: Call, resource: str) -> str:
         """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
         parts = resource.split(":", 5)
@@ -756,7 +764,11 @@ def perform(
     cloud, method = call.cloud, route.method
     call.service = service.name
     who = call.principal
-    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+    if (
+        who.access_key_id[:1] == "A"
+        and (usage := cloud.usage) is not None
+        and (id(who), service.name) not in usage.held
+    ):
         usage.note(who, service.name, call.region)
     authorize = cloud.authorize
     if route.noted and (trail := cloud.trail) is not None:
