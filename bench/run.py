@@ -565,7 +565,7 @@ def zipped(text):
     return out.getvalue()
 
 
-def functions(bars, _seconds):
+def functions(bars, seconds):
     print("\nLambda through boto3, 1 connection")
     server = Stratolite()
     try:
@@ -596,6 +596,9 @@ def functions(bars, _seconds):
         print(
             f"  cold p50 {cold_ms:.1f} ms (first of all, with the zygote: {cold[0] * 1e3:.1f})   warm p50 {warm_ms:.2f} ms"
         )
+        invokes = [Recorder(server, "lambda").invoke(FunctionName="f0", Payload=b'{"a": 1}')]
+        bare = show("stratolite", "Invoke, without boto3", run(server, invokes, 1, seconds))
+        bars.at_most("Lambda warm p50 without boto3, ms", bare.p50_ms, 2.5)
         bars.at_most("Lambda cold p50, ms", cold_ms, 40)
         bars.at_most("Lambda warm p50, ms", warm_ms, 3)
     finally:

@@ -29,7 +29,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
@@ -175,15 +175,15 @@ class Call:
 
     def keys(self, service: str) -> Keyspace:
         """Where ``service`` keeps what belongs to this account and region."""
-        return Keyspace(self.account, self.region, service)
+        return _keyspace(self.account, self.region, service)
 
     def account_keys(self, service: str) -> Keyspace:
         """For what an account has once in all regions (IAM, bucket names' owners)."""
-        return Keyspace(self.account, "", service)
+        return _keyspace(self.account, "", service)
 
     def global_keys(self, service: str) -> Keyspace:
         """For names that are unique everywhere (bucket names, API ids, function URL ids)."""
-        return Keyspace("", "", service)
+        return _keyspace("", "", service)
 
     def scoped(self, account: str, region: str, principal: Principal | None = None) -> Call:
         """The same call in another account or region, or as another principal."""
@@ -295,6 +295,11 @@ class Call:
             return body(inner)
 
         return await self.cloud.db.transact(run)
+
+
+@lru_cache(maxsize=4096)
+def _keyspace(account: str, region: str, service: str) -> Keyspace:
+    return Keyspace(account, region, service)
 
 
 def _as_is(response: Response) -> Response:
