@@ -7,7 +7,7 @@ WHO      root | user            who the server is: this user, or ``nobody`` wher
 ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $CODE, $PID,
          $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
          ["gone", s] is no attack: whether no ``sleep s`` runs any more, waited for
-Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}]}.
+Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}], "secret": what is in $SECRET at the end}.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ async def main(folder: str, attacks: str) -> None:
         else:
             said.append({"ended": outcome.ended, "error": (outcome.error or b"").decode()})
     about = {"guards": rig.runtime.guards, "missing": rig.runtime.missing}
-    await rig.runtime.close()
+    await rig.runtime.close()  # which deletes what functions left in their /tmp
     listener.close()
-    print(json.dumps({**about, "said": said}))
+    left = secret.read_text()  # noqa: ASYNC240
+    print(json.dumps({**about, "said": said, "secret": left}))
 
 
 async def gone(seconds: str) -> bool:
