@@ -16,7 +16,7 @@ from live.server_process import SRC
 ORDINARY = Path(__file__).parents[1] / "runtime" / "ordinary.py"
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(60),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be others"),
 ]
 
@@ -51,7 +51,7 @@ def test_a_server_says_which_guards_are_missing(tmp_path_factory, who, line):
             said = server.stdout.readline()
             assert said.startswith("ready "), (folder / "stderr").read_text()[-2000:]
             endpoint = said.split()[1]
-            for _ in range(1200):  # its zygote starts behind the ready line
+            for _ in range(2_000):  # its zygote starts behind the ready line
                 with urlopen(f"{endpoint}/_stratolite/health", timeout=60) as answer:
                     health = json.load(answer)
                 if "functions" in health:
