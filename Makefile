@@ -35,8 +35,8 @@ bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side;
 	$(COMPILE)
 	$(BIN)/python bench/run.py
 
-soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer
-	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live
+soak: $(VENV)/.installed-dev  ## the kill and simulation tests, and random policies, for longer
+	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live tests/policy
 
 conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, DynamoDB and S3 through the clients people use
 	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py tests/live/test_s3_tools.py

@@ -29,7 +29,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from stratolite.clock import World
@@ -176,15 +176,15 @@ class Call:
 
     def keys(self, service: str) -> Keyspace:
         """Where ``service`` keeps what belongs to this account and region."""
-        return Keyspace(self.account, self.region, service)
+        return _keyspace(self.account, self.region, service)
 
     def account_keys(self, service: str) -> Keyspace:
         """For what an account has once in all regions (IAM, bucket names' owners)."""
-        return Keyspace(self.account, "", service)
+        return _keyspace(self.account, "", service)
 
     def global_keys(self, service: str) -> Keyspace:
         """For names that are unique everywhere (bucket names, API ids, function URL ids)."""
-        return Keyspace("", "", service)
+        return _keyspace("", "", service)
 
     def scoped(self, account: str, region: str, principal: Principal | None = None) -> Call:
         """The same call in another account or region, or as another principal."""
@@ -298,6 +298,11 @@ class Call:
         return await self.cloud.db.transact(run)
 
 
+@lru_cache(maxsize=4096)
+def _keyspace(account: str, region: str, service: str) -> Keyspace:
+    return Keyspace(account, region, service)
+
+
 def _as_is(response: Response) -> Response:
     return response
 
@@ -375,6 +380,14 @@ class Service:
     def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
         """Whether the root of ``call.account`` may, for no policy could say otherwise: a short cut of ``access``."""
         return type(self).resource_policy is Service.resource_policy
+
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
+        """None where not ``is_owners_alone``; else names of what is asked for, by any of which a decision is remembered.
+
+        Requests of one operation with a name in common need the same actions on the same resources; if it ends with
+        "/", on resources whose ARNs are the same up to there. So a bucket is decided about, not object by object.
+        """
+        return () if self.is_owners_alone(call, operation, request) else None
 
     def resource_account(self, call: Call, resource: str) -> str:
         """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""
@@ -757,7 +770,11 @@ def perform(
     cloud, method = call.cloud, route.method
     call.service = service.name
     who = call.principal
-    if who.access_key_id[:1] == "A" and (usage := cloud.usage) is not None:
+    if (
+        who.access_key_id[:1] == "A"
+        and (usage := cloud.usage) is not None
+        and (id(who), service.name) not in usage.held
+    ):
         usage.note(who, service.name, call.region)
     authorize = cloud.authorize
     if route.noted and (trail := cloud.trail) is not None:

@@ -13,7 +13,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from stratolite.cli import clock, deploy, main, screen, stack
+from stratolite.cli import clock, deploy, main, outbox, screen, stack
 from stratolite.cli.package import load, package
 from stratolite.cli.stack import local_url
 
@@ -102,7 +102,7 @@ def test_a_payload_that_is_not_text_is_sent_as_it_is(capsys, monkeypatch, tmp_pa
 
 def test_a_long_url_is_not_broken_in_a_narrow_terminal(capsys, monkeypatch):
     """In 80 columns a function's URL was two lines: copied, it was half of it."""
-    monkeypatch.setattr("stratolite.cli.screen.is_terminal", lambda: True)
+    monkeypatch.setattr("stratolite.cli.screen.is_terminal", lambda **_: True)
     monkeypatch.setenv("COLUMNS", "40")
     url = "http://127.0.0.1:4566/_aws/lambda-url/" + "x" * 60 + "/"
     screen.table(("output", "value"), [("CalendarUrl", url)])
@@ -395,10 +395,25 @@ def test_what_is_no_time_span_is_wrong_usage(text):
 )
 def test_what_a_function_printed_does_not_steer_the_terminal(monkeypatch, said, shown):
     """Piped it is left as it was: who reads it then is a program."""
-    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+    monkeypatch.setattr(screen, "is_terminal", lambda **_: True)
     assert screen.harmless(said) == shown
-    monkeypatch.setattr(screen, "is_terminal", lambda: False)
+    monkeypatch.setattr(screen, "is_terminal", lambda **_: False)
     assert screen.harmless(said) == said
+
+
+def test_nor_does_what_mails_and_failed_resources_and_servers_say(monkeypatch, capsys):
+    """An SNS message's text and a custom resource's Reason are a function's words too, and errors repeat what was sent."""
+    evil = "\x1b]0;owned\x07"
+    mail = {"ms": 0, "channel": "email", "to": "a@example.com", "subject": evil, "text": evil}
+    monkeypatch.setattr(screen, "is_terminal", lambda **_: True)
+    monkeypatch.setattr(outbox, "everything", lambda *_: [dict(mail)])
+    shown = [run(capsys, "outbox"), run(capsys, "outbox", "--full"), run(capsys, "deploy", evil)]
+    event = {"ResourceType": "Custom::X", "LogicalResourceId": "X", "ResourceStatus": "FAILED"}
+    stack.print_event(event | {"ResourceStatusReason": evil})
+    shown.append((0, *capsys.readouterr()))
+    for _, out, err in shown:
+        assert "owned" in out + err
+        assert "\x1b]" not in out + err
 
 
 @pytest.mark.parametrize("rule", ["http://x", "169.254.169.254", "f=", "a b"])

@@ -53,6 +53,28 @@ def test_a_server_for_others_wants_a_root_key_and_takes_the_one_that_was_made(tm
         server.kill()
 
 
+def test_a_running_server_makes_the_key_for_the_account_that_was_named(tmp_path):
+    """It goes by who signs: the caller's own keys where there are any, else the root that was named."""
+    server, bare = ServerProcess(str(tmp_path / "data")), {"AWS_ACCESS_KEY_ID": ""}
+    at = ("--endpoint", server.endpoint)
+    try:
+        ask = ("root-keys", "create", "--json", "--account", "111122223333", *at)
+        key = json.loads(stratolite(*ask, **bare))
+        own = {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
+        who = boto(server, "sts", *own.values()).get_caller_identity()
+        assert who["Arn"] == "arn:aws:iam::111122223333:root"
+        assert stratolite("root-keys", "list", *at, **bare) == ""
+        assert key["AccessKeyId"] in stratolite("root-keys", "list", *at, **own)
+        other = stratolite("root-keys", "list", "--account", "444455556666", *at, ok=False, **own)
+        assert "of account 111122223333" in other
+        assert "12 digits" in stratolite("root-keys", "list", "--account", "1", *at, ok=False)
+    finally:
+        server.kill()
+
+
 def test_the_trail_shows_who_was_turned_away_and_why(tmp_path):
     """Also after kill -9: what had been written a moment before is still there."""
     server = ServerProcess(str(tmp_path / "data"))

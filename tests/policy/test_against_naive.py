@@ -173,6 +173,53 @@ def test_ours_decides_as_the_naive_evaluator_and_as_kept(seed: int) -> None:
         agree(dice)
 
 
+OBJECTS = [f"arn:aws:s3:::b/{n}" for n in ("ann/x", "bob/x", "*", "", "red/${*}", "x", "a\n")]
+
+
+@settings(max_examples=COUNT // BATCH, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**64))
+def test_what_is_decided_alike_is_decided_so_for_each_object(seed: int) -> None:
+    """Of what is remembered for a whole bucket no object may be an exception."""
+    dice = Dice(seed)
+    for _ in range(BATCH):
+        sessions = dice.maybe(dice.policies)
+        rules = Rules(
+            [compiled(p) for p in dice.policies()],
+            compiled(dice.policy()) if dice.rand.random() < 0.3 else None,
+            None if sessions is None else [compiled(p) for p in sessions],
+        )
+        action, ask = dice.pick(ACTIONS), dice.request()
+        if not rules.decide_alike(action, "arn:aws:s3:::b/"):
+            continue
+        found = {
+            decide(
+                Question(
+                    ask["kind"], A, ask["arn"], ask["name"], action, resource, A, ask["context"], ask["role"]
+                ),
+                identity=rules.identity, boundary=rules.boundary, sessions=rules.sessions,
+            ).allowed
+            for resource in OBJECTS
+        }  # fmt: skip
+        assert len(found) == 1, (rules, action, ask)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "alike"),
+    [
+        ("*", True), ("arn:aws:s3:::*", True), ("arn:aws:s3:::b*", True), ("arn:aws:s3:::b/*", True),
+        ("arn:aws:s3:::b/**", True), ("arn:aws:s3:::b", True), ("arn:aws:s3:::c/*", True), ("arn:aws:s3:::c/?", True),
+        ("arn:aws:s3:::b/a*", False), ("arn:aws:s3:::b/", False), ("arn:aws:s3:::b/x", False),
+        ("arn:aws:s3:::*/x", False), ("arn:aws:s3:::b/?*", False), ("arn:aws:s3:::?/*", False),
+        ("arn:aws:s3:::b/${aws:username}/*", False),
+    ],
+)  # fmt: skip
+def test_which_patterns_tell_the_objects_of_a_bucket_apart(pattern, alike) -> None:
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": pattern}
+    rules = Rules([compiled({"Version": "2012-10-17", "Statement": [allow]})])
+    assert rules.decide_alike("s3:GetObject", "arn:aws:s3:::b/") is alike
+    assert rules.decide_alike("s3:PutObject", "arn:aws:s3:::b/")
+
+
 def agree(dice: Dice) -> None:
     ask, identity = dice.request(), dice.policies()
     resource = dice.maybe(lambda: dice.policy(principal=True))

@@ -5,8 +5,9 @@ Or a server: ``python ordinary.py WHO FOLDER up``.
 WHO      root | user            who the server is: this user, or ``nobody`` where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
 ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $CODE, $PID,
-         $PORT (the server listens there) and $OTHER (nobody does)
-Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}]}.
+         $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
+         ["gone", s] is no attack: whether no ``sleep s`` runs any more, waited for
+Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}], "secret": what is in $SECRET at the end}.
 """
 
 from __future__ import annotations
@@ -80,16 +81,30 @@ async def main(folder: str, attacks: str) -> None:
     for name, path in {"FOLDER": folder, "SECRET": secret, "CODE": f"{rig.folder}/m.py"}.items():
         attacks = attacks.replace(f"${name}", str(path))
     said: list[object] = []
-    for handler, event in json.loads(attacks):
-        outcome = await rig(str(handler), event, timeout_s=20)
+    for handler, event, *timeout_s in json.loads(attacks):
+        if handler == "gone":
+            said.append(await gone(event))
+            continue
+        outcome = await rig(str(handler), event, timeout_s=timeout_s[0] if timeout_s else 20)
         if outcome.answer is not None:
             said.append(json.loads(outcome.answer))
         else:
             said.append({"ended": outcome.ended, "error": (outcome.error or b"").decode()})
     about = {"guards": rig.runtime.guards, "missing": rig.runtime.missing}
-    await rig.runtime.close()
+    await rig.runtime.close()  # which deletes what functions left in their /tmp
     listener.close()
-    print(json.dumps({**about, "said": said}))
+    left = secret.read_text()  # noqa: ASYNC240
+    print(json.dumps({**about, "said": said, "secret": left}))
+
+
+async def gone(seconds: str) -> bool:
+    from runtime.test_attacks import _running
+
+    for _ in range(600):
+        if not _running(b"sleep\0" + seconds.encode()):
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 
 import pytest
+from botocore.exceptions import ClientError
 from clientside import Wire, noted
 from conftest import to_http
 
@@ -202,3 +204,78 @@ def test_a_session_that_ends_is_over_at_once(platform, client, people, call) -> 
     platform.loop.call_soon_threadsafe(platform.world.advance, 10)
     platform.run(asyncio.sleep(0))
     assert status() in (400, 403)
+
+
+def error_of(ask, **request) -> str:
+    try:
+        ask(**request)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ""
+
+
+def test_what_is_remembered_of_a_bucket_is_no_more_than_the_policies_say(client, people) -> None:
+    """The decision is kept for all objects where no statement tells them apart, and for a first folder likewise."""
+    root = client("s3")
+    names = ("k", "open/1", "open/2", "open/shut/1", "own/ann/1", "own/bob/1", "other/1")
+    for name in names:
+        root.put_object(Bucket="bucket", Key=name, Body=b"x")
+    get = {"Effect": "Allow", "Action": "s3:GetObject"}
+    bucket = "arn:aws:s3:::bucket"
+    cases = (
+        ([get | {"Resource": f"{bucket}/open/*"}], {"open/1", "open/2", "open/shut/1"}),
+        ([get | {"Resource": f"{bucket}/*"}, {"Effect": "Deny", "Action": "s3:Get*", "Resource": f"{bucket}/open/shut/*"}],
+         set(names) - {"open/shut/1"}),
+        ([get | {"Resource": f"{bucket}/*/1"}], {"open/1", "open/shut/1", "own/ann/1", "own/bob/1", "other/1"}),
+        ([get | {"Resource": f"{bucket}/own/${{aws:username}}/*"}], {"own/ann/1"}),
+        ([{"Effect": "Allow", "Action": "s3:GetObject", "NotResource": f"{bucket}/open/*"}],
+         {"k", "own/ann/1", "own/bob/1", "other/1"}),
+        ([get | {"Resource": f"{bucket}?k"}], {"k"}),
+    )  # fmt: skip
+    keys = client("s3", **key_of(people))
+    for statements, wanted in cases:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        people.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=document)
+        for order in (names, names[::-1], names):
+            said = {n: error_of(keys.get_object, Bucket="bucket", Key=n) for n in order}
+            assert said == {n: "" if n in wanted else "AccessDenied" for n in names}, statements
+
+
+def test_what_is_remembered_is_of_one_action_region_and_table(client, people) -> None:
+    """A request that needs more than its operation's own action is asked about the rest."""
+    client("s3").put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
+    version = client("s3").put_object(Bucket="bucket", Key="k", Body=b"x")["VersionId"]
+    for region, name in (("eu-west-1", "table"), ("us-east-1", "table2")):
+        client("dynamodb", region=region).create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    table = "arn:aws:dynamodb:us-east-1:000000000000:table/table"
+    statements = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "*"},
+        {"Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:Query"], "Resource": table},
+    ]
+    people.put_user_policy(
+        UserName="ann",
+        PolicyName="p",
+        PolicyDocument=json.dumps({**ALLOW, "Statement": statements}),
+    )
+    keys = key_of(people)
+    s3, key = client("s3", **keys), {"k": {"S": "a"}}
+    here, there = client("dynamodb", **keys), client("dynamodb", region="eu-west-1", **keys)
+    get, put = (partial(f, Bucket="bucket", Key="k") for f in (s3.get_object, s3.put_object))
+    query = partial(here.query, KeyConditionExpression="k = :k", ExpressionAttributeValues={":k": {"S": "a"}})  # fmt: skip
+    for _ in range(3):
+        assert [error_of(get), error_of(put), error_of(query, TableName="table")] == [""] * 3
+        assert error_of(get, VersionId=version) == "AccessDenied"
+        assert error_of(put, Tagging="a=b") == "AccessDenied"
+        assert error_of(put, ACL="public-read") == "AccessDenied"
+        assert error_of(s3.delete_object, Bucket="bucket", Key="k") == "AccessDenied"
+        assert error_of(here.get_item, TableName="table", Key=key) == ""
+        assert error_of(here.get_item, TableName="table2", Key=key) == "AccessDeniedException"
+        assert error_of(there.get_item, TableName="table", Key=key) == "AccessDeniedException"
+        assert error_of(query, TableName="table", IndexName="index") == "AccessDeniedException"

@@ -61,6 +61,39 @@ def test_messages_go_from_queue_to_queue_as_events(platform, client, pipes, work
     assert nothing_came(client, source_url)
 
 
+def test_a_pipe_takes_its_role_once_and_again_when_something_failed(
+    platform, client, pipes, worker
+):
+    """Not with every message: the trail would be full of it. A role that was made anew is another one."""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    make(platform, pipes, worker, source, target)
+
+    def taken():
+        asked = [{"AttributeKey": "EventName", "AttributeValue": "AssumeRole"}]
+        return len(client("cloudtrail").lookup_events(LookupAttributes=asked)["Events"])
+
+    sqs = client("sqs")
+    sqs.send_message(QueueUrl=source_url, MessageBody="0")
+    assert received(client, url, wait_s=20)[0]["body"] == "0"
+    before = taken()
+    for n in range(1, 6):
+        sqs.send_message(QueueUrl=source_url, MessageBody=str(n))
+        assert received(client, url, wait_s=20)[0]["body"] == str(n)
+    assert taken() == before
+    iam = client("iam")
+    iam.delete_role_policy(RoleName="worker", PolicyName="p")
+    iam.delete_role(RoleName="worker")
+    role(client, "worker", SERVICE, "sqs:*")
+    sqs.send_message(QueueUrl=source_url, MessageBody="6")
+    for _ in range(200):
+        advance(platform, 61)
+        if found := received(client, url, wait_s=1):
+            break
+    assert found[0]["body"] == "6"
+    assert taken() > before
+
+
 def test_what_the_filters_keep_out_is_gone_and_the_rest_is_shaped(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     url, target = queue(client, "out", services=())

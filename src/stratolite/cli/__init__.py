@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(error.format_message())
         sys.exit(0)
     except click.ClickException as error:
-        click.echo(f"stratolite: {error.format_message()}", err=True)
+        _say(error.format_message())
         sys.exit(error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -80,8 +80,14 @@ def main(arguments: list[str] | None = None) -> Any:
         sentence = _expected(error)
         if sentence is None:
             raise
-        click.echo(f"stratolite: {sentence}", err=True)
+        _say(sentence)
         sys.exit(1)
+
+
+def _say(sentence: str) -> None:
+    from stratolite.cli.screen import harmless  # a server's words, which repeat what others sent
+
+    click.echo(f"stratolite: {harmless(sentence, err=True)}", err=True)
 
 
 def _expected(error: Exception) -> str | None:

@@ -53,13 +53,14 @@ def _deploy(
     try:
         callback(template, name, parameters, (), False, endpoint, region, False)
     except click.ClickException as error:
-        click.echo(f"stratolite: {error.format_message()}", err=True)
+        click.echo(f"stratolite: {screen.harmless(error.format_message(), err=True)}", err=True)
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if not isinstance(error, BotoCoreError | ClientError):
             raise
-        click.echo(f"stratolite: {' '.join(str(error).split())}", err=True)
+        said = " ".join(str(error).split())
+        click.echo(f"stratolite: {screen.harmless(said, err=True)}", err=True)
     else:
         click.echo(f"deployed in {time.monotonic() - began:.1f} s; watching")
 

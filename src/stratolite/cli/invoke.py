@@ -53,6 +53,6 @@ def command(
         if said:
             click.echo(screen.harmless(said))
         if with_log:
-            click.echo(screen.harmless(log), err=True, nl=False)
+            click.echo(screen.harmless(log, err=True), err=True, nl=False)
     if failed:
         raise click.exceptions.Exit(1)

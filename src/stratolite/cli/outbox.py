@@ -20,6 +20,8 @@ def command(full: bool, endpoint: str, region: str, as_json: bool) -> None:
     if as_json:
         screen.document(mails)
         return
+    for mail in mails:
+        mail |= {part: screen.harmless(mail[part] or "") for part in ("to", "subject", "text")}
     if full:
         for mail in mails:
             click.echo(f"--- {_when(mail)}  {mail['channel']}  {mail['to']}")

@@ -13,7 +13,11 @@ from stratolite.cli.up import data_option
 
 def _options(function: Any) -> Any:
     for option in (
-        click.option("--account", default="000000000000", show_default=True, help="12 digits."),
+        click.option(
+            "--account",
+            default=None,
+            help="12 digits; 000000000000, or the account of the caller's own keys.",
+        ),
         click.option(
             "--endpoint", default=None, help="Ask the server running there instead of opening DATA."
         ),
@@ -35,7 +39,7 @@ def command() -> None:
 @command.command("create")
 @_options
 @screen.json_option
-def create(account: str, endpoint: str | None, data: str, as_json: bool) -> None:
+def create(account: str | None, endpoint: str | None, data: str, as_json: bool) -> None:
     """Make a key. Its secret is shown this once."""
     key = _ask("CreateAccessKey", {}, account, endpoint, data)["AccessKey"]
     if as_json:
@@ -48,7 +52,7 @@ def create(account: str, endpoint: str | None, data: str, as_json: bool) -> None
 @command.command("list")
 @_options
 @screen.json_option
-def list_(account: str, endpoint: str | None, data: str, as_json: bool) -> None:
+def list_(account: str | None, endpoint: str | None, data: str, as_json: bool) -> None:
     """Show the keys, without their secrets."""
     keys = _ask("ListAccessKeys", {}, account, endpoint, data)["AccessKeyMetadata"]
     if as_json:
@@ -60,17 +64,18 @@ def list_(account: str, endpoint: str | None, data: str, as_json: bool) -> None:
 @command.command("delete")
 @click.argument("access_key_id")
 @_options
-def delete(access_key_id: str, account: str, endpoint: str | None, data: str) -> None:
+def delete(access_key_id: str, account: str | None, endpoint: str | None, data: str) -> None:
     """Delete a key; nobody gets in with it any more."""
     _ask("DeleteAccessKey", {"AccessKeyId": access_key_id}, account, endpoint, data)
     click.echo(f"deleted {access_key_id}")
 
 
 def _ask(
-    operation: str, request: dict[str, Any], account: str, endpoint: str | None, data: str
+    operation: str, request: dict[str, Any], account: str | None, endpoint: str | None, data: str
 ) -> dict[str, Any]:
+    account = _checked(account, endpoint)
     if endpoint:
-        client = target.client("iam", endpoint, "us-east-1")
+        client = target.client("iam", endpoint, "us-east-1", account)
         answer: dict[str, Any] = client._make_api_call(operation, request)
         return answer
     from stratolite.core.log import Damaged
@@ -87,3 +92,17 @@ def _ask(
         raise click.ClickException(f"{fault.code}: {fault.message}") from fault
     except (OSError, Damaged, Unavailable) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _checked(account: str | None, endpoint: str | None) -> str:
+    """Whose keys they are. A server that is asked takes it from who signs, so the caller's own keys decide."""
+    if account is not None and not (len(account) == 12 and account.isdecimal()):
+        raise click.ClickException(f"an account is 12 digits, not {account}")
+    if endpoint and target.has_own_keys():
+        own: str = target.client("sts", endpoint, "us-east-1").get_caller_identity()["Account"]
+        if account not in (None, own):
+            raise click.ClickException(
+                f"the keys in your environment are of account {own}; unset them, or use keys of {account}"
+            )
+        return own
+    return account or "000000000000"

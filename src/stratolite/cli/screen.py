@@ -16,8 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-def is_terminal() -> bool:
-    return sys.stdout.isatty()
+def is_terminal(*, err: bool = False) -> bool:
+    return (sys.stderr if err else sys.stdout).isatty()
 
 
 _STEERING = re.compile(
@@ -25,11 +25,11 @@ _STEERING = re.compile(
 )
 
 
-def harmless(text: str) -> str:
+def harmless(text: str, *, err: bool = False) -> str:
     """What somebody else wrote, as a terminal may show it: control characters, which could move the cursor, retitle the
-    window, type an answer or turn the text around, are spelled out. Piped, it is left alone.
+    window, type an answer or turn the text around, are spelled out. Piped, it is left alone. ``err``: it goes to stderr.
     """
-    return _STEERING.sub(_spelled, text) if is_terminal() else text
+    return _STEERING.sub(_spelled, text) if is_terminal(err=err) else text
 
 
 def _spelled(found: re.Match[str]) -> str:

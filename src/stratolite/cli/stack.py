@@ -166,7 +166,7 @@ def _newer(cloudformation: Any, stack_id: str, after: str) -> Iterator[dict[str,
 
 def print_event(event: dict[str, Any]) -> None:
     """One line a change: status, type, logical id, reason."""
-    reason = event.get("ResourceStatusReason", "")
+    reason = screen.harmless(event.get("ResourceStatusReason", ""))
     status = screen.status(f"{event['ResourceStatus']:<28}")
     click.echo(
         f"{status} {event['ResourceType']:<34} {event['LogicalResourceId']}  {reason}".rstrip()

@@ -58,13 +58,6 @@ def _batch_jobs(endpoint: str, region: str) -> list[dict[str, Any]]:
 
     account = target.client("sts", endpoint, region).get_caller_identity()["Account"]
     control = target.client("s3control", endpoint, region)
-
-    def at_home(
-        request: Any, **_: Any
-    ) -> None:  # botocore puts the account before the host, which leads nowhere
-        request.url = request.url.replace(f"://{account}.", "://", 1)
-
-    control.meta.events.register("before-sign.s3-control", at_home)
     asked: dict[str, Any] = {"AccountId": account, "JobStatuses": _UNDER_WAY}
     jobs: list[dict[str, Any]] = []
     try:

@@ -45,10 +45,12 @@ class Way:
 
     __slots__ = (
         "_app",
+        "_begun",
         "_call_request",
         "_context",
         "_date_at",
         "_form",
+        "_front",
         "_hash_at",
         "_inner",
         "_opened",
@@ -101,7 +103,7 @@ class Way:
         self._hash_at = (
             names.index("x-amz-content-sha256") if "x-amz-content-sha256" in names else -1
         )
-        self._form, self._pick = _canonical(request, claim.scope, names)
+        self._front, self._form, self._pick = _canonical(request, claim.scope, names)
         self._token = request.headers.get("x-amz-security-token")
         self._call_request = request
         self._context: Context | None = None
@@ -140,9 +142,10 @@ class Way:
             return None
         if not -CLOCK_SKEW_S_MAX <= now_s - self._time_s <= CLOCK_SKEW_S_MAX:
             return None
-        text = self._form % self._pick((path, digest, *places))
+        canonical = self._begun.copy()
+        canonical.update(self._form % self._pick((path, digest, *places)))
         inner = self._inner.copy()
-        inner.update(sha256(text).hexdigest().encode())
+        inner.update(canonical.hexdigest().encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
         if compare_digest(outer.hexdigest().encode(), places[self._signature_at]):
@@ -184,25 +187,37 @@ class Way:
         self._outer = self.scope.outer
         self._inner = self.scope.inner.copy()
         self._inner.update(f"{ALGORITHM}\n{text}\n{self.scope.tail}\n".encode("latin-1"))
+        self._begun = sha256(stamp.join(self._front))
         self._time_s, self._stamp = time_s, stamp
         return True
 
 
 def _canonical(
     request: HttpRequest, scope: Scope, places: list[str]
-) -> tuple[bytes, Callable[[tuple[bytes, ...]], tuple[bytes, ...]]]:
-    """The canonical request with holes, and what picks their contents out of (path, body's hash, *places)."""
-    form, holes = [f"{request.method}\n%b\n\n"], [0]
+) -> tuple[list[bytes], bytes, Callable[[tuple[bytes, ...]], Any]]:
+    """The canonical request in two parts, and what picks the second's contents out of (path, body's hash, *places).
+
+    The first is text with the time between its pieces, and is hashed once for all requests of a second: a session's
+    token, most of what is signed, stands there where the path is known. The second is a form with holes.
+    """
+    path = "/" if request.path == "/" else 0
+    parts: list[str | int] = [f"{request.method}\n", path, "\n\n"]
     for name in scope.names:
-        if name in places:
-            form.append(f"{name}:%b\n")
-            holes.append(2 + places.index(name))
+        known = " ".join(request.headers[name].split())
+        parts += [f"{name}:", 2 + places.index(name) if name in places else known, "\n"]
+    parts += [f"\n{';'.join(scope.names)}\n", 1]
+    date = 2 + places.index("x-amz-date")
+    end = next(at for at, part in enumerate(parts) if type(part) is int and part != date)
+    front = [b""]
+    for part in parts[:end]:
+        if type(part) is str:
+            front[-1] += part.encode("latin-1")
         else:
-            value = " ".join(request.headers[name].split())
-            form.append(f"{name}:{value}\n".replace("%", "%%"))
-    form.append(f"\n{';'.join(scope.names)}\n".replace("%", "%%") + "%b")
-    holes.append(1)
-    return "".join(form).encode("latin-1"), itemgetter(*holes)
+            front.append(b"")
+    rest = parts[end:]
+    form = "".join(["%b" if type(part) is int else str(part).replace("%", "%%") for part in rest])
+    pick = itemgetter(*[part for part in rest if type(part) is int])
+    return front, form.encode("latin-1"), pick
 
 
 def _copy(request: HttpRequest, peer: str) -> HttpRequest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from stratolite.policy.decide import Decision, Question, decide
 from stratolite.policy.document import Document
@@ -86,3 +87,18 @@ class Rules:
                 self.known.clear()
             self.known[key] = made
         return made
+
+    def decide_alike(self, action: str, start: str) -> bool:
+        """Whether all resources whose ARNs begin with ``start`` are decided alike, unless a condition tells them apart."""
+        documents = chain(
+            self.identity,
+            () if self.boundary is None else (self.boundary,),
+            self.sessions or (),
+            *self.service_control,
+        )
+        return all(
+            statement.is_of_all_or_none(start)
+            for document in documents
+            for statement in document.statements
+            if statement.is_about(action)
+        )

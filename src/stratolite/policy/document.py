@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stratolite.policy.conditions import OPERATORS, WILD, Test
-from stratolite.policy.patterns import ANY, ONE, Context, Text, matches, text
+from stratolite.policy.patterns import ANY, ONE, Context, Text, matches, matches_alike, text
 
 _VERSIONS = ("2012-10-17", "2008-10-17")
 _STATEMENT_FIELDS = {
@@ -48,6 +48,14 @@ class Statement:
         if any(matches(p, resource, context) for p in resources) is self.resources_negated:
             return False
         return all(test.holds(context) for test in self.tests)
+
+    def is_about(self, action: str) -> bool:
+        lower = action.lower()
+        return any(matches(p, lower, {}) for p in self.compiled[0]) is not self.actions_negated
+
+    def is_of_all_or_none(self, start: str) -> bool:
+        """Whether all resources that begin with ``start`` match, or none. May say no where it would take long to see."""
+        return all(matches_alike(p, start) for p in self.compiled[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,21 @@ def matches(made: Text, value: str, context: Context) -> bool:
     return filled is not None and like(filled)(value)
 
 
+def matches_alike(made: Text, start: str) -> bool:
+    """Whether all values that begin with ``start`` match, or none; never yes where they do not."""
+    if not isinstance(made, str):
+        return False
+    fixed, any_, rest = made.partition(ANY)
+    known = fixed.partition(ONE)[0]
+    if not start.startswith(known) and not known.startswith(start):
+        return True  # none
+    if ONE in made:
+        return False
+    if not any_:
+        return len(made) < len(start)  # none
+    return not rest.strip(ANY) and start.startswith(fixed)  # all
+
+
 @lru_cache(maxsize=20_000)
 def like(pattern: str) -> Callable[[str], bool]:
     """Whether a whole value matches a compiled pattern. Never backtracks: segments are found leftmost."""

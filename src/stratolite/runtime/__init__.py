@@ -33,7 +33,8 @@ By who the server is (``tests/runtime/test_attacks_as.py`` has each attack's end
     an ordinary user           the same by a user namespace, but no user id of its own and no control group: limits count for
                                each process apart, 1,024 processes for all sandboxes together
     no namespaces to be had    calls, walls, signals, connects and limits are left (root keeps its user id, without
-    (many containers)          capabilities): a function reads the system, its code and all of /tmp (unless the data folder
+    (many containers)          capabilities, and has no limit of processes; others 1,024 more than they ran before); what
+                               a sandbox forked ends with it; nothing limits what all of /tmp takes: a function reads the system, its code and all of /tmp (unless the data folder
                                is in there), which it shares with everybody; it connects by TCP to the server's port only,
                                but at any address, by UDP to anything, and there the default keys are believed; it sees
                                other processes

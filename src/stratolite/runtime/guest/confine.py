@@ -14,13 +14,15 @@ then does the same again. As root, a sandbox gets
 An ordinary user gets the same by a user namespace, where the kernel lets them make one, but for the user id and the
 control group: inside, the one user id there is is theirs, called 0, without capabilities (``own_user``).
 
-Else the session, no_new_privs, the limits and death with the zygote are left. In all cases Landlock
+Else the session, no_new_privs, the limits and death with the zygote are left: what a sandbox forks ends with it
+(``adopt``), and the user's processes may become so many more. In all cases Landlock
 (``walls``) and a filter of system calls (``calls``) come last. Each guard has a name in ``Cell.guards``, or
 ``no-NAME: why not``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -31,7 +33,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost memory
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from typing import Any
 
     from stratolite.runtime.guest import calls, shares, walls
@@ -47,6 +49,7 @@ _BACKLOG = 128
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 4, 38, 24
 _CAPABILITIES_V3 = 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
@@ -112,6 +115,7 @@ class Cell:
         self._try_filter()
         self._try_walls()
         if not wish["root"]:
+            adopt()
             return
         self._many_users = os.geteuid() == 0
         try:
@@ -123,6 +127,7 @@ class Cell:
         except OSError as error:
             self._root = ""
             self.guards.append(f"no-namespaces: {error}")
+            adopt()
             return
         self.guards += ["pids", "mounts", "ipc", "uts", "tmp"]
         self._try_network()
@@ -200,6 +205,9 @@ class Cell:
             limits[resource.RLIMIT_NPROC] = (
                 PROCESSES_MAX  # counted per user id: only with one of our own
             )
+        else:
+            adopt()
+            limits[resource.RLIMIT_NPROC] = _tasks_of(os.getuid()) + PROCESSES_MAX
         for which, asked in limits.items():
             _, hard = resource.getrlimit(which)
             most = asked if hard == resource.RLIM_INFINITY else min(asked, hard)
@@ -222,6 +230,15 @@ class Cell:
             self._close_walls(spec, paths)
         if self._filter is not None:
             self._filter.put_on()
+
+    def kill_strays(self, sandboxes: Container[int]) -> None:
+        """What became a child of this process, the zygote, without being a sandbox: one that has ended left it behind."""
+        if self._root:
+            return
+        for pid in _children():
+            if pid not in sandboxes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     @property
     def _uid(self) -> int:
@@ -455,6 +472,43 @@ def kill(pid: int) -> None:
             each(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def adopt() -> None:
+    """From now on the orphans among the descendants of this process become its children, not init's."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """Of this process, which has one thread."""
+    own = os.getpid()
+    try:
+        with open(f"/proc/self/task/{own}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [pid for pid in _processes() if _parent(pid) == own]
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _tasks_of(uid: int) -> int:
+    """Processes and threads of a user, as RLIMIT_NPROC counts them; no more than this process may see."""
+    count = 0
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == uid:
+                count += len(os.listdir(f"/proc/{pid}/task"))
+    return count
 
 
 def _loopback(ports: Sequence[int]) -> list[socket.socket]:

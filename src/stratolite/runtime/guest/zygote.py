@@ -17,11 +17,14 @@ becomes a sandbox, so that it shares neither hash seed nor memory layout with ot
 
 The zygote reaps, so a pid it is asked to kill is always the sandbox meant. When the server is gone, the
 socket ends: everything forked here is killed. When the zygote is gone, the kernel kills them.
+
+Without pid namespaces a sandbox's daemons become the zygote's children when it ends, and are killed (``confine.adopt``).
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import json
 import logging  # noqa: F401 - functions nearly always import it: shared by all of them
@@ -86,9 +89,12 @@ def main() -> None:
         if not message:
             for pid in children:
                 confine.kill(pid)
-            while children:
-                pid, _ = os.waitpid(-1, 0)
-                cell.ended(children.pop(pid))
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    pid, _ = os.waitpid(-1, 0)
+                    if pid in children:
+                        cell.ended(children.pop(pid))
+                    cell.kill_strays(children)
             cell.close()
             return
         if "kill" in message:
@@ -130,10 +136,16 @@ def anew(cell: confine.Cell, wish: dict[str, object], descriptors: list[int]) ->
 
 
 def reap(server: socket.socket, cell: confine.Cell, children: dict[int, int]) -> None:
-    while children:
-        pid, status, usage = os.wait4(-1, os.WNOHANG)
-        if pid == 0:
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
             return
+        if pid == 0:
+            cell.kill_strays(children)
+            return
+        if pid not in children:
+            continue
         code = os.waitstatus_to_exitcode(status)
         if cell.ended(children.pop(pid)) and code == -signal.SIGKILL:
             code = _OUT_OF_MEMORY

@@ -50,6 +50,7 @@ _EXPRESSIONS = (
 )
 
 
+_READING = frozenset({"Query", "Scan"})
 _OF_ONE_ITEM = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
 
 
@@ -94,7 +95,7 @@ def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
         name = wanted.get("TableName", "*") if isinstance(wanted, dict) else "*"
         return ((action, table_arn(call, str(name))),)
     arn = table_arn(call, str(request.get("TableName", "*")))
-    if operation in ("Query", "Scan") and request.get("IndexName") is not None:
+    if operation in _READING and request.get("IndexName") is not None:
         arn = f"{arn}/index/{request['IndexName']}"
     if operation == "CreateTable" and request.get("Tags"):
         return ((action, arn), ("dynamodb:TagResource", arn))
@@ -233,15 +234,17 @@ def resource_policy(call: Call, resource: str) -> str | None:
     return None if found is None else found[0]
 
 
-def is_owners_alone(call: Call, operation: str, request: Request) -> bool:
+def alone(call: Call, operation: str, request: Request) -> Sequence[str] | None:
     """Whether nothing but the account's own tables without policies is asked for, as far as that is quickly said."""
-    if operation in _EVERYWHERE:
-        return True
     name = request.get("TableName")
     if type(name) is not str or ":" in name:
-        return False
+        return () if operation in _EVERYWHERE else None
     table = state.table(call.tx, call.account, call.region, name)
-    return table is None or not table.has_policy
+    if table is not None and table.has_policy:
+        return None
+    if operation in _OF_ONE_ITEM or (operation in _READING and "IndexName" not in request):
+        return (name,)
+    return ()
 
 
 def _actions(request: Request) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from stratolite.service import Access, Call, Request, Resource, Worker
-from stratolite.services.dynamodb import access, values
+from stratolite.services.dynamodb import access as reach
+from stratolite.services.dynamodb import values
 from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
@@ -22,19 +23,15 @@ class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinatio
     def inspect(self, operation: str, request: Request) -> None:
         values.inspect(request)
 
-    def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        return access.needed(call, operation, request)
-
-    def resource_policy(self, call: Call, resource: str) -> str | None:
-        return access.resource_policy(call, resource)
-
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
-        return access.is_owners_alone(call, operation, request)
+    # as they are: every call asks them
+    access = staticmethod(reach.needed)
+    alone = staticmethod(reach.alone)
+    resource_policy = staticmethod(reach.resource_policy)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access
     ) -> dict[str, list[str]]:
-        return access.condition_keys(call, operation, request, needed)
+        return reach.condition_keys(call, operation, request, needed)
 
     def workers(self) -> Iterable[Worker]:
         from stratolite.services.dynamodb.carrying import Exporter, Importer

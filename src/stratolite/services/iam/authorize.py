@@ -6,6 +6,7 @@ Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-den
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.policy import Decision, Document, Question, Rules, Source, explain
 from stratolite.policy.patterns import Context
-from stratolite.service import Call, Principal, Request, Service
+from stratolite.service import Access, Call, Principal, Request, Service
 from stratolite.services.iam import state
 from stratolite.services.iam.context import context_of
 
@@ -38,18 +39,23 @@ _CODES = {
 def authorize(call: Call, service: Service, operation: str, request: Request) -> None:
     """Raises Fault AccessDenied(Exception) unless everything the request touches is allowed."""
     who = call.principal
-    sure: set[tuple[str, str]] | None = None
-    if who.account == call.account and service.is_owners_alone(call, operation, request):
-        if who.kind == "root":
-            if not state.is_member(call.tx, who.account):
-                return
-        elif who.kind in _HOLDERS:
+    sure: set[tuple[str, ...]] | None = None
+    names = service.alone(call, operation, request) if who.account == call.account else None
+    if names is not None:
+        if who.kind in _HOLDERS:
             sure = state.sure(call.tx, who)
+            if sure:
+                for name in names:
+                    if (service.name, operation, call.region, name) in sure:
+                        return
+        elif who.kind == "root" and not state.is_member(call.tx, who.account):
+            return
     if (service.name, operation) in _ALWAYS and who.kind != "anonymous":
         return
     if service.name in _GUARDED and who.access_key_id[:4] == "ASIA":
         _check_session(who, service.name, operation)
-    for access in service.access(call, operation, request):
+    needed = service.access(call, operation, request)
+    for access in needed:
         if sure is not None and access in sure:
             continue
         action, resource = access
@@ -71,6 +77,29 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
                     lambda: _explained(call, service, (action, resource), asked, decision),  # noqa: B023 - asked at once
                 )
             raise fault
+    if sure is not None and names:
+        _remember(call, service, operation, sure, needed, names)
+
+
+def _remember(
+    call: Call,
+    service: Service,
+    operation: str,
+    sure: set[tuple[str, ...]],
+    needed: Sequence[Access],
+    names: Sequence[str],
+) -> None:
+    """That ``needed`` was allowed, by the first of ``names`` for which that is true of all it stands for."""
+    rules, _ = rules_of(call, call.principal)
+    if rules is None or not all(access in sure for access in needed):
+        return
+    for name in names:
+        if name[-1:] != "/" or all(
+            rules.decide_alike(action, f"{resource.partition(name)[0]}{name}")
+            for action, resource in needed
+        ):
+            sure.add((service.name, operation, call.region, name))
+            return
 
 
 def _check_session(who: Principal, service: str, operation: str) -> None:

@@ -43,7 +43,7 @@ class Memo:
         """The account's membership, None if it has none."""
         self.opened: dict[str, Any] = {}
         """Access key id -> (secret, principal)."""
-        self.sure: dict[int, tuple[Principal, set[tuple[str, str]]]] = {}
+        self.sure: dict[int, tuple[Principal, set[tuple[str, ...]]]] = {}
         """By the identity of a principal that signs many calls: see ``sure``."""
 
 
@@ -62,12 +62,12 @@ def stamp_key(account: str) -> bytes:
     return keyspace(account).key("stamp")
 
 
-def sure(tx: Tx, who: Principal) -> set[tuple[str, str]] | None:
-    """(action, resource) that ``who`` may, whatever the context is, as long as no policy but its own has a say.
+def sure(tx: Tx, who: Principal) -> set[tuple[str, ...]] | None:
+    """(action, resource), and (service, operation, region, name) as ``Service.alone`` has it, that ``who`` may, whatever the context is, as long as no policy but its own has a say.
 
     To be added to. None where service control policies have a say too, or nothing was ever changed.
     """
-    kept = memo(tx, who.account)
+    kept = tx.parsed(stamp_key(who.account), Memo)
     if kept is None:
         return None
     found = kept.sure.get(id(who))
@@ -77,7 +77,7 @@ def sure(tx: Tx, who: Principal) -> set[tuple[str, str]] | None:
         return None
     if len(kept.sure) >= SURE_COUNT_MAX:
         kept.sure.clear()
-    made: set[tuple[str, str]] = set()
+    made: set[tuple[str, ...]] = set()
     kept.sure[id(who)] = (who, made)
     return made
 
@@ -517,7 +517,10 @@ def _organization(tx: Tx, account: str, kept: Memo) -> Record | None:
 
 def is_member(tx: Tx, account: str) -> bool:
     """Whether service control policies may limit the account: not the management account."""
-    found = organization(tx, account)
+    kept = tx.parsed(stamp_key(account), Memo)
+    if kept is None or kept.organization is None:
+        return False
+    found = _organization(tx, account, kept)
     return found is not None and not found["Management"]
 
 

@@ -21,16 +21,17 @@ _STALE_S = 60.0  # what was written less than this ago is left as it is
 class Usage:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._held: dict[tuple[int, str], tuple[Principal, str, str]] = {}
+        self.held: dict[tuple[int, str], tuple[Principal, str, str]] = {}
+        """What is to be written, by the identity of a principal and the service: another use of it says nothing new."""
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     def note(self, who: Principal, service: str, region: str) -> None:
-        """Called for every call of a key that IAM or STS gave out: it must cost nothing."""
+        """A call of a key that IAM or STS gave out."""
         key = (id(who), service)
-        if key in self._held or len(self._held) >= _HELD_COUNT_MAX:
+        if key in self.held or len(self.held) >= _HELD_COUNT_MAX:
             return
-        self._held[key] = who, service, region  # it holds ``who``, so its id is nobody else's
+        self.held[key] = who, service, region  # it holds ``who``, so its id is nobody else's
         if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._soon(), name="last used")
 
@@ -41,10 +42,10 @@ class Usage:
 
     async def flush(self) -> None:
         """Write what is held now."""
-        while self._held:
-            batch = list(self._held.items())[:500]
+        while self.held:
+            batch = list(self.held.items())[:500]
             for key, _ in batch:
-                del self._held[key]
+                del self.held[key]
             uses = [use for _, use in batch]
 
             def write(tx: Tx, uses: list[tuple[Principal, str, str]] = uses) -> None:

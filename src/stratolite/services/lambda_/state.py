@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -20,7 +20,17 @@ _URLS = Keyspace("", "", "lambda")["url"]
 
 
 def _keys(ref: Ref) -> Keyspace:
-    return Keyspace(ref.account, ref.region, "lambda")
+    return _space(ref.account, ref.region)
+
+
+@lru_cache(maxsize=1000)
+def _space(account: str, region: str) -> Keyspace:
+    return Keyspace(account, region, "lambda")
+
+
+@lru_cache(maxsize=4096)
+def _function_key(account: str, region: str, name: str) -> bytes:
+    return _space(account, region).key("function", name)
 
 
 def _put(tx: Tx, key: bytes, record: Record) -> None:
@@ -62,7 +72,7 @@ def _opened(vault: Vault, raw: bytes) -> Record:
 
 def get_function(tx: Tx, ref: Ref) -> Record | None:
     """The function's own record, which is $LATEST."""
-    return tx.parsed(_keys(ref).key("function", ref.name), _opener(tx))
+    return tx.parsed(_function_key(ref.account, ref.region, ref.name), _opener(tx))
 
 
 def put_function(tx: Tx, ref: Ref, record: Record) -> None:

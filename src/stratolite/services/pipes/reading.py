@@ -20,6 +20,7 @@ SERVICE = "pipes.amazonaws.com"
 _NEVER = float("inf")
 _WAIT_S, _RECEIVED_MAX = 20, 10
 _PAUSE_S = 1.0, 60.0
+_SESSION_S = 3600.0  # what AssumeRole gives
 _BATCH = {"sqs": 10, "kinesis": 100, "dynamodb": 100}
 
 
@@ -39,6 +40,7 @@ class Reader:
         self.arn = f"arn:aws:pipes:{call.region}:{call.account}:pipe/{name}"
         self.request: dict[str, Any] = {}
         self._changed: asyncio.Future[None] | None = None
+        self._acting: tuple[float, Call] | None = None
 
     async def run(self) -> list[str]:
         """Until the pipe changes, or the shard has been read to its end: the shards that follow it."""
@@ -50,6 +52,7 @@ class Reader:
                     follow = await self._turn()
                 except (Fault, ValueError, carrying.Failed) as error:
                     _log.info("pipe=%s shard=%s waits after %r", self.name, self.shard, error)
+                    self._acting = None
                     await self._sleep(pause_s)
                     pause_s = min(pause_s * 2, _PAUSE_S[1])
                 else:
@@ -65,6 +68,14 @@ class Reader:
 
     async def _turn(self) -> list[str] | None:
         raise NotImplementedError
+
+    async def acting(self) -> Call:
+        """As the pipe's role, in one session until something fails or the session's time is over. Raises Fault."""
+        now_s = self.call.world.cloud()
+        if self._acting is None or now_s >= self._acting[0]:
+            made = await acting_for(self.call, self.name, self.request)
+            self._acting = now_s + _SESSION_S, made
+        return self._acting[1]
 
     async def _begin(self) -> None:
         keys = self.call.keys("pipes")
@@ -116,7 +127,7 @@ class Reader:
 
 class QueueReader(Reader):
     async def _turn(self) -> list[str] | None:
-        acting = await acting_for(self.call, self.name, self.request)
+        acting = await self.acting()
         queue = delivery.parse(self.request["Source"])
         there = acting.scoped(queue.account, queue.region)
         place = {"QueueUrl": f"{self.call.endpoint}/{queue.account}/{queue.resource}"}
@@ -137,6 +148,7 @@ class QueueReader(Reader):
                 await carrying.carry(acting, self.arn, self.request, wanted)
             except (Fault, ValueError, carrying.Failed) as error:
                 _log.info("pipe=%s: %d messages go back after %r", self.name, len(wanted), error)
+                self._acting = None
                 kept = {item.id for item in wanted}
                 batch = [item for item in batch if item.id not in kept]
         if batch:
@@ -149,7 +161,7 @@ class ShardReader(Reader):
     _iterator: str | None = None
 
     async def _turn(self) -> list[str] | None:
-        acting = await acting_for(self.call, self.name, self.request)
+        acting = await self.acting()
         source, kind = self.request["Source"], checks.kind_of(self.request["Source"])
         service = "kinesis" if kind == "kinesis" else "dynamodbstreams"
         place = delivery.parse(source)
@@ -167,7 +179,7 @@ class ShardReader(Reader):
                 raise
             batch = [self._item(kind, record) for record in answer["Records"]]
             if batch:
-                await self._carry(acting, about, batch)
+                await self._carry(about, batch)
             self._iterator = answer.get("NextShardIterator")
             if self._iterator is None:
                 return await self._follow(there, service)
@@ -217,7 +229,7 @@ class ShardReader(Reader):
 
         return asyncio.ensure_future(owner.transact(wait))
 
-    async def _carry(self, acting: Call, about: dict[str, Any], batch: list[Item]) -> None:
+    async def _carry(self, about: dict[str, Any], batch: list[Item]) -> None:
         """Again and again until it is done, or too old, or tried too often."""
         wanted = carrying.wanted(self.request, batch)
         retries, age_s = about.get("MaximumRetryAttempts", -1), about.get("MaximumRecordAgeInSeconds", -1)  # fmt: skip
@@ -225,16 +237,17 @@ class ShardReader(Reader):
         while wanted:
             now_s = self.call.world.cloud()
             if age_s >= 0 and now_s - wanted[0].arrived_s > age_s:
-                await self._bury(acting, about, wanted, "MaximumRecordAgeExceeded", attempts)
+                await self._bury(about, wanted, "MaximumRecordAgeExceeded", attempts)
                 break
             try:
-                await carrying.carry(acting, self.arn, self.request, wanted)
+                await carrying.carry(await self.acting(), self.arn, self.request, wanted)
                 break
             except (Fault, ValueError, carrying.Failed) as error:
                 attempts += 1
                 _log.info("pipe=%s shard=%s attempt=%d %r", self.name, self.shard, attempts, error)
+                self._acting = None
                 if 0 <= retries < attempts:
-                    await self._bury(acting, about, wanted, "RetryAttemptsExhausted", attempts)
+                    await self._bury(about, wanted, "RetryAttemptsExhausted", attempts)
                     break
             await self._sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_S[1])
@@ -248,7 +261,7 @@ class ShardReader(Reader):
             state.put_checkpoint(tx, keys, self.name, self.shard, {"done": False, **row})
 
     async def _bury(
-        self, acting: Call, about: dict[str, Any], batch: list[Item], condition: str, attempts: int
+        self, about: dict[str, Any], batch: list[Item], condition: str, attempts: int
     ) -> None:
         target = (about.get("DeadLetterConfig") or {}).get("Arn")
         if not target:
@@ -261,7 +274,7 @@ class ShardReader(Reader):
             "version": "1.0",
             "KinesisBatchInfo" if kind == "kinesis" else "DDBStreamBatchInfo": info,
         }  # fmt: skip
-        await delivery.send(acting, target, orjson.dumps(document).decode())
+        await delivery.send(await self.acting(), target, orjson.dumps(document).decode())
 
     async def _follow(self, there: Call, service: str) -> list[str]:
         """The shard is at its end: those that came out of it, unless another parent is still being read."""

@@ -154,6 +154,18 @@ _CONDITION_KEYS = {
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
 }
+_NEEDING_MORE = frozenset(
+    {
+        *grants.HEADERS,
+        "ACL",
+        "BypassGovernanceRetention",
+        "ObjectLockLegalHoldStatus",
+        "ObjectLockMode",
+        "Tagging",
+        "VersionId",
+    }
+)
+"""Members of a request that need more than the operation's own action, or another."""
 _OF_ONE_OBJECT = frozenset({"DeleteObject", "GetObject", "HeadObject", "PutObject"})
 _ON_EXISTING = frozenset(
     {
@@ -245,18 +257,24 @@ class AccessRules(Service):
         granted = self._granted_by_acl(call, bucket, "")
         return any("s3:PutObject" in one["Action"] for one in granted)
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """An own bucket without a policy; what its ACLs say only ever adds to who may."""
         if operation not in _OF_ONE_OBJECT:
-            return False
-        bucket = state.bucket(call.tx, request.get("Bucket", ""))
-        return (
-            bucket is not None
-            and bucket.account == call.account
-            and not bucket.has_policy
-            and bucket.point is None
-            and bucket.ownership == ENFORCED
-        )
+            return None
+        name = request.get("Bucket", "")
+        bucket = state.bucket(call.tx, name)
+        if (
+            bucket is None
+            or bucket.account != call.account
+            or bucket.has_policy
+            or bucket.point is not None
+            or bucket.ownership != ENFORCED
+        ):
+            return None
+        if not _NEEDING_MORE.isdisjoint(request):
+            return ()
+        first, slash, _ = request.get("Key", "").partition("/")
+        return (f"{name}/", f"{name}/{first}/") if slash else (f"{name}/",)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

@@ -62,16 +62,16 @@ class Permissions(Service):
             return None
         return state.queue(call.tx, key_of(parts[4], parts[3]), parts[5])
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """An own queue without a policy."""
         url = request.get("QueueUrl")
         if url is None:
-            return False
+            return None
         account, name = place_of(url)
         if account != call.account:
-            return False
+            return None
         found = state.queue(call.tx, key_of(account, call.region), name)
-        return found is not None and not found.policy
+        return None if found is None or found.policy else (url,)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

@@ -1,7 +1,8 @@
 """Temporary credentials: sealed session tokens that carry who they are for and when they end.
 
 A token is base64 of the vault-sealed JSON {k: access key id, s: secret, e: end (wall clock, s), p: principal}.
-So nothing is stored, looked up or cleaned up. One without ``s`` is of an older server: its secret is derived.
+So nothing is stored, looked up or cleaned up. It comes with every request, so of the principal it says what does not
+follow from the rest. One without ``s`` is of an older server: its secret is derived.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ def issue(vault: Vault, world: World, key_id: str, end_s: float, who: Principal)
     """(secret access key, session token) for the temporary access key ``key_id``."""
     secret = base64.b64encode(world.token(30)).decode()
     said = {k: v for k, v in asdict(who).items() if v}
+    del said["access_key_id"]
+    if who.arn == _arn(said):
+        del said["arn"]
     body = orjson.dumps({"k": key_id, "s": secret, "e": end_s, "p": said})
     return secret, base64.b64encode(vault.seal(body, _PURPOSE)).decode()
 
@@ -51,7 +55,8 @@ class Tokens:
             if "s" not in body:
                 derived = self._vault.derive(f"session-secret:{body['k']}", first=True)
                 body["s"] = base64.b64encode(derived).decode()[:40]
-            body["found"] = Opened.of(body["s"], Principal(**body["p"]), {}, b"", body["e"])
+            who = Principal(**{"access_key_id": body["k"], "arn": _arn(body["p"])} | body["p"])
+            body["found"] = Opened.of(body["s"], who, {}, b"", body["e"])
             if len(self._opened) >= _OPENED_COUNT_MAX:
                 self._opened.clear()
             self._opened[token] = body
@@ -60,3 +65,10 @@ class Tokens:
         if body["e"] <= now_s:
             raise Expired
         return body["found"]  # type: ignore[no-any-return]
+
+
+def _arn(said: dict[str, Any]) -> str:
+    """Of an assumed role's session; "" for others."""
+    if said["kind"] != "role":
+        return ""
+    return f"arn:aws:sts::{said['account']}:assumed-role/{said.get('name', '')}/{said.get('session', '')}"
