@@ -66,7 +66,7 @@ def now(cloud):
 
 
 def until(found, wanted, what):
-    for _ in range(240):
+    for _ in range(480):
         seen = found()
         if seen == wanted:
             return

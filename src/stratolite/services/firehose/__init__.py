@@ -25,6 +25,8 @@ Files  ``streams`` ``writing`` operations; ``settings`` what a stream may say; `
 jq programs, Parquet, ORC and Snappy run in a child with capped memory and time; pyarrow is an extra
 (``pip install stratolite[parquet]``): without it Parquet, ORC and Snappy are refused by name.
 
+From a Kinesis source, what the Kinesis Producer Library put into one record is delivered one by one (``aggregated``).
+
 Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources, Decompression and
 CloudWatchLogProcessing processors, secrets in Secrets Manager, error logs in CloudWatch Logs (the option is kept):
 refused by name, but for the last. A dynamic partition's objects are written when the stream's buffer is cut, not each
