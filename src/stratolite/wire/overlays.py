@@ -19,6 +19,7 @@ SPOKEN = frozenset(
         "apigatewayv2",
         "appsync",
         "athena",
+        "cloudcontrol",
         "cloudformation",
         "cloudtrail",
         "cloudwatch",
@@ -36,6 +37,7 @@ SPOKEN = frozenset(
         "organizations",
         "pipes",
         "rds-data",
+        "resourcegroupstaggingapi",
         "s3",
         "s3control",
         "scheduler",
@@ -69,6 +71,8 @@ TARGETS: dict[str, str] = {
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
     "AmazonAthena": "athena",
+    "CloudApiService": "cloudcontrol",
+    "ResourceGroupsTaggingAPI_20170126": "resourcegroupstaggingapi",
     "AWSGlue": "glue",
     "CloudTrail_20131101": "cloudtrail",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
@@ -86,6 +90,8 @@ SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "dynamodb": ("dynamodb", "dynamodbstreams"),
     "monitoring": ("cloudwatch",),
     "states": ("stepfunctions",),
+    "cloudcontrolapi": ("cloudcontrol",),
+    "tagging": ("resourcegroupstaggingapi",),
 }
 """Signing name -> services, most particular first; where absent, the signing name is the service."""
 

@@ -105,6 +105,16 @@ class Function(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteFunction", FunctionName=physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "ListFunctions",
+            "Functions",
+            "FunctionName",
+            token,
+            cursor=("Marker", "NextMarker"),
+        )
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetFunction", FunctionName=physical_id)
         if found is None:

@@ -81,6 +81,9 @@ class ScheduleGroup(Resource):
 
     service = "scheduler"
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListScheduleGroups", "ScheduleGroups", "Name", token)
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetScheduleGroup", Name=physical_id)
         if found is None:
