@@ -400,6 +400,16 @@ class Service:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
 
+    tag_types: ClassVar[tuple[str, ...]] = ()
+    """Types of things it keeps tags of, as ARNs name them: ``sqs:queue``, ``apigateway:apis``."""
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        """All things of one of ``tag_types`` with their tags, some with none, in order of ``place``, behind ``after``.
+
+        Lazy: whoever asks takes a page. Runs in the transaction.
+        """
+        return iter(())
+
     def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
         """The keys that change when the event source ``source`` (an ARN) has something new to read.
 
@@ -415,6 +425,15 @@ class Service:
     def resources(self) -> Iterable[Resource]:
         """Its CloudFormation resource types."""
         return ()
+
+
+class Tagged(NamedTuple):
+    """A thing and its tags, as the tagging API shows them."""
+
+    place: str
+    """Where a listing goes on behind it."""
+    arn: str
+    tags: Mapping[str, str]
 
 
 class Door(NamedTuple):
