@@ -139,7 +139,7 @@ def lost(server: ServerProcess, acknowledged: list[tuple[str, str, str]]) -> lis
 
 def ended(stacks, name: str) -> str:
     """A stack operation goes on by itself after a restart; wait for its end."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         status = stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         if not status.endswith("IN_PROGRESS") or time.monotonic() > end:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
 
 def status(request):
     try:
-        with urlopen(request, timeout=10) as answer:
+        with urlopen(request, timeout=60) as answer:
             return answer.status
     except HTTPError as error:
         with error:

@@ -186,7 +186,7 @@ def test_queues_survive_kills(server: ServerProcess) -> None:
     story.wait_for_sends(20)
     story.stop_sending.set()
     for actor in producers:
-        actor.join(60)
+        actor.join(120)
     end = time.monotonic() + 60
     while time.monotonic() < end and any(
         story.sent[queue] - story.tried[queue] for queue in ("q.fifo", "q", "s")
@@ -194,7 +194,7 @@ def test_queues_survive_kills(server: ServerProcess) -> None:
         time.sleep(0.05)
     story.stop_reading.set()
     for actor in consumers:
-        actor.join(30)
+        actor.join(120)
     assert [a.failure for a in producers + consumers if a.failure] == []
     assert story.wrong == []
     for queue in ("q.fifo", "q", "s"):

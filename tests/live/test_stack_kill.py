@@ -41,7 +41,7 @@ def there(client: Client) -> dict[str, set[str]]:
 
 
 def ended(cfn: Any, name: str) -> dict[str, Any]:
-    for _ in range(2000):
+    for _ in range(10_000):
         stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack
@@ -75,7 +75,7 @@ def killed(
     while len(story := told()) < before + events:
         pass
     server.kill()
-    thread.join(60)
+    thread.join(120)
     server.start()
     newest = story[0]
     about_the_stack = newest["ResourceType"] == "AWS::CloudFormation::Stack"
