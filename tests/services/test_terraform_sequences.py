@@ -101,7 +101,9 @@ class Bucket(Kind):
         s3 = self.client("s3")
         s3.create_bucket(Bucket="tf-bucket")
         s3.head_bucket(Bucket="tf-bucket")
-        s3.put_bucket_tagging(Bucket="tf-bucket", Tagging={"TagSet": LISTED})
+        self.client("s3control").tag_resource(
+            AccountId=ACCOUNT, ResourceArn="arn:aws:s3:::tf-bucket", Tags=LISTED
+        )
         s3.put_bucket_versioning(Bucket="tf-bucket", VersioningConfiguration={"Status": "Enabled"})
         s3.put_public_access_block(
             Bucket="tf-bucket",
@@ -148,6 +150,11 @@ class Bucket(Kind):
         """All of ``resourceBucketRead``; each with the errors it takes for "not configured"."""
         s3, where = self.client("s3"), {"Bucket": "tf-bucket"}
         head = s3.head_bucket(**where)
+        tags = self.client("s3control").list_tags_for_resource(
+            AccountId=ACCOUNT, ResourceArn="arn:aws:s3:::tf-bucket"
+        )["Tags"]
+        old_way = unless({"NoSuchTagSet"}, lambda: s3.get_bucket_tagging(**where))
+        assert tags == (old_way or {}).get("TagSet", [])
         lifecycle = unless(
             {"NoSuchLifecycleConfiguration"},
             lambda: s3.get_bucket_lifecycle_configuration(**where),
@@ -175,9 +182,7 @@ class Bucket(Kind):
                 lambda: s3.get_object_lock_configuration(**where),
             ),
             "location": s3.get_bucket_location(**where)["LocationConstraint"],
-            "tags": (unless({"NoSuchTagSet"}, lambda: s3.get_bucket_tagging(**where)) or {}).get(
-                "TagSet", []
-            ),
+            "tags": tags,
             "block": unless(
                 {"NoSuchPublicAccessBlockConfiguration"},
                 lambda: s3.get_public_access_block(**where),
@@ -193,7 +198,9 @@ class Bucket(Kind):
 
     def update(self) -> None:
         s3, where = self.client("s3"), {"Bucket": "tf-bucket"}
-        s3.delete_bucket_tagging(**where)
+        self.client("s3control").untag_resource(
+            AccountId=ACCOUNT, ResourceArn="arn:aws:s3:::tf-bucket", TagKeys=["team"]
+        )
         s3.put_bucket_versioning(**where, VersioningConfiguration={"Status": "Suspended"})
         s3.delete_bucket_policy(**where)
         s3.delete_bucket_cors(**where)

@@ -340,7 +340,7 @@ class _Carrying:
         if found is None:
             if await self._own.transact(self._is_begun):
                 return identifier  # by this request, before a crash
-            raise Fault("NotFound", missing(self._handler, identifier))
+            raise Fault("ResourceNotFoundException", missing(self._handler, identifier))
         await self._own.transact(lambda c: self._note(c, identifier))
         physical_id, now = found
         spec = spec_of(self._handler.type, self._token(), now)
@@ -353,7 +353,7 @@ class _Carrying:
         identifier = str(self._row["identifier"])
         found = await read(self._call, self._handler, self._schema, identifier)
         if found is None:
-            raise Fault("NotFound", missing(self._handler, identifier))
+            raise Fault("ResourceNotFoundException", missing(self._handler, identifier))
         return found
 
     def _token(self) -> str:
