@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from typing import Any
 
 import pytest
@@ -117,8 +119,51 @@ def test_parts_of_a_whole_have_identifiers_of_several_values(client: Any) -> Non
     with pytest.raises(ClientError, match="is not valid for identifier"):
         control.get_resource(TypeName="AWS::ApiGatewayV2::Stage", Identifier="prod")
     route = create(control, "AWS::ApiGatewayV2::Route", ApiId=api, RouteKey="GET /x")
+    there = properties(control, "AWS::ApiGatewayV2::Route", route)
+    assert (there["ApiId"], there["RouteKey"]) == (api, "GET /x")
+    key = {"op": "replace", "path": "/RouteKey", "value": "GET /y"}
+    update(control, "AWS::ApiGatewayV2::Route", route, key)
     ended(control, control.delete_resource(TypeName="AWS::ApiGatewayV2::Route", Identifier=route))
     assert client("apigatewayv2").get_routes(ApiId=api)["Items"] == []
+
+
+def test_parts_of_a_function_are_changed_by_what_is_read_of_them(client: Any) -> None:
+    """A patch is applied to what the handler reads: that must be a whole model of its type."""
+    control, packed = client("cloudcontrol"), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context): return 1")
+    s3 = client("s3")
+    s3.create_bucket(Bucket="code")
+    s3.put_object(Bucket="code", Key="app.zip", Body=packed.getvalue())
+    create(control, "AWS::IAM::Role", RoleName="r", AssumeRolePolicyDocument=TRUST)
+    code = {"S3Bucket": "code", "S3Key": "app.zip"}
+    kind = "AWS::Lambda::Function"
+    create(
+        control,
+        kind,
+        FunctionName="f",
+        Handler="app.handler",
+        Runtime="python3.12",
+        Role="arn:aws:iam::000000000000:role/r",
+        Code=code,
+    )
+    memory = {"op": "add", "path": "/MemorySize", "value": 256}
+    with pytest.raises(ClientError, match=r"required key \[Code\] not found"):
+        update(control, kind, "f", memory)  # nobody can read it: a patch brings it along
+    update(control, kind, "f", memory, {"op": "add", "path": "/Code", "value": code})
+    assert client("lambda").get_function_configuration(FunctionName="f")["MemorySize"] == 256
+    create(control, "AWS::Lambda::Version", FunctionName="f")
+    alias = create(control, "AWS::Lambda::Alias", FunctionName="f", FunctionVersion="1", Name="a")
+    described = {"op": "add", "path": "/Description", "value": "d"}
+    update(control, "AWS::Lambda::Alias", alias, described)
+    assert client("lambda").get_alias(FunctionName="f", Name="a")["Description"] == "d"
+    kind = "AWS::Lambda::EventInvokeConfig"
+    config = create(
+        control, kind, FunctionName="f", Qualifier="$LATEST", MaximumEventAgeInSeconds=100
+    )
+    update(control, kind, config, {"op": "add", "path": "/MaximumRetryAttempts", "value": 1})
+    there = properties(control, kind, config)
+    assert (there["MaximumEventAgeInSeconds"], there["MaximumRetryAttempts"]) == (100, 1)
 
 
 def test_what_cannot_be_is_refused_before_anything_is_made(client: Any) -> None:

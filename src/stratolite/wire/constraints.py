@@ -21,6 +21,7 @@ from stratolite.wire.model import read_raw
 
 _CODES = {
     "iam": "ValidationError",
+    "resourcegroupstaggingapi": "InvalidParameterException",
     "sts": "ValidationError",
     "scheduler": "ValidationException",
     "pipes": "ValidationException",
