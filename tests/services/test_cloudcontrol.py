@@ -249,6 +249,34 @@ def test_a_handlers_failure_is_the_requests_with_its_code(client: Any) -> None:
         control.cancel_resource_request(RequestToken=answer["ProgressEvent"]["RequestToken"])
 
 
+def test_a_request_under_way_keeps_others_off_and_can_be_cancelled(
+    client: Any, monkeypatch: Any
+) -> None:
+    """What the handler has made by then stays, and can be worked on again."""
+    from stratolite.services.logs.resources import LogGroup
+
+    async def never(*_: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(LogGroup, "stabilise", never)
+    control = client("cloudcontrol")
+    kind, desired = "AWS::Logs::LogGroup", json.dumps({"LogGroupName": "g"})
+    answer = control.create_resource(TypeName=kind, DesiredState=desired)
+    with pytest.raises(control.exceptions.ConcurrentOperationException, match="already being"):
+        control.delete_resource(TypeName=kind, Identifier="g")
+    until = time.monotonic() + 120
+    while not client("logs").describe_log_groups(logGroupNamePrefix="g")["logGroups"]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    token = answer["ProgressEvent"]["RequestToken"]
+    event = control.cancel_resource_request(RequestToken=token)["ProgressEvent"]
+    assert event["OperationStatus"] == "CANCEL_IN_PROGRESS"
+    assert ended(control, answer, "CANCEL_COMPLETE")["Identifier"] == "g"
+    monkeypatch.undo()
+    assert properties(control, kind, "g")["LogGroupName"] == "g"
+    ended(control, control.delete_resource(TypeName=kind, Identifier="g"))
+
+
 def test_the_same_client_token_is_the_same_request(client: Any) -> None:
     """And with something else to do it is a mistake."""
     control = client("cloudcontrol")
