@@ -414,6 +414,16 @@ class Service:
         """Answer raw HTTP for a door this service registered (websites, function URLs, stages)."""
         raise NotImplementedError
 
+    tag_types: ClassVar[tuple[str, ...]] = ()
+    """Types of things it keeps tags of, as ARNs name them: ``sqs:queue``, ``apigateway:apis``."""
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        """All things of one of ``tag_types`` with their tags, some with none, in order of ``place``, behind ``after``.
+
+        Lazy: whoever asks takes a page. Runs in the transaction.
+        """
+        return iter(())
+
     def news(self, call: Call, source: str, part: str) -> Sequence[Span]:
         """The keys that change when the event source ``source`` (an ARN) has something new to read.
 
@@ -429,6 +439,15 @@ class Service:
     def resources(self) -> Iterable[Resource]:
         """Its CloudFormation resource types."""
         return ()
+
+
+class Tagged(NamedTuple):
+    """A thing and its tags, as the tagging API shows them."""
+
+    place: str
+    """Where a listing goes on behind it."""
+    arn: str
+    tags: Mapping[str, str]
 
 
 class Door(NamedTuple):
@@ -452,6 +471,7 @@ class Spec:
     logical_id: str
     stack_name: str
     stack_id: str
+    """"" outside of a stack, for Cloud Control."""
     token: str
     """Same for every attempt at the same step; names are derived from it, so a repeat finds its own."""
     properties: dict[str, Any]
@@ -477,6 +497,8 @@ class Spec:
 
     def system_tags(self) -> dict[str, str]:
         """What CloudFormation tags its resources with: give them to a service that takes ``aws:`` tags from us."""
+        if not self.stack_id:
+            return {}
         return {
             "aws:cloudformation:logical-id": self.logical_id,
             "aws:cloudformation:stack-id": self.stack_id,
@@ -554,6 +576,8 @@ class Resource:
     """Whether GetAtt may ask for names nobody knows beforehand."""
     time_s_max: ClassVar[float] = 900.0
     """How long one step may take."""
+    by_identifier: ClassVar[bool] = True
+    """Whether the primary identifier is enough to read, change and delete one: what Cloud Control offers."""
     tagged: ClassVar[bool] = True
     """Whether the stack's tags are merged in, where AWS's schema says that the type takes tags."""
 
@@ -614,6 +638,21 @@ class Resource:
             if fault.code in self.gone:
                 return None
             raise
+
+    async def page_of(
+        self,
+        call: Call,
+        operation: str,
+        member: str,
+        name: str,
+        token: str,
+        /,
+        cursor: tuple[str, str] = ("NextToken", "NextToken"),
+        **request: Any,
+    ) -> tuple[list[str], str]:
+        """``identifiers`` from a paged listing of things with ``name``; ``cursor``: its members in request and answer."""
+        page = await self.ask(call, operation, **request, **{cursor[0]: token or None})
+        return [str(item[name]) for item in page.get(member) or ()], page.get(cursor[1]) or ""
 
     async def every(
         self, call: Call, operation: str, member: str, /, cursor: str = "NextToken", **request: Any

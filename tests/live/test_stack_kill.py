@@ -18,8 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from live.server_process import ServerProcess
 from services.test_cloudformation_sam import BOOKMARKS, CAPABILITIES, packed
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 EVENTS = (2, 14, 26)
+EVENTS_OF_UPDATE = 5  # it changes three functions: two of each, and those of the stack
 
 
 Client = Callable[[str], Any]
@@ -59,7 +60,8 @@ def killed(
 
     def told() -> list[dict[str, Any]]:
         with contextlib.suppress(ClientError):
-            return cfn.describe_stack_events(StackName=name)["StackEvents"]
+            pages = cfn.get_paginator("describe_stack_events").paginate(StackName=name)
+            return [event for page in pages for event in page["StackEvents"]]
         return []
 
     before = len(told())
@@ -108,12 +110,22 @@ def test_deployments_survive_sigkill(tmp_path: Path) -> None:
                 )
             for kind, names in there(client).items():
                 assert names == named[kind], (kind, events)
+            greeting = {"ParameterKey": "Greeting", "ParameterValue": f"hello {events}"}
+            changed = {**request, "Parameters": [*request["Parameters"], greeting]}
+            update = partial(cfn.update_stack, StackName=name, **changed)
+            cut += killed(server, client, stack["StackId"], update, min(events, EVENTS_OF_UPDATE))
+            assert ended(cfn, name)["StackStatus"] == "UPDATE_COMPLETE"
+            for kind, names in there(client).items():
+                assert names == named[kind], (kind, events)
+            for function in named["AWS::Lambda::Function"]:
+                found = client("lambda").get_function_configuration(FunctionName=function)
+                assert found["Environment"]["Variables"]["GREETING"] == f"hello {events}"
             cut += killed(
                 server, client, stack["StackId"], partial(cfn.delete_stack, StackName=name), events
             )
             assert ended(cfn, stack["StackId"])["StackStatus"] == "DELETE_COMPLETE"
             assert not any(there(client).values()), (there(client), events)
         assert cut > len(EVENTS), "most kills fell into the work"
-        print(f"{cut} of {2 * len(EVENTS)} operations were cut off in the middle")
+        print(f"{cut} of {3 * len(EVENTS)} operations were cut off in the middle")
     finally:
         server.stop()

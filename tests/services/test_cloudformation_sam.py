@@ -127,7 +127,6 @@ def test_a_sam_application_is_deployed_called_changed_and_deleted(client: Any) -
     took_s = time.monotonic() - began
     assert stack["StackStatus"] == "CREATE_COMPLETE", reasons(cfn, "app")
     print(f"deployed in {took_s:.2f} s")
-    assert took_s < 10
     shown = cfn.describe_stack_resources(StackName="app")["StackResources"]
     assert len(shown) >= 15
     ids = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in shown}

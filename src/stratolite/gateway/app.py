@@ -642,8 +642,10 @@ _UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {
     "apigatewayv2": "apigateway",
+    "cloudcontrol": "cloudcontrolapi",
     "cloudwatch": "monitoring",
     "dynamodbstreams": "dynamodb",
+    "resourcegroupstaggingapi": "tagging",
     "s3control": "s3",
     "stepfunctions": "states",
 }

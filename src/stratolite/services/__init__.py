@@ -30,6 +30,7 @@ class Offer(NamedTuple):
 
 OFFERS: tuple[Offer, ...] = (
     Offer("apigatewayv2", "apigatewayv2:Apigatewayv2", ("execute-api",), ("AWS::ApiGatewayV2::",)),
+    Offer("cloudcontrol", "cloudcontrol:Cloudcontrol", queues=True),
     Offer(
         "application-autoscaling",
         "application_autoscaling:ApplicationAutoscaling",
@@ -61,6 +62,10 @@ OFFERS: tuple[Offer, ...] = (
     Offer("logs", "logs:Logs", types=("AWS::Logs::",), queues=True),
     Offer("organizations", "organizations:Organizations"),
     Offer("pipes", "pipes:Pipes", types=("AWS::Pipes::",), queues=True),
+    Offer(
+        "resourcegroupstaggingapi",
+        "resourcegroupstaggingapi:Resourcegroupstaggingapi",
+    ),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("s3control", "s3control:S3control", queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),

@@ -22,6 +22,7 @@ from stratolite.wire.model import read_raw
 _CODES = {
     "ecr": "InvalidParameterException",
     "iam": "ValidationError",
+    "resourcegroupstaggingapi": "InvalidParameterException",
     "sts": "ValidationError",
     "scheduler": "ValidationException",
     "pipes": "ValidationException",

@@ -20,6 +20,7 @@ SPOKEN = frozenset(
         "application-autoscaling",
         "appsync",
         "athena",
+        "cloudcontrol",
         "cloudformation",
         "cloudtrail",
         "cloudwatch",
@@ -38,6 +39,7 @@ SPOKEN = frozenset(
         "organizations",
         "pipes",
         "rds-data",
+        "resourcegroupstaggingapi",
         "s3",
         "s3control",
         "scheduler",
@@ -73,6 +75,8 @@ TARGETS: dict[str, str] = {
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
     "AmazonAthena": "athena",
+    "CloudApiService": "cloudcontrol",
+    "ResourceGroupsTaggingAPI_20170126": "resourcegroupstaggingapi",
     "AWSGlue": "glue",
     "CloudTrail_20131101": "cloudtrail",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
@@ -90,6 +94,8 @@ SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "dynamodb": ("dynamodb", "dynamodbstreams"),
     "monitoring": ("cloudwatch",),
     "states": ("stepfunctions",),
+    "cloudcontrolapi": ("cloudcontrol",),
+    "tagging": ("resourcegroupstaggingapi",),
 }
 """Signing name -> services, most particular first; where absent, the signing name is the service."""
 

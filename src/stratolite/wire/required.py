@@ -19,6 +19,7 @@ _CODES = {
     "cloudformation": "ValidationError",
     "iam": "ValidationError",
     "logs": "InvalidParameterException",
+    "resourcegroupstaggingapi": "InvalidParameterException",
     "s3": "InvalidRequest",
     "sts": "ValidationError",
 }

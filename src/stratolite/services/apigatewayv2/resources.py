@@ -84,6 +84,9 @@ class Api(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteApi", ApiId=physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "GetApis", "Items", "ApiId", token)
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetApi", ApiId=physical_id)
         if found is None:

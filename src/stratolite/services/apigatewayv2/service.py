@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.service import Access, Call, Door, Request, Resource, Response, Service
+from stratolite.service import Access, Call, Door, Request, Resource, Response, Service, Tagged
 from stratolite.services.apigatewayv2 import openapi, routing, state
 from stratolite.services.apigatewayv2.doors import serve
 from stratolite.services.apigatewayv2.targets import function_arn
@@ -32,10 +32,23 @@ _REFUSED = {
     "stage": ("AccessLogSettings", "ClientCertificateId", "RouteSettings"),
 }  # fmt: skip
 
+_TAGGED_PAGE = 100
+
 
 class Apigatewayv2(Service):
     name: ClassVar[str] = "apigatewayv2"
     prefix: ClassVar[str] = "apigateway"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("apigateway:apis",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        keys, more = call.keys(self.name), True
+        where = f"arn:aws:apigateway:{call.region}::/apis"
+        while more:
+            apis, following = state.page(call.tx, keys, "api", (), after, _TAGGED_PAGE)
+            for api in apis:
+                yield Tagged(api["ApiId"], f"{where}/{api['ApiId']}", api.get("Tags") or {})
+            after, more = following or "", following is not None
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         """IAM sees API Gateway as HTTP verbs on paths.

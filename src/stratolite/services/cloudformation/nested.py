@@ -33,6 +33,7 @@ def _uuid(stack_id: str) -> str:
 
 class Nested(Resource):
     type = "AWS::CloudFormation::Stack"
+    by_identifier = False
     attributes_open = True
     time_s_max = 86_400.0
 

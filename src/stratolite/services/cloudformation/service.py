@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.http import HttpRequest, HttpResponse
-from stratolite.service import Access, Call, Door, Request, Resource, Worker
-from stratolite.services.cloudformation import signals
+from stratolite.service import Access, Call, Door, Request, Resource, Tagged, Worker
+from stratolite.services.cloudformation import signals, state
 from stratolite.services.cloudformation.change_sets import ChangeSets
 from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
@@ -20,9 +20,20 @@ from stratolite.services.cloudformation.stack_sets import (
 )
 from stratolite.services.cloudformation.stacks import StackChanges
 
+_TAGGED_PAGE = 100
+
 
 class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
     name: ClassVar[str] = "cloudformation"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("cloudformation:stack",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        rows = state.rows_of(call)
+        while stacks := state.live_stacks(call.tx, rows, after, _TAGGED_PAGE):
+            for stack in stacks:
+                yield Tagged(stack["name"], stack["id"], stack.get("tags") or {})
+            after = stacks[-1]["name"]
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         if set_name := request.get("StackSetName"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
-from stratolite.service import Access, Call, Request, Resource, Worker
-from stratolite.services.cloudwatch import worker
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
+from stratolite.services.cloudwatch import state, worker
 from stratolite.services.cloudwatch.alarms import Alarms
 from stratolite.services.cloudwatch.dashboards import Dashboards, dashboard_arn
 from stratolite.services.cloudwatch.metrics import Metrics
@@ -29,6 +29,14 @@ _PLATFORM = (
 
 class Cloudwatch(Metrics, Reading, Alarms, Dashboards):
     name: ClassVar[str] = "cloudwatch"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("cloudwatch:alarm",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        keys = state.keys_of(call.account, call.region)
+        where = f"arn:aws:cloudwatch:{call.region}:{call.account}:alarm"
+        for record in state.alarms(call.tx, keys, "", after):
+            yield Tagged(record["name"], f"{where}:{record['name']}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"cloudwatch:{operation}"

@@ -41,6 +41,7 @@ _OWN = (
 
 class GlobalTableResource(Resource):
     type = "AWS::DynamoDB::GlobalTable"
+    by_identifier = False
     service = "dynamodb"
     create_only = frozenset(("TableName", "KeySchema", "LocalSecondaryIndexes"))
     refused: ClassVar[Mapping[str, frozenset[str]]] = {

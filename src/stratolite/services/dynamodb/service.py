@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
-from stratolite.service import Access, Call, Request, Resource, Worker
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
 from stratolite.services.dynamodb import access as reach
-from stratolite.services.dynamodb import values
+from stratolite.services.dynamodb import state, values
 from stratolite.services.dynamodb.backups import Backups
 from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
@@ -16,9 +17,23 @@ from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
 from stratolite.services.dynamodb.transfers import Transfers
 
+_TAGGED_PAGE = 100
+
 
 class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
     name = "dynamodb"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("dynamodb:table",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        keys, more = call.keys("dynamodb"), True
+        while more:
+            names, more = state.table_names(call.tx, keys, after or None, _TAGGED_PAGE)
+            for name in names:
+                table = state.table(call.tx, call.account, call.region, name)
+                if table is not None:
+                    yield Tagged(name, table.arn, table.record["Tags"])
+                after = name
 
     def inspect(self, operation: str, request: Request) -> None:
         values.inspect(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -37,6 +38,9 @@ class _Type(Resource):
 class EventBus(_Type):
     type = "AWS::Events::EventBus"
     create_only = frozenset({"Name"})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListEventBuses", "EventBuses", "Name", token)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "DescribeEventBus", Name=physical_id)
@@ -135,6 +139,12 @@ def _bus_of(spec: Spec) -> str:
     return str(spec.properties.get("EventBusName") or "default")
 
 
+def _rule_of(physical_id: str, spec: Spec) -> tuple[str, str]:
+    """(bus, name) of a rule; a bus of the template's is written as it is there."""
+    bus, _, name = physical_id.rpartition("|")
+    return str(spec.properties.get("EventBusName") or bus or "default"), name
+
+
 class Rule(_Type):
     """Its physical id is the rule's name, or ``BUS|NAME`` on another bus than the default one, as on AWS."""
 
@@ -159,7 +169,7 @@ class Rule(_Type):
         return Made(physical_id, {"Arn": arn})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        name, bus = physical_id.rpartition("|")[2], _bus_of(spec)
+        bus, name = _rule_of(physical_id, spec)
         listed = await self.ask_if_there(call, "ListTargetsByRule", Rule=name, EventBusName=bus)
         if listed and listed["Targets"]:
             ids = [t["Id"] for t in listed["Targets"]]
@@ -167,7 +177,7 @@ class Rule(_Type):
         await self.ask_if_there(call, "DeleteRule", Name=name, EventBusName=bus)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        name, bus = physical_id.rpartition("|")[2], _bus_of(spec)
+        bus, name = _rule_of(physical_id, spec)
         found = await self.ask_if_there(call, "DescribeRule", Name=name, EventBusName=bus)
         if found is None:
             return None
@@ -199,6 +209,16 @@ class Rule(_Type):
         )
         return str(answer["RuleArn"])
 
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        bus, name = _rule_of(physical_id, spec)
+        found = await self.ask(call, "DescribeRule", Name=name, EventBusName=bus)
+        return Made(physical_id, {"Arn": found["Arn"]})
+
+    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
+        """Of its ARN, arn:aws:events:REGION:ACCOUNT:rule/[BUS/]NAME."""
+        bus, _, name = str(identifier["Arn"]).partition(":rule/")[2].rpartition("/")
+        return f"{bus}|{name}" if bus else name
+
     async def _aim(self, call: Call, name: str, spec: Spec, before: Any) -> None:
         bus, targets = _bus_of(spec), list(spec.properties.get("Targets") or ())
         if gone := sorted(set(before) - {t["Id"] for t in targets}):
@@ -210,6 +230,9 @@ class Rule(_Type):
 class Archive(_Type):
     type = "AWS::Events::Archive"
     create_only = frozenset({"ArchiveName", "SourceArn"})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListArchives", "Archives", "ArchiveName", token)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "DescribeArchive", ArchiveName=physical_id)
@@ -288,6 +311,9 @@ def _linked(wanted: dict[str, Any]) -> dict[str, Any]:
 class ApiDestination(_Type):
     type = "AWS::Events::ApiDestination"
     create_only = frozenset({"Name"})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListApiDestinations", "ApiDestinations", "Name", token)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "DescribeApiDestination", Name=physical_id)

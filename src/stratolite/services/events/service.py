@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import orjson
 
-from stratolite.service import Access, Call, Request, Resource, Worker
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
 from stratolite.services.events import jobs, names, state, worker
 from stratolite.services.events.archives import Archives
 from stratolite.services.events.buses import Buses
@@ -36,6 +36,18 @@ _WITH_UUID = frozenset({"connection", "api-destination"})
 class Events(Buses, Rules, Putting, Archives, Connections):
     name: ClassVar[str] = "events"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("events:event-bus", "events:rule")
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        keys, where = call.keys("events"), f"arn:aws:events:{call.region}:{call.account}"
+        if kind == "events:event-bus":
+            for name, record in state.rows(call.tx, keys, "bus", after=after):
+                yield Tagged(name, f"{where}:event-bus/{name}", record["tags"])
+            return
+        for bus, name, record in state.all_rules(call.tx, keys, after):
+            path = name if bus == state.DEFAULT else f"{bus}/{name}"
+            yield Tagged(f"{bus}|{name}", f"{where}:rule/{path}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"events:{operation}"

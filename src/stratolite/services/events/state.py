@@ -57,6 +57,16 @@ def rows(
         yield str(keys.parts(key)[-1]), orjson.loads(raw)
 
 
+def all_rules(tx: Tx, keys: Keyspace, after: str) -> Iterator[tuple[str, str, Record]]:
+    """(bus, name, record) of the rules of every bus, behind ``BUS|NAME``."""
+    start, stop = keys.span("rule")
+    if after:
+        start = keys.key("rule", *after.rsplit("|", 1)) + b"\x00"
+    for key, raw in tx.scan((start, stop)):
+        _, bus_name, name = keys.parts(key)
+        yield str(bus_name), str(name), orjson.loads(raw)
+
+
 def count(tx: Tx, keys: Keyspace, kind: str, *under: str, limit: int) -> int:
     """How many there are, ``limit`` at most."""
     return sum(1 for _ in tx.scan(keys.span(kind, *under), limit=limit))

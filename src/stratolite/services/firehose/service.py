@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from stratolite.service import Access, Call, Request, Resource, Service, Worker
-from stratolite.services.firehose import delivery
+from stratolite.service import Access, Call, Request, Resource, Service, Tagged, Worker
+from stratolite.services.firehose import delivery, state
 from stratolite.services.firehose.source import Source
 from stratolite.services.firehose.streams import Streams
 from stratolite.services.firehose.writing import Writing
@@ -14,6 +14,13 @@ from stratolite.services.firehose.writing import Writing
 
 class Firehose(Streams, Writing, Service):
     name: ClassVar[str] = "firehose"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("firehose:deliverystream",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:firehose:{call.region}:{call.account}:deliverystream"
+        for name, record in state.streams(call.tx, call.keys("firehose"), after):
+            yield Tagged(name, f"{where}/{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"firehose:{operation}"

@@ -129,6 +129,7 @@ def _text(value: Any) -> str:
 
 class _Partition(_Type):
     type = "AWS::Glue::Partition"
+    by_identifier = False
     create_only = frozenset({"CatalogId", "DatabaseName", "TableName"})
 
     async def create(self, call: Call, spec: Spec) -> Made:

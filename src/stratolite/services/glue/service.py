@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.core.dropping import Dropper
-from stratolite.service import Access, Call, Request, Resource, Service, Worker
-from stratolite.services.glue import names
+from stratolite.service import Access, Call, Request, Resource, Service, Tagged, Worker
+from stratolite.services.glue import names, state
 from stratolite.services.glue.databases import Databases
 from stratolite.services.glue.partitions import Partitions
 from stratolite.services.glue.tables import Tables
@@ -18,6 +18,13 @@ _TAGS = frozenset({"TagResource", "UntagResource", "GetTags"})
 
 class Glue(Databases, Tables, Partitions, Service):
     name: ClassVar[str] = "glue"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("glue:database",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:glue:{call.region}:{call.account}:database"
+        for name, record in state.databases(call.tx, call.keys("glue"), after):
+            yield Tagged(name, f"{where}/{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         """The catalog, and on the way down the database and the table, must all be allowed, as by AWS.

@@ -34,6 +34,11 @@ class Tables(Service):
         table, record = names.table(call, request, "Name")
         return {"Table": _described(call, table, record)}
 
+    def get_partition_indexes(self, call: Call, request: Request) -> Response:
+        """No table here has one: CreateTable refuses them, and CreatePartitionIndex is not offered."""
+        names.table(call, request, "TableName")
+        return {"PartitionIndexDescriptorList": []}
+
     def get_tables(self, call: Call, request: Request) -> Response:
         names.refuse(request, "TransactionId", "QueryAsOfTime")
         database, most = names.database(call, request), names.limit(request)

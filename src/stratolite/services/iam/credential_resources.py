@@ -24,6 +24,7 @@ class AccessKey(_Type):
     """Its secret is an attribute: CloudFormation keeps it sealed."""
 
     type = "AWS::IAM::AccessKey"
+    by_identifier = False
     create_only = frozenset({"UserName", "Serial"})
 
     async def create(self, call: Call, spec: Spec) -> Made:

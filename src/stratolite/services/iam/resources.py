@@ -83,6 +83,16 @@ class _Holder(_Type):
         record = (await self.ask(call, f"Get{self.kind}", **{f"{self.kind}Name": name}))[self.kind]
         return Made(name, {"Arn": record["Arn"], f"{self.kind}Id": record[f"{self.kind}Id"]})
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            f"List{self.kind}s",
+            f"{self.kind}s",
+            f"{self.kind}Name",
+            token,
+            cursor=("Marker", "Marker"),
+        )
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         holder = {f"{self.kind}Name": physical_id}
         found = await self.ask_if_there(call, f"Get{self.kind}", **holder)
@@ -108,14 +118,18 @@ class _Holder(_Type):
             policy["PolicyArn"]
             for policy in attached
             if policy["PolicyArn"] in stated
+            or not spec.stack_id
             or not policy["PolicyName"].startswith(f"{spec.stack_name}-")  # the stack attached it
         ]
         made["Policies"] = await self._inline(call, holder, spec)
         return made
 
     async def _inline(self, call: Call, holder: Request, spec: Spec) -> list[Request]:
-        """Those the template states, and those nobody states: others are other resources of the template."""
+        """Those the template states: others may be other resources of it. Outside of a stack, all."""
         stated = {p["PolicyName"] for p in spec.properties.get("Policies", [])}
+        if not spec.stack_id:
+            listed = f"List{self.kind}Policies"
+            stated |= set(await self.every(call, listed, "PolicyNames", "Marker", **holder))
         found = []
         for name in stated:
             answer = await self.ask_if_there(
@@ -302,6 +316,7 @@ class _Inline(_Type):
 
 class Policy(_Inline):
     type = "AWS::IAM::Policy"
+    by_identifier = False
 
 
 class RolePolicy(_Inline):
@@ -331,6 +346,17 @@ class GroupPolicy(_Inline):
 class ManagedPolicy(_Type):
     type = "AWS::IAM::ManagedPolicy"
     create_only = frozenset({"ManagedPolicyName", "Path", "Description"})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "ListPolicies",
+            "Policies",
+            "Arn",
+            token,
+            cursor=("Marker", "Marker"),
+            Scope="Local",
+        )
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties

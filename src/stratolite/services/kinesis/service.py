@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.core import Span
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Cloud, Request, Resource, Service, Worker
+from stratolite.service import Access, Call, Cloud, Request, Resource, Service, Tagged, Worker
 from stratolite.services.kinesis import iterators, names, state, worker
 from stratolite.services.kinesis.consumers import Consumers
 from stratolite.services.kinesis.policies import Policies
@@ -21,6 +21,13 @@ _ON_NOTHING = frozenset({"ListStreams", "DescribeLimits"})
 
 class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Service):
     name: ClassVar[str] = "kinesis"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("kinesis:stream",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:kinesis:{call.region}:{call.account}:stream"
+        for name, record in state.streams(call.tx, call.keys("kinesis"), after):
+            yield Tagged(name, f"{where}/{name}", record["tags"])
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

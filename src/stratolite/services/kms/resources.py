@@ -23,6 +23,9 @@ _KEY_PROPERTIES = frozenset(
 
 class Key(Resource):
     type = "AWS::KMS::Key"
+    service = "kms"
+    gone = frozenset({"NotFoundException"})
+    unread = frozenset({"BypassPolicyLockoutSafetyCheck", "PendingWindowInDays"})
     create_only = frozenset({"KeySpec", "KeyUsage", "MultiRegion", "Origin"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -70,6 +73,34 @@ class Key(Resource):
         found = await call.request("kms", "DescribeKey", where)
         return Made(physical_id, {"Arn": found["KeyMetadata"]["Arn"], "KeyId": physical_id})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """A key that waits for its deletion is gone, as a stack sees it."""
+        found = await self.ask_if_there(call, "DescribeKey", KeyId=physical_id)
+        if found is None or found["KeyMetadata"]["KeyState"].startswith("PendingDeletion"):
+            return None
+        about = found["KeyMetadata"]
+        made = {name: about[name] for name in ("Description", "KeySpec", "KeyUsage", "Origin")}
+        made |= {"Enabled": about["Enabled"], "MultiRegion": about.get("MultiRegion", False)}
+        policy = await self.ask(call, "GetKeyPolicy", KeyId=physical_id, PolicyName="default")
+        made["KeyPolicy"] = orjson.loads(policy["Policy"])
+        if about["KeySpec"] == "SYMMETRIC_DEFAULT" and about["Origin"] == "AWS_KMS":
+            rotation = await self.ask(call, "GetKeyRotationStatus", KeyId=physical_id)
+            made["EnableKeyRotation"] = rotation["KeyRotationEnabled"]
+            if rotation.get("RotationPeriodInDays"):
+                made["RotationPeriodInDays"] = rotation["RotationPeriodInDays"]
+        tags = await self.ask(call, "ListResourceTags", KeyId=physical_id)
+        made["Tags"] = [{"Key": t["TagKey"], "Value": t["TagValue"]} for t in tags["Tags"]]
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        found = await self.ask(call, "DescribeKey", KeyId=physical_id)
+        return Made(physical_id, {"Arn": found["KeyMetadata"]["Arn"], "KeyId": physical_id})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call, "ListKeys", "Keys", "KeyId", token, cursor=("Marker", "NextMarker")
+        )
+
     async def _settings(
         self, call: Call, key_id: str, old: dict[str, Any], new: dict[str, Any]
     ) -> None:
@@ -99,6 +130,8 @@ class Key(Resource):
 
 class Alias(Resource):
     type = "AWS::KMS::Alias"
+    service = "kms"
+    gone = frozenset({"NotFoundException"})
     create_only = frozenset({"AliasName"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -109,6 +142,21 @@ class Alias(Resource):
             if fault.code != "AlreadyExistsException" or not await _is_mine(call, name, target):
                 raise
         return Made(name)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """The key by its id, as DescribeKey of the alias says it, or by its ARN where the template does so."""
+        found = await self.ask_if_there(call, "DescribeKey", KeyId=physical_id)
+        if found is None:
+            return None
+        about = found["KeyMetadata"]
+        stated = str(spec.properties.get("TargetKeyId") or "")
+        target = about["Arn"] if stated.startswith("arn:") else about["KeyId"]
+        return {"AliasName": physical_id, "TargetKeyId": target}
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call, "ListAliases", "Aliases", "AliasName", token, cursor=("Marker", "NextMarker")
+        )
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         target = new.properties["TargetKeyId"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Worker
+from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Tagged, Worker
 from stratolite.services.kms import lookup, state, use
 from stratolite.services.kms.aliases import Aliases
 from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
@@ -41,10 +41,23 @@ _CONDITION_KEYS = {
 # What AWS asks for though its model calls it optional.
 _NEEDED = {"Decrypt": ("CiphertextBlob",), "ListRetirableGrants": ("RetiringPrincipal",)}
 
+_TAGGED_PAGE = 100
+
 
 class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
     name: ClassVar[str] = "kms"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("kms:key",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        place = state.here(call)
+        while ids := state.keys(call.tx, place, after, _TAGGED_PAGE):
+            for key_id in ids:
+                found = state.key(call.tx, place, key_id)
+                if found is not None:
+                    yield Tagged(key_id, found.arn, found.record["tags"])
+            after = ids[-1]
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"kms:{operation}"

@@ -214,6 +214,12 @@ class Functions(Credentials):
         reserved = _get(call, _unqualified(call, request["FunctionName"]))["reserved"]
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
+    def get_function_code_signing_config(self, call: Call, request: Request) -> Response:
+        """No function here has one: CreateFunction refuses it."""
+        ref = _unqualified(call, request["FunctionName"])
+        _get(call, ref)
+        return {"FunctionName": ref.name}
+
     def delete_function_concurrency(self, call: Call, request: Request) -> Response:
         ref = _unqualified(call, request["FunctionName"])
         record = _get(call, ref)

@@ -105,6 +105,16 @@ class Function(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteFunction", FunctionName=physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "ListFunctions",
+            "Functions",
+            "FunctionName",
+            token,
+            cursor=("Marker", "NextMarker"),
+        )
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetFunction", FunctionName=physical_id)
         if found is None:
@@ -203,6 +213,11 @@ class Url(_Type):
         return Made(answer["FunctionArn"], made)
 
 
+def _stated(spec: Spec, arn: str) -> str:
+    """The function as the template names it; else by the name in the ARN of its version or alias."""
+    return str(spec.properties.get("FunctionName") or arn.split(":")[6])
+
+
 class Version(_Type):
     type = "AWS::Lambda::Version"
     create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
@@ -212,7 +227,7 @@ class Version(_Type):
         if found is None:
             return None
         made = _picked(found, "Description", "CodeSha256")
-        return {**made, **_picked(spec.properties, "FunctionName")}
+        return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         _refuse(
@@ -260,7 +275,7 @@ class Alias(_Type):
         if found is None:
             return None
         made = _picked(found, "Name", "FunctionVersion", "Description")
-        return {**made, **_picked(spec.properties, "FunctionName")}
+        return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
         _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
@@ -284,8 +299,10 @@ class EventInvokeConfig(_Type):
         found = await self.ask_if_there(call, "GetFunctionEventInvokeConfig", **wanted)
         if found is None:
             return None
-        names = ("DestinationConfig", "MaximumEventAgeInSeconds", "MaximumRetryAttempts")
-        return {**wanted, **_picked(found, *names)}
+        names = ("MaximumEventAgeInSeconds", "MaximumRetryAttempts")
+        made = {**wanted, **_picked(found, *names)}
+        to = {way: where for way, where in (found.get("DestinationConfig") or {}).items() if where}
+        return {**made, "DestinationConfig": to} if to else made
 
     async def create(self, call: Call, spec: Spec) -> Made:
         await self._set(call, spec)

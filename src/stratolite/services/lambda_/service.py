@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Cloud, Request, Resource, Service
+from stratolite.service import Access, Call, Cloud, Request, Resource, Service, Tagged
 from stratolite.services.lambda_ import names, state
 from stratolite.services.lambda_.doors import Doors
 from stratolite.services.lambda_.functions import Functions
@@ -27,6 +27,13 @@ _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]
 
 class Lambda(Mappings, Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
     name: ClassVar[str] = "lambda"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("lambda:function",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:lambda:{call.region}:{call.account}:function"
+        for name, record in state.functions(call.tx, call.account, call.region, after):
+            yield Tagged(name, f"{where}:{name}", record["tags"])
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

@@ -50,6 +50,16 @@ class LogGroup(_Type):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteLogGroup", logGroupName=physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "DescribeLogGroups",
+            "logGroups",
+            "logGroupName",
+            token,
+            cursor=("nextToken", "nextToken"),
+        )
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         page = await self.ask(call, "DescribeLogGroups", logGroupNamePrefix=physical_id)
         found = next((g for g in page["logGroups"] if g["logGroupName"] == physical_id), None)

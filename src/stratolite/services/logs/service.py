@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Worker
+from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker
 from stratolite.services.logs import state, worker
 from stratolite.services.logs.events import Events, group_name, group_of
 
@@ -34,6 +34,13 @@ _LAMBDA_WRITES = orjson.dumps({
 
 class Logs(Events):
     name: ClassVar[str] = "logs"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("logs:log-group",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:logs:{call.region}:{call.account}:log-group"
+        for name, record in state.groups(call.tx, call.keys("logs"), "", after):
+            yield Tagged(name, f"{where}:{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"logs:{operation}"

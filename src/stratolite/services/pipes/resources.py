@@ -66,6 +66,9 @@ class Pipe(Resource):
             raise Fault("ValidationException", str(found.get("StateReason", found["CurrentState"])))
         return bool(found["CurrentState"] == found["DesiredState"])
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListPipes", "Pipes", "Name", token)
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "DescribePipe", Name=physical_id)
         if found is None or found["DesiredState"] == "DELETED":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Service, Worker
+from stratolite.service import Access, Call, Request, Resource, Response, Service, Tagged, Worker
 from stratolite.services.pipes import checks, reading, state, worker
 
 _PAGE = 100
@@ -18,6 +18,13 @@ _ASKED = (
 class Pipes(Service):
     name: ClassVar[str] = "pipes"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("pipes:pipe",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:pipes:{call.region}:{call.account}:pipe"
+        for name, record in state.rows(call.tx, call.keys("pipes"), "", after):
+            yield Tagged(name, f"{where}/{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"pipes:{operation}"

@@ -96,13 +96,24 @@ class Bucket(Resource):
             if fault.code != "NoSuchBucket":
                 raise
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "ListBuckets",
+            "Buckets",
+            "Name",
+            token,
+            cursor=("ContinuationToken", "ContinuationToken"),
+            MaxBuckets=100,
+        )
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         """Of what hangs on the bucket only that which has the same form in both spellings."""
         if await self.ask_if_there(call, "HeadBucket", Bucket=physical_id) is None:
             return None
         made: dict[str, Any] = {"BucketName": physical_id}
         for name, operation, member, inner in _READ:
-            if name not in spec.properties:
+            if spec.stack_id and name not in spec.properties:
                 continue
             try:
                 answer = await self.ask(call, f"Get{operation}", Bucket=physical_id)

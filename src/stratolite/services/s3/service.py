@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
-from stratolite.service import Call, Resource, Route, Worker
+from stratolite.service import Call, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, logging_too
@@ -47,6 +47,15 @@ class S3(
     name = "s3"
     HOOKS: ClassVar = ("cors",)
     """Public methods that are no operations: the gateway's."""
+
+    tag_types: ClassVar[tuple[str, ...]] = ("s3:bucket",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        for name, region in state.own_buckets(call.tx, call.account, "", after):
+            bucket = state.bucket(call.tx, name)
+            here = region == call.region and bucket is not None
+            tags = state.config(call.tx, bucket, "tagging") if here and bucket else None
+            yield Tagged(name, f"arn:aws:s3:::{name}", tags or {})
 
     def route(self, operation: str) -> Route:
         found = self._routes.get(operation)

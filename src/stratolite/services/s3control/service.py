@@ -9,9 +9,10 @@ from stratolite.service import Access, Call, Request, Worker
 from stratolite.services.s3control.batch import Preparer, Ticker
 from stratolite.services.s3control.jobs import Jobs, job_arn
 from stratolite.services.s3control.points import AccessPoints
+from stratolite.services.s3control.tags import Tags
 
 
-class S3control(Jobs, AccessPoints):
+class S3control(Jobs, AccessPoints, Tags):
     name: ClassVar[str] = "s3control"
     prefix: ClassVar[str] = "s3"
 
@@ -19,6 +20,8 @@ class S3control(Jobs, AccessPoints):
         action = f"s3:{operation}"
         if request.get("JobId"):
             return ((action, job_arn(call, request["JobId"])),)
+        if arn := request.get("ResourceArn"):
+            return ((action, arn),)
         if "AccessPoint" in operation and request.get("Name"):
             name = request["Name"].rpartition("/")[2]
             return ((action, f"arn:aws:s3:{call.region}:{call.account}:accesspoint/{name}"),)

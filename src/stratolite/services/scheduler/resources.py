@@ -15,7 +15,6 @@ _MEMBERS = (
 class Schedule(Resource):
     type = "AWS::Scheduler::Schedule"
     create_only = frozenset({"Name"})
-
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
 
@@ -60,8 +59,10 @@ class Schedule(Resource):
 class ScheduleGroup(Resource):
     type = "AWS::Scheduler::ScheduleGroup"
     create_only = frozenset({"Name"})
-
     service = "scheduler"
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListScheduleGroups", "ScheduleGroups", "Name", token)
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetScheduleGroup", Name=physical_id)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Service, Worker
+from stratolite.service import Access, Call, Request, Resource, Response, Service, Tagged, Worker
 from stratolite.services.scheduler import checks, state, worker
 
 _PAGE = 100
@@ -25,6 +25,13 @@ _GROUP_ARN = re.compile(r"arn:aws[\w-]*:scheduler:[a-z0-9-]+:\d{12}:schedule-gro
 class Scheduler(Service):
     name: ClassVar[str] = "scheduler"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("scheduler:schedule-group",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:scheduler:{call.region}:{call.account}:schedule-group"
+        for name, record in state.groups(call.tx, call.keys("scheduler"), "", after):
+            yield Tagged(name, f"{where}/{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"scheduler:{operation}"

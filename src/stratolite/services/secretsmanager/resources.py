@@ -81,6 +81,9 @@ class Secret(Resource):
             call, "DeleteSecret", SecretId=physical_id, ForceDeleteWithoutRecovery=True
         )
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListSecrets", "SecretList", "ARN", token)
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "DescribeSecret", SecretId=physical_id)
         if found is None or "DeletedDate" in found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Worker
-from stratolite.services.secretsmanager import faults, worker
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
+from stratolite.services.secretsmanager import faults, state, worker
 from stratolite.services.secretsmanager.faults import arn_of
 from stratolite.services.secretsmanager.rotation import Rotation
 
@@ -15,6 +15,12 @@ from stratolite.services.secretsmanager.rotation import Rotation
 class Secretsmanager(Rotation):
     name: ClassVar[str] = "secretsmanager"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("secretsmanager:secret",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        for name, record in state.rows(call.tx, call.keys("secretsmanager"), after):
+            yield Tagged(name, faults.arn_of(call, name, record), record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"secretsmanager:{operation}"

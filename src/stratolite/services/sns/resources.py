@@ -235,6 +235,7 @@ class SubscriptionType(_Type):
 
 class TopicPolicy(_Type):
     type = "AWS::SNS::TopicPolicy"
+    by_identifier = False
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.generated_name(80)

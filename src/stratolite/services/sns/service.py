@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Request, Resource, Response, Worker
+from stratolite.service import Call, Cloud, Request, Resource, Response, Tagged, Worker
 from stratolite.services.sns import delivery, fanout, state
 from stratolite.services.sns.doors import Doors
 from stratolite.services.sns.fanout import Carrier
@@ -27,6 +27,12 @@ _SMS_NOT_OFFERED = (
 
 class Sns(Topics, Doors, Publishing, Permissions):
     name: ClassVar[str] = "sns"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("sns:topic",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        for topic in state.topics(call.tx, keys_of(call.account, call.region), after):
+            yield Tagged(topic.record["name"], topic.arn, topic.record["tags"])
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

@@ -133,6 +133,7 @@ async def _policy(resource: Resource, call: Call, url: str) -> Any:
 
 class QueuePolicy(_Type):
     type = "AWS::SQS::QueuePolicy"
+    by_identifier = False
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.generated_name(80)

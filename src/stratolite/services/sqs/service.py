@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
-from stratolite.service import Access, Call, Cloud, Request, Resource, Worker
-from stratolite.services.sqs import moves, worker
+from stratolite.service import Access, Call, Cloud, Request, Resource, Tagged, Worker
+from stratolite.services.sqs import moves, state, worker
 from stratolite.services.sqs.messages import Messages
 from stratolite.services.sqs.moves import Moves
 from stratolite.services.sqs.permissions import Permissions
@@ -17,6 +17,12 @@ from stratolite.services.sqs.sealing import Sealer
 
 class Sqs(Queues, Messages, Moves, Permissions):
     name: ClassVar[str] = "sqs"
+
+    tag_types: ClassVar[tuple[str, ...]] = ("sqs:queue",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        for queue in state.queues(call.tx, call.keys("sqs"), "", after):
+            yield Tagged(queue.name, queue.arn, queue.record["tags"])
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

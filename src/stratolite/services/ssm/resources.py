@@ -44,6 +44,9 @@ class Parameter(Resource):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteParameter", Name=physical_id)
 
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "DescribeParameters", "Parameters", "Name", token)
+
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetParameter", Name=physical_id)
         if found is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Worker
-from stratolite.services.ssm import names, worker
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
+from stratolite.services.ssm import names, state, worker
 from stratolite.services.ssm.labels import Labels
 from stratolite.services.ssm.parameters import find
 
@@ -15,6 +15,13 @@ from stratolite.services.ssm.parameters import find
 class Ssm(Labels):
     name: ClassVar[str] = "ssm"
     validated: ClassVar[bool] = True
+
+    tag_types: ClassVar[tuple[str, ...]] = ("ssm:parameter",)
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        where = f"arn:aws:ssm:{call.region}:{call.account}:parameter"
+        for name, record in state.rows(call.tx, call.keys("ssm"), "", after):
+            yield Tagged(name, f"{where}/{name.removeprefix('/')}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"ssm:{operation}"
