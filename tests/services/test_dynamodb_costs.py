@@ -111,9 +111,16 @@ def test_a_call_costs_the_same_at_any_size(costs: Any) -> None:
     """With an index, a stream and recovery on: gets, rows, puts, bytes a call."""
     fill, measure = costs
     fill(0, SIZES[0])
-    small = measure()
+    before = [measure() for _ in range(5)]  # workers write beside it, now and then
+    seen = {name: {one[name] for one in before} for name in before[0]}
+    small = {name: min(found) for name, found in seen.items()}
     fill(SIZES[0], SIZES[1])
-    assert any(measure() == small for _ in range(5))  # workers write beside it, now and then
+    left = set(seen)
+    for _ in range(60):
+        left -= {name for name, cost in measure().items() if cost in seen[name]}
+        if not left:
+            break
+    assert not left, (left, seen, measure())
     # The item, its row in the index (and none elsewhere), its past, its stream record; sizes stay as they are.
     assert small["put"][2] == 4
     assert small["get"][2] == small["query"][2] == small["scan"][2] == 0
