@@ -176,7 +176,8 @@ def test_ours_decides_as_the_naive_evaluator_and_as_kept(seed: int) -> None:
 OBJECTS = [f"arn:aws:s3:::b/{n}" for n in ("ann/x", "bob/x", "*", "", "red/${*}", "x", "a\n")]
 
 
-@settings(max_examples=COUNT // BATCH, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(7200 if SOAK else 300)
+@settings(max_examples=COUNT // BATCH // 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64))
 def test_what_is_decided_alike_is_decided_so_for_each_object(seed: int) -> None:
     """Of what is remembered for a whole bucket no object may be an exception."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -312,3 +313,19 @@ def test_a_users_session_reaches_iam_after_a_second_factor_only(client, platform
         assert hasattr(sts, name)
     with pytest.raises(ClientError, match="NotImplemented"):
         sts.assume_root(TargetPrincipal="123456789012", TaskPolicyArn={"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"})  # fmt: skip
+
+
+def test_a_token_says_once_what_it_says_and_those_of_before_open(client, platform):
+    """It comes with every request. An older server's repeated the key's id and the session's ARN."""
+    arn = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=trust())["Role"]["Arn"]
+    sts, vault = client("sts"), platform.cloud.vault
+    keys = keys_of(sts.assume_role(RoleArn=arn, RoleSessionName="session"))
+    body = json.loads(vault.open(base64.b64decode(keys["token"]), "session-token"))
+    who = client("sts", **keys).get_caller_identity()
+    assert who["Arn"] == "arn:aws:sts::000000000000:assumed-role/r/session"
+    assert not {"arn", "access_key_id"} & body["p"].keys()
+    body["p"] |= {"arn": who["Arn"], "access_key_id": keys["key"]}
+    sealed = vault.seal(json.dumps(body).encode(), "session-token")
+    older = keys | {"token": base64.b64encode(sealed).decode()}
+    del who["ResponseMetadata"]
+    assert client("sts", **older).get_caller_identity().items() >= who.items()
