@@ -357,7 +357,7 @@ def test_a_refusal_of_several_lines_is_one_line(capsys, monkeypatch):
         message = "Properties validation failed for resource F with message:\n#: no"
         raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "X")
 
-    monkeypatch.setattr("stratolite.cli.target.client", refuse)
+    monkeypatch.setattr("stratolite.cli.target.quick_client", refuse)
     code, _, err = run(capsys, "delete", "s")
     assert (code, len(err.splitlines())) == (1, 1)
     assert err.endswith("with message: #: no\n")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 BUCKET = "kept-bucket"
 
@@ -94,28 +94,37 @@ def test_a_stack_in_review_has_an_empty_template(client: Any) -> None:
     assert set(proposed["Resources"]) == {"Bucket", "Queue"}
 
 
-def test_the_standard_deployment_mode_is_the_one_there_is(client: Any) -> None:
-    """EXPRESS would end before resources are ready; cdk sends STANDARD with every call."""
+BAD = {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "a b"}}}
+FAILS = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}, **BAD}})
+
+
+@pytest.mark.parametrize(
+    ("deployment", "status"),
+    [
+        ({"Mode": "STANDARD"}, "ROLLBACK_COMPLETE"),
+        ({"Mode": "STANDARD", "DisableRollback": True}, "CREATE_FAILED"),
+        ({"Mode": "EXPRESS"}, "CREATE_FAILED"),
+        ({"Mode": "EXPRESS", "DisableRollback": False}, "ROLLBACK_COMPLETE"),
+    ],
+)
+def test_the_deployment_mode_says_what_a_failure_leaves(
+    client: Any, deployment: dict[str, Any], status: str
+) -> None:
+    """cdk sends STANDARD with every call, `sam sync` EXPRESS."""
     cfn = client("cloudformation")
-    standard, express = {"Mode": "STANDARD"}, {"Mode": "EXPRESS"}
-    described = change_set(cfn, "s", text(), DeploymentConfig=standard, IncludeNestedStacks=True)
-    assert described["Status"] == "CREATE_COMPLETE"
-    calls = (
-        (cfn.create_stack, {"StackName": "t", "TemplateBody": text()}),
-        (cfn.delete_stack, {"StackName": "s"}),
-        (cfn.rollback_stack, {"StackName": "s"}),
-    )
-    for call, asked in calls:
-        with pytest.raises(ClientError, match="DeploymentConfig Mode EXPRESS is not offered"):
-            call(**asked, DeploymentConfig=express)
-    bad = {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "a b"}}}
-    cfn.create_stack(
-        StackName="kept",
-        TemplateBody=json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}, **bad}}),
-        DeploymentConfig=standard | {"DisableRollback": True},
-    )
-    stack = cfn.describe_stacks(StackName="kept")["Stacks"][0]
-    assert (stack["StackStatus"], stack["DisableRollback"]) == ("CREATE_FAILED", True)
+    cfn.create_stack(StackName="direct", TemplateBody=FAILS, DeploymentConfig=deployment)
+    described = change_set(cfn, "changed", FAILS, DeploymentConfig=deployment, IncludeNestedStacks=True)  # fmt: skip
+    assert described["DeploymentConfig"] == deployment
+    cfn.execute_change_set(StackName="changed", ChangeSetName="c")
+    for name in ("direct", "changed"):
+        with pytest.raises(WaiterError):
+            cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+        wait = {"Delay": 1, "MaxAttempts": 100}
+        assert cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == status
+        cfn.delete_stack(StackName=name, DeploymentConfig={"Mode": deployment["Mode"]})
+        cfn.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=wait)
+    with pytest.raises(ClientError, match="deploymentConfig.mode"):
+        cfn.delete_stack(StackName="direct", DeploymentConfig={"Mode": "SLOW"})
 
 
 def test_change_sets_of_nested_stacks_are_refused_by_name(client: Any) -> None:

@@ -303,3 +303,16 @@ def test_a_streaming_url_answers_with_what_the_handler_said_and_reads_nothing_in
     assert status == 200
     assert headers["content-type"] == "application/octet-stream"
     assert json.loads(body)["version"] == "2.0"
+
+
+def test_a_url_is_of_a_function_or_an_alias_never_of_a_version(client: Any) -> None:
+    """Zappa makes one of the ARN that CreateFunction answered: published or not, that is the function's."""
+    made = create(client, "fn", Publish=True)
+    assert made["Version"] == "1"
+    assert made["FunctionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:fn"
+    lam = client("lambda")
+    config = lam.create_function_url_config(FunctionName=made["FunctionArn"], AuthType="NONE")
+    assert config["FunctionArn"] == made["FunctionArn"]
+    asked = {"FunctionName": f"{made['FunctionArn']}:1", "AuthType": "NONE"}
+    with pytest.raises(ClientError, match="Value '1' at 'qualifier' failed to satisfy constraint"):
+        lam.create_function_url_config(**asked)

@@ -31,10 +31,10 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
 Snapshot (no type here has snapshots), change sets of nested stacks (IncludeNestedStacks, where there are any),
-DeploymentMode, DeploymentConfig EXPRESS, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
+DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
 EstimateTemplateCost, DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
 (RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
-AWS-specific parameter types are not looked up. ResourceProperties in events are left out.
+AWS-specific parameter types are not looked up. DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
 """
 
 from stratolite.services.cloudformation.service import Cloudformation as Cloudformation

@@ -37,6 +37,7 @@ from stratolite.services.cloudformation.stacks import (
     new_name,
     new_stack,
     refuse_unoffered,
+    rollback_disabled,
     tags_of,
     take_role,
     until_settled,
@@ -123,6 +124,7 @@ class ChangeSets(Service):
             "notify": request.get("NotificationARNs", stack.get("notify")) or [],
             "monitor": monitor_of(request) or stack.get("monitor") or {},
             "changes": [c.shape() for c in shown],
+            "deployment": request.get("DeploymentConfig") or {},
             "imports_existing": bool(request.get("ImportExistingResources")),
             "adopt": {c.logical_id: c.physical_id for c in shown if c.action == "Import"},
             "template": None,
@@ -170,6 +172,8 @@ class ChangeSets(Service):
             "Tags": [{"Key": key, "Value": value} for key, value in changes["tags"].items()],
             "Changes": changes["changes"][start : start + _CHANGES_PAGE_COUNT],
         }
+        if changes.get("deployment"):
+            answer["DeploymentConfig"] = changes["deployment"]
         if changes["on_failure"]:
             answer["OnStackFailure"] = changes["on_failure"]
         values = changes["private"].get("values") or []
@@ -232,7 +236,8 @@ class ChangeSets(Service):
             )
         kind = changes["kind"].lower()
         on_failure = changes["on_failure"] or "ROLLBACK"
-        if request.get("DisableRollback"):
+        said = {"DeploymentConfig": changes.get("deployment") or {}, **request}
+        if rollback_disabled(said):
             if changes["on_failure"]:
                 raise invalid("You cannot specify both DisableRollback and OnStackFailure")
             on_failure = "DO_NOTHING"

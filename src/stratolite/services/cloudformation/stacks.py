@@ -178,7 +178,7 @@ class StackChanges(Service):
 
     def rollback_stack(self, call: Call, request: Request) -> Response:
         """After an operation that failed with its rollback disabled."""
-        refuse_express("RollbackStack", request)
+        check_deployment(request)
         stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
         if stack["status"] not in ("CREATE_FAILED", "UPDATE_FAILED") or not stack.get("op"):
             raise invalid(
@@ -202,7 +202,7 @@ class StackChanges(Service):
 
     def _delete(self, call: Call, request: Request) -> str:
         """The stack's id if there is anything to delete."""
-        refuse_express("DeleteStack", request)
+        check_deployment(request)
         stack = find_stack(call, request["StackName"])
         if stack is None or stack["status"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
             return ""
@@ -330,7 +330,7 @@ def refuse_unoffered(operation: str, request: Request) -> None:
     for member in _NOT_OFFERED:
         if request.get(member):
             raise invalid(f"{operation} {member} is not offered by Stratolite yet")
-    refuse_express(operation, request)
+    check_deployment(request)
     monitor_of(request)
     notify = request.get("NotificationARNs") or []
     if len(notify) > NOTIFICATION_ARNS_COUNT_MAX:
@@ -344,23 +344,27 @@ def refuse_unoffered(operation: str, request: Request) -> None:
             )
 
 
-def refuse_express(operation: str, request: Request) -> None:
-    """Operations end when their resources are ready: DeploymentConfig's Mode STANDARD, which is also the default."""
-    mode = (request.get("DeploymentConfig") or {}).get("Mode", "STANDARD")
-    if mode not in ("STANDARD", "EXPRESS"):
+def check_deployment(request: Request) -> dict[str, Any]:
+    """DeploymentConfig as given. EXPRESS may end before resources are ready; here an operation waits for them in both modes."""
+    given: dict[str, Any] = request.get("DeploymentConfig") or {}
+    if given.get("Mode", "STANDARD") not in ("STANDARD", "EXPRESS"):
         raise invalid(
-            f"1 validation error detected: Value '{mode}' at 'deploymentConfig.mode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"
+            f"1 validation error detected: Value '{given['Mode']}' at 'deploymentConfig.mode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"
         )
-    if mode == "EXPRESS":
-        raise invalid(f"{operation} DeploymentConfig Mode EXPRESS is not offered by Stratolite yet")
+    return given
 
 
 def rollback_disabled(request: Request) -> bool | None:
-    """Whether a failure leaves what was made: said in either of two places, None if in none."""
+    """Whether a failure leaves what was made: said in either of two places, by EXPRESS if in none; None if by nothing.
+
+    cdk counts on it that EXPRESS leaves what was made unless DisableRollback is false.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-express-mode.html
+    """
+    deployment = request.get("DeploymentConfig") or {}
     given: bool | None = request.get("DisableRollback")
     if given is None:
-        given = (request.get("DeploymentConfig") or {}).get("DisableRollback")
-    return given
+        given = deployment.get("DisableRollback")
+    return True if given is None and deployment.get("Mode") == "EXPRESS" else given
 
 
 async def needed_text(call: Call, request: Request) -> str:

@@ -82,8 +82,10 @@ class Functions(Credentials):
             call.cloud.blobs.link(call.tx, blob)
         state.put_function(call.tx, ref, record)
         state.count(call.tx, ref, functions=1, code_bytes=code.size)
-        if request.get("Publish"):
-            return published(call, ref, None)
+        if request.get(
+            "Publish"
+        ):  # the version's number, but, unlike an update's, the function's ARN
+            return {**published(call, ref, None), "FunctionArn": ref.function_arn}
         return _answer(record, ref)
 
     @prepared(_before_code)

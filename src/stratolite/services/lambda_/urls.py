@@ -176,7 +176,11 @@ def _ref(call: Call, request: Request) -> Ref:
     if given is not None and not re.fullmatch(_QUALIFIER, given):
         raise mismatch("qualifier", given, _QUALIFIER)
     ref = names.function(call, request["FunctionName"], given)
-    return ref._replace(qualifier=None) if ref.qualifier == LATEST else ref
+    if ref.qualifier == LATEST:
+        return ref._replace(qualifier=None)
+    if ref.qualifier is not None and not re.fullmatch(_QUALIFIER, ref.qualifier):
+        raise mismatch("qualifier", ref.qualifier, _QUALIFIER)  # a version in the function's ARN
+    return ref
 
 
 def _get(call: Call, ref: Ref) -> state.Record:
