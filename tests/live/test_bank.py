@@ -22,7 +22,7 @@ from live import bank, bucket
 from stratolite.clock import World
 from stratolite.core.home import Home
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 _MEMBERS = 3
 _SECONDS = float(os.environ.get("BANK_SECONDS", "90" if "STRATOLITE_SOAK" in os.environ else "6"))
 _AT_MOST = _SECONDS + 240

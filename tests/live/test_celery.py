@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from live.server_process import ServerProcess
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 pytest.importorskip("kombu.transport.SQS", reason="celery[sqs] is a development dependency")
 
 

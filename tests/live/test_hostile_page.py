@@ -24,7 +24,7 @@ from live.server_process import ServerProcess
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(browser.PROGRAM is None, reason="needs Chromium"),
 ]
 KEYS = Credentials("test", "test")

@@ -16,7 +16,7 @@ from live.server_process import SRC
 ORDINARY = Path(__file__).parents[1] / "runtime" / "ordinary.py"
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be others"),
 ]
 

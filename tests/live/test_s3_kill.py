@@ -108,7 +108,7 @@ def test_no_object_and_no_event_is_lost(tmp_path):
     }
     assert acknowledged.keys() <= there.keys()
     told: set[str] = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while told != there.keys() and time.monotonic() < deadline:
         got = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         for message in got.get("Messages", ()):

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from live.server_process import ServerProcess
 from services.test_cloudformation_sam import BOOKMARKS, CAPABILITIES, packed
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 EVENTS = (2, 14, 26)
 
 
