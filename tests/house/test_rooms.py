@@ -52,9 +52,10 @@ def test_every_file_says_its_job(path: Path) -> None:
 
 
 def test_folders_and_registry_agree() -> None:
-    """A folder is the botocore name, with "_" after a Python keyword (lambda_)."""
+    """A folder is the botocore name, with "_" for "-" and after a Python keyword (lambda_)."""
     folders = {p.name for p in (SRC / "services").iterdir() if (p / "__init__.py").exists()}
-    assert folders == {o.service + "_" * iskeyword(o.service) for o in OFFERS}
+    services = {o.service.replace("-", "_") for o in OFFERS}
+    assert folders == {name + "_" * iskeyword(name) for name in services}
     names = [o.service for o in OFFERS]
     assert names == sorted(set(names))
 
