@@ -3,14 +3,18 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Bytecode is made here, as an installed package has it: where PYTHONDONTWRITEBYTECODE is set, each start would compile everything again.
+COMPILE = $(BIN)/python -m compileall -q src
 JOBS ?= 2
 
 .PHONY: demo test check format docs bench soak conformance clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
+	$(COMPILE)
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed-dev  ## set up, run every test
+	$(COMPILE)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.installed-dev  ## what `make test` checks of the code itself
@@ -28,6 +32,7 @@ docs: $(VENV)/.installed-dev  ## docs/coverage.md and docs/resources.md from the
 	$(BIN)/python docs/make_resources.py
 
 bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side; exits 1 below the bars
+	$(COMPILE)
 	$(BIN)/python bench/run.py
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, for longer

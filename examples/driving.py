@@ -95,7 +95,7 @@ def ask(method, url, body=None, headers=None):
         url, data, {"content-type": "application/json"} | (headers or {}), method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             status, kind, raw = answer.status, answer.headers.get("content-type", ""), answer.read()
     except urllib.error.HTTPError as error:
         status, kind, raw = error.code, error.headers.get("content-type", ""), error.read()

@@ -88,7 +88,7 @@ def come_to_rest(platform: Any, *queues: str) -> None:
     async def rest() -> None:
         for name in queues:
             keys = _keys(name)
-            for _ in range(3000):
+            for _ in range(20_000):
                 if not await cloud.db.transact(lambda tx, keys=keys: is_busy(tx, keys)):
                     break
                 await asyncio.sleep(0.005)

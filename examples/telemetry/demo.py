@@ -84,7 +84,7 @@ def drive(cloud):
     counted(table, len(sent), wanted)
     cloud.command("clock", "advance", "35m")
     for kind in ("final", "final-fan-out"):
-        for _ in range(240):
+        for _ in range(1200):
             found = finals(table, kind)
             if found.keys() >= wanted.keys():
                 break
@@ -98,7 +98,7 @@ def drive(cloud):
 
 def counted(table, count, wanted):
     """Wait until the stream processor has seen everything."""
-    for _ in range(240):
+    for _ in range(1200):
         seen = 0
         for window in wanted:
             page = table.query(

@@ -88,7 +88,7 @@ def listed(s3, bucket, wanted):
     return found if found == wanted else None
 
 
-def wait(look, seconds=60):
+def wait(look, seconds=240):
     end = time.monotonic() + seconds
     while not (found := look()):
         check(time.monotonic() < end, f"nothing came in {seconds} s")

@@ -27,7 +27,6 @@ from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
 from stratolite.core.vault import rekey as change_keys
 from stratolite.core.work import Worker, Workers
 from stratolite.egress import BadRule, Egress, Own
-from stratolite.egress import Proxy as Proxying
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
 from stratolite.metrics import Metrics
@@ -108,6 +107,8 @@ async def open_cloud(
     cloud.metrics = Metrics(cloud)
     cloud.trail = Recorder(cloud, redacted, data_events=data_events)
     if way_out.rules.for_functions:
+        from stratolite.egress.proxy import Proxy as Proxying
+
         proxying = Proxying(way_out)
         cloud.runtime.proxy = Proxy(
             lambda owner: way_out.rules.opens(_function(owner)),

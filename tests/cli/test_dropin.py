@@ -13,7 +13,7 @@ SRC = str(Path(__file__).parents[2] / "src")
 
 
 @pytest.mark.live
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(400)
 def test_hooks_run_in_order_once_the_cloud_is_ready_and_a_failing_one_stops_nothing(tmp_path):
     hooks = tmp_path / "init" / "ready.d"
     hooks.mkdir(parents=True)

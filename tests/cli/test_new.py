@@ -24,7 +24,7 @@ def stratolite(folder, *words, code=0):
 
 
 @pytest.mark.live
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_project_is_tested_as_it_is(tmp_path, kind):
     """In an environment that knows nothing but the package: the fixture comes with it."""
@@ -64,7 +64,7 @@ def test_what_changed_in_a_folder_is_seen_and_what_tools_leave_there_is_not(tmp_
 
 
 @pytest.mark.live
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_dev_deploys_again_when_the_code_changes_and_shows_what_it_prints(tmp_path):
     from stratolite.testing import Cloud
 

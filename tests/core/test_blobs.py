@@ -159,7 +159,7 @@ def test_the_collector_wakes_by_itself(tmp_path):
         await place.unlink(blob_id)
         await turns(20)
         place.world.advance(BLOB_GRACE_S + 1)
-        for _ in range(500):
+        for _ in range(30_000):
             await asyncio.sleep(0.002)
             if not place.files():
                 break

@@ -45,7 +45,7 @@ def test_it_reads_what_is_there_and_waits_for_what_comes():
         for number in range(3, 5):
             await asyncio.sleep(0.01)
             await put(db, number)
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, 60)
         assert [(c.position, c.writes) for c in seen] == [
             (n + 1, {b"k%d" % n: b"v"}) for n in range(1, 5)
         ]

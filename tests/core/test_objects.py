@@ -7,6 +7,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from live import bucket
 
 from stratolite.clock import SeededWorld, World
 from stratolite.core.log import Damaged, Trimmed
@@ -14,11 +15,21 @@ from stratolite.core.objects import BucketObjects, FolderObjects, ObjectLog, ope
 from stratolite.errors import Unavailable
 
 
-@pytest.fixture(params=["folder", "memory"])
-def objects(request, tmp_path):
+@pytest.fixture(scope="module")
+def port():
+    with bucket.serving("reliable") as port:
+        yield port
+
+
+@pytest.fixture(params=["folder", "memory", "s3", "gs", "az"])
+def objects(request, tmp_path, port, monkeypatch):
     if request.param == "folder":
         return FolderObjects(f"{tmp_path}/objects")
-    return open_objects("memory://")
+    if request.param == "memory":
+        return open_objects("memory://")
+    for name, value in bucket.LOGINS.items():
+        monkeypatch.setenv(name, value)
+    return open_objects(bucket.url_of(request.param, port, tmp_path.name))
 
 
 def test_a_name_is_given_once(objects):

@@ -26,7 +26,7 @@ def _pair(body, world=None):
                 db.start()
                 pair.append(db)
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(120):
                     return await body(*pair, world)
             finally:
                 for db in pair:
@@ -81,7 +81,7 @@ def test_a_wait_is_woken_by_another_servers_write():
         waiting = asyncio.ensure_future(two.transact(wait))
         await asyncio.sleep(0.01)
         await one.transact(_put(b"a"))
-        for _ in range(200):
+        for _ in range(12_000):
             world.advance(0.1)
             await asyncio.sleep(0.005)
             if waiting.done():

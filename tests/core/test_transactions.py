@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
                 assert self.db.failure is None
                 await asyncio.sleep(0.0005)
 
-        self.loop.run_until_complete(asyncio.wait_for(until_decided(), 10))
+        self.loop.run_until_complete(asyncio.wait_for(until_decided(), 60))
 
     def teardown(self):
         if not hasattr(self, "db"):
@@ -332,7 +332,7 @@ class SharedMachine(Machine):
             while self.db._busy and not self.db._flying:  # noqa: ASYNC110 - a thread decides
                 await asyncio.sleep(0.0005)
 
-        self.loop.run_until_complete(asyncio.wait_for(until_seen(), 10))
+        self.loop.run_until_complete(asyncio.wait_for(until_seen(), 60))
         assert self.db.durable >= known
         assert all(durable >= known for durable in seen)
 

@@ -125,7 +125,7 @@ def test_tls_speaks_the_same_http(tmp_path) -> None:
             head = b"PUT /count HTTP/1.1\r\nHost: localhost\r\n"
             writer.write(head + b"Content-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
             writer.write(b"GET /made?3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            raw = await asyncio.wait_for(reader.read(), 20)
+            raw = await asyncio.wait_for(reader.read(), 60)
             assert answers(raw) == [(200, b"3000000"), (200, b"z" * 196_608)]
             assert [r.scheme for r in app.seen] == ["https", "https"]
             writer.close()

@@ -109,7 +109,7 @@ async def throw(server: Server, raw: bytes, rand: random.Random) -> None:
         writer.write(raw[cut:])
         if writer.can_write_eof():
             writer.write_eof()
-        got = await asyncio.wait_for(reader.read(), 20)
+        got = await asyncio.wait_for(reader.read(), 60)
         if not raw.startswith(b"HEAD"):
             for status, _ in answers(got):
                 assert 100 <= status < 600

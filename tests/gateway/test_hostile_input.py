@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from conftest import ENDPOINT, to_http
 from lambdas import create, role
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(120)
 
 DEEP = 50_000
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))

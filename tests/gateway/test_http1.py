@@ -103,7 +103,7 @@ async def ask(server: Server, raw: bytes, *, eof: bool = True) -> bytes:
     if eof:
         writer.write_eof()
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 

@@ -34,7 +34,7 @@ class Browser:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         port = self._port()
-        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
             page = next(t for t in json.load(answer) if t["type"] == "page")
         self._socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=20)
         self._count = 0
@@ -44,7 +44,7 @@ class Browser:
             self.ask(f"{domain}.enable")
 
     def _port(self) -> str:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             try:
                 with open(f"{self._folder}/DevToolsActivePort") as file:

@@ -57,7 +57,7 @@ class ServerProcess:
 
     def stop(self) -> int:
         self.process.terminate()
-        code = self.process.wait(30)
+        code = self.process.wait(120)
         self._closed()
         return code
 

@@ -13,7 +13,7 @@ import pytest
 from live.server_process import ServerProcess
 from services.test_cloudformation_sam import BOOKMARKS, CODE
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 
 def test_aws_cloudformation_package_and_deploy_work_unmodified(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _fill_across_kills(server: ServerProcess) -> None:
 
 
 def _wait(holds: Any) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not holds():
         assert time.monotonic() < deadline, "it never came to hold"
         time.sleep(0.05)

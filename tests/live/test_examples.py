@@ -14,7 +14,7 @@ from live.server_process import SRC, ServerProcess
 
 ROOT = Path(__file__).parents[2]
 PICTURES = os.environ.get("STRATOLITE_PICTURES")
-pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from live.server_process import ServerProcess
 
 from stratolite.core.seals import Seals
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
 
 CODE = """

@@ -24,7 +24,7 @@ from live.server_process import ServerProcess
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(browser.PROGRAM is None, reason="needs Chromium"),
 ]
 KEYS = Credentials("test", "test")
@@ -111,12 +111,12 @@ def untouched(server: ServerProcess) -> None:
 def test_a_program_may_do_what_the_page_may_not(server):
     """Else the tests below would show nothing."""
     host = f"127.0.0.1:{server.port}"
-    with urlopen(presigned(host, "/photos/k"), timeout=10) as answer:
+    with urlopen(presigned(host, "/photos/k"), timeout=60) as answer:
         assert answer.read().decode() == SECRET
     put = Request(
         f"http://{host}/photos/new", b"x", signed(host, "/photos/new", "PUT", b"x"), method="PUT"
     )
-    with urlopen(put, timeout=10) as answer:
+    with urlopen(put, timeout=60) as answer:
         assert answer.status == 200
     server.client("s3").delete_object(Bucket="photos", Key="new")
     untouched(server)

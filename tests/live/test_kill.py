@@ -139,7 +139,7 @@ def lost(server: ServerProcess, acknowledged: list[tuple[str, str, str]]) -> lis
 
 def ended(stacks, name: str) -> str:
     """A stack operation goes on by itself after a restart; wait for its end."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         status = stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         if not status.endswith("IN_PROGRESS") or time.monotonic() > end:
@@ -163,12 +163,13 @@ def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path):
         server.client("s3").create_bucket(Bucket="objects")
         server.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
         everything: list[tuple[str, str, str]] = []
-        slowest_s = 0.0
-        for run in range(KILLS):
+        slowest_s, run = 0.0, 0
+        while run < KILLS or not {"item", "object"} <= {kind for kind, _, _ in everything}:
+            assert run < KILLS + 50, "too slow to acknowledge anything"
             writers = [Writer(server, run, lane, chance.random().__hash__()) for lane in range(3)]
             for writer in writers:
                 writer.start()
-            time.sleep(chance.uniform(0.15, 0.6))
+            time.sleep(chance.uniform(0.15, 0.6) * max(1, run / KILLS))
             server.kill()
             for writer in writers:
                 writer.join()
@@ -178,12 +179,12 @@ def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path):
             fresh = [a for writer in writers for a in writer.acknowledged]
             assert not lost(server, fresh), f"seed={seed} run={run}"
             everything += fresh
+            run += 1
         assert not lost(server, everything), f"seed={seed}"
         kinds = {
             k: sum(a[0] == k for a in everything) for k in ("item", "object", "function", "stack")
         }
-        print(f"kills={KILLS} acknowledged={kinds} lost=0 slowest restart={slowest_s:.2f} s")
-        assert all(kinds[k] for k in ("item", "object"))
+        print(f"kills={run} acknowledged={kinds} lost=0 slowest restart={slowest_s:.2f} s")
     finally:
         if server.process.poll() is None:
             server.kill()

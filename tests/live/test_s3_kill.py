@@ -108,7 +108,7 @@ def test_no_object_and_no_event_is_lost(tmp_path):
     }
     assert acknowledged.keys() <= there.keys()
     told: set[str] = set()
-    silence_s, heard_s = 120, time.monotonic()
+    silence_s, heard_s = 240, time.monotonic()
     while told != there.keys() and time.monotonic() < heard_s + silence_s:
         got = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         for message in got.get("Messages", ()):

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from live.server_process import ServerProcess
 from services.test_cloudformation_sam import BOOKMARKS, CAPABILITIES, packed
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 EVENTS = (2, 14, 26)
 
 
@@ -40,7 +40,7 @@ def there(client: Client) -> dict[str, set[str]]:
 
 
 def ended(cfn: Any, name: str) -> dict[str, Any]:
-    for _ in range(2000):
+    for _ in range(10_000):
         stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack
@@ -73,7 +73,7 @@ def killed(
     while len(story := told()) < before + events:
         pass
     server.kill()
-    thread.join(60)
+    thread.join(120)
     server.start()
     newest = story[0]
     about_the_stack = newest["ResourceType"] == "AWS::CloudFormation::Stack"

@@ -168,7 +168,7 @@ def test_every_event_arrives_and_each_key_stays_in_order(tmp_path):
 
 def _settled(server):
     """The second stream, once Firehose has delivered all of it."""
-    for _ in range(120):
+    for _ in range(400):
         two = in_stream(server, "two")
         if len(lines(server)) == len(two) and len(in_stream(server, "two")) == len(two):
             return two

@@ -393,7 +393,7 @@ def test_a_fork_bomb_ends_at_the_sandboxs_limit(tmp_path):
             assert (made <= 1024, why) == (True, "EAGAIN")
             (member,) = rig.runtime._members
             member.sandbox.kill()
-            await asyncio.wait_for(member.sandbox.gone(), 10)
+            await asyncio.wait_for(member.sandbox.gone(), 60)
         else:
             assert outcome.ended == ("memory", -9)
         assert (await rig("poisoned")).answer is not None
@@ -418,7 +418,7 @@ def test_a_daemon_does_not_outlive_its_timeout(tmp_path):
 
     async def body(rig: Rig) -> None:
         assert (await rig("daemon", seconds, timeout_s=0.7)).ended.how == "timeout"
-        for _ in range(100):
+        for _ in range(3_000):
             if not _running(b"sleep\0" + seconds.encode()):
                 return
             await asyncio.sleep(0.02)
@@ -481,7 +481,7 @@ def test_control_groups_end_with_their_sandbox(tmp_path):
         await rig("threads", timeout_s=20)
         (member, *_) = rig.runtime._members
         os.kill(zygote, 9)
-        await asyncio.wait_for(member.sandbox.gone(), 10)
+        await asyncio.wait_for(member.sandbox.gone(), 60)
         await rig("poisoned", key="c")
         assert not _groups(mine)
         mine = f"stratolite-{rig.runtime.pids[0]}-"

@@ -154,7 +154,7 @@ def test_a_new_edition_ends_the_old_ones_sandboxes(tmp_path):
         await rig("count", key="v1")
         (old,) = rig.runtime._members
         assert json.loads((await rig("count", key="v2")).answer)[0] == 1
-        await asyncio.wait_for(old.sandbox.gone(), 5)
+        await asyncio.wait_for(old.sandbox.gone(), 60)
         assert len(rig.runtime._members) == 1
 
     run(tmp_path, body)
@@ -168,7 +168,7 @@ def test_a_busy_sandbox_of_an_old_edition_ends_after_its_invocation(tmp_path):
         (member,) = rig.runtime._members
         await rig("pid", {}, key="v2")
         assert (await old).answer is not None, "it is not cut short"
-        await asyncio.wait_for(member.sandbox.gone(), 5)
+        await asyncio.wait_for(member.sandbox.gone(), 60)
 
     run(tmp_path, body)
 
@@ -210,7 +210,7 @@ def test_an_idle_sandbox_ends_after_its_time(tmp_path, monkeypatch):
     async def body(rig: Rig) -> None:
         await rig("echo")
         (member,) = rig.runtime._members
-        await asyncio.wait_for(member.sandbox.gone(), 5)
+        await asyncio.wait_for(member.sandbox.gone(), 60)
 
     run(tmp_path, body)
 
@@ -504,7 +504,7 @@ def _runs(pid: int) -> bool:
 
 
 def _until(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if holds():
             return True

@@ -175,7 +175,7 @@ def in_cloud(
 
 async def settled(h: Harness, name: str) -> dict[str, Any]:
     """The stack once nothing is under way."""
-    for _ in range(4000):
+    for _ in range(40_000):
         stack = (await h("cloudformation", "DescribeStacks", StackName=name))["Stacks"][0]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack

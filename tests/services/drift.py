@@ -9,7 +9,7 @@ from typing import Any
 def drifted(cfn: Any, name: str) -> dict[str, Any]:
     """Logical id -> what differs, for those that do."""
     asked = cfn.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
-    end = time.time() + 30
+    end = time.time() + 120
     while time.time() < end:
         found = cfn.describe_stack_drift_detection_status(StackDriftDetectionId=asked)
         if found["DetectionStatus"] != "DETECTION_IN_PROGRESS":

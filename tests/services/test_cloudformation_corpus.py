@@ -80,7 +80,7 @@ def ended(platform: Platform, operation: str, name: str, **request: Any) -> dict
     h = Harness(platform.cloud)
     answer = platform.run(h("cloudformation", operation, StackName=name, **request))
     stack_id = answer.get("StackId", name)
-    for _ in range(600):
+    for _ in range(6_000):
         stack = platform.run(h("cloudformation", "DescribeStacks", StackName=stack_id))["Stacks"][0]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack  # type: ignore[no-any-return]
@@ -102,7 +102,7 @@ def why(platform: Platform, stack_id: str) -> str:
 def drifted(platform: Platform, stack_id: str) -> list[Any]:
     h = Harness(platform.cloud)
     started = platform.run(h("cloudformation", "DetectStackDrift", StackName=stack_id))
-    for _ in range(600):
+    for _ in range(6_000):
         status = platform.run(h("cloudformation", "DescribeStackDriftDetectionStatus", **started))
         if status["DetectionStatus"] != "DETECTION_IN_PROGRESS":
             break
@@ -160,7 +160,7 @@ def test_a_template_lives_its_whole_life(platform: Platform, path: Path) -> None
     )["Stacks"][0]
     assert stack["StackStatus"] == "DELETE_COMPLETE", why(platform, stack_id)
     assert still_there(platform, stack_id) == []
-    for _ in range(100):  # what is taken away by jobs
+    for _ in range(3_000):  # what is taken away by jobs
         if not (left := held(platform) - before):
             break
         platform.run(platform.cloud.world.sleep(0.02))

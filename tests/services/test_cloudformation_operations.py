@@ -354,7 +354,7 @@ async def respond(h: Any, event: dict[str, Any], **answer: Any) -> int:
 
 
 async def question(asked: list[dict[str, Any]], count: int) -> dict[str, Any]:
-    for _ in range(2000):
+    for _ in range(30_000):
         if len(asked) >= count:
             return asked[count - 1]
         await asyncio.sleep(0.002)

@@ -93,7 +93,7 @@ def packed(code: str = CODE) -> bytes:
 
 
 def wait(cfn: Any, name: str) -> dict[str, Any]:
-    for _ in range(1500):
+    for _ in range(10_000):
         stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack
@@ -287,7 +287,7 @@ def test_the_translator_is_started_again_when_it_is_gone_or_takes_too_long(
     assert translate()["Resources"]
     third = sam._CHILD._process
     assert third is not None
-    third.wait(10)
+    third.wait(60)
 
 
 def test_a_table_with_a_name_of_its_own_is_not_replaced_under_it(client: Any) -> None:

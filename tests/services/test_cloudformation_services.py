@@ -17,7 +17,7 @@ def text(resources: dict[str, Any], **sections: Any) -> str:
 
 
 def status(cfn: Any, name: str) -> str:
-    for _ in range(500):
+    for _ in range(5_000):
         found = str(cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
         if not found.endswith("IN_PROGRESS") or found == "REVIEW_IN_PROGRESS":
             return found

@@ -42,7 +42,7 @@ def roles(client: Any) -> None:
 
 
 def ended(cfn: Any, operation_id: str) -> dict[str, Any]:
-    for _ in range(500):
+    for _ in range(5_000):
         shown = cfn.describe_stack_set_operation(StackSetName="set", OperationId=operation_id)
         if shown["StackSetOperation"]["Status"] not in ("RUNNING", "STOPPING"):
             return shown["StackSetOperation"]

@@ -576,7 +576,7 @@ def test_deleted_stacks_are_forgotten_in_the_end(folder: str) -> None:
         assert await stored(h)
 
     async def later(h: Any) -> None:
-        for _ in range(1000):
+        for _ in range(20_000):
             if not await stored(h):
                 return
             await asyncio.sleep(0.005)

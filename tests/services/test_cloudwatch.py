@@ -57,7 +57,7 @@ def put(cw: Any, *data: dict[str, Any], namespace: str = "N") -> None:
 
 
 def wait_for(what: Callable[[], Any]) -> Any:
-    end = time.time() + 20
+    end = time.time() + 120
     while time.time() < end:
         if found := what():
             return found

@@ -48,7 +48,7 @@ def received(client, url):
 
 def turned_away(client, source, account=ME):
     """The denial of a delivery for ``source``, as the trail has it."""
-    for _ in range(400):
+    for _ in range(2_400):
         page = client("cloudtrail", account=account).lookup_events(
             LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "SendMessage"}]
         )
@@ -282,7 +282,7 @@ def test_what_a_service_asks_with_the_callers_rights_says_which_service_asks(cli
     }}  # fmt: skip
     stacks = client("cloudformation", **ann)
     stacks.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"T": table}}))
-    for _ in range(600):
+    for _ in range(6_000):
         status = stacks.describe_stacks(StackName="s")["Stacks"][0]["StackStatus"]
         if not status.endswith("_IN_PROGRESS"):
             break

@@ -36,7 +36,7 @@ def regions(client: Any) -> dict[str, Any]:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, "it never came to hold"
         time.sleep(0.02)

@@ -75,7 +75,7 @@ def of_shard(streams: Any, arn: str, shard: Any, kind: str, **page: Any) -> Iter
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, "it never came to hold"
         time.sleep(0.01)

@@ -92,7 +92,7 @@ class Scene:
         return out
 
     async def until(self, count, step_s=0.0):
-        for _ in range(800):
+        for _ in range(12_000):
             found = await self.h("s3", "ListObjectsV2", Bucket="out")
             if found.get("KeyCount", 0) >= count:
                 assert found["KeyCount"] == count
@@ -507,7 +507,7 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
         assert "secret-key" not in str(described)
         await s.put("one", name="h")
         s.world.advance(61)
-        for _ in range(400):
+        for _ in range(12_000):
             await asyncio.sleep(0.005)
             s.world.advance(0.1)
             if len(taken) == 2:

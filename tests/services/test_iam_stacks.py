@@ -40,7 +40,7 @@ def template(status="Active", clients=("a",), groups=("Team",)):
 
 
 def settled(cloudformation, name):
-    for _ in range(600):
+    for _ in range(6_000):
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         if not stack["StackStatus"].endswith("_IN_PROGRESS"):
             return stack

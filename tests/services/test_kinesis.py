@@ -426,7 +426,7 @@ def test_what_has_passed_the_retention_is_not_read_and_goes(kinesis, advance, pl
     advance(2)
     assert [r["Data"] for r in read(kinesis, "s")[0]] == [b"new"]
     advance(26 * 3600)
-    for _ in range(200):
+    for _ in range(5_000):
         if len(kinesis.list_shards(StreamName="s")["Shards"]) == 3:
             break
     assert [s["ShardId"][-1] for s in kinesis.list_shards(StreamName="s")["Shards"]] == [

@@ -46,7 +46,7 @@ def queue(client: Any, name: str = "ends") -> tuple[str, str]:
 
 
 def wait(receive: Any) -> Any:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if found := receive():
             return found

@@ -398,7 +398,7 @@ def attempts(client: Any, platform: Any) -> list[str]:
 
 def wait(client: Any, platform: Any, count: int) -> list[str]:
     """The lines of that many attempts, once there are so many."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if client("logs").describe_log_groups()["logGroups"]:
             found = attempts(client, platform)

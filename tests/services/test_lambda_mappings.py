@@ -116,7 +116,7 @@ class Scene:
 
     async def until(self, condition, step_s=0.0):
         """Condition comes true; the cloud clock goes on by ``step_s`` with each look."""
-        for _ in range(600):
+        for _ in range(12_000):
             found = condition()
             if asyncio.iscoroutine(found):
                 found = await found

@@ -198,7 +198,7 @@ def rows(platform: Any) -> dict[str, int]:
 
 
 def until(holds: Any) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -161,7 +161,7 @@ def test_a_deleted_bucket_takes_its_unfinished_uploads_along(s3, platform):
     s3.delete_bucket(Bucket="parts")
 
     async def swept():
-        for _ in range(500):
+        for _ in range(5_000):
             if await platform.cloud.db.transact(lambda tx: not list(tx.scan(_s3_span(), limit=1))):
                 return True
             await platform.world.sleep(0.02)
@@ -372,7 +372,7 @@ def test_parts_left_out_are_removed_even_when_they_are_many(s3, platform, monkey
     async def parts_left():
         from stratolite.services.s3 import state
 
-        for _ in range(500):
+        for _ in range(5_000):
             bucket = await platform.cloud.db.transact(lambda tx: state.bucket(tx, "parts"))
             found = await platform.cloud.db.transact(
                 lambda tx: [n for n, _ in state.parts(tx, bucket, upload_id)]  # noqa: B023

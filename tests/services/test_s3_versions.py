@@ -240,7 +240,7 @@ def rules(s3, *given):
 def wait_for(condition):
     import time
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -120,7 +120,7 @@ def idle(platform: Any) -> None:
 
 
 def wait_for(what: Callable[[], Any]) -> Any:
-    end = time.time() + 20
+    end = time.time() + 120
     while time.time() < end:
         if found := what():
             return found

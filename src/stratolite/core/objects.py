@@ -20,6 +20,7 @@ not been in contact with the log's end for as long reads the floor before it bel
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,8 @@ def open_objects(url: str, world: World | None = None) -> Objects:
 
     ``s3://bucket/prefix``  ``gs://bucket/prefix``  ``az://container/prefix``  ``file:///folder``  ``memory://``
     Credentials and endpoints come from the environment as each vendor's tools have them (AWS_ENDPOINT_URL, ...);
-    ``?endpoint=http://host:port&region=...`` overrides them. A store without create-only PUT is no place for a log.
+    ``?endpoint=http://host:port&region=...`` overrides them; Google's at another endpoint is asked without a login, as its
+    emulators are. A store without create-only PUT is no place for a log.
     """
     parts = urlsplit(url)
     options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -230,8 +232,18 @@ def _s3(bucket: str, prefix: str | None, options: dict[str, str]) -> Any:
 def _gcs(bucket: str, prefix: str | None, options: dict[str, str]) -> Any:
     from obstore.store import GCSStore
 
+    given: dict[str, Any] = {}
+    if "endpoint" in options:
+        login = {"client_email": "", "private_key": "", "private_key_id": ""}
+        given["service_account_key"] = json.dumps(
+            {"gcs_base_url": options["endpoint"], "disable_oauth": True, **login}
+        )
     return GCSStore(
-        bucket, prefix=prefix, client_options=_client_options(options), retry_config=_retry()
+        bucket,
+        prefix=prefix,
+        client_options=_client_options(options),
+        retry_config=_retry(),
+        **given,
     )
 
 

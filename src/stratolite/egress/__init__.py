@@ -10,7 +10,7 @@
     Refused    may not be reached from here, whoever asks again        ] all ``Failed``: services
     Failed     unreachable, too slow, too large or not HTTP: see ``why`` ] answer their own way
     Rules      what ``--egress`` lists (``rules``), on top of ``addresses``: which addresses are public
-    Proxy      the HTTP proxy that sandboxes get (``proxy``)
+    proxy.Proxy    the HTTP proxy that sandboxes get; imported where ``--egress`` asks for it, since h11 takes a tenth of a start
 
 Who may reach what, unless ``--egress`` says more:
 
@@ -22,15 +22,15 @@ Always refused, listed or not: link-local addresses and other places where cloud
 multicast, broadcast, "this network", and this server's own port by the network.
 
 A redirect is an answer like any other unless ``redirects_max`` is given; each step is then judged as the first.
-Bounds (``limits``): ``EGRESS_*``. An answer's body is not decompressed. HTTP/1.1 is ``h11``'s.
+Bounds (``limits``): ``EGRESS_*``. An answer's body is not decompressed. HTTP/1.1 is ``h11``'s
+(``exchange``).
 
 Not done: HTTP/2, client certificates, pooled connections, IPv6 zone ids.
 """
 
+from stratolite.egress.answer import Answer as Answer
 from stratolite.egress.failed import Failed as Failed
 from stratolite.egress.failed import Refused as Refused
-from stratolite.egress.proxy import Proxy as Proxy
-from stratolite.egress.room import Answer as Answer
 from stratolite.egress.room import Egress as Egress
 from stratolite.egress.room import Own as Own
 from stratolite.egress.rules import BadRule as BadRule

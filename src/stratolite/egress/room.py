@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-import h11
-
 from stratolite.egress.addresses import Address, parse
+from stratolite.egress.answer import Answer
 from stratolite.egress.failed import Failed, Refused
 from stratolite.egress.places import Headers, Place, host_of, place_of, redirected
 from stratolite.egress.rules import SERVICES, Rules
@@ -20,7 +18,6 @@ from stratolite.limits import (
     EGRESS_ADDRESSES_MAX,
     EGRESS_ANSWER_BYTES_MAX,
     EGRESS_CONNECT_S_MAX,
-    EGRESS_HEAD_BYTES_MAX,
     EGRESS_REDIRECTS_MAX,
     EGRESS_REQUESTS_MAX,
     EGRESS_TIME_S,
@@ -29,20 +26,7 @@ from stratolite.limits import (
 Resolve = Callable[[str], Awaitable[list[str]]]
 """A host name's addresses, in the order to be tried. Raises OSError."""
 
-_OURS_TO_SAY = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
-_READ_BYTES = 64 << 10
-_INTERIM_MAX = 8  # 1xx answers before the answer
 _LOOPBACK = ("127.0.0.1", "::1")
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: list[tuple[str, str]]
-    """Names in lower case, in the order they came."""
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        return next((value for each, value in self.headers if each == name), None)
 
 
 class Own(NamedTuple):
@@ -206,29 +190,11 @@ class Egress:
         body: bytes,
         answer_bytes_max: int,
     ) -> Answer:
-        said = _request(place, method, headers, body)
+        from stratolite.egress.exchange import exchange, request  # h11 with the first, not at start
+
+        said = request(place, method, headers, body)
         reader, writer = await self._open(who, place)
-        try:
-            http = h11.Connection(h11.CLIENT, max_incomplete_event_size=EGRESS_HEAD_BYTES_MAX)
-            out = http.send(said) or b""
-            if body:
-                out += http.send(h11.Data(data=body)) or b""
-            out += http.send(h11.EndOfMessage()) or b""
-            writer.write(out)
-            # Who answers before it has read everything is heard all the same.
-            sending = asyncio.ensure_future(writer.drain())
-            try:
-                return await _answer(http, reader, answer_bytes_max)
-            finally:
-                sending.cancel()
-                with suppress(asyncio.CancelledError, OSError):
-                    await sending
-        except h11.ProtocolError as error:
-            raise Failed("protocol", f"{place.host} does not speak HTTP: {error}") from error
-        except OSError as error:
-            raise Failed("connect", f"{place.host}:{place.port}: {error}") from error
-        finally:
-            writer.transport.abort()
+        return await exchange(reader, writer, place, said, body, answer_bytes_max)
 
     async def _open(
         self, who: str, place: Place
@@ -254,51 +220,6 @@ class Egress:
         except BaseException:
             sock.close()
             raise
-
-
-def _request(place: Place, method: str, headers: Headers, body: bytes) -> h11.Request:
-    given = [(n, v) for n, v in headers if n.lower() not in _OURS_TO_SAY]
-    names = {n.lower() for n, _ in given}
-    said = [("Host", place.host_header), ("Connection", "close"), *given]
-    if "user-agent" not in names:
-        said.append(("User-Agent", "Stratolite"))
-    if place.login and "authorization" not in names:
-        said.append(("Authorization", f"Basic {b64encode(place.login.encode()).decode()}"))
-    if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
-        said.append(("Content-Length", str(len(body))))
-    try:
-        raw = [(n.encode("ascii"), v.encode("utf-8")) for n, v in said]
-        return h11.Request(method=method.encode("ascii"), target=place.target, headers=raw)
-    except (h11.LocalProtocolError, UnicodeEncodeError) as error:
-        raise Refused(f"not a request that can be sent: {error}") from error
-
-
-async def _answer(
-    http: h11.Connection, reader: asyncio.StreamReader, answer_bytes_max: int
-) -> Answer:
-    status, headers, interim = 0, [], 0
-    body: list[bytes] = []
-    size = 0
-    while True:
-        event = http.next_event()
-        if event is h11.NEED_DATA:
-            http.receive_data(await reader.read(_READ_BYTES))
-        elif isinstance(event, h11.InformationalResponse):
-            interim += 1
-            if interim > _INTERIM_MAX or event.status_code == 101:
-                raise Failed("protocol", "an answer that does not begin")
-        elif isinstance(event, h11.Response):
-            status = event.status_code
-            headers = [(n.decode("ascii"), v.decode("latin-1")) for n, v in event.headers]
-        elif isinstance(event, h11.Data):
-            size += len(event.data)
-            if size > answer_bytes_max:
-                raise Failed("too-large", f"the answer is larger than {answer_bytes_max} bytes")
-            body.append(bytes(event.data))
-        elif isinstance(event, h11.EndOfMessage):
-            return Answer(status, headers, b"".join(body))
-        else:
-            raise Failed("protocol", "the connection ended before the answer")
 
 
 def _tls(trust: str | None) -> ssl.SSLContext:

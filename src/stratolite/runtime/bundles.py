@@ -14,11 +14,14 @@ import os
 import shutil
 import stat
 import struct
-import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 from stratolite.clock import World
 from stratolite.limits import BUNDLE_FILES_MAX, BUNDLE_UNPACKED_BYTES_MAX
+
+if TYPE_CHECKING:
+    import zipfile
 
 _CHUNK_BYTES = 1 << 20
 _PATH_BYTES_MAX = 1024
@@ -113,6 +116,8 @@ class Bundles:
 
 def _extract(zipped: bytes, folder: str) -> None:
     """Sizes are counted while unpacking: the ones the zip declares are only believed downwards."""
+    import zipfile  # not at start
+
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             members = archive.infolist()
