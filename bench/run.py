@@ -2,7 +2,7 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
-       kinesis mapping patterns; large (a million items) only where it is asked for
+       kinesis mapping patterns objects; large (a million items) only where it is asked for
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -344,6 +345,13 @@ def s3(bars, seconds):
             found[load] = in_turns(sides, seconds)
             for name, results in found[load].items():
                 show(name, load, middle(results))
+    if "s3rver" in found["GET 1 KiB"]:
+        for load in ("PUT 1 KiB", "GET 1 KiB"):
+            bars.at_most(
+                f"S3 {load}: CPU against s3rver",
+                ratio(found[load]["stratolite"], found[load]["s3rver"]),
+                0.1,
+            )
     if "ministack" in found["GET 1 KiB"]:
         for load in ("PUT 1 KiB", "GET 1 KiB"):
             bars.at_most(
@@ -713,6 +721,9 @@ def sync(_bars, seconds):
             for connections in (1, 16, 64):
                 name = f"PutItem {sync_ms} ms, {connections} conn."
                 show(server.name, name, run(server, puts, connections, seconds / 2))
+    import objects
+
+    objects.slow_syncs(_bars, seconds)
 
 
 def restart(bars, _seconds):
@@ -757,18 +768,17 @@ PARTS = {
 }
 
 
-def _streams(part):
-    """A part of ``streams``, imported when it is its turn."""
+def _of(module, part):
+    """A part of another file, imported when it is its turn."""
 
     def run_part(bars, seconds):
-        import streams
-
-        getattr(streams, part)(bars, seconds)
+        getattr(importlib.import_module(module), part)(bars, seconds)
 
     return run_part
 
 
-PARTS |= {part: _streams(part) for part in ("kinesis", "mapping", "patterns")}
+PARTS |= {part: _of("streams", part) for part in ("kinesis", "mapping", "patterns")}
+PARTS["objects"] = _of("objects", "objects")
 
 
 def large(bars, seconds):

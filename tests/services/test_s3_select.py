@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stratolite.errors import Fault
-from stratolite.services.s3 import select_child, select_sql
+from stratolite.services.s3 import select_child, select_sql, selecting
 
 PEOPLE = 'name,age,city\nAnn,31,Berlin\nBob,9,Rome\n"C, D",77,\n'
 LINES = '{"name":"Ann","age":31,"tags":["a","b"],"at":{"x":1}}\n{"name":"Bob","age":9,"day":"2020-01-01"}\n'
@@ -174,32 +175,112 @@ def test_sql_that_reaches_for_anything_else_is_refused(sql):
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT content FROM read_text('/etc/passwd')",
-        "COPY (SELECT 1) TO '/tmp/stratolite-select-test'",
-        "INSTALL httpfs",
-        "SELECT * FROM read_csv('http://127.0.0.1:1/x')",
-        "SET enable_external_access=true",
-    ],
-)
-def test_the_engine_itself_is_locked_should_a_query_get_that_far(sql, tmp_path):
-    """The second wall: what the parser would have refused, given to the child as it is."""
+def in_the_child(tmp_path, sql, **limits):
+    """The frames the child sends for ``sql`` as it is, past the parser that would have refused it."""
     file = tmp_path / "data"
     file.write_text("a\n")
     with file.open("rb") as data:
         said = {
-            "fd": data.fileno(), "sql": sql, "names": [], "output": {"kind": "json", "record": "\n"}, "memory_mb": 256, "cpu_s": 5,
-            "format": "csv", "columns": ["_1"],
+            "fd": data.fileno(), "sql": sql, "names": [], "output": {"kind": "json", "record": "\n"}, "memory_mb": 256, "cpu_s": 60,
+            "format": "csv", "columns": ["_1"], **limits,
         }  # fmt: skip
         child = Path(select_child.__file__)
         done = subprocess.run(
             [sys.executable, "-I", child], input=json.dumps(said).encode() + b"\n", pass_fds=(data.fileno(),),
-            capture_output=True, timeout=60,
+            capture_output=True, timeout=240, env={"PATH": "", "HOME": "/nonexistent", "MARK": "environment-mark"}, cwd="/",
         )  # fmt: skip
-    assert done.stdout[4:5] == b"E", done.stdout[:200]
-    assert b"root:" not in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT content FROM read_text('/etc/passwd')",
+        "SELECT content FROM read_blob('/proc/self/environ')",
+        "SELECT content FROM read_text('/proc/self/fd/0')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM read_csv('/etc/passwd', columns={'a': 'VARCHAR'})",
+        "SELECT * FROM read_csv('http://127.0.0.1:1/x')",
+        "SELECT * FROM 's3://bucket/key.parquet'",
+        "COPY (SELECT 1) TO '/tmp/stratolite-select-test'",
+        "COPY (SELECT 1) TO '/dev/shm/stratolite-select-test'",
+        "EXPORT DATABASE '/tmp/stratolite-select-test'",
+        "ATTACH '/tmp/stratolite-select-test.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access=true",
+        "SET memory_limit='64GB'",
+        "SET allowed_paths=['/etc/passwd']",
+        "PRAGMA enable_external_access=true",
+        "RESET allowed_directories",
+    ],
+)
+def test_the_engine_itself_is_locked_should_a_query_get_that_far(sql, tmp_path):
+    """The second wall: what the parser would have refused, given to the child as it is."""
+    said = in_the_child(tmp_path, sql)
+    assert said[4:5] == b"E", said[:200]
+    assert b"root:" not in said
+    assert b"environment-mark" not in said
+    assert not list(Path("/tmp").glob("stratolite-select-test*"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "limits"),
+    [
+        ("SELECT count(*) FROM range(1000000000) a, range(1000000000) b WHERE a.range = b.range + 1 OR a.range * b.range < 0", {"cpu_s": 2}),
+        ("SELECT max(l) FROM (SELECT list(repeat('x', 1000000)) AS l FROM range(100000))", {"memory_mb": 64}),
+    ],
+    ids=["time", "memory"],
+)  # fmt: skip
+def test_the_child_is_stopped_at_its_limits(sql, limits, tmp_path):
+    """Ended by the kernel, or told that there is no more memory: never an end of rows."""
+    said = in_the_child(tmp_path, sql, **limits)
+    kinds = []
+    while len(said) >= 5:
+        kinds.append(said[4:5])
+        said = said[5 + int.from_bytes(said[:4], "big") :]
+    assert b"D" not in kinds
+    assert b"R" not in kinds
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "BZIP2"])
+def test_a_few_bytes_that_expand_to_many_do_not_fill_memory(s3, compression, monkeypatch):
+    """Taken piece by piece, and given up at the bound on the whole."""
+    pack = gzip.compress if compression == "GZIP" else bz2.compress
+    bomb = pack(b"0" * (8 << 20)) * 40  # 320 MiB in some kilobytes: streams one after another
+    expand = selecting._gunzip() if compression == "GZIP" else selecting._bunzip()
+    pieces = expand(bomb)
+    sizes = [len(next(pieces)) for _ in range(20)]
+    assert 0 < max(sizes) <= selecting._PIECE_BYTES
+    assert sum(len(piece) for piece in expand_all(compression, bomb[: len(bomb) // 40])) == 8 << 20
+    monkeypatch.setattr(selecting, "EXPANDED_BYTES_MAX", 10 << 20)
+    reading = {"CSV": {}, "CompressionType": compression}
+    with pytest.raises(ClientError, match="OverMaxRecordSize"):
+        select(s3, bomb, "SELECT COUNT(*) FROM S3Object", reading)
+    with pytest.raises(ClientError, match="InvalidCompressionFormat"):
+        select(s3, b"not packed at all" * 10, "SELECT COUNT(*) FROM S3Object", reading)
+
+
+def expand_all(compression, packed):
+    """In arriving chunks of any size."""
+    expand = selecting._gunzip() if compression == "GZIP" else selecting._bunzip()
+    for at in range(0, len(packed), 1000):
+        yield from expand(packed[at : at + 1000])
+
+
+def test_a_parquet_file_that_lies_is_an_error_and_no_more(s3):
+    """Damaged headers, lengths that point beyond the end, and no file at all."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"n": list(range(1000))}), out)
+    whole = out.getvalue()
+    broken = [b"PAR1" + b"\xff" * 100 + b"PAR1", whole[: len(whole) // 2], whole[:-8] + b"\xff\xff\xff\x7fPAR1", b""]  # fmt: skip
+    for body in broken:
+        with pytest.raises(ClientError) as refused:
+            select(s3, body, "SELECT COUNT(*) FROM S3Object", {"Parquet": {}})
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 503)
+    counted = rows(select(s3, whole, "SELECT COUNT(*) AS n FROM S3Object", {"Parquet": {}}))
+    assert counted == [{"n": 1000}]
 
 
 def test_a_query_that_needs_too_much_ends_and_the_next_one_runs(s3):

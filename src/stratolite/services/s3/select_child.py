@@ -4,7 +4,7 @@ stdin: one line of JSON {format, fd, sql, names, header ..., output, limits}; th
 ``fd``, which has no name any more. stdout: frames, u32 big-endian length and a byte of kind before each:
 R rows as they are to be sent, E an error (JSON {code, message}), D the end.
 
-The jail: a user and network namespace of its own where the kernel allows, no new files, processes or privileges,
+The jail: a user and network namespace of its own where the kernel allows, nothing written to files, no new privileges,
 memory and CPU bounded by rlimits; inside it DuckDB with external access off (the one descriptor excepted), no
 extensions loaded or installed, its memory and threads bounded and its configuration locked before the query is seen.
 """

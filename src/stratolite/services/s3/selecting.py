@@ -17,7 +17,7 @@ import struct
 import sys
 import tempfile
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -41,6 +41,7 @@ CPU_S_MAX = 60
 TIME_S_MAX = 120.0
 SELECTS_COUNT_MAX = 4
 _HEADER_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 _CHILD = str(Path(__file__).with_name("select_child.py"))
 _ERRORS = {
     "ConversionException": "CastFailed",
@@ -240,21 +241,13 @@ async def _fill(
     file: IO[bytes],
 ) -> int:
     """The object's bytes into ``file``, decompressed, the scan range alone; how many."""
-    expand = _expander(wanted.compression)
     delimiter = (wanted.options.get("RecordDelimiter") or "\n").encode()
     change = wanted.kind == "csv" and delimiter not in (b"\n", b"\r\n")
     total, carried = 0, b""
     scan = _Scan(cut) if cut else None
-    async for chunk in content.joined(service.cloud, source.pieces):
-        try:
-            data = await asyncio.to_thread(expand, chunk) if wanted.compression != "NONE" else chunk
-        except (zlib.error, OSError, EOFError) as error:
-            raise Fault(
-                "InvalidCompressionFormat",
-                f"{wanted.compression} is not applicable to the queried object. Please correct "
-                "the request and try again.",
-                status=400,
-            ) from error
+    chunks = content.joined(service.cloud, source.pieces)
+    async for piece in _expanded(chunks, wanted.compression):
+        data = piece
         if scan is not None:
             data = scan.take(data)
         if change:
@@ -272,34 +265,68 @@ async def _fill(
     return total + len(carried)
 
 
-def _expander(compression: str) -> Any:
-    if compression == "BZIP2":
-        made = bz2.BZ2Decompressor()
+async def _expanded(chunks: AsyncIterator[bytes], compression: str) -> AsyncIterator[bytes]:
+    """Decompressed, in pieces of at most ``_PIECE_BYTES``: a few bytes may stand for gigabytes."""
+    if compression == "NONE":
+        async for chunk in chunks:
+            yield chunk
+        return
+    expand = _bunzip() if compression == "BZIP2" else _gunzip()
+    async for chunk in chunks:
+        pieces = expand(chunk)
+        while True:
+            try:
+                piece = await asyncio.to_thread(next, pieces, None)
+            except (zlib.error, OSError, EOFError) as error:
+                raise Fault(
+                    "InvalidCompressionFormat",
+                    f"{compression} is not applicable to the queried object. Please correct "
+                    "the request and try again.",
+                    status=400,
+                ) from error
+            if piece is None:
+                break
+            yield piece
 
-        def bunzip(chunk: bytes) -> bytes:
-            nonlocal made
-            out = []
-            while chunk:
-                out.append(made.decompress(chunk))
-                chunk = made.unused_data if made.eof else b""
-                if made.eof:
-                    made = bz2.BZ2Decompressor()
-            return b"".join(out)
 
-        return bunzip
+Expand = Callable[[bytes], Iterator[bytes]]
+
+
+def _bunzip() -> Expand:
+    made = bz2.BZ2Decompressor()
+
+    def expand(chunk: bytes) -> Iterator[bytes]:
+        nonlocal made
+        while True:
+            yield made.decompress(chunk, _PIECE_BYTES)
+            chunk = b""
+            if made.eof:
+                chunk, made = made.unused_data, bz2.BZ2Decompressor()
+                if not chunk:
+                    return
+            elif made.needs_input:
+                return
+
+    return expand
+
+
+def _gunzip() -> Expand:
     inflate = zlib.decompressobj(31)
 
-    def gunzip(chunk: bytes) -> bytes:
+    def expand(chunk: bytes) -> Iterator[bytes]:
         nonlocal inflate
-        out = []
-        while chunk:
-            out.append(inflate.decompress(chunk))
-            chunk = inflate.unused_data if inflate.eof else b""
+        while True:
+            piece = inflate.decompress(chunk, _PIECE_BYTES)
+            yield piece
+            chunk = inflate.unconsumed_tail
             if inflate.eof:
-                inflate = zlib.decompressobj(31)
-        return b"".join(out)
+                chunk, inflate = inflate.unused_data, zlib.decompressobj(31)
+                if not chunk:
+                    return
+            elif not chunk and len(piece) < _PIECE_BYTES:
+                return
 
-    return gunzip
+    return expand
 
 
 class _Scan:
