@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 def stratolite(*words, ok=True, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "stratolite", *words], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "stratolite", *words], capture_output=True, text=True, timeout=120,
         env=os.environ | {"PYTHONPATH": SRC} | environment,
     )  # fmt: skip
     assert (done.returncode == 0) is ok, done.stdout + done.stderr

@@ -163,7 +163,7 @@ def compiled(policy: dict[str, Any], *, has_principal: bool = False) -> Document
     return Document.parse(json.dumps(policy), has_principal=has_principal)
 
 
-@pytest.mark.timeout(7200 if SOAK else 300)
+@pytest.mark.timeout(7200 if SOAK else 400)
 @settings(max_examples=COUNT // BATCH, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64))
 def test_ours_decides_as_the_naive_evaluator_and_as_kept(seed: int) -> None:
@@ -176,7 +176,7 @@ def test_ours_decides_as_the_naive_evaluator_and_as_kept(seed: int) -> None:
 OBJECTS = [f"arn:aws:s3:::b/{n}" for n in ("ann/x", "bob/x", "*", "", "red/${*}", "x", "a\n")]
 
 
-@pytest.mark.timeout(7200 if SOAK else 300)
+@pytest.mark.timeout(7200 if SOAK else 400)
 @settings(max_examples=COUNT // BATCH // 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64))
 def test_what_is_decided_alike_is_decided_so_for_each_object(seed: int) -> None:
