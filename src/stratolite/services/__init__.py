@@ -30,13 +30,13 @@ class Offer(NamedTuple):
 
 OFFERS: tuple[Offer, ...] = (
     Offer("apigatewayv2", "apigatewayv2:Apigatewayv2", ("execute-api",), ("AWS::ApiGatewayV2::",)),
-    Offer("cloudcontrol", "cloudcontrol:Cloudcontrol", queues=True),
     Offer(
         "application-autoscaling",
         "application_autoscaling:ApplicationAutoscaling",
         types=("AWS::ApplicationAutoScaling::",),
         queues=True,
     ),
+    Offer("cloudcontrol", "cloudcontrol:Cloudcontrol", queues=True),
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
