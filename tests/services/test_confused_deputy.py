@@ -47,10 +47,12 @@ def received(client, url):
 
 
 def turned_away(client, source, account=ME):
-    """The denial of a delivery for ``source``, as the trail has it."""
-    for _ in range(2_400):
-        page = client("cloudtrail", account=account).lookup_events(
-            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "SendMessage"}]
+    """The denial of a delivery for ``source``, as the trail has it: of one message, or of what a topic sends together."""
+    trail = client("cloudtrail", account=account)
+    for turn in range(2_400):
+        name = ("SendMessage", "SendMessageBatch")[turn % 2]
+        page = trail.lookup_events(
+            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}]
         )
         for found in page["Events"]:
             event = json.loads(found["CloudTrailEvent"])

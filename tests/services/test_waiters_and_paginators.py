@@ -103,6 +103,12 @@ def _cloudformation(client: Client, wait: Callable[..., None]) -> None:
     wait("stack_import_complete", StackName="i")
 
 
+def _cloudcontrol(client: Client, wait: Callable[..., None]) -> None:
+    state = json.dumps({"QueueName": "q"})
+    made = client("cloudcontrol").create_resource(TypeName="AWS::SQS::Queue", DesiredState=state)
+    wait("resource_request_success", RequestToken=made["ProgressEvent"]["RequestToken"])
+
+
 def _cloudwatch(client: Client, wait: Callable[..., None]) -> None:
     cloudwatch = client("cloudwatch")
     cloudwatch.put_metric_alarm(
@@ -185,6 +191,7 @@ def _s3(client: Client, wait: Callable[..., None]) -> None:
 
 
 WAITERS = {
+    "cloudcontrol": _cloudcontrol,
     "cloudformation": _cloudformation,
     "cloudwatch": _cloudwatch,
     "dynamodb": _dynamodb,
