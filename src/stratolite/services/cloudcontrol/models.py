@@ -153,7 +153,7 @@ def _as_typed(schema: Schema, name: str, value: Any) -> Any:
     return value
 
 
-def patched(schema: Schema, before: Properties, text: str) -> Properties:
+def patched(handler: Resource, schema: Schema, before: Properties, text: str) -> Properties:
     """What the JSON patch makes of the properties, without those nobody may write.
 
     Raises Fault for a patch that is none, or changes what cannot change.
@@ -176,7 +176,8 @@ def patched(schema: Schema, before: Properties, text: str) -> Properties:
         raise _bad_patch("it replaces the whole resource")
     changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
     read_only = {path[0] for path in schema.refused if len(path) == 1}
-    for what, names in (("readOnlyProperties", read_only), ("createOnlyProperties", schema.create_only)):  # fmt: skip
+    create_only = handler.create_only | schema.create_only
+    for what, names in (("readOnlyProperties", read_only), ("createOnlyProperties", create_only)):
         if touched := sorted(changed & names):
             places = ", ".join(f"/properties/{name}" for name in touched)
             raise Fault("NotUpdatableException", f"Invalid patch update: {what} [{places}] cannot be updated")  # fmt: skip

@@ -5,17 +5,34 @@ from __future__ import annotations
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Resource, Response, Service
 from stratolite.services.cloudcontrol.failures import code_of, exception, missing
 from stratolite.services.cloudcontrol.models import (
+    Properties,
     acting,
     named,
     read,
     refuse_version,
     type_of,
 )
+from stratolite.services.cloudformation.schema import Schema
 
 _PAGE = 100
+
+
+async def found_now(call: Call, handler: Resource, schema: Schema, request: Request) -> Properties:
+    """The properties of the resource that ``request`` names, read as it says. Raises Fault by the handler's error code."""
+    identifier, token = request["Identifier"], call.world.uuid()
+    named(schema, identifier)
+    as_whom = await acting(call, request.get("RoleArn"))
+    try:
+        found = await read(as_whom, handler, schema, identifier)
+    except Fault as fault:
+        code = code_of(handler, fault, "READ")
+        raise exception(handler, fault.message, token, code) from fault
+    if found is None:
+        raise exception(handler, missing(handler, identifier), token, "NotFound")
+    return found[1]
 
 
 class Reading(Service):
@@ -23,17 +40,8 @@ class Reading(Service):
         kind, identifier = request["TypeName"], request["Identifier"]
         refuse_version(request)
         handler, schema = type_of(call, kind, "READ")
-        named(schema, identifier)
-        as_whom = await acting(call, request.get("RoleArn"))
-        token = call.world.uuid()
-        try:
-            found = await read(as_whom, handler, schema, identifier)
-        except Fault as fault:
-            code = code_of(handler, fault, "READ")
-            raise exception(handler, fault.message, token, code) from fault
-        if found is None:
-            raise exception(handler, missing(handler, identifier), token, "NotFound")
-        shape = {"Identifier": identifier, "Properties": orjson.dumps(found[1]).decode()}
+        found = await found_now(call, handler, schema, request)
+        shape = {"Identifier": identifier, "Properties": orjson.dumps(found).decode()}
         return {"TypeName": kind, "ResourceDescription": shape}
 
     async def list_resources(self, call: Call, request: Request) -> Response:

@@ -30,7 +30,7 @@ from stratolite.service import (
     Settle,
 )
 from stratolite.services.cloudcontrol import state
-from stratolite.services.cloudcontrol.failures import code_of, exception, missing, told
+from stratolite.services.cloudcontrol.failures import code_of, missing, told
 from stratolite.services.cloudcontrol.models import (
     Properties,
     acting,
@@ -44,6 +44,7 @@ from stratolite.services.cloudcontrol.models import (
     spec_of,
     type_of,
 )
+from stratolite.services.cloudcontrol.reading import found_now
 from stratolite.services.cloudcontrol.state import Row
 from stratolite.services.cloudformation.quotas import STABILISE_S_FIRST, STABILISE_S_MAX
 from stratolite.services.cloudformation.schema import Schema
@@ -80,28 +81,13 @@ class Requests(Service):
         if (known := await call.transact(lambda c: _known(c, "UPDATE", request))) is not None:
             return known
         handler, schema = type_of(call, request["TypeName"], "UPDATE")
-        identifier, token = request["Identifier"], call.world.uuid()
-        named(schema, identifier)
-        as_whom = await acting(call, request.get("RoleArn"))
-        try:
-            found = await read(as_whom, handler, schema, identifier)
-        except Fault as fault:
-            code = code_of(handler, fault, "READ")
-            raise exception(handler, fault.message, token, code) from fault
-        if found is None:
-            raise exception(handler, missing(handler, identifier), token, "NotFound")
-        text = request["PatchDocument"]
-        wanted = await asyncio.to_thread(patched, schema, found[1], text)
-        if fixed := sorted(
-            key
-            for key in {*wanted, *found[1]} & handler.create_only
-            if wanted.get(key) != found[1].get(key)
-        ):
-            places = ", ".join(f"/properties/{name}" for name in fixed)
-            raise Fault("NotUpdatableException", f"Invalid patch update: createOnlyProperties [{places}] cannot be updated")  # fmt: skip
+        before = await found_now(call, handler, schema, request)
+        wanted = await asyncio.to_thread(patched, handler, schema, before, request["PatchDocument"])
         desired = await asyncio.to_thread(conform, handler, schema, wanted)
-        sealed = {"desired": desired, "before": found[1]}
-        return await call.transact(lambda c: _begin(c, "UPDATE", request, identifier, sealed))
+        sealed = {"desired": desired, "before": before}
+        return await call.transact(
+            lambda c: _begin(c, "UPDATE", request, request["Identifier"], sealed)
+        )
 
     async def delete_resource(self, call: Call, request: Request) -> Response:
         refuse_version(request)
