@@ -21,6 +21,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
+from stratolite.gateway.sigv4 import ALGORITHM, signing_key
+
 _VERSIONS = {"cloudformation": "2010-05-15", "sts": "2011-06-15"}
 _TIMEOUT_S = 920
 _ATTEMPTS_MAX = 3
@@ -124,11 +126,10 @@ def _signed(
     canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{digest}"
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
     told = hashlib.sha256(canonical.encode()).hexdigest()
-    made = f"AWS4{secret}".encode()
-    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{told}"):
-        made = hmac.digest(made, part.encode(), "sha256")
+    text = f"{ALGORITHM}\n{moment}\n{scope}\n{told}"
+    made = hmac.digest(signing_key(secret, moment[:8], region, service), text.encode(), "sha256")
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={names}, Signature={made.hex()}"
+        f"{ALGORITHM} Credential={key}/{scope}, SignedHeaders={names}, Signature={made.hex()}"
     )
     return headers
 

@@ -35,6 +35,14 @@ _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _UNRESERVED = "-_.~"
 
 
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+    """``day`` is ``YYYYMMDD``."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
 class Scope:
     """One credential scope with one list of signed headers."""
 
@@ -84,9 +92,7 @@ class Scope:
     def key(self, secret: str) -> bytes:
         """The signing key, derived again only when the secret is another one."""
         if secret != self.secret:
-            key = f"AWS4{secret}".encode()
-            for part in (self.day, self.region, self.service, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
+            key = signing_key(secret, self.day, self.region, self.service)
             self.secret, self.signing_key = secret, key
             block = key.ljust(64, b"\0")
             self.inner = sha256(bytes([byte ^ 0x36 for byte in block]))
