@@ -85,9 +85,9 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _say(sentence: str) -> None:
-    from stratolite.cli.screen import harmless  # a server's words, which repeat what others sent
+    from stratolite.cli.screen import complain  # not at start
 
-    click.echo(f"stratolite: {harmless(sentence, err=True)}", err=True)
+    complain(sentence)
 
 
 def _expected(error: Exception) -> str | None:

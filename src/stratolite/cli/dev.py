@@ -53,14 +53,13 @@ def _deploy(
     try:
         callback(template, name, parameters, (), False, endpoint, region, False)
     except click.ClickException as error:
-        click.echo(f"stratolite: {screen.harmless(error.format_message(), err=True)}", err=True)
+        screen.complain(error.format_message())
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if not isinstance(error, BotoCoreError | ClientError):
             raise
-        said = " ".join(str(error).split())
-        click.echo(f"stratolite: {screen.harmless(said, err=True)}", err=True)
+        screen.complain(" ".join(str(error).split()))
     else:
         click.echo(f"deployed in {time.monotonic() - began:.1f} s; watching")
 

@@ -32,6 +32,11 @@ def harmless(text: str, *, err: bool = False) -> str:
     return _STEERING.sub(_spelled, text) if is_terminal(err=err) else text
 
 
+def complain(sentence: str) -> None:
+    """One line on stderr; a server's words repeat what others sent."""
+    click.echo(f"stratolite: {harmless(sentence, err=True)}", err=True)
+
+
 def _spelled(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
