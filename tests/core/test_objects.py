@@ -132,7 +132,7 @@ def test_a_damaged_object_is_named(objects):
     log.append(1, b"one")
     data = objects.get("log/00000000000000000001")
     objects.delete("log/00000000000000000001")
-    objects.put_new("log/00000000000000000001", data[:-1] + b"x")
+    objects.put_new("log/00000000000000000001", data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(Damaged, match="log/00000000000000000001"):
         log.read(1)
 

@@ -46,7 +46,9 @@ def test_what_is_encrypted_opens_under_the_same_context_only_also_after_a_restar
     blob = made["CiphertextBlob"]
     assert code(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
     assert (
-        code(kms.decrypt, CiphertextBlob=blob[:-1] + b"x", EncryptionContext=context)
+        code(
+            kms.decrypt, CiphertextBlob=blob[:-1] + bytes([blob[-1] ^ 1]), EncryptionContext=context
+        )
         == "InvalidCiphertextException"
     )
     assert code(kms.decrypt, CiphertextBlob=b"nothing of ours" * 9) == "InvalidCiphertextException"
