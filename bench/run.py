@@ -2,7 +2,7 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
-       kinesis mapping patterns objects; large (a million items) only where it is asked for
+       kinesis mapping patterns objects decisions; large (a million items) only where it is asked for
 """
 
 from __future__ import annotations
@@ -779,6 +779,7 @@ def _of(module, part):
 
 PARTS |= {part: _of("streams", part) for part in ("kinesis", "mapping", "patterns")}
 PARTS["objects"] = _of("objects", "objects")
+PARTS["decisions"] = _of("decisions", "decisions")
 
 
 def large(bars, seconds):
