@@ -1,6 +1,6 @@
 """Runs attacks in a process that is somebody else: ``python ordinary.py WHO FOLDER ATTACKS``, from root or not.
 
-Or a server: ``python ordinary.py WHO FOLDER up``.
+Or a server: ``python ordinary.py WHO FOLDER up``, or a race of ``racing``: ``python ordinary.py WHO FOLDER race NAME``.
 
 WHO      root | user            who the server is: this user, or ``nobody`` where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
@@ -118,4 +118,9 @@ if __name__ == "__main__":
     if sys.argv[3] == "up":
         command = ["-m", "stratolite", "up", "--data", f"{sys.argv[2]}/data", "--port", "0"]
         os.execv(sys.executable, [sys.executable, *command])
-    asyncio.run(main(sys.argv[2], sys.argv[3]))
+    if sys.argv[3] == "race":
+        from runtime import racing
+
+        asyncio.run(racing.main(sys.argv[2], sys.argv[4]))
+    else:
+        asyncio.run(main(sys.argv[2], sys.argv[3]))
