@@ -165,7 +165,7 @@ async def swapping(rig: Rig, folder: str) -> dict[str, Any]:
         f"{folder}/root",
     ]
     attack = asyncio.ensure_future(
-        rig("swaps", {"places": places, "rounds": 150}, timeout_s=ENDED_BY_S)
+        rig("swaps", {"places": places, "rounds": 80}, timeout_s=ENDED_BY_S)
     )
     victims: list[Any] = []
     bundles = rig.runtime.bundles
@@ -203,7 +203,7 @@ async def cleaning(rig: Rig, folder: str) -> dict[str, Any]:
         Path(victim, name).write_text("v")  # noqa: ASYNC240
     os.mkdir(victim / "deep")
     ends = []
-    for _ in range(5):
+    for _ in range(3):
         event = {"victim": str(victim), "names": names}
         outcome = await rig("leaves_swapping", event, timeout_s=ENDED_BY_S)
         ends.append(outcome.ended and outcome.ended.how)
@@ -221,17 +221,17 @@ async def hopping(rig: Rig, folder: str) -> dict[str, Any]:
     """Ends a sandbox whose daemons are a new process each millisecond. Whether none of them is left, and still none later."""
     name = f"sign-{os.getpid()}"
     sign = f"/tmp/{name}"  # there is one /tmp for all here, so we see it
-    outcome = await rig("hops", {"daemons": 2, "sign": sign}, timeout_s=3)
+    outcome = await rig("hops", {"daemons": 2, "sign": sign}, timeout_s=2)
     quiet = 0
     for _ in range(600):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(sign)
         await asyncio.sleep(0.2)
         quiet = 0 if name in listed("/tmp") else quiet + 1
-        if quiet == 10:
+        if quiet == 6:
             break
     after = said(await rig("keeps", 5, timeout_s=ENDED_BY_S))
-    return {"ended": outcome.ended and outcome.ended.how, "quiet": quiet == 10, "after": after}
+    return {"ended": outcome.ended and outcome.ended.how, "quiet": quiet == 6, "after": after}
 
 
 async def printing(rig: Rig, folder: str) -> dict[str, Any]:

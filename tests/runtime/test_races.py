@@ -49,7 +49,7 @@ def test_nothing_is_swapped_while_it_is_unpacked_mounted_or_tidied_up(who):
 @pytest.mark.parametrize("who", WITHOUT_NAMESPACES)
 def test_deleting_a_functions_tmp_follows_no_link_that_appears_meanwhile(who):
     """Where its /tmp is a folder of the server's: daemons exchange folders and links to another folder while it is deleted."""
-    assert race(who, "cleaning") == {"ends": ["exit"] * 5, "left": [], "intact": True}
+    assert race(who, "cleaning") == {"ends": ["exit"] * 3, "left": [], "intact": True}
 
 
 @pytest.mark.parametrize("who", WITHOUT_NAMESPACES)
