@@ -2,7 +2,8 @@
 
 Server CPU a request is the figure that counts: machines are shared and noisy, and the load generator runs on them too.
 usage: run.py [--seconds S] [--only PART] [--json FILE]     parts: start restart dynamodb s3 sqs sns iam lambda deploy sync
-       kinesis mapping patterns objects; large (a million items) only where it is asked for
+       kinesis mapping patterns objects decisions; large (a million items) and instructions (of decisions,
+       under valgrind) only where they are asked for
 """
 
 from __future__ import annotations
@@ -779,6 +780,7 @@ def _of(module, part):
 
 PARTS |= {part: _of("streams", part) for part in ("kinesis", "mapping", "patterns")}
 PARTS["objects"] = _of("objects", "objects")
+PARTS["decisions"] = _of("decisions", "decisions")
 
 
 def large(bars, seconds):
@@ -791,7 +793,7 @@ def large(bars, seconds):
         server.stop()
 
 
-LONG_PARTS = {"large": large}
+LONG_PARTS = {"large": large, "instructions": _of("decisions", "instructions")}
 
 
 def main():

@@ -22,6 +22,40 @@ SPOKEN = (
     "sqs", "sns", "events", "scheduler", "pipes", "kinesis", "firehose", "apigateway", "stepfunctions", "cloudwatch", "kms",
     "secretsmanager", "ssm", "athena", "glue", "rds-data", "cognito-idp", "appsync", "xray", "s3control", "dynamodbstreams",
 )  # fmt: skip
+# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look.
+REASONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "iam": {
+        "keys and passwords of CodeCommit, Keyspaces and Bedrock, which are not offered": (
+            "CreateServiceSpecificCredential", "DeleteServiceSpecificCredential", "ListServiceSpecificCredentials",
+            "ResetServiceSpecificCredential", "UpdateServiceSpecificCredential",
+        ),
+        "a partner's request for access, which somebody answers in AWS's console": (
+            "AcceptDelegationRequest", "AssociateDelegationRequest", "CreateDelegationRequest", "GetDelegationRequest",
+            "GetHumanReadableSummary", "ListDelegationRequests", "RejectDelegationRequest", "SendDelegationToken",
+            "UpdateDelegationRequest",
+        ),
+        "roles made from templates that AWS keeps": (
+            "AcquireRole", "GetAccountProperties", "GetRoleTemplateVersion", "PutAccountProperties",
+        ),
+        "each account's root is let in by `stratolite root-keys` and the default keys": (
+            "DisableOrganizationsRootCredentialsManagement", "DisableOrganizationsRootSessions",
+            "EnableOrganizationsRootCredentialsManagement", "EnableOrganizationsRootSessions", "ListOrganizationsFeatures",
+        ),
+        "a token for elsewhere is believed where its issuer can be reached, which a server of one's own cannot": (
+            "DisableOutboundWebIdentityFederation", "EnableOutboundWebIdentityFederation",
+            "GetOutboundWebIdentityFederationInfo",
+        ),
+        "GenerateServiceLastAccessedDetails says it account by account": (
+            "GenerateOrganizationsAccessReport", "GetOrganizationsAccessReport",
+        ),
+        "IAM Identity Center is not offered": ("UpdateOpenIDConnectProvider",),
+    },
+    "sts": {
+        "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
+        "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
+        "see iam": ("AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"),
+    },
+}  # fmt: skip
 
 
 def service_class(place: str) -> type[Service]:
@@ -52,8 +86,12 @@ def page() -> str:
             f"| [{offer.service}](#{offer.service}) | {len(offered)} | {len(names)} | {', '.join(t.removeprefix('AWS::') for t in types)} |"
         )
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
-        if missing:
-            details += ["", f"Not offered: {', '.join(missing)}."]
+        reasons = REASONS.get(offer.service, {})
+        for why, of_this in reasons.items():
+            if named := [n for n in missing if n in of_this]:
+                details += ["", f"Not offered: {', '.join(named)} - {why}."]
+        if rest := [n for n in missing if not any(n in of_this for of_this in reasons.values())]:
+            details += ["", f"Not offered: {', '.join(rest)}."]
     offered_services = {offer.service for offer in OFFERS}
     absent = [name for name in SPOKEN if name not in offered_services]
     if absent:

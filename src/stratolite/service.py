@@ -377,17 +377,14 @@ class Service:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
-        """Whether the root of ``call.account`` may, for no policy could say otherwise: a short cut of ``access``."""
-        return type(self).resource_policy is Service.resource_policy
-
     def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
-        """None where not ``is_owners_alone``; else names of what is asked for, by any of which a decision is remembered.
+        """A short cut of ``access``: None unless what is asked for is ``call.account``'s, and no policy but IAM's has a say.
 
-        Requests of one operation with a name in common need the same actions on the same resources; if it ends with
-        "/", on resources whose ARNs are the same up to there. So a bucket is decided about, not object by object.
+        Else names of what is asked for, by any of which a decision is remembered. Requests of one operation with a
+        name in common need the same actions on the same resources; if it ends with "/", on resources whose ARNs are
+        the same up to there. So a bucket is decided about, not object by object. (): it is decided each time.
         """
-        return () if self.is_owners_alone(call, operation, request) else None
+        return () if type(self).resource_policy is Service.resource_policy else None
 
     def resource_account(self, call: Call, resource: str) -> str:
         """The account that owns the resource. S3 looks its bucket up; ARNs elsewhere say it."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -160,6 +162,14 @@ def instructions(platform: Any, wire: Wire, data: bytes) -> int:
     return found
 
 
+def of_one_second(requests: Iterator[bytes]) -> list[bytes]:
+    """The next six, of those signed in the same second: what all signatures of a second have in common is hashed once."""
+    while True:
+        some = list(islice(requests, 6))
+        if len({re.search(rb"(?i)\nx-amz-date: (\S+)", data)[1] for data in some}) == 1:
+            return some
+
+
 ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}  # fmt: skip
 
 
@@ -198,16 +208,17 @@ def test_what_iam_adds_to_a_call_is_little(platform, client, ready, signers, who
     object that was never asked for before costs no more than any other.
     """
     shares = {}
-    for name, (service, ask) in CALLS.items():
+    url = client("sqs").create_queue(QueueName="queue")["QueueUrl"]
+    send = ("sqs", lambda sqs, n: sqs.send_message(QueueUrl=url, MessageBody=f"own{n:03}"))
+    for name, (service, ask) in (CALLS | {"SendMessage": send}).items():
         request = recorded(lambda s: client(s, **signers[who]), service, ask)
         wire = Wire(platform)
 
         numbers = count(100)  # every one is another item or object
 
         def least(wire=wire, request=request, numbers=numbers) -> int:
-            some = islice(numbers, 6)
-            counts = [instructions(platform, wire, rendered(request(n))) for n in some]
-            return min(counts[3:])
+            sent = of_one_second(rendered(request(n)) for n in numbers)
+            return min([instructions(platform, wire, data) for data in sent][3:])
 
         asked, authorize = least(), platform.cloud.authorize
         platform.cloud.authorize = lambda *_: None

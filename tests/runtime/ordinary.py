@@ -1,11 +1,11 @@
 """Runs attacks in a process that is somebody else: ``python ordinary.py WHO FOLDER ATTACKS``, from root or not.
 
-Or a server: ``python ordinary.py WHO FOLDER up``.
+Or a server: ``python ordinary.py WHO FOLDER up``, or a race of ``racing``: ``python ordinary.py WHO FOLDER race NAME``.
 
 WHO      root | user            who the server is: this user, or ``nobody`` where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
-ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $CODE, $PID,
-         $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
+ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $SOCKET (one, too),
+         $CODE, $PID, $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
          ["gone", s] is no attack: whether no ``sleep s`` runs any more, waited for
 Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}], "secret": what is in $SECRET at the end}.
 """
@@ -37,7 +37,7 @@ def become(who: str) -> None:
         from stratolite.runtime.guest import calls
 
         _libc.prctl(38, 1, 0, 0, 0)
-        calls.Filter().put_on()
+        calls.Filter(own_network=True).put_on()
 
 
 def _open_ways(needed: list[str]) -> None:
@@ -70,6 +70,9 @@ async def main(folder: str, attacks: str) -> None:
     secret = Path(folder, "secret")
     secret.write_text("s")  # noqa: ASYNC240
     listener, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    named = socket.socket(socket.AF_UNIX)
+    named.bind(f"{folder}/socket")
+    named.listen()
     numbers = {
         "PORT": listener.getsockname()[1],
         "OTHER": other.getsockname()[1],
@@ -78,7 +81,8 @@ async def main(folder: str, attacks: str) -> None:
     other.close()
     for name, number in numbers.items():
         attacks = attacks.replace(f'"${name}"', str(number)).replace(f"${name}", str(number))
-    for name, path in {"FOLDER": folder, "SECRET": secret, "CODE": f"{rig.folder}/m.py"}.items():
+    paths = {"FOLDER": folder, "SECRET": secret, "SOCKET": named.getsockname()}
+    for name, path in {**paths, "CODE": f"{rig.folder}/m.py"}.items():
         attacks = attacks.replace(f"${name}", str(path))
     said: list[object] = []
     for handler, event, *timeout_s in json.loads(attacks):
@@ -93,6 +97,7 @@ async def main(folder: str, attacks: str) -> None:
     about = {"guards": rig.runtime.guards, "missing": rig.runtime.missing}
     await rig.runtime.close()  # which deletes what functions left in their /tmp
     listener.close()
+    named.close()
     left = secret.read_text()  # noqa: ASYNC240
     print(json.dumps({**about, "said": said, "secret": left}))
 
@@ -113,4 +118,9 @@ if __name__ == "__main__":
     if sys.argv[3] == "up":
         command = ["-m", "stratolite", "up", "--data", f"{sys.argv[2]}/data", "--port", "0"]
         os.execv(sys.executable, [sys.executable, *command])
-    asyncio.run(main(sys.argv[2], sys.argv[3]))
+    if sys.argv[3] == "race":
+        from runtime import racing
+
+        asyncio.run(racing.main(sys.argv[2], sys.argv[4]))
+    else:
+        asyncio.run(main(sys.argv[2], sys.argv[3]))

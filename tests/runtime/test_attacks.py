@@ -170,6 +170,14 @@ def tries(event, context):
                 ctypes.set_errno(0)
                 if libc.syscall(*(ctypes.c_long(v) for v in argument)) == -1: raise OSError(ctypes.get_errno(), "")
             elif what == "socket": socket.socket(*argument).close()
+            elif what == "mptcp":
+                with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as s: s.connect(tuple(argument))
+            elif what == "fastopen":  # connects without a call of connect
+                with socket.socket() as s: s.sendto(b"x", 0x20000000, tuple(argument))
+            elif what == "fastopen by message":
+                with socket.socket() as s: s.sendmsg([b"x"], [], 0x20000000, tuple(argument))
+            elif what == "unix":
+                with socket.socket(socket.AF_UNIX) as s: s.connect(argument)
             elif what == "connect": socket.create_connection(("127.0.0.1", argument), 1).close()
             elif what == "tmp":
                 import tempfile
@@ -326,6 +334,9 @@ def test_a_dangerous_call_is_refused(tmp_path, name, arguments):
         (40, 1, 0, "EPERM"),  # vsock: the hypervisor
         (17, 3, 0, "EPERM"),  # packets
         (2, 3, 1, "EPERM"),  # raw
+        (2, 2, 1, "EPERM"),  # echo requests
+        (2, 2, 136, "EPERM"),  # UDP-Lite
+        (2, 1, 262, "EPERM"),  # MPTCP
         (38, 5, 0, "EPERM"),  # the kernel's ciphers
     ],
 )
@@ -341,7 +352,7 @@ import ctypes, sys
 sys.path.insert(0, {str(GUEST)!r})
 import calls
 calls._libc.prctl(38, 1, 0, 0, 0)
-calls.Filter().put_on()
+calls.Filter(own_network=True).put_on()
 for name, numbers in calls.REFUSED.items():
     if numbers[{COLUMN}] is not None:
         ctypes.set_errno(0)

@@ -57,9 +57,17 @@ TABLE: dict[str, tuple[list[Any], tuple[str, str, str, str]]] = {
     "reach the metadata address": (
         ["reach", ["169.254.169.254", 80]], ("ENETUNREACH", "ENETUNREACH", WALL, WALL),
     ),
-    "send a datagram": (["send", ["127.0.0.1", 9]], ("done", "done", "done", "done")),
+    "reach it by MPTCP": (["mptcp", ["127.0.0.1", "$PORT"]], ("EPERM",) * 4),
+    "reach it by its first data": (
+        ["fastopen", ["127.0.0.1", "$PORT"]], (NONE, NONE, "EPERM", "EPERM"),
+    ),
+    "reach it by its first message": (
+        ["fastopen by message", ["127.0.0.1", "$PORT"]], (NONE, NONE, "EPERM", "EPERM"),
+    ),
+    "reach a service of the host by its path": (["unix", "$SOCKET"], (GONE, GONE, "EPERM", "EPERM")),
+    "send a datagram": (["send", ["127.0.0.1", 9]], ("done", "done", "EPERM", "EPERM")),
     "send a datagram out": (
-        ["send", ["192.0.2.1", 9]], ("ENETUNREACH", "ENETUNREACH", "done", "done"),  # the gap: by UDP
+        ["send", ["192.0.2.1", 9]], ("ENETUNREACH", "ENETUNREACH", "EPERM", "EPERM"),
     ),
     "trace a process": (call("ptrace", 16, 1), ("EPERM",) * 4),
     "read another's memory": (call("process_vm_readv", 1, 0, 0, 0, 0, 0), ("EPERM",) * 4),

@@ -34,10 +34,11 @@ By who the server is (``tests/runtime/test_attacks_as.py`` has each attack's end
                                each process apart, 1,024 processes for all sandboxes together
     no namespaces to be had    calls, walls, signals, connects and limits are left (root keeps its user id, without
     (many containers)          capabilities, and has no limit of processes; others 1,024 more than they ran before); what
-                               a sandbox forked ends with it; nothing limits what all of /tmp takes: a function reads the system, its code and all of /tmp (unless the data folder
-                               is in there), which it shares with everybody; it connects by TCP to the server's port only,
-                               but at any address, by UDP to anything, and there the default keys are believed; it sees
-                               other processes
+                               a sandbox forked ends with it; nothing limits what all of /tmp takes: a function reads the
+                               system, its code and all of /tmp (unless the data folder is in there), which it shares with
+                               everybody; it connects by TCP to the server's port only, but at any address, and the default
+                               keys are believed there; no UDP, no UNIX sockets by name (``multiprocessing.Manager`` is one:
+                               give it an address); it sees other processes
 
 Ways out where ``network`` holds: the platform at AWS_ENDPOINT_URL, and for functions that ``--egress`` lists something for, an
 HTTP proxy that HTTPS_PROXY names (``Runtime.proxy``; who may reach what is the egress room's). Without ``network`` there is no proxy.
@@ -46,8 +47,8 @@ HTTP proxy that HTTPS_PROXY names (``Runtime.proxy``; who may reach what is the 
 from the fork: hash seed and memory layout are the same in all sandboxes of a zygote; random numbers never are.
 
 Not done: no hard limit on CPU time (shares only), a sandbox is not frozen between invocations. What is asked for /tmp is
-memory too and counted together with the function's. Control groups of version 2 are written for as documented and
-were not tried on a machine that has only those.
+memory too and counted together with the function's. Control groups of version 2 are written for as documented (and tested
+against files that look like theirs) and were not tried on a machine that has only those.
 
 Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
 (``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours

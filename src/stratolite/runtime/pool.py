@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import sysconfig
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,13 +17,15 @@ from stratolite.limits import (
     SANDBOX_MEMORY_SHARE_MAX,
     SANDBOXES_MAX,
 )
-from stratolite.runtime import programs
+from stratolite.runtime import programs, scratch
 from stratolite.runtime.bundles import Bundles
 from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Proxy, Sandbox, WayOut
 from stratolite.runtime.zygote import Zygote, ZygoteLost
 
 _log = logging.getLogger("stratolite.runtime")
 _SWEEP_EVERY_S = 15.0
+_REMOVALS_TRIED_MAX = 100  # what still writes there has been killed, and is gone in milliseconds
+_REMOVED_AGAIN_S = 0.05
 _NOT_PROXIED = "127.0.0.1,localhost,.localhost,::1"
 
 
@@ -105,6 +106,7 @@ class Runtime:
         self._current: dict[str, str] = {}
         """The newest key of each edition that was invoked."""
         self._sweeper: asyncio.Task[None] | None = None
+        self._removals: set[asyncio.Task[None]] = set()
         self._count = 0
         self._closed = False
         self.before_close: list[Callable[[], Awaitable[None]]] = []
@@ -245,7 +247,7 @@ class Runtime:
         if self._zygote:
             await self._zygote.close()
         self._idle.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._clean)
+        await self._clean()
 
     # -- members
 
@@ -335,8 +337,9 @@ class Runtime:
             if not idle:
                 del self._idle[member.launch.key]
         if member.tmp_folder:
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, shutil.rmtree, member.tmp_folder, True)
+            removal = asyncio.get_running_loop().create_task(self._remove(member.tmp_folder))
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
 
     def _busy(self, owner: str) -> int:
         mine = sum(1 for m in self._members if m.launch.owner == owner and m.sandbox.alive)
@@ -389,6 +392,7 @@ class Runtime:
             if self._zygote is None:  # no sandbox uses any code yet
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(None, self.bundles.prune, BUNDLE_UNUSED_S_MAX)
+                await self._clean()
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
             self._zygote = await Zygote.start(
@@ -400,8 +404,22 @@ class Runtime:
         finally:
             self._starting = None
 
-    def _clean(self) -> None:
-        shutil.rmtree(f"{self._folder}/scratch", ignore_errors=True)
+    async def _clean(self) -> None:
+        """Delete what functions left in their /tmp; none of them runs."""
+        await asyncio.gather(*self._removals)
+        folder = f"{self._folder}/scratch"
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(None, os.path.isdir, folder):
+            for name in await loop.run_in_executor(None, os.listdir, folder):
+                await self._remove(f"{folder}/{name}")
+
+    async def _remove(self, folder: str) -> None:
+        """Delete a /tmp, whatever is left in there by processes that may be dying yet."""
+        for _ in range(_REMOVALS_TRIED_MAX):
+            if await asyncio.get_running_loop().run_in_executor(None, scratch.remove, folder):
+                return
+            await self._world.sleep(_REMOVED_AGAIN_S)
+        _log.warning("what a function left cannot be deleted: %s", folder)
 
 
 def _ignore(started: asyncio.Task[Zygote]) -> None:

@@ -6,8 +6,12 @@ library may be packaged, and the C library changes its calls with each version. 
     that make namespaces or mounts, or trade in file handles          that look into or steer other processes
     with a history of holes in the kernel, seldom asked for           that change the whole machine
 
-and sockets of other families than UNIX, IPv4 and IPv6 (netlink for routes only), raw ones too. ``clone3`` is answered ENOSYS, as its
-flags cannot be read by a filter: the C library then uses ``clone``.
+and sockets of other families than UNIX, IPv4 and IPv6 (netlink for routes only), of the latter two all but TCP and UDP.
+``clone3`` is answered ENOSYS, as its flags cannot be read by a filter: the C library then uses ``clone``.
+
+A process without a network of its own opens TCP sockets only and connects with ``connect`` only, for there ``walls`` has a
+say: not over paths to the host's services (UNIX), datagrams, MPTCP or the first data of a TCP Fast Open, which Landlock does
+not see. ``socketpair`` is left.
 
 https://docs.kernel.org/userspace-api/seccomp_filter.html, numbers from linux/arch/*/syscall tables
 """
@@ -52,15 +56,20 @@ _JUDGED = {  # what is asked for decides
     "socket": (41, 198), "clone": (56, 220), "clone3": (435, 435), "personality": (135, 92),
     "ioctl": (16, 29),
 }  # fmt: skip
+_SENDING = {"sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269)}
+_FLAGS_AT = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 
-_FAMILIES = (1, 2, 10)  # UNIX, IPv4, IPv6
+_UNIX = 1
+_INTERNET = (2, 10)  # IPv4, IPv6
 _NETLINK, _NETLINK_ROUTE = (
     16,
     0,
 )  # by which the C library lists interfaces; to change one takes a right nobody has
-_SOCK_RAW, _SOCK_PACKET, _SOCK_TYPE = 3, 10, 15
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE = 1, 2, 15
+_PROTOCOLS = (0, 6, 17)  # what the kind says, TCP, UDP
+_MSG_FASTOPEN = 0x20000000
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _PERSONALITIES = (0, 0xFFFFFFFF)  # Linux's own, and the question which it is
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # types for whoever holds the terminal
@@ -79,12 +88,12 @@ _libc.syscall.restype = ctypes.c_long
 class Filter:
     """The program for this machine. Raises OSError where its calls are not known."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_network: bool) -> None:
         machine = os.uname().machine
         if machine not in _MACHINES:
             raise OSError(f"the system calls of {machine} are not known")
         self._column, arch = _MACHINES[machine]
-        self._code = _program(self._column, arch)
+        self._code = _program(self._column, arch, own_network)
         self._kept = ctypes.create_string_buffer(self._code)
         at = ctypes.addressof(self._kept)
         self._head = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(self._code) // 8, at))
@@ -97,9 +106,10 @@ class Filter:
             raise OSError(error, f"seccomp: {os.strerror(error)}")
 
 
-def _program(column: int, arch: int) -> bytes:
+def _program(column: int, arch: int, own_network: bool) -> bytes:
     """Instructions are (code, jump if so, jump if not, k); jumps are names of places further on, or None."""
-    at = {name: numbers[column] for name, numbers in _JUDGED.items()}
+    judged = _JUDGED if own_network else {**_JUDGED, **_SENDING}
+    at = {name: numbers[column] for name, numbers in judged.items()}
     lines: list[tuple[int, str | None, str | None, int]] = [
         (_LOAD, None, None, _ARCH),
         (_EQUAL, None, "refuse", arch),
@@ -133,7 +143,8 @@ def _program(column: int, arch: int) -> bytes:
     place(
         "socket",
         (_LOAD, None, None, _argument(0)),
-        *((_EQUAL, "kind", None, family) for family in _FAMILIES),
+        *((_EQUAL, "kind", None, family) for family in _INTERNET),
+        (_EQUAL, "allow" if own_network else "refuse", None, _UNIX),
         (_EQUAL, "netlink", "refuse", _NETLINK),
     )
     place("netlink", (_LOAD, None, None, _argument(2)), (_EQUAL, "allow", "refuse", _NETLINK_ROUTE))
@@ -141,9 +152,21 @@ def _program(column: int, arch: int) -> bytes:
         "kind",
         (_LOAD, None, None, _argument(1)),
         (_AND, None, None, _SOCK_TYPE),
-        (_EQUAL, "refuse", None, _SOCK_RAW),
-        (_EQUAL, "refuse", "allow", _SOCK_PACKET),
+        (_EQUAL, "protocol", None, _SOCK_STREAM),
+        (_EQUAL, "protocol" if own_network else "refuse", "refuse", _SOCK_DGRAM),
     )
+    place(
+        "protocol",
+        (_LOAD, None, None, _argument(2)),
+        *((_EQUAL, "allow", None, which) for which in _PROTOCOLS),
+        (_EQUAL, "refuse", "refuse", 0),
+    )
+    for name in () if own_network else _SENDING:
+        place(
+            name,
+            (_LOAD, None, None, _argument(_FLAGS_AT[name])),
+            (_ANY_BIT, "refuse", "allow", _MSG_FASTOPEN),
+        )
     place("allow", (_RETURN, None, None, _ALLOW))
     place("refuse", (_RETURN, None, None, _ERRNO | _EPERM))
     place("clone3", (_RETURN, None, None, _ERRNO | _ENOSYS))

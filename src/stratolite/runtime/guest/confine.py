@@ -83,7 +83,7 @@ _TRIAL: dict[str, Any] = {
     "task": "/usr", "layers": [], "tmp": "", "memory_mb": 128, "tmp_mb": 1, "port": 0
 }  # fmt: skip
 
-_STATE = ("_root", "_many_users", "_moved", "count", "guards")
+_STATE = ("_root", "_many_users", "_network", "_moved", "count", "guards")
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _OWN_FILES = ("node.mjs",)  # what a sandbox's program may read of ours
@@ -100,6 +100,8 @@ class Cell:
         self._root = ""
         self._many_users = False
         """Whether a sandbox can be given a user id of its own."""
+        self._network = False
+        """Whether it has a network of its own."""
         self._moved: dict[str, str] = {}
         self._own_pids = self._own_net = -1
         self.count = 0
@@ -150,7 +152,7 @@ class Cell:
         for name in _STATE:
             setattr(self, name, state[name])
         self._walls = walls.Walls() if state["walls"] else None
-        self._filter = calls.Filter() if state["filter"] else None
+        self._filter = calls.Filter(own_network=self._network) if state["filter"] else None
         self._shares = shares.Shares.of(state["shares"]) if state["shares"] else None
 
     def fork(self, ports: Sequence[int] = ()) -> tuple[int, list[socket.socket]]:
@@ -331,7 +333,7 @@ class Cell:
 
     def _try_filter(self) -> None:
         try:
-            wanted = calls.Filter()
+            wanted = calls.Filter(own_network=False)
             _tried([_no_new_privs, wanted.put_on])
         except OSError as error:
             self.guards.append(f"no-calls: {error}")
@@ -343,6 +345,8 @@ class Cell:
         """Inside a root folder of our own nothing but /tmp is to be written; without one we make do with this."""
         assert self._walls is not None
         ports = None
+        if not self._network:
+            ports = [port for port in (spec["port"], spec.get("api")) if port]
         if self._root:
             open_paths = {"/": walls.RUN}
         else:
@@ -354,7 +358,6 @@ class Cell:
             )
             if paths["tmp"]:
                 open_paths[paths["tmp"]] = walls.OWN
-            ports = [port for port in (spec["port"], spec.get("api")) if port]
         if not paths["tmp"].startswith("/tmp/"):  # else what is the server's would be open, too
             open_paths["/tmp"] = walls.OWN
         open_paths |= dict.fromkeys(_DEVICES, walls.USE)
@@ -406,6 +409,9 @@ class Cell:
             self.guards.append(f"no-network: {error}")
         else:
             self._own_net = own
+            self._network = True
+            if self._filter is not None:
+                self._filter = calls.Filter(own_network=True)
             self.guards.append("network")
 
     def _try(self) -> None:

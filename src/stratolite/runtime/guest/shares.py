@@ -4,7 +4,7 @@ One group a sandbox, under the zygote's own: ``stratolite-ZYGOTE-N``. Limits on 
 what counts here: many processes, shared memory, files in /tmp and what the kernel keeps for them together.
 
     v1   memory, pids and cpu each mounted somewhere (/proc/self/mountinfo)
-    v2   one tree; the controllers must be handed down to where we are, which systemd does with Delegate=yes
+    v2   one tree: groups are made beside our own, in the nearest one that hands its controllers down to its children
 
 https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
@@ -129,27 +129,40 @@ def _version_1(proc: str) -> dict[str, str]:
 
 
 def _version_2(proc: str) -> str:
-    """A group whose children have our controllers."""
+    """A group whose children have our controllers: our own, or the nearest above it.
+
+    A group that processes are in can hand nothing down, but for the root of all: mostly it is the slice that ours is in.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#no-internal-process-constraint
+    """
     with open(f"{proc}/self/cgroup", encoding="utf-8") as file:
         path = next((line[3:].strip() for line in file if line.startswith("0::")), "/")
     for mount, kind, _ in _mounts(proc):
         if kind != "cgroup2":
             continue
-        within = mount + path.rstrip("/")
-        group = within if os.path.isdir(within) else mount
-        with open(f"{group}/cgroup.controllers", encoding="ascii") as file:
-            there = set(file.read().split())
-        if "memory" not in there:
-            continue
-        with open(f"{group}/cgroup.subtree_control", encoding="ascii") as file:
-            on = set(file.read().split())
-        for controller in _WANTED:
-            if controller in there - on:
-                _write(
-                    group, "cgroup.subtree_control", f"+{controller}", needed=controller == "memory"
-                )
-        return group
+        group = mount + path.rstrip("/")
+        while group.startswith(mount):
+            if os.access(group, os.W_OK) and _hands_down(group):
+                return group
+            group = os.path.dirname(group)
     raise OSError("no control group for memory")
+
+
+def _hands_down(group: str) -> bool:
+    """Whether children of a group have memory counted; others of our controllers if that is to be had."""
+    there, on = (_words(group, name) for name in ("cgroup.controllers", "cgroup.subtree_control"))
+    for controller in _WANTED:
+        if controller in there - on:
+            try:
+                _write(group, "cgroup.subtree_control", f"+{controller}")
+            except OSError:
+                continue
+            on.add(controller)
+    return "memory" in on
+
+
+def _words(group: str, name: str) -> set[str]:
+    with open(f"{group}/{name}", encoding="ascii") as file:
+        return set(file.read().split())
 
 
 def _mounts(proc: str) -> list[tuple[str, str, list[str]]]:

@@ -52,9 +52,9 @@ class Cloudwatch(Metrics, Reading, Alarms, Dashboards):
         """The platform's own services report what they do."""
         return _PLATFORM if call.principal.kind == "service" else None
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str]:
         """There are no policies but IAM's."""
-        return True
+        return ()
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

@@ -80,8 +80,8 @@ class Dynamodbstreams(Service):
         found = streams.find(call.tx, account, region, table, label)
         return streams.news_spans(found) if found is not None else ()
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
-        return operation in _ACTIONS_ON_ALL
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
+        return () if operation in _ACTIONS_ON_ALL else None
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         return resource_policy(call, resource)

@@ -98,9 +98,9 @@ class Events(Buses, Rules, Putting, Archives, Connections):
         bus = state.bus(call.tx, keys, found[3])
         return bus["policy"] if bus else None
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """Buses of others may be named by PutEvents; and a bus's policy may deny even its owner."""
-        return operation not in ("PutEvents", "DescribeEventBus")
+        return None if operation in ("PutEvents", "DescribeEventBus") else ()
 
     def workers(self) -> Iterable[Worker]:
         return worker.workers(self)

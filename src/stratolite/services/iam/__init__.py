@@ -29,6 +29,7 @@ Unlike AWS  a principal in a policy stays the ARN it was written as and is not t
         nowhere eventually; nobody logs in with a password; the QR code of an MFA device is not drawn; SimulatePrincipalPolicy
         knows no session policies. 76 of AWS's managed policies are here, as of 2026.
 Missing service-specific credentials (their services are not here), delegation requests, ACTION_LEVEL access details,
-        organizations' access reports and root sessions, outbound web identity federation: refused by name.
+        organizations' access reports and root sessions, outbound web identity federation: refused by name; why is in
+        docs/coverage.md.
 Sources https://docs.aws.amazon.com/IAM/latest/APIReference/
 """

@@ -36,9 +36,12 @@ class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Servic
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         return ((f"kinesis:{operation}", _resource(call, operation, request)),)
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
+        """An own stream or consumer without a policy, or none at all."""
         arn = _resource(call, operation, request)
-        return arn == "*" or (not self.resource_policy(call, arn) and _is_of(call.account, arn))
+        if arn == "*":
+            return ()
+        return (arn,) if _is_of(call.account, arn) and not self.resource_policy(call, arn) else None
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         try:

@@ -69,13 +69,13 @@ class Permissions(Service):
             return None
         return state.topic(call.tx, keys_of(parts[4], parts[3]), parts[5])
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
+    def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """An own topic without a policy of its own."""
         arn = request.get("TopicArn")
         if arn is None:
-            return False
+            return None
         found = self._by_arn(call, arn)
-        return found is not None and found.account == call.account and not found.policy
+        return None if found is None or found.account != call.account or found.policy else (arn,)
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

@@ -20,6 +20,7 @@ _URL = re.compile(r"(?:(?:https?:)?//[^/]*)?(?:/queue/[a-z0-9-]+)?/?(\d{12})/([A
 
 
 @lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def place_of(url: str) -> tuple[str, str]:
     """(account, name). Raises Fault for what is no queue's URL."""
     match = _URL.fullmatch(url)

@@ -8,8 +8,8 @@ Web identity  a token is believed if an OIDC provider of the role's account name
         STRATOLITE_OIDC_KEYS names: JSON {issuer URL: {"keys": [JWK, ...]}}. Where neither has them the answer is AWS's for an
         issuer it cannot reach.
 Unlike AWS  the account a role's key ids tell is there (``iam.key_ids``); PackedPolicySize is measured by our own packing.
-Missing AssumeRoleWithSAML (no library kept here checks XML signatures), AssumeRoot, GetWebIdentityToken,
-        GetDelegatedAccessToken, ProvidedContexts: refused by name.
+Missing AssumeRoleWithSAML (no library kept here checks XML signatures), AssumeRoot, GetScopedCredentials,
+        GetWebIdentityToken, GetDelegatedAccessToken, ProvidedContexts: refused by name; why is in docs/coverage.md.
 Sources https://docs.aws.amazon.com/STS/latest/APIReference/
 """
 
