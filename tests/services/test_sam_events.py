@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from eventing import ACCOUNT, advance, received
 
+from stratolite.errors import Fault
 from stratolite.http import HttpRequest
 from stratolite.services.lambda_.invoking import Answer
 
@@ -602,3 +603,111 @@ def test_events_of_services_that_are_not_offered_are_refused_by_name(client: Any
         cfn.create_stack(StackName="s", TemplateBody=HEAD + pool + function, Capabilities=CAPABILITIES)  # fmt: skip
     assert refusal in str(told.value)
     assert cfn.list_stacks()["StackSummaries"] == []
+
+
+TABLE, OTHER = {"TableName": "table"}, {"TableName": "other"}
+ITEM, KEY = {"id": {"S": "a"}}, {"id": {"S": "a"}}
+QUEUE_URL, OTHER_URL = (f"http://localhost:4566/{ACCOUNT}/{name}" for name in ("queue", "other"))
+TOPIC_ARN, OTHER_ARN = (f"arn:aws:sns:us-east-1:{ACCOUNT}:{name}" for name in ("topic", "other"))
+ENTRY = {"Source": "s", "DetailType": "t", "Detail": "{}"}
+DRY = {"InvocationType": "DryRun"}
+POLICIES: list[tuple[str, str, str, str, dict[str, Any], dict[str, Any] | None]] = [
+    ("CloudFormationDescribeStacksPolicy", "", "cloudformation", "DescribeStacks", {}, None),
+    ("CloudWatchDashboardPolicy", "", "cloudwatch", "ListDashboards", {}, None),
+    ("CloudWatchDescribeAlarmHistoryPolicy", "", "cloudwatch", "DescribeAlarmHistory", {}, None),
+    ("CloudWatchPutMetricPolicy", "", "cloudwatch", "PutMetricData", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]}, None),
+    ("OrganizationsListAccountsPolicy", "", "organizations", "ListAccounts", {}, None),
+    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "ListApplications", {}, None),
+    ("DynamoDBBackupFullAccessPolicy", "TableName: table", "dynamodb", "CreateBackup", {**TABLE, "BackupName": "backup"}, {**OTHER, "BackupName": "backup"}),
+    ("DynamoDBCrudPolicy", "TableName: table", "dynamodb", "DeleteItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
+    ("DynamoDBReadPolicy", "TableName: table", "dynamodb", "Scan", TABLE, OTHER),
+    ("DynamoDBWritePolicy", "TableName: table", "dynamodb", "PutItem", {**TABLE, "Item": ITEM}, {**OTHER, "Item": ITEM}),
+    ("DynamoDBReconfigurePolicy", "TableName: table", "dynamodb", "UpdateTable", {**TABLE, "BillingMode": "PAY_PER_REQUEST"}, {**OTHER, "BillingMode": "PAY_PER_REQUEST"}),
+    ("DynamoDBRestoreFromBackupPolicy", "TableName: table", "dynamodb", "GetItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
+    ("DynamoDBStreamReadPolicy", "{TableName: table, StreamName: '*'}", "dynamodbstreams", "ListStreams", {}, None),
+    ("EventBridgePutEventsPolicy", "EventBusName: default", "events", "PutEvents", {"Entries": [ENTRY]}, {"Entries": [{**ENTRY, "EventBusName": "other"}]}),
+    ("FilterLogEventsPolicy", "LogGroupName: group", "logs", "FilterLogEvents", {"logGroupName": "group"}, {"logGroupName": "other"}),
+    ("FirehoseCrudPolicy", "DeliveryStreamName: d", "firehose", "DescribeDeliveryStream", {"DeliveryStreamName": "d"}, {"DeliveryStreamName": "other"}),
+    ("FirehoseWritePolicy", "DeliveryStreamName: d", "firehose", "PutRecord", {"DeliveryStreamName": "d", "Record": {"Data": b"a"}}, {"DeliveryStreamName": "other", "Record": {"Data": b"a"}}),
+    ("KMSDecryptPolicy", "KeyId: !Ref Key", "kms", "Decrypt", {"CiphertextBlob": "key"}, {"CiphertextBlob": "other"}),
+    ("KMSEncryptPolicy", "KeyId: !Ref Key", "kms", "Encrypt", {"KeyId": "key", "Plaintext": b"a"}, {"KeyId": "other", "Plaintext": b"a"}),
+    ("KMSEncryptPolicy_v2", "KeyId: !Ref Key", "kms", "GenerateDataKey", {"KeyId": "key", "KeySpec": "AES_256"}, {"KeyId": "other", "KeySpec": "AES_256"}),
+    ("KinesisCrudPolicy", "StreamName: stream", "kinesis", "PutRecord", {"StreamName": "stream", "Data": b"a", "PartitionKey": "k"}, {"StreamName": "other", "Data": b"a", "PartitionKey": "k"}),
+    ("KinesisStreamReadPolicy", "StreamName: stream", "kinesis", "DescribeStreamSummary", {"StreamName": "stream"}, {"StreamName": "other"}),
+    ("LambdaInvokePolicy", "FunctionName: f0", "lambda", "Invoke", {**DRY, "FunctionName": "f0"}, {**DRY, "FunctionName": "f1"}),
+    ("S3CrudPolicy", "BucketName: bucket", "s3", "DeleteObject", {"Bucket": "bucket", "Key": "k"}, {"Bucket": "other", "Key": "k"}),
+    ("S3FullAccessPolicy", "BucketName: bucket", "s3", "GetObjectTagging", {"Bucket": "bucket", "Key": "o"}, {"Bucket": "other", "Key": "o"}),
+    ("S3ReadPolicy", "BucketName: bucket", "s3", "ListObjectsV2", {"Bucket": "bucket"}, {"Bucket": "other"}),
+    ("S3WritePolicy", "BucketName: bucket", "s3", "PutObject", {"Bucket": "bucket", "Key": "o", "Body": b""}, {"Bucket": "other", "Key": "o", "Body": b""}),
+    ("AWSSecretsManagerGetSecretValuePolicy", "SecretArn: !Ref Secret", "secretsmanager", "GetSecretValue", {"SecretId": "secret"}, {"SecretId": "other"}),
+    ("AWSSecretsManagerRotationPolicy", "FunctionName: rotating", "secretsmanager", "GetRandomPassword", {}, None),
+    ("SNSCrudPolicy", "TopicName: topic", "sns", "SetTopicAttributes", {"TopicArn": TOPIC_ARN, "AttributeName": "DisplayName", "AttributeValue": "a"}, {"TopicArn": OTHER_ARN, "AttributeName": "DisplayName", "AttributeValue": "a"}),
+    ("SNSPublishMessagePolicy", "TopicName: topic", "sns", "Publish", {"TopicArn": TOPIC_ARN, "Message": "m"}, {"TopicArn": OTHER_ARN, "Message": "m"}),
+    ("SQSPollerPolicy", "QueueName: queue", "sqs", "ReceiveMessage", {"QueueUrl": QUEUE_URL}, {"QueueUrl": OTHER_URL}),
+    ("SQSSendMessagePolicy", "QueueName: queue", "sqs", "SendMessage", {"QueueUrl": QUEUE_URL, "MessageBody": "m"}, {"QueueUrl": OTHER_URL, "MessageBody": "m"}),
+    ("SSMParameterReadPolicy", "ParameterName: parameter", "ssm", "GetParameter", {"Name": "parameter"}, {"Name": "other"}),
+    ("SSMParameterWithSlashPrefixReadPolicy", "ParameterName: /parameter", "ssm", "GetParameter", {"Name": "/parameter"}, {"Name": "other"}),
+]  # fmt: skip
+"""(policy, its parameters, service, operation, what it allows, what it does not)."""
+SERVED = """
+  Key: {Type: AWS::KMS::Key, Properties: {KeyPolicy: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {AWS: !Sub 'arn:aws:iam::${AWS::AccountId}:root'}, Action: 'kms:*', Resource: '*'}]}}}
+  Secret: {Type: AWS::SecretsManager::Secret, Properties: {Name: secret, SecretString: a}}
+"""
+
+
+def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_more(platform: Any, client: Any) -> None:  # fmt: skip
+    """https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-policy-template-list.html"""
+    for name in ("table", "other"):
+        client("dynamodb").create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        )  # fmt: skip
+    for name in ("bucket", "other"):
+        client("s3").create_bucket(Bucket=name)
+        client("s3").put_object(Bucket=name, Key="o", Body=b"")
+    client("sqs").create_queue(QueueName="queue")
+    client("sqs").create_queue(QueueName="other")
+    for name in ("parameter", "/parameter", "other"):
+        client("ssm").put_parameter(Name=name, Value="a", Type="String")
+    client("secretsmanager").create_secret(Name="other", SecretString="a")
+    functions: dict[int, list[str]] = defaultdict(list)  # no two policies of a service in one
+    place: dict[str, int] = {}
+    for policy, parameters, service, *_ in POLICIES:
+        place[policy] = sum(service == s for p, _, s, *_ in POLICIES if p in place)
+        given = parameters if parameters.startswith("{") else f"{{{parameters}}}"
+        functions[place[policy]].append(f"{{{policy}: {given}}}")
+    template = SERVED
+    for number, policies in functions.items():
+        template += (
+            f"  F{number}:\n    Type: AWS::Serverless::Function\n    Properties:\n"
+            f"      FunctionName: f{number}\n      Policies: [{', '.join(policies)}]\n"
+        )
+    ids = deployed(client, template)
+    kms = client("kms")
+    keys = {"key": ids["Key"], "other": kms.create_key()["KeyMetadata"]["KeyId"]}
+    blobs = {n: kms.encrypt(KeyId=k, Plaintext=b"a")["CiphertextBlob"] for n, k in keys.items()}
+
+    async def ask(role: str, service: str, operation: str, request: dict[str, Any]) -> str:
+        """What it may not, if so; any other refusal is the service's."""
+        made = {**request}
+        if "KeyId" in made:
+            made["KeyId"] = keys[made["KeyId"]]
+        if "CiphertextBlob" in made:
+            made["CiphertextBlob"] = blobs[made["CiphertextBlob"]]
+        arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+        call = platform.cloud.call(ACCOUNT, "us-east-1")
+        acting = await call.as_role(arn, "lambda.amazonaws.com", "", "test")
+        try:
+            await acting.request(service, operation, made)
+        except Fault as fault:
+            return fault.message if "not authorized" in fault.message else ""
+        return ""
+
+    wrong = []
+    for policy, _, service, operation, allowed, denied in POLICIES:
+        role = ids[f"F{place[policy]}Role"]
+        if told := platform.run(ask(role, service, operation, allowed)):
+            wrong.append(f"{policy}: {told}")
+        if denied is not None and not platform.run(ask(role, service, operation, denied)):
+            wrong.append(f"{policy} allows {operation} of another")
+    assert wrong == []

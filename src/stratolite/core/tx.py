@@ -76,7 +76,8 @@ class Tx:
         if not self.writes and not self._below:
             known = self._db.parsed.get(key)
             if known is not None and known[0] is parse:
-                self.need = max(self.need, known[1])
+                if known[1] > self.need:  # noqa: PLR1730 - max() costs more, on every call
+                    self.need = known[1]
                 return known[2]  # type: ignore[no-any-return]
         return self._parsed(key, parse)
 

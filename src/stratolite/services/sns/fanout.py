@@ -287,7 +287,8 @@ def _cuts(entries: list[Request]) -> Iterator[tuple[int, int]]:
     """Where batches begin and end: as many as SQS takes at once, of no more bytes than it does."""
     start, total = 0, 0
     for number, entry in enumerate(entries):
-        size = len(entry["MessageBody"].encode())
+        body = entry["MessageBody"]
+        size = len(body) if body.isascii() else len(body.encode())
         if attributes := entry.get("MessageAttributes"):
             size += sum(len(name) * 4 + _attribute_bytes(one) for name, one in attributes.items())
         if number > start and (number - start == _BATCH or total + size > _BATCH_BYTES):
