@@ -22,7 +22,7 @@ def queue(client: Any, name: str = "q", services: tuple[str, ...] = ("events.ama
     return url, arn
 
 
-def received(client: Any, url: str, count: int = 1, *, wait_s: int = 10, raw: bool = False) -> list[Any]:  # fmt: skip
+def received(client: Any, url: str, count: int = 1, *, wait_s: int = 20, raw: bool = False) -> list[Any]:  # fmt: skip
     """The bodies of ``count`` messages, each waited for and deleted; fewer only when the wait ends."""
     sqs, found = client("sqs"), []
     while len(found) < count:

@@ -22,6 +22,10 @@ def iso(time_s: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s))
 
 
+_UUID_FREE = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
+_UUID_4 = 0x00000000_0000_4000_8000_000000000000
+
+
 class World:
     """Real time and real randomness."""
 
@@ -63,10 +67,7 @@ class World:
 
     def uuid(self) -> str:
         """A random (version 4) UUID in its usual 36 characters."""
-        raw = bytearray(self.token(16))
-        raw[6] = raw[6] & 0x0F | 0x40
-        raw[8] = raw[8] & 0x3F | 0x80
-        text = raw.hex()
+        text = f"{int.from_bytes(self.token(16), 'big') & _UUID_FREE | _UUID_4:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def sleep(self, seconds: float) -> Awaitable[None]:

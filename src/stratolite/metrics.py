@@ -26,18 +26,20 @@ _MINUTE_S = 60
 class _Held:
     __slots__ = ("count", "high", "low", "total", "values")
 
-    def __init__(self, value: float) -> None:
-        self.count, self.total, self.low, self.high = 1, value, value, value
-        self.values: dict[float, int] | None = {value: 1}
+    def __init__(self, value: float, times: int) -> None:
+        self.count, self.total, self.low, self.high = times, value * times, value, value
+        self.values: dict[float, int] | None = {value: times}
 
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.low = min(self.low, value)
-        self.high = max(self.high, value)
+    def add(self, value: float, times: int) -> None:
+        self.count += times
+        self.total += value * times
+        if value < self.low:
+            self.low = value
+        elif value > self.high:
+            self.high = value
         values = self.values
         if values is not None:
-            values[value] = values.get(value, 0) + 1
+            values[value] = values.get(value, 0) + times
             if len(values) > _VALUES_MAX:
                 self.values = None
 
@@ -59,15 +61,16 @@ class Metrics:
         name: str,
         value: float = 1.0,
         unit: str = "Count",
+        times: int = 1,
     ) -> None:
-        """One sample. ``dimensions`` in the order of their names."""
+        """One sample, or so many of the same value. ``dimensions`` in the order of their names."""
         minute = int(self._cloud.world.cloud()) // _MINUTE_S
         key = (account, region, namespace, dimensions, name, unit, minute)
         held = self._held.get(key)
         if held is not None:
-            held.add(value)
+            held.add(value, times)
         elif len(self._held) < METRICS_HELD_MAX and not self._closed:
-            self._held[key] = _Held(value)
+            self._held[key] = _Held(value, times)
             if self._task is None:
                 loop = asyncio.get_running_loop()
                 self._task = loop.create_task(self._soon(), name="metrics")

@@ -747,10 +747,11 @@ class Cloud:
         name: str,
         value: float = 1.0,
         unit: str = "Count",
+        times: int = 1,
     ) -> None:
-        """One sample of a service's metric (``AWS/SQS``); nothing where nobody gathers them."""
+        """A sample of a service's metric (``AWS/SQS``), ``times`` over; nothing where nobody gathers them."""
         if self.metrics is not None:
-            self.metrics.count(account, region, namespace, dimensions, name, value, unit)
+            self.metrics.count(account, region, namespace, dimensions, name, value, unit, times)
 
     async def close(self) -> None:
         """Stop taking work and make durable what was acknowledged."""

@@ -547,3 +547,24 @@ def test_a_destination_nobody_may_reach_from_here_is_refused(client, events):
     linked = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
     with pytest.raises(ClientError, match="InvocationEndpoint is not valid"):
         events.create_api_destination(Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint="http://169.254.169.254/latest", HttpMethod="POST")  # fmt: skip
+
+
+def test_what_happens_to_a_stack_is_on_the_default_bus(client, events):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/events-detail-reference.html"""
+    url, arn = queue(client)
+    events.put_rule(Name="r", EventPattern=json.dumps({"source": ["aws.cloudformation"]}))
+    events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": arn}])
+    template = json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}})
+    stack = client("cloudformation").create_stack(StackName="s", TemplateBody=template, ClientRequestToken="mine")["StackId"]  # fmt: skip
+    found = received(client, url, 5)
+    assert {(e["source"], tuple(e["resources"]), e["detail"]["stack-id"], e["detail"]["client-request-token"]) for e in found} == {("aws.cloudformation", (stack,), stack, "mine")}  # fmt: skip
+    told = {(e["detail-type"], e["detail"].get("logical-resource-id"), e["detail"]["status-details"]["status"]) for e in found}  # fmt: skip
+    assert told == {
+        ("CloudFormation Stack Status Change", None, "CREATE_IN_PROGRESS"),
+        ("CloudFormation Stack Status Change", None, "CREATE_COMPLETE"),
+        ("CloudFormation Resource Status Change", "Q", "CREATE_IN_PROGRESS"),
+        ("CloudFormation Resource Status Change", "Q", "CREATE_COMPLETE"),
+    }
+    done = next(e["detail"] for e in found if e["detail"]["status-details"]["status"] == "CREATE_COMPLETE" and "resource-type" in e["detail"])  # fmt: skip
+    name = client("cloudformation").describe_stack_resource(StackName="s", LogicalResourceId="Q")["StackResourceDetail"]["PhysicalResourceId"]  # fmt: skip
+    assert (done["resource-type"], done["physical-resource-id"]) == ("AWS::SQS::Queue", name)

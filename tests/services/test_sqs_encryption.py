@@ -151,20 +151,3 @@ def test_a_topic_reaches_a_sealed_queue_only_if_the_key_lets_sns(platform, clien
     sns.publish(TopicArn=topic, Message="taken")
     assert received(client, url)[0]["Message"] == "taken"
     assert "Messages" not in sqs.receive_message(QueueUrl=dead)
-
-
-def test_who_publishes_to_a_topic_with_a_key_must_be_let_by_it(client, key):
-    """https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: GenerateDataKey and Decrypt."""
-    sns, kms = client("sns"), client("kms")
-    topic = sns.create_topic(Name="t", Attributes={"KmsMasterKeyId": key})["TopicArn"]
-    own = sns.create_topic(Name="own", Attributes={"KmsMasterKeyId": "alias/aws/sns"})["TopicArn"]
-    allowed = [{"Effect": "Allow", "Action": "sns:*", "Resource": "*"}]
-    poor = user_client(client, "sns", allowed)
-    entries = [{"Id": "1", "Message": "m"}]
-    assert poor.publish(TopicArn=own, Message="m")["MessageId"]
-    assert code(poor.publish, TopicArn=topic, Message="m") == "KMSAccessDenied"
-    assert code(poor.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries) == "KMSAccessDenied"  # fmt: skip
-    rich = user_client(client, "sns", [*allowed, {"Effect": "Allow", "Action": "kms:*", "Resource": key}], "bob")  # fmt: skip
-    assert rich.publish(TopicArn=topic, Message="m")["MessageId"]
-    kms.disable_key(KeyId=key)
-    assert code(rich.publish, TopicArn=topic, Message="m") == "KMSDisabled"

@@ -20,7 +20,7 @@ What happens to a template, and where:
     stack_policy, roles             what an update may do, and whom it works as
     engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
     nested, custom, signals         its own types, and the doors through which others answer (``resources`` lists the types)
-    notices         NotificationARNs
+    notices         NotificationARNs; status changes of stacks and resources as events of the default bus
     state           keys
 
 Resources are made by the services that own their types (``Resource`` of ``stratolite.service``). A handler whose
@@ -35,6 +35,7 @@ DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stac
 EstimateTemplateCost, DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
 (RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 AWS-specific parameter types are not looked up. DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
+Drift detection and stack sets put no events on the default bus.
 """
 
 from stratolite.services.cloudformation.service import Cloudformation as Cloudformation

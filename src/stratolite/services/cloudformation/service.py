@@ -11,7 +11,7 @@ from stratolite.services.cloudformation import signals, state
 from stratolite.services.cloudformation.change_sets import ChangeSets
 from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
-from stratolite.services.cloudformation.notices import NotifyWorker
+from stratolite.services.cloudformation.notices import BusWorker, NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
 from stratolite.services.cloudformation.stack_sets import (
     StackSets,
@@ -64,6 +64,7 @@ class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
             StackWorker(self.cloud),
             ExpiryWorker(self.cloud),
             NotifyWorker(self.cloud),
+            BusWorker(self.cloud),
             DriftWorker(self.cloud),
             StackSetWorker(self.cloud),
         )

@@ -38,6 +38,7 @@ from stratolite.services.cloudformation.quotas import REASON_LENGTH_MAX, TEMPLAT
 Stack = dict[str, Any]
 Record = dict[str, Any]
 NOTIFY_QUEUE = "cloudformation.notify"
+BUS_QUEUE = "cloudformation.bus"
 _PURPOSE = "cloudformation"
 _USERS_SHOWN_COUNT = 10
 
@@ -225,7 +226,9 @@ def add_event(
     token = op.get("client_token") or stack.get("client_token")
     if token:
         event["ClientRequestToken"] = token
-    tx.put(rows.keys.key("event", stack["uuid"], stamp), orjson.dumps(event))
+    raw = orjson.dumps(event)
+    tx.put(rows.keys.key("event", stack["uuid"], stamp), raw)
+    work.put(tx, BUS_QUEUE, raw)
 
 
 def events_page(

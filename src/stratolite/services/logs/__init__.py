@@ -3,7 +3,7 @@
 Stored under (account, region, "logs"). A group and a stream have a number (a stamp) of their own, so that
 one made again under an old name does not inherit what is still being deleted.
 
-    ("group", name)                     -> JSON {id, created_ms, retention_days, tags, token}
+    ("group", name)                     -> JSON {id, created_ms, retention_days, tags, token, subscriptions}
     ("stream", group, name)             -> JSON {id, created_ms, first_ms, last_ms, ingested_ms}
     ("recent", group, last_ms, name)    -> ""     streams by their last event; last_ms 0 without one
     ("event", group, stream, ms, stamp) -> ingestion time, ms (8 bytes big-endian) | message, UTF-8
@@ -17,9 +17,9 @@ Metrics in the embedded format are given to CloudWatch once each (``embedded``);
 counted in AWS/Logs: EMFParsingErrors, EMFValidationErrors.
 
 Files  ``service`` operations on groups and streams; ``events`` writing and reading events; ``patterns`` filter
-       patterns; ``worker`` deletes what was dropped or has passed its retention.
+       patterns; ``subscriptions`` sends on what matches one; ``worker`` deletes what was dropped or has passed its retention.
 
-Missing  JSON, space-delimited and regular expression patterns, metric and subscription filters, Insights, live
+Missing  JSON, space-delimited and regular expression patterns, metric filters, logical destinations, Insights, live
 tail, export, data protection, KMS keys, log classes other than STANDARD, queries across accounts: refused by
 name. ``storedBytes`` of a group is not counted and not answered.
 

@@ -28,9 +28,22 @@ _TOKEN = re.compile(r"([fbn])/(\d{20})(\d{20})\Z")
 _FUNCTIONS = "lambda.amazonaws.com"
 _NO_GROUP = "The specified log group does not exist."
 _NO_STREAM = "The specified log stream does not exist."
+Written = tuple[int, int, str]
+"""(ms, stamp, message) of an event."""
 
 
 class Events(Service):
+    def forward(
+        self,
+        call: Call,
+        name: str,
+        group: state.Record,
+        stream: tuple[int, str],
+        events: list[Written],
+    ) -> None:
+        """Leave what the group's subscription filters want of ``events`` of ``stream`` (number, name)."""
+        raise NotImplementedError
+
     def put_log_events(self, call: Call, request: Request) -> Response:
         tx, keys = call.tx, call.keys("logs")
         name = request["logStreamName"]
@@ -49,9 +62,13 @@ class Events(Service):
         new = next(
             (n for n, e in enumerate(events) if e["timestamp"] > now_ms + _TOO_NEW_MS), len(events)
         )
+        place, kept = (stream["id"], name), []
         for event, message in zip(events[old:new], messages[old:new], strict=True):
-            place = (stream["id"], name)
-            state.put_event(tx, keys, group["id"], place, event["timestamp"], now_ms, message)
+            at_ms = event["timestamp"]
+            stamp = state.put_event(tx, keys, group["id"], place, at_ms, now_ms, message)
+            kept.append((at_ms, stamp, event["message"]))
+        if group.get("subscriptions"):
+            self.forward(call, group_name(call, request), group, place, kept)
         _embedded(call, group_name(call, request), (e["message"] for e in events[old:new]))
         if old < new:
             first, last = events[old]["timestamp"], events[new - 1]["timestamp"]
@@ -131,7 +148,7 @@ class Events(Service):
                     "timestamp": event.ms,
                     "message": event.message,
                     "ingestionTime": event.ingested_ms,
-                    "eventId": f"{event.ms:020d}{event.stamp:036d}",
+                    "eventId": state.event_id(event.ms, event.stamp),
                 })  # fmt: skip
         return answer
 

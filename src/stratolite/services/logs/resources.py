@@ -1,4 +1,4 @@
-"""CloudFormation types of Logs: LogGroup, LogStream."""
+"""CloudFormation types of Logs: LogGroup, LogStream, SubscriptionFilter."""
 
 from __future__ import annotations
 
@@ -114,4 +114,57 @@ class LogStream(_Type):
         return {"LogGroupName": group, "LogStreamName": physical_id}
 
 
-RESOURCES = (LogGroup(), LogStream())
+class SubscriptionFilter(_Type):
+    type = "AWS::Logs::SubscriptionFilter"
+    create_only = frozenset({"FilterName", "LogGroupName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ApplyOnTransformedLogs": frozenset({"false"}),
+        "FieldSelectionCriteria": frozenset({""}),
+        "EmitSystemFields": frozenset({""}),
+    }
+
+    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
+        return str(identifier["FilterName"])
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.properties.get("FilterName") or spec.generated_name(512)
+        return await self._put(call, name, spec)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._put(call, physical_id, new)
+
+    async def _put(self, call: Call, name: str, spec: Spec) -> Made:
+        props = spec.properties
+        await self.ask(
+            call, "PutSubscriptionFilter", logGroupName=props["LogGroupName"], filterName=name,
+            filterPattern=props["FilterPattern"], destinationArn=props["DestinationArn"],
+            roleArn=props.get("RoleArn"), distribution=props.get("Distribution"),
+        )  # fmt: skip
+        return Made(name)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        group = spec.properties["LogGroupName"]
+        await self.ask_if_there(
+            call, "DeleteSubscriptionFilter", logGroupName=group, filterName=physical_id
+        )
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        group = spec.properties["LogGroupName"]
+        page = await self.ask_if_there(
+            call, "DescribeSubscriptionFilters", logGroupName=group, filterNamePrefix=physical_id
+        )
+        listed = (page or {}).get("subscriptionFilters", [])
+        found = next((f for f in listed if f["filterName"] == physical_id), None)
+        if found is None:
+            return None
+        made = {
+            "LogGroupName": group,
+            "FilterName": physical_id,
+            "FilterPattern": found["filterPattern"],
+            "DestinationArn": found["destinationArn"],
+            "Distribution": found["distribution"],
+        }
+        return {**made, "RoleArn": found["roleArn"]} if "roleArn" in found else made
+
+
+RESOURCES = (LogGroup(), LogStream(), SubscriptionFilter())

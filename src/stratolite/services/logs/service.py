@@ -12,7 +12,8 @@ from stratolite.core.keys import Span
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker
 from stratolite.services.logs import state, worker
-from stratolite.services.logs.events import Events, group_name, group_of
+from stratolite.services.logs.events import group_name, group_of
+from stratolite.services.logs.subscriptions import Sender, Subscriptions
 
 _GROUP_NAME = r"[\.\-_/#A-Za-z0-9]+"
 _STREAM_NAME = r"[^:*]*"
@@ -32,7 +33,7 @@ _LAMBDA_WRITES = orjson.dumps({
 }).decode()  # fmt: skip
 
 
-class Logs(Events):
+class Logs(Subscriptions):
     name: ClassVar[str] = "logs"
 
     tag_types: ClassVar[tuple[str, ...]] = ("logs:log-group",)
@@ -52,7 +53,17 @@ class Logs(Events):
         rest = "*"
         if operation in _ON_STREAM:
             rest = f"log-stream:{request.get('logStreamName', '')}"
-        return ((action, f"{base}{group_name(call, request)}:{rest}"),)
+        needed = [(action, f"{base}{group_name(call, request)}:{rest}")]
+        if role := request.get("roleArn"):
+            needed.append(("iam:PassRole", role))
+        return tuple(needed)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        if needed[0] == "iam:PassRole":
+            return {"iam:passedtoservice": ["logs.amazonaws.com"]}
+        return {}
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The platform writes what functions print."""
@@ -235,7 +246,7 @@ class Logs(Events):
     # --
 
     def workers(self) -> Iterable[Worker]:
-        return worker.workers(self.cloud)
+        return (*worker.workers(self.cloud), Sender(self.cloud))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.logs.resources import RESOURCES

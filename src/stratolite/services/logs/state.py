@@ -123,10 +123,23 @@ def put_event(
     ms: int,
     now_ms: int,
     message: bytes,
-) -> None:
+) -> int:
+    """The stamp it is kept under."""
     stamp = tx.stamp()
     tx.put(keys.key("event", group, stream[0], ms, stamp), now_ms.to_bytes(8, "big") + message)
     tx.put(keys.key("time", group, ms, stamp), stream[0].to_bytes(8, "big") + stream[1].encode())
+    return stamp
+
+
+def message(tx: Tx, keys: Keyspace, group: int, stream: int, ms: int, stamp: int) -> str | None:
+    """Of one event, None if it is gone."""
+    raw = tx.get(keys.key("event", group, stream, ms, stamp))
+    return None if raw is None else raw[8:].decode()
+
+
+def event_id(ms: int, stamp: int) -> str:
+    """AWS's kind of id: 56 digits that grow."""
+    return f"{ms:020d}{stamp:036d}"
 
 
 def stream_events(

@@ -24,12 +24,16 @@ it; web addresses by the egress room, retried by the delivery policy on the clou
 goes to the subscription's dead-letter queue, if it has one.
 
 Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissions``; ``publishing`` and ``publication`` what is
-       published; ``filtering`` filter policies; ``envelopes``, ``signing`` what is delivered; ``fanout`` and
+       published, ``sealing`` under a key; ``filtering`` filter policies; ``envelopes``, ``signing`` what is delivered; ``fanout`` and
        ``delivery`` the workers; ``replays`` archives; ``outbox``; ``doors`` links in messages.
 
 Missing  mobile push (platform applications), data protection policies, delivery status logging, active tracing,
-SMS sandbox, origination numbers and opting out: refused by name. Who publishes to a topic with
-KmsMasterKeyId must be let by that key; the jobs that carry a message on are not sealed under it. A wrong filter policy is refused without the place in its text.
+SMS sandbox, origination numbers and opting out: refused by name. A wrong filter policy is refused without the place
+in its text.
+
+Messages of a topic with KmsMasterKeyId are sealed under it from Publish to their delivery, in archives too (``sealing``): who
+publishes needs kms:GenerateDataKey and kms:Decrypt, by the key's policy; KMS's refusals come as SNS names them. What was sent
+is the receiver's to protect: a queue's messages are sealed if it has a key, mails in the outbox are not.
 
 Source  https://docs.aws.amazon.com/sns/latest/api/ and https://docs.aws.amazon.com/sns/latest/dg/
 """

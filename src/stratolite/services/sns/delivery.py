@@ -17,7 +17,7 @@ from stratolite.core import Tx
 from stratolite.egress import Failed
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker
-from stratolite.services.sns import attributes, envelopes, fanout, outbox, state
+from stratolite.services.sns import attributes, envelopes, fanout, outbox, publication, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.fanout import Carrier, caller
 from stratolite.services.sns.finding import read
@@ -72,22 +72,25 @@ class Deliverer:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         number, attempt = said.pop("subscription"), said.pop("attempt")
-        message: Publication = said
-        keys = keys_of(message["account"], message["region"])
+        kept: Publication = said
+        keys = keys_of(kept["account"], kept["region"])
 
-        def look(tx: Tx) -> tuple[Topic, Subscription, float] | None:
-            topic = state.topic(tx, keys, read(message["topic"]).name)
-            if topic is None or topic.number != message["number"]:
+        def look(tx: Tx) -> tuple[Topic, Subscription, float, Publication] | None:
+            topic = state.topic(tx, keys, read(kept["topic"]).name)
+            if topic is None or topic.number != kept["number"]:
                 return None
             found = state.subscription(tx, keys, topic.number, number)
             if found is None:
                 return None
-            return topic, found, _turn_s(tx, topic, found)
+            call = caller(self._cloud, topic.account, topic.region, topic.arn, kept["id"])
+            call.tx = tx
+            message = self._carrier.sealer.opened(call, kept)
+            return message and (topic, found, _turn_s(tx, topic, found), message)
 
         place = await self._cloud.db.transact(look)
         if place is None:
             return None
-        topic, found, turn_s = place
+        topic, found, turn_s, message = place
         if turn_s:
 
             def wait(tx: Tx) -> None:
@@ -133,7 +136,7 @@ class Deliverer:
             if delay_s is None:
                 self._carrier.dead_letter(call, found, message, signed)
                 return
-            payload = orjson.dumps({**message, "subscription": found.id, "attempt": attempt + 1})
+            payload = publication.kept(message, subscription=found.id, attempt=attempt + 1)
             self._cloud.work.put(tx, self.queue, payload, due_s=tx.time_s + delay_s)
 
         return settle

@@ -21,7 +21,8 @@ from stratolite.service import Call, Cloud, Job, Request, Settle, SettleAll, Wor
 from stratolite.services.sns import envelopes, outbox, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.finding import read
-from stratolite.services.sns.publication import Publication, text_for
+from stratolite.services.sns.publication import Publication, kept, text_for
+from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.signing import Signer
 from stratolite.services.sns.state import Subscription, Topic, keys_of
 
@@ -43,7 +44,7 @@ LATER = ("lambda", "firehose", "http", "https")
 
 
 def leave(call: Call, message: Publication) -> None:
-    payload = orjson.dumps({**message, "after": ""})
+    payload = kept(message, after="")
     if message["sequence"]:
         call.cloud.work.put(call.tx, FIFO, payload, partition=partition(message))
     else:
@@ -100,9 +101,9 @@ def caller(cloud: Cloud, account: str, region: str, topic_arn: str, id: str) -> 
 class Carrier:
     """How messages reach subscriptions of each kind; in a settling transaction."""
 
-    def __init__(self, cloud: Cloud, signer: Signer, tokens: Any) -> None:
+    def __init__(self, cloud: Cloud, signer: Signer, sealer: Sealer, tokens: Any) -> None:
         """``tokens`` gives the token of a subscription's unsubscribe link."""
-        self.cloud, self.signer, self._tokens = cloud, signer, tokens
+        self.cloud, self.signer, self.sealer, self._tokens = cloud, signer, sealer, tokens
         self._envelopes: dict[tuple[str, str, bool], tuple[str, str]] = {}
         self._links: dict[str, str] = {}
 
@@ -185,9 +186,9 @@ class Carrier:
     ) -> None:
         """Deliver in this transaction to anything but a queue, or leave a job that will."""
         if found.protocol in LATER:
-            said = {**message, "subscription": found.id, "attempt": 1}
             queue = HTTP if found.protocol.startswith("http") else DELIVER
-            call.cloud.work.put(call.tx, queue, orjson.dumps(said))
+            payload = kept(message, subscription=found.id, attempt=1)
+            call.cloud.work.put(call.tx, queue, payload)
         else:
             text = text_for(message, found.protocol)
             if found.protocol == "email-json":
@@ -286,7 +287,8 @@ def _cuts(entries: list[Request]) -> Iterator[tuple[int, int]]:
     """Where batches begin and end: as many as SQS takes at once, of no more bytes than it does."""
     start, total = 0, 0
     for number, entry in enumerate(entries):
-        size = len(entry["MessageBody"].encode())
+        body = entry["MessageBody"]
+        size = len(body) if body.isascii() else len(body.encode())
         if attributes := entry.get("MessageAttributes"):
             size += sum(len(name) * 4 + _attribute_bytes(one) for name, one in attributes.items())
         if number > start and (number - start == _BATCH or total + size > _BATCH_BYTES):
@@ -372,7 +374,14 @@ class FanOut:
         del listed[most:]
         first = next(iter(messages.values()))
         call = caller(self._cloud, place.account, place.region, arn, first["id"])
-        return Wave(topic, call, listed, is_last, messages, {}, {})
+        call.tx = tx
+        return Wave(topic, call, listed, is_last, self._opened(call, messages), {}, {})
+
+    def _opened(self, call: Call, messages: dict[bytes, Publication]) -> dict[bytes, Publication]:
+        """Without those that nobody can open any more. Raises Fault while KMS refuses one of them."""
+        sealer = self._carrier.sealer
+        found = ((job, sealer.opened(call, message)) for job, message in messages.items())
+        return {job: message for job, message in found if message is not None}
 
     def _send(self, tx: Tx, wave: Wave, jobs: list[Job]) -> None:
         wave.call.tx = tx
@@ -386,7 +395,7 @@ class FanOut:
                 else:
                     self._carrier.now(wave.call, one, message, wave.signed[job.id])
             if not wave.is_last:
-                payload = orjson.dumps({**message, "after": wave.listed[-1].id})
+                payload = kept(message, after=wave.listed[-1].id)
                 self._cloud.work.put(tx, self.queue, payload, partition=job.partition)
         for found, its in to_queues.values():
             self._carrier.to_queue(

@@ -2,13 +2,16 @@
 
 {topic (ARN), number (the topic's), account, region, id, ms, subject or null, message, texts {protocol: text} or null,
 attributes {name: [data type, value]} (base64 where binary), group, dedup, sequence}
+
+and, of a topic with a KMS key, sealed {text: base64 of 12 bytes of nonce, then AES-256-GCM of JSON [message, texts], key: base64 of
+its data key as KMS gave it, by: the publisher's principal, context: of its call}; then message is "" and texts null.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 
@@ -21,6 +24,13 @@ _NAME_BYTES_MAX = 256
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _TYPE = re.compile(r"(String|Number|Binary)(\..+)?", re.DOTALL)
 _ID = re.compile(r"[0-9a-zA-Z!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
+
+
+class Sealed(TypedDict):
+    text: str
+    key: str
+    by: dict[str, Any]
+    context: dict[str, str]
 
 
 class Publication(TypedDict):
@@ -37,6 +47,14 @@ class Publication(TypedDict):
     group: str
     dedup: str
     sequence: int
+    sealed: NotRequired[Sealed]
+
+
+def kept(publication: Publication, **more: Any) -> bytes:
+    """As it is stored: without its text where that is sealed."""
+    if "sealed" in publication:
+        return orjson.dumps({**publication, "message": "", "texts": None, **more})
+    return orjson.dumps({**publication, **more})
 
 
 def text_for(publication: Publication, protocol: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
-import orjson
-
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.sns import fanout, outbox, publication, state
+from stratolite.services.sns import fanout, outbox, publication, sealing, state
 from stratolite.services.sns.finding import invalid, topic_of
 from stratolite.services.sns.publication import SIZE_BYTES_MAX, Publication
+from stratolite.services.sns.sealing import DataKey, Sealer
 from stratolite.services.sns.state import Topic, keys_of
 from stratolite.services.sns.subscriptions import PHONE
 
@@ -21,16 +20,10 @@ _FORGOTTEN_MAX = 4
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ENTRY_ID_MAX = 80
 
-_KMS_CODES = {
-    "AccessDeniedException": "KMSAccessDenied",
-    "DisabledException": "KMSDisabled",
-    "KMSInvalidStateException": "KMSInvalidState",
-    "NotFoundException": "KMSNotFound",
-    "ThrottlingException": "KMSThrottling",
-}
-
 
 class Publishing(Service):
+    sealer: Sealer
+
     def publish(self, call: Call, request: Request) -> Response:
         phone = request.get("PhoneNumber")
         arns = [arn for name in ("TopicArn", "TargetArn") if (arn := request.get(name))]
@@ -46,15 +39,15 @@ class Publishing(Service):
             topic = _target(call, arns[0])
         else:
             topic = topic_of(call, arns[0], parameter)
-        _check_key(call, topic)
+        key = self.sealer.data_key(call, topic) if topic.key else None
         message = _read(call, topic, request, "messageAttributes")
         if publication.size_of(request["Message"], message["attributes"]) > SIZE_BYTES_MAX:
             raise invalid("Message too long")
-        return _accept(call, topic, message)
+        return _accept(call, topic, message, key)
 
     def publish_batch(self, call: Call, request: Request) -> Response:
         topic = topic_of(call, request.get("TopicArn"))
-        _check_key(call, topic)
+        key = self.sealer.data_key(call, topic) if topic.key else None
         entries = request.get("PublishBatchRequestEntries") or []
         _check_batch(entries)
         if topic.is_fifo and any(not entry.get("MessageGroupId") for entry in entries):
@@ -81,29 +74,8 @@ class Publishing(Service):
                 "The length of all the messages put together is more than the limit.",
             )
         for name, message in messages:
-            done.append({"Id": name, **_accept(call, topic, message)})
+            done.append({"Id": name, **_accept(call, topic, message, key)})
         return {"Successful": done, "Failed": failed}
-
-
-def _check_key(call: Call, topic: Topic) -> None:
-    """Who publishes to a topic with a KMS key needs it. Raises Fault, KMS's as SNS names them.
-
-    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-    """
-    if not topic.key:
-        return
-    context = {"EncryptionContext": {"aws:sns:topicArn": topic.arn}, "_via": "sns"}
-    there = call.scoped(topic.account, topic.region)
-    try:
-        made = there.invoke(
-            "kms", "GenerateDataKey", {"KeyId": topic.key, "KeySpec": "AES_256", **context}
-        )
-        there.invoke("kms", "Decrypt", {"CiphertextBlob": made["CiphertextBlob"], **context})
-    except Fault as fault:
-        code = _KMS_CODES.get(fault.code)
-        if code is None:
-            raise
-        raise Fault(code, fault.message, status=400) from fault
 
 
 def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication:
@@ -149,11 +121,13 @@ def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication
     }
 
 
-def _accept(call: Call, topic: Topic, message: Publication) -> Response:
+def _accept(call: Call, topic: Topic, message: Publication, key: DataKey | None) -> Response:
     """Leave it to the workers; Publish's answer."""
     size = publication.size_of(message["message"], message["attributes"])
     topic.measure(call.cloud, "NumberOfMessagesPublished")
     topic.measure(call.cloud, "PublishSize", size, "Bytes")
+    if key is not None:
+        sealing.seal(call, key, message)
     if not topic.is_fifo:
         fanout.leave(call, message)
         return {"MessageId": message["id"]}
@@ -167,7 +141,7 @@ def _accept(call: Call, topic: Topic, message: Publication) -> Response:
         state.put_known(tx, keys, topic.number, (scope, message["dedup"]), twin, until_ms)
         state.forget(tx, keys, topic.number, message["ms"], _FORGOTTEN_MAX)
         if topic.archive_days:
-            state.put_archived(tx, keys, topic.number, message["ms"], orjson.dumps(message))
+            state.put_archived(tx, keys, topic.number, message["ms"], publication.kept(message))
         fanout.leave(call, message)
     return {"MessageId": twin[0], "SequenceNumber": f"{twin[1]:020d}"}
 

@@ -18,7 +18,7 @@ from stratolite.service import Call, Job, Settle
 from stratolite.services.sns import attributes, state
 from stratolite.services.sns.fanout import Carrier, caller, send
 from stratolite.services.sns.finding import invalid
-from stratolite.services.sns.publication import Publication, text_for
+from stratolite.services.sns.publication import text_for
 from stratolite.services.sns.state import Subscription, Topic, keys_of
 
 QUEUE = "sns.replay"
@@ -91,7 +91,9 @@ class Replayer:
         rows = state.archived(tx, keys, topic.number, tuple(said["at"]), replay["end_ms"], _PAGE)
         status = "In progress"
         for _, _, raw in rows:
-            message: Publication = orjson.loads(raw)
+            message = self._carrier.sealer.opened(call, orjson.loads(raw))
+            if message is None:
+                continue
             text = text_for(message, found.protocol)
             if found.filter is None or found.filter.matches(text, message["attributes"]):
                 try:

@@ -13,6 +13,7 @@ from stratolite.services.sns.fanout import Carrier
 from stratolite.services.sns.permissions import Permissions
 from stratolite.services.sns.publishing import Publishing
 from stratolite.services.sns.replays import Replayer
+from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.signing import Signer
 from stratolite.services.sns.state import keys_of
 from stratolite.services.sns.topics import Topics
@@ -38,6 +39,7 @@ class Sns(Topics, Doors, Publishing, Permissions):
         super().__init__(cloud)
         if cloud is not None:
             self.signer = Signer(cloud)
+            self.sealer = Sealer()
             self.link_key = cloud.vault.derive("sns:unsubscribe")
 
     def set_sms_attributes(self, call: Call, request: Request) -> Response:
@@ -61,7 +63,7 @@ class Sns(Topics, Doors, Publishing, Permissions):
         return {"attributes": {k: v for k, v in kept.items() if not names or k in names}}
 
     def workers(self) -> Iterable[Worker]:
-        carrier = Carrier(self.cloud, self.signer, self.link_token)
+        carrier = Carrier(self.cloud, self.signer, self.sealer, self.link_token)
         return (*fanout.workers(carrier), *delivery.workers(carrier), Replayer(carrier))
 
     def resources(self) -> Iterable[Resource]:

@@ -57,7 +57,7 @@ class Messages(Service):
         q = queue_of(call, request)
         tx, entries = call.tx, request.get("Entries") or []
         _check_batch(entries)
-        total = sum(_size(entry) for entry in entries)
+        total = sum([_size(entry) for entry in entries])
         if total > SIZE_BYTES_MAX:
             raise Fault(
                 "BatchRequestTooLong",
@@ -71,6 +71,7 @@ class Messages(Service):
                     raise invalid("The request must contain the parameter MessageGroupId.")
         data_key = self.sealer.data_key(call, q) if q.key else None
         c = state.counts(tx, q)
+        sizes: dict[int, int] = {}
 
         def send(entry: Request) -> Response:
             message, size = _read(call, q, entry)
@@ -78,10 +79,12 @@ class Messages(Service):
             if data_key is not None:
                 sealing.seal(call, q, data_key, message)
             answer = _accept(call, q, c, message)
-            q.measure(call.cloud, "SentMessageSize", size, "Bytes")
+            sizes[size] = sizes.get(size, 0) + 1
             return answer
 
         answer = _each(entries, send)
+        for size, times in sizes.items():
+            q.measure(call.cloud, "SentMessageSize", size, "Bytes", times)
         if answer["Successful"]:
             q.measure(call.cloud, "NumberOfMessagesSent", len(answer["Successful"]))
             worker.plan_expiry(call.cloud, tx, q, c)
@@ -346,8 +349,12 @@ def _accept(call: Call, q: Queue, c: Counts, message: Message) -> Response:
 
 def _size(entry: Request) -> int:
     """As AWS adds up a batch, before looking closer at its entries."""
-    size = len((entry.get("MessageBody") or "").encode())
-    for name, one in (entry.get("MessageAttributes") or {}).items():
+    body = entry.get("MessageBody") or ""
+    size = len(body) if body.isascii() else len(body.encode())
+    attributes = entry.get("MessageAttributes")
+    if not attributes:
+        return size
+    for name, one in attributes.items():
         value = one.get("StringValue") or one.get("BinaryValue") or ""
         size += len(name.encode()) + len(one.get("DataType") or "")
         size += len(value.encode()) if isinstance(value, str) else len(value)

@@ -6,8 +6,7 @@ bytes big-endian. They hold as long as the message does, whatever restarts in be
 
 from __future__ import annotations
 
-import base64
-import binascii
+from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
@@ -16,6 +15,8 @@ from stratolite.errors import Fault
 
 _BODY = Struct(">QQQQI")
 _TAG_BYTES = 12
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
 
 
 class Receipt(NamedTuple):
@@ -29,17 +30,18 @@ class Receipt(NamedTuple):
 
 class Receipts:
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2b(digest_size=_TAG_BYTES, key=key)
 
     def write(self, *receipt: int) -> str:
         body = _BODY.pack(*receipt)
-        return base64.urlsafe_b64encode(self._tag(body) + body).decode()
+        text = b2a_base64(self._tag(body) + body, newline=False)
+        return text.translate(_TO_URL).decode()
 
     def read(self, text: str, queue: int) -> Receipt:
         """Raises Fault for what is no handle of this queue."""
         try:
-            raw = base64.urlsafe_b64decode(text.encode())
-        except (binascii.Error, ValueError):
+            raw = a2b_base64(text.encode().translate(_FROM_URL))
+        except ValueError:
             raise _bad(text) from None
         body = raw[_TAG_BYTES:]
         if len(body) != _BODY.size or self._tag(body) != raw[:_TAG_BYTES]:
@@ -50,7 +52,9 @@ class Receipts:
         return receipt
 
     def _tag(self, body: bytes) -> bytes:
-        return blake2b(body, digest_size=_TAG_BYTES, key=self._key).digest()
+        tag = self._keyed.copy()
+        tag.update(body)
+        return tag.digest()
 
 
 def _bad(text: str) -> Fault:

@@ -6,6 +6,7 @@ Keys of messages are packed here by hand (``core.keys`` says how): they are most
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -76,9 +77,12 @@ class Queue:
     def _number(self, name: str, default: int) -> int:
         return int(self.attributes.get(name, default))
 
-    def measure(self, cloud: Cloud, name: str, value: float = 1, unit: str = "Count") -> None:
-        """A sample of one of AWS/SQS's metrics."""
-        cloud.measure(self.account, self.region, "AWS/SQS", self._dimensions, name, value, unit)
+    def measure(
+        self, cloud: Cloud, name: str, value: float = 1, unit: str = "Count", times: int = 1
+    ) -> None:
+        """A sample of one of AWS/SQS's metrics, ``times`` over."""
+        place = self.account, self.region, "AWS/SQS", self._dimensions
+        cloud.measure(*place, name, value, unit, times)
 
     def spans(self) -> list[Span]:
         """Everything in the box."""
@@ -185,8 +189,14 @@ _decode_group = msgspec.msgpack.Decoder(Group).decode
 # -- queues
 
 
+@lru_cache(maxsize=4096)
+def _queue_key(keys: Keyspace, name: str) -> bytes:
+    return keys.key("queue", name)
+
+
 def queue(tx: Tx, keys: Keyspace, name: str) -> Queue | None:
-    return tx.parsed(keys.key("queue", name), Queue)
+    """``keys`` as ``finding.key_of`` gives them, so that the key is made once."""
+    return tx.parsed(_queue_key(keys, name), Queue)
 
 
 def record_span(q: Queue) -> Span:
@@ -375,10 +385,16 @@ class Place(NamedTuple):
 
 
 def places(tx: Tx, q: Queue, c: Counts, now_ms: int, most: int) -> list[Place]:
-    """Up to ``most`` of what may be received at ``now_ms``, longest available first."""
+    """Up to ``most`` of what may be received at ``now_ms``, longest available first.
+
+    Messages of a standard queue that are in flight or delayed have the rows of later: where there are none, what is ready
+    is all there is.
+    """
     start = _pair(q._ready, *c.head) + b"\x00"
     stop = q.until(q.ready_span, now_ms)[1]
     ready = list(_places(tx, q._ready, (start, stop), is_later=False, most=most))
+    if len(ready) == most and not c.flying and not c.delayed and not q.is_fifo:
+        return ready
     due = due_places(tx, q, now_ms, most)
     if not due:
         return ready
