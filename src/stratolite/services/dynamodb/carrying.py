@@ -25,6 +25,7 @@ from stratolite.http import FileSlice
 from stratolite.service import Call, Cloud, Principal
 from stratolite.services.dynamodb import history, state
 from stratolite.services.dynamodb.copying import FILL_COUNT, finish, target
+from stratolite.services.dynamodb.keyring import ours, ring
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
@@ -210,7 +211,7 @@ def _iso(seconds: float) -> str:
 
 
 def _source(tx: Tx, call: Call, record: dict[str, Any]) -> Table:
-    table = state.table(tx, call.account, call.region, record["Table"])
+    table = ours(call.cloud, tx, call.account, call.region, record["Table"])
     assert table is not None, "a table that is read is not deleted"
     return table
 
@@ -282,9 +283,9 @@ class Importer:
             current["Description"] |= {**status, "EndTime": round(tx.time_s, 3)}
             state.put_copy(tx, keys, "import", name, current)
             if status["ImportStatus"] == "COMPLETED":
-                finish(tx, wanted)
-            elif (table := target(tx, wanted)) is not None:
-                _drop(tx, table)
+                finish(tx, self.cloud, wanted)
+            elif (table := target(tx, self.cloud, wanted)) is not None:
+                _drop(tx, self.cloud, table)
 
         return settle
 
@@ -339,7 +340,7 @@ class Importer:
         self, wanted: dict[str, Any], some: list[tuple[bytes, Item | None]], at: Any, following: Any
     ) -> None:
         def put(tx: Tx) -> None:
-            table = target(tx, wanted)
+            table = target(tx, self.cloud, wanted)
             if table is None:
                 return
             known = state.progress(tx, table.space, table.number)
@@ -368,8 +369,10 @@ class Importer:
         await self.cloud.db.transact(put)
 
 
-def _drop(tx: Tx, table: Table) -> None:
+def _drop(tx: Tx, cloud: Cloud, table: Table) -> None:
     """A table that could not be imported was never there."""
+    if table.sse is not None:
+        ring(cloud).retire(tx, table.record, table.sse)
     state.delete_table(tx, table.account, table.region, table.name)
     state.delete_progress(tx, table.space, table.number)
     work.put(tx, SWEEP, Sweep(table.account, table.region, table.number, None).pack())

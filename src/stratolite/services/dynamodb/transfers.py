@@ -22,7 +22,7 @@ import orjson
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import history, schema, shapes, state
+from stratolite.services.dynamodb import history, keyring, schema, shapes, state
 from stratolite.services.dynamodb.backups import restorable
 from stratolite.services.dynamodb.base import Base, place_of, table_arn
 from stratolite.services.dynamodb.carrying import EXPORT, IMPORT
@@ -131,6 +131,8 @@ class Transfers(Base):
         made = schema.new_record(call, wanted, call.world.uuid(), arn)
         made["Counted"] = True
         made["Description"]["TableStatus"] = "CREATING"
+        if key := keyring.wanted_key(wanted):
+            self.keyring.begin(call, made, key)
         state.put_table(call.tx, call.account, call.region, made)
         token = _new_id(call)
         description = {
