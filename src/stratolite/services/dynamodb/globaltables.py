@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from stratolite.core import work
+from stratolite.core import Tx, work
 from stratolite.service import Call
 from stratolite.services.dynamodb import recasting, state, streams
 from stratolite.services.dynamodb.faults import in_use, invalid
@@ -258,7 +258,7 @@ def sweep_feed(call: Call, table: Table, number: int) -> None:
     work.put(call.tx, SWEEP, job.pack())
 
 
-def described(record: Record) -> list[dict[str, Any]]:
+def described(tx: Tx, record: Record) -> list[dict[str, Any]]:
     """The Replicas of a TableDescription: those in the other regions."""
     found = []
     for region, one in (record.get("Replicas") or {}).items():
@@ -271,4 +271,7 @@ def described(record: Record) -> list[dict[str, Any]]:
                 "ReplicaArn": f"arn:aws:dynamodb:{region}:{account}:table/{name}",
             }
         )
+        there = state.table(tx, account, region, name)
+        if there is not None and there.sse is not None:
+            found[-1]["KMSMasterKeyId"] = there.sse["Key"]
     return found

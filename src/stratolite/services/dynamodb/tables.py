@@ -334,7 +334,7 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
     out["WarmThroughput"] = schema.warm(out, out)
-    if replicas := globaltables.described(record):
+    if replicas := globaltables.described(tx, record):
         out["Replicas"] = replicas
     if (sse := record.get("Sse")) is not None:
         out["SSEDescription"] = keyring.description(sse)
