@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from eventing import ACCOUNT, advance, user_client
 
 from stratolite.core import Keyspace
+from stratolite.services.dynamodb import recasting, sealing, state
 
 SECRET = "the-value-nobody-may-read"
 HASHED = "partition-key-in-clear"
@@ -69,8 +70,16 @@ def item(i: int, value: str = SECRET) -> dict[str, Any]:
 
 
 def large(i: int) -> dict[str, Any]:
-    """An item that lies in pieces: over a megabyte of JSON of 400 KB of small numbers."""
-    return item(i) | {"n": {"L": [{"N": "1"}] * 120_000}}
+    """An item that lies in pieces, where ``small_pieces`` is."""
+    return item(i) | {"n": {"S": "n" * 2500}}
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: Any) -> None:
+    """Values are put into pieces beyond 1,000 bytes, not beyond a megabyte."""
+    monkeypatch.setattr(state, "VALUE_SIZE_BYTES_MAX", 1000)
+    monkeypatch.setattr(state, "_PIECE", 999)
+    monkeypatch.setattr(state, "_ONE_SIZE_BYTES_MAX", 1000 - sealing.OVERHEAD_BYTES)
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -137,6 +146,7 @@ def with_recovery(db: Any, name: str = "table") -> None:
     db.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
 
 
+@pytest.mark.usefixtures("small_pieces")
 def test_no_value_is_on_disk_in_clear(platform: Any, client: Any, db: Any, key: str) -> None:
     """Items, rows of both kinds of index, the past, stream records, a backup: in log, store, snapshots and blobs.
 
@@ -169,6 +179,7 @@ def test_no_value_is_on_disk_in_clear(platform: Any, client: Any, db: Any, key: 
     assert len(everything(db)) == 21
 
 
+@pytest.mark.usefixtures("small_pieces")
 def test_a_table_under_a_key_reads_and_writes_as_any_other(client: Any, db: Any, key: str) -> None:
     """Queries both ways, indexes, filters, projections, batches, transactions, PartiQL, the stream."""
     arn = create(db, **under(key))["LatestStreamArn"]
@@ -282,25 +293,27 @@ def test_keys_that_are_off_or_of_another_kind_make_no_table(client: Any, db: Any
 NEEDED = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")  # fmt: skip
 
 
-@pytest.mark.parametrize("missing", NEEDED)
-def test_whoever_chooses_a_key_needs_all_that_dynamodb_needs_of_it(client: Any, key: str, missing: str) -> None:  # fmt: skip
+def test_whoever_chooses_a_key_needs_all_that_dynamodb_needs_of_it(client: Any, key: str) -> None:
     """The list is https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html's."""
-
-    def user(name: str, *actions: str) -> Any:
-        condition = {"StringLike": {"kms:ViaService": "dynamodb.*.amazonaws.com"}}
-        return user_client(
-            client,
-            "dynamodb",
-            [
-                {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
-                {"Effect": "Allow", "Action": list(actions), "Resource": key, "Condition": condition},
-            ],
-            name,
-        )  # fmt: skip
-
-    said = refused("AccessDeniedException", create, db=user("ann", *(a for a in NEEDED if a != missing)), **under(key))  # fmt: skip
-    assert said.startswith("KMS key access denied error: com.amazonaws.services.kms.model.")
-    assert create(user("bob", *NEEDED), **under(key))["SSEDescription"]["Status"] == "ENABLED"
+    tables = {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}
+    via = {"StringLike": {"kms:ViaService": "dynamodb.*.amazonaws.com"}}
+    ann, iam = user_client(client, "dynamodb", [tables]), client("iam")
+    for missing in (*NEEDED, None):
+        keys = {
+            "Effect": "Allow",
+            "Action": [a for a in NEEDED if a != missing],
+            "Resource": key,
+            "Condition": via,
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": [tables, keys]})
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=document)
+        if missing is None:
+            assert create(ann, **under(key))["SSEDescription"]["Status"] == "ENABLED"
+        else:
+            said = refused("AccessDeniedException", create, db=ann, **under(key))
+            assert said.startswith(
+                "KMS key access denied error: com.amazonaws.services.kms.model."
+            ), missing
 
 
 def test_who_reads_and_writes_must_be_let_decrypt_by_the_key(client: Any, db: Any, key: str) -> None:  # fmt: skip
@@ -380,21 +393,23 @@ def test_a_key_that_is_off_shuts_the_table_within_five_minutes(
     assert db.list_tables()["TableNames"] == []
 
 
+@pytest.mark.usefixtures("small_pieces")
 def test_a_live_table_goes_under_a_key_and_back(
-    platform: Any, client: Any, db: Any, key: str
+    platform: Any, client: Any, db: Any, key: str, monkeypatch: Any
 ) -> None:
     """While it is written to, across a restart: nothing is lost, in the end all values are of one form; items in pieces, too."""
+    monkeypatch.setattr(recasting, "SLICE_COUNT", 7)
     arn = create(db)["LatestStreamArn"]
     with_recovery(db)
     wanted = {}
-    for i in range(0, 450, 25):
+    for i in range(0, 100, 25):
         puts = [{"PutRequest": {"Item": item(n)}} for n in range(i, i + 25)]
         db.batch_write_item(RequestItems={"table": puts})
         wanted |= {n: item(n) for n in range(i, i + 25)}
     wanted[900] = large(900)
     db.put_item(TableName="table", Item=wanted[900])
-    db.delete_item(TableName="table", Key={"pk": {"S": HASHED}, "sk": {"S": "0449"}})
-    del wanted[449]
+    db.delete_item(TableName="table", Key={"pk": {"S": HASHED}, "sk": {"S": "0099"}})
+    del wanted[99]
     told = len(records(client, arn))
     for specification in (under(key)["SSESpecification"], OFF):
         answer = db.update_table(TableName="table", SSESpecification=specification)
@@ -406,11 +421,11 @@ def test_a_live_table_goes_under_a_key_and_back(
             while not stop.is_set():
                 wanted[at] = item(at)
                 db.put_item(TableName="table", Item=wanted[at])
-                at = 500 + (at + 1) % 40
+                at = 500 + (at - 499) % 20
 
         writer = threading.Thread(target=write)
         writer.start()
-        eventually(lambda: 520 in wanted)
+        eventually(lambda: 510 in wanted)
         stop.set()
         writer.join(60)
         platform.reopen()
@@ -430,7 +445,6 @@ def test_a_live_table_goes_under_a_key_and_back(
 
 def forms(platform: Any) -> set[int]:
     """The first bytes of all values of items, index rows, past and stream, without pieces."""
-    from stratolite.services.dynamodb import state
 
     async def look() -> set[int]:
         def first(tx: Any) -> set[int]:
@@ -453,9 +467,7 @@ def test_changes_while_one_is_under_way_and_changes_of_nothing_are_refused(
     platform: Any, client: Any, db: Any, key: str
 ) -> None:
     create(db)
-    for i in range(0, 500, 25):
-        puts = [{"PutRequest": {"Item": item(n)}} for n in range(i, i + 25)]
-        db.batch_write_item(RequestItems={"table": puts})
+    db.put_item(TableName="table", Item=item(1))
     assert "AWS owned key" in refused("ValidationException", db.update_table, TableName="table", SSESpecification=OFF)  # fmt: skip
 
     async def both() -> str:
@@ -649,8 +661,6 @@ def test_a_sealed_value_opens_nowhere_else(platform: Any, db: Any, key: str) -> 
 
 def test_no_nonce_comes_twice() -> None:
     """However many values, transactions run again or seals there are of one data key."""
-    from stratolite.services.dynamodb import sealing
-
     tokens = iter(bytes((n,)) * 12 for n in range(200))
     one, two = (sealing.Seal(bytes(32), lambda _: next(tokens), seals=True) for _ in range(2))
     one.close(b"place", b"")

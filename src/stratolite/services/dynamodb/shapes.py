@@ -826,6 +826,7 @@ EXPORT = Structure(
         "S3BucketOwner": _OWNER,
         "S3Prefix": _PREFIX,
         "S3SseAlgorithm": Text(enum=("AES256", "KMS")),
+        "S3SseKmsKeyId": Text(minimum=1, maximum=2048),
         "ExportFormat": Text(enum=("DYNAMODB_JSON", "ION")),
         "ExportType": Text(enum=("FULL_EXPORT", "INCREMENTAL_EXPORT")),
         "IncrementalExportSpecification": Structure(
