@@ -28,6 +28,7 @@ def check_offered(operation: str, request: Wanted) -> None:
         "GlobalTableWitnessUpdates",
         "MultiRegionConsistency",
         "GlobalTableSettingsReplicationMode",
+        "DisassociationProtectionEnabled",
     ):
         if request.get(name):
             raise not_offered(operation, name)
