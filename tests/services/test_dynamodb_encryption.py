@@ -674,6 +674,16 @@ def test_no_nonce_comes_twice() -> None:
         two.open(b"other", sealed[0])
 
 
+def test_what_was_sealed_opens_for_ever() -> None:
+    """A file that is never made again."""
+    with open(os.path.join(os.path.dirname(__file__), "../golden/dynamodb-sealed.json")) as file:
+        golden = json.load(file)
+    seal = sealing.Seal(bytes.fromhex(golden["data key"]), os.urandom, seals=True)
+    place = bytes.fromhex(golden["place"])
+    opened = [seal.open(place, bytes.fromhex(value)).decode() for value in golden["sealed"]]
+    assert opened == [golden["plain"]] * 2
+
+
 def test_tables_of_no_key_pay_nothing_for_it(platform: Any, db: Any) -> None:
     """KMS is not asked, no key is made, no more rows are read: what is stored is what it was."""
     create(db)

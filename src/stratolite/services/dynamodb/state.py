@@ -145,9 +145,10 @@ def put(tx: Tx, row: bytes, raw: bytes, old: bytes | None, seal: Seal | None) ->
 def put_all(tx: Tx, table: Table, found: Iterable[tuple[bytes, bytes]]) -> None:
     """Store items, (row, JSON) each, of a table that nobody follows, and count them at once."""
     items = size_bytes = 0
+    seal = table.seal
     for row, raw in found:
-        old = get(tx, row, table.seal)
-        put(tx, row, raw, old, table.seal)
+        old = get(tx, row, seal)
+        put(tx, row, raw, old, seal)
         if old is None:
             items += 1
             size_bytes += len(raw)
