@@ -1,4 +1,4 @@
-"""Several writers at once and kill -9 in between: table, index, stream and count agree with what was acknowledged."""
+"""Several writers at once, one who changes the table's encryption, and kill -9 in between: table, index, stream and count agree with what was acknowledged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from live.server_process import ServerProcess
 
 WRITERS, KEYS_COUNT, CALLS_COUNT = 3, 6, 30
@@ -87,14 +87,41 @@ class Writer:
         self.asked = {}
 
 
+class Turner:
+    """Puts the table under a KMS key and takes it away again, as fast as it may, until the server is gone."""
+
+    def __init__(self) -> None:
+        self.turns_count = 0
+        self.wrong: list[str] = []
+
+    def run(self, server: ServerProcess) -> None:
+        db = server.client("dynamodb")
+        try:
+            while not self.wrong:
+                self.step(db)
+        except BotoCoreError:
+            pass
+
+    def step(self, db: Any) -> None:
+        on = "SSEDescription" in db.describe_table(TableName=TABLE)["Table"]
+        try:
+            db.update_table(TableName=TABLE, SSESpecification={"Enabled": not on})
+            self.turns_count += 1
+        except ClientError as error:
+            said = error.response["Error"]
+            under_way = said["Code"] == "ResourceInUseException"
+            if not under_way and "AWS owned key" not in said["Message"]:
+                self.wrong.append(str(error))
+
+
 def test_what_was_acknowledged_is_there_everywhere_after_kills(tmp_path: Path) -> None:
     server = ServerProcess(str(tmp_path / "cloud"))
     try:
         db = server.client("dynamodb")
         arn = create(db)
-        writers = [Writer(n) for n in range(WRITERS)]
+        writers, turner = [Writer(n) for n in range(WRITERS)], Turner()
         for _ in range(KILLS):
-            threads = [threading.Thread(target=w.run, args=(server,)) for w in writers]
+            threads = [threading.Thread(target=w.run, args=(server,)) for w in (*writers, turner)]
             for thread in threads:
                 thread.start()
             for writer in writers:
@@ -104,12 +131,14 @@ def test_what_was_acknowledged_is_there_everywhere_after_kills(tmp_path: Path) -
                 thread.join(120)
                 assert not thread.is_alive()
             assert sum(writer.calls_count for writer in writers) >= CALLS_COUNT
+            assert not turner.wrong
             server.start()
             db = server.client("dynamodb")
             for writer in writers:
                 writer.look(db)
                 writer.warm.clear()
             agree(server, arn, [item for w in writers for item in w.known if item is not None])
+        assert turner.turns_count
     finally:
         server.stop()
 

@@ -34,6 +34,7 @@ step = st.one_of(
     st.tuples(st.just("batch"), key, attributes),
     st.tuples(st.just("transact"), key, attributes),
     st.tuples(st.just("partiql"), key, st.sampled_from(VALUES)),
+    st.tuples(st.just("seal"), key, st.none()),
     st.tuples(st.just("reopen"), key, st.none()),
     st.tuples(st.just("restore"), key, st.none()),
 )
@@ -45,7 +46,7 @@ class Run:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.name, self.number = "table0", 0
+        self.name, self.number, self.is_sealed = "table0", 0, False
         self.items: Items = {}
         self.told: list[tuple[str, Any, Any, Any]] = []
         self.arn = ""
@@ -143,11 +144,23 @@ class Run:
             except Fault as fault:
                 assert fault.code == "ConditionalCheckFailedException"
                 assert old is None
+        elif kind == "seal":
+            await self._seal()
         elif kind == "reopen":
             await self.cloud.close()
             await self.open()
         else:
             await self._restore()
+
+    async def _seal(self) -> None:
+        """Put the table under a KMS key, or take it away from there, unless the last change is still under way."""
+        try:
+            await self.ask(
+                "dynamodb", "UpdateTable", TableName=self.name, SSESpecification={"Enabled": not self.is_sealed}
+            )  # fmt: skip
+            self.is_sealed = not self.is_sealed
+        except Fault as fault:
+            assert fault.code == "ResourceInUseException"
 
     async def _transact(self, at: tuple[str, str], what: Any) -> None:
         """Two writes that both happen or neither does."""
@@ -171,6 +184,8 @@ class Run:
     async def _restore(self) -> None:
         """Into another table, which is then the one that is written to; with a stream of its own."""
         await self.verify()
+        while not await self._is_active(self.name):  # noqa: ASYNC110 - as a user would wait
+            await asyncio.sleep(0.01)
         backup = await self.ask(
             "dynamodb", "CreateBackup", TableName=self.name, BackupName="backup"
         )

@@ -118,6 +118,38 @@ def test_replicas_agree_whoever_writes(regions: dict[str, Any], platform: Any) -
     assert not any(rows(platform, r, "feed-job") for r in REGIONS)
 
 
+def test_how_far_behind_a_replica_is_can_be_seen(
+    regions: dict[str, Any], platform: Any, client: Any
+) -> None:
+    """ReplicationLatency in milliseconds, by table and receiving region, in the writing region's CloudWatch.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    """
+    east, west, _ = (regions[r] for r in REGIONS)
+    east.create_table(**TABLE)
+    add(east, "eu-west-1")
+    eventually(lambda: statuses(east) == {"eu-west-1": "ACTIVE"})
+    east.put_item(TableName="table", Item={"pk": {"S": "a"}})
+    eventually(lambda: contents(west) == [{"pk": {"S": "a"}}])
+    cloudwatch = client("cloudwatch", region="us-east-1")
+    names = {"TableName": "table", "ReceivingRegion": "eu-west-1"}
+
+    def measured() -> list[Any]:
+        now_s = platform.world.cloud()
+        found = cloudwatch.get_metric_statistics(
+            Namespace="AWS/DynamoDB", MetricName="ReplicationLatency", Period=3600,
+            Dimensions=[{"Name": k, "Value": v} for k, v in names.items()],
+            StartTime=now_s - 7200, EndTime=now_s + 3600, Statistics=["Maximum", "SampleCount"],
+        )  # fmt: skip
+        return list(found["Datapoints"])
+
+    eventually(lambda: bool(measured()))
+    points = measured()
+    assert sum(point["SampleCount"] for point in points) == 1
+    assert all(0 <= point["Maximum"] < 3_600_000 for point in points)
+    assert {point["Unit"] for point in points} == {"Milliseconds"}
+
+
 def test_a_replica_has_its_own_stream_and_the_groups_indexes(
     client: Any, regions: dict[str, Any], platform: Any
 ) -> None:

@@ -166,17 +166,30 @@ def test_items_without_a_proper_key_are_refused(db: Any, item: Any, message: str
 
 
 def test_nesting_ends_at_32_levels(db: Any) -> None:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+    """The attribute is the first of them: 31 lists within each other are stored, 32 are not, in any write.
+
+    https://github.com/paritysuite/dynamodb-conformance (tests/tier3/limits/nestingDepth.test.ts), recorded from AWS
+    """
     deep: dict[str, Any] = {"S": "x"}
-    for _ in range(32):
+    for _ in range(31):
         deep = {"L": [deep]}
-    db.put_item(TableName="plain", Item={"pk": {"S": "a"}, "deep": deep})
-    refused(
-        "ValidationException",
-        db.put_item,
-        TableName="plain",
-        Item={"pk": {"S": "a"}, "deep": {"L": [deep]}},
-    )
+    item = {"pk": {"S": "a"}, "deep": deep}
+    db.put_item(TableName="plain", Item=item)
+    db.batch_write_item(RequestItems={"plain": [{"PutRequest": {"Item": item}}]})
+    item = {"pk": {"S": "a"}, "deep": {"M": {"n": deep}}}
+    puts = [{"PutRequest": {"Item": item}}]
+    for call, request in (
+        (db.put_item, {"TableName": "plain", "Item": item}),
+        (db.batch_write_item, {"RequestItems": {"plain": puts}}),
+        (
+            db.transact_write_items,
+            {"TransactItems": [{"Put": {"TableName": "plain", "Item": item}}]},
+        ),
+    ):
+        message = refused("ValidationException", call, **request)
+        assert message == (
+            "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+        )
 
 
 def test_a_failed_condition_changes_nothing_and_can_show_the_item(db: Any) -> None:

@@ -11,7 +11,7 @@ from stratolite.limits import BODY_MEMBERS_IN_LOOP_MAX
 from stratolite.services.dynamodb import numerals, values
 
 COUNT = 40_000
-DEEP = "Nesting Levels have exceeded supported limits: Attributes cannot have more than 32 levels of nesting"
+DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 
 
 @pytest.fixture
@@ -87,14 +87,21 @@ def nested(depth):
     return value
 
 
+def maps(count):
+    value = {"N": "1"}
+    for _ in range(count):
+        value = {"M": {"a": value}}
+    return value
+
+
 def test_an_update_may_nest_as_deep_as_a_put_and_no_deeper(table) -> None:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html: 32 levels."""
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html: 32 levels, the attribute the first."""
     table.put_item(TableName="table", Item={"k": {"S": "a"}, "m": {"M": {"in": {"L": []}}}})
     key = {"TableName": "table", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET m.#in[0] = :v"}
     key["ExpressionAttributeNames"] = {"#in": "in"}
-    table.update_item(**key, ExpressionAttributeValues={":v": nested(30)})
+    table.update_item(**key, ExpressionAttributeValues={":v": maps(29)})
     with pytest.raises(ClientError) as error:
-        table.update_item(**key, ExpressionAttributeValues={":v": nested(31)})
+        table.update_item(**key, ExpressionAttributeValues={":v": maps(30)})
     assert error.value.response["Error"]["Message"] == DEEP
 
 

@@ -112,6 +112,18 @@ def test_sums_are_exact_or_refused(a: Decimal, b: Decimal, minus: bool) -> None:
             "1E-131",
             "Number underflow. Attempting to store a number with magnitude smaller than supported range",
         ),
+        (
+            "0e126",
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        ),
+        (
+            "0e-131",
+            "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+        ),
+        (
+            "1e9223372036854775808",
+            "The parameter cannot be converted to a numeric value: 1e9223372036854775808",
+        ),
         ("1" * 39, "Attempting to store more than 38 significant digits in a Number"),
     ],
 )
@@ -134,8 +146,24 @@ def test_what_is_no_number_is_refused_in_aws_words(text: str, message: str) -> N
         ("1000", 2),
         ("0.5", 2),
         ("-12.5", 4),
+        ("12345678901234567890123456789012345678", 20),
+        ("1010", 3),
+        ("0.0000001", 2),
+        ("1E125", 2),
+        ("1E-100", 2),
+        ("1.5", 3),
+        ("1.234", 4),
+        ("3.14159", 5),
+        ("123456", 4),
+        ("100.5", 4),
+        ("0.15", 2),
+        ("0e125", 1),
+        ("1e0000001", 2),
     ],
 )
 def test_a_number_counts_a_byte_for_two_digits(text: str, size: int) -> None:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""
-    assert numerals.size_bytes(text) == size
+    """A byte for two digits on each side of the point: measured at AWS's limit to the byte, August 2026.
+
+    https://github.com/paritysuite/dynamodb-conformance (tests/tier3/limits/numberByteSize.test.ts)
+    """
+    assert numerals.size_bytes(numerals.canonical(text)) == size

@@ -295,6 +295,9 @@ def test_select_says_what_comes_back(db: Any) -> None:
     ]
 
 
+BOOLEAN = {":p": {"S": "p"}, ":b": {"BOOL": True}}
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
@@ -307,6 +310,21 @@ def test_select_says_what_comes_back(db: Any) -> None:
         (
             {"KeyConditionExpression": "pk = :p AND sk = :p"},
             "One or more parameter values were invalid: Condition parameter type does not match schema type",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :p AND sk < :b", "ExpressionAttributeValues": BOOLEAN},
+            "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: <, operand type: BOOL",
+        ),
+        (
+            {
+                "KeyConditionExpression": "pk = :p AND sk BETWEEN :b AND :b",
+                "ExpressionAttributeValues": BOOLEAN,
+            },
+            "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: BOOL",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :p AND pk = :p"},
+            "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key",
         ),
         (
             {"KeyConditionExpression": "pk = :p OR sk = :p"},

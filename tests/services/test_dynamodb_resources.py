@@ -7,6 +7,7 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/a
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -199,9 +200,119 @@ def test_what_is_not_offered_is_named_before_anything_is_made(client: Any, stack
     db = client("dynamodb")
     for extra in (
         {"ContributorInsightsSpecification": {"Enabled": True}},
-        {"SSESpecification": {"SSEEnabled": True}},
+        {
+            "StreamSpecification": {
+                "StreamViewType": "NEW_IMAGE",
+                "Tags": [{"Key": "k", "Value": "v"}],
+            }
+        },
+        {
+            "VectorIndexes": [
+                {
+                    "IndexName": "vec",
+                    "VectorAttribute": {"AttributeName": "v"},
+                    "Dimensions": 3,
+                    "DistanceFunction": "COSINE",
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ]
+        },
     ):
         body = table(AttributeDefinitions=PK, BillingMode="PAY_PER_REQUEST", **extra)
         with pytest.raises(Exception, match=next(iter(extra))):
             stacks.deploy({"Table": body})
         assert db.list_tables()["TableNames"] == []
+
+
+def settled_key(db: Any, name: str) -> str | None:
+    """Of the table, once what is stored has followed."""
+    deadline = time.monotonic() + 120
+    while (table := db.describe_table(TableName=name)["Table"])["TableStatus"] != "ACTIVE":
+        assert time.monotonic() < deadline, table["TableStatus"]
+        time.sleep(0.05)
+    return table.get("SSEDescription", {}).get("KMSMasterKeyArn")
+
+
+def test_a_table_is_under_the_key_its_template_names(client: Any, stacks: Stacks) -> None:
+    """Made of files in S3 under a key of the stack; then under AWS's own key; then under none of KMS. Drift knows an alias."""
+    db, s3, kms = client("dynamodb"), client("s3"), client("kms")
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="in/items.csv", Body=b"pk,v\na,1\nb,2\n")
+    source = {
+        "S3BucketSource": {"S3Bucket": "bucket", "S3KeyPrefix": "in/"},
+        "InputFormat": "CSV",
+        "InputCompressionType": "NONE",
+    }
+
+    def wanted(sse: dict[str, Any] | None) -> dict[str, Any]:
+        more = {} if sse is None else {"SSESpecification": sse}
+        body = table(
+            TableName="made", AttributeDefinitions=PK, BillingMode="PAY_PER_REQUEST",
+            ImportSourceSpecification=source, StreamSpecification={"StreamViewType": "NEW_IMAGE"},
+            Tags=[{"Key": "k", "Value": "v"}], **more,
+        )  # fmt: skip
+        key = {"Type": "AWS::KMS::Key", "Properties": {"PendingWindowInDays": 7}}
+        alias = {
+            "Type": "AWS::KMS::Alias",
+            "Properties": {"AliasName": "alias/mine", "TargetKeyId": {"Ref": "Key"}},
+        }
+        return {"Table": {**body, "DependsOn": "Alias"}, "Key": key, "Alias": alias}
+
+    mine = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/mine"}
+    stacks.deploy(wanted(mine))
+    described = db.describe_table(TableName="made")["Table"]
+    key = kms.describe_key(KeyId="alias/mine")["KeyMetadata"]["Arn"]
+    assert described["SSEDescription"]["KMSMasterKeyArn"] == key
+    assert described["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert described["ItemCount"] == 2
+    assert db.get_item(TableName="made", Key={"pk": {"S": "b"}})["Item"]["v"] == {"S": "2"}
+    tags = db.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
+    assert {"Key": "k", "Value": "v"} in tags
+    stacks.deploy(wanted({"SSEEnabled": True}))
+    assert (
+        settled_key(db, "made")
+        == kms.describe_key(KeyId="alias/aws/dynamodb")["KeyMetadata"]["Arn"]
+    )
+    stacks.deploy(wanted(None))
+    assert settled_key(db, "made") is None
+    assert db.scan(TableName="made")["Count"] == 2
+    stacks.delete()
+
+
+def test_replicas_are_under_the_keys_a_template_names(client: Any, stacks: Stacks) -> None:
+    """And all change together; limits of tables and indexes on demand are theirs everywhere."""
+    db, west = client("dynamodb"), client("dynamodb", region="eu-west-1")
+    keys = [
+        [client("kms", region=region).create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+        for region in ("us-east-1", "eu-west-1")
+    ]
+
+    def wanted(at: int) -> dict[str, Any]:
+        replicas = [
+            {"Region": region, "SSESpecification": {"KMSMasterKeyId": mine[at]}}
+            for region, mine in zip(("us-east-1", "eu-west-1"), keys, strict=True)
+        ]
+        limits = {
+            "ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": 70},
+            "WriteOnDemandThroughputSettings": {"MaxWriteRequestUnits": 90},
+        }
+        properties = {
+            "TableName": "everywhere", "AttributeDefinitions": [*PK, G], "KeySchema": HASH, "BillingMode": "PAY_PER_REQUEST",
+            "GlobalSecondaryIndexes": [{**BY_G, "WriteOnDemandThroughputSettings": {"MaxWriteRequestUnits": 50}}],
+            "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+            "SSESpecification": {"SSEEnabled": True, "SSEType": "KMS"}, "Replicas": replicas, **limits,
+        }  # fmt: skip
+        return {"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": properties}}
+
+    for at in (0, 1):
+        stacks.deploy(wanted(at))
+        assert [settled_key(d, "everywhere") for d in (db, west)] == [mine[at] for mine in keys]
+    for each in (db, west):
+        described = each.describe_table(TableName="everywhere")["Table"]
+        assert described["OnDemandThroughput"] == {
+            "MaxReadRequestUnits": 70,
+            "MaxWriteRequestUnits": 90,
+        }
+        index = described["GlobalSecondaryIndexes"][0]
+        assert index["OnDemandThroughput"] == {"MaxWriteRequestUnits": 50}
+    stacks.delete()

@@ -111,8 +111,8 @@ def test_a_table_is_described_as_it_was_made(db: Any) -> None:
             "One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [q], AttributeDefinitions: [pk]",
         ),
         (
-            {**ON_DEMAND, "SSESpecification": {"Enabled": True}},
-            "CreateTable: SSESpecification is not offered by Stratolite; see docs/coverage.md",
+            {**ON_DEMAND, "GlobalTableSettingsReplicationMode": "ENABLED"},
+            "CreateTable: GlobalTableSettingsReplicationMode is not offered by Stratolite; see docs/coverage.md",
         ),
     ],
 )

@@ -12,10 +12,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import zstandard
 from botocore.exceptions import ClientError
+
+from stratolite.services.dynamodb import ion
 
 SCHEMA = {
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
@@ -243,9 +247,111 @@ def test_a_failed_import_leaves_no_table(db: Any, s3: Any) -> None:
         said = imported(db, made["ImportArn"])
         assert (said["ImportStatus"], said["FailureCode"]) == ("FAILED", code)
         assert db.list_tables()["TableNames"] == []
-    for more in ({"InputFormat": "ION"}, {"InputFormat": "CSV", "InputCompressionType": "ZSTD"}):
-        message = refused(
-            "ValidationException", db.import_table, S3BucketSource={"S3Bucket": "bucket"},
-            TableCreationParameters={"TableName": "table", **SCHEMA}, **more,
-        )  # fmt: skip
-        assert "not offered by Stratolite" in message
+    s3.put_object(Bucket="bucket", Key="zst/one.zst", Body=b"no zst")
+    made = db.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": "zst/"}, InputFormat="CSV",
+        InputCompressionType="ZSTD", TableCreationParameters={"TableName": "table", **SCHEMA},
+    )["ImportTableDescription"]  # fmt: skip
+    assert imported(db, made["ImportArn"])["FailureCode"] == "S3InvalidObjectState"
+    assert db.list_tables()["TableNames"] == []
+
+
+EVERY_KIND = {
+    "pk": {"S": "a\n\"é\u2028'\\"},
+    "n": {"N": "12345678901234567890123456789012345678"},
+    "small": {"N": "1E-130"},
+    "negative": {"N": "-1.5"},
+    "zero": {"N": "0"},
+    "b": {"B": b"\x01\x02"},
+    "ss": {"SS": ["x", "y"]},
+    "ns": {"NS": ["1", "2.5"]},
+    "bs": {"BS": [b"\x01"]},
+    "l": {"L": [{"M": {"a b": {"NULL": True}, "$x": {"BOOL": False}}}, {"L": []}]},
+    "null": {"S": ""},
+}
+
+
+def plain(item: Any) -> Any:
+    """With numbers by value and sets in order."""
+    if isinstance(item, dict) and set(item) <= {"N", "NS", "SS", "BS"} and len(item) == 1:
+        ((kind, held),) = item.items()
+        numbers = [Decimal(n) for n in ([held] if kind == "N" else held)] if "N" in kind else held
+        return kind, sorted(numbers)
+    if isinstance(item, dict):
+        return {k: plain(v) for k, v in item.items()}
+    return [plain(v) for v in item] if isinstance(item, list) else item
+
+
+def test_a_table_goes_through_ion_under_a_key_and_comes_back(db: Any, s3: Any, client: Any) -> None:
+    """Each type as AWS's table of them has it, in objects under a KMS key; read again from a Zstandard file.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    """
+    from amazon.ion import simpleion
+
+    db.create_table(TableName="table", **SCHEMA)
+    db.update_continuous_backups(TableName="table", PointInTimeRecoverySpecification=RECOVERY)
+    db.put_item(TableName="table", Item=EVERY_KIND)
+    arn = db.describe_table(TableName="table")["Table"]["TableArn"]
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    wanted = {"TableArn": arn, "S3Bucket": "bucket", "ExportFormat": "ION", "ClientToken": "once"}
+    sealed = {"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": key}
+    made = db.export_table_to_point_in_time(**wanted, **sealed)["ExportDescription"]
+    assert db.export_table_to_point_in_time(**wanted, **sealed)["ExportDescription"]["ExportArn"] == made["ExportArn"]  # fmt: skip
+    refused("ExportConflictException", db.export_table_to_point_in_time, **wanted)
+    assert len(db.list_exports(TableArn=arn)["ExportSummaries"]) == 1
+    said = exported(db, made["ExportArn"])
+    summary = json.loads(body(s3, said["ExportManifest"]))
+    assert (summary["outputFormat"], summary["s3SseKmsKeyId"]) == ("ION", key)
+    entry = json.loads(body(s3, summary["manifestFilesS3Key"]))
+    assert entry["dataFileS3Key"].endswith(".ion.gz")
+    head = s3.head_object(Bucket="bucket", Key=entry["dataFileS3Key"])
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
+    text = gzip.decompress(body(s3, entry["dataFileS3Key"]))
+    assert text.startswith(b"$ion_1_0 {Item:{")
+    assert text.count(b"\n") == 1
+    held = simpleion.loads(text)["Item"]
+    assert held["n"] == Decimal(EVERY_KIND["n"]["N"])
+    assert [note.text for note in held["ns"].ion_annotations] == ["$dynamodb_NS"]
+    wrong = b'{Item:{pk:"int",n:1}}\n{Item:{pk:"time",t:2020T}}\nno ion {\n{Item:{n:1.}}\n'
+    more = b'$ion_1_0 {Item:{pk:"c", /* a comment */ Id:6d2}}\n'
+    packed = zstandard.compress(text + wrong) + zstandard.compress(more)
+    s3.put_object(Bucket="bucket", Key="in/one.ion.zst", Body=packed)
+    made = db.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": "in/"}, InputFormat="ION",
+        InputCompressionType="ZSTD", TableCreationParameters={"TableName": "again", **SCHEMA},
+    )["ImportTableDescription"]  # fmt: skip
+    said = imported(db, made["ImportArn"])
+    assert (said["ImportStatus"], said["ImportedItemCount"], said["ErrorCount"]) == ("COMPLETED", 2, 4)  # fmt: skip
+    (one, two) = sorted(db.scan(TableName="again")["Items"], key=len)
+    assert one == {"pk": {"S": "c"}, "Id": {"N": "600"}}
+    assert plain(two) == plain(EVERY_KIND)
+
+
+def test_a_change_in_ion_has_its_keys_and_images(db: Any, s3: Any, platform: Any) -> None:
+    from amazon.ion import simpleion
+
+    db.create_table(TableName="table", **SCHEMA)
+    db.update_continuous_backups(TableName="table", PointInTimeRecoverySpecification=RECOVERY)
+    from_s = platform.world.cloud()
+    advance(platform, 5)
+    db.put_item(TableName="table", Item={"pk": {"S": "a"}, "n": {"N": "2"}})
+    made = db.export_table_to_point_in_time(
+        TableArn=db.describe_table(TableName="table")["Table"]["TableArn"], S3Bucket="bucket", ExportFormat="ION",
+        ExportType="INCREMENTAL_EXPORT", IncrementalExportSpecification={"ExportFromTime": from_s},
+    )["ExportDescription"]  # fmt: skip
+    said = exported(db, made["ExportArn"])
+    assert said["ExportStatus"] == "COMPLETED", said
+    summary = json.loads(body(s3, said["ExportManifest"]))
+    entry = json.loads(body(s3, summary["manifestFilesS3Key"]))
+    record = simpleion.loads(gzip.decompress(body(s3, entry["dataFileS3Key"])))["Record"]
+    assert record["Keys"]["pk"] == "a"
+    assert record["NewImage"]["n"] == 2
+    assert abs(int(record["Metadata"]["WriteTimestampMicros"]) / 1e6 - from_s) < 3600
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+def test_ion_of_any_depth_is_no_item_and_no_harm(depth: int) -> None:
+    text = b"{Item:{a:" + b"[" * depth + b"]" * depth + b"}}"
+    found = ion.item(text)
+    assert found is None or depth == 100

@@ -17,6 +17,7 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Backup-
 
 from __future__ import annotations
 
+import base64
 from copy import deepcopy
 from typing import Any
 
@@ -25,9 +26,9 @@ import orjson
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import history, schema, shapes, state
+from stratolite.services.dynamodb import history, keyring, recasting, schema, shapes, state
 from stratolite.services.dynamodb.base import Base, place_of, table_arn
-from stratolite.services.dynamodb.copying import BACKUP, DROP_BACKUP, PURGE, RESTORE
+from stratolite.services.dynamodb.copying import BACKUP, DATA_KEY, DROP_BACKUP, PURGE, RESTORE
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.table import Record, Table
 from stratolite.services.dynamodb.tables import described
@@ -44,6 +45,8 @@ class Backups(Base):
         table = self._source(call, request["TableName"])
         if not table.is_ready:
             raise Fault("TableInUseException", f"Table is being created: {table.name}")
+        if recasting.is_under_way(table):
+            raise Fault("TableInUseException", f"Table is being updated: {table.name}")
         now_ms = int(call.tx.time_s * 1000)
         name = f"{now_ms:014d}-{call.world.token(4).hex()}"
         record = history.add_reader(call.tx, table, name)
@@ -163,7 +166,13 @@ class Backups(Base):
             "SourceTableArn": backup["Source"]["TableArn"],
             "RestoreDateTime": backup["Details"]["BackupCreationDateTime"],
         }
-        return self._restore(call, request, backup["Record"], summary, {"Backup": name})
+        of = {"Backup": name}
+        if (sse := backup["Record"].get("Sse")) is not None:
+            source = backup["Source"]["TableName"]
+            data_key = self.keyring.data_key(call, call.account, call.region, source, sse)
+            sealed = call.cloud.vault.seal(data_key, DATA_KEY)
+            of["DataKey"] = base64.b64encode(sealed).decode()
+        return self._restore(call, request, backup["Record"], summary, of)
 
     def restore_table_to_point_in_time(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.RESTORE_TIME, request)
@@ -194,6 +203,11 @@ class Backups(Base):
         made = schema.new_record(call, wanted, call.world.uuid(), table_arn(call, name))
         made["Counted"] = True
         made["Description"]["TableStatus"] = "CREATING"
+        key = keyring.wanted_key(request, "SSESpecificationOverride")
+        if key is None and "Off" not in record.get("Sse", {"Off": True}):
+            key = record["Sse"]["Key"]
+        if key:
+            self.keyring.begin(call, made, key)
         made["Description"]["RestoreSummary"] = {**summary, "RestoreInProgress": True}
         state.put_table(call.tx, call.account, call.region, made)
         job = {"Account": call.account, "Region": call.region, "Name": name, "Number": made["Key"]}
@@ -295,6 +309,8 @@ def _features_of(table: Table, description: dict[str, Any]) -> dict[str, Any]:
             "TimeToLiveStatus": "ENABLED",
             "AttributeName": table.ttl_attribute,
         }
+    if table.sse is not None:
+        features["SSEDescription"] = keyring.description(table.sse)
     return features
 
 

@@ -8,6 +8,7 @@ from stratolite.service import Call, Cloud, Service
 from stratolite.services.dynamodb import state
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.faults import invalid, not_found
+from stratolite.services.dynamodb.keyring import Keyring
 from stratolite.services.dynamodb.meter import WRITE, Meter
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.writes import Write
@@ -19,16 +20,22 @@ class Base(Service):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.meter = Meter(cloud)
+        self.keyring = Keyring(cloud)
 
     def table(self, call: Call, name: str, message: str = "Requested resource not found") -> Table:
-        """The table called ``name`` here, or whose ARN it is, of whichever account. Raises ResourceNotFoundException."""
+        """The table called ``name`` here, or whose ARN it is, of whichever account, for reading and writing its items.
+
+        Raises ResourceNotFoundException, and what KMS says of a caller who may not use its key.
+        """
         account = call.account
         if ":" in name:
             account, name = place_of(call, name)
         found = state.table(call.tx, account, call.region, name)
+        if found is not None and found.is_plain:
+            return found
         if found is None or not found.is_ready:
             raise not_found(message)
-        return found
+        return self.keyring.unlocked(call, found)
 
     def pay(self, write: Write, times: int = 1) -> None:
         """What a write has cost is taken from what its table may."""

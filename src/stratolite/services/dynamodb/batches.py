@@ -84,7 +84,7 @@ class Batches(Base):
                 if size >= ANSWER_SIZE_BYTES_MAX or not self._may(call, table, READ):
                     left.append(key)
                     continue
-                raw = state.get(tx, row)
+                raw = state.get(tx, row, table.seal)
                 if raw is not None:
                     if size + len(raw) > ANSWER_SIZE_BYTES_MAX:
                         size = ANSWER_SIZE_BYTES_MAX
@@ -204,7 +204,7 @@ class Batches(Base):
                     return None
                 count += len(part)
                 table = state.table(call.tx, call.account, call.region, name)
-                if table is None or not table.is_ready or table.limits or count > WRITES_COUNT_MAX:
+                if table is None or not table.is_plain or table.limits or count > WRITES_COUNT_MAX:
                     return None
                 rows: Rows = {}
                 for each in part:

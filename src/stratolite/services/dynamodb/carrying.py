@@ -23,8 +23,9 @@ from stratolite.core.work import Job, Settle
 from stratolite.errors import Fault
 from stratolite.http import FileSlice
 from stratolite.service import Call, Cloud, Principal
-from stratolite.services.dynamodb import history, state
+from stratolite.services.dynamodb import history, ion, state
 from stratolite.services.dynamodb.copying import FILL_COUNT, finish, target
+from stratolite.services.dynamodb.keyring import ours, ring
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
@@ -39,6 +40,8 @@ IMPORT = "dynamodb.import"
 FILE_SIZE_BYTES = 8 << 20
 LINE_SIZE_BYTES_MAX = 2 << 20
 _READ_BYTES = 1 << 20
+_ZSTD_STEP_BYTES = 256
+_ZSTD_WINDOW_BYTES_MAX = 8 << 20
 
 
 def _call(cloud: Cloud, account: str, region: str, who: dict[str, Any]) -> Call:
@@ -87,6 +90,9 @@ class Exporter:
             billed += sum(cost for _, cost in found)
             if not after or size >= FILE_SIZE_BYTES:
                 break
+        if record["Description"]["ExportFormat"] == "ION":
+            kind = "Record" if record["From"] else "Item"
+            lines = await asyncio.to_thread(lambda: [ion.line(kind, line) for line in lines])
         entry = None
         if lines or not record["Files"]:
             entry = await self._put_file(call, name, record, lines)
@@ -129,7 +135,8 @@ class Exporter:
         packed = await asyncio.to_thread(gzip.compress, b"".join(lines), 6)
         # The same name at a second attempt: it replaces what the first may have left.
         label = md5(f"{name}/{record['Files']}".encode(), usedforsecurity=False).hexdigest()[:26]
-        key = _key(record, name, f"data/{label}.json.gz")
+        ending = "ion" if record["Description"]["ExportFormat"] == "ION" else "json"
+        key = _key(record, name, f"data/{label}.{ending}.gz")
         digest = await asyncio.to_thread(lambda: md5(packed, usedforsecurity=False).digest())
         await self._put(call, record, key, packed)
         return {
@@ -159,7 +166,7 @@ class Exporter:
             "s3Bucket": said["S3Bucket"],
             "s3Prefix": said.get("S3Prefix"),
             "s3SseAlgorithm": said["S3SseAlgorithm"],
-            "s3SseKmsKeyId": None,
+            "s3SseKmsKeyId": said.get("S3SseKmsKeyId"),
             "manifestFilesS3Key": _key(record, name, "manifest-files.json"),
             "billedSizeBytes": said["BilledSizeBytes"] + billed,
             "itemCount": sum(entry["itemCount"] for entry in files),
@@ -188,6 +195,10 @@ class Exporter:
         request = {"Bucket": said["S3Bucket"], "Key": key, "Body": body}
         if "S3BucketOwner" in said:
             request["ExpectedBucketOwner"] = said["S3BucketOwner"]
+        if said["S3SseAlgorithm"] == "KMS":
+            request["ServerSideEncryption"] = "aws:kms"
+            if "S3SseKmsKeyId" in said:
+                request["SSEKMSKeyId"] = said["S3SseKmsKeyId"]
         await call.request("s3", "PutObject", request)
 
     def _end(self, tx: Tx, keys: Keyspace, name: str, status: str, **more: Any) -> None:
@@ -210,7 +221,7 @@ def _iso(seconds: float) -> str:
 
 
 def _source(tx: Tx, call: Call, record: dict[str, Any]) -> Table:
-    table = state.table(tx, call.account, call.region, record["Table"])
+    table = ours(call.cloud, tx, call.account, call.region, record["Table"])
     assert table is not None, "a table that is read is not deleted"
     return table
 
@@ -282,9 +293,9 @@ class Importer:
             current["Description"] |= {**status, "EndTime": round(tx.time_s, 3)}
             state.put_copy(tx, keys, "import", name, current)
             if status["ImportStatus"] == "COMPLETED":
-                finish(tx, wanted)
-            elif (table := target(tx, wanted)) is not None:
-                _drop(tx, table)
+                finish(tx, self.cloud, wanted)
+            elif (table := target(tx, self.cloud, wanted)) is not None:
+                _drop(tx, self.cloud, table)
 
         return settle
 
@@ -317,10 +328,10 @@ class Importer:
         bucket = said["S3BucketSource"]["S3Bucket"]
         answer = await call.request("s3", "GetObject", {"Bucket": bucket, "Key": key})
         chunks = _chunks(answer["Body"])
-        if said["InputCompressionType"] == "GZIP":
-            chunks = _unzipped(chunks)
+        if said["InputCompressionType"] != "NONE":
+            chunks = _unpacked(chunks, said["InputCompressionType"])
         parse = _parser(said)
-        some: list[tuple[bytes, Item | None]] = []
+        some: list[bytes] = []
         at, count = [key, skip], 0
         async for line in _lines(chunks):
             count += 1
@@ -329,17 +340,19 @@ class Importer:
                 continue
             if count <= skip or not line.strip():
                 continue
-            some.append((line, parse.item(line)))
+            some.append(line)
             if len(some) == FILL_COUNT:
-                await self._fill(wanted, some, at, [key, count])
+                await self._fill(wanted, parse, some, at, [key, count])
                 some, at = [], [key, count]
-        await self._fill(wanted, some, at, [key, count])
+        await self._fill(wanted, parse, some, at, [key, count])
 
     async def _fill(
-        self, wanted: dict[str, Any], some: list[tuple[bytes, Item | None]], at: Any, following: Any
+        self, wanted: dict[str, Any], parse: Format, lines: list[bytes], at: Any, following: Any
     ) -> None:
+        some = await asyncio.to_thread(lambda: [(line, parse.item(line)) for line in lines])
+
         def put(tx: Tx) -> None:
-            table = target(tx, wanted)
+            table = target(tx, self.cloud, wanted)
             if table is None:
                 return
             known = state.progress(tx, table.space, table.number)
@@ -368,8 +381,10 @@ class Importer:
         await self.cloud.db.transact(put)
 
 
-def _drop(tx: Tx, table: Table) -> None:
+def _drop(tx: Tx, cloud: Cloud, table: Table) -> None:
     """A table that could not be imported was never there."""
+    if table.sse is not None:
+        ring(cloud).retire(tx, table.record, table.sse)
     state.delete_table(tx, table.account, table.region, table.name)
     state.delete_progress(tx, table.space, table.number)
     work.put(tx, SWEEP, Sweep(table.account, table.region, table.number, None).pack())
@@ -398,6 +413,10 @@ def _read_at(path: str, at: int, size: int) -> bytes:
         return file.read(size)
 
 
+def _unpacked(chunks: AsyncIterator[bytes], how: str) -> AsyncIterator[bytes]:
+    return _unzipped(chunks) if how == "GZIP" else _unsqueezed(chunks)
+
+
 async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A gzip file of one or several members; never more than a piece of it in memory."""
     unpack = zlib.decompressobj(31)
@@ -411,6 +430,27 @@ async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             rest = unpack.unconsumed_tail
             if unpack.eof:
                 rest, unpack = unpack.unused_data, zlib.decompressobj(31)
+
+
+async def _unsqueezed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A Zstandard file of one or several frames, given a little at a time: a small piece can hold a great deal."""
+    import zstandard
+
+    def fresh() -> zstandard.ZstdDecompressionObj:
+        return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX).decompressobj()
+
+    unpack = fresh()
+    async for chunk in chunks:
+        for at in range(0, len(chunk), _ZSTD_STEP_BYTES):
+            rest = chunk[at : at + _ZSTD_STEP_BYTES]
+            while rest:
+                try:
+                    yield unpack.decompress(rest)
+                except zstandard.ZstdError as error:
+                    raise Fault("InvalidObjectState", f"not a Zstandard file: {error}") from error
+                rest = b""
+                if unpack.eof:
+                    rest, unpack = unpack.unused_data, fresh()
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -475,7 +515,24 @@ class _Csv:
             return None
 
 
-def _parser(said: dict[str, Any]) -> _Json | _Csv:
+class _Ion:
+    """A line is $ion_1_0 {Item:{...}}."""
+
+    takes_header = False
+
+    def header(self, line: bytes) -> None:
+        raise AssertionError(line)
+
+    def item(self, line: bytes) -> Item | None:
+        return ion.item(line)
+
+
+Format = _Json | _Csv | _Ion
+
+
+def _parser(said: dict[str, Any]) -> Format:
+    if said["InputFormat"] == "ION":
+        return _Ion()
     if said["InputFormat"] != "CSV":
         return _Json()
     options = (said.get("InputFormatOptions") or {}).get("Csv") or {}

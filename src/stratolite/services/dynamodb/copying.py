@@ -19,6 +19,8 @@ from stratolite.core import Keyspace, Tx, work
 from stratolite.core.work import Job, Settle
 from stratolite.service import Cloud
 from stratolite.services.dynamodb import history, state
+from stratolite.services.dynamodb.keyring import ours, ring
+from stratolite.services.dynamodb.sealing import Seal
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.writes import Write
 
@@ -31,6 +33,25 @@ FILL_COUNT = 100
 PURGE_COUNT = 500
 PURGE_EVERY_S = 86_400
 _DROP_COUNT = 100
+
+
+DATA_KEY = "dynamodb restore"
+"""What the vault seals the data key of a backup for that is being restored for whom KMS let."""
+
+
+def _place(name: str, number: int) -> bytes:
+    """What a piece of a backup is sealed for."""
+    return f"backup/{name}/{number:08d}".encode()
+
+
+def _seal_of(tx: Tx, cloud: Cloud, backup: dict[str, Any]) -> Seal:
+    sse, description = backup["Record"]["Sse"], backup["Record"]["Description"]
+    _, _, _, region, account, _ = description["TableArn"].split(":", 5)
+    keys = ring(cloud)
+    us = keys.ourselves(tx, account, region, description["TableArn"])
+    found = keys.seal(us, account, region, description["TableName"], sse)
+    assert found is not None, "the table is under a key"
+    return found
 
 
 def _piece_kind(name: str) -> str:
@@ -63,7 +84,7 @@ class BackupMaker:
         while size < PIECE_SIZE_BYTES:
 
             def read(tx: Tx, after: bytes = after) -> history.Slice:
-                table = state.table(tx, account, region, table_name)
+                table = ours(self.cloud, tx, account, region, table_name)
                 assert table is not None, "a table that is read is not deleted"
                 assert table.number == number, "nor made again"
                 return history.items_at(tx, table, backup["At"], after)
@@ -75,6 +96,9 @@ class BackupMaker:
             if done:
                 break
         packed = await asyncio.to_thread(gzip.compress, b"\n".join(lines), 1)
+        if "Sse" in source:
+            seal = await db.transact(partial(_seal_of, cloud=self.cloud, backup=backup))
+            packed = seal.close(_place(name, backup["Pieces"]), packed)
         writer = self.cloud.blobs.writer()
         await writer.write(packed)
         blob = await writer.finish()
@@ -142,7 +166,7 @@ class Restorer:
             await self._from_past(wanted)
 
         def settle(tx: Tx) -> None:
-            finish(tx, wanted)
+            finish(tx, self.cloud, wanted)
             keys = Keyspace(wanted["Account"], wanted["Region"], "dynamodb")
             if "Reader" in wanted:
                 history.drop_reader(
@@ -157,6 +181,10 @@ class Restorer:
     async def _from_backup(self, wanted: dict[str, Any]) -> None:
         keys = Keyspace(wanted["Account"], wanted["Region"], "dynamodb")
         db, name = self.cloud.db, wanted["Backup"]
+        seal = None
+        if "DataKey" in wanted:
+            data_key = self.cloud.vault.open(base64.b64decode(wanted["DataKey"]), DATA_KEY)
+            seal = ring(self.cloud).seal_of(data_key)
         at = await db.transact(lambda tx: state.progress(tx, keys, wanted["Number"])) or [0, 0]
         while True:
             number, line = at
@@ -164,13 +192,20 @@ class Restorer:
             if piece is None:
                 return
             packed = await self.cloud.blobs.read(piece["Blob"])
+            if seal is not None:
+                packed = seal.open(_place(name, number), packed)
             lines = (await asyncio.to_thread(gzip.decompress, packed)).split(b"\n")
             while line < len(lines) and lines != [b""]:
                 some = lines[line : line + FILL_COUNT]
                 is_last = line + FILL_COUNT >= len(lines)
                 following = [number + 1, 0] if is_last else [number, line + FILL_COUNT]
                 put = partial(
-                    fill, wanted=wanted, raws=some, at=[number, line], following=following
+                    fill,
+                    cloud=self.cloud,
+                    wanted=wanted,
+                    raws=some,
+                    at=[number, line],
+                    following=following,
                 )
                 if not await db.transact(put):
                     return
@@ -182,13 +217,14 @@ class Restorer:
 
         def copy(tx: Tx) -> bool:
             """Whether there is more."""
-            source = state.table(tx, wanted["Account"], wanted["Region"], wanted["Table"])
+            source = ours(self.cloud, tx, wanted["Account"], wanted["Region"], wanted["Table"])
             assert source is not None, "a table that is read is not deleted"
             at = state.progress(tx, keys, wanted["Number"])
             after = base64.b64decode(at) if at else b""
             part = history.items_at(tx, source, wanted["At"], after)
             following = base64.b64encode(part.last).decode()
-            going = fill(tx, wanted, [raw for _, raw in part.items], at, following)
+            raws = [raw for _, raw in part.items]
+            going = fill(tx, self.cloud, wanted, raws, at, following)
             return going and bool(part.last)
 
         while await self.cloud.db.transact(copy):
@@ -229,17 +265,19 @@ class Purger:
 # -- filling a table
 
 
-def target(tx: Tx, wanted: dict[str, Any]) -> Table | None:
+def target(tx: Tx, cloud: Cloud, wanted: dict[str, Any]) -> Table | None:
     """The table that is being filled, None if it is gone or done."""
-    table = state.table(tx, wanted["Account"], wanted["Region"], wanted["Name"])
+    table = ours(cloud, tx, wanted["Account"], wanted["Region"], wanted["Name"])
     if table is None or table.number != wanted["Number"] or table.is_ready:
         return None
     return table
 
 
-def fill(tx: Tx, wanted: dict[str, Any], raws: list[bytes], at: Any, following: Any) -> bool:
+def fill(
+    tx: Tx, cloud: Cloud, wanted: dict[str, Any], raws: list[bytes], at: Any, following: Any
+) -> bool:
     """Put items that are right as they are, if the filling has come to ``at``; whether to go on."""
-    table = target(tx, wanted)
+    table = target(tx, cloud, wanted)
     if table is None:
         return False
     known = state.progress(tx, table.space, table.number)
@@ -252,9 +290,9 @@ def fill(tx: Tx, wanted: dict[str, Any], raws: list[bytes], at: Any, following: 
     return True
 
 
-def finish(tx: Tx, wanted: dict[str, Any]) -> None:
+def finish(tx: Tx, cloud: Cloud, wanted: dict[str, Any]) -> None:
     """The table is whole."""
-    table = target(tx, wanted)
+    table = target(tx, cloud, wanted)
     if table is None:
         return
     record = orjson.loads(orjson.dumps(table.record))

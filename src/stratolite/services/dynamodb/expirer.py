@@ -8,6 +8,7 @@ from stratolite.core import Tx
 from stratolite.core.work import Job, Settle
 from stratolite.service import Cloud
 from stratolite.services.dynamodb import expiry, state
+from stratolite.services.dynamodb.keyring import ours
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.writes import Write
 
@@ -26,7 +27,7 @@ class Expirer:
         wanted = expiry.decode(job.payload)
 
         def carry_out(tx: Tx) -> None:
-            table = state.table(tx, wanted.account, wanted.region, wanted.name)
+            table = ours(self.cloud, tx, wanted.account, wanted.region, wanted.name)
             if table is None or table.record["Key"] != wanted.table:
                 return  # dropped meanwhile; its rows are swept
             waiting = state.ttl_job(tx, table)
@@ -58,7 +59,7 @@ def _fill(tx: Tx, table: Table, after: bytes) -> bytes:
     low, high = state.whole_span(table.prefix)
     last = b""
     found = []
-    for row, raw in state.rows(tx, (after + b"\xff" if after else low, high)):
+    for row, raw in state.rows(tx, (after + b"\xff" if after else low, high), table.seal):
         found.append((row, raw))
         if len(found) >= expiry.FILL_COUNT:
             break
@@ -74,7 +75,7 @@ def _delete_due(tx: Tx, table: Table, now_s: int) -> None:
     for seconds, row in state.due_ttl(
         tx, table, now_s - expiry.PAST_S_MAX, now_s, expiry.EXPIRE_COUNT
     ):
-        raw = state.get(tx, row)
+        raw = state.get(tx, row, table.seal)
         item = None if raw is None else orjson.loads(raw)
         if raw is None or expiry.expires_s(table, item) != seconds:
             state.delete_ttl(tx, table, seconds, row)

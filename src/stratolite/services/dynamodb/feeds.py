@@ -20,6 +20,7 @@ import orjson
 from stratolite.core import Keyspace, Tx, work
 from stratolite.core.keys import pack, span_of, unpack
 from stratolite.services.dynamodb import state, streams
+from stratolite.services.dynamodb.sealing import Seal
 from stratolite.services.dynamodb.table import Feed, Table
 from stratolite.services.dynamodb.values import Item
 
@@ -54,7 +55,9 @@ def note(
     for feed in table.feeds:
         if feed.kind in kinds:
             raw = raw or streams.form("NEW_AND_OLD_IMAGES", key, before, after, expired=expired)
-            state.put(tx, feed.prefix + pack((int(tx.time_s * 1000), tx.stamp())), raw, None)
+            state.put(
+                tx, feed.prefix + pack((int(tx.time_s * 1000), tx.stamp())), raw, None, table.seal
+            )
             wake(tx, table, feed)
 
 
@@ -73,14 +76,14 @@ class Change(NamedTuple):
     record: dict[str, Any]
 
 
-def page(tx: Tx, keys: Keyspace, number: int) -> list[Change]:
-    """The first changes of a feed that are not too old; those that are go."""
+def page(tx: Tx, keys: Keyspace, number: int, seal: Seal | None) -> list[Change]:
+    """The first changes of a feed that are not too old; those that are go. ``seal``: its table's."""
     prefix = keys.key("feed", number)
     oldest_ms = int(tx.time_s * 1000) - RETENTION_MS
     found: list[Change] = []
     size = 0
     lost: list[bytes] = []
-    for key, raw in state.rows(tx, span_of(prefix)):
+    for key, raw in state.rows(tx, span_of(prefix), seal):
         ms, stamp = unpack(key[len(prefix) :])
         assert isinstance(ms, int), key
         assert isinstance(stamp, int), key

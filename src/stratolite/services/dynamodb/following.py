@@ -18,6 +18,7 @@ from stratolite.service import Cloud
 from stratolite.services.dynamodb import feeds, state
 from stratolite.services.dynamodb.feeds import Change, Version
 from stratolite.services.dynamodb.history import SLICE_COUNT
+from stratolite.services.dynamodb.keyring import ours
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import item_size
 from stratolite.services.dynamodb.writes import Write
@@ -40,12 +41,12 @@ class KinesisDeliverer:
         keys = Keyspace(account, region, "dynamodb")
 
         def look(tx: Tx) -> tuple[str, str, list[Change]]:
-            table = state.table(tx, account, region, name)
+            table = ours(self.cloud, tx, account, region, name)
             if table is None or table.number != table_number:
                 return "", "", []
             for arn, one in (table.record.get("Kinesis") or {}).items():
                 if one["Feed"] == number:
-                    return arn, one["Precision"], feeds.page(tx, keys, number)
+                    return arn, one["Precision"], feeds.page(tx, keys, number, table.seal)
             return "", "", []
 
         arn, precision, changes = await self.cloud.db.transact(look)
@@ -141,16 +142,16 @@ class Replicator:
 
         def apply(tx: Tx) -> tuple[str, int]:
             """(the region that received, how long the oldest change had waited in ms)."""
-            source = state.table(tx, account, region, name)
+            source = ours(self.cloud, tx, account, region, name)
             target = None
             to = ""
             if source is not None and source.number == table_number:
                 for to, one in source.replicas.items():
                     if one["Feed"] == number:
-                        target = state.table(tx, account, to, name)
+                        target = ours(self.cloud, tx, account, to, name)
                         break
             waited_ms = 0
-            for change in feeds.page(tx, keys, number):
+            for change in feeds.page(tx, keys, number, source.seal if source is not None else None):
                 if target is not None:
                     _take(tx, target, change.record, Version(change.ms, region))
                     waited_ms = max(waited_ms, int(tx.time_s * 1000) - change.ms)
@@ -215,15 +216,15 @@ class ReplicaCopier:
 
         def copy(tx: Tx) -> bool:
             """Whether there is more."""
-            source = state.table(tx, account, region, name)
-            target = state.table(tx, account, to, name)
+            source = ours(self.cloud, tx, account, region, name)
+            target = ours(self.cloud, tx, account, to, name)
             if source is None or target is None or target.is_ready:
                 return False
             after = bytes.fromhex(state.progress(tx, target.space, target.number) or "")
             low, high = state.whole_span(source.prefix)
             last = b""
             for count, (row, raw) in enumerate(
-                state.rows(tx, (after + b"\xff" if after else low, high)), 1
+                state.rows(tx, (after + b"\xff" if after else low, high), source.seal), 1
             ):
                 item = orjson.loads(raw)
                 made = feeds.version(tx, source, row) or Version(0, region)

@@ -1,7 +1,8 @@
 """AWS::DynamoDB::GlobalTable: a table with replicas; Ref is its name, GetAtt Arn, StreamArn and TableId of the stack's region.
 
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-globaltable.html
-Refused by name: provisioned capacity, which asks for auto scaling here; contributor insights, KMS keys, strong consistency.
+Refused by name: provisioned capacity, which asks for auto scaling here, and what one replica alone may have of capacity; contributor
+insights, strong consistency, witnesses, vector indexes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.resources import (
     TableResource,
     is_settled,
+    other_key,
     read_table,
 )
 
@@ -50,20 +52,19 @@ class GlobalTableResource(Resource):
         "GlobalTableWitnesses": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
         "MultiRegionConsistency": frozenset({"EVENTUAL"}),
-        "ReadOnDemandThroughputSettings": frozenset(),
         "ReadProvisionedThroughputSettings": frozenset(),
-        "SSESpecification.SSEEnabled": _NO,
-        "WriteOnDemandThroughputSettings": frozenset(),
+        "TableType": frozenset(),
+        "VectorIndexes": frozenset(),
         "WriteProvisionedThroughputSettings": frozenset(),
+        "GlobalSecondaryIndexes.*.ReadProvisionedThroughputSettings": frozenset(),
         "GlobalSecondaryIndexes.*.WriteProvisionedThroughputSettings": frozenset(),
-        "GlobalSecondaryIndexes.*.WriteOnDemandThroughputSettings": frozenset(),
+        "Replicas.*.DisassociationProtectionEnabled": _NO,
         "Replicas.*.ContributorInsightsSpecification.Enabled": _NO,
         "Replicas.*.GlobalSecondaryIndexes": frozenset(),
         "Replicas.*.GlobalTableSettingsReplicationMode": frozenset(),
         "Replicas.*.ReadOnDemandThroughputSettings": frozenset(),
         "Replicas.*.ReadProvisionedThroughputSettings": frozenset(),
         "Replicas.*.ReplicaStreamSpecification": frozenset(),
-        "Replicas.*.SSESpecification": frozenset(),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -79,6 +80,7 @@ class GlobalTableResource(Resource):
             raise invalid(
                 "AWS::DynamoDB::GlobalTable: StreamSpecification is needed with several replicas"
             )
+        await _set_encryption(call, physical_id, new)
         await TableResource().update(call, physical_id, before, _here(call, new))
         await _set_replicas(call, physical_id, new)
         return await _made(call, physical_id)
@@ -107,6 +109,11 @@ class GlobalTableResource(Resource):
             there = await read_table(call.scoped(call.account, region), physical_id)
             if there is not None:
                 own = {name: there[name] for name in _OWN if name in there}
+                sse = there.get("SSESpecification")
+                if sse is not None:
+                    found["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS"}
+                if sse is not None and "KMSMasterKeyId" in sse:
+                    own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
                 replicas.append({"Region": region, **own})
         return {**found, "Replicas": replicas}
 
@@ -123,7 +130,13 @@ def _here(call: Call, spec: Spec, region: str = "") -> Spec:
         )
     properties = {k: spec.properties[k] for k in _SHARED if k in spec.properties}
     if "GlobalSecondaryIndexes" in spec.properties:
-        properties["GlobalSecondaryIndexes"] = spec.properties["GlobalSecondaryIndexes"]
+        properties["GlobalSecondaryIndexes"] = [
+            _on_demand(index) for index in spec.properties["GlobalSecondaryIndexes"]
+        ]
+    limits = {k: v for k, v in spec.properties.items() if k in _ON_DEMAND}
+    properties |= _on_demand(limits)
+    if (sse := spec.properties.get("SSESpecification")) is not None:
+        properties["SSESpecification"] = {**sse, **(replica.get("SSESpecification") or {})}
     if properties.get("BillingMode") != "PAY_PER_REQUEST":
         raise invalid(
             "AWS::DynamoDB::GlobalTable: BillingMode PROVISIONED is not offered by Stratolite"
@@ -139,6 +152,40 @@ def _here(call: Call, spec: Spec, region: str = "") -> Spec:
     )
 
 
+_ON_DEMAND = ("ReadOnDemandThroughputSettings", "WriteOnDemandThroughputSettings")
+
+
+def _on_demand(thing: dict[str, Any]) -> dict[str, Any]:
+    """A table's or index's limits as a plain table has them, under OnDemandThroughput."""
+    limits = {k: v for name in _ON_DEMAND for k, v in (thing.get(name) or {}).items()}
+    rest = {k: v for k, v in thing.items() if k not in _ON_DEMAND}
+    return {**rest, "OnDemandThroughput": limits} if limits else rest
+
+
+async def _set_encryption(call: Call, name: str, spec: Spec) -> None:
+    """All replicas in one change, for they are under keys of one kind; then until what is stored has followed."""
+    described = await call.request("dynamodb", "DescribeTable", {"TableName": name})
+    request: dict[str, Any] = {"TableName": name}
+    here = await other_key(call, name, _here(call, spec).properties)
+    updates = []
+    for region in [r["RegionName"] for r in described["Table"].get("Replicas", ())]:
+        if region not in [r["Region"] for r in spec.properties["Replicas"]]:
+            continue
+        there = call.scoped(call.account, region)
+        wanted = await other_key(there, name, _here(call, spec, region).properties)
+        if wanted is not None and (key := wanted.get("KMSMasterKeyId")):
+            updates.append({"Update": {"RegionName": region, "KMSMasterKeyId": key}})
+    if here is not None:
+        request["SSESpecification"] = here
+    if updates:
+        request["ReplicaUpdates"] = updates
+    if len(request) > 1:
+        await call.request("dynamodb", "UpdateTable", request)
+        regions = [r["RegionName"] for r in described["Table"].get("Replicas", ())]
+        for region in (call.region, *regions):
+            await _wait(call.scoped(call.account, region), name)
+
+
 async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
     """One replica at a time, each whole before the next, then what is its own."""
     wanted = [r["Region"] for r in spec.properties["Replicas"]]
@@ -150,7 +197,9 @@ async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
         if region == call.region:
             continue
         if region not in there:
-            await _change(call, name, {"Create": {"RegionName": region}})
+            wanted_sse = _here(call, spec, region).properties.get("SSESpecification") or {}
+            key = {k: v for k, v in wanted_sse.items() if k == "KMSMasterKeyId"}
+            await _change(call, name, {"Create": {"RegionName": region, **key}})
             await _wait(call, name)
         own = _here(call, spec, region)
         scoped = call.scoped(call.account, region)

@@ -8,16 +8,18 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globa
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 import orjson
 
-from stratolite.core import work
+from stratolite.core import Tx, work
 from stratolite.service import Call
-from stratolite.services.dynamodb import state, streams
+from stratolite.services.dynamodb import recasting, state, streams
 from stratolite.services.dynamodb.faults import in_use, invalid
 from stratolite.services.dynamodb.following import COPY_REPLICA
+from stratolite.services.dynamodb.keyring import MANAGED, ring
 from stratolite.services.dynamodb.table import Record, Table
 from stratolite.services.dynamodb.worker import SWEEP, Sweep
 
@@ -27,8 +29,10 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d").fullmatch
 _VIEW = "NEW_AND_OLD_IMAGES"
 
 
-def change(call: Call, table: Table, updates: list[dict[str, Any]]) -> None:
-    """Carry out the ReplicaUpdates of an UpdateTable."""
+def change(call: Call, table: Table, updates: list[dict[str, Any]], key: str | None) -> None:
+    """Carry out the ReplicaUpdates of an UpdateTable that puts the table under ``key`` (see ``keyring.wanted_key``)."""
+    named = [u["Update"]["RegionName"] for u in updates if u.get("Update") and "KMSMasterKeyId" in u["Update"]]  # fmt: skip
+    check_key(table, key, named)
     for update in updates:
         actions = [(k, v) for k, v in update.items() if v is not None]
         if len(actions) != 1:
@@ -52,15 +56,48 @@ def change(call: Call, table: Table, updates: list[dict[str, Any]]) -> None:
             )
         elif kind == "Delete":
             _delete(call, current, region)
-        elif kind != "Update" or wanted.keys() - {"RegionName", "TableClassOverride"}:
+        elif kind != "Update" or wanted.keys() - _OWN:
             raise invalid(f"ReplicaUpdates: {', '.join(wanted)} is not offered by Stratolite")
+        else:
+            _update(call, table.account, region, table.name, wanted)
+
+
+_OWN = frozenset(("RegionName", "TableClassOverride", "KMSMasterKeyId"))
+"""What a replica may have otherwise."""
+
+
+def check_key(table: Table, key: str | None, named: Sequence[str] = ()) -> None:
+    """All replicas are under keys of one kind: AWS's own, AWS managed, or the customer's, which each replica names.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables-security.html
+    """
+    if key in (None, "", MANAGED):
+        return
+    if missing := sorted(table.replicas.keys() - set(named)):
+        raise invalid(
+            "One or more parameter values were invalid: KMSMasterKeyId must be specified for each replica "
+            f"when a customer managed key is used: {', '.join(missing)}"
+        )
+
+
+def _update(call: Call, account: str, region: str, name: str, wanted: dict[str, Any]) -> None:
+    there = state.table(call.tx, account, region, name)
+    assert there is not None, "members name each other"
+    record = deepcopy(there.record)
+    if (table_class := wanted.get("TableClassOverride")) is not None:
+        now_s = round(call.tx.time_s, 3)
+        summary = {"TableClass": table_class, "LastUpdateDateTime": now_s}
+        record["Description"]["TableClassSummary"] = summary
+    if (key := wanted.get("KMSMasterKeyId")) is not None:
+        recasting.turn(call.scoped(account, region), there, record, key)
+    state.put_table(call.tx, account, region, record)
 
 
 def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
     region = wanted["RegionName"]
     if not _REGION(region):
         raise invalid(f"Invalid region name: {region}")
-    if extra := wanted.keys() - {"RegionName", "TableClassOverride"}:
+    if extra := wanted.keys() - _OWN:
         raise invalid(
             f"ReplicaUpdates.Create: {', '.join(sorted(extra))} is not offered by Stratolite; see docs/coverage.md"
         )
@@ -87,6 +124,9 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
     made["Replicas"] = {member: _feed(call) for member in members}
     if "TableClassOverride" in wanted:
         made["Description"]["TableClassSummary"] = {"TableClass": wanted["TableClassOverride"]}
+    if (key := _key_of_replica(table, wanted)) is not None:
+        ring(call.cloud).begin(call, made, key)
+    begin_stream(call, account, region, made)
     state.put_table(tx, account, region, made)
     work.put(tx, COPY_REPLICA, orjson.dumps([account, table.region, table.name, region]))
 
@@ -111,7 +151,9 @@ def begin_stream(call: Call, account: str, region: str, record: Record, view: st
     """Give the table of ``record`` a new stream, and say so in the record."""
     description = record["Description"]
     name = description["TableName"]
-    made = streams.begin(call.tx, account, region, name, view, description["KeySchema"])
+    made = streams.begin(
+        call.tx, account, region, name, view, description["KeySchema"], record.get("Sse")
+    )
     description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
     description["LatestStreamLabel"], description["LatestStreamArn"] = made.label, made.arn
     record["Stream"] = [made.number, made.label, view]
@@ -146,8 +188,25 @@ def _replica(call: Call, table: Table, region: str) -> Record:
                 index.pop("Backfilling", None)
     if table.ttl_attribute is not None:
         record["TimeToLive"] = [table.ttl_attribute, call.tx.stamp()]
-    begin_stream(call, table.account, region, record)
     return record
+
+
+def _key_of_replica(table: Table, wanted: dict[str, Any]) -> str | None:
+    """The KMS key a new replica is under: of the table's kind. Raises ValidationException."""
+    given: str | None = wanted.get("KMSMasterKeyId")
+    if table.sse is None:
+        if given is not None:
+            raise invalid(
+                "One or more parameter values were invalid: KMSMasterKeyId cannot be specified for a replica "
+                "of a table that is encrypted by an AWS owned key"
+            )
+        return None
+    if given is None and not table.sse.get("Managed"):
+        raise invalid(
+            "One or more parameter values were invalid: KMSMasterKeyId must be specified for a replica "
+            "of a table that is encrypted by a customer managed key"
+        )
+    return given or MANAGED
 
 
 def _delete(call: Call, table: Table, region: str) -> None:
@@ -182,6 +241,8 @@ def drop(call: Call, table: Table) -> None:
     state.delete_table(tx, table.account, table.region, table.name)
     if table.has_policy:
         state.delete_policy(tx, table.account, table.region, table.name, "")
+    if table.sse is not None:
+        ring(call.cloud).retire(tx, table.record, table.sse)
     if table.stream_label:
         streams.end(tx, table.account, table.region, table.name, table.stream_label)
     for feed in table.feeds:
@@ -197,7 +258,7 @@ def sweep_feed(call: Call, table: Table, number: int) -> None:
     work.put(call.tx, SWEEP, job.pack())
 
 
-def described(record: Record) -> list[dict[str, Any]]:
+def described(tx: Tx, record: Record) -> list[dict[str, Any]]:
     """The Replicas of a TableDescription: those in the other regions."""
     found = []
     for region, one in (record.get("Replicas") or {}).items():
@@ -210,4 +271,7 @@ def described(record: Record) -> list[dict[str, Any]]:
                 "ReplicaArn": f"arn:aws:dynamodb:{region}:{account}:table/{name}",
             }
         )
+        there = state.table(tx, account, region, name)
+        if there is not None and there.sse is not None:
+            found[-1]["KMSMasterKeyId"] = there.sse["Key"]
     return found

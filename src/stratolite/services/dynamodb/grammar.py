@@ -223,6 +223,13 @@ class Parser:
         self.groups[start] = self.at - 1
         return node
 
+    def check_ordered(self, name: str, operands: list[Node]) -> None:
+        """What is compared has an order."""
+        for operand in operands:
+            kind = self.type_of(operand)
+            if kind and kind not in "SNB":
+                self.note("function", self.wrong_operand(name, kind))
+
     def function(self) -> Node:
         name = self.peek().text
         self.at += 1
@@ -391,14 +398,7 @@ class ConditionParser(Parser):
             self.not_boolean([x, y])
             self.check_distinct(token.text, [x, y])
             if token.text not in ("=", "<>"):
-                for operand in (x, y):
-                    kind = self.type_of(operand)
-                    if kind and kind not in "SNB":
-                        self.note(
-                            "function",
-                            "Incorrect operand type for operator or function; "
-                            f"operator: {token.text}, operand type: {kind}",
-                        )
+                self.check_ordered(token.text, [x, y])
             return ("cmp", token.text, x, y)
         if self.is_word("BETWEEN"):
             self.at += 1
@@ -408,6 +408,7 @@ class ConditionParser(Parser):
             self.at += 1
             high = self.operand()
             self.not_boolean([x, low, high])
+            self.check_ordered("BETWEEN", [x, low, high])
             if low[0] == "value" and high[0] == "value":
                 self.compared.append((low[1], high[1]))
             return ("between", x, low, high)

@@ -29,7 +29,7 @@ class Slice(NamedTuple):
 def items_at(tx: Tx, table: Table, at_ms: int, after: bytes) -> Slice:
     """Some of the items there were at ``at_ms``, behind the row ``after``. The past must reach back to then."""
     low, high = state.whole_span(table.prefix)
-    now = state.rows(tx, (after + b"\xff" if after else low, high))
+    now = state.rows(tx, (after + b"\xff" if after else low, high), table.seal)
     was = state.changed_rows(tx, table, after, at_ms)
     here, past = next(now, None), next(was, None)
     items: list[tuple[bytes, bytes]] = []
@@ -79,7 +79,7 @@ def changes_between(
         last, count = row, count + 1
         if first is not None and first.until_ms <= to_ms:
             then = state.was_at(tx, table, row, to_ms)
-            new = state.get(tx, row) if then is None else then.raw
+            new = state.get(tx, row, table.seal) if then is None else then.raw
             found.append(Change(row, first.raw, new, first.until_ms))
             size += len(first.raw or b"") + len(new or b"")
         if count >= SLICE_COUNT or size >= SLICE_SIZE_BYTES:

@@ -39,7 +39,7 @@ class Items(Base):
         shapes.check(shapes.GET_ITEM, request)
         key, name = request["Key"], request["TableName"]
         table = state.table(call.tx, call.account, call.region, name)
-        row = None if table is None or not table.is_ready else table.plain_row(key)
+        row = None if table is None or not table.is_plain else table.plain_row(key)
         if row is None:
             first_checked(request, key, _PROJECTION, _TO_GET)
         paths = projection_of(request)
@@ -49,7 +49,7 @@ class Items(Base):
             row = table.row(key)
         if table.limits:
             self.meter.admit(table, READ, call.tx.time_s)
-        raw = state.get(call.tx, row)
+        raw = state.get(call.tx, row, table.seal)
         response: Response = {}
         if raw is not None:
             if paths is None:

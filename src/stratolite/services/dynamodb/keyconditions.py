@@ -69,7 +69,9 @@ def _collect(node: Node, values: Mapping[str, Value], found: KeyConditions) -> N
     if name is None:
         raise invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
     if name in found:
-        raise invalid("KeyConditionExpressions must only contain one condition per key")
+        raise invalid(
+            "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key"
+        )
     rest = [values[o[1]] for i, o in enumerate(operands) if i != at]
     found[name] = KeyCondition(_TURNED[operator] if at else operator, rest)
 

@@ -13,6 +13,7 @@ from decimal import Context, Decimal, Inexact
 DIGITS_MAX = 38
 EXPONENT_MAX = 125
 EXPONENT_MIN = -130
+_POWER_DIGITS_MAX = 19
 
 _PLAIN = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?", re.ASCII).fullmatch
 _SYNTAX = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII).fullmatch
@@ -44,13 +45,30 @@ def _parse(text: str) -> tuple[str, str, int]:
     fraction = fraction or only_fraction or ""
     digits = (whole or "") + fraction
     stripped = digits.lstrip("0")
+    ten = _power(text, power) if power else 0
     if not stripped:
+        _check_exponent(ten)
         return "", "", 0
-    ten = 10**6 if power and len(power) > 6 else int(power or 0)
-    if power and len(power) > 6 and power[0] == "-":
-        ten = -ten
     exponent = ten - len(fraction) + len(stripped) - 1
     stripped = stripped.rstrip("0")
+    _check_exponent(exponent)
+    if len(stripped) > DIGITS_MAX:
+        raise NotANumber("Attempting to store more than 38 significant digits in a Number")
+    return ("-" if sign == "-" else ""), stripped, exponent
+
+
+def _power(text: str, power: str) -> int:
+    """An exponent as it is written, which must fit into 64 bits."""
+    if (
+        len(power.lstrip("+-0")) <= _POWER_DIGITS_MAX
+        and -(1 << 63) <= (ten := int(power)) < 1 << 63
+    ):
+        return ten
+    raise NotANumber(f"The parameter cannot be converted to a numeric value: {text}")
+
+
+def _check_exponent(exponent: int) -> None:
+    """Of zero, too, as it is written: recorded in https://github.com/paritysuite/dynamodb-conformance, October 2026."""
     if exponent > EXPONENT_MAX:
         raise NotANumber(
             "Number overflow. Attempting to store a number with magnitude larger than supported range"
@@ -59,9 +77,6 @@ def _parse(text: str) -> tuple[str, str, int]:
         raise NotANumber(
             "Number underflow. Attempting to store a number with magnitude smaller than supported range"
         )
-    if len(stripped) > DIGITS_MAX:
-        raise NotANumber("Attempting to store more than 38 significant digits in a Number")
-    return ("-" if sign == "-" else ""), stripped, exponent
 
 
 def _plain(sign: str, digits: str, exponent: int) -> str:

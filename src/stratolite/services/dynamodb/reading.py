@@ -276,7 +276,13 @@ class Page:
         """The response: rows of ``spans``, one after another, until the page is full."""
         counts_only = self.request.get("Select") == "COUNT"
         mode: str = self.request.get("ReturnConsumedCapacity", "NONE")
-        scan = partial(self.call.tx.scan, reverse=reverse, expected=self.request.get("Limit", 0))
+        scan: Callable[[Span], Iterator[tuple[bytes, bytes]]]
+        expected = self.request.get("Limit", 0)
+        if (seal := self.table.seal) is None:
+            scan = partial(self.call.tx.scan, reverse=reverse, expected=expected)
+        else:
+            tx = self.call.tx
+            scan = partial(state.rows, tx, seal=seal, reverse=reverse, expected=expected)
         if len(spans) == 1:
             rows = scan(spans[0]) if spans[0][0] < spans[0][1] else iter(())
         else:
@@ -333,7 +339,7 @@ class Page:
                 if raw[0] != 0x7B:  # not JSON: an item in pieces
                     if raw[0] != 0x02:
                         continue
-                    raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901 - what the row stands for
+                    raw = state.whole(self.call.tx, row, raw, None)  # noqa: PLW2901 - what the row stands for
                 if keep is None or keep(raw):
                     kept.append(raw)
                 size += len(raw)
@@ -361,7 +367,7 @@ class Page:
             if raw[0] != 0x7B:
                 if raw[0] != 0x02:
                     continue
-                raw = state.whole(self.call.tx, row, raw)  # noqa: PLW2901
+                raw = state.whole(self.call.tx, row, raw, None)  # noqa: PLW2901
             scanned += 1
             size += len(raw)
             item = orjson.loads(raw)
@@ -391,7 +397,7 @@ class Page:
         return response, last
 
     def _fetch(self, row: Item, cost: Cost | None) -> tuple[bytes, Item]:
-        raw = state.get(self.call.tx, self.table.row(row))
+        raw = state.get(self.call.tx, self.table.row(row), self.table.seal)
         assert raw is not None, "index rows go with their item"
         item = orjson.loads(raw)
         if cost is not None:

@@ -1,7 +1,8 @@
 """AWS::DynamoDB::Table: Ref is the table's name, GetAtt Arn, StreamArn and TableId.
 
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
-Missing, refused by name when a template asks for them: contributor insights, KMS keys.
+Missing, refused by name when a template asks for them: contributor insights (CloudWatch has no insight rules here), vector indexes,
+tags of streams.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Response, Spec, created
 from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.keyring import MANAGED
 
 WAIT_S_MAX = 3600.0
 _STEP_S_MAX = 1.0
@@ -40,10 +42,10 @@ class TableResource(Resource):
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "ContributorInsightsSpecification.Enabled": _NO,
         "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
-        "SSESpecification.SSEEnabled": _NO,
-        "SSESpecification.KMSMasterKeyId": frozenset(),
-        "ImportSourceSpecification": frozenset(),
+        "StreamSpecification.Tags": frozenset(),
+        "VectorIndexes": frozenset(),
     }
+    unread = frozenset({"ImportSourceSpecification"})
     create_only = frozenset(
         ("TableName", "KeySchema", "LocalSecondaryIndexes", "ImportSourceSpecification")
     )
@@ -53,6 +55,8 @@ class TableResource(Resource):
         name = spec.properties.get("TableName") or spec.generated_name(255)
         tags = {**_tags(spec), _STACK: spec.stack_id, _LOGICAL: spec.logical_id}
         wanted |= {"TableName": name, "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
+        if (source := spec.properties.get("ImportSourceSpecification")) is not None:
+            return await _imported(call, spec, source, wanted)
         try:
             await call.request("dynamodb", "CreateTable", wanted)
         except Fault as fault:
@@ -78,6 +82,7 @@ class TableResource(Resource):
             await call.request("dynamodb", "TagResource", request)
         await _set_stream(call, physical_id, new.properties)
         await set_extras(call, physical_id, new.properties)
+        await _set_encryption(call, physical_id, new.properties)
         return _made(await _describe(call, physical_id))
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -87,7 +92,13 @@ class TableResource(Resource):
         return is_settled(await _describe(call, physical_id))
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        return await read_table(call, physical_id)
+        found = await read_table(call, physical_id)
+        held = (found or {}).get("SSESpecification")
+        said = spec.properties.get("SSESpecification") or {}
+        key = said.get("KMSMasterKeyId")
+        if held and key and await key_arn(call, key) == held.get("KMSMasterKeyId"):
+            held["KMSMasterKeyId"] = key
+        return found
 
     async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
         start = {"ExclusiveStartTableName": token} if token else {}
@@ -131,6 +142,11 @@ async def read_table(call: Call, name: str) -> dict[str, Any] | None:
         found["TableClass"] = table["TableClassSummary"]["TableClass"]
     if "OnDemandThroughput" in table:
         found["OnDemandThroughput"] = table["OnDemandThroughput"]
+    if (sse := table.get("SSEDescription")) is not None:
+        found["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS"}
+        about = await call.request("kms", "DescribeKey", {"KeyId": sse["KMSMasterKeyArn"]})
+        if about["KeyMetadata"]["KeyManager"] != "AWS":
+            found["SSESpecification"]["KMSMasterKeyId"] = sse["KMSMasterKeyArn"]
     if "StreamSpecification" in table:
         view = table["StreamSpecification"]["StreamViewType"]
         found["StreamSpecification"] = {"StreamViewType": view}
@@ -185,6 +201,10 @@ def _request(spec: Spec) -> dict[str, Any]:
             "StreamEnabled": True,
             "StreamViewType": stream["StreamViewType"],
         }
+    if _flag((sse := properties.get("SSESpecification") or {}).get("SSEEnabled", False)):
+        request["SSESpecification"] = {"Enabled": True, "SSEType": "KMS"}
+        if "KMSMasterKeyId" in sse:
+            request["SSESpecification"]["KMSMasterKeyId"] = sse["KMSMasterKeyId"]
     return request
 
 
@@ -356,7 +376,76 @@ async def _set_time_to_live(call: Call, name: str, wanted: dict[str, Any]) -> No
             )
 
 
+# -- tables made of files
+
+_OF_IMPORTS = (
+    "AttributeDefinitions",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "KeySchema",
+    "OnDemandThroughput",
+    "ProvisionedThroughput",
+    "SSESpecification",
+    "TableName",
+)
+
+
+async def _imported(call: Call, spec: Spec, source: dict[str, Any], wanted: dict[str, Any]) -> Made:
+    """The table as ImportTable makes it, then what ImportTable does not take. A repeat finds the same import by its token."""
+    name = wanted["TableName"]
+    request: dict[str, Any] = {
+        "ClientToken": spec.token,
+        "TableCreationParameters": {k: v for k, v in wanted.items() if k in _OF_IMPORTS},
+        **source,
+    }
+    made = await call.request("dynamodb", "ImportTable", request)
+    arn = {"ImportArn": made["ImportTableDescription"]["ImportArn"]}
+    step_s = 0.02
+    while True:
+        described = await call.request("dynamodb", "DescribeImport", arn)
+        said = described["ImportTableDescription"]
+        if said["ImportStatus"] != "IN_PROGRESS":
+            break
+        await call.world.sleep(step_s)
+        step_s = min(step_s * 1.5, _STEP_S_MAX)
+    if said["ImportStatus"] != "COMPLETED":
+        raise invalid(f"The import failed: {said['FailureCode']}: {said['FailureMessage']}")
+    with created(name):
+        table = await _describe(call, name)
+        tags = {"ResourceArn": table["TableArn"], "Tags": wanted["Tags"]}
+        await call.request("dynamodb", "TagResource", tags)
+        await _update_settings(call, name, {}, wanted)
+        await _set_stream(call, name, spec.properties)
+        await set_extras(call, name, spec.properties)
+    return _made(await _describe(call, name))
+
+
 # -- what is not part of CreateTable
+
+
+async def key_arn(call: Call, key: str) -> str:
+    about = await call.request("kms", "DescribeKey", {"KeyId": key})
+    return str(about["KeyMetadata"]["Arn"])
+
+
+async def other_key(call: Call, name: str, properties: dict[str, Any]) -> dict[str, Any] | None:
+    """The SSESpecification that UpdateTable needs for the table to be as ``properties`` say; None: it is."""
+    wanted: dict[str, Any] = properties.get("SSESpecification") or {}
+    held = (await _describe(call, name)).get("SSEDescription")
+    if not _flag(wanted.get("SSEEnabled", False)):
+        return {"Enabled": False} if held else None
+    key = wanted.get("KMSMasterKeyId", MANAGED)
+    if held and held["KMSMasterKeyArn"] == await key_arn(call, key):
+        return None
+    return {"Enabled": True, "SSEType": "KMS"} | ({} if key == MANAGED else {"KMSMasterKeyId": key})
+
+
+async def _set_encryption(call: Call, name: str, properties: dict[str, Any]) -> None:
+    """The last of an update: until what is stored has followed, the table takes no other change."""
+    if (wanted := await other_key(call, name, properties)) is not None:
+        request = {"TableName": name, "SSESpecification": wanted}
+        await call.request("dynamodb", "UpdateTable", request)
+
 
 _PRECISION = "ApproximateCreationDateTimePrecision"
 

@@ -21,9 +21,6 @@ Wanted = Mapping[str, Any]
 
 def check_offered(operation: str, request: Wanted) -> None:
     """Raise for parameters of CreateTable and UpdateTable that mean something we do not do."""
-    sse = request.get("SSESpecification") or {}
-    if sse.get("Enabled") or sse.get("KMSMasterKeyId"):  # it would say encrypted, and not be
-        raise not_offered(operation, "SSESpecification")
     for name in (
         "VectorIndexes",
         "VectorIndexUpdates",
@@ -31,6 +28,7 @@ def check_offered(operation: str, request: Wanted) -> None:
         "GlobalTableWitnessUpdates",
         "MultiRegionConsistency",
         "GlobalTableSettingsReplicationMode",
+        "DisassociationProtectionEnabled",
     ):
         if request.get(name):
             raise not_offered(operation, name)

@@ -62,6 +62,7 @@ class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinatio
             ReplicaCopier,
             Replicator,
         )
+        from stratolite.services.dynamodb.recasting import Recaster
         from stratolite.services.dynamodb.worker import Backfiller, Sweeper, Trimmer
 
         cloud = self.cloud
@@ -79,6 +80,7 @@ class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinatio
             KinesisDeliverer(cloud),
             Replicator(cloud),
             ReplicaCopier(cloud),
+            Recaster(cloud),
         )
 
     def resources(self) -> Iterable[Resource]:

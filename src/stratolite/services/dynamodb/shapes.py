@@ -592,12 +592,11 @@ _GLOBAL = {
 }
 TAGS = Listed(Structure({"Key": Text(required=True), "Value": Text(required=True)}))
 _BILLING = Text(enum=("PROVISIONED", "PAY_PER_REQUEST"))
+_SSE = Structure({"Enabled": FLAG, "SSEType": Text(enum=("AES256", "KMS")), "KMSMasterKeyId": TEXT})
 _SETTINGS: dict[str, Shape] = {
     "BillingMode": _BILLING,
     "ProvisionedThroughput": _THROUGHPUT,
-    "SSESpecification": Structure(
-        {"Enabled": FLAG, "SSEType": Text(enum=("AES256", "KMS")), "KMSMasterKeyId": TEXT}
-    ),
+    "SSESpecification": _SSE,
     "DeletionProtectionEnabled": FLAG,
     "TableClass": Text(enum=("STANDARD", "STANDARD_INFREQUENT_ACCESS")),
     "StreamSpecification": Structure(
@@ -627,7 +626,13 @@ CREATE_TABLE = Structure(
         "ResourcePolicy": TEXT,
     }
 )
-_REPLICA = Structure({"RegionName": Text(required=True)})
+_REPLICA = Structure(
+    {
+        "RegionName": Text(required=True),
+        "KMSMasterKeyId": TEXT,
+        "TableClassOverride": Text(enum=("STANDARD", "STANDARD_INFREQUENT_ACCESS")),
+    }
+)
 UPDATE_TABLE = Structure(
     {
         "ReplicaUpdates": Listed(
@@ -752,6 +757,7 @@ _OVERRIDES: dict[str, Shape] = {
     ),
     "ProvisionedThroughputOverride": _THROUGHPUT,
     "OnDemandThroughputOverride": _ON_DEMAND,
+    "SSESpecificationOverride": _SSE,
 }
 CREATE_BACKUP = Structure(
     {
@@ -820,6 +826,7 @@ EXPORT = Structure(
         "S3BucketOwner": _OWNER,
         "S3Prefix": _PREFIX,
         "S3SseAlgorithm": Text(enum=("AES256", "KMS")),
+        "S3SseKmsKeyId": Text(minimum=1, maximum=2048),
         "ExportFormat": Text(enum=("DYNAMODB_JSON", "ION")),
         "ExportType": Text(enum=("FULL_EXPORT", "INCREMENTAL_EXPORT")),
         "IncrementalExportSpecification": Structure(
@@ -860,6 +867,7 @@ IMPORT = Structure(
                 "BillingMode": _BILLING,
                 "ProvisionedThroughput": _THROUGHPUT,
                 "OnDemandThroughput": _ON_DEMAND,
+                "SSESpecification": _SSE,
                 "GlobalSecondaryIndexes": Listed(Structure(_GLOBAL)),
             },
             required=True,

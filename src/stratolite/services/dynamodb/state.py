@@ -25,6 +25,9 @@ An item is its JSON with canonical numbers: {"pk": {"S": "a"}, ...}. One whose J
 
     key                     -> 0x02 <pieces: 1 byte>
     key 0xFE <i: 1 byte>    -> 0x01 <i-th piece>
+
+In a table under a KMS key each such value (of items, index rows, the past, streams and feeds) is sealed before it is stored, and
+put into pieces after: see ``sealing``. Its first byte is then 0x03, not "{". Keys are not sealed: rows are found and sorted by them.
 """
 
 from __future__ import annotations
@@ -40,12 +43,15 @@ from stratolite.core import Keyspace, Span, Tx
 from stratolite.core.keys import pack, span_of, unpack
 from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.services.dynamodb import keycode
+from stratolite.services.dynamodb.sealing import OVERHEAD_BYTES, SEALED, Seal
 from stratolite.services.dynamodb.table import Index, Record, Table
 from stratolite.services.dynamodb.values import Item
 
 _PIECE = VALUE_SIZE_BYTES_MAX - 1
+_ONE_SIZE_BYTES_MAX = VALUE_SIZE_BYTES_MAX - OVERHEAD_BYTES
+"""Of JSON that lies in one piece, sealed or not."""
 _JSON = 0x7B  # "{"
-_PIECES = 0x02
+PART, _PIECES = 0x01, 0x02
 TOKEN_LIFE_MS = 600_000
 
 
@@ -82,16 +88,26 @@ def table_names(tx: Tx, keys: Keyspace, after: str | None, limit: int) -> tuple[
 # -- items and index rows
 
 
-def get(tx: Tx, row: bytes) -> bytes | None:
-    """The JSON of an item, None if there is none."""
+def get(tx: Tx, row: bytes, seal: Seal | None) -> bytes | None:
+    """The JSON of an item, None if there is none. ``seal``: its table's."""
     raw = tx.get(row)
     if raw is None or raw[0] == _JSON:
         return raw
-    return whole(tx, row, raw)
+    return whole(tx, row, raw, seal)
 
 
-def whole(tx: Tx, row: bytes, raw: bytes) -> bytes:
-    """The JSON of an item in pieces, from its first value."""
+def whole(tx: Tx, row: bytes, raw: bytes, seal: Seal | None) -> bytes:
+    """The JSON of an item that is in pieces, sealed or both, from its first value."""
+    raw = _joined(tx, row, raw)
+    if raw[0] == SEALED:
+        assert seal is not None, "whoever reads a sealed table has unlocked it"
+        return seal.open(row, raw)
+    return raw
+
+
+def _joined(tx: Tx, row: bytes, raw: bytes) -> bytes:
+    if raw[0] != _PIECES:
+        return raw
     pieces = []
     for i in range(raw[1]):
         piece = tx.get(row + bytes((0xFE, i)))
@@ -100,10 +116,23 @@ def whole(tx: Tx, row: bytes, raw: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def put(tx: Tx, row: bytes, raw: bytes, old: bytes | None) -> None:
+def recast(tx: Tx, row: bytes, raw: bytes, seal: Seal) -> bool:
+    """Store what lies at ``row`` (``raw``, no piece) in the form that ``seal`` wants now; whether it was another."""
+    held = _joined(tx, row, raw)
+    if (held[0] == SEALED) is seal.seals:
+        return False
+    plain = held if seal.seals else seal.open(row, held)
+    delete(tx, row, plain)
+    put(tx, row, plain, None, seal)
+    return True
+
+
+def put(tx: Tx, row: bytes, raw: bytes, old: bytes | None, seal: Seal | None) -> None:
     """Store the item ``raw`` where ``old`` (its JSON, None if there was none) lies."""
-    if old is not None and len(old) > VALUE_SIZE_BYTES_MAX:
+    if old is not None and len(old) > _ONE_SIZE_BYTES_MAX:
         delete(tx, row, old)
+    if seal is not None and seal.seals:
+        raw = seal.close(row, raw)
     if len(raw) <= VALUE_SIZE_BYTES_MAX:
         tx.put(row, raw)
         return
@@ -116,9 +145,10 @@ def put(tx: Tx, row: bytes, raw: bytes, old: bytes | None) -> None:
 def put_all(tx: Tx, table: Table, found: Iterable[tuple[bytes, bytes]]) -> None:
     """Store items, (row, JSON) each, of a table that nobody follows, and count them at once."""
     items = size_bytes = 0
+    seal = table.seal
     for row, raw in found:
-        old = get(tx, row)
-        put(tx, row, raw, old)
+        old = get(tx, row, seal)
+        put(tx, row, raw, old, seal)
         if old is None:
             items += 1
             size_bytes += len(raw)
@@ -130,19 +160,28 @@ def put_all(tx: Tx, table: Table, found: Iterable[tuple[bytes, bytes]]) -> None:
 
 def delete(tx: Tx, row: bytes, old: bytes) -> None:
     tx.delete(row)
-    if len(old) > VALUE_SIZE_BYTES_MAX:
-        for i in range(-(-len(old) // _PIECE)):
+    if len(old) > _ONE_SIZE_BYTES_MAX:
+        for i in range(-(-(len(old) + OVERHEAD_BYTES) // _PIECE)):
             tx.delete(row + bytes((0xFE, i)))
 
 
-def rows(tx: Tx, span: Span, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+def rows(
+    tx: Tx, span: Span, seal: Seal | None, *, reverse: bool = False, expected: int = 0
+) -> Iterator[tuple[bytes, bytes]]:
     """(key, JSON) of the items or index rows in ``span``, lazily."""
-    for row, raw in tx.scan(span, reverse=reverse):
+    for row, raw in tx.scan(span, reverse=reverse, expected=expected):
         first = raw[0]
         if first == _JSON:
             yield row, raw
-        elif first == _PIECES:
-            yield row, whole(tx, row, raw)
+        elif first != PART:
+            yield row, whole(tx, row, raw, seal)
+
+
+def row_keys(tx: Tx, span: Span, *, reverse: bool = False) -> Iterator[bytes]:
+    """The same without what lies there, for which no key is needed."""
+    for row, raw in tx.scan(span, reverse=reverse):
+        if raw[0] != PART:
+            yield row
 
 
 def index_item(
@@ -165,13 +204,13 @@ def index_item(
             if gone == raw:
                 continue
             assert before is not None, "rows that are both missing are equal and empty"
-            put(tx, before, raw, gone)
+            put(tx, before, raw, gone, table.seal)
             items = 0
         else:
             if before is not None:
                 delete(tx, before, gone)
             if after is not None:
-                put(tx, after, raw, None)
+                put(tx, after, raw, None, table.seal)
             items = (after is not None) - (before is not None)
         if index.count_key is not None and (items or len(raw) != len(gone)):
             count(tx, index.count_key, items, len(raw) - len(gone))
@@ -213,7 +252,7 @@ def put_past(tx: Tx, table: Table, row: bytes, old: bytes | None) -> None:
     if old is None:
         tx.put(key, b"")
     else:
-        put(tx, key, old, None)
+        put(tx, key, old, None, table.seal)
 
 
 class Was(NamedTuple):
@@ -228,12 +267,12 @@ def _was(tx: Tx, table: Table, span: Span) -> Was | None:
     """The first of the past in ``span``."""
     assert table.past_prefix is not None, "somebody wants it"
     for key, raw in tx.scan(span):
-        if raw and raw[0] == 0x01:
+        if raw and raw[0] == PART:
             continue  # a piece
         row, until_ms, _ = unpack(key[len(table.past_prefix) :])
         assert isinstance(row, bytes), key
         assert isinstance(until_ms, int), key
-        old = None if not raw else raw if raw[0] == _JSON else whole(tx, key, raw)
+        old = None if not raw else raw if raw[0] == _JSON else whole(tx, key, raw, table.seal)
         return Was(table.prefix + row, until_ms, old)
     return None
 
@@ -275,7 +314,7 @@ def old_past(
     found: list[bytes] = []
     last, count, is_old = b"", 0, False
     for key, raw in tx.scan((start or prefix, span_of(prefix)[1]), limit=limit):
-        if not raw or raw[0] != 0x01:  # else a piece of the one before
+        if not raw or raw[0] != PART:  # else a piece of the one before
             until_ms = unpack(key[len(prefix) :])[1]
             assert isinstance(until_ms, int), key
             is_old = until_ms < before_ms

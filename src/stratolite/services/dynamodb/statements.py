@@ -395,7 +395,7 @@ def _get(
     consistent: bool,
     times: int = 1,
 ) -> Any:
-    raw = state.get(call.tx, table.row(key))
+    raw = state.get(call.tx, table.row(key), table.seal)
     item = None if raw is None else orjson.loads(raw)
     cost.add_read(0 if item is None else item_size(item), consistent=consistent, times=times)
     if item is None or bound.statement.paths is None:

@@ -29,6 +29,7 @@ import orjson
 from stratolite.core import Keyspace, Span, Tx, work
 from stratolite.core.keys import span_of
 from stratolite.services.dynamodb import state
+from stratolite.services.dynamodb.sealing import Seal
 from stratolite.services.dynamodb.values import Item
 
 TRIM = "dynamodb.trim"
@@ -41,7 +42,7 @@ _LAST_STAMP = 10**20 - 1
 class Stream:
     """The stored record (JSON): {"Number", "Table", "Label", "View", "Keys": its table's KeySchema, "Created": s}
 
-    and, once it is disabled, {"Closed": s}.
+    and, once it is disabled, {"Closed": s}; {"Sse"} while its table is or was under a KMS key (see ``keyring``).
     """
 
     def __init__(self, account: str, region: str, record: dict[str, Any]) -> None:
@@ -51,6 +52,7 @@ class Stream:
         self.label: str = record["Label"]
         self.view: str = record["View"]
         self.created_s: int = int(record["Created"])
+        self.sse: dict[str, Any] | None = record.get("Sse")
         self.closed_s: int | None = record.get("Closed")
         self.space = Keyspace(account, region, "dynamodb")
 
@@ -115,7 +117,13 @@ def listed(
 
 
 def begin(
-    tx: Tx, account: str, region: str, table: str, view: str, schema: list[dict[str, str]]
+    tx: Tx,
+    account: str,
+    region: str,
+    table: str,
+    view: str,
+    schema: list[dict[str, str]],
+    sse: dict[str, Any] | None,
 ) -> Stream:
     """A new stream for ``table``; its label is the time, made unique."""
     milliseconds = int(tx.time_s * 1000)
@@ -133,6 +141,8 @@ def begin(
         "Keys": schema,
         "Created": round(tx.time_s, 3),
     }
+    if sse is not None:
+        record["Sse"] = sse
     stream = Stream(account, region, record)
     put(tx, stream)
     work.put(tx, TRIM, trim_payload(stream), due_s=tx.time_s + RETENTION_S + 1)
@@ -144,6 +154,18 @@ def end(tx: Tx, account: str, region: str, table: str, label: str) -> None:
     stream = find(tx, account, region, table, label)
     if stream is not None and stream.closed_s is None:
         put(tx, Stream(account, region, {**stream.record, "Closed": int(tx.time_s)}))
+
+
+def put_under(tx: Tx, account: str, region: str, table: str, sse: dict[str, Any] | None) -> None:
+    """The records of all of a table's streams are, or are to be, under what ``sse`` says."""
+    for stream in list(listed(tx, account, region, table, None)):
+        record = {k: v for k, v in stream.record.items() if k != "Sse"}
+        put(tx, Stream(account, region, record if sse is None else record | {"Sse": sse}))
+
+
+def prefix_of(stream: Stream) -> bytes:
+    """Of the rows of its records."""
+    return _prefix(stream.account, stream.region, stream.number)
 
 
 def trim_payload(stream: Stream) -> bytes:
@@ -206,12 +228,13 @@ def write(
     key: Item,
     before: bytes | None,
     after: bytes | None,
+    seal: Seal | None,
     *,
     expired: bool = False,
 ) -> None:
     """Leave a record of an item that changed from ``before`` to ``after`` (their JSON, None: no such item)."""
     raw = form(view, key, before, after, expired=expired)
-    state.put(tx, _row(prefix, int(tx.time_s), tx.stamp()), raw, None)
+    state.put(tx, _row(prefix, int(tx.time_s), tx.stamp()), raw, None, seal)
 
 
 def form(
@@ -228,7 +251,7 @@ def form(
 
 
 def read(
-    tx: Tx, stream: Stream, after: Place, stop_s: int
+    tx: Tx, stream: Stream, after: Place, stop_s: int, seal: Seal | None
 ) -> Iterator[tuple[Place, dict[str, Any], int]]:
     """(place, record, its bytes) behind ``after`` and before the second ``stop_s``, lazily."""
     prefix = _prefix(stream.account, stream.region, stream.number)
@@ -236,7 +259,7 @@ def read(
     stop = _row(prefix, stop_s, 0)
     if start >= stop:
         return
-    for row, raw in state.rows(tx, (start, stop)):
+    for row, raw in state.rows(tx, (start, stop), seal):
         yield _place(row), orjson.loads(raw), len(raw)
 
 
@@ -244,7 +267,7 @@ def newest(tx: Tx, stream: Stream, start_s: int, stop_s: int) -> Place | None:
     """Where the last record of these seconds lies."""
     prefix = _prefix(stream.account, stream.region, stream.number)
     span = _row(prefix, start_s, 0), _row(prefix, stop_s, 0)
-    for row, _ in state.rows(tx, span, reverse=True):
+    for row in state.row_keys(tx, span, reverse=True):
         return _place(row)
     return None
 

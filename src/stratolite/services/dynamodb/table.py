@@ -11,6 +11,7 @@ The record (JSON, under state's ("table", name)):
      "Past": {"Number": n, "Days": n, "Since": s, "Readers": [ids]}   what was is kept, under a number of its own: for
                                   point-in-time recovery (Days, Since; absent where it is off) and for copies being made
      "HasPolicy": true            there is a resource policy
+     "Sse": {...}                 it is under a KMS key, see ``keyring``
      "Kinesis": {stream ARN: {"Feed": number, "Status", "Precision"}}, "Replicas": {region: {"Feed": number, "Status"}}}
 """
 
@@ -24,6 +25,7 @@ import orjson
 from stratolite.core import Keyspace
 from stratolite.services.dynamodb import keycode
 from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.sealing import Seal
 from stratolite.services.dynamodb.values import Item, Value, kind_of
 
 HASH_SIZE_BYTES_MAX = 2048
@@ -98,6 +100,9 @@ class Index:
 class Table:
     """Frozen: it is shared by all calls that find the same stored record."""
 
+    seal: Seal | None = None
+    """What opens and seals its values, in a copy made for those who may (``keyring``)."""
+
     def __init__(self, raw: bytes) -> None:
         record: Record = orjson.loads(raw)
         self.record = record
@@ -154,6 +159,9 @@ class Table:
         self.past_prefix = keys.key("past", self.past_number) if self.past else None
         self.is_ready = self.description.get("TableStatus", "ACTIVE") == "ACTIVE"
         """False while it is being restored or imported: then it is described, and nothing else."""
+        self.sse: dict[str, Any] | None = record.get("Sse")
+        self.is_plain = self.is_ready and self.sse is None
+        """Whether its items are there to be read as they are stored."""
         self.has_policy = bool(record.get("HasPolicy"))
         self.replicas: dict[str, Any] = record.get("Replicas") or {}
         self.feeds = [

@@ -12,7 +12,16 @@ from typing import Any
 from stratolite.core import Keyspace, Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import expiry, globaltables, schema, shapes, state, streams
+from stratolite.services.dynamodb import (
+    expiry,
+    globaltables,
+    keyring,
+    recasting,
+    schema,
+    shapes,
+    state,
+    streams,
+)
 from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
 from stratolite.services.dynamodb.policies import checked, revision
@@ -30,6 +39,7 @@ class Tables(Base):
         schema.check_create(request)
         schema.check_stream(request)
         schema.check_offered("CreateTable", request)
+        key = keyring.wanted_key(request)
         name = request["TableName"]
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()}
         schema.check_tags(tags, ours=call.depth > 0)
@@ -37,6 +47,8 @@ class Tables(Base):
             raise in_use(f"Table already exists: {name}")
         record = schema.new_record(call, request, call.world.uuid(), table_arn(call, name))
         record["Tags"], record["Counted"] = tags, True
+        if key:
+            self.keyring.begin(call, record, key)
         if (policy := request.get("ResourcePolicy")) is not None:
             record["HasPolicy"] = True
             state.put_policy(
@@ -50,7 +62,16 @@ class Tables(Base):
 
     def describe_table(self, call: Call, request: Request) -> Response:
         table = self._named(call, request)
-        return {"Table": described(call.tx, table.record)}
+        record = table.record
+        if table.sse is not None:
+            is_lost = self.keyring.is_lost(call.tx, record)
+            if is_lost is not ("Lost" in table.sse):
+                record = deepcopy(record)
+                record["Sse"].pop("Lost", None)
+                if is_lost:
+                    record["Sse"]["Lost"] = round(call.tx.time_s, 3)
+                state.put_table(call.tx, table.account, table.region, record)
+        return {"Table": described(call.tx, record)}
 
     def list_tables(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.LIST_TABLES, request)
@@ -76,6 +97,7 @@ class Tables(Base):
             raise in_use(
                 f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
             )
+        _check_unmoved(table)
         globaltables.drop(call, table)
         return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
@@ -96,15 +118,25 @@ class Tables(Base):
             )
         if throughput is not None:
             schema.check_units(throughput)
+        key = keyring.wanted_key(request)
         changes = request.get("GlobalSecondaryIndexUpdates") or []
         _check_changes(changes)
         table = self._settled(call, request["TableName"])
         updates = request.get("ReplicaUpdates")
         if updates:
-            globaltables.change(call, table, updates)
+            others = [name for name in _UPDATES if request.get(name) is not None]
+            if set(others) - {"ReplicaUpdates", "SSESpecification"}:
+                raise invalid(
+                    _INVALID + "ReplicaUpdates cannot be combined with " + ", ".join(others[:-1])
+                )
+            if key is not None:
+                self._update(call, table, request)
+            globaltables.change(call, table, updates, key)
             changed = state.table(call.tx, table.account, table.region, table.name)
             assert changed is not None, "its replicas were changed"
             return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
+        if table.replicas:
+            globaltables.check_key(table, key)
         answer = self._update(call, table, request)
         shared = {k: v for k, v in request.items() if k in _SHARED}
         for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
@@ -125,6 +157,8 @@ class Tables(Base):
         schema.set_options(description, request, round(call.tx.time_s, 3))
         for change in changes:
             _change_index(call, record, request, change)
+        if (key := keyring.wanted_key(request)) is not None:
+            recasting.turn(call, table, record, key)
         if request.get("StreamSpecification") is not None:
             _change_stream(call, table, record, request["StreamSpecification"])
         state.put_table(call.tx, call.account, call.region, record)
@@ -231,6 +265,7 @@ class Tables(Base):
             raise in_use(
                 f"Attempt to change a resource which is still in use: Table is being created: {table.name}"
             )
+        _check_unmoved(table)
         return table
 
     def _named(self, call: Call, request: Request) -> Table:
@@ -241,6 +276,13 @@ class Tables(Base):
 
 
 _MUST_NOT_BE_NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
+
+
+def _check_unmoved(table: Table) -> None:
+    if recasting.is_under_way(table):
+        raise in_use(
+            f"Attempt to change a resource which is still in use: Table is being updated: {table.name}"
+        )
 
 
 def _check_named(request: Request) -> None:
@@ -267,6 +309,7 @@ _SHARED = frozenset(
         "GlobalSecondaryIndexUpdates",
         "OnDemandThroughput",
         "ProvisionedThroughput",
+        "SSESpecification",
     )
 )
 """What replicas have in common: a change of it is made in all of them."""
@@ -291,8 +334,14 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
             if status in ("CREATING", "DELETING") and "IndexStatus" in index:
                 index["IndexStatus"] = status
     out["WarmThroughput"] = schema.warm(out, out)
-    if replicas := globaltables.described(record):
+    if replicas := globaltables.described(tx, record):
         out["Replicas"] = replicas
+    if (sse := record.get("Sse")) is not None:
+        out["SSEDescription"] = keyring.description(sse)
+        if sse["Status"] == "UPDATING":
+            out["TableStatus"] = "UPDATING"
+        if "Lost" in sse:
+            out["TableStatus"] = "INACCESSIBLE_ENCRYPTION_CREDENTIALS"
     if status is not None:
         out["TableStatus"] = status
     return out

@@ -128,7 +128,7 @@ class Transactions(Base):
             return {}
         costs: dict[str, Cost] = {}
         for action in make():
-            raw = state.get(call.tx, action.row) if action.row else None
+            raw = state.get(call.tx, action.row, action.table.seal) if action.row else None
             size = 0 if raw is None else item_size(orjson.loads(raw))
             cost = costs.setdefault(action.table.name, Cost(action.table))
             cost.add_read(size, consistent=True, times=2)
@@ -184,7 +184,7 @@ class Transactions(Base):
         for table, row, paths in gets:
             if table.limits:
                 self.meter.admit(table, READ, call.tx.time_s)
-            raw = state.get(call.tx, row)
+            raw = state.get(call.tx, row, table.seal)
             if table.limits:
                 cost = Cost(table)
                 size = 0 if raw is None else item_size(orjson.loads(raw))

@@ -7,14 +7,17 @@ An export or import is a record (state's ("export" | "import", id)) and jobs tha
      "Table": name, "Number": int, "At": ms, "From": ms, "Reader": id     of an export; From: of an incremental one
      "After": base64, "Files": int}                                        how far an export has come
 
+A ClientToken is state's ("export-token" | "import-token", token): {"Name": id, "Digest": sha256 of the request, "Until": s}.
+
 Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.HowItWorks.html
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataImport.HowItWorks.html
-Missing: the Ion format and Zstandard compression, refused by name.
+Missing: FilterSpecification, refused by name.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -22,7 +25,7 @@ import orjson
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import history, schema, shapes, state
+from stratolite.services.dynamodb import history, keyring, schema, shapes, state
 from stratolite.services.dynamodb.backups import restorable
 from stratolite.services.dynamodb.base import Base, place_of, table_arn
 from stratolite.services.dynamodb.carrying import EXPORT, IMPORT
@@ -35,11 +38,12 @@ _LOOKED_AT_COUNT_MAX = 1000
 class Transfers(Base):
     def export_table_to_point_in_time(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.EXPORT, request)
-        if request.get("ExportFormat", "DYNAMODB_JSON") != "DYNAMODB_JSON":
-            raise not_offered("ExportTableToPointInTime", f"ExportFormat {request['ExportFormat']}")
-        for name in ("S3SseKmsKeyId", "FilterSpecification"):
-            if request.get(name):
-                raise not_offered("ExportTableToPointInTime", name)
+        if request.get("FilterSpecification"):
+            raise not_offered("ExportTableToPointInTime", "FilterSpecification")
+        if request.get("S3SseKmsKeyId") and request.get("S3SseAlgorithm") != "KMS":
+            raise invalid("S3SseKmsKeyId needs the S3SseAlgorithm KMS")
+        if (known := self._asked_before(call, "export", request)) is not None:
+            return {"ExportDescription": known}
         arn = request["TableArn"]
         account, plain = place_of(call, arn)
         table = state.table(call.tx, account, call.region, plain)
@@ -71,12 +75,12 @@ class Transfers(Base):
             "TableId": table.description["TableId"],
             "S3Bucket": request["S3Bucket"],
             "S3SseAlgorithm": request.get("S3SseAlgorithm", "AES256"),
-            "ExportFormat": "DYNAMODB_JSON",
+            "ExportFormat": request.get("ExportFormat", "DYNAMODB_JSON"),
             "ExportType": "INCREMENTAL_EXPORT" if is_incremental else "FULL_EXPORT",
             "ItemCount": 0,
             "BilledSizeBytes": 0,
         }
-        for member in ("ClientToken", "S3BucketOwner", "S3Prefix"):
+        for member in ("ClientToken", "S3BucketOwner", "S3Prefix", "S3SseKmsKeyId"):
             if member in request:
                 description[member] = request[member]
         if is_incremental:
@@ -98,6 +102,7 @@ class Transfers(Base):
             "Files": 0,
         }
         state.put_copy(call.tx, table.space, "export", name, record)
+        _remember(call, "export", request, name)
         work.put(call.tx, EXPORT, orjson.dumps([table.account, table.region, name]))
         return {"ExportDescription": description}
 
@@ -117,10 +122,8 @@ class Transfers(Base):
 
     def import_table(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.IMPORT, request)
-        if request["InputFormat"] == "ION":
-            raise not_offered("ImportTable", "InputFormat ION")
-        if request.get("InputCompressionType") == "ZSTD":
-            raise not_offered("ImportTable", "InputCompressionType ZSTD")
+        if (known := self._asked_before(call, "import", request)) is not None:
+            return {"ImportTableDescription": known}
         wanted = request["TableCreationParameters"]
         schema.check_create(wanted)
         schema.check_offered("ImportTable", wanted)
@@ -131,6 +134,8 @@ class Transfers(Base):
         made = schema.new_record(call, wanted, call.world.uuid(), arn)
         made["Counted"] = True
         made["Description"]["TableStatus"] = "CREATING"
+        if key := keyring.wanted_key(wanted):
+            self.keyring.begin(call, made, key)
         state.put_table(call.tx, call.account, call.region, made)
         token = _new_id(call)
         description = {
@@ -154,6 +159,7 @@ class Transfers(Base):
         record = {"Description": description, "Who": asdict(call.principal)}
         keys = call.keys("dynamodb")
         state.put_copy(call.tx, keys, "import", token, record)
+        _remember(call, "import", request, token)
         job = {
             "Account": call.account,
             "Region": call.region,
@@ -186,6 +192,18 @@ class Transfers(Base):
         summaries = [{k: d[k] for k in names if k in d} for d in found]
         return {"ImportSummaryList": summaries} | ({"NextToken": token} if token else {})
 
+    def _asked_before(self, call: Call, kind: str, request: Request) -> dict[str, Any] | None:
+        """What the same request with this ClientToken led to within eight hours."""
+        keys, token = call.keys("dynamodb"), request.get("ClientToken")
+        held = token and state.copy(call.tx, keys, f"{kind}-token", token)
+        if not held or held["Until"] <= call.tx.time_s:
+            return None
+        if held["Digest"] != _digest(request):
+            code = f"{kind.title()}ConflictException"
+            raise Fault(code, f"ClientToken {token} was given with other parameters")
+        found = state.copy(call.tx, keys, kind, held["Name"])
+        return None if found is None else found["Description"]
+
     def _record(self, call: Call, kind: str, arn: str) -> dict[str, Any] | None:
         table, _, name = arn.partition(f"/{kind}/")
         if not name or place_of(call, table)[0] != call.account:
@@ -193,6 +211,20 @@ class Transfers(Base):
         found = state.copy(call.tx, call.keys("dynamodb"), kind, name)
         known = "" if found is None else found["Description"][f"{kind.title()}Arn"]
         return found if known == arn else None
+
+
+TOKEN_LIFE_S = 8 * 3600
+
+
+def _digest(request: Request) -> str:
+    return sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _remember(call: Call, kind: str, request: Request, name: str) -> None:
+    if token := request.get("ClientToken"):
+        until_s = call.tx.time_s + TOKEN_LIFE_S
+        held = {"Name": name, "Digest": _digest(request), "Until": until_s}
+        state.put_copy(call.tx, call.keys("dynamodb"), f"{kind}-token", token, held)
 
 
 def _new_id(call: Call) -> str:

@@ -20,7 +20,8 @@ Value = dict[str, Any]
 Item = dict[str, Value]
 
 ITEM_SIZE_BYTES_MAX = 400 << 10
-NESTING_MAX = 32
+NESTING_MAX = 31
+"""Lists and maps within each other: the attribute itself is the first of DynamoDB's 32 levels."""
 
 _INVALID = "One or more parameter values were invalid: "
 
@@ -312,7 +313,7 @@ def _deeper(depth: int) -> int:
     if depth >= NESTING_MAX:
         raise invalid(
             "Nesting Levels have exceeded supported limits: "
-            "Attributes cannot have more than 32 levels of nesting"
+            "Attributes in the item have nested levels beyond supported limit"
         )
     return depth + 1
 

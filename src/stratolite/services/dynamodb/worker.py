@@ -15,6 +15,7 @@ from stratolite.core import Keyspace, Tx, work
 from stratolite.core.work import Job, Settle
 from stratolite.service import Cloud
 from stratolite.services.dynamodb import state, streams
+from stratolite.services.dynamodb.keyring import ours
 from stratolite.services.dynamodb.table import Table
 
 SWEEP = "dynamodb.sweep"
@@ -113,7 +114,7 @@ class Backfiller:
         wanted = _backfill_of(job.payload)
 
         def fill(tx: Tx) -> None:
-            table = state.table(tx, wanted.account, wanted.region, wanted.name)
+            table = ours(self.cloud, tx, wanted.account, wanted.region, wanted.name)
             if table is None or table.record["Key"] != wanted.table:
                 return  # dropped meanwhile
             index = table.index_named.get(wanted.index_name)
@@ -122,13 +123,13 @@ class Backfiller:
             low, high = state.whole_span(table.prefix)
             last, size = b"", 0
             for count, (row, raw) in enumerate(
-                list(_slice(tx, max(low, wanted.after + b"\xff" if wanted.after else low), high))
+                _slice(tx, table, max(low, wanted.after + b"\xff" if wanted.after else low), high)
             ):
                 item = orjson.loads(raw)
                 place = index.row(table, item)
                 if place is not None and tx.get(place) is None:  # else a write was faster
                     part = orjson.dumps(index.part(item))
-                    state.put(tx, place, part, None)
+                    state.put(tx, place, part, None, table.seal)
                     if index.count_key is not None:
                         state.count(tx, index.count_key, 1, len(part))
                 last, size = row, size + len(raw)
@@ -181,9 +182,9 @@ class Trimmer:
         return trim
 
 
-def _slice(tx: Tx, low: bytes, high: bytes) -> list[tuple[bytes, bytes]]:
+def _slice(tx: Tx, table: Table, low: bytes, high: bytes) -> list[tuple[bytes, bytes]]:
     found, size = [], 0
-    for row, raw in state.rows(tx, (low, high)):
+    for row, raw in state.rows(tx, (low, high), table.seal):
         found.append((row, raw))
         size += len(raw)
         if len(found) >= BACKFILL_COUNT or size >= SLICE_SIZE_BYTES:

@@ -41,7 +41,7 @@ class Write:
         """``version``: not a caller writes but another region's replica, then."""
         self.tx, self.table, self.row = tx, table, row
         self.version = version
-        self.raw = state.get(tx, row)
+        self.raw = state.get(tx, row, table.seal)
         self._old: Item | None = None
         self.new: Item | None = None
         self.after: bytes | None = None
@@ -71,7 +71,7 @@ class Write:
     def _put(self, item: Item, raw: bytes) -> None:
         self.new, self.after = item, raw
         table, old = self.table, self.raw
-        state.put(self.tx, self.row, raw, old)
+        state.put(self.tx, self.row, raw, old, table.seal)
         if table.count_key is not None:
             if old is None:
                 state.count(self.tx, table.count_key, 1, len(raw))
@@ -136,7 +136,9 @@ class Write:
         key = table.key_of(item)
         if table.stream_prefix is not None and changes:
             view = table.stream_view
-            streams.write(tx, table.stream_prefix, view, key, before, after, expired=expired)
+            streams.write(
+                tx, table.stream_prefix, view, key, before, after, table.seal, expired=expired
+            )
         kinds: tuple[str, ...] = ("kinesis",) if changes else ()
         if self.version is None:
             kinds += ("replica",)

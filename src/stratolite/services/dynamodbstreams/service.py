@@ -14,6 +14,7 @@ from stratolite.service import Access, Call, Request, Response, Service
 from stratolite.services.dynamodb import shapes, streams
 from stratolite.services.dynamodb.access import resource_policy
 from stratolite.services.dynamodb.faults import invalid, not_found
+from stratolite.services.dynamodb.keyring import ring
 from stratolite.services.dynamodb.streams import Place, Shard, Stream
 from stratolite.services.dynamodb.values import item_size
 from stratolite.services.dynamodbstreams import iterators
@@ -180,7 +181,9 @@ class Dynamodbstreams(Service):
         stop_s = shard.stop_s or int(now_s) + 1
         records: list[dict[str, Any]] = []
         size, is_full, place = 0, False, given.place
-        for at, stored, size_bytes in streams.read(call.tx, stream, given.place, stop_s):
+        keys = ring(self.cloud)
+        seal = keys.seal(call, stream.account, stream.region, stream.table, stream.sse)
+        for at, stored, size_bytes in streams.read(call.tx, stream, given.place, stop_s, seal):
             if records and size + size_bytes > RECORDS_SIZE_BYTES:
                 is_full = True
                 break

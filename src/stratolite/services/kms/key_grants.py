@@ -36,7 +36,8 @@ class KeyGrants(Service):
         self._check_operations(found, operations, request.get("Constraints") or {})
         for member in ("GranteePrincipal", "RetiringPrincipal"):
             who = request.get(member)
-            if who and not who.startswith("arn:aws:"):
+            is_service = request.get("_via") and who and who.endswith(".amazonaws.com")
+            if who and not is_service and not who.startswith("arn:aws:"):
                 raise Fault(
                     "InvalidArnException", f"ARN does not refer to a valid principal: {who}"
                 )

@@ -78,7 +78,7 @@ class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
             return ((action, alias), (action, lookup.find(call, request["TargetKeyId"]).arn))
         if operation == "RetireGrant":
             found, grant = grant_to_retire(call, request)
-            mine = {call.principal.arn, _role_arn(call)}
+            mine = {call.principal.arn, _role_arn(call), _service(call)}
             if grant.get("RetiringPrincipal") in mine or (
                 grant["GranteePrincipal"] in mine and "RetireGrant" in grant["Operations"]
             ):
@@ -116,7 +116,10 @@ class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
         statements = policy["Statement"]
         if not isinstance(statements, list):
             statements = [statements]
-        granted = [_statement(one) for one in given]
+        who = {"AWS": "*"}
+        if call.principal.kind == "service":
+            who = {"Service": call.principal.name}
+        granted = [_statement(one, who) for one in given]
         return orjson.dumps({**policy, "Statement": [*statements, *granted]}).decode()
 
     def condition_keys(
@@ -182,11 +185,11 @@ def _service(call: Call) -> str:
     return call.principal.name if call.principal.kind == "service" else call.principal.arn
 
 
-def _statement(grant: dict[str, Any]) -> dict[str, Any]:
-    """A grant as a statement; it is made for one who holds it, so it names nobody."""
+def _statement(grant: dict[str, Any], who: dict[str, str]) -> dict[str, Any]:
+    """A grant as a statement, made for one who holds it: ``who`` needs no closer naming."""
     made: dict[str, Any] = {
         "Effect": "Allow",
-        "Principal": {"AWS": "*"},
+        "Principal": who,
         "Action": [_GRANTED.get(name, f"kms:{name}") for name in grant["Operations"]],
         "Resource": "*",
     }
