@@ -70,6 +70,43 @@ def test_what_was_said_about_an_object_comes_back(s3):
     assert s3.get_object(Bucket="objects", Key="ö/ü?&+ %")["TagCount"] == 2
 
 
+def test_metadata_beyond_printable_ascii_is_one_encoded_word(s3):
+    """Recorded from AWS by LocalStack's test_user_metadata_rfc2047_encoded; bare bytes as UsingMetadata shows them."""
+    crown = "=?UTF-8?Q?test=5F=E2=80=94=5Ffile%E2%80%94=5F=C3=A9=5F2=F0=9F=91=91.pdf?="
+    given = {
+        "accents": (
+            "=?utf-8?b?w4RNw4Raw5XDkSBTMw==?=",
+            "=?UTF-8?Q?=C3=84M=C3=84Z=C3=95=C3=91_S3?=",
+        ),
+        "crown": (crown, crown),
+        "controls": ("=?UTF-8?B?AAECAw==?=", "=?UTF-8?B?AAECAw==?="),
+        "no-character": ("=?UTF-8?B?77+9?=", "=?UTF-8?B?77+9?="),
+        "ascii-quoted": ("=?UTF-8?Q?actually-ascii?=", "actually-ascii"),
+        "ascii-base64": ("=?UTF-8?B?YWJj?=", "abc"),
+        "latin": ("=?iso-8859-1?q?caf=E9?=", "=?UTF-8?Q?caf=C3=A9?="),
+        "safe": ("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
+        "unknown": ("=?klingon?q?a?=", "=?klingon?q?a?="),
+        "broken": ("=?UTF-8?B?=GGG?=", "=?UTF-8?B?=GGG?="),
+    }
+    s3.put_object(Bucket="objects", Key="k", Metadata={k: v for k, (v, _) in given.items()})
+    kept = {name: back for name, (_, back) in given.items()}
+    assert s3.head_object(Bucket="objects", Key="k")["Metadata"] == kept
+    assert s3.get_object(Bucket="objects", Key="k")["Metadata"] == kept
+    s3.copy_object(Bucket="objects", Key="copy", CopySource="objects/k")
+    assert s3.get_object(Bucket="objects", Key="copy")["Metadata"] == kept
+
+    def bare(params, **_):
+        params["headers"]["x-amz-meta-nonascii"] = "ÄMÄZÕÑ S3"
+        params["headers"]["x-amz-meta-printable"] = "\xe9"
+
+    s3.meta.events.register("before-call.s3.PutObject", bare)
+    s3.put_object(Bucket="objects", Key="k")
+    assert s3.head_object(Bucket="objects", Key="k")["Metadata"] == {
+        "nonascii": "=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?=",
+        "printable": "=?UTF-8?Q?=C3=83=C2=A9?=",
+    }
+
+
 def test_replacing_an_object_leaves_nothing_of_the_old_one(s3, platform):
     for size in (3_000_000, 100_000, 10, 300_000):
         s3.put_object(Bucket="objects", Key="k", Body=pattern(size), Metadata={"n": str(size)})

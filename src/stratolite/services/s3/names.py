@@ -18,7 +18,6 @@ from stratolite.services.s3.faults import invalid_argument, not_offered
 KEY_SIZE_BYTES_MAX = 1024
 OBJECT_TAGS_MAX = 10
 BUCKET_TAGS_MAX = 50
-METADATA_SIZE_BYTES_MAX = 2048
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
@@ -74,20 +73,6 @@ def key_bytes(key: str) -> bytes:
     if not raw:
         raise invalid_argument("Object key must not be empty", "key", key)
     return raw
-
-
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    size = sum(
-        len(k.encode()) + len(v.encode("utf-8", "surrogateescape")) for k, v in metadata.items()
-    )
-    if size > METADATA_SIZE_BYTES_MAX:
-        raise Fault(
-            "MetadataTooLarge",
-            "Your metadata headers exceed the maximum allowed metadata size",
-            status=400,
-            Size=str(size),
-            MaxSizeAllowed=str(METADATA_SIZE_BYTES_MAX),
-        )
 
 
 def check_storage_class(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stratolite.errors import Fault
@@ -12,6 +13,7 @@ from stratolite.services.s3 import (
     encryption,
     lifecycle_rules,
     lock_rules,
+    metadata,
     names,
     replication_rules,
     state,
@@ -35,8 +37,7 @@ _OVERRIDES = {
     "ResponseContentType": "ContentType",
     "ResponseExpires": "Expires",
 }
-
-
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _CONDITIONS = frozenset({"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
 _SAYING_KEYS = frozenset(
     {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "ServerSideEncryption"}
@@ -200,7 +201,7 @@ class Objects(Service):
             "ETag": f'"{head.etag}"',
             "ContentType": _DEFAULT_TYPE,
             **encryption.shown(head.more.get("sse")),
-            "Metadata": head.metadata,
+            "Metadata": metadata.shown(head.metadata),
             **head.headers,
         }
         if head.storage_class != "STANDARD":
@@ -373,9 +374,18 @@ def _check_asks_for_none(request: Request) -> None:
 
 
 def _overrides(request: Request) -> dict[str, Any]:
-    """response-* parameters of a read, as the members they replace."""
+    """response-* parameters of a read, as the members they replace. Raises InvalidArgument."""
     if _OVERRIDES.keys().isdisjoint(request):
         return {}
+    for member in _OVERRIDES.keys() & request.keys():
+        value = request[member]
+        if isinstance(value, str) and not _HEADER_VALUE(value):
+            words = re.findall("[A-Z][a-z]+", member)
+            raise invalid_argument(
+                "Header value cannot be represented using ISO-8859-1.",
+                "-".join(words).lower(),
+                value,
+            )
     return {ours: request[m] for m, ours in _OVERRIDES.items() if m in request}
 
 
