@@ -254,10 +254,10 @@ def put_request(request: HttpRequest, form: Form, bucket: str) -> HttpRequest:
     headers = {"host": request.headers.get("host", "")}
     for name, value in fields.items():
         if name in _HEADERS or (name.startswith("x-amz-") and name not in _SIGNING):
-            value = value.replace("${filename}", form.filename)
+            text = value.replace("${filename}", form.filename)
             if not name.startswith("x-amz-meta-"):  # AWS puts a space for what no header can hold
-                value = _NO_HEADER_TEXT.sub(" ", value)
-            headers[name] = value
+                text = _NO_HEADER_TEXT.sub(" ", text)
+            headers[name] = text
         elif name == "acl":
             headers["x-amz-acl"] = value
         elif name == "tagging":
