@@ -87,7 +87,12 @@ def payload(request: Request, member: str) -> Any:
 
 
 def public_access_block(call: Call, bucket: Bucket) -> dict[str, bool]:
-    return state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
+    """Of the bucket and of its account: what either blocks is blocked."""
+    own = state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
+    of_account = state.account_block(call.tx, bucket.account)
+    if of_account is None:
+        return own
+    return {name: own[name] or of_account[name] for name in ALL_BLOCKED}
 
 
 class Attributes(NamedTuple):

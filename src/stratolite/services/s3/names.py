@@ -40,18 +40,33 @@ STORAGE_CLASSES = frozenset(
 _ELSEWHERE_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 
 
-def check_bucket_name(name: str) -> None:
+def check_bucket_name(name: str, namespace: str, account: str, region: str) -> None:
     """For CreateBucket; the names of existing buckets are simply looked up."""
+    ours = namespace_suffix(account, region)
+    regional = namespace == ACCOUNT_REGIONAL
     if (
         not _BUCKET.fullmatch(name)
         or ".." in name
         or _IP_ADDRESS.fullmatch(name)
         or name.startswith(_PREFIXES)
         or name.endswith(_SUFFIXES)
+        or (name.endswith("-an") and not regional)
+        or (regional and (not name.endswith(ours) or name == ours))
     ):
         raise Fault(
             "InvalidBucketName", "The specified bucket is not valid.", status=400, BucketName=name
         )
+
+
+ACCOUNT_REGIONAL = "account-regional"
+
+
+def namespace_suffix(account: str, region: str) -> str:
+    """What ends the names of buckets that only this account can make.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+    """
+    return f"-{account}-{region}-an"
 
 
 def key_bytes(key: str) -> bytes:
