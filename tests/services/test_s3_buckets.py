@@ -778,3 +778,30 @@ def test_the_old_words_for_lifecycle_and_notifications_do_what_the_new_ones_do(c
     ]
     assert s3.get_bucket_notification(Bucket=bucket)["QueueConfiguration"]["Queue"] == arn
     assert queue
+
+
+def test_where_the_requester_pays_others_must_say_that_they_know(client, platform, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html"""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    everything = policy(action="s3:*Object*", resource="arn:aws:s3:::one/*")
+    s3.put_bucket_policy(Bucket=bucket, Policy=everything)
+    other = client("s3", account="111111111111")
+    assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    denied = ("AccessDenied", 403)
+    assert refused(other.get_object, Bucket=bucket, Key="k") == denied
+    assert refused(other.put_object, Bucket=bucket, Key="n", Body=b"y") == denied
+    said = {"Bucket": bucket, "RequestPayer": "requester"}
+    got = other.get_object(Key="k", **said)
+    assert (got["Body"].read(), got["RequestCharged"]) == (b"x", "requester")
+    other.put_object(Key="n", Body=b"y", **said)
+    assert s3.get_object(Bucket=bucket, Key="n")["Body"].read() == b"y"  # its owner pays anyway
+    anonymous = HttpRequest(
+        "GET", "/one/k", "", {"host": "localhost", "x-amz-request-payer": "requester"}, b""
+    )
+    assert platform.send(anonymous)[0] == 403
+    s3.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"}
+    )
+    assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import hashlib
 import io
 import urllib.parse
@@ -516,3 +517,55 @@ def test_the_high_level_transfer_works_for_a_large_file(s3):
     s3.download_fileobj("objects", "large", sink)
     assert hashlib.sha256(sink.getvalue()).digest() == hashlib.sha256(body).digest()
     assert s3.head_object(Bucket="objects", Key="large")["ETag"].endswith('-3"')
+
+
+def test_of_many_who_race_for_a_key_one_wins(s3):
+    """Put-if-absent, compare-and-swap and completing an upload: the losers are told, and what the winner said is there."""
+    lanes = range(8)
+
+    def race(attempt):
+        """(lane, what came back or None) of all lanes at once."""
+
+        def one(lane):
+            try:
+                return lane, attempt(lane)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                assert code in ("PreconditionFailed", "ConditionalRequestConflict"), code
+                return lane, None
+
+        with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+            ((winner, said),) = [(lane, got) for lane, got in pool.map(one, lanes) if got]
+        return winner, said
+
+    def body(lane, size):
+        return bytes([65 + lane]) * size
+
+    for key, size in (("small", 10), ("large", 400_000)):
+        winner, said = race(
+            lambda lane, key=key, size=size: s3.put_object(
+                Bucket="objects", Key=key, Body=body(lane, size), IfNoneMatch="*"
+            )
+        )
+        got = s3.get_object(Bucket="objects", Key=key)
+        assert (got["Body"].read(), got["ETag"]) == (body(winner, size), said["ETag"])
+        for _ in range(3):
+            etag = s3.head_object(Bucket="objects", Key=key)["ETag"]
+            winner, said = race(
+                lambda lane, key=key, size=size, etag=etag: s3.put_object(
+                    Bucket="objects", Key=key, Body=body(lane, size) + etag.encode(), IfMatch=etag
+                )
+            )
+            got = s3.get_object(Bucket="objects", Key=key)
+            assert got["ETag"] == said["ETag"]
+            assert got["Body"].read() == body(winner, size) + etag.encode()
+    uploads = {}
+    for lane in lanes:
+        about = {"Bucket": "objects", "Key": "parts"}
+        about["UploadId"] = s3.create_multipart_upload(**about)["UploadId"]
+        part = s3.upload_part(**about, PartNumber=1, Body=body(lane, 100))
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        uploads[lane] = {**about, "MultipartUpload": parts}
+    winner, said = race(lambda lane: s3.complete_multipart_upload(**uploads[lane], IfNoneMatch="*"))
+    got = s3.get_object(Bucket="objects", Key="parts")
+    assert (got["Body"].read(), got["ETag"]) == (body(winner, 100), said["ETag"])
