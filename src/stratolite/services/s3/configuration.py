@@ -304,7 +304,10 @@ class Configuration(Service):
 
 
 def _check_tags_free(call: Call, bucket: Bucket, request: Request) -> None:
-    """Where tags decide who may do what they are changed by S3 Control alone (``_control``: no wire carries it)."""
+    """Where tags decide who may do what they are changed by S3 Control alone (``_control``: no wire carries it).
+
+    AWS says that they cannot be changed otherwise, not with which words it refuses.
+    """
     if "_control" not in request and state.config(call.tx, bucket, "abac") == "Enabled":
         raise invalid_request(
             "ABAC is enabled on the bucket: its tags are changed by TagResource and UntagResource"
