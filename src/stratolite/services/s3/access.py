@@ -128,6 +128,9 @@ def _through(bucket: Bucket | None, action: str, resource: str, below: str) -> l
     return needed
 
 
+_BY_INITIATOR = frozenset({"AbortMultipartUpload", "ListParts"})
+
+
 def _to_create(request: Request) -> list[str]:
     """What a new bucket needs for what is set on it at once.
 
@@ -230,6 +233,8 @@ class AccessRules(Service):
             return ()  # its owner's root, and nothing is attached to it that could say otherwise
         if found is not None and found.point is not None:
             bucket = found.name
+        if operation in _BY_INITIATOR and self._began(call, found, request):
+            return ()
         action = _ON_OBJECT.get(operation)
         if action is None:
             action = f"s3:{_ON_BUCKET.get(operation, operation)}"
@@ -270,6 +275,17 @@ class AccessRules(Service):
             below = f"/object/{request.get('Key', '')}"
             needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]
         return needed
+
+    def _began(self, call: Call, bucket: Bucket | None, request: Request) -> bool:
+        """Whether the upload is one that a stranger whom the bucket's ACL lets write has begun: he may end it.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
+        """
+        if bucket is None or bucket.has_policy or bucket.account == call.principal.account:
+            return False
+        key, upload_id = request.get("Key", "").encode(), request.get("UploadId", "")
+        upload = state.upload(call.tx, bucket, key, upload_id)
+        return upload is not None and upload.initiator == grants.initiator(call.principal)
 
     def _writes_by_acl(self, call: Call, bucket: Bucket | None) -> bool:
         """Whether an ACL lets a stranger write here: then what he writes is his, with the ACL he wants."""

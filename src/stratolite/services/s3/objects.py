@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 from stratolite.errors import Fault
@@ -237,8 +238,13 @@ class Objects(Service):
         if partial and size:
             response["ContentRange"] = f"bytes {start}-{stop - 1}/{size}"
         response["ContentLength"] = stop - start
-        if request.get("ChecksumMode") == "ENABLED" and (stop - start == size):
-            show_checksum(response, head)
+        if request.get("ChecksumMode") == "ENABLED":
+            if number is not None and head.checksum_type == "COMPOSITE":
+                part = part_of(call, bucket, head, number)
+                response[f"Checksum{head.checksum}"] = part.checksum_value
+                response["ChecksumType"] = head.checksum_type
+            elif stop - start == size:
+                show_checksum(response, head)
         return response, start, stop
 
     def get_object_attributes(self, call: Call, request: Request) -> Response:
@@ -398,6 +404,15 @@ def show_checksum(response: dict[str, Any], head: Head) -> dict[str, Any]:
 
 def parts_count(head: Head) -> int:
     return sum(count for _, count, _ in head.runs)
+
+
+def part_of(call: Call, bucket: Bucket, head: Head, number: int) -> state.Part:
+    """The ``number``-th part, from 1, of an object that has so many."""
+    numbers = (at for first, count, _ in head.runs for at in range(first, first + count))
+    at = next(islice(numbers, number - 1, None))
+    found = state.part(call.tx, bucket, head.upload, at)
+    assert found is not None, (bucket.name, head.upload, at)
+    return found
 
 
 def part_slice(head: Head, number: int) -> tuple[int, int]:
