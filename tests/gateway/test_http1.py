@@ -297,28 +297,34 @@ def test_an_expectation_that_is_not_ours_to_meet_is_passed_over() -> None:
     run(body)
 
 
-def test_a_large_body_is_asked_for_before_it_is_sent() -> None:
+@pytest.mark.parametrize("size", [1, 65_536, 100_000])
+def test_a_body_is_asked_for_before_it_is_sent(size: int) -> None:
+    """And only by who wants it: a client that may not send it has its refusal first."""
+
     async def body(app: Fake, server: Server) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(
             b"PUT /count HTTP/1.1\r\n"
             + H
-            + b"Content-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
+            + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % size
         )
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        writer.write(b"x" * 100_000)
+        writer.write(b"x" * size)
         writer.write_eof()
-        assert answers(await reader.read()) == [(200, b"100000")]
+        assert answers(await reader.read()) == [(200, b"%d" % size)]
         writer.close()
         refused = await ask(
             server,
             b"PUT /refuse HTTP/1.1\r\n"
             + H
-            + b"Content-Length: 100000\r\nExpect: 100-continue\r\n\r\n",
+            + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % size,
             eof=False,
         )
         assert answers(refused) == [(403, b"no")]
         assert b"Connection: close" in refused
+        chunked = b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        refused = await ask(server, b"PUT /refuse HTTP/1.1\r\n" + H + chunked, eof=False)
+        assert answers(refused) == [(403, b"no")]
 
     run(body)
 

@@ -58,6 +58,47 @@ def test_an_anonymous_request_is_denied_by_s3_itself(s3, platform) -> None:
     assert b"<Code>AccessDenied</Code>" in content
 
 
+def test_a_form_says_things_beyond_ascii(s3, platform) -> None:
+    """As recorded from AWS by LocalStack's test_post_object_with_unicode_metadata."""
+    said = {
+        "Content-Disposition": 'filename="test_—_file%E2%80%94_é_2-.pdf"',
+        "Cache-Control": "non-ascii-%E2%80%94_—_é_",
+        "x-amz-meta-nonascii": "ÄMÄZÕÑ S3",
+        "x-amz-meta-q-encoded": "=?UTF-8?Q?actually-ascii?=",
+    }
+    post = s3.generate_presigned_post(
+        "bucket", "k", Fields=said, Conditions=[{name: value} for name, value in said.items()]
+    )
+    body = b"".join(
+        b'--XX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        % (n.encode(), v.encode())
+        for n, v in [*post["fields"].items(), ("file", "x")]
+    )
+    status, _, answer = fetch(
+        platform,
+        post["url"],
+        "POST",
+        body + b"--XX--\r\n",
+        content_type="multipart/form-data; boundary=XX",
+    )
+    assert status == 204, answer
+    head = s3.head_object(Bucket="bucket", Key="k")
+    assert head["Metadata"] == {
+        "nonascii": "=?UTF-8?Q?=C3=84M=C3=84Z=C3=95=C3=91_S3?=",
+        "q-encoded": "=?UTF-8?Q?actually-ascii?=",
+    }
+    assert head["CacheControl"] == "non-ascii-%E2%80%94_ _é_"
+    assert head["ContentDisposition"] == 'filename="test_ _file%E2%80%94_é_2-.pdf"'
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="bucket", Key="k", ResponseCacheControl="a — b")
+    error = refused.value.response["Error"]
+    assert (error["Code"], error["ArgumentName"], error["ArgumentValue"]) == (
+        "InvalidArgument",
+        "response-cache-control",
+        "a — b",
+    )
+
+
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
 def test_a_browser_form_uploads_what_its_policy_allows(s3, client, platform, version) -> None:
     """boto3's generate_presigned_post, posted as a browser does."""

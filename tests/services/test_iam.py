@@ -263,3 +263,84 @@ def test_a_denied_call_has_the_status_of_its_protocol(client):
         with pytest.raises(ClientError) as error:
             work(client(service, **ann))
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status, service
+
+
+def test_names_are_not_distinguished_by_case(client):
+    """https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html; listed alphabetically, as ceph/s3-tests has it."""
+    iam = client("iam")
+    making = {
+        "User": (iam.create_user, iam.get_user, iam.list_users, iam.delete_user, {}),
+        "Group": (iam.create_group, iam.get_group, iam.list_groups, iam.delete_group, {}),
+        "Role": (
+            iam.create_role,
+            iam.get_role,
+            iam.list_roles,
+            iam.delete_role,
+            {"AssumeRolePolicyDocument": TRUST},
+        ),
+        "InstanceProfile": (
+            iam.create_instance_profile,
+            iam.get_instance_profile,
+            iam.list_instance_profiles,
+            iam.delete_instance_profile,
+            {},
+        ),
+    }
+    for kind, (create, get, listing, delete, more) in making.items():
+        member = f"{kind}Name"
+        for name in ("Ad", "ac", "Ab", "aa"):
+            create(**{member: name}, **more)
+        for name in ("ad", "AD", "Ad"):
+            with pytest.raises(ClientError, match=f"{name} already exists") as twice:
+                create(**{member: name}, **more)
+            assert twice.value.response["Error"]["Code"] == "EntityAlreadyExists"
+        assert get(**{member: "aD"})[kind][member] == "Ad"
+        assert [one[member] for one in listing()[f"{kind}s"]] == ["aa", "Ab", "ac", "Ad"]
+        page = listing(MaxItems=2)
+        assert page["IsTruncated"]
+        assert [one[member] for one in listing(Marker=page["Marker"])[f"{kind}s"]] == ["ac", "Ad"]
+        delete(**{member: "AC"})
+        assert [one[member] for one in listing()[f"{kind}s"]] == ["aa", "Ab", "Ad"]
+        create(**{member: "AC"}, **more)
+    iam.add_user_to_group(GroupName="AA", UserName="AB")
+    assert [g["GroupName"] for g in iam.list_groups_for_user(UserName="ab")["Groups"]] == ["aa"]
+    iam.put_user_policy(UserName="AA", PolicyName="p", PolicyDocument=LIST_USERS)
+    assert iam.list_user_policies(UserName="aa")["PolicyNames"] == ["p"]
+    with pytest.raises(ClientError, match="ab already exists"):
+        iam.update_user(UserName="AA", NewUserName="ab")
+    iam.update_user(UserName="aa", NewUserName="AA")
+    assert iam.get_user(UserName="aa")["User"]["UserName"] == "AA"
+    assert iam.list_user_policies(UserName="aa")["PolicyNames"] == ["p"]
+    document = LIST_USERS
+    iam.create_policy(PolicyName="P", PolicyDocument=document)
+    with pytest.raises(ClientError, match="A policy called p already exists"):
+        iam.create_policy(PolicyName="p", PolicyDocument=document)
+
+
+def test_names_an_older_server_kept_are_found_and_listed_as_before(tmp_path):
+    """It noted no name in lower case; the first new one has them all noted."""
+    from stratolite.services.iam import state
+
+    async def older(h):
+        for name in ("Zed", "abe"):
+            await h("iam", "CreateUser", UserName=name)
+
+        def forget(tx):
+            space = state.keyspace("000000000000")
+            for kind in ("folded", "folded-all"):
+                for key, _ in list(tx.scan(space.span(kind))):
+                    tx.delete(key)
+
+        await h.cloud.db.transact(forget)
+
+    async def newer(h):
+        listed = (await h("iam", "ListUsers"))["Users"]
+        assert [user["UserName"] for user in listed] == ["Zed", "abe"]
+        await h("iam", "CreateUser", UserName="bob")
+        listed = (await h("iam", "ListUsers"))["Users"]
+        assert [user["UserName"] for user in listed] == ["abe", "bob", "Zed"]
+        with pytest.raises(Fault, match="zed already exists"):
+            await h("iam", "CreateUser", UserName="zed")
+
+    run_in_cloud(str(tmp_path), older)
+    run_in_cloud(str(tmp_path), newer)

@@ -574,3 +574,234 @@ def test_any_document_gets_an_answer(s3, bucket, platform, target):
         headers["content-length"] = str(len(body))
         status, _, answer = platform.send(HttpRequest(method, path, query, headers, body))
         assert status not in (500, 503), (body, answer)
+
+
+def named(client, name, *allowed):
+    """An S3 client of a user that may do what these statements say."""
+    iam = client("iam")
+    iam.create_user(UserName=name)
+    document = json.dumps({"Version": "2012-10-17", "Statement": list(allowed)})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+
+    def make(service, **more):
+        return client(service, key=key["AccessKeyId"], secret=key["SecretAccessKey"], **more)
+
+    return make
+
+
+def test_a_bucket_of_the_account_s_own_namespace_ends_in_its_suffix(client, s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html"""
+    own = "data-000000000000-us-east-1-an"
+    regional = {"BucketNamespace": "account-regional"}
+    s3.create_bucket(Bucket=own, **regional)
+    s3.put_object(Bucket=own, Key="k", Body=b"x")
+    wrong = ("InvalidBucketName", 400)
+    assert refused(s3.create_bucket, Bucket=own.replace("data", "other")) == wrong
+    for name in ("data", "data-111111111111-us-east-1-an", "data-000000000000-eu-west-1-an"):
+        assert refused(s3.create_bucket, Bucket=name, **regional) == wrong, name
+    code, _ = refused(s3.create_bucket, Bucket="data", BucketNamespace="mine")
+    assert code == "InvalidArgument"
+    user = named(
+        client,
+        "regional",
+        {
+            "Effect": "Allow",
+            "Action": "s3:CreateBucket",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"s3:x-amz-bucket-namespace": "account-regional"}},
+        },
+    )("s3")
+    user.create_bucket(Bucket="more-000000000000-us-east-1-an", **regional)
+    assert refused(user.create_bucket, Bucket="more") == ("AccessDenied", 403)
+
+
+def test_what_is_set_on_a_new_bucket_wants_its_own_permission(client, s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"""
+    create = {"Effect": "Allow", "Action": "s3:CreateBucket", "Resource": "*"}
+    tagging = {
+        "Effect": "Allow",
+        "Action": "s3:TagResource",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:RequestTag/team": "blue"}},
+    }
+    user = named(client, "maker", create, tagging)("s3")
+    user.create_bucket(Bucket="plain")
+    denied = ("AccessDenied", 403)
+    for more in (
+        {"ObjectOwnership": "ObjectWriter"},
+        {"ObjectLockEnabledForBucket": True},
+        {"CreateBucketConfiguration": {"Tags": [{"Key": "team", "Value": "red"}]}},
+    ):
+        assert refused(user.create_bucket, Bucket="more", **more) == denied, more
+    blue = {"Tags": [{"Key": "team", "Value": "blue"}]}
+    user.create_bucket(Bucket="more", CreateBucketConfiguration=blue)
+    assert s3.get_bucket_tagging(Bucket="more")["TagSet"] == blue["Tags"]
+
+
+def test_tags_of_a_bucket_decide_once_abac_is_enabled(client, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html"""
+    control, arn = client("s3control"), "arn:aws:s3:::one"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
+    blue = {"StringEquals": {"aws:ResourceTag/team": "blue"}}
+    user = named(client, "abac", statement | {"Condition": blue})("s3")
+    also = {"StringEquals": {"s3:BucketTag/team": "blue"}}
+    other = named(client, "buckettag", statement | {"Condition": also})("s3")
+    denied = ("AccessDenied", 403)
+    assert s3.get_bucket_abac(Bucket=bucket)["AbacStatus"] == {"Status": "Disabled"}
+    assert refused(user.get_object, Bucket=bucket, Key="k") == denied
+    s3.put_bucket_abac(Bucket=bucket, AbacStatus={"Status": "Enabled"})
+    assert s3.get_bucket_abac(Bucket=bucket)["AbacStatus"] == {"Status": "Enabled"}
+    for allowed in (user, other):
+        assert allowed.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+        assert allowed.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    red = [{"Key": "team", "Value": "red"}]
+    for change in (
+        lambda **_: s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": red}),
+        lambda **_: s3.delete_bucket_tagging(Bucket=bucket),
+    ):
+        assert refused(change) == ("InvalidRequest", 400)
+    control.tag_resource(AccountId="0" * 12, ResourceArn=arn, Tags=red)
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == red
+    for gone in (user, other):
+        assert refused(gone.get_object, Bucket=bucket, Key="k") == denied
+    s3.put_bucket_abac(Bucket=bucket, AbacStatus={"Status": "Disabled"})
+    s3.delete_bucket_tagging(Bucket=bucket)
+    assert refused(s3.put_bucket_abac, Bucket=bucket, AbacStatus={"Status": "On"})[0] == (
+        "MalformedXML"
+    )
+
+
+def test_a_bucket_policy_speaks_of_the_bucket_s_tags(client, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    blue = {"Condition": {"StringEquals": {"aws:ResourceTag/team": "blue"}}}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(**blue))
+    s3.put_bucket_abac(Bucket=bucket, AbacStatus={"Status": "Enabled"})
+    other = client("s3", account="111111111111")
+    iam = {"Bucket": bucket, "Key": "k"}
+    assert refused(other.get_object, **iam) == ("AccessDenied", 403)
+    client("s3control").tag_resource(
+        AccountId="0" * 12,
+        ResourceArn="arn:aws:s3:::one",
+        Tags=[{"Key": "team", "Value": "blue"}],
+    )
+    assert other.get_object(**iam)["Body"].read() == b"x"
+
+
+def test_a_bucket_can_refuse_customers_keys(s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html"""
+    sealed = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x", **sealed)
+    rule = {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+        "BucketKeyEnabled": False,
+        "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+    }
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    assert found["Rules"] == [rule]
+    denied = ("AccessDenied", 403)
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", **sealed) == denied
+    assert refused(s3.create_multipart_upload, Bucket=bucket, Key="k", **sealed) == denied
+    s3.put_object(Bucket=bucket, Key="plain", Body=b"x")
+    source = {"CopySource": "one/plain"}
+    assert refused(s3.copy_object, Bucket=bucket, Key="k", **source, **sealed) == denied
+    assert s3.get_object(Bucket=bucket, Key="before", **sealed)["Body"].read() == b"x"
+    allowed = rule | {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [allowed]})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", **sealed)
+
+
+def test_the_account_blocks_public_access_for_all_its_buckets(client, platform, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html"""
+    control, account = client("s3control"), {"AccountId": "0" * 12}
+    assert refused(control.get_public_access_block, **account) == (
+        "NoSuchPublicAccessBlockConfiguration",
+        404,
+    )
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy())
+
+    def anonymous():
+        return platform.send(HttpRequest("GET", "/one/k", "", {"host": "localhost"}, b""))[0]
+
+    assert anonymous() == 200
+    control.put_public_access_block(
+        **account, PublicAccessBlockConfiguration={"RestrictPublicBuckets": True}
+    )
+    assert anonymous() == 403
+    assert control.get_public_access_block(**account)["PublicAccessBlockConfiguration"] == {
+        **OPEN,
+        "RestrictPublicBuckets": True,
+    }
+    assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"] == OPEN
+    control.put_public_access_block(
+        **account, PublicAccessBlockConfiguration={"BlockPublicPolicy": True}
+    )
+    assert anonymous() == 200
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=policy()) == ("AccessDenied", 403)
+    control.delete_public_access_block(**account)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy())
+    stranger = client("s3control", account="111111111111")
+    assert refused(stranger.get_public_access_block, **account) == ("AccessDenied", 403)
+
+
+def test_the_old_words_for_lifecycle_and_notifications_do_what_the_new_ones_do(client, s3, bucket):
+    """PutBucketLifecycle and PutBucketNotification were replaced; on the wire they are the same requests."""
+    s3.put_bucket_lifecycle(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [{"ID": "r", "Prefix": "a/", "Status": "Enabled", "Expiration": {"Days": 3}}]
+        },
+    )
+    (rule,) = s3.get_bucket_lifecycle(Bucket=bucket)["Rules"]
+    assert (rule["ID"], rule["Prefix"], rule["Expiration"]) == ("r", "a/", {"Days": 3})
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"][0]["Prefix"] == "a/"
+    queue = client("sqs").create_queue(
+        QueueName="told",
+        Attributes={
+            "Policy": policy(
+                principal={"Service": "s3.amazonaws.com"}, action="sqs:SendMessage", resource="*"
+            )
+        },
+    )["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:000000000000:told"
+    old = {"QueueConfiguration": {"Id": "q", "Queue": arn, "Events": ["s3:ObjectCreated:*"]}}
+    s3.put_bucket_notification(Bucket=bucket, NotificationConfiguration=old)
+    found = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    assert [(one["Id"], one["QueueArn"], one["Events"]) for one in found] == [
+        ("q", arn, ["s3:ObjectCreated:*"])
+    ]
+    assert s3.get_bucket_notification(Bucket=bucket)["QueueConfiguration"]["Queue"] == arn
+    assert queue
+
+
+def test_where_the_requester_pays_others_must_say_that_they_know(client, platform, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html"""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
+    everything = policy(action="s3:*Object*", resource="arn:aws:s3:::one/*")
+    s3.put_bucket_policy(Bucket=bucket, Policy=everything)
+    other = client("s3", account="111111111111")
+    assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    denied = ("AccessDenied", 403)
+    assert refused(other.get_object, Bucket=bucket, Key="k") == denied
+    assert refused(other.put_object, Bucket=bucket, Key="n", Body=b"y") == denied
+    said = {"Bucket": bucket, "RequestPayer": "requester"}
+    got = other.get_object(Key="k", **said)
+    assert (got["Body"].read(), got["RequestCharged"]) == (b"x", "requester")
+    other.put_object(Key="n", Body=b"y", **said)
+    assert s3.get_object(Bucket=bucket, Key="n")["Body"].read() == b"y"  # its owner pays anyway
+    anonymous = HttpRequest(
+        "GET", "/one/k", "", {"host": "localhost", "x-amz-request-payer": "requester"}, b""
+    )
+    assert platform.send(anonymous)[0] == 403
+    s3.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"}
+    )
+    assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"

@@ -213,6 +213,11 @@ def test_a_composite_checksum_is_of_the_parts_checksums(s3):
     assert (made["ChecksumCRC32"], made["ChecksumType"]) == (expected, "COMPOSITE")
     got = s3.get_object_attributes(Bucket="parts", Key="k", ObjectAttributes=["ObjectParts"])
     assert [p["Size"] for p in got["ObjectParts"]["Parts"]] == [FIVE, 3]
+    for number, body in bodies.items():  # LocalStack's recorded test_get_object_part_checksum
+        part = s3.get_object(Bucket="parts", Key="k", PartNumber=number, ChecksumMode="ENABLED")
+        assert part["Body"].read() == body
+        own = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        assert (part["ChecksumCRC32"], part["ChecksumType"]) == (own, "COMPOSITE")
 
 
 @pytest.mark.parametrize("name", ["CRC32", "CRC32C", "CRC64NVME"])
@@ -384,3 +389,22 @@ def test_parts_left_out_are_removed_even_when_they_are_many(s3, platform, monkey
 
     assert platform.run(parts_left()) == [5]
     assert s3.get_object(Bucket="parts", Key="k")["Body"].read() == b"x"
+
+
+def test_who_was_let_in_by_an_acl_may_end_what_he_began(client, s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions"""
+    s3.create_bucket(Bucket="open", ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket="open")
+    s3.put_bucket_acl(Bucket="open", ACL="public-read-write")
+    other = client("s3", account="111111111111")
+    third = client("s3", account="222222222222")
+    about = {"Bucket": "open", "Key": "k"}
+    about["UploadId"] = other.create_multipart_upload(**about)["UploadId"]
+    other.upload_part(**about, PartNumber=1, Body=b"x")
+    assert len(other.list_parts(**about)["Parts"]) == 1
+    for call in (third.list_parts, third.abort_multipart_upload):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call(**about)
+    other.abort_multipart_upload(**about)
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        s3.list_parts(**about)

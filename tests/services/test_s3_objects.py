@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import hashlib
 import io
 import os
@@ -69,6 +70,43 @@ def test_what_was_said_about_an_object_comes_back(s3):
     tags = s3.get_object_tagging(Bucket="objects", Key="ö/ü?&+ %")["TagSet"]
     assert tags == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2 3"}]
     assert s3.get_object(Bucket="objects", Key="ö/ü?&+ %")["TagCount"] == 2
+
+
+def test_metadata_beyond_printable_ascii_is_one_encoded_word(s3):
+    """Recorded from AWS by LocalStack's test_user_metadata_rfc2047_encoded; bare bytes as UsingMetadata shows them."""
+    crown = "=?UTF-8?Q?test=5F=E2=80=94=5Ffile%E2%80%94=5F=C3=A9=5F2=F0=9F=91=91.pdf?="
+    given = {
+        "accents": (
+            "=?utf-8?b?w4RNw4Raw5XDkSBTMw==?=",
+            "=?UTF-8?Q?=C3=84M=C3=84Z=C3=95=C3=91_S3?=",
+        ),
+        "crown": (crown, crown),
+        "controls": ("=?UTF-8?B?AAECAw==?=", "=?UTF-8?B?AAECAw==?="),
+        "no-character": ("=?UTF-8?B?77+9?=", "=?UTF-8?B?77+9?="),
+        "ascii-quoted": ("=?UTF-8?Q?actually-ascii?=", "actually-ascii"),
+        "ascii-base64": ("=?UTF-8?B?YWJj?=", "abc"),
+        "latin": ("=?iso-8859-1?q?caf=E9?=", "=?UTF-8?Q?caf=C3=A9?="),
+        "safe": ("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
+        "unknown": ("=?klingon?q?a?=", "=?klingon?q?a?="),
+        "broken": ("=?UTF-8?B?=GGG?=", "=?UTF-8?B?=GGG?="),
+    }
+    s3.put_object(Bucket="objects", Key="k", Metadata={k: v for k, (v, _) in given.items()})
+    kept = {name: back for name, (_, back) in given.items()}
+    assert s3.head_object(Bucket="objects", Key="k")["Metadata"] == kept
+    assert s3.get_object(Bucket="objects", Key="k")["Metadata"] == kept
+    s3.copy_object(Bucket="objects", Key="copy", CopySource="objects/k")
+    assert s3.get_object(Bucket="objects", Key="copy")["Metadata"] == kept
+
+    def bare(params, **_):
+        params["headers"]["x-amz-meta-nonascii"] = "ÄMÄZÕÑ S3"
+        params["headers"]["x-amz-meta-printable"] = "\xe9"
+
+    s3.meta.events.register("before-call.s3.PutObject", bare)
+    s3.put_object(Bucket="objects", Key="k")
+    assert s3.head_object(Bucket="objects", Key="k")["Metadata"] == {
+        "nonascii": "=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?=",
+        "printable": "=?UTF-8?Q?=C3=83=C2=A9?=",
+    }
 
 
 def test_replacing_an_object_leaves_nothing_of_the_old_one(s3, platform):
@@ -499,3 +537,55 @@ def test_the_high_level_transfer_works_for_a_large_file(s3):
     s3.download_fileobj("objects", "large", sink)
     assert hashlib.sha256(sink.getvalue()).digest() == hashlib.sha256(body).digest()
     assert s3.head_object(Bucket="objects", Key="large")["ETag"].endswith('-3"')
+
+
+def test_of_many_who_race_for_a_key_one_wins(s3):
+    """Put-if-absent, compare-and-swap and completing an upload: the losers are told, and what the winner said is there."""
+    lanes = range(8)
+
+    def race(attempt):
+        """(lane, what came back or None) of all lanes at once."""
+
+        def one(lane):
+            try:
+                return lane, attempt(lane)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                assert code in ("PreconditionFailed", "ConditionalRequestConflict"), code
+                return lane, None
+
+        with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+            ((winner, said),) = [(lane, got) for lane, got in pool.map(one, lanes) if got]
+        return winner, said
+
+    def body(lane, size):
+        return bytes([65 + lane]) * size
+
+    for key, size in (("small", 10), ("large", 400_000)):
+        winner, said = race(
+            lambda lane, key=key, size=size: s3.put_object(
+                Bucket="objects", Key=key, Body=body(lane, size), IfNoneMatch="*"
+            )
+        )
+        got = s3.get_object(Bucket="objects", Key=key)
+        assert (got["Body"].read(), got["ETag"]) == (body(winner, size), said["ETag"])
+        for _ in range(3):
+            etag = s3.head_object(Bucket="objects", Key=key)["ETag"]
+            winner, said = race(
+                lambda lane, key=key, size=size, etag=etag: s3.put_object(
+                    Bucket="objects", Key=key, Body=body(lane, size) + etag.encode(), IfMatch=etag
+                )
+            )
+            got = s3.get_object(Bucket="objects", Key=key)
+            assert got["ETag"] == said["ETag"]
+            assert got["Body"].read() == body(winner, size) + etag.encode()
+    uploads = {}
+    for lane in lanes:
+        about = {"Bucket": "objects", "Key": "parts"}
+        about["UploadId"] = s3.create_multipart_upload(**about)["UploadId"]
+        part = s3.upload_part(**about, PartNumber=1, Body=body(lane, 100))
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        uploads[lane] = {**about, "MultipartUpload": parts}
+    winner, said = race(lambda lane: s3.complete_multipart_upload(**uploads[lane], IfNoneMatch="*"))
+    got = s3.get_object(Bucket="objects", Key="parts")
+    assert (got["Body"].read(), got["ETag"]) == (body(winner, 100), said["ETag"])

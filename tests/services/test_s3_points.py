@@ -50,3 +50,64 @@ def test_an_access_point_leads_to_the_bucket_for_whom_its_policy_lets_in(client,
     control.delete_access_point(AccountId=ACCOUNT, Name="door")
     with pytest.raises(ClientError, match="NoSuchBucket"):
         s3.get_object(Bucket=made["Alias"], Key="k")
+
+
+def test_an_access_point_blocks_public_policies_unless_it_was_made_open(client):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-bpa-settings.html"""
+    s3, control = client("s3"), client("s3control")
+    s3.create_bucket(Bucket="box")
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    public = {
+        "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"{ARN}/object/*",
+    }  # fmt: skip
+    door = {"AccountId": ACCOUNT, "Name": "door"}
+    control.create_access_point(**door, Bucket="box")
+    shown = control.get_access_point(**door)["PublicAccessBlockConfiguration"]
+    assert set(shown.values()) == {True}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        control.put_access_point_policy(**door, Policy=document(public))
+    control.delete_access_point(**door)
+    block = dict.fromkeys(shown, False) | {"BlockPublicAcls": True}
+    control.create_access_point(**door, Bucket="box", PublicAccessBlockConfiguration=block)
+    assert control.get_access_point(**door)["PublicAccessBlockConfiguration"] == block
+    control.put_access_point_policy(**door, Policy=document(public))
+    assert control.get_access_point_policy_status(**door)["PolicyStatus"] == {"IsPublic": True}
+    delegated = {
+        "Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::box/*",
+        "Condition": {"StringEquals": {"s3:DataAccessPointAccount": ACCOUNT}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="box", Policy=document(delegated))
+    other = client("s3", account="111111111111")
+    assert other.get_object(Bucket=ARN, Key="k")["Body"].read() == b"x"
+    control.put_public_access_block(
+        AccountId=ACCOUNT, PublicAccessBlockConfiguration={"BlockPublicPolicy": True}
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        control.put_access_point_policy(**door, Policy=document(public))
+
+
+def test_an_access_point_s_tags_decide_who_may(client):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-tagging.html"""
+    s3, control, iam = client("s3"), client("s3control"), client("iam")
+    s3.create_bucket(Bucket="box")
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    door = {"AccountId": ACCOUNT, "ResourceArn": ARN}
+    control.create_access_point(
+        AccountId=ACCOUNT, Name="door", Bucket="box", Tags=[{"Key": "team", "Value": "blue"}]
+    )
+    on_point = {
+        "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{ARN}/*",
+        "Condition": {"StringEquals": {"s3:AccessPointTag/team": "blue"}},
+    }  # fmt: skip
+    on_bucket = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::box/*"}
+    iam.create_user(UserName="u")
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=document(on_point, on_bucket))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    user = client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    assert user.get_object(Bucket=ARN, Key="k")["Body"].read() == b"x"
+    control.tag_resource(**door, Tags=[{"Key": "team", "Value": "red"}])
+    assert control.list_tags_for_resource(**door)["Tags"] == [{"Key": "team", "Value": "red"}]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        user.get_object(Bucket=ARN, Key="k")
+    control.untag_resource(**door, TagKeys=["team"])
+    assert control.list_tags_for_resource(**door)["Tags"] == []

@@ -111,7 +111,7 @@ def test_somebody_s_bucket_is_not_taken_over(tmp_path):
     "property_",
     [
         {"MetadataConfiguration": {}},
-        {"BucketNamespace": "account-regional"},
+        {"MetadataTableConfiguration": {}},
     ],
 )
 def test_a_property_that_is_not_offered_is_named(tmp_path, property_):
@@ -139,6 +139,7 @@ def test_every_other_property_reaches_the_bucket(tmp_path):
     async def body(h):
         kind, call = h.cloud.resource(BUCKET), h.call()
         target = (await kind.create(call, spec(BUCKET, BucketName="target"))).physical_id
+        point = "arn:aws:s3:us-east-1:000000000000:accesspoint/p"
         wanted = spec(
             BUCKET,
             token="step-000000000009",
@@ -155,8 +156,12 @@ def test_every_other_property_reaches_the_bucket(tmp_path):
                         "TagFilters": [{"Key": "k", "Value": "v"}],
                         "Transitions": [{"StorageClass": "GLACIER", "TransitionInDays": "1"}],
                         "NoncurrentVersionExpiration": {"NoncurrentDays": "3"},
+                        "NoncurrentVersionTransitions": [
+                            {"StorageClass": "Glacier", "TransitionInDays": "2", "NewerNoncurrentVersions": "4"}
+                        ],
                     }
-                ]
+                ],
+                "TransitionDefaultMinimumObjectSize": "varies_by_storage_class",
             },
             LoggingConfiguration={"DestinationBucketName": target, "LogFilePrefix": "l/"},
             AccelerateConfiguration={"AccelerationStatus": "Enabled"},
@@ -166,10 +171,40 @@ def test_every_other_property_reaches_the_bucket(tmp_path):
                     "Destination": {"BucketArn": f"arn:aws:s3:::{target}", "Format": "CSV"},
                 }
             ],
-            MetricsConfigurations=[{"Id": "m", "Prefix": "p/"}],
+            MetricsConfigurations=[
+                {"Id": "m", "Prefix": "p/"},
+                {"Id": "n", "AccessPointArn": point},
+                {"Id": "o", "AccessPointArn": point, "Prefix": "p/"},
+            ],
+            BucketEncryption={
+                "ServerSideEncryptionConfiguration": [
+                    {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+                ]
+            },
+            AbacStatus="Enabled",
+            Tags=[{"Key": "a", "Value": "b"}],
         )  # fmt: skip
         name = (await kind.create(call, wanted)).physical_id
-        rule = (await h("s3", "GetBucketLifecycleConfiguration", Bucket=name))["Rules"][0]
+        found = await h("s3", "GetBucketLifecycleConfiguration", Bucket=name)
+        assert found["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
+        rule = found["Rules"][0]
+        assert rule["NoncurrentVersionTransitions"] == [
+            {"StorageClass": "GLACIER", "NoncurrentDays": 2, "NewerNoncurrentVersions": 4}
+        ]
+        metrics = await h("s3", "ListBucketMetricsConfigurations", Bucket=name)
+        assert [one["Filter"] for one in metrics["MetricsConfigurationList"]] == [
+            {"Prefix": "p/"},
+            {"AccessPointArn": point},
+            {"And": {"Prefix": "p/", "AccessPointArn": point}},
+        ]
+        sealed = await h("s3", "GetBucketEncryption", Bucket=name)
+        (sealing,) = sealed["ServerSideEncryptionConfiguration"]["Rules"]
+        assert sealing["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+        assert (await kind.read(call, name, wanted))["AbacStatus"] == "Enabled"
+        tagged = spec(BUCKET, **{**wanted.properties, "Tags": [{"Key": "a", "Value": "c"}]})
+        await kind.update(call, name, wanted, tagged)
+        tags = await h("s3", "GetBucketTagging", Bucket=name)
+        assert tags["TagSet"] == [{"Key": "a", "Value": "c"}]
         assert rule["Expiration"] == {"Days": 9}
         assert rule["Filter"]["And"]["Prefix"] == "a/"
         lock = await h("s3", "GetObjectLockConfiguration", Bucket=name)
@@ -180,10 +215,93 @@ def test_every_other_property_reaches_the_bucket(tmp_path):
         assert found["InventoryConfiguration"]["IsEnabled"] is True
         kept = spec(BUCKET, VersioningConfiguration={"Status": "Enabled"})
         await kind.update(call, name, wanted, kept)
+        assert (await kind.read(call, name, wanted))["AbacStatus"] == "Disabled"
         for gone in ("LifecycleConfiguration", "InventoryConfiguration"):
             more = {"Id": "i"} if gone[0] == "I" else {}
             with pytest.raises(Fault):
                 await h("s3", f"GetBucket{gone}", Bucket=name, **more)
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_a_bucket_s_name_is_made_of_a_prefix(tmp_path):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html"""
+    suffix = "-000000000000-us-east-1-an"
+
+    async def body(h):
+        kind, call = h.cloud.resource(BUCKET), h.call()
+
+        async def made(number, **properties):
+            wanted = spec(BUCKET, token=f"step-{number:012}", **properties)
+            name = (await kind.create(call, wanted)).physical_id
+            assert (await kind.create(call, wanted)).physical_id == name
+            return name
+
+        own = {"BucketNamespace": "account-regional"}
+        assert await made(1, BucketNamePrefix="data", **own) == f"data{suffix}"
+        assert await made(2, BucketName=f"more{suffix}", **own) == f"more{suffix}"
+        generated = await made(3, **own)
+        assert generated.startswith("app-site")
+        assert generated.endswith(suffix)
+        assert await made(4, BucketNamePrefix="data") == "data-000000000004"
+        for wrong in (
+            {"BucketName": "data", **own},
+            {"BucketName": "data", "BucketNamePrefix": "data"},
+        ):
+            with pytest.raises(Fault):
+                await made(5, **wrong)
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_an_access_point_is_changed_read_and_adopted(tmp_path):
+    async def body(h):
+        kind, call = h.cloud.resource("AWS::S3::AccessPoint"), h.call()
+        await h("s3", "CreateBucket", Bucket="box")
+        block = {"BlockPublicAcls": "true", "IgnorePublicAcls": True, "BlockPublicPolicy": "false"}
+        first = spec(
+            "AWS::S3::AccessPoint",
+            Bucket="box",
+            Name="door",
+            PublicAccessBlockConfiguration=block,
+            Tags=[{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}],
+        )
+        await kind.create(call, first)
+        found = await kind.read(call, "door", first)
+        assert found["PublicAccessBlockConfiguration"] == {
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": False,
+            "RestrictPublicBuckets": False,
+        }
+        assert found["Tags"] == first.properties["Tags"]
+        arn = "arn:aws:s3:us-east-1:000000000000:accesspoint/door"
+        own = {"AWS": "arn:aws:iam::000000000000:root"}
+        statement = {
+            "Effect": "Allow",
+            "Principal": own,
+            "Action": "s3:GetObject",
+            "Resource": f"{arn}/object/*",
+        }
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        second = spec(
+            "AWS::S3::AccessPoint",
+            Bucket="box",
+            Name="door",
+            Policy=policy,
+            Tags=[{"Key": "a", "Value": "e"}],
+        )
+        await kind.update(call, "door", first, second)
+        found = await kind.read(call, "door", second)
+        assert set(found["PublicAccessBlockConfiguration"].values()) == {True}
+        assert (found["Policy"], found["Tags"]) == (policy, [{"Key": "a", "Value": "e"}])
+        assert (await kind.adopt(call, "door", second)).attributes["Arn"] == arn
+        assert await kind.identifiers(call, "") == (["door"], "")
+        with pytest.raises(Fault, match="VpcConfiguration"):
+            await kind.create(
+                call,
+                spec("AWS::S3::AccessPoint", Bucket="box", VpcConfiguration={"VpcId": "vpc-1"}),
+            )
 
     run_in_cloud(str(tmp_path), body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -15,6 +16,8 @@ import lambdas
 import pytest
 from botocore.exceptions import ClientError
 
+from stratolite import cli
+from stratolite.gateway.listener import serve
 from stratolite.services.s3control import batch
 
 ACCOUNT = "000000000000"
@@ -182,6 +185,53 @@ def test_a_job_of_higher_priority_goes_first_and_pauses_the_other(
         ]
         == 3
     )
+
+
+def test_a_job_s_progress_is_live_in_stratolite_status(
+    control, s3, role, platform, monkeypatch, capsys
+):
+    """From the prompt, over a socket, while the job is between two objects."""
+    monkeypatch.setattr(batch, "SLICE_COUNT", 1)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    gates, seen = [asyncio.Event() for _ in range(3)], []
+    carry_out = batch.tasks.carry_out
+
+    async def one_by_one(call, record, task):
+        gate = gates[len(seen)]
+        seen.append(task.key)
+        await gate.wait()
+        return await carry_out(call, record, task)
+
+    monkeypatch.setattr(batch.tasks, "carry_out", one_by_one)
+    for key in ("a", "c"):
+        s3.put_object(Bucket="box", Key=key, Body=key, Tagging="x=y")
+    job_id = make(control, s3, role, ["a", "lost", "c"], {"S3DeleteObjectTagging": {}})
+    server = platform.run(serve(platform.app, "127.0.0.1", 0))
+    words = ["status", "--endpoint", f"http://127.0.0.1:{server.port}"]
+
+    def said():
+        with contextlib.suppress(SystemExit):
+            cli.main(words)
+        return next((line for line in capsys.readouterr().out.splitlines() if job_id in line), "")
+
+    try:
+        until(lambda: len(seen) == 1)
+        assert "Active" in said()
+        assert "0 of 3" in said()
+        platform.loop.call_soon_threadsafe(gates[0].set)
+        until(lambda: len(seen) == 2)
+        assert "1 of 3" in said()
+        platform.loop.call_soon_threadsafe(gates[1].set)
+        until(lambda: len(seen) == 3)
+        assert "2 of 3, 1 failed" in said()
+        platform.loop.call_soon_threadsafe(gates[2].set)
+        assert ended(control, job_id)["Status"] == "Complete"
+        assert said() == ""
+    finally:
+        for gate in gates:
+            platform.loop.call_soon_threadsafe(gate.set)
+        platform.run(server.close(graceful=False))
 
 
 def test_a_cancelled_job_does_no_more(control, s3, role, monkeypatch):

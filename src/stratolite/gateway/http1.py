@@ -297,7 +297,7 @@ class Connection(asyncio.Protocol):
                 known.length,
             )
             self._buffer = b""
-            if known.expects:
+            if known.expects:  # the like of it was allowed a moment ago: asking twice would cost more than it saves
                 self._expects = True
                 self._continue()
             return True
@@ -322,7 +322,9 @@ class Connection(asyncio.Protocol):
             self._old = head.old
         length = head.length
         self._expects = head.expects and length != 0
-        if 0 <= length <= BODY_STREAM_ABOVE_BYTES:
+        # who waits for our word gets it when somebody wants the body: not before it is known that he may send it
+        waits = self._expects and len(buffer) == start
+        if 0 <= length <= BODY_STREAM_ABOVE_BYTES and not waits:
             stop = start + length
             if len(buffer) >= stop:
                 if length:
@@ -333,8 +335,6 @@ class Connection(asyncio.Protocol):
             self._request, self._gathering = head, True
             self._parts, self._have, self._need = [buffer[start:]], len(buffer) - start, length
             self._buffer = b""
-            if self._expects:
-                self._continue()
             return
         self._request = head
         self._incoming = Incoming(
@@ -343,11 +343,8 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         if len(buffer) > start:
             self._feed(buffer[start:])
-        if self._request is not None:
-            if length >= 0:
-                self._dispatch_stream()
-            elif self._expects:
-                self._continue()
+        if self._request is not None and (length >= 0 or waits):
+            self._dispatch_stream()
 
     def _gather(self, data: bytes) -> None:
         self._parts.append(data)

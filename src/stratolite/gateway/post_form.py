@@ -254,7 +254,10 @@ def put_request(request: HttpRequest, form: Form, bucket: str) -> HttpRequest:
     headers = {"host": request.headers.get("host", "")}
     for name, value in fields.items():
         if name in _HEADERS or (name.startswith("x-amz-") and name not in _SIGNING):
-            headers[name] = value.replace("${filename}", form.filename)
+            text = value.replace("${filename}", form.filename)
+            if not name.startswith("x-amz-meta-"):  # AWS puts a space for what no header can hold
+                text = _NO_HEADER_TEXT.sub(" ", text)
+            headers[name] = text
         elif name == "acl":
             headers["x-amz-acl"] = value
         elif name == "tagging":
@@ -267,6 +270,7 @@ def put_request(request: HttpRequest, form: Form, bucket: str) -> HttpRequest:
     )
 
 
+_NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _SIGNING = frozenset(
     {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature", "x-amz-security-token"}
 )

@@ -15,6 +15,7 @@ Keys    (account, "", iam)  role/<name> -> JSON      role-inline/<name>/<policy>
                             used/key/<id>, used/role/<name>, accessed/<kind>/<name>/<service> -> JSON (``usage``)
                             report/"" -> JSON        report-part/<n> -> CSV     alias -> text   preferences/"" -> JSON
                             last-accessed-job/<id>, last-accessed-order/<stamp>, deletion-task/<id>
+                            folded/<kind>/<name in lower case>/<name>, folded-all/<kind> -> ""; names differ by more than case
                             count/<kind> -> decimal  organization -> JSON (``state.organization``)
                             stamp -> other bytes after each change (see ``state.memo``)
         ("", "", iam)       key/<access key id> -> JSON, the secret sealed      root-key/<access key id> -> ""

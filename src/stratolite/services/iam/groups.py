@@ -125,5 +125,5 @@ class Groups:
 
 
 def _check_free(call: Call, name: str) -> None:
-    if state.get(call.tx, call.account, "group", name):
+    if state.spelled(call.tx, call.account, "group", name):
         raise Fault("EntityAlreadyExists", f"Group with name {name} already exists.")

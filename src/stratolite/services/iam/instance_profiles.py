@@ -20,7 +20,7 @@ class InstanceProfiles:
         path = names.check_path(request.get("Path", "/"))
         if again := holders.same_step(call, _KIND, name, request):
             return {"InstanceProfile": _shown(call, again)}
-        if state.get(call.tx, call.account, _KIND, name):
+        if state.spelled(call.tx, call.account, _KIND, name):
             raise Fault("EntityAlreadyExists", f"Instance Profile {name} already exists.")
         holders.check_room(call, _KIND)
         record: dict[str, Any] = {

@@ -25,6 +25,10 @@ _ID_PREFIX = {
     "ssh-key": "APKA",
 }
 TITLES = {"role": "Role", "user": "User", "policy": "Policy", "group": "Group"}
+MAKING = frozenset(
+    {"CreateRole", "CreateUser", "CreateGroup", "CreateInstanceProfile", "CreatePolicy", "FindRole"}
+)
+"""Operations with the name of something that is to be new, and STS's, which has it from an ARN."""
 _NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128, "group": 128}
 
 

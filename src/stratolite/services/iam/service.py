@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Service
+from stratolite.service import Access, Call, Request, Resource, Response, Route, Service
 from stratolite.services.iam import access as rights
 from stratolite.services.iam import holders, inside, names, principals, state
 from stratolite.services.iam.access_keys import AccessKeyOperations, own_name
@@ -44,7 +44,19 @@ class Iam(
     name: ClassVar[str] = "iam"
     validated: ClassVar[bool] = True
 
+    def route(self, operation: str) -> Route:
+        """Operations are asked with the names of things as they were given, whatever the case they are asked for in."""
+        found = self._routes.get(operation)
+        if found is None:
+            found = super().route(operation)
+            if not found.is_async and operation not in names.MAKING:
+                found = found._replace(method=_asked_by_any_case(found.method))
+            self._routes[operation] = found
+        return found
+
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        if operation not in names.MAKING:
+            request = spelled(call, request)
         return rights.needed(call, operation, request)
 
     def condition_keys(
@@ -67,7 +79,7 @@ class Iam(
         session_s = _session_s(request.get("MaxSessionDuration", _SESSION_S_MIN))
         if again := holders.same_step(call, "role", name, request):
             return {"Role": holders.role_made(again)}
-        if state.get(call.tx, call.account, "role", name):
+        if state.spelled(call.tx, call.account, "role", name):
             raise Fault("EntityAlreadyExists", f"Role with name {name} already exists.")
         holders.check_room(call, "role")
         record: dict[str, Any] = {
@@ -191,7 +203,7 @@ class Iam(
         path = names.check_path(request.get("Path", "/"))
         if again := holders.same_step(call, "user", name, request):
             return {"User": holders.shown(again)}
-        if state.get(call.tx, call.account, "user", name):
+        if state.spelled(call.tx, call.account, "user", name):
             raise Fault("EntityAlreadyExists", f"User with name {name} already exists.")
         holders.check_room(call, "user")
         record: dict[str, Any] = {
@@ -229,7 +241,7 @@ class Iam(
         path = names.check_path(request.get("NewPath", record["Path"]))
         if new != name:
             names.check_holder_name("user", new)
-            if state.get(call.tx, call.account, "user", new):
+            if state.spelled(call.tx, call.account, "user", new) not in (None, name):
                 raise Fault("EntityAlreadyExists", f"User with name {new} already exists.")
             for key in state.keys_of(call.tx, call.account, name):
                 state.delete_key(call.tx, call.account, name, key["AccessKeyId"])
@@ -287,6 +299,31 @@ class Iam(
 
     def list_user_tags(self, call: Call, request: Request) -> Response:
         return holders.tags_of(call, "user", request["UserName"], request)
+
+
+def spelled(call: Call, request: Request) -> Request:
+    """The request with names of users, groups, roles and instance profiles as those were made."""
+    for kind, member in _CASELESS_MEMBERS:
+        if name := request.get(member):
+            kept = state.spelled(call.tx, call.account, kind, name)
+            if kept not in (None, name):
+                request = {**request, member: kept}
+    return request
+
+
+_CASELESS_MEMBERS = (
+    ("user", "UserName"),
+    ("group", "GroupName"),
+    ("role", "RoleName"),
+    ("instance-profile", "InstanceProfileName"),
+)
+
+
+def _asked_by_any_case(method: Callable[..., Any]) -> Callable[..., Any]:
+    def asked(call: Call, request: Request) -> Any:
+        return method(call, spelled(call, request))
+
+    return asked
 
 
 def _session_s(value: int) -> int:

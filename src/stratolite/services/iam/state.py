@@ -91,6 +91,8 @@ def put(tx: Tx, account: str, kind: str, name: str, record: Record) -> None:
     key = keyspace(account).key(kind, name)
     if kind in _COUNTED and tx.get(key) is None:
         _count(tx, account, kind, 1)
+        if kind in _CASELESS:
+            _fold(tx, account, kind, name)
     tx.put(key, orjson.dumps(record))
 
 
@@ -99,6 +101,7 @@ def delete(tx: Tx, account: str, kind: str, name: str) -> None:
     key = keyspace(account).key(kind, name)
     if kind in _COUNTED and tx.get(key) is not None:
         _count(tx, account, kind, -1)
+        tx.delete(keyspace(account).key("folded", kind, name.lower(), name))
     tx.delete(key)
 
 
@@ -115,6 +118,31 @@ _COUNTED = frozenset(
         "server-certificate",
     }
 )
+
+
+_CASELESS = frozenset({"user", "group", "role", "policy", "instance-profile"})
+"""Whose names are not distinguished by case: https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html"""
+
+
+def spelled(tx: Tx, account: str, kind: str, name: str) -> str | None:
+    """The name of what is there as it was given when that was made, whatever the case it is asked for in."""
+    space = keyspace(account)
+    if tx.get(space.key(kind, name)) is not None:
+        return name
+    for key, _ in tx.scan(space.span("folded", kind, name.lower()), limit=1):
+        return str(space.parts(key)[3])
+    return None
+
+
+def _fold(tx: Tx, account: str, kind: str, name: str) -> None:
+    """Note the name in lower case, the first time those an older server did not note, too."""
+    space = keyspace(account)
+    if tx.get(space.key("folded-all", kind)) is None:
+        for key, _ in list(tx.scan(space.span(kind))):
+            old = str(space.parts(key)[1])
+            tx.put(space.key("folded", kind, old.lower(), old), b"")
+        tx.put(space.key("folded-all", kind), b"")
+    tx.put(space.key("folded", kind, name.lower(), name), b"")
 
 
 def count(tx: Tx, account: str, kind: str) -> int:
@@ -243,16 +271,26 @@ def has_any(tx: Tx, account: str, kind: str, name: str) -> bool:
 def page(
     tx: Tx, account: str, kind: str, after: str, limit: int
 ) -> tuple[list[Record], str | None]:
-    """Records with a name above ``after``, and the name to go on from if there are more."""
+    """Records with a name above ``after``, and the name to go on from if there are more: in alphabetical order."""
     space = keyspace(account)
-    start, stop = space.span(kind)
-    if after:
-        start = space.key(kind, after) + b"\x00"
-    rows = list(tx.scan((start, stop), limit=limit + 1))
-    found = [orjson.loads(v) for _, v in rows[:limit]]
+    if tx.get(space.key("folded-all", kind)) is None:
+        start, stop = space.span(kind)
+        if after:
+            start = space.key(kind, after) + b"\x00"
+        rows = list(tx.scan((start, stop), limit=limit + 1))
+        found = [orjson.loads(v) for _, v in rows[:limit]]
+        at = 1
+    else:
+        start, stop = space.span("folded", kind)
+        if after:
+            start = space.span("folded", kind, after.lower())[1]
+        rows = list(tx.scan((start, stop), limit=limit + 1))
+        named = (get(tx, account, kind, str(space.parts(k)[3])) for k, _ in rows[:limit])
+        found = [dict(record) for record in named if record is not None]
+        at = 3
     if len(rows) <= limit:
         return found, None
-    return found, str(space.parts(rows[limit - 1][0])[1])
+    return found, str(space.parts(rows[limit - 1][0])[at])
 
 
 # -- inline policies: document text under the holder's name

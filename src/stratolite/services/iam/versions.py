@@ -26,7 +26,7 @@ class ManagedPolicies:
         _check(request["PolicyDocument"])
         if again := holders.same_step(call, "policy", name, request):
             return {"Policy": shown(call, again)}
-        if state.get(call.tx, call.account, "policy", name):
+        if state.spelled(call.tx, call.account, "policy", name):
             raise Fault(
                 "EntityAlreadyExists",
                 f"A policy called {name} already exists. Duplicate names are not allowed.",

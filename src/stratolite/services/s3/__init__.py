@@ -10,7 +10,7 @@
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
-    names, conditions, checksums, cors, website    pure rules      doors    the website endpoint
+    names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
     worker      removes what is too much for one transaction       resources    CloudFormation types
 
 Keys (details in ``state``): bucket names in one global namespace; all else under the owner's account and
@@ -22,7 +22,8 @@ Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
 
 Not offered, and refused by name: MFA delete, replication of objects encrypted with KMS keys, inventories in ORC and
 Parquet or encrypted with a KMS key, export of storage class analyses, checksums by MD5 and xxHash, grants to email
-addresses, torrents, Object Lambda, metadata tables, annotations and renaming, directory and account-regional buckets.
+addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), annotations, event holds, changing an object's encryption in
+place, directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in

@@ -75,6 +75,8 @@ _ON_BUCKET = {
     "PutBucketCors": "PutBucketCORS",
     "DeleteBucketCors": "PutBucketCORS",
     "DeleteBucketTagging": "PutBucketTagging",
+    "GetBucketAbac": "GetBucketABAC",
+    "PutBucketAbac": "PutBucketABAC",
     "DeleteBucketEncryption": "PutEncryptionConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "PutBucketEncryption": "PutEncryptionConfiguration",
@@ -86,6 +88,8 @@ _ON_BUCKET = {
     "PutBucketNotificationConfiguration": "PutBucketNotification",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "GetBucketLifecycle": "GetLifecycleConfiguration",
+    "PutBucketLifecycle": "PutLifecycleConfiguration",
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "PutBucketReplication": "PutReplicationConfiguration",
     "DeleteBucketReplication": "PutReplicationConfiguration",
@@ -112,7 +116,7 @@ _FROM_ELSEWHERE = frozenset({"CopyObject", "UploadPartCopy"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
 
-_OF_CONTROL = ("KeepAccessPoint", "DropAccessPoint")
+_OF_CONTROL = ("KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock")
 """S3 Control's, for what it keeps with us; it has asked already. No request from outside names them."""
 
 
@@ -122,6 +126,26 @@ def _through(bucket: Bucket | None, action: str, resource: str, below: str) -> l
     if bucket is not None and bucket.point is not None:
         needed.append((action, f"{bucket.point.arn}{below}"))
     return needed
+
+
+_BY_INITIATOR = frozenset({"AbortMultipartUpload", "ListParts"})
+
+
+def _to_create(request: Request) -> list[str]:
+    """What a new bucket needs for what is set on it at once.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    """
+    more = []
+    if request.get("ACL", "private") != "private" or not grants.HEADERS.keys().isdisjoint(request):
+        more.append("s3:PutBucketAcl")
+    if request.get("ObjectLockEnabledForBucket"):
+        more += ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]
+    if request.get("ObjectOwnership"):
+        more.append("s3:PutBucketOwnershipControls")
+    if (request.get("CreateBucketConfiguration") or {}).get("Tags"):
+        more.append("s3:TagResource")
+    return more
 
 
 def _is_root_of(call: Call, bucket: Bucket) -> bool:
@@ -153,6 +177,7 @@ _CONDITION_KEYS = {
     "ObjectLockLegalHoldStatus": "s3:object-lock-legal-hold",
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
+    "BucketNamespace": "s3:x-amz-bucket-namespace",
 }
 _NEEDING_MORE = frozenset(
     {
@@ -208,10 +233,15 @@ class AccessRules(Service):
             return ()  # its owner's root, and nothing is attached to it that could say otherwise
         if found is not None and found.point is not None:
             bucket = found.name
+        if operation in _BY_INITIATOR and self._began(call, found, request):
+            return ()
         action = _ON_OBJECT.get(operation)
         if action is None:
             action = f"s3:{_ON_BUCKET.get(operation, operation)}"
-            return _through(found, action, f"{ARN}{bucket}", "")
+            on_bucket = _through(found, action, f"{ARN}{bucket}", "")
+            if operation == "CreateBucket":
+                on_bucket += [(more, f"{ARN}{bucket}") for more in _to_create(request)]
+            return on_bucket
         if request.get("VersionId"):
             action = _OF_VERSION.get(action, action)
         resource = f"{ARN}{bucket}/{request.get('Key', '')}"
@@ -245,6 +275,17 @@ class AccessRules(Service):
             below = f"/object/{request.get('Key', '')}"
             needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]
         return needed
+
+    def _began(self, call: Call, bucket: Bucket | None, request: Request) -> bool:
+        """Whether the upload is one that a stranger whom the bucket's ACL lets write has begun: he may end it.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
+        """
+        if bucket is None or bucket.has_policy or bucket.account == call.principal.account:
+            return False
+        key, upload_id = request.get("Key", "").encode(), request.get("UploadId", "")
+        upload = state.upload(call.tx, bucket, key, upload_id)
+        return upload is not None and upload.initiator == grants.initiator(call.principal)
 
     def _writes_by_acl(self, call: Call, bucket: Bucket | None) -> bool:
         """Whether an ACL lets a stranger write here: then what he writes is his, with the ACL he wants."""
@@ -285,8 +326,13 @@ class AccessRules(Service):
             for member, key in _CONDITION_KEYS.items()
             if request.get(member) is not None
         }
-        if location := (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint"):
+        making = request.get("CreateBucketConfiguration") or {}
+        if location := making.get("LocationConstraint"):
             found["s3:locationconstraint"] = [location]
+        if making.get("Tags"):
+            given = names.tags_of_set(making["Tags"], bucket=True)
+            found |= _tag_keys("aws:requesttag/", given)
+            found["aws:tagkeys"] = list(given)
         tags: dict[str, str] = {}
         if operation in _WITH_ATTRIBUTES and request.get("Tagging"):
             tags = names.tags_of_header(request["Tagging"])
@@ -301,9 +347,18 @@ class AccessRules(Service):
             found["s3:dataaccesspointarn"] = [asked.point.arn]
             found["s3:dataaccesspointaccount"] = [asked.point.arn.split(":")[4]]
             found["s3:accesspointnetworkorigin"] = ["Internet"]
+        if not resource.startswith(ARN):
+            if asked is not None and asked.point is not None:
+                found |= _tag_keys("aws:resourcetag/", asked.point.tags)
+                found |= _tag_keys("s3:accesspointtag/", asked.point.tags)
+            return found
         name, _, key = resource.removeprefix(ARN).partition("/")
+        bucket = state.bucket(call.tx, name)
+        if bucket is not None and state.config(call.tx, bucket, "abac") == "Enabled":
+            of_bucket = state.config(call.tx, bucket, "tagging") or {}
+            found |= _tag_keys("aws:resourcetag/", of_bucket)
+            found |= _tag_keys("s3:buckettag/", of_bucket)
         if action in _ON_EXISTING and key:
-            bucket = state.bucket(call.tx, name)
             head = bucket and state.head(call.tx, bucket, key.encode())
             if head:
                 found |= _tag_keys("s3:existingobjecttag/", head.tags)
@@ -321,7 +376,9 @@ class AccessRules(Service):
         if not resource.startswith(ARN):
             name = points.alias_of(resource)
             there = state.bucket(call.tx, name) if name else None
-            return there.point.policy if there is not None and there.point is not None else None
+            if there is None or there.point is None:
+                return None
+            return None if points.is_closed_to(call, there) else there.point.policy
         name, _, key = resource.removeprefix(ARN).partition("/")
         bucket = state.bucket(call.tx, name)
         if bucket is None:

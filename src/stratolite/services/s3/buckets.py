@@ -25,11 +25,14 @@ ACCOUNT_BUCKETS_MAX = 10_000
 class Buckets(Service):
     def create_bucket(self, call: Call, request: Request) -> Response:
         name = request["Bucket"]
-        names.check_bucket_name(name)
         region = _region(call, request)
+        namespace = request.get("BucketNamespace") or "global"
+        if namespace not in ("global", names.ACCOUNT_REGIONAL):
+            raise invalid_argument(
+                "Invalid x-amz-bucket-namespace header", "x-amz-bucket-namespace", namespace
+            )
+        names.check_bucket_name(name, namespace, call.account, region)
         given = grants.of_headers(request)
-        if request.get("BucketNamespace") not in (None, "global"):
-            raise not_offered(f"BucketNamespace {request['BucketNamespace']}")
         ownership = request.get("ObjectOwnership") or ENFORCED
         if ownership not in OWNERSHIPS:
             raise invalid_argument(

@@ -144,12 +144,29 @@ class Configuration(Service):
 
     def put_bucket_tagging(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
+        _check_tags_free(call, bucket, request)
         tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or (), bucket=True)
         state.put_config(call.tx, bucket, "tagging", tags)
         return {}
 
     def delete_bucket_tagging(self, call: Call, request: Request) -> Response:
+        _check_tags_free(call, bucket_of(call, request), request)
         return self._unset(call, request, "tagging")
+
+    # -- access by tags
+
+    def get_bucket_abac(self, call: Call, request: Request) -> Response:
+        bucket = bucket_of(call, request)
+        return {"AbacStatus": {"Status": state.config(call.tx, bucket, "abac") or "Disabled"}}
+
+    def put_bucket_abac(self, call: Call, request: Request) -> Response:
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html"""
+        bucket = bucket_of(call, request)
+        status = payload(request, "AbacStatus").get("Status")
+        if status not in ("Enabled", "Disabled"):
+            raise malformed_xml()
+        state.put_config(call.tx, bucket, "abac", status)
+        return {}
 
     # -- public access, ownership, ACL
 
@@ -249,6 +266,8 @@ class Configuration(Service):
         if len(rules) != 1:
             raise malformed_xml()
         by_default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
+        if not by_default and "BlockedEncryptionTypes" in rules[0]:
+            by_default = {"SSEAlgorithm": "AES256"}
         algorithm = by_default.get("SSEAlgorithm")
         if algorithm not in ("AES256", *KMS):
             raise malformed_xml()
@@ -263,10 +282,15 @@ class Configuration(Service):
         kept: dict[str, Any] = {"SSEAlgorithm": algorithm}
         if key:
             kept["KMSMasterKeyID"] = key
-        rule = {
+        rule: dict[str, Any] = {
             "ApplyServerSideEncryptionByDefault": kept,
             "BucketKeyEnabled": bool(rules[0].get("BucketKeyEnabled")),
         }
+        if blocked := (rules[0].get("BlockedEncryptionTypes") or {}).get("EncryptionType"):
+            if not {"NONE", "SSE-C"}.issuperset(blocked) or len(blocked) != 1:
+                raise malformed_xml()
+            if blocked == ["SSE-C"]:
+                rule["BlockedEncryptionTypes"] = {"EncryptionType": blocked}
         state.put_config(call.tx, bucket, "encryption", [rule])
         return {}
 
@@ -277,6 +301,17 @@ class Configuration(Service):
         bucket = bucket_of(call, request)
         state.delete_config(call.tx, bucket, kind)
         return {}
+
+
+def _check_tags_free(call: Call, bucket: Bucket, request: Request) -> None:
+    """Where tags decide who may do what they are changed by S3 Control alone (``_control``: no wire carries it).
+
+    AWS says that they cannot be changed otherwise, not with which words it refuses.
+    """
+    if "_control" not in request and state.config(call.tx, bucket, "abac") == "Enabled":
+        raise invalid_request(
+            "ABAC is enabled on the bucket: its tags are changed by TagResource and UntagResource"
+        )
 
 
 def _check_owner(call: Call, bucket: Bucket) -> None:

@@ -27,7 +27,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
 from stratolite.services.s3 import state
-from stratolite.services.s3.faults import invalid_argument, invalid_request
+from stratolite.services.s3.faults import access_denied, invalid_argument, invalid_request
 from stratolite.services.s3.state import Bucket
 
 KMS = ("aws:kms", "aws:kms:dsse")
@@ -55,6 +55,10 @@ def wanted(call: Call, bucket: Bucket, request: Request) -> dict[str, Any] | Non
                 "x-amz-server-side-encryption",
                 algorithm,
             )
+        if "encryption" in bucket.on:
+            rule = state.config(call.tx, bucket, "encryption")[0]
+            if "BlockedEncryptionTypes" in rule:  # blocking-unblocking-s3-c-encryption-gpb.html
+                raise access_denied()
         return {"alg": "C", "customer": customer}
     if algorithm is None:
         if request.get("SSEKMSKeyId"):

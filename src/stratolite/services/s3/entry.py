@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
-from stratolite.services.s3 import grants, lock_rules, names, state
+from stratolite.services.s3 import grants, lock_rules, metadata, names, state
 from stratolite.services.s3.faults import (
     access_denied,
     invalid_argument,
@@ -87,7 +87,12 @@ def payload(request: Request, member: str) -> Any:
 
 
 def public_access_block(call: Call, bucket: Bucket) -> dict[str, bool]:
-    return state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
+    """Of the bucket and of its account: what either blocks is blocked."""
+    own = state.config(call.tx, bucket, "public-access-block") or NOTHING_BLOCKED
+    of_account = state.account_block(call.tx, bucket.account)
+    if of_account is None:
+        return own
+    return {name: own[name] or of_account[name] for name in ALL_BLOCKED}
 
 
 class Attributes(NamedTuple):
@@ -138,10 +143,9 @@ def attributes(call: Call, bucket: Bucket, request: Request) -> Attributes:
             del headers["ContentEncoding"]
     if "WebsiteRedirectLocation" in headers:
         check_redirect(headers["WebsiteRedirectLocation"])
-    metadata = request.get("Metadata") or {}
-    if metadata:
-        metadata = {name.lower(): value for name, value in metadata.items()}
-        names.check_metadata(metadata)
+    given = request.get("Metadata") or {}
+    if given:
+        given = metadata.taken(given, of_form="_form" in request)
     tagging = request.get("Tagging")
     more = _NOTHING_MORE
     if not _RARE.isdisjoint(request) or bucket.ownership != ENFORCED or "object-lock" in bucket.on:
@@ -149,7 +153,7 @@ def attributes(call: Call, bucket: Bucket, request: Request) -> Attributes:
     return Attributes(
         storage_class,
         headers,
-        metadata,
+        given,
         names.tags_of_header(tagging) if tagging else {},
         request.get("ACL") or "private",
         more,

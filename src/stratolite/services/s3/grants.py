@@ -53,6 +53,11 @@ def canonical_id(account: str) -> str:
     return hashlib.sha256(b"s3 canonical user " + account.encode()).hexdigest()
 
 
+def initiator(who: Principal) -> str:
+    """Of an upload: an account's canonical user, or the ARN of who acts for it."""
+    return canonical_id(who.account) if who.kind in ("root", "anonymous") else who.arn
+
+
 def owner(account: str) -> dict[str, str]:
     return {"ID": canonical_id(account)}
 

@@ -7,7 +7,12 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
 from stratolite.services.s3 import state
-from stratolite.services.s3.faults import invalid_argument, invalid_request, malformed_xml
+from stratolite.services.s3.faults import (
+    invalid_argument,
+    invalid_request,
+    malformed_xml,
+    not_offered,
+)
 from stratolite.services.s3.state import Bucket, Head
 
 MODES = ("GOVERNANCE", "COMPLIANCE")
@@ -82,6 +87,8 @@ def check_rule(rule: dict[str, Any]) -> dict[str, Any]:
     default = rule.get("DefaultRetention")
     if not default or default.get("Mode") not in MODES:
         raise malformed_xml()
+    if default.get("DefaultEventHold"):
+        raise not_offered("event holds")
     if ("Days" in default) == ("Years" in default):
         raise malformed_xml()
     unit = "Days" if "Days" in default else "Years"

@@ -39,7 +39,7 @@ from stratolite.services.s3.faults import (
     malformed_xml,
     no_such_upload,
 )
-from stratolite.services.s3.grants import canonical_id, owner
+from stratolite.services.s3.grants import initiator, owner
 from stratolite.services.s3.objects import new_head, show_checksum
 from stratolite.services.s3.state import Bucket, Head, Part, Run, Upload
 from stratolite.services.s3.worker import drop_parts, drop_unlisted
@@ -78,7 +78,7 @@ class Multipart(Copying):
             checksum or checksums.DEFAULT,
             kind,
             checksum is not None,
-            _initiator(call),
+            initiator(call.principal),
             said.headers,
             said.metadata,
             said.tags,
@@ -494,12 +494,6 @@ def runs_of(sizes: Sequence[tuple[int, int]]) -> list[Run]:
         else:
             found.append([number, 1, size])
     return [(first, count, size) for first, count, size in found]
-
-
-def _initiator(call: Call) -> str:
-    """An account's canonical user, or the ARN of who acts for it."""
-    who = call.principal
-    return canonical_id(who.account) if who.kind in ("root", "anonymous") else who.arn
 
 
 def _part_number(request: Request) -> int:

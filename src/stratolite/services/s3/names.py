@@ -18,7 +18,6 @@ from stratolite.services.s3.faults import invalid_argument, not_offered
 KEY_SIZE_BYTES_MAX = 1024
 OBJECT_TAGS_MAX = 10
 BUCKET_TAGS_MAX = 50
-METADATA_SIZE_BYTES_MAX = 2048
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
@@ -41,18 +40,33 @@ STORAGE_CLASSES = frozenset(
 _ELSEWHERE_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 
 
-def check_bucket_name(name: str) -> None:
+def check_bucket_name(name: str, namespace: str, account: str, region: str) -> None:
     """For CreateBucket; the names of existing buckets are simply looked up."""
+    ours = namespace_suffix(account, region)
+    regional = namespace == ACCOUNT_REGIONAL
     if (
         not _BUCKET.fullmatch(name)
         or ".." in name
         or _IP_ADDRESS.fullmatch(name)
         or name.startswith(_PREFIXES)
         or name.endswith(_SUFFIXES)
+        or (name.endswith("-an") and not regional)
+        or (regional and (not name.endswith(ours) or name == ours))
     ):
         raise Fault(
             "InvalidBucketName", "The specified bucket is not valid.", status=400, BucketName=name
         )
+
+
+ACCOUNT_REGIONAL = "account-regional"
+
+
+def namespace_suffix(account: str, region: str) -> str:
+    """What ends the names of buckets that only this account can make.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+    """
+    return f"-{account}-{region}-an"
 
 
 def key_bytes(key: str) -> bytes:
@@ -74,20 +88,6 @@ def key_bytes(key: str) -> bytes:
     if not raw:
         raise invalid_argument("Object key must not be empty", "key", key)
     return raw
-
-
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    size = sum(
-        len(k.encode()) + len(v.encode("utf-8", "surrogateescape")) for k, v in metadata.items()
-    )
-    if size > METADATA_SIZE_BYTES_MAX:
-        raise Fault(
-            "MetadataTooLarge",
-            "Your metadata headers exceed the maximum allowed metadata size",
-            status=400,
-            Size=str(size),
-            MaxSizeAllowed=str(METADATA_SIZE_BYTES_MAX),
-        )
 
 
 def check_storage_class(name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import Any
 
 from stratolite.errors import Fault
@@ -12,6 +14,7 @@ from stratolite.services.s3 import (
     encryption,
     lifecycle_rules,
     lock_rules,
+    metadata,
     names,
     replication_rules,
     state,
@@ -35,8 +38,7 @@ _OVERRIDES = {
     "ResponseContentType": "ContentType",
     "ResponseExpires": "Expires",
 }
-
-
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _CONDITIONS = frozenset({"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
 _SAYING_KEYS = frozenset(
     {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "ServerSideEncryption"}
@@ -200,7 +202,7 @@ class Objects(Service):
             "ETag": f'"{head.etag}"',
             "ContentType": _DEFAULT_TYPE,
             **encryption.shown(head.more.get("sse")),
-            "Metadata": head.metadata,
+            "Metadata": metadata.shown(head.metadata),
             **head.headers,
         }
         if head.storage_class != "STANDARD":
@@ -236,8 +238,13 @@ class Objects(Service):
         if partial and size:
             response["ContentRange"] = f"bytes {start}-{stop - 1}/{size}"
         response["ContentLength"] = stop - start
-        if request.get("ChecksumMode") == "ENABLED" and (stop - start == size):
-            show_checksum(response, head)
+        if request.get("ChecksumMode") == "ENABLED":
+            if number is not None and head.checksum_type == "COMPOSITE":
+                part = part_of(call, bucket, head, number)
+                response[f"Checksum{head.checksum}"] = part.checksum_value
+                response["ChecksumType"] = head.checksum_type
+            elif stop - start == size:
+                show_checksum(response, head)
         return response, start, stop
 
     def get_object_attributes(self, call: Call, request: Request) -> Response:
@@ -373,9 +380,18 @@ def _check_asks_for_none(request: Request) -> None:
 
 
 def _overrides(request: Request) -> dict[str, Any]:
-    """response-* parameters of a read, as the members they replace."""
+    """response-* parameters of a read, as the members they replace. Raises InvalidArgument."""
     if _OVERRIDES.keys().isdisjoint(request):
         return {}
+    for member in _OVERRIDES.keys() & request.keys():
+        value = request[member]
+        if isinstance(value, str) and not _HEADER_VALUE(value):
+            words = re.findall("[A-Z][a-z]+", member)
+            raise invalid_argument(
+                "Header value cannot be represented using ISO-8859-1.",
+                "-".join(words).lower(),
+                value,
+            )
     return {ours: request[m] for m, ours in _OVERRIDES.items() if m in request}
 
 
@@ -388,6 +404,15 @@ def show_checksum(response: dict[str, Any], head: Head) -> dict[str, Any]:
 
 def parts_count(head: Head) -> int:
     return sum(count for _, count, _ in head.runs)
+
+
+def part_of(call: Call, bucket: Bucket, head: Head, number: int) -> state.Part:
+    """The ``number``-th part, from 1, of an object that has so many."""
+    numbers = (at for first, count, _ in head.runs for at in range(first, first + count))
+    at = next(islice(numbers, number - 1, None))
+    found = state.part(call.tx, bucket, head.upload, at)
+    assert found is not None, (bucket.name, head.upload, at)
+    return found
 
 
 def part_slice(head: Head, number: int) -> tuple[int, int]:

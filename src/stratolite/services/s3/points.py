@@ -9,8 +9,10 @@ from __future__ import annotations
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import state
+from stratolite.services.s3.entry import ALL_BLOCKED
 from stratolite.services.s3.faults import no_such_bucket
-from stratolite.services.s3.state import Point
+from stratolite.services.s3.public import is_public
+from stratolite.services.s3.state import Bucket, Point
 
 
 def alias_of(arn: str) -> str:
@@ -21,23 +23,52 @@ def alias_of(arn: str) -> str:
     return f"{parts[5].split('/')[1]}-{parts[4]}"
 
 
+def is_closed_to(call: Call, bucket: Bucket) -> bool:
+    """RestrictPublicBuckets: the public policy of the access point that was named says nothing to this caller."""
+    who, point = call.principal, bucket.point
+    assert point is not None
+    if who.account == bucket.account or who.kind == "service" or not point.policy:
+        return False
+    if "RestrictPublicBuckets" in point.open:
+        return False
+    return is_public(point.policy)
+
+
 class Points(Service):
     def keep_access_point(self, call: Call, asked: Request) -> Response:
-        """``asked``: {Arn, Bucket, Policy or None, Alias}. Raises NoSuchBucket, or AccessDenied for another's bucket."""
+        """``asked``: {Arn, Bucket, Policy or None, Alias, Tags, Open: names of what its block leaves open}.
+
+        Answers {Region, IsPublic}. Raises NoSuchBucket, AccessDenied for another's bucket and for a public policy
+        that is blocked.
+        """
         bucket = state.bucket(call.tx, asked["Bucket"])
         if bucket is None or bucket.point is not None:
             raise no_such_bucket(asked["Bucket"])
         if bucket.account != call.account:
             raise Fault("AccessDenied", "Access Denied", status=403)
-        point = Point(asked["Arn"], bucket.name, asked["Policy"])
+        point = Point(
+            asked["Arn"], bucket.name, asked["Policy"], asked["Tags"], tuple(asked["Open"])
+        )
+        public = point.policy is not None and is_public(point.policy)
+        blocked = (state.account_block(call.tx, call.account) or {}).get("BlockPublicPolicy")
+        if asked["Fresh"] and public and ("BlockPublicPolicy" not in point.open or blocked):
+            raise Fault("AccessDenied", "Access Denied", status=403)
         for name in (asked["Alias"], alias_of(asked["Arn"])):
             there = state.bucket(call.tx, name)
             if there is not None and (there.point is None or there.point.arn != point.arn):
                 raise Fault("InvalidRequest", "The name is taken by a bucket", status=400)
             state.put_point(call.tx, name, point)
-        return {"Region": bucket.region}
+        return {"Region": bucket.region, "IsPublic": public}
 
     def drop_access_point(self, call: Call, asked: Request) -> Response:
         for name in (asked["Alias"], alias_of(asked["Arn"])):
             state.delete_point(call.tx, name)
         return {}
+
+    def keep_account_block(self, call: Call, asked: Request) -> Response:
+        """Answers the account's public access block as ``Block``, after it is set to ``asked["Put"]`` if that is there."""
+        if "Put" in asked:
+            given = asked["Put"]
+            block = given and {name: bool(given.get(name)) for name in ALL_BLOCKED}
+            state.put_account_block(call.tx, call.account, block)
+        return {"Block": state.account_block(call.tx, call.account)}

@@ -14,14 +14,18 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.services.s3 import names
 
 _OFFERED = frozenset(
     {
+        "AbacStatus",
         "AccelerateConfiguration",
         "AccessControl",
         "AnalyticsConfigurations",
         "BucketEncryption",
         "BucketName",
+        "BucketNamePrefix",
+        "BucketNamespace",
         "CorsConfiguration",
         "IntelligentTieringConfigurations",
         "InventoryConfigurations",
@@ -57,7 +61,7 @@ _READ: tuple[tuple[str, str, str | None, tuple[str, ...]], ...] = (
     ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls", ()),
     ("VersioningConfiguration", "BucketVersioning", None, ("Status",)),
 )
-_UNREAD = _OFFERED - {"BucketName", *(row[0] for row in _READ)}
+_UNREAD = _OFFERED - {"AbacStatus", "BucketName", *(row[0] for row in _READ)}
 """Compared by nobody: their API spells them otherwise."""
 
 
@@ -65,20 +69,24 @@ class Bucket(Resource):
     type = "AWS::S3::Bucket"
     service = "s3"
     gone = frozenset({"NoSuchBucket", "404", "NotFound"})
-    create_only = frozenset({"BucketName", "ObjectLockEnabled"})
+    create_only = frozenset(
+        {"BucketName", "BucketNamePrefix", "BucketNamespace", "ObjectLockEnabled"}
+    )
     properties: ClassVar[frozenset[str] | None] = _OFFERED
     unread = _UNREAD
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
         _check(properties)
-        name = properties.get("BucketName") or spec.generated_name(63, lower=True)
+        name = _name(call, spec)
         # ``_token`` is ours, not AWS's: it tells a repeat of this step from somebody else's bucket.
         request: dict[str, Any] = {"Bucket": name, "_token": spec.token}
         if call.region != "us-east-1":
             request["CreateBucketConfiguration"] = {"LocationConstraint": call.region}
         if str(properties.get("ObjectLockEnabled", False)).lower() == "true":
             request["ObjectLockEnabledForBucket"] = True
+        if "BucketNamespace" in properties:
+            request["BucketNamespace"] = properties["BucketNamespace"]
         await call.request("s3", "CreateBucket", request)
         with created(name):
             await _configure(call, name, {}, properties)
@@ -112,6 +120,9 @@ class Bucket(Resource):
         if await self.ask_if_there(call, "HeadBucket", Bucket=physical_id) is None:
             return None
         made: dict[str, Any] = {"BucketName": physical_id}
+        abac = (await self.ask(call, "GetBucketAbac", Bucket=physical_id))["AbacStatus"]["Status"]
+        if abac == "Enabled" or "AbacStatus" in spec.properties:
+            made["AbacStatus"] = abac
         for name, operation, member, inner in _READ:
             if spec.stack_id and name not in spec.properties:
                 continue
@@ -164,20 +175,37 @@ class BucketPolicy(Resource):
 
 class AccessPoint(Resource):
     type = "AWS::S3::AccessPoint"
+    service = "s3control"
+    gone = frozenset({"NoSuchAccessPoint"})
     create_only = frozenset({"Bucket", "Name", "BucketAccountId", "VpcConfiguration"})
+    properties: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "Bucket",
+            "BucketAccountId",
+            "Name",
+            "Policy",
+            "PublicAccessBlockConfiguration",
+            "Tags",
+        }
+    )
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
         name = properties.get("Name") or spec.generated_name(50, lower=True)
         asked: dict[str, Any] = {"AccountId": call.account, "Name": name}
-        for member in (
-            "Bucket",
-            "BucketAccountId",
-            "PublicAccessBlockConfiguration",
-            "VpcConfiguration",
-        ):
+        if "VpcConfiguration" in properties:
+            raise Fault(
+                "NotImplemented",
+                "AWS::S3::AccessPoint property VpcConfiguration is not offered by Stratolite",
+                status=501,
+            )
+        for member in ("Bucket", "BucketAccountId"):
             if member in properties:
                 asked[member] = properties[member]
+        if "PublicAccessBlockConfiguration" in properties:
+            asked["PublicAccessBlockConfiguration"] = _block_of(properties)
+        if tags := spec.tags():
+            asked["Tags"] = [{"Key": k, "Value": v} for k, v in tags.items()]
         try:
             await call.request("s3control", "CreateAccessPoint", asked)
         except Fault as fault:  # from an earlier attempt at this step, if its name is ours
@@ -209,8 +237,53 @@ class AccessPoint(Resource):
         )
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        where = {"AccountId": call.account, "Name": physical_id}
+        block = _block_of(new.properties)
+        if block != _block_of(old.properties):
+            asked = {**where, "PublicAccessBlockConfiguration": block}
+            await call.request("s3control", "KeepAccessPointBlock", asked)
         await self._policy(call, physical_id, new.properties)
+        arn = f"arn:aws:s3:{call.region}:{call.account}:accesspoint/{physical_id}"
+        about = {"AccountId": call.account, "ResourceArn": arn}
+        before, wanted = old.tags(), new.tags()
+        if gone := sorted(before.keys() - wanted.keys()):
+            await call.request("s3control", "UntagResource", {**about, "TagKeys": gone})
+        if fresh := {k: v for k, v in wanted.items() if before.get(k) != v}:
+            tags = [{"Key": k, "Value": v} for k, v in fresh.items()]
+            await call.request("s3control", "TagResource", {**about, "Tags": tags})
         return await self._made(call, physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        where = {"AccountId": call.account, "Name": physical_id}
+        found = await self.ask_if_there(call, "GetAccessPoint", **where)
+        if found is None:
+            return None
+        made = {name: found[name] for name in ("Bucket", "BucketAccountId", "Name")}
+        made["PublicAccessBlockConfiguration"] = found["PublicAccessBlockConfiguration"]
+        try:
+            policy = await self.ask(call, "GetAccessPointPolicy", **where)
+            made["Policy"] = orjson.loads(policy["Policy"])
+        except Fault as fault:
+            if fault.code != "NoSuchAccessPointPolicy":
+                raise
+        about = {"AccountId": call.account, "ResourceArn": found["AccessPointArn"]}
+        tags = await self.ask(call, "ListTagsForResource", **about)
+        made["Tags"] = tags["Tags"]
+        return made
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return await self._made(call, physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(
+            call,
+            "ListAccessPoints",
+            "AccessPointList",
+            "Name",
+            token,
+            cursor=("NextToken", "NextToken"),
+            AccountId=call.account,
+        )
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         where = {"AccountId": call.account, "Name": physical_id}
@@ -222,6 +295,39 @@ class AccessPoint(Resource):
 
 
 RESOURCES: tuple[Resource, ...] = (Bucket(), BucketPolicy(), AccessPoint())
+
+
+def _name(call: Call, spec: Spec) -> str:
+    """The bucket's: given, made of its prefix, or generated; with the namespace's suffix in the account's own.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
+    """
+    given = spec.properties
+    if "BucketName" in given and "BucketNamePrefix" in given:
+        raise Fault(
+            "ValidationException", "BucketName and BucketNamePrefix cannot be specified together"
+        )
+    if name := given.get("BucketName"):
+        return str(name)
+    suffix = ""
+    if given.get("BucketNamespace") == names.ACCOUNT_REGIONAL:
+        suffix = names.namespace_suffix(call.account, call.region)
+        if prefix := given.get("BucketNamePrefix"):
+            return f"{prefix}{suffix}"
+    elif prefix := given.get("BucketNamePrefix"):
+        return f"{prefix}-{spec.token[-12:].lower()}"
+    return f"{spec.generated_name(63 - len(suffix), lower=True)}{suffix}"
+
+
+def _block_of(properties: dict[str, Any]) -> dict[str, bool]:
+    """An access point's public access block: all is blocked where nothing is said."""
+    given = properties.get("PublicAccessBlockConfiguration")
+    if given is None:
+        return dict.fromkeys(_BLOCKS, True)
+    return {name: _true(given.get(name)) for name in _BLOCKS}
+
+
+_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
 def _check(properties: dict[str, Any]) -> None:
@@ -241,10 +347,13 @@ async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str
     """Put what ``new`` says, unset what only ``old`` said."""
     for name, (operation, member, shape, unset) in _CONFIGURATIONS.items():
         if name in new:
-            request = {"Bucket": bucket, member: shape(new[name])}
+            request: dict[str, Any] = {"Bucket": bucket, member: shape(new[name]), **_CONTROL}
+            for beside, inside in _BESIDE.get(name, ()):
+                if inside in new[name]:
+                    request[beside] = new[name][inside]
             await call.request("s3", f"Put{operation}", request)
         elif name in old and unset:
-            await call.request("s3", unset, {"Bucket": bucket})
+            await call.request("s3", unset, {"Bucket": bucket, **_CONTROL})
         elif name in old:  # unset by an empty one
             await call.request("s3", f"Put{operation}", {"Bucket": bucket, member: shape({})})
     for name, (operation, member, one_shape) in _MANY.items():
@@ -328,7 +437,8 @@ def _encryption(given: dict[str, Any]) -> dict[str, Any]:
     rules = [
         {
             "ApplyServerSideEncryptionByDefault": rule.get("ServerSideEncryptionByDefault") or {},
-            "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+            "BucketKeyEnabled": _true(rule.get("BucketKeyEnabled", False)),
+            **{k: rule[k] for k in ("BlockedEncryptionTypes",) if k in rule},
         }
         for rule in given["ServerSideEncryptionConfiguration"]
     ]
@@ -417,7 +527,7 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     )
     if moves:
         made["Transitions"] = [
-            {"StorageClass": one["StorageClass"]}
+            {"StorageClass": _class(one)}
             | ({"Days": int(one["TransitionInDays"])} if "TransitionInDays" in one else {})
             | ({"Date": _seconds(one["TransitionDate"])} if "TransitionDate" in one else {})
             for one in moves
@@ -433,13 +543,19 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     )
     if older:
         made["NoncurrentVersionTransitions"] = [
-            {"StorageClass": one["StorageClass"], "NoncurrentDays": int(one["TransitionInDays"])}
+            {"StorageClass": _class(one), "NoncurrentDays": int(one["TransitionInDays"])}
+            | {k: int(one[k]) for k in ("NewerNoncurrentVersions",) if k in one}
             for one in older
         ]
     if "AbortIncompleteMultipartUpload" in rule:
         days = int(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"])
         made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
     return made
+
+
+def _class(move: dict[str, Any]) -> str:
+    """``Glacier`` is CloudFormation's old word for GLACIER."""
+    return "GLACIER" if move["StorageClass"] == "Glacier" else str(move["StorageClass"])
 
 
 def _replication(given: dict[str, Any]) -> dict[str, Any]:
@@ -515,9 +631,37 @@ def _notifications(given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _metrics(given: dict[str, Any]) -> dict[str, Any]:
+    made = _of_id(given)
+    if point := given.get("AccessPointArn"):
+        parts = made.pop("Filter", {})
+        both = parts.pop("And", None)
+        if both is None:
+            both = {
+                ("Tags" if k == "Tag" else k): ([v] if k == "Tag" else v) for k, v in parts.items()
+            }
+        made["Filter"] = (
+            {"And": {**both, "AccessPointArn": point}} if both else {"AccessPointArn": point}
+        )
+    return made
+
+
+def _abac(given: str) -> dict[str, Any]:
+    return {"Status": given or "Disabled"}
+
+
 def _tags(given: list[dict[str, Any]]) -> dict[str, Any]:
     return {"TagSet": given}
 
+
+_CONTROL = {"_control": True}
+"""Tags are set where ABAC is enabled, too: CloudFormation does it as S3 Control does."""
+# Property -> members of the request that stand inside it: (the request's, the property's).
+_BESIDE = {
+    "LifecycleConfiguration": (
+        ("TransitionDefaultMinimumObjectSize", "TransitionDefaultMinimumObjectSize"),
+    )
+}
 
 # Property -> (operation after Put, its member, shape, operation that unsets it), in order of application.
 _CONFIGURATIONS: dict[str, tuple[str, str, Any, str]] = {
@@ -568,6 +712,7 @@ _CONFIGURATIONS: dict[str, tuple[str, str, Any, str]] = {
     ),
     "CorsConfiguration": ("BucketCors", "CORSConfiguration", _cors, "DeleteBucketCors"),
     "Tags": ("BucketTagging", "Tagging", _tags, "DeleteBucketTagging"),
+    "AbacStatus": ("BucketAbac", "AbacStatus", _abac, ""),
     "NotificationConfiguration": (
         "BucketNotificationConfiguration",
         "NotificationConfiguration",
@@ -583,7 +728,7 @@ _MANY: dict[str, tuple[str, str, Any]] = {
         "InventoryConfiguration",
         _inventory,
     ),
-    "MetricsConfigurations": ("BucketMetricsConfiguration", "MetricsConfiguration", _of_id),
+    "MetricsConfigurations": ("BucketMetricsConfiguration", "MetricsConfiguration", _metrics),
     "AnalyticsConfigurations": ("BucketAnalyticsConfiguration", "AnalyticsConfiguration", _of_id),
     "IntelligentTieringConfigurations": (
         "BucketIntelligentTieringConfiguration",

@@ -48,6 +48,12 @@ class S3(
     HOOKS: ClassVar = ("cors",)
     """Public methods that are no operations: the gateway's."""
 
+    # older names of requests that are the same on the wire, which knows them by the newer ones
+    get_bucket_lifecycle = BucketSettings.get_bucket_lifecycle_configuration
+    put_bucket_lifecycle = BucketSettings.put_bucket_lifecycle_configuration
+    get_bucket_notification = Notifications.get_bucket_notification_configuration
+    put_bucket_notification = Notifications.put_bucket_notification_configuration
+
     tag_types: ClassVar[tuple[str, ...]] = ("s3:bucket",)
 
     def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:

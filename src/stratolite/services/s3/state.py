@@ -6,7 +6,8 @@ bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
                                                      has_policy, on?, versioning?}: what every request asks
-    ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy}   an access point's other names
+    ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy, tags?, open?}   an access point's names
+    (account, "", "s3", "block")                  -> JSON, the account's public access block
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
     (account, region, "s3", "config", id, kind)   -> JSON, the API's own shape     website, cors, policy ...
     (account, region, "s3", "o", id, KEY)         -> msgpack Head                   the current version
@@ -130,6 +131,9 @@ class Point(NamedTuple):
     arn: str
     bucket: str
     policy: str | None
+    tags: dict[str, str] = {}  # noqa: RUF012 - never changed
+    open: tuple[str, ...] = ()
+    """Those of its public access block that are off."""
 
 
 class Listed(msgspec.Struct, array_like=True, gc=False):
@@ -260,7 +264,11 @@ def _through(tx: Tx, point: Point) -> Bucket | None:
 
 
 def put_point(tx: Tx, alias: str, point: Point) -> None:
-    said = {"point": point.arn, "bucket": point.bucket, "policy": point.policy}
+    said: dict[str, Any] = {"point": point.arn, "bucket": point.bucket, "policy": point.policy}
+    if point.tags:
+        said["tags"] = point.tags
+    if point.open:
+        said["open"] = point.open
     tx.put(_name_key(alias), orjson.dumps(said))
 
 
@@ -276,7 +284,8 @@ def _name_key(name: str) -> bytes:
 def _parse_bucket(raw: bytes) -> Bucket | Point:
     said = orjson.loads(raw)
     if "point" in said:
-        return Point(said["point"], said["bucket"], said["policy"])
+        tags, opened = said.get("tags") or {}, tuple(said.get("open") or ())
+        return Point(said["point"], said["bucket"], said["policy"], tags, opened)
     return Bucket(**said)
 
 
@@ -311,6 +320,23 @@ def put_bucket(
     if status := bucket.versioning if versioning is None else versioning:
         value["versioning"] = status
     tx.put(_name_key(bucket.name), orjson.dumps(value))
+
+
+def account_block(tx: Tx, account: str) -> dict[str, bool] | None:
+    found: dict[str, bool] | None = tx.parsed(_block_key(account), orjson.loads)
+    return found
+
+
+def put_account_block(tx: Tx, account: str, block: dict[str, bool] | None) -> None:
+    if block is None:
+        tx.delete(_block_key(account))
+    else:
+        tx.put(_block_key(account), orjson.dumps(block))
+
+
+@lru_cache(maxsize=1000)
+def _block_key(account: str) -> bytes:
+    return Keyspace(account, "", "s3").key("block")
 
 
 def delete_bucket(tx: Tx, bucket: Bucket) -> None:

@@ -1,8 +1,8 @@
 """Amazon S3 Control: S3 Batch Operations (jobs over many objects) and access points.
 
     jobs, job_rules    creating, describing, steering jobs and what is accepted     tasks    what is done to one object
-    batch, manifests   carrying jobs out, a slice at a time, and their reports      points   access points
-    tags               of buckets, as S3 keeps them
+    batch, manifests   carrying jobs out, a slice at a time, and their reports      points   access points, and the account's public access block
+    tags               of access points, and of buckets as S3 keeps them
     state              the keys and stored formats        service          all operations as one Service
 
 Keys (details in ``state``): under the account and region. A job's work is done in its role's name by calls to S3 and
@@ -12,8 +12,8 @@ Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_AWS_S3_C
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops.html
 
 Not offered, and refused by name: generated manifests, S3ReplicateObject, S3ComputeObjectChecksum and
-S3UpdateObjectEncryption jobs, account-level public access block, access points in a VPC and their own public access
-block settings, tags of anything but buckets, Object Lambda, multi-region access points, Outposts, Storage Lens, access grants.
+S3UpdateObjectEncryption jobs, access points in a VPC (there is none) and of another account's bucket, Object Lambda,
+multi-region access points, directory buckets, Outposts, Storage Lens, access grants.
 """
 
 from stratolite.services.s3control.service import S3control as S3control

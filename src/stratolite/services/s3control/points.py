@@ -1,8 +1,9 @@
-"""Access points: create, describe, list, drop, and their policies."""
+"""Access points: create, describe, list, drop, their policies and tags; the account's public access block."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -16,12 +17,8 @@ from stratolite.services.s3control.jobs import check_account
 
 PAGE_COUNT_MAX = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,48}[a-z0-9]")
-_OPEN = {
-    "BlockPublicAcls": True,
-    "IgnorePublicAcls": True,
-    "BlockPublicPolicy": True,
-    "RestrictPublicBuckets": True,
-}
+_BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+TAGS_COUNT_MAX = 50
 
 
 class AccessPoints(Service):
@@ -30,7 +27,7 @@ class AccessPoints(Service):
         name, bucket = request["Name"], request["Bucket"]
         if not _NAME.fullmatch(name) or name.endswith("-s3alias"):
             raise invalid("Your Access Point name must follow the naming rules")
-        for member in ("VpcConfiguration", "PublicAccessBlockConfiguration", "Scope"):
+        for member in ("VpcConfiguration", "Scope"):
             if request.get(member):
                 raise Fault(
                     "NotImplemented",
@@ -53,18 +50,42 @@ class AccessPoints(Service):
             "alias": f"{name[:30]}-{call.world.token(17).hex()[:34]}-s3alias"[-63:].lstrip("-"),
             "policy": None,
         }
+        if tags := given_tags(request.get("Tags") or ()):
+            record["tags"] = tags
+        if opened := _open(request.get("PublicAccessBlockConfiguration")):
+            record["open"] = opened
         self._keep(call, record)
         state.put_point(call.tx, rows, record)
         return {"AccessPointArn": _arn(call, name), "Alias": record["alias"]}
 
-    def _keep(self, call: Call, record: dict[str, Any]) -> None:
+    def _keep(self, call: Call, record: dict[str, Any], *, fresh: bool = False) -> bool:
+        """S3's copy of it, by which it finds the bucket. Whether its policy is public; ``fresh`` refuses what is blocked."""
         asked = {
             "Arn": _arn(call, record["name"]),
             "Bucket": record["bucket"],
             "Alias": record["alias"],
             "Policy": record["policy"],
+            "Tags": record.get("tags", {}),
+            "Open": record.get("open", ()),
+            "Fresh": fresh,
         }
-        call.invoke("s3", "KeepAccessPoint", asked)
+        return bool(call.invoke("s3", "KeepAccessPoint", asked)["IsPublic"])
+
+    def keep_access_point_block(self, call: Call, request: Request) -> Response:
+        """For a stack that changes it: AWS's API has no operation for that, and no wire carries this one."""
+        record = dict(self._point(call, request))
+        record["open"] = _open(request.get("PublicAccessBlockConfiguration"))
+        self._keep(call, record, fresh=True)
+        state.put_point(call.tx, state.space(call.account, call.region), record)
+        return {}
+
+    def _tags_of_point(self, call: Call, name: str) -> dict[str, str]:
+        return dict(self._point(call, {"Name": name}).get("tags", {}))
+
+    def _put_tags_of_point(self, call: Call, name: str, tags: dict[str, str]) -> None:
+        record = {**self._point(call, {"Name": name}), "tags": tags}
+        self._keep(call, record)
+        state.put_point(call.tx, state.space(call.account, call.region), record)
 
     def _point(self, call: Call, request: Request) -> dict[str, Any]:
         check_account(call, request)
@@ -84,7 +105,9 @@ class AccessPoints(Service):
         return {
             **_shown(call, found),
             "CreationDate": found["created_s"],
-            "PublicAccessBlockConfiguration": dict(_OPEN),
+            "PublicAccessBlockConfiguration": {
+                name: name not in found.get("open", ()) for name in _BLOCK
+            },
         }
 
     def list_access_points(self, call: Call, request: Request) -> Response:
@@ -124,16 +147,15 @@ class AccessPoints(Service):
 
     def _set_policy(self, call: Call, found: dict[str, Any], text: str | None) -> None:
         record = {**found, "policy": text}
-        self._keep(call, record)
+        self._keep(call, record, fresh=True)
         state.put_point(call.tx, state.space(call.account, call.region), record)
 
     def get_access_point_policy(self, call: Call, request: Request) -> Response:
         return {"Policy": self._policy(call, request)}
 
     def get_access_point_policy_status(self, call: Call, request: Request) -> Response:
-        """Every access point's own public access block is on, so none is public."""
         self._policy(call, request)
-        return {"PolicyStatus": {"IsPublic": False}}
+        return {"PolicyStatus": {"IsPublic": self._keep(call, self._point(call, request))}}
 
     def _policy(self, call: Call, request: Request) -> str:
         text = self._point(call, request)["policy"]
@@ -148,6 +170,51 @@ class AccessPoints(Service):
     def delete_access_point_policy(self, call: Call, request: Request) -> Response:
         self._set_policy(call, self._point(call, request), None)
         return {}
+
+    # -- the account's public access block
+
+    def get_public_access_block(self, call: Call, request: Request) -> Response:
+        check_account(call, request)
+        block = call.invoke("s3", "KeepAccountBlock", {})["Block"]
+        if block is None:
+            raise Fault(
+                "NoSuchPublicAccessBlockConfiguration",
+                "The public access block configuration was not found",
+                status=404,
+                AccountId=call.account,
+            )
+        return {"PublicAccessBlockConfiguration": dict(block)}
+
+    def put_public_access_block(self, call: Call, request: Request) -> Response:
+        check_account(call, request)
+        wanted = request["PublicAccessBlockConfiguration"]
+        if not any(name in wanted for name in _BLOCK):
+            raise invalid(
+                "Must specify at least one configuration in the Public Access Block Configuration"
+            )
+        call.invoke("s3", "KeepAccountBlock", {"Put": {n: bool(wanted.get(n)) for n in _BLOCK}})
+        return {}
+
+    def delete_public_access_block(self, call: Call, request: Request) -> Response:
+        check_account(call, request)
+        call.invoke("s3", "KeepAccountBlock", {"Put": None})
+        return {}
+
+
+def _open(block: dict[str, Any] | None) -> list[str]:
+    """What a block leaves open; all is closed where nothing is said."""
+    return [name for name in _BLOCK if not (block or {}).get(name, block is None)]
+
+
+def given_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Raises Fault for a key that is there twice, and for too many."""
+    listed = list(given)
+    tags = {tag["Key"]: tag["Value"] for tag in listed}
+    if len(tags) < len(listed):
+        raise invalid("Cannot provide multiple Tags with the same key")
+    if len(tags) > TAGS_COUNT_MAX:
+        raise Fault("TooManyTags", f"The number of tags exceeds {TAGS_COUNT_MAX}", status=400)
+    return tags
 
 
 def _arn(call: Call, name: str) -> str:

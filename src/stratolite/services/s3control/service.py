@@ -8,16 +8,24 @@ from typing import ClassVar
 from stratolite.service import Access, Call, Request, Worker
 from stratolite.services.s3control.batch import Preparer, Ticker
 from stratolite.services.s3control.jobs import Jobs, job_arn
-from stratolite.services.s3control.points import AccessPoints
 from stratolite.services.s3control.tags import Tags
 
+_ACTIONS = {
+    "GetPublicAccessBlock": "s3:GetAccountPublicAccessBlock",
+    "PutPublicAccessBlock": "s3:PutAccountPublicAccessBlock",
+    "DeletePublicAccessBlock": "s3:PutAccountPublicAccessBlock",
+    "KeepAccessPointBlock": "s3:PutAccessPointPublicAccessBlock",
+}
 
-class S3control(Jobs, AccessPoints, Tags):
+
+class S3control(Jobs, Tags):
+    """Tags brings the access points, which have some."""
+
     name: ClassVar[str] = "s3control"
     prefix: ClassVar[str] = "s3"
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        action = f"s3:{operation}"
+        action = _ACTIONS.get(operation, f"s3:{operation}")
         if request.get("JobId"):
             return ((action, job_arn(call, request["JobId"])),)
         if arn := request.get("ResourceArn"):

@@ -6,7 +6,7 @@ Under the account and region, service "s3control":
     ("active", -priority, id)         -> ""     jobs that wait for their turn, the next one first
     ("token", client request token)   -> JSON id
     ("result", id, number)            -> JSON rows [[bucket, key, version, status, code, http, message], ...]
-    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy?, tags}
+    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?}
 
 Job: the request's Operation, Report, Manifest, Description, Priority, RoleArn, ConfirmationRequired and Tags, and
 {id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results}; ``place`` is

@@ -1,7 +1,8 @@
-"""TagResource, UntagResource and ListTagsForResource of buckets: S3's own bucket tags under S3 Control's API.
+"""TagResource, UntagResource and ListTagsForResource of buckets and access points.
 
-One set of tags, whichever API asks. The caller needs
-s3:PutBucketTagging or s3:GetBucketTagging besides s3:TagResource or s3:ListTagsForResource: it is those operations that are asked.
+A bucket's are S3's own bucket tags under S3 Control's API: one set, whichever API asks. The caller needs
+s3:PutBucketTagging or s3:GetBucketTagging besides s3:TagResource or s3:ListTagsForResource: it is those operations that
+are asked. Where tags decide who may do what (ABAC) this is the only way to change them.
 
 Source  https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
 """
@@ -9,58 +10,64 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.
 from __future__ import annotations
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service, tag_list
-from stratolite.services.s3control.job_rules import invalid
+from stratolite.service import Call, Request, Response, tag_list
 from stratolite.services.s3control.jobs import check_account
+from stratolite.services.s3control.points import AccessPoints, given_tags
 
 _BUCKET = "arn:aws:s3:::"
 
 
-class Tags(Service):
+class Tags(AccessPoints):
     def list_tags_for_resource(self, call: Call, request: Request) -> Response:
-        return {"Tags": tag_list(_tags(call, _bucket(call, request)))}
+        return {"Tags": tag_list(self._tags(call, *_thing(call, request)))}
 
     def tag_resource(self, call: Call, request: Request) -> Response:
-        bucket = _bucket(call, request)
-        given = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        if len(given) < len(request["Tags"]):
-            raise invalid("Cannot provide multiple Tags with the same key")
-        _put(call, bucket, {**_tags(call, bucket), **given})
+        kind, name = _thing(call, request)
+        tags = {**self._tags(call, kind, name), **given_tags(request["Tags"])}
+        self._put(call, kind, name, tags)
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
-        bucket = _bucket(call, request)
+        kind, name = _thing(call, request)
         gone = set(request["TagKeys"])
-        _put(call, bucket, {k: v for k, v in _tags(call, bucket).items() if k not in gone})
+        kept = {k: v for k, v in self._tags(call, kind, name).items() if k not in gone}
+        self._put(call, kind, name, kept)
         return {}
 
+    def _tags(self, call: Call, kind: str, name: str) -> dict[str, str]:
+        if kind == "point":
+            return self._tags_of_point(call, name)
+        try:
+            found = call.invoke("s3", "GetBucketTagging", {"Bucket": name})
+        except Fault as fault:
+            if fault.code != "NoSuchTagSet":
+                raise
+            return {}
+        return {tag["Key"]: tag["Value"] for tag in found["TagSet"]}
 
-def _bucket(call: Call, request: Request) -> str:
+    def _put(self, call: Call, kind: str, name: str, tags: dict[str, str]) -> None:
+        if kind == "point":
+            self._put_tags_of_point(call, name, tags)
+            return
+        asked: Request = {"Bucket": name, "_control": True}
+        if tags:
+            call.invoke("s3", "PutBucketTagging", asked | {"Tagging": {"TagSet": tag_list(tags)}})
+        else:
+            call.invoke("s3", "DeleteBucketTagging", asked)
+
+
+def _thing(call: Call, request: Request) -> tuple[str, str]:
+    """("bucket" or "point", its name) of an ARN."""
     check_account(call, request)
     arn = str(request["ResourceArn"])
     name = arn.removeprefix(_BUCKET)
-    if not arn.startswith(_BUCKET) or "/" in name:
-        raise Fault(
-            "NotImplemented",
-            f"s3control: tags of {arn} are not offered by Stratolite; those of buckets are",
-            status=501,
-        )
-    return name
-
-
-def _tags(call: Call, bucket: str) -> dict[str, str]:
-    try:
-        found = call.invoke("s3", "GetBucketTagging", {"Bucket": bucket})
-    except Fault as fault:
-        if fault.code != "NoSuchTagSet":
-            raise
-        return {}
-    return {tag["Key"]: tag["Value"] for tag in found["TagSet"]}
-
-
-def _put(call: Call, bucket: str, tags: dict[str, str]) -> None:
-    if tags:
-        tagging = {"TagSet": tag_list(tags)}
-        call.invoke("s3", "PutBucketTagging", {"Bucket": bucket, "Tagging": tagging})
-    else:
-        call.invoke("s3", "DeleteBucketTagging", {"Bucket": bucket})
+    if arn.startswith(_BUCKET) and "/" not in name:
+        return "bucket", name
+    point = arn.removeprefix(f"arn:aws:s3:{call.region}:{call.account}:accesspoint/")
+    if point != arn and "/" not in point:
+        return "point", point
+    raise Fault(
+        "NotImplemented",
+        f"s3control: tags of {arn} are not offered by Stratolite; those of buckets and access points are",
+        status=501,
+    )
