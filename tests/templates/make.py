@@ -1458,7 +1458,6 @@ made(
         {"Version": "2", "DisableExecuteApiEndpoint": True},
         {"DisableExecuteApiEndpoint": False, "Tags": {"b": "2"}},
     ),
-    Logs=R("AWS::Logs::LogGroup"),
     Stage=R(
         "AWS::ApiGatewayV2::Stage",
         *(
@@ -1466,11 +1465,8 @@ made(
                 "ApiId": ref("Api"),
                 "StageName": "s",
                 "AutoDeploy": True,
-                "AccessLogSettings": {
-                    "DestinationArn": att("Logs", "Arn"),
-                    "Format": f"$context.requestId {text}",
-                },
-                "DefaultRouteSettings": {"ThrottlingBurstLimit": 5, "ThrottlingRateLimit": 10},
+                "Description": text,
+                "StageVariables": {"v": text},
                 "Tags": {"a": text},
             }
             for text in "abc"

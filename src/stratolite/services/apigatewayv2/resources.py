@@ -10,6 +10,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created
 
 _MADE_BY = "stratolite:made-by"
+_NOTHING = frozenset({""})
 
 
 class _Type(Resource):
@@ -100,6 +101,16 @@ class Api(_Type):
 class Stage(_Type):
     type = "AWS::ApiGatewayV2::Stage"
     create_only = frozenset({"ApiId", "StageName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        (
+            "AccessLogSettings",
+            "ClientCertificateId",
+            "RouteSettings",
+            "DefaultRouteSettings.ThrottlingBurstLimit",
+            "DefaultRouteSettings.ThrottlingRateLimit",
+        ),
+        _NOTHING,
+    )
 
     def _request(self, wanted: Request) -> dict[str, Any]:
         if wanted.get("AccessPolicyId"):
@@ -185,6 +196,22 @@ class _Part(_Type):
 
 class Route(_Part):
     type = "AWS::ApiGatewayV2::Route"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "AuthorizationScopes",
+                "AuthorizerId",
+                "ModelSelectionExpression",
+                "OperationName",
+                "RequestModels",
+                "RequestParameters",
+                "RouteResponseSelectionExpression",
+            ),
+            _NOTHING,
+        ),
+        "ApiKeyRequired": frozenset({"false"}),
+        "AuthorizationType": frozenset({"NONE"}),
+    }
     noun = "Route"
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
@@ -197,6 +224,25 @@ class Integration(_Part):
     """A repeat after a crash may leave an integration no route names: it costs nothing and goes with its API."""
 
     type = "AWS::ApiGatewayV2::Integration"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "ConnectionId",
+                "ContentHandlingStrategy",
+                "CredentialsArn",
+                "IntegrationSubtype",
+                "PassthroughBehavior",
+                "RequestParameters",
+                "RequestTemplates",
+                "ResponseParameters",
+                "TemplateSelectionExpression",
+                "TlsConfig",
+            ),
+            _NOTHING,
+        ),
+        "ConnectionType": frozenset({"INTERNET"}),
+        "IntegrationType": frozenset({"AWS_PROXY"}),
+    }
     noun = "Integration"
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
