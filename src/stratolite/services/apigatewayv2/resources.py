@@ -17,6 +17,15 @@ class _Type(Resource):
     service = "apigatewayv2"
     gone = frozenset({"NotFoundException"})
 
+    async def _retag(self, call: Call, place: str, old: Spec, new: Spec) -> None:
+        """``place`` is what stands in the ARN behind /apis/."""
+        arn = f"arn:aws:apigateway:{call.region}::/apis/{place}"
+        tags = new.properties.get("Tags", {})
+        if gone := sorted(old.properties.get("Tags", {}).keys() - tags.keys()):
+            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
+        if tags:
+            await self.ask(call, "TagResource", ResourceArn=arn, Tags=tags)
+
 
 class Api(_Type):
     """A repeat of ``create`` finds its own API by a tag, since API names are not unique."""
@@ -73,13 +82,7 @@ class Api(_Type):
         if "CorsConfiguration" in old.properties and "CorsConfiguration" not in new.properties:
             await self.ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
         made = await self._bring_up_to_date(call, physical_id, new)
-        arn = f"arn:aws:apigateway:{call.region}::/apis/{physical_id}"
-        tags = new.properties.get("Tags", {})
-        gone = sorted(old.properties.get("Tags", {}).keys() - tags.keys())
-        if gone:
-            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
-        if tags:
-            await self.ask(call, "TagResource", ResourceArn=arn, Tags=tags)
+        await self._retag(call, physical_id, old, new)
         return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -142,6 +145,7 @@ class Stage(_Type):
             if name in old.properties:
                 members.setdefault(name, empty)
         await self.ask(call, "UpdateStage", **members)
+        await self._retag(call, f"{new.properties['ApiId']}/stages/{physical_id}", old, new)
         return Made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
