@@ -51,13 +51,14 @@ bench/out/clients/.installed: | $(VENV)/bin/python  ## clients whose own depende
 tools: $(VENV)/.installed-dev bench/out/tools/.installed  ## the tools people deploy with, unmodified, each against a server of its own
 	STRATOLITE_TOOLS=$(CURDIR)/bench/out/tools $(BIN)/python -m pytest -q tests/tools
 
-bench/out/tools/.installed: | $(VENV)/bin/python  ## each tool in a place of its own: they pin what they depend on
+bench/out/tools/.installed: | $(VENV)/.installed-dev  ## each tool in a place of its own: they pin what they depend on
 	mkdir -p bench/out/tools
 	for tool in sam:aws-sam-cli chalice:chalice zappa:zappa; do \
 		$(PYTHON) -m venv bench/out/tools/$${tool%%:*} && \
 		bench/out/tools/$${tool%%:*}/bin/python -m pip install --quiet --disable-pip-version-check $${tool##*:} setuptools || exit 1; done
 	bench/out/tools/zappa/bin/python -m pip install --quiet --disable-pip-version-check flask
 	if command -v npm >/dev/null; then mkdir -p bench/out/tools/node && cd bench/out/tools/node && npm install --silent --no-audit --no-fund --prefix . aws-cdk aws-cdk-lib constructs osls; fi
+	if command -v npm >/dev/null; then $(BIN)/python -m stratolite runtime nodejs --data bench/out/tools/sdk; fi
 	touch $@
 
 clean:

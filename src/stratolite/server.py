@@ -30,7 +30,7 @@ from stratolite.egress import BadRule, Egress, Own
 from stratolite.errors import Fenced
 from stratolite.gateway.hosts import Hosts
 from stratolite.metrics import Metrics
-from stratolite.runtime import Gateway, Proxy, Runtime
+from stratolite.runtime import Gateway, Proxy, Runtime, Secure, programs
 from stratolite.service import Cloud, Principal, Request, Response, root
 from stratolite.services import OFFERS, resource_owner
 from stratolite.services.cloudtrail.recorder import Recorder
@@ -91,7 +91,9 @@ async def open_cloud(
         world=world,
         blobs=blobs,
         work=Workers(db, world, worker_of),
-        runtime=Runtime(f"{folder}/cache", world, strict=strict),
+        runtime=Runtime(
+            f"{folder}/cache", world, modules=f"{folder}/{programs.MODULES}", strict=strict
+        ),
         vault=vault,
         services={offer.service: offer.make for offer in OFFERS},
         authorize=authorize,
@@ -211,6 +213,7 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     from stratolite.gateway.app import App
     from stratolite.gateway.auth import check_listen
     from stratolite.gateway.credentials import credentials_of
+    from stratolite.gateway.inner_tls import InnerTls
     from stratolite.gateway.listener import serve, serve_sandbox, stranger
 
     host = listening.host
@@ -277,8 +280,15 @@ async def _serve(data: str, listening: Listening, say: Callable[[str], None]) ->
     cloud.egress.own = Own(
         server.port, scheme, lambda name: _is_ours(app.hosts, host, name), stranger(app, scheme)
     )
+    inner = InnerTls(app.world)
     cloud.runtime.gateway = Gateway(
-        cloud.endpoint, server.port, lambda listener: serve_sandbox(app, listener)
+        cloud.endpoint,
+        server.port,
+        lambda listener: serve_sandbox(app, listener),
+        Secure(
+            lambda: inner.made.certificate,
+            lambda listener: serve_sandbox(app, listener, inner.made.context),
+        ),
     )
     gc.collect()
     gc.freeze()  # what start-up made lives as long as the process; do not look at it again

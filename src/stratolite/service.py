@@ -373,6 +373,10 @@ class Service:
         """What IAM must allow for this request; all of it. Runs in the transaction."""
         return ((f"{self.prefix or self.name}:{operation}", "*"),)
 
+    def beside_refusal(self, call: Call, operation: str, request: Request) -> dict[str, Any]:
+        """Members of the AccessDenied of a request that IAM refuses, beside its words. Runs in the transaction."""
+        return {}
+
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None

@@ -69,6 +69,8 @@ def held(platform: Platform) -> set[bytes]:
             parts = unpack(key)
             if len(parts) < 3 or parts[2] in KEPT_BEHIND or parts[2:4] in COUNTERS:
                 continue
+            if parts[2:4] == ("iam", "role") and str(parts[4]).startswith("AWSServiceRoleFor"):
+                continue  # a service makes itself one, and it stays, as on AWS
             found.add(key)
         return found
 

@@ -53,7 +53,21 @@ async def fail(h: Any) -> None:
     await h("cloudformation", "UpdateStack", StackName="s", TemplateBody=body)
 
 
+async def change_set(h: Any) -> None:
+    await h(
+        "cloudformation",
+        "CreateChangeSet",
+        StackName="s",
+        ChangeSetName="c",
+        TemplateBody=outer(2),
+        IncludeNestedStacks=True,
+    )
+    await put(h, "not looked at")
+    await h("cloudformation", "ExecuteChangeSet", StackName="s", ChangeSetName="c")
+
+
 SCENARIOS = {
+    "change set": (change_set, "UPDATE_COMPLETE"),
     "update": (update, "UPDATE_COMPLETE"),
     "rollback": (fail, "UPDATE_ROLLBACK_COMPLETE"),
 }

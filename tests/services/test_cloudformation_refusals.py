@@ -9,7 +9,6 @@ from botocore.exceptions import ClientError
 
 TEMPLATE = "Resources: {Q: {Type: 'AWS::SQS::Queue'}}"
 CALLS: list[tuple[str, dict[str, Any]]] = [
-    ("EstimateTemplateCost", {"TemplateBody": TEMPLATE}),
     ("DescribeType", {"Type": "RESOURCE", "TypeName": "AWS::SQS::Queue"}),
     ("ListTypes", {}),
     ("RegisterType", {"TypeName": "My::Own::Type", "SchemaHandlerPackage": "s3://b/k"}),
@@ -22,7 +21,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 def test_what_is_not_offered_is_refused_by_name(client: Any) -> None:
-    """The calculator behind EstimateTemplateCost's URL is AWS's, and gone; the registry is AWS's own."""
+    """The registry is AWS's own."""
     cfn = client("cloudformation")
     from stratolite.service import snake
 

@@ -125,14 +125,3 @@ def test_the_deployment_mode_says_what_a_failure_leaves(
         cfn.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=wait)
     with pytest.raises(ClientError, match="deploymentConfig.mode"):
         cfn.delete_stack(StackName="direct", DeploymentConfig={"Mode": "SLOW"})
-
-
-def test_change_sets_of_nested_stacks_are_refused_by_name(client: Any) -> None:
-    cfn, s3 = client("cloudformation"), client("s3")
-    s3.create_bucket(Bucket="templates")
-    s3.put_object(Bucket="templates", Key="inner", Body=text().encode())
-    inner = {"TemplateURL": "https://s3.amazonaws.com/templates/inner"}
-    outer = {"Resources": {"In": {"Type": "AWS::CloudFormation::Stack", "Properties": inner}}}
-    with pytest.raises(ClientError, match=r"IncludeNestedStacks with nested stacks \[In\]"):
-        change_set(cfn, "s", json.dumps(outer), IncludeNestedStacks=True)
-    assert actions(change_set(cfn, "s", json.dumps(outer))) == {"In": "Add"}

@@ -115,6 +115,50 @@ def test_things_of_every_service_are_tagged_found_and_untagged(client: Any) -> N
         client("s3").get_bucket_tagging(Bucket="b-1")
 
 
+TRUST = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+})  # fmt: skip
+
+
+def test_iams_things_are_tagged_and_found_but_for_users_and_roles(client: Any) -> None:
+    """Its page: "The GetResources operation does not currently support IAM users and roles." What is found is in us-east-1."""
+    iam, tagging = client("iam"), client("resourcegroupstaggingapi")
+    text = json.dumps({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+    })  # fmt: skip
+    hidden = [
+        iam.create_role(RoleName="r", Path="/a/", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"],
+        iam.create_user(UserName="u", Path="/a/b/")["User"]["Arn"],
+    ]
+    shown = {
+        "iam:policy": iam.create_policy(PolicyName="p", Path="/a/", PolicyDocument=text)["Policy"]["Arn"],
+        "iam:instance-profile": iam.create_instance_profile(InstanceProfileName="i", Path="/a/")["InstanceProfile"]["Arn"],
+        "iam:mfa": iam.create_virtual_mfa_device(VirtualMFADeviceName="m")["VirtualMFADevice"]["SerialNumber"],
+        "iam:oidc-provider": iam.create_open_id_connect_provider(Url="https://id.example.com", ThumbprintList=["a" * 40])["OpenIDConnectProviderArn"],
+    }  # fmt: skip
+    arns = [*hidden, *shown.values()]
+    failed = tagging.tag_resources(ResourceARNList=arns, Tags={"team": "a", "x": "y"})
+    assert failed["FailedResourcesMap"] == {}
+    assert tagging.untag_resources(ResourceARNList=arns, TagKeys=["x"])["FailedResourcesMap"] == {}
+    listed = [{"Key": "team", "Value": "a"}]
+    assert iam.list_role_tags(RoleName="r")["Tags"] == listed
+    assert iam.list_user_tags(UserName="u")["Tags"] == listed
+    assert found(tagging) == {arn: {"team": "a"} for arn in shown.values()}
+    for kind, arn in shown.items():
+        assert set(found(tagging, ResourceTypeFilters=[kind])) == {arn}, kind
+    assert set(found(tagging, ResourceTypeFilters=["iam"])) == set(shown.values())
+    assert set(found(tagging, ResourceARNList=arns)) == set(shown.values())
+    elsewhere = client("resourcegroupstaggingapi", region="eu-west-1")
+    assert found(elsewhere) == {}
+    failed = elsewhere.tag_resources(ResourceARNList=arns, Tags={"a": "b"})["FailedResourcesMap"]
+    assert {one["ErrorCode"] for one in failed.values()} == {"InvalidParameterException"}
+    odd = f"arn:aws:iam::{ACCOUNT}:group/g"
+    failed = tagging.tag_resources(ResourceARNList=[odd], Tags={"a": "b"})["FailedResourcesMap"]
+    assert "not offered here by Stratolite" in failed[odd]["ErrorMessage"]
+
+
 def test_pages_go_through_everything_once_and_cost_what_they_hold(
     client: Any, monkeypatch: Any
 ) -> None:

@@ -1114,6 +1114,392 @@ def holder(values: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# -- what was in no template yet: a type each, with the properties people use
+made(
+    "glue-catalog",
+    Db=R(
+        "AWS::Glue::Database",
+        {"CatalogId": ref("AWS::AccountId"), "DatabaseInput": {"Name": "corpus_db"}},
+        {"DatabaseInput": {"Name": "corpus_db", "Description": "x"}},
+    ),
+    Table=R(
+        "AWS::Glue::Table",
+        *(
+            {
+                "CatalogId": ref("AWS::AccountId"),
+                "DatabaseName": ref("Db"),
+                "TableInput": {
+                    "Name": "events",
+                    "Description": text,
+                    "TableType": "EXTERNAL_TABLE",
+                    "PartitionKeys": [{"Name": "day", "Type": "string"}],
+                    "StorageDescriptor": {"Columns": [{"Name": "a", "Type": "int"}], "Location": "s3://b/t"},
+                },
+            }
+            for text in "abc"
+        ),
+    ),
+    Partition=R(
+        "AWS::Glue::Partition",
+        *(
+            {
+                "CatalogId": ref("AWS::AccountId"),
+                "DatabaseName": ref("Db"),
+                "TableName": ref("Table"),
+                "PartitionInput": {"Values": ["1"], "Parameters": {"a": text}},
+            }
+            for text in "abc"
+        ),
+    ),
+)  # fmt: skip
+TRACKED = {"PredefinedMetricType": "DynamoDBWriteCapacityUtilization"}
+made(
+    "application-autoscaling",
+    Table=R(
+        "AWS::DynamoDB::Table",
+        {
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
+        },
+    ),
+    Target=R(
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        {
+            "ServiceNamespace": "dynamodb",
+            "ResourceId": sub("table/${Table}"),
+            "ScalableDimension": "dynamodb:table:WriteCapacityUnits",
+            "MinCapacity": 5,
+            "MaxCapacity": 20,
+        },
+        {"MaxCapacity": 30},
+        {"SuspendedState": {"DynamicScalingInSuspended": True}},
+    ),
+    Policy=R(
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        *(
+            {
+                "PolicyName": "p",
+                "PolicyType": "TargetTrackingScaling",
+                "ScalingTargetId": ref("Target"),
+                "TargetTrackingScalingPolicyConfiguration": {
+                    "TargetValue": value,
+                    "PredefinedMetricSpecification": TRACKED,
+                },
+            }
+            for value in (50.0, 60.0, 70.0)
+        ),
+    ),
+)
+made(
+    "firehose-to-bucket",
+    Bucket=R("AWS::S3::Bucket"),
+    Role=role("firehose.amazonaws.com"),
+    Stream=R(
+        "AWS::KinesisFirehose::DeliveryStream",
+        *(
+            {
+                "DeliveryStreamType": "DirectPut",
+                "ExtendedS3DestinationConfiguration": {
+                    "RoleARN": att("Role", "Arn"),
+                    "BucketARN": att("Bucket", "Arn"),
+                    "Prefix": f"{text}/",
+                    "BufferingHints": {"SizeInMBs": 5, "IntervalInSeconds": 60},
+                    "CompressionFormat": "GZIP",
+                },
+                "Tags": tags(a=text),
+            }
+            for text in "abc"
+        ),
+    ),
+)
+made(
+    "pipes-pipe",
+    In=R("AWS::SQS::Queue"),
+    Out=R("AWS::SQS::Queue"),
+    Role=role(
+        "pipes.amazonaws.com",
+        Policies=[{"PolicyName": "p", "PolicyDocument": allow("sqs:*")}],
+    ),
+    Pipe=R(
+        "AWS::Pipes::Pipe",
+        *(
+            {
+                "RoleArn": att("Role", "Arn"),
+                "Source": att("In", "Arn"),
+                "SourceParameters": {"SqsQueueParameters": {"BatchSize": size}},
+                "Target": att("Out", "Arn"),
+                "TargetParameters": {"InputTemplate": "<$.body>"},
+                "Description": f"{size} at once",
+                "DesiredState": "RUNNING",
+                "Tags": {"a": str(size)},
+            }
+            for size in (1, 2, 3)
+        ),
+    ),
+)
+made(
+    "iam-user-parts",
+    User=R("AWS::IAM::User", {"Path": "/corpus/"}),
+    Other=R("AWS::IAM::User"),
+    Group=R("AWS::IAM::Group", {"Path": "/corpus/"}),
+    Key=R(
+        "AWS::IAM::AccessKey",
+        {"UserName": ref("User")},
+        {"Status": "Inactive"},
+        {"Status": "Active"},
+    ),
+    GroupPolicy=R(
+        "AWS::IAM::GroupPolicy",
+        *(
+            {"GroupName": ref("Group"), "PolicyName": "p", "PolicyDocument": allow(action)}
+            for action in ("s3:GetObject", "s3:PutObject", "s3:*")
+        ),
+    ),
+    Members=R(
+        "AWS::IAM::UserToGroupAddition",
+        {"GroupName": ref("Group"), "Users": [ref("User")]},
+        {"Users": [ref("User"), ref("Other")]},
+        {"Users": [ref("Other")]},
+    ),
+)
+made(
+    "iam-profile-and-providers",
+    Role=role("ec2.amazonaws.com"),
+    Profile=R("AWS::IAM::InstanceProfile", {"Path": "/corpus/", "Roles": [ref("Role")]}),
+    Oidc=R(
+        "AWS::IAM::OIDCProvider",
+        {
+            "Url": "https://id.corpus.example.com",
+            "ClientIdList": ["a"],
+            "ThumbprintList": ["a" * 40],
+        },
+        {"ClientIdList": ["a", "b"], "Tags": tags(a="1")},
+        {"ThumbprintList": ["b" * 40], "ClientIdList": ["b"]},
+    ),
+)
+made(
+    "kinesis-resource-policy",
+    Stream=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
+    Policy=R(
+        "AWS::Kinesis::ResourcePolicy",
+        *(
+            {
+                "ResourceArn": att("Stream", "Arn"),
+                "ResourcePolicy": allow(
+                    action,
+                    att("Stream", "Arn"),
+                    Principal={"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")},
+                ),
+            }
+            for action in ("kinesis:GetRecords", "kinesis:PutRecord", "kinesis:DescribeStream")
+        ),
+    ),
+)
+made(
+    "lambda-mapping-and-layer",
+    Role=role(Policies=[{"PolicyName": "p", "PolicyDocument": allow("sqs:*")}]),
+    Queue=R("AWS::SQS::Queue"),
+    Dead=R("AWS::SQS::Queue"),
+    Layer=R(
+        "AWS::Lambda::LayerVersion",
+        *(
+            {
+                "LayerName": "corpus-layer",
+                "Description": text,
+                "Content": {"S3Bucket": "corpus-code", "S3Key": "layer.zip"},
+                "CompatibleRuntimes": ["python3.12"],
+            }
+            for text in "abc"
+        ),
+    ),
+    Function=function(
+        {
+            "Layers": [ref("Layer")],
+            "DeadLetterConfig": {"TargetArn": att("Dead", "Arn")},
+            "LoggingConfig": {"LogGroup": "/corpus/one"},
+            "TracingConfig": {"Mode": "PassThrough"},
+            "PackageType": "Zip",
+        },
+        {"LoggingConfig": {"LogGroup": "/corpus/two"}},
+        {"DeadLetterConfig": None},
+    ),
+    Mapping=R(
+        "AWS::Lambda::EventSourceMapping",
+        {"FunctionName": ref("Function"), "EventSourceArn": att("Queue", "Arn"), "BatchSize": 2},
+        {"BatchSize": 3, "FunctionResponseTypes": ["ReportBatchItemFailures"]},
+        {"Enabled": False, "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"a": [1]}}'}]}},
+    ),
+)
+made(
+    "s3-access-point",
+    Bucket=R("AWS::S3::Bucket"),
+    Point=R(
+        "AWS::S3::AccessPoint",
+        {"Bucket": ref("Bucket"), "Name": "corpus-point-a"},
+        {"Name": "corpus-point-b"},
+        {"Name": "corpus-point-c"},
+    ),
+)
+made(
+    "sns-topic-inline-policy",
+    Topic=R(
+        "AWS::SNS::Topic",
+        {"SignatureVersion": "1"},
+        {"SignatureVersion": "2", "TracingConfig": "PassThrough"},
+    ),
+    Policy=R(
+        "AWS::SNS::TopicInlinePolicy",
+        *(
+            {
+                "TopicArn": ref("Topic"),
+                "PolicyDocument": allow(
+                    "sns:Publish", ref("Topic"), Principal={"Service": f"{service}.amazonaws.com"}
+                ),
+            }
+            for service in ("s3", "events", "lambda")
+        ),
+    ),
+)
+made(
+    "secretsmanager-policy",
+    Secret=R("AWS::SecretsManager::Secret", {"SecretString": "x"}),
+    Policy=R(
+        "AWS::SecretsManager::ResourcePolicy",
+        *(
+            {
+                "SecretId": ref("Secret"),
+                "ResourcePolicy": allow(
+                    action, Principal={"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")}
+                ),
+            }
+            for action in (
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:PutSecretValue",
+            )
+        ),
+    ),
+)
+made(
+    "dynamodb-global-table",
+    Table=R(
+        "AWS::DynamoDB::GlobalTable",
+        {
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+            "Replicas": [{"Region": ref("AWS::Region")}],
+        },
+        {"TimeToLiveSpecification": {"Enabled": True, "AttributeName": "until"}},
+        {"Replicas": [{"Region": ref("AWS::Region"), "DeletionProtectionEnabled": False}]},
+    ),
+)
+made(
+    "dynamodb-table-whole",
+    Table=R(
+        "AWS::DynamoDB::Table",
+        {
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "N"},
+            ],
+            "KeySchema": [
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "LocalSecondaryIndexes": [
+                {
+                    "IndexName": "by-sk",
+                    "KeySchema": [
+                        {"AttributeName": "pk", "KeyType": "HASH"},
+                        {"AttributeName": "sk", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+            "DeletionProtectionEnabled": True,
+        },
+        {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": False}},
+        {"DeletionProtectionEnabled": False},
+    ),
+)
+made(
+    "cloudwatch-alarm-whole",
+    Alarm=R(
+        "AWS::CloudWatch::Alarm",
+        {
+            "AlarmName": "corpus-alarm",
+            "ComparisonOperator": "LessThanThreshold",
+            "EvaluationPeriods": 3,
+            "DatapointsToAlarm": 2,
+            "Namespace": "n",
+            "MetricName": "m",
+            "Dimensions": [{"Name": "d", "Value": "v"}],
+            "Period": 60,
+            "ExtendedStatistic": "p99",
+            "Threshold": 1,
+            "TreatMissingData": "notBreaching",
+            "Unit": "Seconds",
+            "Tags": tags(a="1"),
+        },
+        {"ActionsEnabled": False, "Threshold": 2},
+        {"TreatMissingData": "breaching", "Tags": tags(b="2")},
+    ),
+)
+made(
+    "apigatewayv2-stage-whole",
+    Api=R(
+        "AWS::ApiGatewayV2::Api",
+        {"Name": "corpus-whole", "ProtocolType": "HTTP", "Version": "1", "Tags": {"a": "1"}},
+        {"Version": "2", "DisableExecuteApiEndpoint": True},
+        {"DisableExecuteApiEndpoint": False, "Tags": {"b": "2"}},
+    ),
+    Stage=R(
+        "AWS::ApiGatewayV2::Stage",
+        *(
+            {
+                "ApiId": ref("Api"),
+                "StageName": "s",
+                "AutoDeploy": True,
+                "Description": text,
+                "StageVariables": {"v": text},
+                "Tags": {"a": text},
+            }
+            for text in "abc"
+        ),
+    ),
+)
+made(
+    "scheduler-schedule-whole",
+    Queue=R("AWS::SQS::Queue"),
+    Role=role(
+        "scheduler.amazonaws.com",
+        Policies=[{"PolicyName": "p", "PolicyDocument": allow("sqs:SendMessage")}],
+    ),
+    Group=R("AWS::Scheduler::ScheduleGroup", {"Name": "corpus-group", "Tags": tags(a="1")}),
+    Schedule=R(
+        "AWS::Scheduler::Schedule",
+        {
+            "Name": "corpus-schedule",
+            "GroupName": ref("Group"),
+            "Description": "x",
+            "ScheduleExpression": "cron(0 12 * * ? *)",
+            "ScheduleExpressionTimezone": "Europe/Zurich",
+            "StartDate": "2090-01-01T00:00:00Z",
+            "EndDate": "2099-01-01T00:00:00Z",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {"Arn": att("Queue", "Arn"), "RoleArn": att("Role", "Arn")},
+        },
+        {"ScheduleExpressionTimezone": "UTC", "State": "DISABLED"},
+        {"Description": None},
+    ),
+)
+
+
 def template(resources: dict[str, Any], **sections: Any) -> dict[str, Any]:
     steps = {
         "Two": {"Fn::Equals": [ref("Step"), "2"]},

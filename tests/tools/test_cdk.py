@@ -1,9 +1,14 @@
-"""aws-cdk from npm, unmodified: bootstrap, deploy, diff, hotswap, deploy again, destroy; bootstrap again over what was retained."""
+"""aws-cdk from npm, unmodified: bootstrap, deploy, diff, hotswap, deploy again, destroy; bootstrap again over what was retained.
+
+And the CDK's own helpers, which are functions in Node: they want the AWS SDK of the runtime and an address that takes https.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 from tools.toolbox import Shop, find, needs_node, until
@@ -103,3 +108,59 @@ def test_cdk_bootstraps_deploys_compares_swaps_and_destroys(shop: Shop) -> None:
     assert "bootstrapped." in cdk("bootstrap")
     resources = cloudformation.describe_stack_resources(StackName="CDKToolkit")["StackResources"]
     assert kept["Name"] in {r["PhysicalResourceId"] for r in resources}
+
+
+HELPERS = """
+const cdk = require('aws-cdk-lib');
+const { Bucket } = require('aws-cdk-lib/aws-s3');
+const logs = require('aws-cdk-lib/aws-logs');
+const custom = require('aws-cdk-lib/custom-resources');
+
+const stack = new cdk.Stack(new cdk.App(), 'Helpers');
+const bucket = new Bucket(stack, 'Bucket', { autoDeleteObjects: true, removalPolicy: cdk.RemovalPolicy.DESTROY });
+new logs.LogRetention(stack, 'Kept', { logGroupName: '/kept', retention: logs.RetentionDays.THREE_DAYS });
+const parameter = (action) => ({
+  service: 'SSM', action, parameters: { Name: 'made', Value: 'by a custom resource', Type: 'String', Overwrite: true },
+  physicalResourceId: custom.PhysicalResourceId.of('made'),
+});
+new custom.AwsCustomResource(stack, 'Call', {
+  onUpdate: parameter('PutParameter'),
+  onDelete: { service: 'SSM', action: 'DeleteParameter', parameters: { Name: 'made' } },
+  installLatestAwsSdk: false,
+  policy: custom.AwsCustomResourcePolicy.fromSdkCalls({ resources: custom.AwsCustomResourcePolicy.ANY_RESOURCE }),
+});
+const inner = new cdk.NestedStack(stack, 'Inner');
+const queue = new (require('aws-cdk-lib/aws-sqs').Queue)(inner, 'Queue');
+new cdk.CfnOutput(stack, 'BucketName', { value: bucket.bucketName });
+new cdk.CfnOutput(stack, 'QueueName', { value: queue.queueName });
+"""
+
+
+def test_the_cdks_own_helpers_in_node_work(shop: Shop) -> None:
+    """Objects are deleted with their bucket, a log group's retention is set, an API is called: each by a custom resource.
+
+    The stack has one inside: cdk deploys them by change sets of both.
+    """
+    needs_node()
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a network of its own for port 443")
+    tool = find("node/node_modules/aws-cdk/bin/cdk")
+    sdk = find("sdk/runtimes/nodejs/node_modules")
+    os.symlink(find("node/node_modules"), shop.project / "node_modules")
+    there = Path(shop.server.folder, "runtimes/nodejs/node_modules")
+    shutil.copytree(sdk, there, copy_function=os.link, dirs_exist_ok=True, symlinks=True)
+    shop.write(app__js=HELPERS, cdk__json='{"app": "node app.js"}')
+    shop.run("node", tool, "bootstrap")
+    shop.run("node", tool, "deploy", "--require-approval", "never")
+    (parameter,) = shop.client("ssm").get_parameters(Names=["made"])["Parameters"]
+    assert parameter["Value"] == "by a custom resource"
+    (group,) = shop.client("logs").describe_log_groups(logGroupNamePrefix="/kept")["logGroups"]
+    assert group["retentionInDays"] == 3
+    outputs = shop.outputs("Helpers")
+    bucket = outputs["BucketName"]
+    assert shop.client("sqs").get_queue_url(QueueName=outputs["QueueName"])
+    shop.client("s3").put_object(Bucket=bucket, Key="left behind", Body=b"1")
+    assert "destroyed" in shop.run("node", tool, "destroy", "--force")
+    assert shop.stacks() == {"CDKToolkit"}
+    assert bucket not in {b["Name"] for b in shop.client("s3").list_buckets()["Buckets"]}
+    assert shop.client("ssm").get_parameters(Names=["made"])["Parameters"] == []

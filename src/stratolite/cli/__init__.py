@@ -31,6 +31,7 @@ _COMMANDS = {
     "trail": "Show who did what, and what was decided.",
     "repo": "Publish to the local Serverless Application Repository, or list what is there.",
     "root-keys": "Make, list or delete the keys of the account's root.",
+    "runtime": "Install what AWS ships with a runtime: its SDK for Node functions.",
     "rekey": "Seal every secret in the data anew, under a new root seal.",
     "doctor": "Check every stored byte against its record, and name what is damaged.",
     "completion": "Print a shell's completion script.",

@@ -54,15 +54,18 @@ async def serve(
     return server
 
 
-def serve_sandbox(app: Application, listener: socket.socket) -> Callable[[], None]:
-    """Serve one sandbox's way out; what is returned ends it and closes ``listener``.
+def serve_sandbox(
+    app: Application, listener: socket.socket, context: ssl.SSLContext | None = None
+) -> Callable[[], None]:
+    """Serve one sandbox's way out, by TLS with a ``context``; what is returned ends it and closes ``listener``.
 
     ``peer`` of its requests is ``SANDBOX``: no loopback address, so the default keys are not believed.
     """
+    scheme = "http" if context is None else "https"
     server = Server(
-        app, "http", IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, SANDBOX_CONNECTIONS_MAX, peer=SANDBOX
+        app, scheme, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, SANDBOX_CONNECTIONS_MAX, peer=SANDBOX
     )
-    server.accept(listener)
+    server.accept(listener, context)
     return server.cut
 
 
@@ -128,6 +131,7 @@ class Server:
         self._sweep_every_s = min(1.0, idle_s / 4, request_s / 4)
         self._timer: asyncio.TimerHandle | None = None
         self._accepting: socket.socket | None = None
+        self._context: ssl.SSLContext | None = None
         self._joining: set[asyncio.Task[object]] = set()
 
     @property
@@ -142,10 +146,10 @@ class Server:
         self.port = self._listening.sockets[0].getsockname()[1]
         self._sweep()
 
-    def accept(self, listener: socket.socket) -> None:
+    def accept(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
         """Take connections from a socket that listens already, without a wait: cold starts pass here."""
         listener.setblocking(False)
-        self._accepting = listener
+        self._accepting, self._context = listener, context
         self._sweep()
 
     def look(self) -> None:
@@ -165,7 +169,9 @@ class Server:
             return
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop = asyncio.get_running_loop()
-        joining = loop.create_task(loop.connect_accepted_socket(lambda: Connection(self), made))
+        joining = loop.create_task(
+            loop.connect_accepted_socket(lambda: Connection(self), made, ssl=self._context)
+        )
         self._joining.add(joining)
         joining.add_done_callback(self._joined)
 

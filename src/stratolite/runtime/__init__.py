@@ -52,7 +52,8 @@ against files that look like theirs) and were not tried on a machine that has on
 
 Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
 (``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours
-(``guest/node.mjs``).
+(``guest/node.mjs``). Node functions find packages at /var/runtime/node_modules (``Runtime(modules=)``, filled by `stratolite runtime
+nodejs`) and, with ``network``, the platform at https://127.0.0.1 by a certificate that only they trust (``Secure``).
 """
 
 from stratolite.runtime.bundles import BadBundle as BadBundle
@@ -66,3 +67,4 @@ from stratolite.runtime.sandbox import Gateway as Gateway
 from stratolite.runtime.sandbox import Invocation as Invocation
 from stratolite.runtime.sandbox import Outcome as Outcome
 from stratolite.runtime.sandbox import Proxy as Proxy
+from stratolite.runtime.sandbox import Secure as Secure

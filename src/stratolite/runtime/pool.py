@@ -19,7 +19,16 @@ from stratolite.limits import (
 )
 from stratolite.runtime import programs, scratch
 from stratolite.runtime.bundles import Bundles
-from stratolite.runtime.sandbox import Gateway, Invocation, Listen, Outcome, Proxy, Sandbox, WayOut
+from stratolite.runtime.sandbox import (
+    Gateway,
+    Invocation,
+    Listen,
+    Outcome,
+    Proxy,
+    Sandbox,
+    Secure,
+    WayOut,
+)
 from stratolite.runtime.zygote import Zygote, ZygoteLost
 
 _log = logging.getLogger("stratolite.runtime")
@@ -92,12 +101,22 @@ class Runtime:
     """All sandboxes of this server. Nothing runs until the first ``invoke`` or ``warm``."""
 
     def __init__(
-        self, folder: str, world: World, *, sites: list[str] | None = None, strict: bool = False
+        self,
+        folder: str,
+        world: World,
+        *,
+        sites: list[str] | None = None,
+        modules: str = "",
+        strict: bool = False,
     ) -> None:
-        """``folder`` is a cache: what is in it may be lost between runs. ``strict``: see the front page."""
+        """``folder`` is a cache: what is in it may be lost between runs. ``strict``: see the front page.
+
+        ``modules`` is where packages for Node functions are, or will be (``programs.MODULES``).
+        """
         self.strict = strict
         self._folder, self._world = os.path.abspath(folder), world
         self._sites = sites if sites is not None else _own_sites()
+        self._modules = os.path.abspath(modules) if modules and programs.node() else ""
         self._zygote: Zygote | None = None
         self._starting: asyncio.Task[Zygote] | None = None
         self._idle: dict[str, list[_Member]] = {}
@@ -269,8 +288,15 @@ class Runtime:
             "sites": self._sites,
             "port": self.gateway.port if self.gateway else 0,
             "program": programs.start(launch.runtime, launch.memory_mb),
+            "modules": self._modules,
+            "certificate": "",
         }
-        sandbox = Sandbox(self._world, zygote, spec, listen, self._ways_out(launch.owner))
+        ways_out = self._ways_out(launch.owner)
+        if (secure := self._secure(zygote, launch.runtime)) is not None:
+            loop = asyncio.get_running_loop()
+            spec["certificate"] = await loop.run_in_executor(None, secure.certificate)
+            ways_out.append(WayOut(secure.port, secure.open))
+        sandbox = Sandbox(self._world, zygote, spec, listen, ways_out)
         member = _Member(launch, sandbox, start.fresh_until_s, tmp)
         sandbox.on_end = lambda: self._drop(member)
         self._members.add(member)
@@ -284,6 +310,22 @@ class Runtime:
             assert proxy is not None
             ways.append(WayOut(port, lambda listener: proxy.open(listener, owner)))
         return ways
+
+    def _secure(self, zygote: Zygote, runtime: str) -> Secure | None:
+        """Only what is written for Node insists on https, and only a network of its own has the port free."""
+        gateway = self.gateway
+        if gateway is None or gateway.secure is None or gateway.port == gateway.secure.port:
+            return None
+        return (
+            gateway.secure if runtime.startswith("nodejs") and "network" in zygote.guards else None
+        )
+
+    async def url_inside(self, runtime: str) -> str:
+        """Where the platform answers in a sandbox of this runtime, by https where that is to be had. "": nowhere."""
+        if self.gateway is None:
+            return ""
+        secure = self._secure(await self._get_zygote(), runtime)
+        return f"http://127.0.0.1:{self.gateway.port}" if secure is None else "https://127.0.0.1"
 
     def _proxy_port(self, owner: str) -> int:
         """Where ``owner``'s sandboxes find the proxy, 0: nowhere."""
@@ -395,8 +437,11 @@ class Runtime:
                 await self._clean()
             root = f"{self._folder}/root"
             os.makedirs(root, mode=0o700, exist_ok=True)
+            if self._modules:
+                os.makedirs(self._modules, exist_ok=True)
+            sites = self._sites + programs.folders()
             self._zygote = await Zygote.start(
-                root, self._sites + programs.folders(), strict=self.strict
+                root, sites, modules=self._modules, strict=self.strict
             )
             if self.missing:
                 _log.warning("%s", self.missing)

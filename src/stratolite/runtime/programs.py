@@ -14,6 +14,22 @@ HEADROOM_MB = 1024
 """What such a program may ask the system for beyond the function's memory and never touch; the control group counts what is touched."""
 
 
+MODULES = "runtimes/nodejs/node_modules"
+"""In the data folder: packages that Node functions find without bringing them, as AWS's runtime has its SDK."""
+SDK = (
+    "api-gateway", "apigatewaymanagementapi", "apigatewayv2", "application-auto-scaling", "cloudcontrol", "cloudformation",
+    "cloudtrail", "cloudwatch", "cloudwatch-logs", "dynamodb", "dynamodb-streams", "ecr", "eventbridge", "firehose", "glue",
+    "iam", "kinesis", "kms", "lambda", "organizations", "pipes", "resource-groups-tagging-api", "s3", "s3-control", "scheduler",
+    "secrets-manager", "sfn", "sns", "sqs", "ssm", "sts",
+)  # fmt: skip
+"""Clients of the SDK for JavaScript, of the services there are here."""
+PACKAGES = (
+    *(f"@aws-sdk/client-{name}" for name in SDK),
+    "@aws-sdk/credential-providers", "@aws-sdk/lib-dynamodb", "@aws-sdk/lib-storage", "@aws-sdk/s3-request-presigner",
+    "@aws-sdk/util-dynamodb", "@smithy/signature-v4",
+)  # fmt: skip
+
+
 @cache
 def node() -> str:
     """The machine's Node, "" if there is none."""

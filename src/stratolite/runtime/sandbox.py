@@ -57,6 +57,17 @@ class Gateway(NamedTuple):
     """Where it answers inside, on 127.0.0.1: the same as outside, so that addresses mean the same in both."""
     open: Callable[[socket.socket], Callable[[], None]]
     """Takes over a listening socket of a sandbox and serves the platform on it, until what it returns is called."""
+    secure: Secure | None = None
+
+
+class Secure(NamedTuple):
+    """The platform by TLS, for programs that speak nothing else to what AWS gives them a URL of."""
+
+    certificate: Callable[[], str]
+    """PEM of the only certificate, good for 127.0.0.1 inside a sandbox and nowhere else."""
+    open: Callable[[socket.socket], Callable[[], None]]
+    """As ``Gateway.open``."""
+    port: int = 443
 
 
 class Proxy(NamedTuple):

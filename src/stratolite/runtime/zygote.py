@@ -32,7 +32,7 @@ class Exit(NamedTuple):
 
 
 _Forked = tuple[int, list[socket.socket]]
-_WAYS_OUT_MAX = 2
+_WAYS_OUT_MAX = 3
 
 
 class Zygote:
@@ -52,8 +52,12 @@ class Zygote:
         self._loop.add_reader(end.fileno(), self._readable)
 
     @classmethod
-    async def start(cls, root_folder: str, sites: list[str], *, strict: bool = False) -> Zygote:
+    async def start(
+        cls, root_folder: str, sites: list[str], *, modules: str = "", strict: bool = False
+    ) -> Zygote:
         """``root_folder`` is where a sandbox's root may be mounted; ``sites`` are readable in it.
+
+        ``modules``, a folder, is there as /var/runtime/node_modules.
 
         ``strict``: sandboxes execute Python anew instead of going on from a fork.
 
@@ -77,7 +81,8 @@ class Zygote:
         finally:
             theirs.close()
         zygote = cls(process, ours)
-        ours.send(orjson.dumps({"root": root_folder, "sites": sites, "strict": strict}))
+        wish = {"root": root_folder, "sites": sites, "modules": modules, "strict": strict}
+        ours.send(orjson.dumps(wish))
         await zygote._ready
         return zygote
 

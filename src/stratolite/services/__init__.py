@@ -40,7 +40,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "cloudformation",
         "cloudformation:Cloudformation",
-        ("cloudformation-response",),
+        ("cloudformation-response", "cloudformation-cost"),
         ("AWS::CloudFormation::", "AWS::CDK::", "Custom::"),
         queues=True,
     ),

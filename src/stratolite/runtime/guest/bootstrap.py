@@ -133,7 +133,12 @@ def _adapt(
     if "/" not in argv[0]:
         places = [f"{folder}/{argv[0]}" for folder in (paths["task"], *paths["layers"])]
         argv[0] = next((place for place in places if os.path.exists(place)), places[0])
-    os.environ.update({k: v for k, v in spec["program"]["env"].items() if k not in os.environ})
+    told = dict(spec["program"]["env"])
+    if "NODE_PATH" in told and spec["modules"]:
+        told["NODE_PATH"] += ":" + paths["moved"].get(spec["modules"], spec["modules"])
+    if spec["certificate"]:
+        told["NODE_EXTRA_CA_CERTS"] = _kept(spec["certificate"])
+    os.environ.update({k: v for k, v in told.items() if k not in os.environ})
     os.environ["LAMBDA_RUNTIME_DIR"] = paths["runtime"]
     sending = threading.Lock()
 
@@ -156,6 +161,13 @@ def _adapt(
         send("F", adapter.cannot_start(argv, error))
         return 1
     return 128 - code if code < 0 else code
+
+
+def _kept(certificate: str) -> str:
+    """A path that the program, and nobody else, can read it at."""
+    kept = os.memfd_create("certificate", 0)
+    os.write(kept, certificate.encode())
+    return f"/proc/self/fd/{kept}"
 
 
 def _serve(channel: socket.socket, stream: BufferedReader, spec: dict[str, Any]) -> None:

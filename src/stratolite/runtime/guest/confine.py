@@ -110,7 +110,7 @@ class Cell:
         self._filter: calls.Filter | None = None
         self._shares: shares.Shares | None = None
         self._walls: walls.Walls | None = None
-        self._sites = wish["sites"]
+        self._sites, self._modules = wish["sites"], wish["modules"]
         if "state" in wish:
             self._restore(wish["state"])
             return
@@ -287,6 +287,9 @@ class Cell:
             if path.startswith(_COVERED) and os.path.isdir(path):
                 self._moved[path] = f"/var/runtime/{len(self._moved)}"
                 _bind(path, root + self._moved[path])
+        if self._modules:
+            self._moved[self._modules] = "/var/runtime/node_modules"
+            _bind(self._modules, f"{root}/var/runtime/node_modules")
         for path in _CONFIG:
             if os.path.exists(path) and not (path == "/etc/localtime" and os.path.islink(path)):
                 _bind(os.path.realpath(path), root + path)
@@ -352,6 +355,7 @@ class Cell:
         else:
             run = [*_SYSTEM, sys.base_prefix, *self._sites, paths["task"], *paths["layers"]]
             run += [f"{_HERE}/{name}" for name in _OWN_FILES]
+            run += [self._modules] if self._modules else []
             open_paths = dict.fromkeys(run, walls.RUN)
             open_paths |= dict.fromkeys(
                 [*_CONFIG, "/etc/passwd", "/etc/group", "/proc"], walls.READ

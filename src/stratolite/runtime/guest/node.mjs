@@ -4,7 +4,7 @@
 
 import fs from 'node:fs'
 import http from 'node:http'
-import { createRequire } from 'node:module'
+import module, { createRequire } from 'node:module'
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
 import { pathToFileURL } from 'node:url'
@@ -88,6 +88,51 @@ async function load(name) {
   return handler
 }
 
+// A module of JavaScript's own kind is not looked for in NODE_PATH; Lambda does so since Node 18.
+function importFrom(folders) {
+  if (module.registerHooks) {
+    module.registerHooks({
+      resolve(specifier, context, next) {
+        let failed
+        for (const parentURL of [context.parentURL, ...folders]) {
+          try {
+            return next(specifier, { ...context, parentURL })
+          } catch (error) {
+            failed ??= error
+            if (error.code !== 'ERR_MODULE_NOT_FOUND' || !/^[@\w]/.test(specifier)) throw failed
+          }
+        }
+        throw failed
+      }
+    })
+  } else if (module.register) {
+    module.register(`data:text/javascript,${encodeURIComponent(`export async function resolve(specifier, context, next) {
+      let failed
+      for (const parentURL of [context.parentURL, ...${JSON.stringify(folders)}]) {
+        try {
+          return await next(specifier, { ...context, parentURL })
+        } catch (error) {
+          failed ??= error
+          if (error.code !== 'ERR_MODULE_NOT_FOUND' || !/^[@\\w]/.test(specifier)) throw failed
+        }
+      }
+      throw failed
+    }`)}`)
+  }
+}
+
+function modulesOutside() {
+  const folders = (process.env.NODE_PATH ?? '').split(':')
+  return folders.filter((one) => path.basename(one) === 'node_modules' && fs.existsSync(one) && fs.readdirSync(one).length)
+}
+
+function missing(error) {
+  const text = error.toString()
+  const hint = text.includes("'@aws-sdk/") && !modulesOutside().length
+    ? '\nThe AWS SDK for JavaScript is not installed on this machine: `stratolite runtime nodejs` puts it where this runtime has it on AWS.' : ''
+  return new RuntimeError('Runtime.ImportModuleError', text + hint)
+}
+
 async function imported(place) {
   const require = createRequire(pathToFileURL(place))
   try {
@@ -98,7 +143,7 @@ async function imported(place) {
   } catch (error) {
     if (error instanceof SyntaxError) throw new RuntimeError('Runtime.UserCodeSyntaxError', error.toString())
     if (error?.code === 'MODULE_NOT_FOUND' || error?.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new RuntimeError('Runtime.ImportModuleError', error.toString())
+      throw missing(error)
     }
     throw error
   }
@@ -106,6 +151,8 @@ async function imported(place) {
     return isModule(file) ? real(file) : require(file)
   }
   function real(file) {
+    const folders = modulesOutside()
+    if (folders.length) importFrom(folders.map((one) => pathToFileURL(path.join(one, '..', 'index.js')).href))
     return import(pathToFileURL(file).href)
   }
 }

@@ -3,7 +3,7 @@
 Started as ``python -I -S zygote.py FD`` with an empty environment; FD is a SOCK_SEQPACKET socket to the
 server and the only other open descriptor. Messages are JSON objects, one a packet:
 
-    server -> zygote   {"root": FOLDER | "", "sites": [FOLDER], "strict": BOOL}    first, once
+    server -> zygote   {"root": FOLDER | "", "sites": [FOLDER], "modules": FOLDER | "", "strict": BOOL}    first, once
                        {"fork": N, "ports": [P]}  with two descriptors: the sandbox's channel, its output pipe
                        {"kill": PID}
     zygote -> server   {"ready": [GUARD], "python": "3.11.7"}
@@ -125,7 +125,7 @@ def anew(cell: confine.Cell, wish: dict[str, object], descriptors: list[int]) ->
     """Go on in a fresh interpreter, in this process."""
     try:
         state = os.memfd_create("state")
-        os.write(state, json.dumps({"sites": wish["sites"], "state": cell.state()}).encode())
+        os.write(state, json.dumps({**wish, "state": cell.state()}).encode())
         os.lseek(state, 0, os.SEEK_SET)
         for descriptor in (state, *descriptors):
             os.set_inheritable(descriptor, True)

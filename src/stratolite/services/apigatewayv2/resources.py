@@ -10,11 +10,21 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created
 
 _MADE_BY = "stratolite:made-by"
+_NOTHING = frozenset({""})
 
 
 class _Type(Resource):
     service = "apigatewayv2"
     gone = frozenset({"NotFoundException"})
+
+    async def _retag(self, call: Call, place: str, old: Spec, new: Spec) -> None:
+        """``place`` is what stands in the ARN behind /apis/."""
+        arn = f"arn:aws:apigateway:{call.region}::/apis/{place}"
+        tags = new.properties.get("Tags", {})
+        if gone := sorted(old.properties.get("Tags", {}).keys() - tags.keys()):
+            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
+        if tags:
+            await self.ask(call, "TagResource", ResourceArn=arn, Tags=tags)
 
 
 class Api(_Type):
@@ -72,13 +82,7 @@ class Api(_Type):
         if "CorsConfiguration" in old.properties and "CorsConfiguration" not in new.properties:
             await self.ask(call, "DeleteCorsConfiguration", ApiId=physical_id)
         made = await self._bring_up_to_date(call, physical_id, new)
-        arn = f"arn:aws:apigateway:{call.region}::/apis/{physical_id}"
-        tags = new.properties.get("Tags", {})
-        gone = sorted(old.properties.get("Tags", {}).keys() - tags.keys())
-        if gone:
-            await self.ask(call, "UntagResource", ResourceArn=arn, TagKeys=gone)
-        if tags:
-            await self.ask(call, "TagResource", ResourceArn=arn, Tags=tags)
+        await self._retag(call, physical_id, old, new)
         return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -100,6 +104,16 @@ class Api(_Type):
 class Stage(_Type):
     type = "AWS::ApiGatewayV2::Stage"
     create_only = frozenset({"ApiId", "StageName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        (
+            "AccessLogSettings",
+            "ClientCertificateId",
+            "RouteSettings",
+            "DefaultRouteSettings.ThrottlingBurstLimit",
+            "DefaultRouteSettings.ThrottlingRateLimit",
+        ),
+        _NOTHING,
+    )
 
     def _request(self, wanted: Request) -> dict[str, Any]:
         if wanted.get("AccessPolicyId"):
@@ -131,6 +145,7 @@ class Stage(_Type):
             if name in old.properties:
                 members.setdefault(name, empty)
         await self.ask(call, "UpdateStage", **members)
+        await self._retag(call, f"{new.properties['ApiId']}/stages/{physical_id}", old, new)
         return Made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -185,6 +200,22 @@ class _Part(_Type):
 
 class Route(_Part):
     type = "AWS::ApiGatewayV2::Route"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "AuthorizationScopes",
+                "AuthorizerId",
+                "ModelSelectionExpression",
+                "OperationName",
+                "RequestModels",
+                "RequestParameters",
+                "RouteResponseSelectionExpression",
+            ),
+            _NOTHING,
+        ),
+        "ApiKeyRequired": frozenset({"false"}),
+        "AuthorizationType": frozenset({"NONE"}),
+    }
     noun = "Route"
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
@@ -197,6 +228,25 @@ class Integration(_Part):
     """A repeat after a crash may leave an integration no route names: it costs nothing and goes with its API."""
 
     type = "AWS::ApiGatewayV2::Integration"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "ConnectionId",
+                "ContentHandlingStrategy",
+                "CredentialsArn",
+                "IntegrationSubtype",
+                "PassthroughBehavior",
+                "RequestParameters",
+                "RequestTemplates",
+                "ResponseParameters",
+                "TemplateSelectionExpression",
+                "TlsConfig",
+            ),
+            _NOTHING,
+        ),
+        "ConnectionType": frozenset({"INTERNET"}),
+        "IntegrationType": frozenset({"AWS_PROXY"}),
+    }
     noun = "Integration"
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:

@@ -15,7 +15,8 @@ What happens to a template, and where:
     places          a fault that knows its place in the template, and the line of a place
     checking        the same without a server, all mistakes at once (``stratolite check``); ``handlers`` finds types for it
     template_source, proposal       from a request to what a stack shall become, nested stacks with it
-    stacks, change_sets, reading, drift     the operations
+    stacks, change_sets, reading, drift     the operations; ``change_tree``: a change set with those of nested stacks
+    costs                           what a template's resources are billed by: EstimateTemplateCost and its page
     stack_sets                      one template as stacks in accounts and regions
     stack_policy, roles             what an update may do, and whom it works as
     engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
@@ -30,10 +31,11 @@ Handlers work as the caller or the stack's role, with aws:CalledVia = cloudforma
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
-Snapshot (no type here has snapshots), change sets of nested stacks (IncludeNestedStacks, where there are any),
-DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
-EstimateTemplateCost, DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
+Snapshot (no type here has snapshots), DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
+DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
 (RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
+With IncludeNestedStacks a nested stack has a change set of its own if it would change; it has none, and says nothing of what is
+inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.
 AWS-specific parameter types are not looked up. DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
 Drift detection and stack sets put no events on the default bus.
 """

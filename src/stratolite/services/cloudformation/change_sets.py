@@ -12,7 +12,8 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, Spec, prepared
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.examination import Before, with_values
+from stratolite.services.cloudformation.change_tree import drop_changes, is_whole
+from stratolite.services.cloudformation.examination import KNOWN_LATER, Before, with_values
 from stratolite.services.cloudformation.finding import (
     find_changes,
     find_stack,
@@ -21,7 +22,7 @@ from stratolite.services.cloudformation.finding import (
     stack_arn,
 )
 from stratolite.services.cloudformation.parameters import MASK
-from stratolite.services.cloudformation.proposal import Proposal, before_of, prepare
+from stratolite.services.cloudformation.proposal import Nest, Proposal, before_of, prepare
 from stratolite.services.cloudformation.quotas import CHANGE_SETS_PAGE_COUNT, VALUES_BYTES_MAX
 from stratolite.services.cloudformation.reading import parameters_shape
 from stratolite.services.cloudformation.schema import load_schema
@@ -78,14 +79,13 @@ class ChangeSets(Service):
             before = replace(before, imports=_to_import(call, request))
         tags = tags_of(request) if "Tags" in request or stack is None else stack["tags"]
         given = request.get("Parameters") or []
-        proposal = await prepare(call, text, given, tags, before)
+        nest = Nest(whole=bool(request.get("IncludeNestedStacks")))
+        proposal = await prepare(call, text, given, tags, before, nest)
         if request.get("ImportExistingResources") and kind != "IMPORT":
             before = replace(before, imports=await _existing(call, proposal, before))
             if before.imports:
-                proposal = await prepare(call, text, given, tags, before)
+                proposal = await prepare(call, text, given, tags, before, nest)
         acknowledge(proposal, request, expands=False)
-        if request.get("IncludeNestedStacks"):
-            _refuse_nested(proposal)
         if kind == "IMPORT":
             await check_import(call, proposal, before)
         return {**request, "stack": stack, "uuid": uuid, "proposal": proposal, "tags": tags}
@@ -106,50 +106,30 @@ class ChangeSets(Service):
             enter(call, stack, "REVIEW_IN_PROGRESS")
         proposal: Proposal = request["proposal"]
         changed = kind != "UPDATE" or proposal.changed or request["tags"] != stack["tags"]
-        shown = [change for change in proposal.changes if change.action != "Keep"]
-        uuid = call.world.uuid()
-        arn = f"arn:aws:cloudformation:{call.region}:{call.account}:changeSet/{name}/{uuid}"
-        changes: dict[str, Any] = {
-            "name": name,
-            "uuid": uuid,
-            "id": arn,
+        changes = _changes(call, name, stack, proposal, request["tags"])
+        changes |= {
             "kind": kind,
             "status": "CREATE_COMPLETE" if changed else "FAILED",
             "execution": "AVAILABLE" if changed else "UNAVAILABLE",
             "reason": "" if changed else _NO_CHANGES,
-            "created_s": call.tx.time_s,
             "text": request.get("Description") or "",
             "role_arn": role,
             "on_failure": request.get("OnStackFailure"),
             "notify": request.get("NotificationARNs", stack.get("notify")) or [],
             "monitor": monitor_of(request) or stack.get("monitor") or {},
-            "changes": [c.shape() for c in shown],
             "deployment": request.get("DeploymentConfig") or {},
             "imports_existing": bool(request.get("ImportExistingResources")),
-            "adopt": {c.logical_id: c.physical_id for c in shown if c.action == "Import"},
-            "template": None,
-            "secret": proposal.secret,
-            "description": proposal.template.description,
-            "imports": sorted(proposal.imports),
-            "tags": request["tags"],
             "capabilities": request.get("Capabilities") or [],
-            "private": {"parameters": proposal.values, "looked_up": proposal.looked_up},
+            "whole": bool(request.get("IncludeNestedStacks")),
         }
-        changes["private"]["values"] = _values(proposal, stack)
-        if changed:
-            changes["template"] = call.world.uuid()
-            state.put_template(
-                call.tx,
-                rows,
-                stack["uuid"],
-                changes["template"],
-                proposal.original,
-                proposal.processed,
-            )
         if known := state.changes_named(call.tx, rows, stack["uuid"], name):
-            state.drop_changes(call.tx, rows, stack["uuid"], known)
+            drop_changes(call, stack, known)
+        if changed and changes["whole"]:
+            _put_nested(call, stack, changes, proposal, changes)
+        if changed:
+            _keep_template(call, stack, changes, proposal)
         state.put_changes(call.tx, rows, stack["uuid"], changes)
-        return {"Id": arn, "StackId": stack["id"]}
+        return {"Id": changes["id"], "StackId": stack["id"]}
 
     def describe_change_set(self, call: Call, request: Request) -> Response:
         uuid, changes = find_changes(call, request)
@@ -162,7 +142,10 @@ class ChangeSets(Service):
         answer: Response = {
             **_summary(stack, changes),
             "Parameters": parameters_shape(
-                changes["private"]["parameters"],
+                {
+                    **changes["private"]["parameters"],
+                    **dict.fromkeys(changes.get("later") or (), KNOWN_LATER),
+                },
                 changes["secret"],
                 changes["private"].get("looked_up") or {},
             ),
@@ -204,17 +187,14 @@ class ChangeSets(Service):
             if fault.code != "ChangeSetNotFound":
                 raise
             return {}
-        rows = state.rows_of(call)
-        stack = state.stack_of(call.tx, rows, uuid)
-        state.drop_changes(call.tx, rows, uuid, changes)
-        in_use = changes["execution"] == "EXECUTE_COMPLETE"
-        if (
-            changes["template"]
-            and not in_use
-            and stack
-            and stack["template"] != changes["template"]
-        ):
-            state.drop_template(call.tx, rows, uuid, changes["template"])
+        if changes.get("parent_id"):
+            raise Fault(
+                "InvalidChangeSetStatus",
+                f"ChangeSet [{changes['id']}] can only be deleted from its root change set [{changes['root_id']}]",
+            )
+        stack = state.stack_of(call.tx, state.rows_of(call), uuid)
+        assert stack is not None
+        drop_changes(call, stack, changes)
         return {}
 
     async def execute_change_set(self, call: Call, request: Request) -> Response:
@@ -233,6 +213,11 @@ class ChangeSets(Service):
             raise Fault(
                 "InvalidChangeSetStatus",
                 f"ChangeSet [{changes['id']}] cannot be executed in its current status of [{status}]",
+            )
+        if not is_whole(call, changes):
+            raise Fault(
+                "InvalidChangeSetStatus",
+                f"ChangeSet [{changes['id']}] cannot be executed in its current status of [OBSOLETE]",
             )
         kind = changes["kind"].lower()
         on_failure = changes["on_failure"] or "ROLLBACK"
@@ -265,6 +250,7 @@ class ChangeSets(Service):
                 "notify": changes.get("notify") or [],
                 "monitor": changes.get("monitor") or {},
                 "adopt": changes.get("adopt") or {},
+                "nested": changes.get("nested") or {},
                 "retain_except_on_create": bool(request.get("RetainExceptOnCreate")),
                 "on_failure": on_failure,
                 "change_set_id": changes["id"],
@@ -276,13 +262,86 @@ class ChangeSets(Service):
         return str(stack["id"])
 
 
-def _refuse_nested(proposal: Proposal) -> None:
-    """The change sets that IncludeNestedStacks asks for are not made; where nothing is nested there is none to make."""
-    kind = "AWS::CloudFormation::Stack"
-    if names := [n for n, r in proposal.template.resources.items() if r["Type"] == kind]:
-        raise invalid(
-            f"CreateChangeSet IncludeNestedStacks with nested stacks [{', '.join(names)}] is not offered by Stratolite yet"
-        )
+def _changes(
+    call: Call, name: str, stack: Stack, proposal: Proposal, tags: dict[str, str]
+) -> dict[str, Any]:
+    """What a change set of any kind has of its proposal."""
+    shown = [change for change in proposal.changes if change.action != "Keep"]
+    uuid = call.world.uuid()
+    return {
+        "name": name,
+        "uuid": uuid,
+        "id": f"arn:aws:cloudformation:{call.region}:{call.account}:changeSet/{name}/{uuid}",
+        "created_s": call.tx.time_s,
+        "changes": [c.shape() for c in shown],
+        "adopt": {c.logical_id: c.physical_id for c in shown if c.action == "Import"},
+        "template": None,
+        "secret": proposal.secret,
+        "description": proposal.template.description,
+        "imports": sorted(proposal.imports),
+        "tags": tags,
+        "nested": {},
+        "later": [],
+        "private": {
+            "parameters": proposal.values,
+            "looked_up": proposal.looked_up,
+            "values": _values(proposal, stack),
+        },
+    }
+
+
+def _put_nested(
+    call: Call, parent: Stack, above: dict[str, Any], proposal: Proposal, root: dict[str, Any]
+) -> None:
+    """A change set for every nested stack that is made or changed; ``above`` is its parent's, still to be stored."""
+    rows = state.rows_of(call)
+    for shape in above["changes"]:
+        change = shape["ResourceChange"]
+        inside = proposal.inside.get(change["LogicalResourceId"])
+        if inside is None or change["Action"] not in ("Add", "Modify"):
+            continue
+        uuid = inside.before.stack_id.rsplit("/", 1)[-1]
+        stack = state.stack_of(call.tx, rows, uuid)
+        kind = "CREATE" if stack is None else "UPDATE"
+        if stack is None:
+            stack = new_stack(call, inside.before.stack_name, uuid, parent["role_arn"])
+            stack["parent_id"] = parent["id"]
+            stack["root_id"] = parent.get("root_id") or parent["id"]
+            state.add_stack(call.tx, rows, stack)
+            enter(call, stack, "REVIEW_IN_PROGRESS")
+        elif not inside.proposal.changed and inside.tags == stack["tags"]:
+            continue
+        suffix = call.world.token(4).hex().upper()
+        name = f"{root['name'][:70]}-{change['LogicalResourceId'][:40]}-{suffix}"
+        changes = {
+            **_changes(call, name, stack, inside.proposal, inside.tags),
+            **{key: above[key] for key in ("capabilities", "deployment")},
+            "imports_existing": False,
+            "kind": kind,
+            "status": "CREATE_COMPLETE",
+            "execution": "UNAVAILABLE",
+            "reason": "Executable from root change set",
+            "text": "",
+            "role_arn": "",
+            "on_failure": None,
+            "notify": stack.get("notify") or [],
+            "monitor": {},
+            "whole": True,
+            "parent_id": above["id"],
+            "root_id": root["id"],
+            "later": sorted(inside.later),
+        }
+        _put_nested(call, stack, changes, inside.proposal, root)
+        _keep_template(call, stack, changes, inside.proposal)
+        state.put_changes(call.tx, rows, stack["uuid"], changes)
+        change["ChangeSetId"] = changes["id"]
+        above["nested"][change["LogicalResourceId"]] = [stack["uuid"], name]
+
+
+def _keep_template(call: Call, stack: Stack, changes: dict[str, Any], proposal: Proposal) -> None:
+    changes["template"] = call.world.uuid()
+    place = (call.tx, state.rows_of(call), stack["uuid"], changes["template"])
+    state.put_template(*place, proposal.original, proposal.processed)
 
 
 def _to_change(
@@ -445,11 +504,16 @@ def _summary(stack: Stack, changes: dict[str, Any]) -> dict[str, Any]:
         "ExecutionStatus": changes["execution"],
         "Status": changes["status"],
         "CreationTime": changes["created_s"],
-        "IncludeNestedStacks": False,
+        "IncludeNestedStacks": bool(changes.get("whole")),
         "ImportExistingResources": bool(changes.get("imports_existing")),
     }
     if changes["reason"]:
         shape["StatusReason"] = changes["reason"]
+    if changes.get("parent_id"):
+        shape["ParentChangeSetId"], shape["RootChangeSetId"] = (
+            changes["parent_id"],
+            changes["root_id"],
+        )
     if changes["text"]:
         shape["Description"] = changes["text"]
     return shape

@@ -113,7 +113,8 @@ class Custom(Resource):
             **more,
         }
         if place := _LAMBDA.match(token):
-            event["ResponseURL"] = signals.inside_url_of(call, row)
+            runtime = await self._runtime(call, place[1], token)
+            event["ResponseURL"] = await signals.inside_url_of(call, row, runtime)
             there = call.scoped(call.account, place[1])
             await there.request(
                 "lambda",
@@ -133,6 +134,18 @@ class Custom(Resource):
             )
         else:
             raise Plain(f"Invalid service token: {token}")
+
+    @staticmethod
+    async def _runtime(call: Call, region: str, function: str) -> str:
+        """Asked by the cloud itself: who may invoke a function need not see what it is. "" if there is none to be seen."""
+        asked = {"FunctionName": function}
+        try:
+            told = await call.cloud.call(call.account, region).request(
+                "lambda", "GetFunctionConfiguration", asked
+            )
+        except Fault:  # the invocation says why
+            return ""
+        return str(told.get("Runtime") or "")
 
     @staticmethod
     def _mark_sent(call: Call, place: tuple[str, str, str]) -> None:

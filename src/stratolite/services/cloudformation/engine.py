@@ -30,7 +30,7 @@ from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.forward import Forward
 from stratolite.services.cloudformation.quotas import STACKS_AT_ONCE_MAX
-from stratolite.services.cloudformation.removal import EXPIRE_QUEUE, Removal
+from stratolite.services.cloudformation.removal import Removal
 from stratolite.services.cloudformation.rollback import Rollback
 from stratolite.services.cloudformation.state import Stack
 from stratolite.services.cloudformation.steps import Gone
@@ -69,7 +69,7 @@ class StackWorker:
 class ExpiryWorker:
     """Forgets deleted stacks when nobody may ask for them any more."""
 
-    queue = EXPIRE_QUEUE
+    queue = state.EXPIRE_QUEUE
     ordered = False
     concurrency = 1
 

@@ -35,6 +35,7 @@ from stratolite.services.cloudformation.template import Template, in_order
 
 Values = dict[str, str]
 STACK = "AWS::CloudFormation::Stack"
+KNOWN_LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,15 @@ class Examination:
         found: list[dict[str, str]] = []
         values = self.before.values or {}
         for mention in dict.fromkeys(mentions(node)):
-            if mention.how == "Ref" and mention.name in values:
+            if mention.how == "Ref" and isinstance(self.parameters.get(mention.name), Unknown):
+                found.append(
+                    {
+                        "Evaluation": "Dynamic",
+                        "ChangeSource": "ParameterReference",
+                        "CausingEntity": mention.name,
+                    }
+                )
+            elif mention.how == "Ref" and mention.name in values:
                 if self.values.get(mention.name, values[mention.name]) != values[mention.name]:
                     found.append(
                         {
@@ -345,7 +354,7 @@ def _as_text(value: Any) -> str:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, Unknown):
-        return "{{changeSet:KNOWN_AFTER_APPLY}}"
+        return KNOWN_LATER
     if isinstance(value, dict):
         return {key: _shown(item) for key, item in value.items()}
     if isinstance(value, list):

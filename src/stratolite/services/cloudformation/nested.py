@@ -12,13 +12,15 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec
-from stratolite.services.cloudformation import stacks, state
+from stratolite.services.cloudformation import change_tree, stacks, state
 from stratolite.services.cloudformation.engine import Operation
 from stratolite.services.cloudformation.examination import Before
 from stratolite.services.cloudformation.finding import Plain, stack_arn
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.proposal import (
+    Nest,
     Proposal,
+    Shown,
     before_of,
     given_to,
     prepare,
@@ -39,11 +41,17 @@ class Nested(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.generated_name(128)
-        known = await call.transact(lambda c: _named(c, name, spec.stack_id))
+        shown = await call.transact(lambda c: _shown(c, spec))
+        if shown is not None:
+            name = shown.stack["name"]
+        known = await call.transact(lambda c: _begun(c, name, spec.stack_id))
         if known is None:
-            uuid = call.world.uuid()
-            proposal = await self._proposal(call, spec, Before(name, stack_arn(call, name, uuid)))
-            known = await call.transact(lambda c: self._begin_create(c, spec, name, uuid, proposal))
+            uuid = call.world.uuid() if shown is None else shown.stack["uuid"]
+            before = Before(name, stack_arn(call, name, uuid))
+            proposal = await self._proposal(call, spec, before, shown)
+            known = await call.transact(
+                lambda c: self._begin_create(c, spec, before, proposal, shown)
+            )
         stack = await self._run(call, known)
         if stack["status"] == "CREATE_COMPLETE":
             return _made(stack)
@@ -53,20 +61,31 @@ class Nested(Resource):
         )
 
     @staticmethod
-    async def _proposal(call: Call, spec: Spec, before: Before) -> Proposal:
+    async def _proposal(call: Call, spec: Spec, before: Before, shown: Shown | None) -> Proposal:
+        """From the text that a change set has shown, else from where the template is."""
         wanted = spec.properties
-        text = await read_url(call, wanted["TemplateURL"])
-        return await prepare(
-            call, text, given_to(wanted.get("Parameters") or {}), spec.tags(), before
-        )
+        text = shown.text if shown is not None else await read_url(call, wanted["TemplateURL"])
+        given = given_to(wanted.get("Parameters") or {})
+        nest = Nest(shown=shown.inside if shown is not None else {})
+        proposal = await prepare(call, text, given, spec.tags(), before, nest)
+        if shown is not None:
+            proposal.original = shown.original
+        return proposal
 
     @staticmethod
-    def _begin_create(call: Call, spec: Spec, name: str, uuid: str, proposal: Proposal) -> Stack:
-        known = _named(call, name, spec.stack_id)
+    def _begin_create(
+        call: Call, spec: Spec, before: Before, proposal: Proposal, shown: Shown | None
+    ) -> Stack:
+        known = _begun(call, before.stack_name, spec.stack_id)
         if known is not None:
             return known
         rows, parent = state.rows_of(call), _parent(call, spec)
-        stack = stacks.new_stack(call, name, uuid, parent["role_arn"])
+        uuid = _uuid(before.stack_id)
+        stack = state.stack_of(call.tx, rows, uuid) if shown is not None else None
+        fresh = stack is None
+        if stack is None:
+            stack = stacks.new_stack(call, before.stack_name, uuid, "")
+        stack["role_arn"] = parent["role_arn"]
         stack["parent_id"], stack["root_id"] = parent["id"], parent.get("root_id") or parent["id"]
         stack["notify"] = spec.properties.get("NotificationARNs") or []
         minutes = spec.properties.get("TimeoutInMinutes")
@@ -75,7 +94,8 @@ class Nested(Resource):
         stack["on_failure"] = on_failure = (
             "DO_NOTHING" if on_failure == "DO_NOTHING" else "ROLLBACK"
         )
-        state.add_stack(call.tx, rows, stack)
+        if fresh:
+            state.add_stack(call.tx, rows, stack)
         members = {
             "tags": spec.tags(),
             "capabilities": parent["op"].get("capabilities") or [],
@@ -84,7 +104,7 @@ class Nested(Resource):
             "step": spec.step,
             "notify": stack["notify"],
         }
-        stacks.begin(call, stack, "create", proposal, members, inside=True)
+        _begin(call, stack, "create", proposal, members, shown)
         return stack
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
@@ -101,11 +121,14 @@ class Nested(Resource):
         records = await call.transact(
             lambda c: state.records(c.tx, state.rows_of(c), stack["uuid"])
         )
-        proposal = await self._proposal(call, new, before_of(stack, records))
+        shown = await call.transact(lambda c: _shown(c, new))
+        proposal = await self._proposal(call, new, before_of(stack, records), shown)
         tags = new.tags()
-        if not proposal.changed and tags == stack["tags"]:
+        if shown is None and not proposal.changed and tags == stack["tags"]:
             return _made(stack)
-        stack = await call.transact(lambda c: self._begin_update(c, stack, new, proposal, tags))
+        stack = await call.transact(
+            lambda c: self._begin_update(c, stack, new, proposal, tags, shown)
+        )
         return self._updated(await self._run(call, stack), new.step)
 
     @staticmethod
@@ -115,6 +138,7 @@ class Nested(Resource):
         new: Spec,
         proposal: Proposal,
         tags: dict[str, str],
+        shown: Shown | None,
     ) -> Stack:
         stack = stacks.unchanged_since(call, looked_at)
         parent = _parent(call, new)
@@ -127,7 +151,7 @@ class Nested(Resource):
             "held": True,
             "notify": new.properties.get("NotificationARNs") or [],
         }
-        stacks.begin(call, stack, "update", proposal, members, inside=True)
+        _begin(call, stack, "update", proposal, members, shown)
         return stack
 
     @staticmethod
@@ -220,9 +244,46 @@ def turn_round(call: Call, stack: Stack) -> None:
     stacks.enter(call, stack, "UPDATE_ROLLBACK_IN_PROGRESS")
 
 
-def _named(call: Call, name: str, parent_id: str) -> Stack | None:
+def _begin(
+    call: Call,
+    stack: Stack,
+    kind: str,
+    proposal: Proposal,
+    members: dict[str, Any],
+    shown: Shown | None,
+) -> None:
+    """Start the inner operation; the change set that has shown it, if there is one, is carried out with it."""
+    if shown is None:
+        stacks.clear_changes(call, stack)
+        stacks.begin(call, stack, kind, proposal, members, inside=True)
+        return
+    rows, changes = state.rows_of(call), shown.changes
+    stacks.clear_changes(call, stack, keep=changes["name"])
+    members |= {"change_set_id": changes["id"], "nested": changes["nested"]}
+    stack["change_set_id"] = changes["id"]
+    stacks.begin(call, stack, kind, proposal, members, inside=True)
+    state.drop_template(call.tx, rows, stack["uuid"], changes["template"])
+    changes.update(execution="EXECUTE_COMPLETE", reason="", template=stack["op"]["template"])
+    state.put_changes(call.tx, rows, stack["uuid"], changes)
+
+
+def _shown(call: Call, spec: Spec) -> Shown | None:
+    """What the parent's operation has of the nested stack, where a change set with nested ones is carried out."""
+    name, tree = spec.logical_id, (_parent(call, spec)["op"] or {}).get("nested") or {}
+    if name not in tree:
+        return None
+    found = change_tree.shown_by(call, {"nested": {name: tree[name]}}).get(name)
+    if found is None:
+        raise Plain(f"The change set of nested stack {spec.logical_id} is not there any more")
+    return found
+
+
+def _begun(call: Call, name: str, parent_id: str) -> Stack | None:
+    """The nested stack if its operation was begun before."""
     stack = state.named_stack(call.tx, state.rows_of(call), name)
-    return stack if stack is not None and stack.get("parent_id") == parent_id else None
+    if stack is None or stack.get("parent_id") != parent_id:
+        return None
+    return None if stack["status"] == "REVIEW_IN_PROGRESS" else stack
 
 
 def _there(call: Call, stack_id: str, *, deleted: bool = False) -> Stack:

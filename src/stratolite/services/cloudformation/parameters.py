@@ -7,7 +7,7 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameter
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from stratolite import allowed_pattern
@@ -86,8 +86,12 @@ def take_parameters(
     declared: Mapping[str, Any],
     given: list[dict[str, Any]],
     previous: Mapping[str, str] | None,
+    later: Collection[str] = (),
 ) -> dict[str, str]:
-    """Every declared parameter's value; ``previous`` are the stack's own when it is updated."""
+    """Every declared parameter's value; ``previous`` are the stack's own when it is updated.
+
+    Those named in ``later`` have one that is not known yet: it is left out.
+    """
     values: dict[str, str] = {}
     for entry in given:
         name = entry.get("ParameterKey")
@@ -117,12 +121,12 @@ def take_parameters(
             )
         else:
             values[name] = entry["ParameterValue"]
-    if odd := sorted(set(values) - set(declared)):
+    if odd := sorted({*values, *later} - set(declared)):
         raise _error(f"Parameters: [{', '.join(odd)}] do not exist in the template")
     for name, what in declared.items():
-        if name not in values and "Default" in what:
+        if name not in values and name not in later and "Default" in what:
             values[name] = text_of(what["Default"])
-    if missing := sorted(set(declared) - set(values)):
+    if missing := sorted(set(declared) - {*values, *later}):
         raise _error(f"Parameters: [{', '.join(missing)}] must have values")
     for name, value in values.items():
         _check_value(name, declared[name], value)

@@ -19,7 +19,14 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Resource
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.examination import Before, Change, Examination, Values
-from stratolite.services.cloudformation.intrinsics import Scope, has_unknown, text_of, truth
+from stratolite.services.cloudformation.finding import stack_arn
+from stratolite.services.cloudformation.intrinsics import (
+    Scope,
+    Unknown,
+    has_unknown,
+    text_of,
+    truth,
+)
 from stratolite.services.cloudformation.macros import Transforms
 from stratolite.services.cloudformation.parameters import (
     check_declared,
@@ -58,6 +65,43 @@ class Proposal:
     """Whether anything at all differs from what is there."""
     nested: list[tuple[list[str], tuple[str, ...]]] = field(default_factory=list)
     """(capabilities, transforms) of the templates of nested stacks."""
+    inside: dict[str, Inside] = field(default_factory=dict)
+    """Logical id -> nested stack, where what it shall become is known."""
+
+
+@dataclass
+class Inside:
+    """A nested stack of a proposal."""
+
+    before: Before
+    tags: dict[str, str]
+    proposal: Proposal
+    later: frozenset[str]
+    """Its parameters whose values are not known yet; ``proposal.values`` is without them."""
+
+
+@dataclass
+class Shown:
+    """What a change set has shown of a nested stack, and so what is carried out whatever its TemplateURL has now."""
+
+    stack: Stack
+    changes: dict[str, Any]
+    original: str
+    text: str
+    """What to prepare from: after its transforms, unless a parameter was not known when they were applied."""
+    inside: dict[str, Shown]
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Where among nested stacks a template stands, and what is asked about those inside."""
+
+    depth: int = 0
+    later: frozenset[str] = frozenset()
+    """Parameters whose values are not known yet."""
+    whole: bool = False
+    """Look as far as can be into nested stacks whose parameters are not known yet."""
+    shown: Mapping[str, Shown] = field(default_factory=dict)
 
 
 async def prepare(
@@ -66,11 +110,11 @@ async def prepare(
     given: list[dict[str, Any]],
     tags: Mapping[str, str],
     before: Before,
-    depth: int = 0,
+    nest: Nest = Nest(),
 ) -> Proposal:
     """Raises Fault ValidationError for everything that can be known to be wrong with it, with the line."""
     try:
-        return await _prepared(call, text, given, tags, before, depth)
+        return await _prepared(call, text, given, tags, before, nest)
     except Misplaced as fault:
         raise await asyncio.to_thread(fault.with_lines, text) from None
 
@@ -81,15 +125,16 @@ async def _prepared(
     given: list[dict[str, Any]],
     tags: Mapping[str, str],
     before: Before,
-    depth: int,
+    nest: Nest,
 ) -> Proposal:
     raw = await asyncio.to_thread(read_template, text)
     first = check_template(raw, transformed=False)
     check_declared(first.parameters)
-    values = take_parameters(first.parameters, given, before.values)
+    values = take_parameters(first.parameters, given, before.values, nest.later)
     looked_up = await from_parameter_store(call, first.parameters, values)
     parameters = {
         **parsed(first.parameters, values, looked_up),
+        **{name: Unknown(name) for name in nest.later},
         **pseudo(call, before.stack_name, before.stack_id, before.notify),
     }
     check_rules(first, parameters)
@@ -100,8 +145,9 @@ async def _prepared(
     examine = Examination(call.region, template, parameters, tags, before, handlers, values)
     await asyncio.to_thread(examine.forms)
     exports = await call.transact(lambda inner: _exports(inner, examine.imports))
-    inside = {n: await _nested(call, examine, n, depth) for n in examine.stacks}
-    nested = {name for name, child in inside.items() if child is not None and child.changed}
+    found = {n: await _nested(call, examine, n, nest) for n in examine.stacks}
+    inside = {name: child for name, child in found.items() if child is not None}
+    nested = {name for name, child in inside.items() if child.proposal.changed}
     await asyncio.to_thread(examine.differences, exports, nested)
     return Proposal(
         text,
@@ -116,14 +162,15 @@ async def _prepared(
         examine.changed,
         [
             pair
-            for child in inside.values()
-            if child is not None
+            for one in inside.values()
+            for child in [one.proposal]
             for pair in ((child.template.capabilities()[0], child.transforms), *child.nested)
         ],
+        inside,
     )
 
 
-async def _nested(call: Call, examine: Examination, name: str, depth: int) -> Proposal | None:
+async def _nested(call: Call, examine: Examination, name: str, nest: Nest) -> Inside | None:
     """What a nested stack shall become, as far as what it is given is known already.
 
     Raises Misplaced for what is wrong with its template, at the place of the TemplateURL.
@@ -132,19 +179,33 @@ async def _nested(call: Call, examine: Examination, name: str, depth: int) -> Pr
     url, given = properties["TemplateURL"], properties.get("Parameters") or {}
     if has_unknown(url):
         return None
-    if depth >= NESTED_DEPTH_MAX:
+    if nest.depth >= NESTED_DEPTH_MAX:
         raise Misplaced(f"Stacks are nested deeper than {NESTED_DEPTH_MAX}", place)
-    record = examine.before.records.get(name)
+    record, shown = examine.before.records.get(name), nest.shown.get(name)
+    later = frozenset(key for key, value in given.items() if has_unknown(value))
     try:
-        text = await read_url(call, url)
-        if has_unknown(given):
+        text = shown.text if shown is not None else await read_url(call, url)
+        if later:
             await asyncio.to_thread(_structure, call.cloud, text)
-            return None
+            if not nest.whole:
+                return None
         before = await call.transact(lambda c: _child(c, record, examine.before, name))
-        tags = {tag["Key"]: text_of(tag["Value"]) for tag in properties.get("Tags") or ()}
-        return await prepare(call, text, given_to(given), tags, before, depth + 1)
+        tags = {
+            tag["Key"]: text_of(tag["Value"])
+            for tag in properties.get("Tags") or ()
+            if not has_unknown(tag)
+        }
+        known = {key: value for key, value in given.items() if key not in later}
+        below = Nest(nest.depth + 1, later, nest.whole, shown.inside if shown is not None else {})
+        try:
+            proposal = await prepare(call, text, given_to(known), tags, before, below)
+        except Fault:
+            if later:  # a condition, a rule or a transform cannot do without what is not known yet
+                return None
+            raise
     except Fault as fault:
         raise Misplaced(f"Nested stack {name}: {fault.message}", place) from fault
+    return Inside(before, tags, proposal, later)
 
 
 def _structure(cloud: Cloud, text: str) -> None:
@@ -178,7 +239,8 @@ def _child(call: Call, record: Record | None, parent: Before, name: str) -> Befo
         stack = state.stack_of(call.tx, rows, record["physical_id"].rsplit("/", 1)[-1])
         if stack is not None and stack["status"] != "DELETE_COMPLETE":
             return before_of(stack, state.records(call.tx, rows, stack["uuid"]))
-    return Before(f"{parent.stack_name}-{name}", f"{parent.stack_id}-{name}")
+    child = f"{parent.stack_name[:60]}-{name[:50]}-{call.world.token(6).hex().upper()}"
+    return Before(child, stack_arn(call, child, call.world.uuid()))
 
 
 def before_of(stack: Stack, records: list[Record]) -> Before:

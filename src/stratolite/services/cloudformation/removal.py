@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
-from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Resource
 from stratolite.services.cloudformation import signals, state
+from stratolite.services.cloudformation.change_tree import drop_below
 from stratolite.services.cloudformation.dynamic import Looked
 from stratolite.services.cloudformation.examination import STACK
-from stratolite.services.cloudformation.quotas import DELETED_KEPT_S
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.steps import Steps
-
-EXPIRE_QUEUE = "cloudformation.expire"
 
 
 class Removal(Steps):
@@ -75,6 +70,7 @@ class Removal(Steps):
         def done(call: Call) -> None:
             stack = self._stack(call)
             op = stack["op"]
+            drop_below(call, stack["op"])
             if not creating:
                 if op["template"] not in (None, stack["template"]):
                     state.drop_template(call.tx, self.rows, self.uuid, op["template"])
@@ -103,13 +99,9 @@ class Removal(Steps):
                 self._enter(call, stack, "DELETE_FAILED", "", text)
                 return
             state.keep_imports(call.tx, self.rows, stack, set())
-            if state.named_uuid(call.tx, self.rows, stack["name"]) == self.uuid:
-                state.free_name(call.tx, self.rows, stack["name"])
-            stack["deleted_s"] = call.tx.time_s
             signals.forget(call.tx, call, self.rows, self.uuid)
-            self._enter(call, stack, "DELETE_COMPLETE", "")
-            payload = orjson.dumps([call.account, call.region, self.uuid])
-            work.put(call.tx, EXPIRE_QUEUE, payload, due_s=call.tx.time_s + DELETED_KEPT_S)
+            drop_below(call, stack["op"])
+            state.retire(call, self.rows, stack)
 
         await self.tx(done)
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import Access, Call, Door, Request, Resource, Tagged, Worker
-from stratolite.services.cloudformation import signals, state
+from stratolite.services.cloudformation import costs, signals, state
 from stratolite.services.cloudformation.change_sets import ChangeSets
+from stratolite.services.cloudformation.costs import Costs
 from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
 from stratolite.services.cloudformation.notices import BusWorker, NotifyWorker
@@ -23,7 +24,7 @@ from stratolite.services.cloudformation.stacks import StackChanges
 _TAGGED_PAGE = 100
 
 
-class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
+class Cloudformation(StackChanges, ChangeSets, Reading, Costs, Drift, StackSets):
     name: ClassVar[str] = "cloudformation"
 
     tag_types: ClassVar[tuple[str, ...]] = ("cloudformation:stack",)
@@ -57,6 +58,8 @@ class Cloudformation(StackChanges, ChangeSets, Reading, Drift, StackSets):
         return needed
 
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
+        if door.name == costs.DOOR:
+            return costs.serve(call, door, request)
         return await signals.serve(call, door, request)
 
     def workers(self) -> Iterable[Worker]:

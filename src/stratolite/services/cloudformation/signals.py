@@ -103,12 +103,13 @@ def url_of(call: Call, row: dict[str, Any]) -> str:
     return f"{call.cloud.endpoint}/_aws/{DOOR}/{row['private']['secret']}"
 
 
-def inside_url_of(call: Call, row: dict[str, Any]) -> str:
-    """The same from inside a sandbox, whose own loopback has the platform on it."""
-    gateway = call.cloud.runtime.gateway
-    if gateway is None:
-        return url_of(call, row)
-    return f"http://127.0.0.1:{gateway.port}/_aws/{DOOR}/{row['private']['secret']}"
+async def inside_url_of(call: Call, row: dict[str, Any], runtime: str) -> str:
+    """The same from inside a sandbox of a function, whose own loopback has the platform on it.
+
+    What is written for Node (cfn-response, everything of the CDK) takes host and path of the URL and asks by https at 443.
+    """
+    base = await call.cloud.runtime.url_inside(runtime)
+    return f"{base}/_aws/{DOOR}/{row['private']['secret']}" if base else url_of(call, row)
 
 
 async def serve(call: Call, door: Door, request: HttpRequest) -> HttpResponse:

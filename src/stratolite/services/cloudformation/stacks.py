@@ -16,6 +16,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.cloudformation import engine, extensions, quotas, signals, state
+from stratolite.services.cloudformation.change_tree import drop_changes
 from stratolite.services.cloudformation.examination import Before
 from stratolite.services.cloudformation.finding import find_stack, invalid, must_find, stack_arn
 from stratolite.services.cloudformation.proposal import Proposal, before_of, prepare
@@ -672,6 +673,4 @@ def clear_changes(call: Call, stack: Stack, keep: str = "") -> None:
         after = page[-1]["name"]
         for changes in page:
             if changes["name"] != keep:
-                state.drop_changes(call.tx, rows, stack["uuid"], changes)
-                if changes.get("template") not in (None, stack.get("template")):
-                    state.drop_template(call.tx, rows, stack["uuid"], changes["template"])
+                drop_changes(call, stack, changes)

@@ -33,12 +33,17 @@ from stratolite.core import Keyspace, Span, Tx, work
 from stratolite.core.vault import Vault
 from stratolite.errors import Fault
 from stratolite.service import Call
-from stratolite.services.cloudformation.quotas import REASON_LENGTH_MAX, TEMPLATE_CHUNK_BYTES
+from stratolite.services.cloudformation.quotas import (
+    DELETED_KEPT_S,
+    REASON_LENGTH_MAX,
+    TEMPLATE_CHUNK_BYTES,
+)
 
 Stack = dict[str, Any]
 Record = dict[str, Any]
 NOTIFY_QUEUE = "cloudformation.notify"
 BUS_QUEUE = "cloudformation.bus"
+EXPIRE_QUEUE = "cloudformation.expire"
 _PURPOSE = "cloudformation"
 _USERS_SHOWN_COUNT = 10
 
@@ -116,6 +121,26 @@ def named_uuid(tx: Tx, rows: Rows, name: str) -> str | None:
 
 def free_name(tx: Tx, rows: Rows, name: str) -> None:
     tx.delete(rows.keys.key("name", name))
+
+
+def leave(stack: Stack) -> None:
+    """The operation is over."""
+    stack["op"] = None
+    stack["private"].pop("op_parameters", None)
+    stack["private"].pop("op_looked_up", None)
+
+
+def retire(call: Call, rows: Rows, stack: Stack) -> None:
+    """The stack is deleted: its name is free, and it is shown for ``DELETED_KEPT_S``."""
+    if named_uuid(call.tx, rows, stack["name"]) == stack["uuid"]:
+        free_name(call.tx, rows, stack["name"])
+    stack["deleted_s"] = call.tx.time_s
+    stack["status"], stack["reason"] = "DELETE_COMPLETE", ""
+    add_event(call.tx, rows, stack, "DELETE_COMPLETE")
+    leave(stack)
+    put_stack(call.tx, rows, stack)
+    payload = orjson.dumps([call.account, call.region, stack["uuid"]])
+    work.put(call.tx, EXPIRE_QUEUE, payload, due_s=call.tx.time_s + DELETED_KEPT_S)
 
 
 def live_stacks(tx: Tx, rows: Rows, after: str, limit: int) -> list[Stack]:

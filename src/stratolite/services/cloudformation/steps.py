@@ -265,9 +265,7 @@ class Steps:
         if phase:
             stack["op"]["phase"] = phase
         else:
-            stack["op"] = None
-            stack["private"].pop("op_parameters", None)
-            stack["private"].pop("op_looked_up", None)
+            state.leave(stack)
         state.put_stack(call.tx, self.rows, stack)
 
     async def _records(self) -> list[Record]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Route, Service
+from stratolite.service import Access, Call, Request, Resource, Response, Route, Service, Tagged
 from stratolite.services.iam import access as rights
 from stratolite.services.iam import holders, inside, names, principals, state
 from stratolite.services.iam.access_keys import AccessKeyOperations, own_name
@@ -24,6 +24,16 @@ from stratolite.services.iam.versions import ManagedPolicies
 
 _SESSION_S_MIN, _SESSION_S_MAX = 3600, 43200
 _TRUST_BYTES_MAX = 2048
+_TAGGED = {
+    "instance-profile": ("instance-profile", "InstanceProfileName", "Arn"),
+    "mfa": ("mfa", "SerialNumber", "SerialNumber"),
+    "oidc-provider": ("oidc", "Arn", "Arn"),
+    "policy": ("policy", "PolicyName", "Arn"),
+    "saml-provider": ("saml", "Arn", "Arn"),
+    "server-certificate": ("server-certificate", "ServerCertificateName", "Arn"),
+}
+"""Type in an ARN -> (kind in ``state``, member it is kept under, member that is its ARN)."""
+_TAGGED_PAGE = 100
 
 
 class Iam(
@@ -43,6 +53,7 @@ class Iam(
 ):
     name: ClassVar[str] = "iam"
     validated: ClassVar[bool] = True
+    tag_types: ClassVar[tuple[str, ...]] = tuple(f"iam:{kind}" for kind in _TAGGED)
 
     def route(self, operation: str) -> Route:
         """Operations are asked with the names of things as they were given, whatever the case they are asked for in."""
@@ -53,6 +64,18 @@ class Iam(
                 found = found._replace(method=_asked_by_any_case(found.method))
             self._routes[operation] = found
         return found
+
+    def tagged(self, call: Call, kind: str, after: str) -> Iterator[Tagged]:
+        """Of what is found by its tags; as everything of IAM it is in us-east-1 for those who ask by region."""
+        if call.region != "us-east-1":
+            return
+        stored, name, arn = _TAGGED[kind.partition(":")[2]]
+        marker: str | None = after
+        while marker is not None:
+            records, marker = state.page(call.tx, call.account, stored, marker, _TAGGED_PAGE)
+            for record in records:
+                tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags") or ()}
+                yield Tagged(record[name], record[arn], tags)
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         if operation not in names.MAKING:

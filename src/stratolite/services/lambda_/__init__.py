@@ -24,7 +24,7 @@ Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations
        ``settings`` what a configuration may say; ``names`` ARNs and qualifiers; ``bundle`` where code comes from
 
 How far  python3.9 .. python3.14 are accepted and all run on the server's own Python version (a function's
-``sys.version`` says which). nodejs18.x .. nodejs24.x run on the machine's node, if there is one, without AWS's SDK;
+``sys.version`` says which). nodejs18.x .. nodejs24.x run on the machine's node, if there is one, with AWS's SDK once `stratolite runtime nodejs` was run;
 provided.al2 and provided.al2023 on this machine's system and processor. They are spoken to over Lambda's Runtime API, without
 extensions. InvokeWithResponseStream and URLs of mode RESPONSE_STREAM answer once the handler has returned.
 Other runtimes, AWS_LAMBDA_EXEC_WRAPPER, container images, VPC, file systems, SnapStart, layer permissions, code signing and

@@ -12,7 +12,8 @@ Sources  https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/
 Missing, refused by name: GetComplianceSummary, DescribeReportCreation, StartReportCreation, ListRequiredTags and the compliance
 members of GetResources (there are no tag policies here). Things that never had a tag, or have none any more, are not listed; AWS
 lists those that once had one. A key or value may come again on a later page of GetTagKeys and GetTagValues. GetResources by
-ResourceARNList asks the services as the caller. IAM's things are not listed; stacks are, but their tags change with the stack only.
+ResourceARNList asks the services as the caller. IAM's users and roles are tagged and not listed, as on AWS, its other things are in us-east-1; stacks
+are listed, but their tags change with the stack only.
 """
 
 from stratolite.services.resourcegroupstaggingapi.service import (

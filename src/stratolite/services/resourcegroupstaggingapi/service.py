@@ -80,7 +80,7 @@ class Resourcegroupstaggingapi(Service):
         if any(request.get(member) for member in others):
             raise bad("ResourceARNList cannot be used together with other parameters")
         found = []
-        for arn in dict.fromkeys(arns):
+        for arn in filter(things.is_listed, dict.fromkeys(arns)):
             try:
                 tags = things.read(call, arn)
             except Fault as fault:

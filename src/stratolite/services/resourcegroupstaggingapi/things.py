@@ -133,6 +133,40 @@ _WAYS: dict[str, Way] = {
 """By the service in the ARN. S3's tags are one configuration of the bucket: ``_Bucket``."""
 
 
+def _iam(kind: str, member: str, *, by_arn: bool = False) -> Way:
+    """Operations of IAM are named after what they tag; paths stand in ARNs only."""
+    return Way(
+        "iam",
+        _by(member) if by_arn else lambda _, arn: {member: arn.rsplit("/", 1)[-1]},
+        (f"Tag{kind}", "Tags"),
+        (f"Untag{kind}", "TagKeys"),
+        (f"List{kind}Tags", "Tags"),
+    )
+
+
+_IAM_WAYS = {
+    "instance-profile": _iam("InstanceProfile", "InstanceProfileName"),
+    "mfa": _iam("MFADevice", "SerialNumber", by_arn=True),
+    "oidc-provider": _iam("OpenIDConnectProvider", "OpenIDConnectProviderArn", by_arn=True),
+    "policy": _iam("Policy", "PolicyArn", by_arn=True),
+    "role": _iam("Role", "RoleName"),
+    "saml-provider": _iam("SAMLProvider", "SAMLProviderArn", by_arn=True),
+    "server-certificate": _iam("ServerCertificate", "ServerCertificateName"),
+    "user": _iam("User", "UserName"),
+}
+_UNLISTED = ("role/", "user/")
+_IAM_REGION = "us-east-1"
+
+
+def is_listed(arn: str) -> bool:
+    """IAM's users and roles can be tagged, and are not found by their tags.
+
+    https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/supported-services.html
+    """
+    parts = arn.split(":", 5)
+    return len(parts) < 6 or parts[2] != "iam" or not parts[5].startswith(_UNLISTED)
+
+
 def read(call: Call, arn: str) -> Tags:
     """In the transaction, as the caller. Raises the service's Fault."""
     way = _way(call, arn)
@@ -171,14 +205,16 @@ def _way(call: Call, arn: str) -> Way | None:
     parts = arn.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[5]:
         raise bad(f"Invalid ARN: {arn}")
-    _, _, service, region, account, _ = parts
+    _, _, service, region, account, thing = parts
+    region = region or (_IAM_REGION if service == "iam" else "")
     if region not in ("", call.region) or account not in ("", call.account):
         raise bad(f"{arn} is not a resource of account {call.account} in {call.region}")
     if service == "s3":
         return None
-    if service not in _WAYS:
+    ways, name = (_IAM_WAYS, thing.split("/")[0]) if service == "iam" else (_WAYS, service)
+    if name not in ways:
         raise bad(f"Tags of {service} are not offered here by Stratolite: {arn}")
-    return _WAYS[service]
+    return ways[name]
 
 
 def _bucket(arn: str) -> str:

@@ -87,6 +87,15 @@ class Buckets(Service):
             "AccessPointAlias": False,
         }
 
+    def beside_refusal(self, call: Call, operation: str, request: Request) -> dict[str, Any]:
+        """Whoever may not see a bucket still learns its region: SDKs and Terraform ask for it without credentials.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        """
+        if operation != "HeadBucket":
+            return {}
+        return {"_headers": [("x-amz-bucket-region", bucket_of(call, request).region)]}
+
     def get_bucket_location(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)
         if bucket.region == "us-east-1":
