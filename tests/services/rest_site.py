@@ -23,13 +23,32 @@ def handler(event, context):
 """
 
 
-class Site:
-    """``add`` methods, ``deploy``, ``permit``, ``ask``."""
+def echo(client: Any) -> str:
+    """The function that says what it was given, or what it was told to say; any REST API of the account may call it."""
+    functions = client("lambda")
+    try:
+        arn = create(client, "echo", ECHO)["FunctionArn"]
+    except functions.exceptions.ResourceConflictException:
+        found = functions.get_function_configuration(FunctionName="echo")
+        return str(found["FunctionArn"])
+    permit(client, "echo", "*")
+    return str(arn)
 
-    def __init__(self, client: Any, platform: Any, code: str = ECHO, **api: Any) -> None:
+
+def permit(client: Any, function: str, source: str, statement: str = "api") -> None:
+    client("lambda").add_permission(
+        FunctionName=function, StatementId=statement, Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com", SourceArn=f"arn:aws:execute-api:us-east-1:{ME}:{source}",
+    )  # fmt: skip
+
+
+class Site:
+    """``add`` methods, ``deploy``, ``ask``."""
+
+    def __init__(self, client: Any, platform: Any, **api: Any) -> None:
         self.client, self.platform = client, platform
         self.api, self.functions = client("apigateway"), client("lambda")
-        self.function = create(client, "echo", code)["FunctionArn"]
+        self.function = echo(client)
         made = self.api.create_rest_api(name="site", **api)
         self.id, self.root = made["id"], made["rootResourceId"]
         self.resources = {"/": self.root}
@@ -74,12 +93,6 @@ class Site:
 
     def deploy(self, stage: str = "prod", **more: Any) -> str:
         return str(self.api.create_deployment(restApiId=self.id, stageName=stage, **more)["id"])
-
-    def permit(self, source: str = "*", name: str = "echo") -> None:
-        self.functions.add_permission(
-            FunctionName=name, StatementId=f"s{abs(hash(source))}", Action="lambda:InvokeFunction",
-            Principal="apigateway.amazonaws.com", SourceArn=f"arn:aws:execute-api:us-east-1:{ME}:{self.id}/{source}",
-        )  # fmt: skip
 
     def send(self, request: HttpRequest) -> tuple[int, dict[str, str], bytes]:
         status, answered, raw = self.platform.send(request)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from services.rest_site import ME, Site
+from conftest import Platform
+from lambdas import create
+from services.rest_site import ECHO, ME, Site, permit
 
+from stratolite.clock import World
 from stratolite.http import HttpRequest
 
 INTERNAL = {"message": "Internal server error"}
 FORBIDDEN = {"message": "Forbidden"}
 NO_TOKEN = {"message": "Missing Authentication Token"}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One cloud for all these tests, whose one function stays warm; each test has an API of its own."""
+    made = Platform(str(tmp_path_factory.mktemp("rest") / "cloud"), World())
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -26,7 +38,6 @@ def proxied(site: Site) -> Site:
     """Everything under / goes to the function."""
     site.add("ANY", "/{proxy+}")
     site.deploy()
-    site.permit()
     return site
 
 
@@ -37,7 +48,6 @@ def test_a_function_gets_the_event_of_a_proxy_integration(site: Site) -> None:
     """
     site.add("ANY", "/pets/{id}/{rest+}")
     deployment = site.deploy(variables={"table": "t1"})
-    site.permit("prod/*/pets/*")
     head = b"POST /x HTTP/1.1\r\nHost: localhost:4566\r\nX-Thing: one\r\nX-THING: two\r\nContent-Type: text/plain\r\nUser-Agent: me"
     headers = {
         "host": "localhost:4566",
@@ -175,28 +185,30 @@ def test_headers_of_an_answer_are_merged_and_some_renamed(proxied: Site) -> None
 
 def test_a_function_that_fails_or_may_not_be_called_is_an_internal_error(site: Site) -> None:
     """502 for the function's fault, 500 where its policy does not let this method in."""
-    site.add("GET", "/a")
-    site.add("POST", "/a")
+    arn = create(site.client, "guarded", ECHO)["FunctionArn"]
+    proxy = {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": site.uri(arn)}
+    site.add("GET", "/a/{id}", proxy)
+    site.add("POST", "/a/{id}", proxy)
+    site.add("GET", "/get", {**proxy, "integrationHttpMethod": "GET"})
     site.deploy()
-    assert site.said("GET", "/prod/a") == (500, INTERNAL)
-    site.permit("prod/POST/a")
-    assert site.said("GET", "/prod/a") == (500, INTERNAL)
-    assert site.said("POST", "/prod/a", {"raise": "no"}) == (502, INTERNAL)
-    site.functions.delete_function(FunctionName="echo")
-    assert site.said("POST", "/prod/a", {"raise": "no"})[1] == INTERNAL
+    assert site.said("GET", "/prod/a/1") == (500, INTERNAL)
+    permit(site.client, "guarded", f"{site.id}/*/POST/a/*")
+    permit(site.client, "guarded", f"{site.id}/test/GET/a/*", "other")
+    assert site.said("GET", "/prod/a/1") == (500, INTERNAL)
+    assert site.said("POST", "/prod/a/1")[0] == 200
+    assert site.said("POST", "/prod/a/1", {"raise": "no"}) == (502, INTERNAL)
+    assert site.said("GET", "/prod/get") == (500, INTERNAL)
+    site.functions.delete_function(FunctionName="guarded")
+    assert site.said("POST", "/prod/a/1")[1] == INTERNAL
 
 
 def test_a_function_that_takes_too_long_is_given_up(site: Site) -> None:
-    where = site.add("POST", "/a")
-    operations = [{"op": "replace", "path": "/timeoutInMillis", "value": "50"}]
-    site.api.update_integration(**where, patchOperations=operations)
-    site.functions.update_function_configuration(FunctionName="echo", Timeout=60)
     code = "import time\ndef handler(event, context):\n    time.sleep(50)\n"
-    from lambdas import zipped
-
-    site.functions.update_function_code(FunctionName="echo", ZipFile=zipped(code))
+    arn = create(site.client, "slow", code, Timeout=60)["FunctionArn"]
+    permit(site.client, "slow", f"{site.id}/*")
+    proxy = {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": site.uri(arn)}
+    site.add("POST", "/a", {**proxy, "timeoutInMillis": 50})
     site.deploy()
-    site.permit()
     assert site.said("POST", "/prod/a") == (504, {"message": "Endpoint request timed out"})
 
 
@@ -269,7 +281,6 @@ def test_binary_media_types_decide_what_is_base64(client: Any, platform: Any) ->
     site = Site(client, platform, binaryMediaTypes=["image/png", "application/*"])
     site.add("POST", "/a")
     site.deploy()
-    site.permit()
     _, event = site.said("POST", "/prod/a", b"\x00\xff", content_type="image/png")
     assert (event["body"], event["isBase64Encoded"]) == ("AP8=", True)
     _, event = site.said("POST", "/prod/a", b"a\xff", content_type="text/plain")

@@ -224,9 +224,9 @@ def _find(call: Call, door: Door) -> _Found | None:
     deployed = state.deployed(call.tx, keys, door.label, stage["deploymentId"])
     if deployed is None:
         return None
+    path = door.path[len(name) + 1 :]
     if rest == _USER_REQUEST or rest.startswith(f"{_USER_REQUEST}/"):
-        rest = rest[len(_USER_REQUEST) + 1 :]
-    path = door.path[len(name) + 1 :] if not rest else f"/{rest}"
+        path = path[len(_USER_REQUEST) + 1 :]
     return _Found(*home, deployed, stage, path)
 
 
