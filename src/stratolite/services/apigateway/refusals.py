@@ -16,9 +16,11 @@ from stratolite.services.apigateway.incoming import Incoming
 from stratolite.services.apigateway.parameters import request_value
 
 DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
-_REFERENCE = re.compile(
-    r"\$(?:\{)?(context\.[A-Za-z0-9_.-]*[A-Za-z0-9_-]|stageVariables\.[A-Za-z0-9_]+|method\.request\.[A-Za-z0-9_.-]*[A-Za-z0-9_-])(?:\})?"
+_PLACE = (
+    r"(?:context\.[A-Za-z0-9_.-]*[A-Za-z0-9_-]|stageVariables\.[A-Za-z0-9_]+"
+    r"|method\.request\.[A-Za-z0-9_.-]*[A-Za-z0-9_-])"
 )
+_REFERENCE = re.compile(rf"\$(?:(?P<plain>{_PLACE})|\{{(?P<braced>{_PLACE})\}})")
 
 
 class Kind(NamedTuple):
@@ -140,7 +142,7 @@ def substituted(
     """Variables put in, nothing else: gateway responses are no Velocity."""
 
     def value(found: re.Match[str]) -> str:
-        name = found[1]
+        name = found["plain"] or found["braced"]
         if name == "context.error.messageString":
             return str(context["error"]["messageString"])
         return request_value(name, incoming, context, variables) or ""
