@@ -102,7 +102,9 @@ class Site:
         self, method: str, path: str, body: bytes = b"", query: str = "", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         found = {"host": "localhost:4566"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return self.send(HttpRequest(method, f"/_aws/execute-api/{self.id}{path}", query, found, body))
+        return self.send(
+            HttpRequest(method, f"/_aws/execute-api/{self.id}{path}", query, found, body)
+        )
 
     def said(self, method: str, path: str, body: Any = b"", query: str = "", **headers: str) -> Any:
         """(status, JSON)"""

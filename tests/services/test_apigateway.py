@@ -237,7 +237,10 @@ def test_every_form_of_its_address_leads_to_an_api(site: Site) -> None:
     assert site.said("GET", "/prod/_user_request_/a") == (200, {"path": "/prod/a"})
     assert site.said("GET", "/prod/_user_request_") == (200, {"path": "/prod"})
     assert site.said("GET", "/prod/") == (200, {"path": "/prod/"})
-    for host in (f"{site.id}.execute-api.us-east-1.localhost:4566", f"{site.id}.execute-api.localhost"):
+    for host in (
+        f"{site.id}.execute-api.us-east-1.localhost:4566",
+        f"{site.id}.execute-api.localhost",
+    ):
         status, _, raw = site.send(HttpRequest("GET", "/prod/a", "", {"host": host}, b""))
         assert (status, json.loads(raw)) == (200, {"path": "/prod/a"})
     operations = [{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true"}]
@@ -252,7 +255,11 @@ def test_a_stage_serves_what_was_deployed_and_nothing_newer(site: Site) -> None:
         **where,
         statusCode="200",
         patchOperations=[
-            {"op": "replace", "path": "/responseTemplates/application~1json", "value": '{"edition": 2}'}
+            {
+                "op": "replace",
+                "path": "/responseTemplates/application~1json",
+                "value": '{"edition": 2}',
+            }
         ],
     )
     site.mock("GET", "/b", "{}")
@@ -261,7 +268,9 @@ def test_a_stage_serves_what_was_deployed_and_nothing_newer(site: Site) -> None:
     second = site.deploy("test")
     assert site.said("GET", "/test/a") == (200, {"edition": 2})
     assert site.said("GET", "/prod/a") == (200, {"edition": 1})
-    with pytest.raises(ClientError, match="Active stages pointing to this deployment must be moved or deleted"):
+    with pytest.raises(
+        ClientError, match="Active stages pointing to this deployment must be moved or deleted"
+    ):
         site.api.delete_deployment(restApiId=site.id, deploymentId=first)
     site.api.update_stage(
         restApiId=site.id,
@@ -286,11 +295,18 @@ def test_binary_media_types_decide_what_is_base64(client: Any, platform: Any) ->
     _, event = site.said("POST", "/prod/a", b"a\xff", content_type="text/plain")
     assert (event["body"], event["isBase64Encoded"]) == ("a�", False)
     answer = json.dumps({"answer": {"body": "AAEC", "isBase64Encoded": True}}).encode()
-    assert site.ask("POST", "/prod/a", answer, content_type="text/x", accept="image/png")[2] == b"\x00\x01\x02"
-    assert site.ask("POST", "/prod/a", answer, content_type="text/x", accept="text/html")[2] == b"AAEC"
+    assert (
+        site.ask("POST", "/prod/a", answer, content_type="text/x", accept="image/png")[2]
+        == b"\x00\x01\x02"
+    )
+    assert (
+        site.ask("POST", "/prod/a", answer, content_type="text/x", accept="text/html")[2] == b"AAEC"
+    )
 
 
-def test_small_answers_stay_as_they_are_and_large_ones_are_compressed(client: Any, platform: Any) -> None:
+def test_small_answers_stay_as_they_are_and_large_ones_are_compressed(
+    client: Any, platform: Any
+) -> None:
     import gzip
 
     site = Site(client, platform, minimumCompressionSize=20)

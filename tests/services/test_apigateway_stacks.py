@@ -205,7 +205,9 @@ def piecewise(template: str = "one", **more: Any) -> str:
         "RequestModels": {"application/json": {"Ref": "Shape"}}, "RequestValidatorId": {"Ref": "Check"},
     }  # fmt: skip
     resources = {
-        "Api": part("RestApi", Name="pieces", EndpointConfiguration={"Types": ["REGIONAL"]}, **more),
+        "Api": part(
+            "RestApi", Name="pieces", EndpointConfiguration={"Types": ["REGIONAL"]}, **more
+        ),
         "Shape": part(
             "Model",
             RestApiId=api,
@@ -232,7 +234,12 @@ def piecewise(template: str = "one", **more: Any) -> str:
             StageName="prod",
             DeploymentId={"Ref": f"Deployment{template}"},
             MethodSettings=[
-                {"ResourcePath": "/*", "HttpMethod": "*", "MetricsEnabled": True, "ThrottlingRateLimit": 100}
+                {
+                    "ResourcePath": "/*",
+                    "HttpMethod": "*",
+                    "MetricsEnabled": True,
+                    "ThrottlingRateLimit": 100,
+                }
             ],
         ),
     }

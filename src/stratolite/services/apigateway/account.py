@@ -23,7 +23,7 @@ _TAGS_COUNT_MAX = 50
 
 
 class Account:
-    def get_account(self, call: Call, request: Request) -> Response:  # noqa: ARG002 - it asks for nothing
+    def get_account(self, call: Call, request: Request) -> Response:
         return _shown(find(call, "account", "settings") or {})
 
     def update_account(self, call: Call, request: Request) -> Response:

@@ -20,7 +20,6 @@ from stratolite.services.apigateway.parts import (
     load,
     made_before,
     new_id,
-    not_offered,
     room,
     shown,
     store,
@@ -44,8 +43,6 @@ class ApiKeys:
     def create_api_key(self, call: Call, request: Request) -> Response:
         if again := made_before(call, "key", request):
             return _with_value(call, again)
-        if request.get("stageKeys"):
-            raise not_offered("stageKeys, which usage plans have replaced,")
         value = request.get("value") or _new_value(call)
         _check_value(value)
         keys = call.keys(SERVICE)
@@ -58,7 +55,7 @@ class ApiKeys:
             "enabled": bool(request.get("enabled")),
             "createdDate": now_s,
             "lastUpdatedDate": now_s,
-            "stageKeys": [],
+            "stageKeys": [_stage(call, one) for one in request.get("stageKeys") or ()],
         } | given(request, "name", "description", "customerId", "tags")
         if request.get("StackToken"):
             record["stackToken"] = request["StackToken"]
@@ -88,7 +85,11 @@ class ApiKeys:
 
     def update_api_key(self, call: Call, request: Request) -> Response:
         record = load(call, "key", request["apiKey"])
-        apply_named(record, request.get("patchOperations") or (), _RULES)
+        for operation in request.get("patchOperations") or ():
+            if operation.get("path") == "/stages" and operation["op"] in ("add", "remove"):
+                _patch_stages(call, record, operation)
+            else:
+                apply_named(record, (operation,), _RULES)
         _check(record)
         record["lastUpdatedDate"] = int(call.tx.time_s)
         store(call, "key", record["id"], record=record)
@@ -98,6 +99,21 @@ class ApiKeys:
         record = load(call, "key", request["apiKey"])
         state.delete_key(call.tx, call.keys(SERVICE), record)
         return {}
+
+
+def _stage(call: Call, one: dict[str, Any]) -> str:
+    """A stage as keys remember it. What lets a key in is a usage plan, and nothing else since there are these."""
+    api, name = one.get("restApiId") or "", one.get("stageName") or ""
+    load(call, "stage", api, name)
+    return f"{api}/{name}"
+
+
+def _patch_stages(call: Call, record: dict[str, Any], operation: dict[str, Any]) -> None:
+    api, _, name = str(operation.get("value") or "").partition("/")
+    kept = [stage for stage in record["stageKeys"] if stage != f"{api}/{name}"]
+    if operation["op"] == "add":
+        kept.append(_stage(call, {"restApiId": api, "stageName": name}))
+    record["stageKeys"] = kept
 
 
 def paged(found: list[Any], request: Request) -> tuple[list[Any], Response]:

@@ -29,7 +29,9 @@ from stratolite.services.apigateway.routing import Match
 from stratolite.services.apigateway.targets import function_text, is_function, with_variables
 
 _NO_BODY = ("GET", "HEAD", "OPTIONS")
-_NOT_PASSED_ON = frozenset({"host", "content-encoding", "via", "te", "expect", "proxy-authenticate"})
+_NOT_PASSED_ON = frozenset(
+    {"host", "content-encoding", "via", "te", "expect", "proxy-authenticate"}
+)
 _NOT_PASSED_BACK = frozenset({"content-encoding", "via", "transfer-encoding"})
 _STATUS = re.compile(r"""['"]?statusCode['"]?\s{0,99}:\s{0,99}(\d{3})\b""")
 _STATUS_WITHIN = 64 << 10
@@ -110,7 +112,11 @@ class Backend:
         return Answer(int(answer.get("StatusCode", 200)), headers, payload, error)
 
     async def _invoke(
-        self, match: Match, integration: dict[str, Any], payload: bytes, kind: str = "RequestResponse"
+        self,
+        match: Match,
+        integration: dict[str, Any],
+        payload: bytes,
+        kind: str = "RequestResponse",
     ) -> dict[str, Any]:
         """As the service principal for this method, or in the role the integration names."""
         function = with_variables(function_text(integration["uri"]) or "", self._variables)

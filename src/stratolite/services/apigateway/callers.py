@@ -101,9 +101,9 @@ async def ask(verdicts: Verdicts, authorizer: dict[str, Any], asking: Asking) ->
         request_value(source, asking.incoming, asking.context, asking.variables)
         for source in identity_sources(authorizer)
     ]
-    if authorizer["type"] == "TOKEN" or authorizer["authorizerResultTtlInSeconds"]:
-        if any(not value for value in values):
-            raise Refusal("UNAUTHORIZED")
+    wanted = authorizer["type"] == "TOKEN" or authorizer["authorizerResultTtlInSeconds"]
+    if wanted and not all(values):
+        raise Refusal("UNAUTHORIZED")
     if authorizer["type"] == "TOKEN":
         _check_token(authorizer, values[0] or "")
     if asking.policy is not None:
@@ -169,9 +169,7 @@ def _question(asking: Asking, kind: str) -> Question:
     context = {name.lower(): [value] for name, value in asking.call.context.items()}
     who = f"arn:aws:iam::{asking.call.account}:authorized" if kind != "anonymous" else ""
     account = asking.call.account
-    return Question(
-        kind, account if who else "", who, "", INVOKE, asking.arn, account, context
-    )
+    return Question(kind, account if who else "", who, "", INVOKE, asking.arn, account, context)
 
 
 def denied(who: str, arn: str, *, explicit: bool) -> Refusal:
@@ -182,15 +180,14 @@ def denied(who: str, arn: str, *, explicit: bool) -> Refusal:
     return Refusal("ACCESS_DENIED", words + (" with an explicit deny" if explicit else ""))
 
 
-async def _invoke(
-    authorizer: dict[str, Any], asking: Asking, values: list[str | None]
-) -> Verdict:
-    function = with_variables(
-        function_text(authorizer["authorizerUri"]) or "", asking.variables
-    )
+async def _invoke(authorizer: dict[str, Any], asking: Asking, values: list[str | None]) -> Verdict:
+    function = with_variables(function_text(authorizer["authorizerUri"]) or "", asking.variables)
     call, account = asking.call, asking.call.account
     source = f"arn:aws:execute-api:{call.region}:{account}:{asking.context['apiId']}/authorizers/{authorizer['id']}"
-    request = {"FunctionName": function, "Payload": orjson.dumps(_event(authorizer, asking, values))}
+    request = {
+        "FunctionName": function,
+        "Payload": orjson.dumps(_event(authorizer, asking, values)),
+    }
     try:
         role = authorizer.get("authorizerCredentials")
         name = "apigateway.amazonaws.com"
@@ -218,9 +215,7 @@ def _message(payload: bytes) -> str:
     return str(said.get("errorMessage", "")) if isinstance(said, dict) else ""
 
 
-def _event(
-    authorizer: dict[str, Any], asking: Asking, values: list[str | None]
-) -> dict[str, Any]:
+def _event(authorizer: dict[str, Any], asking: Asking, values: list[str | None]) -> dict[str, Any]:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html"""
     incoming, context = asking.incoming, asking.context
     if authorizer["type"] == "TOKEN":
@@ -252,7 +247,9 @@ def _read(payload: bytes) -> Verdict:
         policy = Document.parse(orjson.dumps(said["policyDocument"]).decode())
         added = said.get("context") or {}
         principal = said["principalId"]
-        if not isinstance(principal, str) or any(isinstance(v, dict | list) for v in added.values()):
+        if not isinstance(principal, str) or any(
+            isinstance(v, dict | list) for v in added.values()
+        ):
             raise ValueError("principalId is a text, and context has no objects")
     except (ValueError, KeyError, TypeError, AttributeError, Malformed) as error:
         _log.info("an authorizer's answer is not of the form: %s", error)

@@ -17,9 +17,7 @@ class Deployed:
         self.models: dict[str, Record] = {m["name"]: m for m in definition["models"]}
         self.validators: dict[str, Record] = {v["id"]: v for v in definition["validators"]}
         self.authorizers: dict[str, Record] = {a["id"]: a for a in definition["authorizers"]}
-        self.responses: dict[str, Record] = {
-            r["responseType"]: r for r in definition["responses"]
-        }
+        self.responses: dict[str, Record] = {r["responseType"]: r for r in definition["responses"]}
         self.policy: str | None = self.api.get("policy")
         self.binary_types: list[str] = self.api.get("binaryMediaTypes") or []
         self._router = Router(definition["resources"])

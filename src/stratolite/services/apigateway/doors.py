@@ -270,7 +270,9 @@ def _compressed(response: HttpResponse, incoming: Incoming, deployed: Deployed) 
     body = response.body
     if least is None or not isinstance(body, bytes) or len(body) < max(1, least):
         return response
-    accepted = [one.split(";")[0].strip() for one in (incoming.header("accept-encoding") or "").split(",")]
+    accepted = [
+        one.split(";")[0].strip() for one in (incoming.header("accept-encoding") or "").split(",")
+    ]
     if "gzip" not in accepted or any(n.lower() == "content-encoding" for n, _ in response.headers):
         return response
     response.headers.append(("Content-Encoding", "gzip"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from stratolite.service import Call, Request, Response
 from stratolite.services.apigateway.parts import all_of, bad, find, load, remove, store
-from stratolite.services.apigateway.patches import Entries, Field, apply
+from stratolite.services.apigateway.patches import Entries, Field, Rule, apply
 from stratolite.services.apigateway.refusals import DEFAULT_TEMPLATE, KINDS, effective
 
 _STATUS = re.compile(r"[1-5]\d\d\Z")
@@ -20,7 +20,7 @@ _SOURCE = re.compile(
     r"|stageVariables\..+|'.*')\Z",
     re.DOTALL,
 )
-_RULES = {
+_RULES: dict[str, Rule] = {
     "/statusCode": Field("statusCode"),
     "/responseParameters": Entries("responseParameters"),
     "/responseTemplates": Entries("responseTemplates"),

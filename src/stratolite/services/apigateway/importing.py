@@ -98,9 +98,7 @@ def _resource(
     return made
 
 
-def _method(
-    call: Call, api: str, resource_id: str, operation: Operation, found: _Found
-) -> Record:
+def _method(call: Call, api: str, resource_id: str, operation: Operation, found: _Found) -> Record:
     made: Record = {
         "httpMethod": operation.verb,
         "authorizationType": operation.authorization,

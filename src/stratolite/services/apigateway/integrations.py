@@ -16,7 +16,7 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.apigateway import vtl
 from stratolite.services.apigateway.methods import NO_STATUS, check_status, method
 from stratolite.services.apigateway.parts import bad, given, missing, not_offered, store
-from stratolite.services.apigateway.patches import Entries, Field, apply, number
+from stratolite.services.apigateway.patches import Entries, Field, Rule, apply, number
 from stratolite.services.apigateway.targets import (
     aws_parts,
     function_text,
@@ -41,7 +41,7 @@ _RESPONSE_SOURCE = re.compile(
     r"|context\..+|stageVariables\..+|'.*')\Z",
     re.DOTALL,
 )
-_RULES = {
+_RULES: dict[str, Rule] = {
     "/type": Field("type"),
     "/httpMethod": Field("httpMethod"),
     "/uri": Field("uri"),
@@ -54,7 +54,7 @@ _RULES = {
     "/requestParameters": Entries("requestParameters"),
     "/requestTemplates": Entries("requestTemplates"),
 }
-_RESPONSE_RULES = {
+_RESPONSE_RULES: dict[str, Rule] = {
     "/selectionPattern": Field("selectionPattern", operations=("add", "replace")),
     "/contentHandling": Field("contentHandling", operations=("replace", "remove")),
     "/responseParameters": Entries("responseParameters"),

@@ -104,7 +104,9 @@ class Mapping:
         made.headers |= {k: text(v) for k, v in (override.get("header") or {}).items()}
         made.path |= {k: text(v) for k, v in (override.get("path") or {}).items()}
         for name, value in (override.get("querystring") or {}).items():
-            made.query[name] = [text(v) for v in value] if isinstance(value, list) else [text(value)]
+            made.query[name] = (
+                [text(v) for v in value] if isinstance(value, list) else [text(value)]
+            )
         return made
 
     def _request_template(self, integration: dict[str, Any]) -> str | None:

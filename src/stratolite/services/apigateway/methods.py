@@ -12,7 +12,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.apigateway.parts import bad, find, given, missing, not_offered, store
-from stratolite.services.apigateway.patches import Entries, Field, apply, boolean
+from stratolite.services.apigateway.patches import Entries, Field, Rule, apply, boolean
 from stratolite.services.apigateway.tree import resource
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY")
@@ -28,7 +28,7 @@ _NO_AUTHORIZER = (
     "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires a"
     " valid authorizer."
 )
-_RULES = {
+_RULES: dict[str, Rule] = {
     "/authorizationType": Field("authorizationType"),
     "/authorizerId": Field("authorizerId"),
     "/apiKeyRequired": Field("apiKeyRequired", boolean),
@@ -37,7 +37,7 @@ _RULES = {
     "/requestParameters": Entries("requestParameters", boolean),
     "/requestModels": Entries("requestModels"),
 }
-_RESPONSE_RULES = {
+_RESPONSE_RULES: dict[str, Rule] = {
     "/responseParameters": Entries("responseParameters", boolean),
     "/responseModels": Entries("responseModels", absent="Content-Type specified was not found"),
 }

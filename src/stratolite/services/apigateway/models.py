@@ -128,7 +128,7 @@ def add_model(call: Call, api: str, request: Request) -> dict[str, Any]:
 
 
 def add_validator(call: Call, api: str, request: Request) -> dict[str, Any]:
-    record = {
+    record: dict[str, Any] = {
         "id": new_id(call),
         "name": request.get("name") or "",
         "validateRequestBody": bool(request.get("validateRequestBody")),
@@ -142,7 +142,8 @@ def add_validator(call: Call, api: str, request: Request) -> dict[str, Any]:
 
 def _in_use(name: str, kind: str, where: str) -> Fault:
     return Fault(
-        "ConflictException", f"Cannot delete model '{name}', is referenced in method {kind}: {where}"
+        "ConflictException",
+        f"Cannot delete model '{name}', is referenced in method {kind}: {where}",
     )
 
 

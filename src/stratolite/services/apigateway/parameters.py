@@ -67,9 +67,7 @@ def response_value(
     return ",".join(values) if place == "multivalueheader" else values[-1]
 
 
-def shared_value(
-    source: str, context: dict[str, Any], variables: dict[str, str]
-) -> str | None:
+def shared_value(source: str, context: dict[str, Any], variables: dict[str, str]) -> str | None:
     if len(source) >= 2 and source[0] == source[-1] == "'":
         return source[1:-1]
     place, _, name = source.partition(".")

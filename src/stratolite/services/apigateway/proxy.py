@@ -88,7 +88,9 @@ def response(payload: bytes, incoming: Incoming, deployed: Deployed) -> HttpResp
     except ValueError as error:
         raise BadAnswer("it is not JSON") from error
     if not isinstance(answer, dict) or answer.keys() - _MEMBERS:
-        raise BadAnswer("it is no object of statusCode, headers, multiValueHeaders, body, isBase64Encoded")
+        raise BadAnswer(
+            "it is no object of statusCode, headers, multiValueHeaders, body, isBase64Encoded"
+        )
     try:
         status = int(answer["statusCode"]) if answer.get("statusCode") is not None else 200
         headers = _headers(answer)
@@ -125,7 +127,9 @@ def _headers(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return remapped(found)
 
 
-def remapped(headers: list[tuple[str, str]], also: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+def remapped(
+    headers: list[tuple[str, str]], also: frozenset[str] = frozenset()
+) -> list[tuple[str, str]]:
     """Headers that are API Gateway's to say come under another name.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html

@@ -35,9 +35,7 @@ def _lower(name: str) -> str:
 
 def _entries(member: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Request]:
     """Patch operations that make the map ``old`` into ``new``."""
-    gone = [
-        {"op": "remove", "path": f"/{member}/{_escape(key)}"} for key in old if key not in new
-    ]
+    gone = [{"op": "remove", "path": f"/{member}/{_escape(key)}"} for key in old if key not in new]
     changed = [
         {**_replace(f"/{member}/{_escape(key)}", value), "op": "replace" if key in old else "add"}
         for key, value in new.items()
@@ -113,9 +111,7 @@ class RestApi(_Type):
         found = await self.ask(call, "GetRestApi", restApiId=api)
         operations = self._operations(found, old.properties, wanted)
         if operations:
-            found = await self.ask(
-                call, "UpdateRestApi", restApiId=api, patchOperations=operations
-            )
+            found = await self.ask(call, "UpdateRestApi", restApiId=api, patchOperations=operations)
         await self._retag(call, _arn(call, f"restapis/{api}"), old, new)
         return Made(api, {"RestApiId": api, "RootResourceId": found["rootResourceId"]})
 
@@ -318,7 +314,8 @@ class PathResource(_Part):
         found: Request = next(
             one
             for one in everything
-            if (one.get("parentId"), one.get("pathPart")) == (wanted["ParentId"], wanted["PathPart"])
+            if (one.get("parentId"), one.get("pathPart"))
+            == (wanted["ParentId"], wanted["PathPart"])
         )
         return found
 
@@ -477,9 +474,7 @@ class Method(_Type):
         integration = wanted.get("Integration")
         if not integration:
             return
-        members = {
-            _lower(k): v for k, v in integration.items() if k not in ("IntegrationResponses",)
-        }
+        members = {_lower(k): v for k, v in integration.items() if k != "IntegrationResponses"}
         await self.ask(call, "PutIntegration", **where, **members)
         for response in integration.get("IntegrationResponses") or ():
             made = {_lower(k): v for k, v in response.items()}
@@ -719,7 +714,9 @@ class Stage(_Type):
         known |= {_setting_path(key) for key in found["methodSettings"]}
         kept = [o for o in operations if o["op"] != "remove" or o["path"] in known]
         return [
-            {**o, "op": "add"} if o["path"].startswith("/variables/") and o["path"] not in known else o
+            {**o, "op": "add"}
+            if o["path"].startswith("/variables/") and o["path"] not in known
+            else o
             for o in kept
         ]
 
@@ -774,12 +771,13 @@ def _setting_path(key: str) -> str:
 
 
 def _settings(old: list[Request], new: list[Request]) -> list[Request]:
-    made: list[Request] = []
     before = {_setting_place(one): one for one in old}
     after = {_setting_place(one): one for one in new}
-    for place in before:
-        if before[place] != after.get(place):
-            made.append({"op": "remove", "path": place})
+    made: list[Request] = [
+        {"op": "remove", "path": place}
+        for place, setting in before.items()
+        if setting != after.get(place)
+    ]
     for place, setting in after.items():
         if before.get(place) == setting:
             continue
@@ -814,7 +812,6 @@ def _member(name: str) -> str:
 class ApiKey(_Type):
     type = "AWS::ApiGateway::ApiKey"
     create_only = frozenset({"Name", "Value", "GenerateDistinctId"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {"StageKeys": _EMPTY}
     unread = frozenset({"Value"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -827,6 +824,10 @@ class ApiKey(_Type):
             enabled=bool(wanted.get("Enabled")),
             value=wanted.get("Value"),
             customerId=wanted.get("CustomerId"),
+            stageKeys=[
+                {"restApiId": one["RestApiId"], "stageName": one.get("StageName")}
+                for one in wanted.get("StageKeys") or ()
+            ],
             tags=spec.tags() or None,
             StackToken=spec.token,
         )
@@ -838,6 +839,18 @@ class ApiKey(_Type):
             _replace(f"/{_lower(name)}", after.get(name, "" if name != "Enabled" else False))
             for name in ("Description", "Enabled", "CustomerId")
             if before.get(name) != after.get(name)
+        ]
+        stages = [f"{s['RestApiId']}/{s.get('StageName')}" for s in after.get("StageKeys") or ()]
+        found = await self.ask(call, "GetApiKey", apiKey=physical_id)
+        operations += [
+            {"op": "remove", "path": "/stages", "value": stage}
+            for stage in found["stageKeys"]
+            if stage not in stages
+        ]
+        operations += [
+            {"op": "add", "path": "/stages", "value": s}
+            for s in stages
+            if s not in found["stageKeys"]
         ]
         if operations:
             await self.ask(call, "UpdateApiKey", apiKey=physical_id, patchOperations=operations)
@@ -861,6 +874,9 @@ class ApiKey(_Type):
         for name in ("Name", "Description", "CustomerId"):
             if found.get(_lower(name)):
                 made[name] = found[_lower(name)]
+        if found["stageKeys"]:
+            pairs = [stage.split("/") for stage in found["stageKeys"]]
+            made["StageKeys"] = [{"RestApiId": api, "StageName": name} for api, name in pairs]
         return made
 
 

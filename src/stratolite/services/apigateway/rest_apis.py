@@ -22,13 +22,13 @@ from stratolite.services.apigateway.parts import (
     shown,
     store,
 )
-from stratolite.services.apigateway.patches import Entries, Field, Values, apply, boolean
+from stratolite.services.apigateway.patches import Entries, Field, Rule, Values, apply, boolean
 
 APIS_COUNT_MAX = 600
 _COMPRESSION_BYTES_MAX = 10_485_760
 _MEMBERS = ("name", "description", "version", "binaryMediaTypes", "apiKeySource", "disableExecuteApiEndpoint",
             "tags")  # fmt: skip
-_RULES = {
+_RULES: dict[str, Rule] = {
     "/name": Field("name"),
     "/description": Field("description", operations=("add", "replace", "remove")),
     "/version": Field("version"),
@@ -73,7 +73,7 @@ async def _read_definition(service: Any, call: Call, request: Request) -> Reques
 class RestApis:
     def create_rest_api(self, call: Call, request: Request) -> Response:
         if again := made_before(call, "api", request):
-            return _shown(again)
+            return shown(again)
         if request.get("cloneFrom"):
             raise not_offered("cloneFrom")
         for member, words in (("name", "API name"), ("description", "Description")):
@@ -90,13 +90,13 @@ class RestApis:
         if request.get("securityPolicy") or request.get("endpointAccessMode"):
             raise not_offered("securityPolicy")
         _save(call, record)
-        return _shown(record)
+        return shown(record)
 
     def get_rest_api(self, call: Call, request: Request) -> Response:
-        return _shown(load(call, "api", request["restApiId"]))
+        return shown(load(call, "api", request["restApiId"]))
 
     def get_rest_apis(self, call: Call, request: Request) -> Response:
-        return page(call, "api", (), request, _shown)
+        return page(call, "api", (), request, shown)
 
     def update_rest_api(self, call: Call, request: Request) -> Response:
         record = load(call, "api", request["restApiId"])
@@ -105,9 +105,7 @@ class RestApis:
             path = operation.get("path") or ""
             if path.startswith("/endpointConfiguration/types/"):
                 if operation["op"] not in ("add", "remove", "replace"):
-                    raise bad(
-                        "Invalid patch operation specified. Must be 'add'|'remove'|'replace'"
-                    )
+                    raise bad("Invalid patch operation specified. Must be 'add'|'remove'|'replace'")
                 endpoint = _endpoint({**endpoint, "types": [operation.get("value") or ""]})
                 continue
             apply(record, (operation,), _RULES)
@@ -128,7 +126,7 @@ class RestApis:
             if record.get(member) is None:
                 record.pop(member, None)
         store(call, "api", record["id"], record=record)
-        return _shown({"tags": {}, **record})
+        return shown({"tags": {}, **record})
 
     def delete_rest_api(self, call: Call, request: Request) -> Response:
         api = load(call, "api", request["restApiId"])["id"]
@@ -188,7 +186,7 @@ class RestApis:
         warnings = importing.write(call, record, definition)
         if warnings and request.get("failOnWarnings"):
             raise bad("Warnings found during import:\n\t" + "\n\t".join(warnings))
-        return _shown(record) | ({"warnings": warnings} if warnings else {})
+        return shown(record) | ({"warnings": warnings} if warnings else {})
 
 
 def _new(call: Call, request: Request) -> dict[str, Any]:
@@ -281,10 +279,3 @@ def _compression(value: Any) -> int | None:
     if not 0 <= size_bytes <= _COMPRESSION_BYTES_MAX:
         raise bad("Invalid minimum compression size, must be between 0 and 10485760")
     return size_bytes
-
-
-def _shown(record: dict[str, Any]) -> Response:
-    answer = shown(record)
-    return answer
-
-

@@ -59,7 +59,7 @@ class Apigateway(
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         return access.needed(call, operation, request)
 
-    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:  # noqa: ARG002
+    def is_owners_alone(self, call: Call, operation: str, request: Request) -> bool:
         return operation != EXECUTE
 
     def resource_policy(self, call: Call, resource: str) -> str | None:

@@ -33,6 +33,7 @@ from stratolite.services.apigateway.parts import (
 from stratolite.services.apigateway.patches import (
     Entries,
     Field,
+    Rule,
     apply,
     boolean,
     number,
@@ -69,7 +70,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "caching/unauthorizedCacheControlHeaderStrategy": ("unauthorizedCacheControlHeaderStrategy", str),
 }  # fmt: skip
 _SETTING_PATH = re.compile(rf"/(.+)/([A-Z]+|\*)/({'|'.join(_SETTINGS)})\Z")
-_RULES = {
+_RULES: dict[str, Rule] = {
     "/deploymentId": Field("deploymentId"),
     "/description": Field("description"),
     "/cacheClusterEnabled": Field("cacheClusterEnabled", boolean),
@@ -265,7 +266,7 @@ def _store(call: Call, api: str, record: dict[str, Any]) -> Response:
 def _patch(record: dict[str, Any], operation: dict[str, Any]) -> None:
     op, path = operation["op"], operation.get("path") or ""
     start = path.split("/")[1] if "/" in path else ""
-    if start == "canarySettings" or start == "accessLogSettings":
+    if start in ("canarySettings", "accessLogSettings"):
         if op == "remove":
             raise bad(
                 f"Cannot remove method setting {path.strip('/')} because there is no method setting for this method "
@@ -285,7 +286,9 @@ def _patch(record: dict[str, Any], operation: dict[str, Any]) -> None:
     if resource == "~1":
         key = f"//{verb}"
     member, read = _SETTINGS[name]
-    value = DEFAULT_SETTING.get(member) if op == "remove" else read(str(operation.get("value") or ""))
+    value = (
+        DEFAULT_SETTING.get(member) if op == "remove" else read(str(operation.get("value") or ""))
+    )
     check_setting(member, value)
     settings = record["methodSettings"]
     base = settings.get(key) or settings.get("*/*") or DEFAULT_SETTING

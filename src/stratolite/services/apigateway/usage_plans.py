@@ -6,6 +6,7 @@ Source  https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -40,7 +41,7 @@ _NO_STAGE = "Invalid API Stage specified"
 class UsagePlans:
     def create_usage_plan(self, call: Call, request: Request) -> Response:
         if again := made_before(call, "plan", request):
-            return _shown(again)
+            return shown(again)
         room(call, "plan", most=PLANS_COUNT_MAX, what="usage plans")
         record: dict[str, Any] = {
             "id": new_id(call),
@@ -57,18 +58,18 @@ class UsagePlans:
             _add_stage(call, record, f"{stage.get('apiId')}:{stage.get('stage')}", stage)
         _check(record)
         store(call, "plan", record["id"], record=record)
-        return _shown(record)
+        return shown(record)
 
     def get_usage_plan(self, call: Call, request: Request) -> Response:
-        return {"tags": {}, **_shown(load(call, "plan", request["usagePlanId"]))}
+        return {"tags": {}, **shown(load(call, "plan", request["usagePlanId"]))}
 
     def get_usage_plans(self, call: Call, request: Request) -> Response:
         if key := request.get("keyId"):
             load(call, "key", key)
             plans = state.plans_of(call.tx, call.keys(SERVICE), key)
             found, position = paged([load(call, "plan", plan) for plan in plans], request)
-            return {"items": [_shown(plan) for plan in found]} | position
-        return page(call, "plan", (), request, _shown)
+            return {"items": [shown(plan) for plan in found]} | position
+        return page(call, "plan", (), request, shown)
 
     def update_usage_plan(self, call: Call, request: Request) -> Response:
         record = load(call, "plan", request["usagePlanId"])
@@ -76,7 +77,7 @@ class UsagePlans:
             _patch(call, record, operation)
         _check(record)
         store(call, "plan", record["id"], record=record)
-        return {"tags": {}, **_shown(record)}
+        return {"tags": {}, **shown(record)}
 
     def delete_usage_plan(self, call: Call, request: Request) -> Response:
         plan = load(call, "plan", request["usagePlanId"])
@@ -156,9 +157,7 @@ class UsagePlans:
         return answer | position
 
 
-def _usage(
-    call: Call, plan: dict[str, Any], key: str, first: date, last: date
-) -> list[list[int]]:
+def _usage(call: Call, plan: dict[str, Any], key: str, first: date, last: date) -> list[list[int]]:
     quota = plan.get("quota")
     if not quota:
         return []
@@ -186,10 +185,6 @@ def _day(text: str) -> date:
 def _key(call: Call, key: dict[str, Any]) -> Response:
     made = {"id": key["id"], "type": "API_KEY", "value": state.value_of(call.tx, key)}
     return made | given(key, "name")
-
-
-def _shown(record: dict[str, Any]) -> Response:
-    return shown(record)
 
 
 def _check(record: dict[str, Any]) -> None:
@@ -271,7 +266,7 @@ def _patch(call: Call, record: dict[str, Any], operation: dict[str, Any]) -> Non
         raise bad(f"Invalid patch path {path}")
 
 
-_LIMITS = {
+_LIMITS: dict[str, Callable[[str], Any]] = {
     "rateLimit": rate,
     "burstLimit": number,
     "limit": number,

@@ -30,7 +30,9 @@ def check(method: dict[str, Any], incoming: Incoming, deployed: Deployed) -> Non
         ]
         if lacking:
             names = ", ".join(name.split(".", 3)[3] for name in lacking)
-            raise Refusal("BAD_REQUEST_PARAMETERS", f"Missing required request parameters: [{names}]")
+            raise Refusal(
+                "BAD_REQUEST_PARAMETERS", f"Missing required request parameters: [{names}]"
+            )
     if validator.get("validateRequestBody") and not _fits(method, incoming, deployed):
         raise Refusal("BAD_REQUEST_BODY")
 

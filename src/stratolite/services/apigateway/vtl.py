@@ -363,10 +363,8 @@ class _Parser:
         if char == "{":
             return self._map()
         if found := _NUMBER.match(text, self._at):
-            # a range: [1..3]
-            whole = found[0] if found[1] is None or text[found.end(0)] != "." else found[0]
-            self._at += len(whole)
-            return _constant(float(whole) if "." in whole else int(whole))
+            self._at = found.end()
+            return _constant(float(found[0]) if found[1] else int(found[0]))
         for word, value in (("true", True), ("false", False), ("null", None)):
             if re.compile(rf"{word}\b").match(text, self._at):
                 self._at += len(word)
@@ -434,7 +432,9 @@ class _Parser:
     def _expect(self, token: str) -> None:
         self._skip()
         if not self._text.startswith(token, self._at):
-            raise Malformed(f"{token} expected at {self._at}: {self._text[self._at : self._at + 20]}")
+            raise Malformed(
+                f"{token} expected at {self._at}: {self._text[self._at : self._at + 20]}"
+            )
         self._at += len(token)
 
     def _line_rest(self) -> None:

@@ -28,7 +28,7 @@ class JsonArray(list[Any]):
 class Methods:
     """An object with methods of its own: ``$input``, ``$util``."""
 
-    def property(self, name: str) -> Any:  # noqa: ARG002 - most have none
+    def property(self, name: str) -> Any:
         return None
 
     def method(self, name: str, arguments: list[Any]) -> Any:
@@ -92,7 +92,8 @@ def equal(left: Any, right: Any) -> bool:
         return text(left) == text(right)
     # what is not there equals the empty text, as recorded against AWS
     if left is None or right is None:
-        return (right if left is None else left) in (None, "")
+        other = right if left is None else left
+        return other is None or (isinstance(other, str) and not other)
     return bool(left == right)
 
 
@@ -134,7 +135,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _small(value: int | float) -> int | float:
+def _small(value: float) -> int | float:
     if isinstance(value, int) and value.bit_length() > 64:
         raise Failed("a number is too large")
     return value
@@ -299,7 +300,8 @@ def _replacement(by: str) -> str:
 
 
 def _split(subject: str, pattern: str, limit: int = 0) -> list[str]:
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     for start, end in _found(text(pattern), subject):
         if limit > 0 and len(pieces) == limit - 1:
             break
@@ -348,7 +350,7 @@ _ON_MAP: dict[str, Callable[..., Any]] = {
     "put": _put,
     "putAll": _put_all,
     "remove": lambda m, key: m.pop(text(key), None),
-    "keySet": lambda m: list(m),
+    "keySet": list,
     "values": lambda m: list(m.values()),
     "entrySet": lambda m: [_Entry(key, value) for key, value in m.items()],
     "containsKey": lambda m, key: text(key) in m,
@@ -402,5 +404,5 @@ class _Entry(Methods):
     def property(self, name: str) -> Any:
         return self._pair.get(name)
 
-    def method(self, name: str, arguments: list[Any]) -> Any:  # noqa: ARG002 - getters
+    def method(self, name: str, arguments: list[Any]) -> Any:
         return self._pair.get({"getKey": "key", "getValue": "value"}.get(name, ""))
