@@ -237,6 +237,9 @@ def test_every_form_of_its_address_leads_to_an_api(site: Site) -> None:
     assert site.said("GET", "/prod/_user_request_/a") == (200, {"path": "/prod/a"})
     assert site.said("GET", "/prod/_user_request_") == (200, {"path": "/prod"})
     assert site.said("GET", "/prod/") == (200, {"path": "/prod/"})
+    older = f"/restapis/{site.id}/prod/_user_request_/a"
+    status, _, raw = site.send(HttpRequest("GET", older, "", {"host": "localhost:4566"}, b""))
+    assert (status, json.loads(raw)) == (200, {"path": "/prod/a"})
     for host in (
         f"{site.id}.execute-api.us-east-1.localhost:4566",
         f"{site.id}.execute-api.localhost",

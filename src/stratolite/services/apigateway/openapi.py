@@ -85,17 +85,13 @@ def _parsed(body: bytes) -> Json:
 def _yaml(body: bytes) -> Any:
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """Without aliases: few of them can stand for gigabytes."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("aliases are not offered")
-            return super().compose_node(parent, index)
-
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        # few aliases can stand for gigabytes
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, loader)):
+            raise bad("Invalid OpenAPI input: aliases are not offered by Stratolite")
         # dates and the like stay as JSON has them
-        return json.loads(json.dumps(yaml.load(body, Loader), default=str))  # noqa: S506 - it is a safe one
+        return json.loads(json.dumps(yaml.load(body, loader), default=str))  # noqa: S506 - it is a safe one
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise bad("Invalid OpenAPI input.") from error
 

@@ -131,6 +131,16 @@ _WAYS: dict[str, Way] = {
     ),
 }
 """By the service in the ARN. S3's tags are one configuration of the bucket: ``_Bucket``."""
+_REST = Way(
+    "apigateway",
+    _by("resourceArn"),
+    ("TagResource", "tags"),
+    ("UntagResource", "tagKeys"),
+    ("GetTags", "tags"),
+    None,
+)
+"""Of API Gateway what is not an HTTP API's, by the first part of the path in the ARN."""
+_REST_PATHS = ("/restapis/", "/apikeys/", "/usageplans/")
 
 
 def read(call: Call, arn: str) -> Tags:
@@ -178,6 +188,8 @@ def _way(call: Call, arn: str) -> Way | None:
         return None
     if service not in _WAYS:
         raise bad(f"Tags of {service} are not offered here by Stratolite: {arn}")
+    if service == "apigateway" and parts[5].startswith(_REST_PATHS):
+        return _REST
     return _WAYS[service]
 
 
