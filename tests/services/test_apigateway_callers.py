@@ -26,10 +26,11 @@ def handler(event, context):
     effect = "Allow" if token.startswith("allow") else "Deny"
     resource = event["methodArn"] if token != "elsewhere" else event["methodArn"] + "/else"
     if token == "elsewhere": effect = "Allow"
+    if token == "nothing": effect, resource = "Allow", []
     return {
         "principalId": token,
         "policyDocument": {"Version": "2012-10-17", "Statement": [
-            {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource.rpartition("/")[0] + "/*" if token == "allow-all" else resource}]},
+            {"Effect": effect, "Action": "execute-api:Invoke", "Resource": event["methodArn"].rpartition("/")[0] + "/*" if token == "allow-all" else resource}]},
         "context": {"number": 7, "yes": True, "asked": context.aws_request_id, "type": event["type"]},
         "usageIdentifierKey": token + "x" * 20,
     }
@@ -98,7 +99,8 @@ def test_a_token_authorizer_lets_in_whom_its_function_allows(site: Site, judge: 
     status, said = site.said("GET", "/prod/a", authorization="allow")
     assert (status, said["who"], said["number"], said["yes"]) == (200, "allow", "7", "true")
     assert site.said("GET", "/prod/a", authorization="deny") == (403, EXPLICIT)
-    assert site.said("GET", "/prod/a", authorization="elsewhere") == (403, DENIED)
+    for token in ("elsewhere", "nothing"):
+        assert site.said("GET", "/prod/a", authorization=token) == (403, DENIED)
     for token in ("nobody", "NOT VALID"):
         assert site.said("GET", "/prod/a", authorization=token) == (401, UNAUTHORIZED)
     assert site.said("GET", "/prod/a") == (401, UNAUTHORIZED)

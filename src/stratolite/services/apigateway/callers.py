@@ -244,7 +244,7 @@ def _read(payload: bytes) -> Verdict:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html"""
     try:
         said = orjson.loads(payload)
-        policy = Document.parse(orjson.dumps(said["policyDocument"]).decode())
+        policy = Document.parse(orjson.dumps(_of_something(said["policyDocument"])).decode())
         added = said.get("context") or {}
         principal = said["principalId"]
         if not isinstance(principal, str) or any(
@@ -256,6 +256,16 @@ def _read(payload: bytes) -> Verdict:
         raise Refusal("AUTHORIZER_CONFIGURATION_ERROR") from error
     context = {name: _text(value) for name, value in added.items()}
     return Verdict(policy, {"principalId": principal, **context}, said.get("usageIdentifierKey"))
+
+
+def _of_something(policy: dict[str, Any]) -> dict[str, Any]:
+    """Without statements about no resource at all, as Chalice writes them to say no: they are no fault on AWS.
+
+    https://aws.github.io/chalice/topics/authorizers.html
+    """
+    statements = policy["Statement"]
+    listed = statements if isinstance(statements, list) else [statements]
+    return {**policy, "Statement": [one for one in listed if one.get("Resource") != []]}
 
 
 def _text(value: Any) -> str | None:
