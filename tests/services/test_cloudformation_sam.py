@@ -182,21 +182,22 @@ def test_errors_of_the_transform_are_told_as_aws_tells_them(client: Any) -> None
 
 
 def test_types_nobody_offers_are_refused_by_name_before_anything_is_touched(client: Any) -> None:
-    """An Api event makes AWS::ApiGateway::RestApi, which is not offered yet."""
+    """An IoTRule event makes AWS::IoT::TopicRule, which is not offered."""
     cfn = client("cloudformation")
-    rest = BOOKMARKS.replace(
-        "Type: HttpApi, Properties: {ApiId: !Ref Api,", "Type: Api, Properties: {"
+    ruled = BOOKMARKS.replace(
+        "{Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Path: /bookmarks, Method: GET}}}",
+        "{Get: {Type: IoTRule, Properties: {Sql: 'SELECT * FROM a'}}}",
     )
     with pytest.raises(
-        ClientError, match=r"not offered by Stratolite: AWS::ApiGateway::Deployment"
+        ClientError, match=r"not offered by Stratolite: AWS::IoT::TopicRule"
     ) as told:
         cfn.create_stack(
             StackName="app",
-            TemplateBody=rest,
+            TemplateBody=ruled,
             Parameters=[{"ParameterKey": "CodeBucket", "ParameterValue": "code"}],
             Capabilities=CAPABILITIES,
         )
-    assert "AWS::ApiGateway::RestApi (ServerlessRestApi)" in str(told.value)
+    assert "AWS::IoT::TopicRule (ListGet)" in str(told.value)
     assert cfn.list_stacks()["StackSummaries"] == []
 
 

@@ -30,10 +30,13 @@ def one_of_each(client: Any) -> dict[str, str]:
         KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
     )["TableDescription"]["TableArn"]
-    made["apigateway"] = (
-        "arn:aws:apigateway:us-east-1::/apis/"
-        + client("apigatewayv2").create_api(Name="a", ProtocolType="HTTP")["ApiId"]
+    api, start = client("apigateway"), "arn:aws:apigateway:us-east-1::"
+    made["apigateway:apis"] = (
+        f"{start}/apis/{client('apigatewayv2').create_api(Name='a', ProtocolType='HTTP')['ApiId']}"
     )
+    made["apigateway:restapis"] = f"{start}/restapis/{api.create_rest_api(name='a')['id']}"
+    made["apigateway:apikeys"] = f"{start}/apikeys/{api.create_api_key(name='a')['id']}"
+    made["apigateway:usageplans"] = f"{start}/usageplans/{api.create_usage_plan(name='a')['id']}"
     client("logs").create_log_group(logGroupName="/a/g")
     made["logs"] = f"arn:aws:logs:{where}:log-group:/a/g"
     client("kinesis").create_stream(StreamName="k", ShardCount=1)

@@ -298,6 +298,8 @@ PAGED: list[tuple[str, str, Callable[[Client], None], str, dict[str, Any]]] = [
     ("kms", "list_keys", each("kms", "create_key"), "Keys[].KeyId", {}),
     ("cloudwatch", "describe_alarms", each("cloudwatch", "put_composite_alarm", AlarmName="a{n}", AlarmRule="TRUE"), "CompositeAlarms[].AlarmName", {"AlarmTypes": ["CompositeAlarm"]}),
     ("events", "list_rules", each("events", "put_rule", Name="r{n}", ScheduleExpression="rate(1 day)"), "Rules[].Name", {}),
+    ("apigateway", "get_rest_apis", each("apigateway", "create_rest_api", name="a{n}"), "items[].name", {}),
+    ("apigateway", "get_api_keys", each("apigateway", "create_api_key", name="k{n}"), "items[].name", {}),
     ("apigatewayv2", "get_apis", each("apigatewayv2", "create_api", Name="a{n}", ProtocolType="HTTP"), "Items[].Name", {}),
     ("scheduler", "list_schedule_groups", each("scheduler", "create_schedule_group", Name="g{n}"), "ScheduleGroups[?Name != 'default'].Name", {}),
     ("glue", "get_databases", lambda c: [c("glue").create_database(DatabaseInput={"Name": f"d{n}"}) for n in range(3)] and None, "DatabaseList[].Name", {}),

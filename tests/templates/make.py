@@ -750,6 +750,136 @@ made(
     ),
 )
 
+# -- REST APIs
+REST = R(
+    "AWS::ApiGateway::RestApi",
+    {"Name": "corpus", "BinaryMediaTypes": ["image/png"], "Tags": tags(a="1")},
+    {"Description": "x", "BinaryMediaTypes": ["image/gif"], "MinimumCompressionSize": 10},
+    {"Name": "other", "Description": None, "MinimumCompressionSize": None, "Tags": tags(b="2")},
+)
+MOCKED = {
+    "Type": "MOCK",
+    "RequestTemplates": {"application/json": '{"statusCode": 200}'},
+    "IntegrationResponses": [{"StatusCode": "200"}],
+}
+REST_METHOD = {
+    "RestApiId": ref("Api"),
+    "ResourceId": ref("Pets"),
+    "HttpMethod": "GET",
+    "AuthorizationType": "NONE",
+    "Integration": MOCKED,
+    "MethodResponses": [{"StatusCode": "200"}],
+}
+PETS = R(
+    "AWS::ApiGateway::Resource",
+    {"RestApiId": ref("Api"), "ParentId": att("Api", "RootResourceId"), "PathPart": "pets"},
+)
+made(
+    "apigateway-method",
+    Api=REST,
+    Pets=PETS,
+    Shape=R(
+        "AWS::ApiGateway::Model",
+        {"RestApiId": ref("Api"), "ContentType": "application/json", "Schema": {"type": "object"}},
+        {"Description": "x"},
+        {"Schema": {"type": "array"}},
+    ),
+    Check=R(
+        "AWS::ApiGateway::RequestValidator",
+        {"RestApiId": ref("Api"), "Name": "check", "ValidateRequestBody": True},
+        {"ValidateRequestParameters": True},
+    ),
+    Method=R(
+        "AWS::ApiGateway::Method",
+        REST_METHOD,
+        {"RequestValidatorId": ref("Check"), "RequestModels": {"application/json": ref("Shape")}},
+        {"ApiKeyRequired": True, "RequestParameters": {"method.request.header.a": False}},
+    ),
+    Denied=R(
+        "AWS::ApiGateway::GatewayResponse",
+        {"RestApiId": ref("Api"), "ResponseType": "ACCESS_DENIED", "StatusCode": "404"},
+        {"ResponseParameters": {"gatewayresponse.header.x": "'y'"}},
+    ),
+)
+made(
+    "apigateway-stage",
+    Api=REST,
+    Pets=PETS,
+    Method=R("AWS::ApiGateway::Method", REST_METHOD),
+    Deployment=R(
+        "AWS::ApiGateway::Deployment",
+        {"RestApiId": ref("Api"), "StageName": "dev"},
+        {"Description": "x"},
+        DependsOn="Method",
+    ),
+    Stage=R(
+        "AWS::ApiGateway::Stage",
+        {
+            "RestApiId": ref("Api"),
+            "StageName": "prod",
+            "DeploymentId": ref("Deployment"),
+            "Variables": {"a": "1"},
+        },
+        {
+            "Variables": {"a": "2", "b": "3"},
+            "MethodSettings": [
+                {"ResourcePath": "/pets", "HttpMethod": "GET", "ThrottlingRateLimit": 5},
+                {"ResourcePath": "/*", "HttpMethod": "*", "MetricsEnabled": True},
+            ],
+        },
+        {
+            "Variables": None,
+            "Description": "y",
+            "MethodSettings": [{"ResourcePath": "/*", "HttpMethod": "*", "MetricsEnabled": False}],
+        },
+    ),
+    Key=R(
+        "AWS::ApiGateway::ApiKey",
+        {"Enabled": True, "StageKeys": [{"RestApiId": ref("Api"), "StageName": ref("Stage")}]},
+        {"Description": "x", "StageKeys": None},
+        {"Enabled": False, "Tags": tags(a="1")},
+    ),
+    Plan=R(
+        "AWS::ApiGateway::UsagePlan",
+        {"UsagePlanName": "p", "ApiStages": [{"ApiId": ref("Api"), "Stage": ref("Stage")}]},
+        {
+            "Quota": {"Limit": 5, "Period": "DAY", "Offset": 0},
+            "Throttle": {"BurstLimit": 5, "RateLimit": 2},
+        },
+        {"Quota": None, "ApiStages": None, "Description": "x"},
+    ),
+    PlanKey=R(
+        "AWS::ApiGateway::UsagePlanKey",
+        {"KeyId": ref("Key"), "KeyType": "API_KEY", "UsagePlanId": ref("Plan")},
+    ),
+)
+made(
+    "apigateway-authorizer",
+    Role=role(),
+    Function=function(),
+    Api=REST,
+    Pets=PETS,
+    Authorizer=R(
+        "AWS::ApiGateway::Authorizer",
+        {
+            "RestApiId": ref("Api"),
+            "Name": "judge",
+            "Type": "TOKEN",
+            "IdentitySource": "method.request.header.Authorization",
+            "AuthorizerUri": sub(
+                "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Function.Arn}/invocations"
+            ),
+        },
+        {"AuthorizerResultTtlInSeconds": 5},
+        {"Type": "REQUEST", "Name": "other"},
+    ),
+    Method=R(
+        "AWS::ApiGateway::Method",
+        {**REST_METHOD, "AuthorizationType": "CUSTOM", "AuthorizerId": ref("Authorizer")},
+        {"AuthorizationType": "AWS_IAM", "AuthorizerId": None},
+    ),
+)
+
 # -- Events
 PATTERN = {"source": ["corpus"]}
 made(

@@ -1,6 +1,11 @@
-"""Chalice, unmodified: functions by themselves, on a queue, on a bucket and on a schedule. Its REST APIs want API Gateway's version 1."""
+"""Chalice, unmodified: functions by themselves, on a queue, on a bucket and on a schedule. And a REST API with an authorizer."""
 
 from __future__ import annotations
+
+import json
+import re
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from tools.toolbox import Shop, find, until
@@ -63,12 +68,61 @@ def test_chalice_deploys_updates_invokes_shows_and_deletes(shop: Shop) -> None:
     assert shop.client("lambda").list_functions()["Functions"] == []
 
 
-def test_a_rest_api_is_refused_by_name(shop: Shop) -> None:
+WEB = """
+from chalice import AuthResponse, Chalice, NotFoundError, Response
+app = Chalice(app_name="web")
+app.api.cors = True
+
+@app.authorizer(ttl_seconds=0)
+def judge(request):
+    return AuthResponse(routes=["/guarded"] if request.token == "good" else [], principal_id="ann")
+
+@app.route("/hello/{name}")
+def hello(name):
+    return {"greeting": f"hello {name}", "q": (app.current_request.query_params or {}).get("q")}
+
+@app.route("/notes", methods=["POST"])
+def note():
+    return Response(body=app.current_request.json_body["text"], status_code=201, headers={"X-Note": "1", "Content-Type": "text/plain"})
+
+@app.route("/none")
+def none():
+    raise NotFoundError("no such note")
+
+@app.route("/guarded", authorizer=judge)
+def guarded():
+    return {"who": app.current_request.context["authorizer"]["principalId"]}
+"""
+
+
+def test_a_rest_api_is_deployed_served_changed_and_deleted(shop: Shop) -> None:
     chalice = find("chalice/bin/chalice")
-    route = '\n@app.route("/")\ndef index():\n    return {}\n'
-    shop.write(app__py='from chalice import Chalice\napp = Chalice(app_name="web")\n' + route)
-    shop.write(requirements__txt="")
+    shop.write(app__py=WEB, requirements__txt="")
     (shop.project / ".chalice").mkdir()
     (shop.project / ".chalice" / "config.json").write_text(CONFIG.replace("jobs", "web"))
-    said = " ".join(shop.run(chalice, "deploy", fails=True).split())
-    assert "service apigateway is not offered by Stratolite" in said
+    said = shop.run(chalice, "deploy")
+    api_id = re.search(r"https://([a-z0-9]+)\.execute-api", said)[1]
+
+    def ask(path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        url = f"{shop.server.endpoint}/_aws/execute-api/{api_id}/api{path}"
+        try:
+            with urlopen(Request(url, body, headers), timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+    status, text = ask("/hello/Ann?q=1")
+    assert (status, json.loads(text)) == (200, {"greeting": "hello Ann", "q": "1"})
+    posted = ask("/notes", b'{"text": "one"}', **{"Content-Type": "application/json"})
+    assert posted == (201, "one")
+    assert ask("/none")[0] == 404
+    assert ask("/nowhere") == (403, '{"message":"Missing Authentication Token"}')
+    assert ask("/guarded")[0] == 401
+    assert json.loads(ask("/guarded", Authorization="good")[1]) == {"who": "ann"}
+    assert ask("/guarded", Authorization="bad")[0] == 403
+    assert api_id in shop.run(chalice, "url")
+    shop.change("app.py", "hello {name}", "hi {name}")
+    assert api_id in shop.run(chalice, "deploy"), "the API stays the same"
+    assert json.loads(ask("/hello/Ann")[1])["greeting"] == "hi Ann"
+    shop.run(chalice, "delete")
+    assert shop.client("apigateway").get_rest_apis()["items"] == []

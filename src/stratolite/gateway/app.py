@@ -220,6 +220,9 @@ class Visit:
                 self.service, self.protocol = "stratolite", "json"
                 app.spawn(self._later(self._own()))
                 return
+        elif path.startswith("/restapis/") and (door := _rest_door(path)) is not None:
+            self._door(door)
+            return
         if place.name:
             if place.name != "s3":
                 self._door(Door(place.name, place.label, path, ""))
@@ -649,6 +652,16 @@ _SIGNING: dict[str, str] = {
     "s3control": "s3",
     "stepfunctions": "states",
 }
+
+
+def _rest_door(path: str) -> Door | None:
+    """LocalStack's older address of a REST API's stage: /restapis/API/STAGE/_user_request_/PATH."""
+    parts = path.split("/", 4)  # "", "restapis", API, STAGE, rest
+    if len(parts) < 5 or not (parts[4] + "/").startswith("_user_request_/"):
+        return None
+    rest = parts[4].removeprefix("_user_request_")
+    base = f"/restapis/{parts[2]}/{parts[3]}/_user_request_"
+    return Door("execute-api", parts[2], f"/{parts[3]}{rest}", base)
 
 
 def _is_form(request: HttpRequest) -> bool:

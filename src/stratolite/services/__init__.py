@@ -29,6 +29,7 @@ class Offer(NamedTuple):
 
 
 OFFERS: tuple[Offer, ...] = (
+    Offer("apigateway", "apigateway:Apigateway", types=("AWS::ApiGateway::",)),
     Offer("apigatewayv2", "apigatewayv2:Apigatewayv2", ("execute-api",), ("AWS::ApiGatewayV2::",)),
     Offer(
         "application-autoscaling",

@@ -15,6 +15,7 @@ from stratolite.wire.model import Model, Ref, load
 
 # How each service calls a request that fails its model's constraints, where it is not ValidationException.
 _CODES = {
+    "apigateway": "BadRequestException",
     "apigatewayv2": "BadRequestException",
     "cloudformation": "ValidationError",
     "iam": "ValidationError",

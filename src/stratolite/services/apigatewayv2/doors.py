@@ -35,11 +35,14 @@ class _Found:
     match: Match | None
 
 
-async def serve(call: Call, door: Door, request: HttpRequest) -> HttpResponse:
+async def serve(call: Call, door: Door, request: HttpRequest) -> HttpResponse | None:
+    """None for an id that is no HTTP API's; the body has not been read then."""
     if request.headers.get("upgrade", "").lower() == "websocket":
         return _message(426, "Upgrade Required")
     found = await call.transact(lambda c: _find(c, door, request.method))
-    if found is None or found.api["DisableExecuteApiEndpoint"]:
+    if found is None:
+        return None
+    if found.api["DisableExecuteApiEndpoint"]:
         return _message(404, "Not Found")
     rules, origin = found.api.get("CorsConfiguration"), request.headers.get("origin", "")
     if rules is not None and _is_preflight(request):

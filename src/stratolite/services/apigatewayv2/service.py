@@ -60,7 +60,11 @@ class Apigatewayv2(Service):
         return ((f"apigateway:{verb}", f"arn:aws:apigateway:{call.region}::{path}"),)
 
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
-        return await serve(call, door, request)
+        """HTTP APIs and REST APIs have one door; an id that is no HTTP API's is for the other service."""
+        answer = await serve(call, door, request)
+        if answer is None:
+            return await self.cloud.service("apigateway").serve(call, door, request)
+        return answer
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.apigatewayv2.resources import RESOURCES

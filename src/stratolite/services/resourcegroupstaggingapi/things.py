@@ -131,6 +131,16 @@ _WAYS: dict[str, Way] = {
     ),
 }
 """By the service in the ARN. S3's tags are one configuration of the bucket: ``_Bucket``."""
+_REST = Way(
+    "apigateway",
+    _by("resourceArn"),
+    ("TagResource", "tags"),
+    ("UntagResource", "tagKeys"),
+    ("GetTags", "tags"),
+    None,
+)
+"""Of API Gateway what is not an HTTP API's, by the first part of the path in the ARN."""
+_REST_PATHS = ("/restapis/", "/apikeys/", "/usageplans/")
 
 
 def _iam(kind: str, member: str, *, by_arn: bool = False) -> Way:
@@ -214,6 +224,8 @@ def _way(call: Call, arn: str) -> Way | None:
     ways, name = (_IAM_WAYS, thing.split("/")[0]) if service == "iam" else (_WAYS, service)
     if name not in ways:
         raise bad(f"Tags of {service} are not offered here by Stratolite: {arn}")
+    if service == "apigateway" and thing.startswith(_REST_PATHS):
+        return _REST
     return ways[name]
 
 
