@@ -23,6 +23,7 @@ from stratolite.workflow.definition import State as State
 from stratolite.workflow.definition import compile_definition as compile_definition
 from stratolite.workflow.definition import json_trouble as json_trouble
 from stratolite.workflow.failures import Trouble as Trouble
+from stratolite.workflow.memory import waits as waits
 from stratolite.workflow.step import Alarm as Alarm
 from stratolite.workflow.step import Around as Around
 from stratolite.workflow.step import Beat as Beat

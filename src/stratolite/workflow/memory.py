@@ -154,3 +154,9 @@ class Memory:
             if line is not None:
                 self.changes[("line", id_)] = _encode(line)
         return self.changes
+
+
+def waits(read: Read, line: int, wait: str) -> bool:
+    """Whether a line is still waiting as ``wait``."""
+    found = Memory(read).line(line)
+    return found is not None and bool(wait) and found.wait == wait

@@ -167,7 +167,9 @@ def _evaluate(text: str, field: str, view: View) -> Any:
     _, _, _, utils = _library()
     expression = _parsed(text)
     null = utils.Utils.NULL_VALUE
-    states = {"input": view.data, "context": view.context, **view.extra}
+    states = {"input": view.data, **view.extra}
+    if "context" in text:
+        states["context"] = view.context
     variables = {**view.variables, "states": states}
     bindings = {**_functions(view), **_with_nulls(variables, null)}
     expression.environment.set_runtime_bounds(TIME_MS_MAX, DEPTH_MAX)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -192,15 +192,14 @@ class Around:
 
     time_s: float
     chance: Chance
-    context: Mapping[str, Any]
-    """The context object's Execution and StateMachine."""
+    context: Callable[[], Mapping[str, Any]]
+    """Gives the context object's Execution and StateMachine."""
     token: Callable[[int, str], str] = lambda line, wait: f"{line}/{wait}"
     """The task token of a line's waiting."""
     is_held: Callable[[str], bool] = lambda resource: False
     """Whether the resource's tasks wait until somebody fetches them. Raises Trouble for a resource that is not there."""
     moves_max: int = MOVES_MAX
     events_max: int = EVENTS_MAX
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def step(machine: Machine, read: Read, event: Event, around: Around) -> Outcome:
@@ -329,14 +328,20 @@ class _Step:
                 variables = {**orjson.loads(at.variables), **variables}
             item = item or at.item
             at = self.memory.line(at.parent) if at.parent else None
-        context = dict(self.around.context)
-        context["State"] = {"Name": line.state, "EnteredTime": iso_ms(line.entered_s)}
-        if sum(line.retries):
-            context["State"]["RetryCount"] = sum(line.retries)
-        if item:
-            context["Map"] = {"Item": orjson.loads(item)}
-        if line.wait and line.doing == "task":
-            context["Task"] = {"Token": self.around.token(line.id, line.wait)}
+        entered, tries = iso_ms(line.entered_s), sum(line.retries)
+        wait = line.wait if line.doing == "task" else ""
+
+        def context() -> dict[str, Any]:
+            made = dict(self.around.context())
+            made["State"] = {"Name": line.state, "EnteredTime": entered}
+            if tries:
+                made["State"]["RetryCount"] = tries
+            if item:
+                made["Map"] = {"Item": orjson.loads(item)}
+            if wait:
+                made["Task"] = {"Token": self.around.token(line.id, wait)}
+            return made
+
         return View(data, context, variables, self.around.chance, self.around.time_s, extra)
 
     def _effective(self, line: Line, state: State) -> tuple[Doc, View]:
@@ -530,8 +535,14 @@ class _Step:
         input_ = Doc(value)
         if state.item_selector is not None:
             data, view = self._effective(line, state)
-            context = {**view.context, "Map": {"Item": {"Index": index, "Value": value}}}
-            inner = View(data.value, context, view.variables, view.chance, view.time_s)
+            mapped = {"Map": {"Item": {"Index": index, "Value": value}}}
+            inner = View(
+                data.value,
+                lambda: {**view.context, **mapped},
+                view.variables,
+                view.chance,
+                view.time_s,
+            )
             input_ = Doc(state.item_selector(inner))
         started = self._emit(previous, "iteration_started", "Map", index=index, name=state.name)
         place = [*line.place, (line.state, 0)]

@@ -33,7 +33,8 @@ class View:
     """What the expressions of one field are evaluated against."""
 
     data: Any
-    context: Mapping[str, Any]
+    make_context: Callable[[], Mapping[str, Any]]
+    """Gives the context object, which few expressions look at and which holds the execution's input."""
     variables: Mapping[str, Any]
     chance: Chance
     time_s: float
@@ -41,8 +42,12 @@ class View:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Of $states in JSONata: result, errorOutput."""
 
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return self.make_context()
+
     def of(self, data: Any) -> View:
-        return View(data, self.context, self.variables, self.chance, self.time_s, self.extra)
+        return View(data, self.make_context, self.variables, self.chance, self.time_s, self.extra)
 
     def read(self, path: paths.Path) -> Any:
         """Raises paths.Missing, Trouble for a variable that is not there."""

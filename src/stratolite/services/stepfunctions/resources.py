@@ -1,0 +1,3 @@
+"""CloudFormation types of Step Functions."""
+
+RESOURCES = ()
