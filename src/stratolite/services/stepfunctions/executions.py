@@ -144,8 +144,13 @@ class Executions:
         record = state.get(call.tx, keys, "activity", name)
         if record is None:
             tags = {tag["key"]: tag.get("value", "") for tag in request.get("tags") or ()}
-            record = {"created_s": call.tx.time_s, "tags": tags}
+            record = {"created_s": call.tx.time_s, "tags": tags, "token": request.get("StackToken")}
             state.put(call.tx, keys, record, "activity", name)
+        elif (token := request.get("StackToken")) is not None and record["token"] != token:
+            raise Fault(
+                "ActivityAlreadyExists",
+                f"Activity Already Exists: '{names.activity_arn(call, name)}'",
+            )
         return {"activityArn": names.activity_arn(call, name), "creationDate": record["created_s"]}
 
     def delete_activity(self, call: Call, request: Request) -> Response:

@@ -13,9 +13,9 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.http import FileSlice
 from stratolite.service import Call, Cloud, Job, Principal, Settle, Worker
 from stratolite.services.stepfunctions import running, state, tasks
+from stratolite.services.stepfunctions.bodies import drained
 from stratolite.services.stepfunctions.running import ALARM, DROP, EXPIRE, STEP, TASK
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import Broke, Event, Stop, Submitted, Succeeded
@@ -213,7 +213,7 @@ def _read(call: Call, task: tasks.Integration, document: Record) -> Record:
 
 async def _document(call: Call, task: tasks.Integration, answer: Record) -> Record:
     """The answer as the state sees it."""
-    read = {name: await _drained(value) for name, value in answer.items()}
+    read = {name: await drained(value, RESULT_BYTES_MAX) for name, value in answer.items()}
     document: Record = call.cloud.documents.write_answer(task.service, task.operation, read)
     if task.is_sdk or task.kind == "events":
         return document
@@ -235,28 +235,6 @@ def _parsed(payload: bytes) -> Any:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return payload.decode(errors="replace")
-
-
-async def _drained(value: Any) -> Any:
-    """A streaming member as bytes. Raises Fault for one that no state could hold."""
-    if isinstance(value, FileSlice):
-        if value.size_bytes > RESULT_BYTES_MAX:
-            raise Fault("DataLimitExceeded", "the answer is too large")
-        return _sliced(value)
-    if hasattr(value, "__aiter__"):
-        made = bytearray()
-        async for piece in value:
-            made += piece
-            if len(made) > RESULT_BYTES_MAX:
-                raise Fault("DataLimitExceeded", "the answer is too large")
-        return bytes(made)
-    return value
-
-
-def _sliced(value: FileSlice) -> bytes:
-    with open(value.path, "rb") as file:
-        file.seek(value.offset)
-        return file.read(value.size_bytes)
 
 
 def _failure(call: Call, task: tasks.Integration, fault: Fault) -> tuple[str, str]:
