@@ -12,11 +12,14 @@ Source  https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from stratolite.errors import Fault
 from stratolite.wire import scalars
+from stratolite.wire.faults import FaultWriter
 from stratolite.wire.model import Model, Ref, load
 from stratolite.wire.scalars import Malformed
 
@@ -37,6 +40,18 @@ def is_operation(service: str, operation: str) -> bool:
 def is_error(service: str, code: str) -> bool:
     """Whether the service's model knows the error."""
     return code in load(service).errors()
+
+
+def status(service: str, fault: Fault) -> int:
+    """The HTTP status the fault would be answered with."""
+    writer = _faults(service)
+    return writer.status(fault, writer.shape(fault))
+
+
+@lru_cache(maxsize=64)
+def _faults(service: str) -> FaultWriter:
+    model = load(service)
+    return FaultWriter(model, model.protocols[0])
 
 
 def read_request(service: str, operation: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -404,7 +404,7 @@ class _Compiler:
             if has_queries:
                 made[plain] = self._query(value, f"Assign/{name}", place)
             elif name.endswith(".$"):
-                made[plain] = templates.compile_expression(value, name, self.wrong, f"{place}/Assign/{name}")  # fmt: skip
+                made[plain] = templates.compile_expression(value, name, self.wrong, f"{place}/Assign")  # fmt: skip
             else:
                 made[plain] = self._template(value, f"{place}/Assign/{name}")
         return made
@@ -618,7 +618,7 @@ class _Compiler:
         else:
             moment = choices.timestamp(value)
             if moment is None:
-                self.wrong("Value is not a valid ISO-8601 timestamp" if isinstance(value, str) else "Expected value of type String", place)  # fmt: skip
+                self.wrong("String does not match RFC3339 timestamp" if isinstance(value, str) else "Expected value of type String", place)  # fmt: skip
             state.wait = lambda view: moment
 
     def _parallel(self, state: State, said: dict[str, Any], depth: int) -> None:

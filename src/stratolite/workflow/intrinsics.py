@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,10 +175,10 @@ def _shown(value: Any) -> str:
 
 
 def _whole(value: Any, call: Call) -> int:
-    """Numbers are rounded to whole ones, as AWS says."""
+    """Numbers are rounded to whole ones as Java does it, halves upwards."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad(call)
-    return round(value)
+    return math.floor(value + 0.5) if isinstance(value, float) else value
 
 
 def _list(value: Any, call: Call) -> list[Any]:
@@ -206,8 +207,17 @@ def _format(given: list[Any], call: Call, view: View) -> Any:
         raise _bad(call)
     made = [pieces[0]]
     for value, piece in zip(given[1:], pieces[1:], strict=True):
-        made += [_shown(value), piece]
+        made += [_java(value), piece]
     return "".join(made)
+
+
+def _java(value: Any) -> str:
+    """As AWS writes objects and lists into texts: {a=1, b=[]}."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}={_java(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_java, value)) + "]"
+    return _shown(value)
 
 
 def _pieces(value: Any, call: Call) -> tuple[str, ...]:
@@ -215,8 +225,11 @@ def _pieces(value: Any, call: Call) -> tuple[str, ...]:
 
 
 def _string_to_json(given: list[Any], call: Call, view: View) -> Any:
+    text = _string(given[0], call)
+    if not text.strip():
+        return None
     try:
-        return orjson.loads(_string(given[0], call))
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise _bad(call) from error
 

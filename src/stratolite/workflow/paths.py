@@ -311,7 +311,7 @@ class _Parser:
             self.at += 1
             if letter == quote:
                 return "".join(made)
-            if letter == "\\" and self.at < len(self.text):
+            if letter == "\\" and self.text[self.at : self.at + 1] in (quote, "\\"):
                 letter = self.text[self.at]
                 self.at += 1
             made.append(letter)

@@ -235,7 +235,8 @@ def _functions(view: View) -> dict[str, Any]:
         if abs(last - first) / abs(step) >= LENGTH_MAX:
             raise wrong("range")
         count = int((last - first) / step) + 1
-        return [first + step * number for number in range(max(count, 0))]
+        made = [first + step * number for number in range(max(count, 0))]
+        return made[0] if len(made) == 1 else made  # a sequence of one is its one value
 
     def hash_(text: Any = None, kind: Any = None) -> Any:
         name = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}.get(kind)  # fmt: skip

@@ -194,8 +194,8 @@ class Around:
     chance: Chance
     context: Callable[[], Mapping[str, Any]]
     """Gives the context object's Execution and StateMachine."""
-    token: Callable[[int, str], str] = lambda line, wait: f"{line}/{wait}"
-    """The task token of a line's waiting."""
+    token: Callable[[int, str, str], str] = lambda line, wait, resource: f"{line}/{wait}"
+    """The task token of a line's waiting for a resource, "" where it takes none."""
     is_held: Callable[[str], bool] = lambda resource: False
     """Whether the resource's tasks wait until somebody fetches them. Raises Trouble for a resource that is not there."""
     moves_max: int = MOVES_MAX
@@ -295,7 +295,9 @@ class _Step:
             line.last = self._emit(previous, "evaluation_failed", "", **details)
             self._fail(line, state, QUERY, cause)
         except Trouble as trouble:
-            self._fail(line, state, trouble.error, self._placed(line, trouble.message))
+            was_started = line.last != line.entered
+            cause = self._placed(line, trouble.message)
+            self._fail(line, state, trouble.error, cause, was_started=was_started)
         except Failed as failed:
             self._fail(line, state, failed.error, failed.cause)
 
@@ -329,17 +331,20 @@ class _Step:
             item = item or at.item
             at = self.memory.line(at.parent) if at.parent else None
         entered, tries = iso_ms(line.entered_s), sum(line.retries)
-        wait = line.wait if line.doing == "task" else ""
+        state = self._state(line)
+        token = ""
+        if line.wait and line.doing == "task":
+            token = self.around.token(line.id, line.wait, state.resource)
 
         def context() -> dict[str, Any]:
             made = dict(self.around.context())
             made["State"] = {"Name": line.state, "EnteredTime": entered}
-            if tries:
+            if state.type in ("Task", "Parallel", "Map"):
                 made["State"]["RetryCount"] = tries
             if item:
                 made["Map"] = {"Item": orjson.loads(item)}
-            if wait:
-                made["Task"] = {"Token": self.around.token(line.id, wait)}
+            if token:
+                made["Task"] = {"Token": token}
             return made
 
         return View(data, context, variables, self.around.chance, self.around.time_s, extra)
@@ -447,6 +452,10 @@ class _Step:
 
     def _resume(self, line: Line, event: Event) -> None:
         state = self._state(line)
+        begins = (line.id, "begin")
+        if begins in self.memory.root.ready:  # the task was quicker than the next step
+            self.memory.root.ready.remove(begins)
+            self._begin_task(line, state)
         if isinstance(event, Beat):
             self._listen(line)
         elif isinstance(event, Fetched):
@@ -682,7 +691,14 @@ class _Step:
     # -- failing
 
     def _fail(
-        self, line: Line, state: State, error: str | None, cause: str | None, matched: str = ""
+        self,
+        line: Line,
+        state: State,
+        error: str | None,
+        cause: str | None,
+        matched: str = "",
+        *,
+        was_started: bool = True,
     ) -> None:
         """Try again, or go where Catch says, or take the line down."""
         for at, retrier in enumerate(state.retry):
@@ -698,7 +714,7 @@ class _Step:
                 due_s = self.around.time_s + delay_s
                 self.commands.append(Alarm(line.id, line.wait, "retry", due_s))
                 return
-        if state.type in ("Parallel", "Map"):
+        if was_started and state.type in ("Parallel", "Map"):
             self._say(line, "state_failed")
         for catcher in state.catch:
             if is_named(matched or error, catcher.errors):
@@ -712,11 +728,7 @@ class _Step:
     ) -> None:
         state = self._state(line)
         raw = Doc.of(line.input)
-        said = {"Error": error or "", "Cause": cause or ""}
-        if error is None:
-            del said["Error"]
-        if cause is None:
-            del said["Cause"]
+        said = {"Error": error, "Cause": "" if error == TIMEOUT and cause is None else cause}
         if state.has_queries:
             view = self._view(line, raw.value, errorOutput=said)
             data = Doc(said) if catcher.output is None else Doc(catcher.output(view))

@@ -30,15 +30,15 @@ def compile_template(value: Any, report: Report, place: str) -> Compute:
             return lambda view: value
         return lambda view: {name: compute(view) for name, compute, _ in members}
     if isinstance(value, list):
-        items = [compile_template(v, report, f"{place}[{at}]") for at, v in enumerate(value)]
+        items = [compile_template(v, report, place) for v in value]
         return lambda view: [item(view) for item in items]
     return lambda view: value
 
 
 def _member(name: str, value: Any, report: Report, place: str) -> tuple[str, Compute, bool]:
     if not name.endswith(".$"):
-        return name, compile_template(value, report, f"{place}/{name}"), not _is_flat(value)
-    compute = compile_expression(value, name, report, f"{place}/{name}")
+        return name, compile_template(value, report, place), not _is_flat(value)
+    compute = compile_expression(value, name, report, place)
     return name[:-2], compute, True
 
 

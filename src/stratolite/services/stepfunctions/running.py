@@ -82,7 +82,7 @@ def advance(call: Call, place: Place, event: Event) -> None:
         tx.time_s,
         Chance(call.world.uuid, lambda: int.from_bytes(call.world.token(6), "big") / 2**48),
         lambda: _context(call, place, record),
-        lambda line, wait: names.token(call, place, line, wait),
+        lambda line, wait, resource: _token(call, place, line, wait, resource),
         lambda resource: _is_held(call, resource),
     )
     outcome = step(machine, state.remembered(tx, keys, place), event, around)
@@ -114,6 +114,10 @@ def _context(call: Call, place: Place, record: Record) -> Record:
         "Execution": execution,
         "StateMachine": {"Id": record["machine_arn"], "Name": place.machine},
     }
+
+
+def _token(call: Call, place: Place, line: int, wait: str, resource: str) -> str:
+    return names.token(call, place, line, wait) if resource.endswith(".waitForTaskToken") else ""
 
 
 def _is_held(call: Call, resource: str) -> bool:

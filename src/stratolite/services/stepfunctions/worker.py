@@ -245,10 +245,10 @@ def _failure(call: Call, task: tasks.Integration, fault: Fault) -> tuple[str, st
     name = words.unknown
     if call.cloud.documents.is_error(task.service, fault.code):
         name = fault.code if fault.code.endswith("Exception") else f"{fault.code}Exception"
-    status = fault.status or (404 if "NotFound" in fault.code else 400)
-    request_id = call.request_id
+    status, request_id = call.cloud.documents.status(task.service, fault), call.request_id
     if task.is_sdk:
-        cause = f"{fault.message} (Service: {words.java}, Status Code: {status}, Request ID: {request_id}) (SDK Attempt Count: 1)"
+        extended = f", Extended Request ID: {request_id}" if task.service == "s3" else ""
+        cause = f"{fault.message} (Service: {words.java}, Status Code: {status}, Request ID: {request_id}{extended}) (SDK Attempt Count: 1)"
     else:
         cause = f"{fault.message} (Service: {words.java}; Status Code: {status}; Error Code: {fault.code}; Request ID: {request_id}; Proxy: null)"
     return f"{words.prefix}.{name}", cause
