@@ -37,7 +37,7 @@ from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
 from stratolite.services.iam.usage import Usage
-from stratolite.wire import check, redacted
+from stratolite.wire import check, documents, redacted
 
 if TYPE_CHECKING:
     from stratolite.services.s3.doctor import Finding
@@ -102,6 +102,7 @@ async def open_cloud(
         resource_owner=resource_owner,
         clock=clock,
         validate=check,
+        documents=documents,
         egress=way_out,
         keeper=keeper,
     )

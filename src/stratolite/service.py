@@ -705,6 +705,8 @@ class Cloud:
     """The only way to send a request to somewhere else."""
     validate: Validate = lambda service, operation, request: None  # noqa: ARG005
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
+    documents: Any = None
+    """Requests and answers as documents in an SDK's spelling (``wire.documents``)."""
     usage: Any = None
     """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
     metrics: Any = None

@@ -13,7 +13,7 @@ from stratolite.cli import dev
 
 SRC = str(Path(__file__).parents[2] / "src")
 BIN = Path(sys.executable).parent
-KINDS = ["api", "worker", "stream", "site"]
+KINDS = ["api", "worker", "stream", "site", "workflow"]
 
 
 def stratolite(folder, *words, code=0):
@@ -45,7 +45,6 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     assert "not an empty folder" in stratolite(tmp_path, "new", "mine", code=1)
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["work.txt"]
     assert "cannot name a stack" in stratolite(tmp_path, "new", "1st_app", code=2)
-    assert "not offered" in stratolite(tmp_path, "new", "flow", "--template", "workflow", code=1)
 
 
 def test_what_changed_in_a_folder_is_seen_and_what_tools_leave_there_is_not(tmp_path):

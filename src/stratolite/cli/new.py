@@ -14,17 +14,15 @@ _ABOUT = {
     "worker": "A queue, a function that works through it, and a place for what fails.",
     "stream": "A Kinesis stream and a function that keeps the newest and highest reading of each sensor.",
     "site": "A static site in S3.",
+    "workflow": "A state machine that prices, pays and keeps an order, with functions and a table.",
 }
-_NOT_YET = {"workflow": "Step Functions, which a workflow needs, are not offered by Stratolite yet"}
 
 
 @click.command("new")
 @click.argument("name")
-@click.option("--template", "kind", type=click.Choice([*_ABOUT, *_NOT_YET]), default="api", show_default=True)  # fmt: skip
+@click.option("--template", "kind", type=click.Choice([*_ABOUT]), default="api", show_default=True)  # fmt: skip
 def command(name: str, kind: str) -> None:
     """Start a project in a new folder NAME: it can be tested (pytest), deployed and watched (stratolite dev) at once."""
-    if kind in _NOT_YET:
-        raise click.ClickException(_NOT_YET[kind])
     title = os.path.basename(os.path.abspath(name))
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,99}", title):
         raise click.UsageError(f"{title} cannot name a stack: letters, digits and hyphens, beginning with a letter")  # fmt: skip

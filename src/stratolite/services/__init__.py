@@ -80,6 +80,12 @@ OFFERS: tuple[Offer, ...] = (
     Offer("sns", "sns:Sns", ("sns",), ("AWS::SNS::",), queues=True),
     Offer("sqs", "sqs:Sqs", types=("AWS::SQS::",), queues=True),
     Offer("ssm", "ssm:Ssm", types=("AWS::SSM::",), queues=True),
+    Offer(
+        "stepfunctions",
+        "stepfunctions:Stepfunctions",
+        types=("AWS::StepFunctions::",),
+        queues=True,
+    ),
     Offer("sts", "sts:Sts"),
 )
 
