@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from lambdas import create
 from live.server_process import SRC, ServerProcess
 
@@ -111,8 +113,9 @@ def zipped(name: str, text: str) -> bytes:
     return out.getvalue()
 
 
-def call(server: ServerProcess, name: str) -> Any:
-    answer = server.client("lambda", read_timeout=120).invoke(FunctionName=name)
+def call(server: ServerProcess, name: str, event: Any = None) -> Any:
+    lambda_ = server.client("lambda", read_timeout=120)
+    answer = lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
     return json.loads(answer["Payload"].read())
 
 
@@ -141,6 +144,47 @@ def test_packages_of_the_runtime_are_found_and_said_to_be_missing(
             assert said["errorType"] == "Runtime.ImportModuleError"
             assert "stratolite runtime nodejs" in said["errorMessage"]
     shutil.rmtree(folder.parent)
+
+
+FETCH = """
+const https = require('https')
+exports.handler = (event) => new Promise((resolve) => {
+  https.get(event.url, (answer) => { answer.resume(); resolve(answer.statusCode) }).on('error', (error) => resolve(error.code))
+})
+"""
+REACH = """
+import socket
+def handler(event, context):
+    try:
+        socket.create_connection(("127.0.0.1", 443), 5).close()
+    except OSError as error:
+        return type(error).__name__
+    return "reached"
+"""
+
+
+@needs_root
+def test_the_secure_address_believes_no_root_and_is_there_for_node_only(
+    server: ServerProcess,
+) -> None:
+    """It is the same way out by another door: what the default keys sign is refused there, as at the other port."""
+    server.client("s3").create_bucket(Bucket="private")
+    server.client("s3").put_object(Bucket="private", Key="k", Body=b"1")
+    signing = boto3.client(
+        "s3",
+        endpoint_url="https://127.0.0.1",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+    )
+    url = signing.generate_presigned_url("get_object", Params={"Bucket": "private", "Key": "k"})
+    more = {"Runtime": "nodejs20.x", "Handler": "index.handler", "Timeout": 60}
+    create(server.client, "fetch", Code={"ZipFile": zipped("index.js", FETCH)}, **more)
+    assert call(server, "fetch", {"url": url}) == 403
+    assert call(server, "fetch", {"url": "https://localhost/_stratolite/health"}) == 200
+    create(server.client, "reach", Code={"ZipFile": zipped("index.py", REACH)}, Timeout=60)
+    assert call(server, "reach") == "ConnectionRefusedError"
 
 
 def test_the_command_asks_npm_for_the_sdk(tmp_path: Path) -> None:

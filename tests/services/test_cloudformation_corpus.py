@@ -42,6 +42,7 @@ COUNTERS = {
     ("iam", "count"),
     ("iam", "stamp"),
     ("kinesis", "usage"),
+    ("s3", "l"),  # an access log's lines, forgotten with their bucket five minutes later
     ("sqs", "gone"),  # a name is free again after a minute
 }
 BUCKET = "corpus-code"

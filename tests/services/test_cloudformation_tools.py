@@ -125,3 +125,23 @@ def test_the_deployment_mode_says_what_a_failure_leaves(
         cfn.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=wait)
     with pytest.raises(ClientError, match="deploymentConfig.mode"):
         cfn.delete_stack(StackName="direct", DeploymentConfig={"Mode": "SLOW"})
+
+
+def test_a_resource_tells_its_stack(client: Any) -> None:
+    cfn = client("cloudformation")
+    for name in ("one", "two"):
+        given = [{"ParameterKey": "Name", "ParameterValue": f"bucket-of-{name}"}]
+        cfn.create_stack(StackName=name, TemplateBody=text(), Parameters=given)
+        cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    mine = cfn.describe_stack_resources(StackName="two")["StackResources"]
+    for one in mine:
+        found = cfn.describe_stack_resources(PhysicalResourceId=one["PhysicalResourceId"])
+        assert found["StackResources"] == mine
+    queue = next(r for r in mine if r["LogicalResourceId"] == "Queue")["PhysicalResourceId"]
+    only = {"PhysicalResourceId": queue, "LogicalResourceId": "Queue"}
+    (shown,) = cfn.describe_stack_resources(**only)["StackResources"]
+    assert shown["PhysicalResourceId"] == queue
+    with pytest.raises(ClientError, match="Stack for nobody does not exist"):
+        cfn.describe_stack_resources(PhysicalResourceId="nobody")
+    with pytest.raises(ClientError, match="both StackName and PhysicalResourceId"):
+        cfn.describe_stack_resources(PhysicalResourceId=queue, StackName="two")

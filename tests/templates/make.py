@@ -1628,6 +1628,207 @@ made(
         {"Description": None},
     ),
 )
+made(
+    "s3-bucket-whole",
+    Logs=R("AWS::S3::Bucket", {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}}),
+    Bucket=R(
+        "AWS::S3::Bucket",
+        {
+            "AccelerateConfiguration": {"AccelerationStatus": "Enabled"},
+            "LoggingConfiguration": {"DestinationBucketName": ref("Logs"), "LogFilePrefix": "a/"},
+            "MetricsConfigurations": [{"Id": "all"}],
+            "IntelligentTieringConfigurations": [
+                {"Id": "i", "Status": "Enabled", "Tierings": [{"AccessTier": "ARCHIVE_ACCESS", "Days": 90}]}
+            ],
+            "AnalyticsConfigurations": [{"Id": "a", "StorageClassAnalysis": {}}],
+            "VersioningConfiguration": {"Status": "Enabled"},
+        },
+        {
+            "AccelerateConfiguration": {"AccelerationStatus": "Suspended"},
+            "LoggingConfiguration": {"DestinationBucketName": ref("Logs"), "LogFilePrefix": "b/"},
+            "MetricsConfigurations": [{"Id": "all"}, {"Id": "some", "Prefix": "x/"}],
+        },
+        {"LoggingConfiguration": None, "MetricsConfigurations": None, "AnalyticsConfigurations": None},
+    ),
+)  # fmt: skip
+made(
+    "sns-topic-whole",
+    Queue=R("AWS::SQS::Queue"),
+    Topic=R(
+        "AWS::SNS::Topic",
+        {"DisplayName": "a", "KmsMasterKeyId": "alias/aws/sns", "Tags": tags(a="1")},
+        {"DisplayName": "b", "KmsMasterKeyId": None, "Tags": tags(a="2", b="1")},
+        {"DisplayName": None, "Tags": tags(b="1")},
+    ),
+    Subscription=R(
+        "AWS::SNS::Subscription",
+        {
+            "TopicArn": ref("Topic"),
+            "Protocol": "sqs",
+            "Endpoint": att("Queue", "Arn"),
+            "RawMessageDelivery": True,
+            "FilterPolicy": {"a": ["1"]},
+            "FilterPolicyScope": "MessageBody",
+            "RedrivePolicy": {"deadLetterTargetArn": att("Queue", "Arn")},
+        },
+        {"FilterPolicy": {"a": ["2"]}, "FilterPolicyScope": "MessageAttributes"},
+        {"RawMessageDelivery": False, "RedrivePolicy": None},
+    ),
+)
+made(
+    "sqs-queue-whole",
+    Queue=R(
+        "AWS::SQS::Queue",
+        {"KmsMasterKeyId": "alias/aws/sqs", "KmsDataKeyReusePeriodSeconds": 300, "Tags": tags(a="1")},
+        {"KmsDataKeyReusePeriodSeconds": 600, "Tags": tags(a="2")},
+        {"KmsMasterKeyId": None, "KmsDataKeyReusePeriodSeconds": None, "Tags": None},
+    ),
+)  # fmt: skip
+made(
+    "ssm-parameter-whole",
+    Parameter=R(
+        "AWS::SSM::Parameter",
+        {
+            "Name": "/corpus/whole",
+            "Type": "String",
+            "Value": "a1",
+            "AllowedPattern": "a[0-9]",
+            "Description": "x",
+            "Tier": "Standard",
+            "DataType": "text",
+            "Tags": {"a": "1"},
+        },
+        {"Value": "a2", "Description": "y", "Tags": {"b": "2"}},
+        {"Value": "a3", "Tags": {"b": "3"}},
+    ),
+)
+made(
+    "kms-key-whole",
+    Key=R(
+        "AWS::KMS::Key",
+        {"KeyPolicy": key_policy(), "Description": "a", "KeySpec": "SYMMETRIC_DEFAULT",
+         "KeyUsage": "ENCRYPT_DECRYPT", "PendingWindowInDays": 7, "Tags": tags(a="1")},
+        {"Enabled": False, "Tags": tags(a="2")},
+        {"Enabled": True, "EnableKeyRotation": True, "RotationPeriodInDays": 100, "Tags": tags(b="1")},
+    ),
+)  # fmt: skip
+made(
+    "kinesis-stream-whole",
+    Stream=R(
+        "AWS::Kinesis::Stream",
+        {
+            "Name": "corpus-stream",
+            "ShardCount": 1,
+            "RetentionPeriodHours": 24,
+            "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"},
+            "DesiredShardLevelMetrics": ["IncomingBytes"],
+            "Tags": tags(a="1"),
+        },
+        {
+            "ShardCount": 2,
+            "RetentionPeriodHours": 48,
+            "DesiredShardLevelMetrics": ["OutgoingBytes"],
+        },
+        {"StreamEncryption": None, "DesiredShardLevelMetrics": None, "Tags": tags(a="2")},
+    ),
+)
+made(
+    "iam-user-whole",
+    Group=R(
+        "AWS::IAM::Group",
+        {"GroupName": "corpus-group", "Path": "/corpus/"},
+        {"Path": "/other/"},
+    ),
+    Boundary=R("AWS::IAM::ManagedPolicy", {"PolicyDocument": allow("s3:*"), "Path": "/corpus/"}),
+    User=R(
+        "AWS::IAM::User",
+        {
+            "UserName": "corpus-user",
+            "Path": "/corpus/",
+            "Groups": [ref("Group")],
+            "ManagedPolicyArns": [ref("Boundary")],
+            "PermissionsBoundary": ref("Boundary"),
+            "LoginProfile": {"Password": "Corpus-1-password!"},
+            "Tags": tags(a="1"),
+        },
+        {"Path": "/other/", "Groups": None, "Tags": tags(a="2")},
+        {"PermissionsBoundary": None, "ManagedPolicyArns": None, "LoginProfile": None},
+    ),
+    Policy=R(
+        "AWS::IAM::ManagedPolicy",
+        *(
+            {"ManagedPolicyName": "corpus-policy", "Path": "/corpus/", "Description": "x",
+             "PolicyDocument": allow(action), "Users": [ref("User")], "Groups": [ref("Group")]}
+            for action in ("s3:GetObject", "s3:PutObject", "s3:*")
+        ),
+    ),
+)  # fmt: skip
+made(
+    "events-rule-whole",
+    Queue=R("AWS::SQS::Queue"),
+    Dead=R("AWS::SQS::Queue"),
+    Rule=R(
+        "AWS::Events::Rule",
+        *(
+            {
+                "Name": "corpus-rule",
+                "Description": text,
+                "EventPattern": {"source": [text], "detail": {"n": [{"numeric": [">", 1]}]}},
+                "State": state,
+                "Targets": [
+                    {
+                        "Id": "one",
+                        "Arn": att("Queue", "Arn"),
+                        "InputTransformer": {"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": f'"{text} <n>"'},
+                        "DeadLetterConfig": {"Arn": att("Dead", "Arn")},
+                        "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 60},
+                    }
+                ],
+            }
+            for text, state in (("a", "ENABLED"), ("b", "DISABLED"), ("c", "ENABLED"))
+        ),
+    ),
+)  # fmt: skip
+made(
+    "cloudwatch-composite-whole",
+    Topic=R("AWS::SNS::Topic"),
+    One=R(
+        "AWS::CloudWatch::Alarm",
+        {"ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1, "Threshold": 1,
+         "Metrics": [
+             {"Id": "e", "Expression": "m * 2", "ReturnData": True},
+             {"Id": "m", "ReturnData": False, "MetricStat": {
+                 "Metric": {"Namespace": "n", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}},
+         ]},
+    ),
+    Both=R(
+        "AWS::CloudWatch::CompositeAlarm",
+        {"AlarmName": "corpus-both", "AlarmRule": sub("ALARM(${One})"), "AlarmActions": [ref("Topic")],
+         "AlarmDescription": "x", "Tags": tags(a="1")},
+        {"OKActions": [ref("Topic")], "ActionsEnabled": False, "Tags": tags(a="2")},
+        {"AlarmActions": None, "AlarmDescription": None, "InsufficientDataActions": [ref("Topic")]},
+    ),
+    Board=R(
+        "AWS::CloudWatch::Dashboard",
+        *({"DashboardName": "corpus-board", "DashboardBody": body} for body in ('{"widgets":[]}', '{"widgets": []}', "{}")),
+    ),
+)  # fmt: skip
+made(
+    "lambda-permission-whole",
+    Role=role(),
+    Function=function(),
+    Alias=R("AWS::Lambda::Alias", {"FunctionName": ref("Function"), "Name": "live", "FunctionVersion": "$LATEST"}),
+    Permission=R(
+        "AWS::Lambda::Permission",
+        *(
+            {"FunctionName": ref("Function"), "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com",
+             "SourceAccount": ref("AWS::AccountId"), "SourceArn": f"arn:aws:s3:::corpus-{text}"}
+            for text in "abc"
+        ),
+    ),
+    Url=R("AWS::Lambda::Url", {"TargetFunctionArn": ref("Function"), "AuthType": "AWS_IAM", "InvokeMode": "BUFFERED"},
+          {"AuthType": "NONE"}, {"Cors": {"AllowOrigins": ["*"], "MaxAge": 5}}),
+)  # fmt: skip
 
 
 def template(resources: dict[str, Any], **sections: Any) -> dict[str, Any]:

@@ -126,7 +126,6 @@ const parameter = (action) => ({
 new custom.AwsCustomResource(stack, 'Call', {
   onUpdate: parameter('PutParameter'),
   onDelete: { service: 'SSM', action: 'DeleteParameter', parameters: { Name: 'made' } },
-  installLatestAwsSdk: false,
   policy: custom.AwsCustomResourcePolicy.fromSdkCalls({ resources: custom.AwsCustomResourcePolicy.ANY_RESOURCE }),
 });
 const inner = new cdk.NestedStack(stack, 'Inner');

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from stratolite.clock import World
+from stratolite.errors import Unavailable
 from stratolite.limits import (
     BUNDLE_UNUSED_S_MAX,
     SANDBOX_IDLE_S,
@@ -321,10 +322,17 @@ class Runtime:
         )
 
     async def url_inside(self, runtime: str) -> str:
-        """Where the platform answers in a sandbox of this runtime, by https where that is to be had. "": nowhere."""
+        """Where the platform answers in a sandbox of this runtime, by https where that is to be had. "": nowhere.
+
+        Raises Unavailable where no sandbox can be made now: the server is stopping.
+        """
         if self.gateway is None:
             return ""
-        secure = self._secure(await self._get_zygote(), runtime)
+        try:
+            zygote = await self._get_zygote()
+        except ZygoteLost as lost:
+            raise Unavailable(str(lost)) from lost
+        secure = self._secure(zygote, runtime)
         return f"http://127.0.0.1:{self.gateway.port}" if secure is None else "https://127.0.0.1"
 
     def _proxy_port(self, owner: str) -> int:

@@ -138,6 +138,10 @@ def _adapt(
         told["NODE_PATH"] += ":" + paths["moved"].get(spec["modules"], spec["modules"])
     if spec["certificate"]:
         told["NODE_EXTRA_CA_CERTS"] = _kept(spec["certificate"])
+    if "NODE_PATH" in told and "HTTPS_PROXY" not in os.environ:
+        told["npm_config_fetch_retries"] = (
+            "0"  # there is no registry to wait for: AwsCustomResource asks for one
+        )
     os.environ.update({k: v for k, v in told.items() if k not in os.environ})
     os.environ["LAMBDA_RUNTIME_DIR"] = paths["runtime"]
     sending = threading.Lock()

@@ -15,6 +15,8 @@ const root = process.env.LAMBDA_TASK_ROOT
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
 const api = '/2018-06-01/runtime'
 const streaming = Symbol.for('aws.lambda.runtime.handler.response')
+// Node has it since its start; what a function starts could not read it.
+if (process.env.NODE_EXTRA_CA_CERTS?.startsWith('/proc/self/fd/')) delete process.env.NODE_EXTRA_CA_CERTS
 const newlineInside = '\x1e'
 let requestId
 

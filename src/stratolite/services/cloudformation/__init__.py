@@ -32,7 +32,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
 Snapshot (no type here has snapshots), DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
-DescribeStackResources by PhysicalResourceId, an update of a stack that is CREATE_FAILED or UPDATE_FAILED
+an update of a stack that is CREATE_FAILED or UPDATE_FAILED
 (RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 With IncludeNestedStacks a nested stack has a change set of its own if it would change; it has none, and says nothing of what is
 inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.

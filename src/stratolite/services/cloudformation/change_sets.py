@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import orjson
@@ -19,6 +18,7 @@ from stratolite.services.cloudformation.finding import (
     find_stack,
     invalid,
     must_find,
+    owner_of,
     stack_arn,
 )
 from stratolite.services.cloudformation.parameters import MASK
@@ -48,7 +48,6 @@ from stratolite.services.cloudformation.state import Record, Stack
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
 _NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 _CHANGES_PAGE_COUNT = 100
-_STACKS_PAGE_COUNT = 20
 
 
 class ChangeSets(Service):
@@ -419,28 +418,9 @@ async def _existing(call: Call, proposal: Proposal, before: Before) -> dict[str,
         )
         if await handler.read(call, physical_id, spec) is None:
             continue
-        if not await _is_in_a_stack(call, change.type, physical_id):
+        if not await owner_of(call, physical_id, change.type):
             found[change.logical_id] = identifier
     return found
-
-
-async def _is_in_a_stack(call: Call, kind: str, physical_id: str) -> bool:
-    """Looks through the stacks, a page at a time: asked only about what an import is about to take in."""
-
-    def page(inner: Call, after: str) -> tuple[bool, str]:
-        rows = state.rows_of(inner)
-        stacks = state.live_stacks(inner.tx, rows, after, _STACKS_PAGE_COUNT)
-        for stack in stacks:
-            for record in state.records(inner.tx, rows, stack["uuid"]):
-                if (record["type"], record.get("physical_id")) == (kind, physical_id):
-                    return True, ""
-        return False, stacks[-1]["name"] if len(stacks) == _STACKS_PAGE_COUNT else ""
-
-    after = ""
-    while True:
-        is_there, after = await call.transact(partial(page, after=after))
-        if is_there or not after:
-            return is_there
 
 
 async def check_import(call: Call, proposal: Proposal, before: Before) -> None:

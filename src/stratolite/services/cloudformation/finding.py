@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.state import Stack
+
+_STACKS_PAGE_COUNT = 20
 
 
 class Plain(Fault):
@@ -64,3 +67,22 @@ def find_changes(call: Call, request: Request) -> tuple[str, dict[str, Any]]:
     if found is None:
         raise Fault("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
     return found
+
+
+async def owner_of(call: Call, physical_id: str, kind: str = "") -> str:
+    """The id of the stack that a resource belongs to, "" if of none: looks through the stacks, a page at a time."""
+
+    def page(inner: Call, after: str) -> tuple[str, str]:
+        rows = state.rows_of(inner)
+        stacks = state.live_stacks(inner.tx, rows, after, _STACKS_PAGE_COUNT)
+        for stack in stacks:
+            for record in state.records(inner.tx, rows, stack["uuid"]):
+                if record.get("physical_id") == physical_id and kind in ("", record["type"]):
+                    return str(stack["id"]), ""
+        return "", stacks[-1]["name"] if len(stacks) == _STACKS_PAGE_COUNT else ""
+
+    after = ""
+    while True:
+        stack_id, after = await call.transact(partial(page, after=after))
+        if stack_id or not after:
+            return stack_id

@@ -11,7 +11,13 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.cloudformation import extensions, state
-from stratolite.services.cloudformation.finding import find_changes, find_stack, invalid, must_find
+from stratolite.services.cloudformation.finding import (
+    find_changes,
+    find_stack,
+    invalid,
+    must_find,
+    owner_of,
+)
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK, check_declared, is_secret
 from stratolite.services.cloudformation.places import Misplaced
@@ -106,13 +112,21 @@ class Reading(Service):
             "StackResourceSummaries", shapes, [r["id"] for r in found], RESOURCES_PAGE_COUNT
         )
 
-    def describe_stack_resources(self, call: Call, request: Request) -> Response:
-        if request.get("PhysicalResourceId"):
-            raise invalid(
-                "DescribeStackResources by PhysicalResourceId is not offered by Stratolite yet"
-            )
-        if not request.get("StackName"):
+    async def describe_stack_resources(self, call: Call, request: Request) -> Response:
+        """Of a stack by its name, or of the one that a physical resource belongs to."""
+        name, physical_id = request.get("StackName"), request.get("PhysicalResourceId")
+        if name and physical_id:
+            raise invalid("You cannot specify both StackName and PhysicalResourceId")
+        if not name and not physical_id:
             raise invalid("Either StackName or PhysicalResourceId must be specified")
+        if physical_id:
+            name = await owner_of(call, physical_id)
+            if not name:
+                raise invalid(f"Stack for {physical_id} does not exist")
+        asked = {**request, "StackName": name}
+        return await call.transact(lambda inner: self._stack_resources(inner, asked))
+
+    def _stack_resources(self, call: Call, request: Request) -> Response:
         stack = self._present(call, request["StackName"])
         rows, name = state.rows_of(call), request.get("LogicalResourceId")
         if name is None:

@@ -193,7 +193,7 @@ class Role(_Holder):
 class User(_Holder):
     type = "AWS::IAM::User"
     kind = "User"
-    create_only = frozenset({"UserName", "Path"})
+    create_only = frozenset({"UserName"})
 
     async def _make(self, call: Call, name: str, spec: Spec) -> Response:
         wanted = spec.properties
@@ -207,6 +207,8 @@ class User(_Holder):
         return made
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        if path := _moved(old, new):
+            await self.ask(call, "UpdateUser", UserName=physical_id, NewPath=path)
         made = await super().update(call, physical_id, old, new)
         await self._groups_and_password(call, physical_id, old.properties, new.properties)
         return made
@@ -239,10 +241,21 @@ class User(_Holder):
         await super().delete(call, physical_id, spec)
 
 
+def _moved(old: Spec, new: Spec) -> str:
+    """The path of a user or group, if it is another now: CloudFormation replaces neither for that."""
+    path = str(new.properties.get("Path", "/"))
+    return path if path != old.properties.get("Path", "/") else ""
+
+
 class Group(_Holder):
     type = "AWS::IAM::Group"
     kind = "Group"
-    create_only = frozenset({"GroupName", "Path"})
+    create_only = frozenset({"GroupName"})
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        if path := _moved(old, new):
+            await self.ask(call, "UpdateGroup", GroupName=physical_id, NewPath=path)
+        return await super().update(call, physical_id, old, new)
 
     async def _make(self, call: Call, name: str, spec: Spec) -> Response:
         request = {"Path": spec.properties["Path"]} if "Path" in spec.properties else {}
