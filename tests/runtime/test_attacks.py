@@ -585,7 +585,8 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
                 assert said == ["EACCES"] * 5 + ["EPERM", "EACCES", "done", "done"]
                 assert rig.runtime.missing.endswith(
                     "no user id of their own, they see other processes, no root folder of their own, "
-                    "they reach the network, memory and processes counted one by one"
+                    "they share /tmp with everybody and may fill it, they reach the server's port anywhere "
+                    "and may use the default keys, memory and processes counted one by one"
                 )
 
             attack(home, body)
