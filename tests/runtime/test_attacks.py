@@ -182,8 +182,7 @@ def tries(event, context):
             elif what == "tmp":
                 import tempfile
                 with tempfile.TemporaryFile() as file: file.write(b"x")
-                with open("/tmp/stratolite-test", "w") as file: file.write("x")
-                os.unlink("/tmp/stratolite-test")
+                with tempfile.NamedTemporaryFile(dir="/tmp") as file: file.write(b"x")
             said[what + " " + str(argument)] = "done"
         except OSError as error:
             said[what + " " + str(argument)] = name(error)
