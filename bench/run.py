@@ -72,7 +72,7 @@ def client(server, service, keys=None):
     key_id, secret = keys or server.keys
     return boto3.client(
         service, endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=key_id, aws_secret_access_key=secret,
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=60),
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=300),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Or a server: ``python ordinary.py WHO FOLDER up``, or a race of ``racing``: ``python ordinary.py WHO FOLDER race NAME``.
 
-WHO      root | user            who the server is: this user, or ``nobody`` where this is root
+WHO      root | user            who the server is: this user, or an ordinary one where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
 ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $SOCKET (one, too),
          $CODE, $PID, $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
@@ -22,16 +22,19 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 NOBODY = 65534
+RACING = (
+    65533  # another one: what a fork bomb leaves of a user's processes is not enough for a race
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become(who: str) -> None:
+def become(who: str, uid: int = NOBODY) -> None:
     user, _, refused = who.partition("/")
     if user == "user" and os.geteuid() == 0:
         _open_ways([sys.base_prefix, sys.prefix, str(HERE.parent)])
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
         _libc.prctl(4, 1, 0, 0, 0)  # our own /proc/self stays ours
     if refused:
         from stratolite.runtime.guest import calls
@@ -114,7 +117,7 @@ async def gone(seconds: str) -> bool:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
-    become(sys.argv[1])
+    become(sys.argv[1], RACING if sys.argv[3] == "race" else NOBODY)
     if sys.argv[3] == "up":
         command = ["-m", "stratolite", "up", "--data", f"{sys.argv[2]}/data", "--port", "0"]
         os.execv(sys.executable, [sys.executable, *command])

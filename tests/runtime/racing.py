@@ -27,6 +27,12 @@ import contextlib, ctypes, errno, json, os, socket, sys, tempfile, time
 
 OWNED = "def handler(event, context): return 'owned'"
 
+def fork():
+    \"\"\"A user's processes are counted together where there is no user id for each: others may have too many just now.\"\"\"
+    while True:
+        try: return os.fork()
+        except OSError: time.sleep(0.1)
+
 def swaps(event, context):
     \"\"\"Wherever the server has files: other files in their place, links in their place, links to them.\"\"\"
     own, done = tempfile.gettempdir(), []
@@ -72,24 +78,26 @@ def leaves_swapping(event, context):
         os.makedirs(f"{own}/shut/{shut}"); os.chmod(f"{own}/shut/{shut}", 0)
     os.chmod(own + "/shut", 0)
     for n in range(20): os.symlink(event["victim"], f"{own}/{n}~")
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc, end = ctypes.CDLL(None, use_errno=True), time.monotonic() + 200
     for daemon in range(2):
-        if os.fork(): continue
+        if fork(): continue
         os.setsid()
-        while True:
+        while time.monotonic() < end:
             for n in range(20):  # 2: exchange both names at once
                 libc.renameat2(-100, f"{own}/{n}".encode(), -100, f"{own}/{n}~".encode(), 2)
     os._exit(1)
 
 def hops(event, context):
     \"\"\"A daemon that is never the same process for long: forks, and the parent leaves.\"\"\"
+    end = time.monotonic() + 200  # should nobody kill it
     for each in range(event["daemons"]):
-        if os.fork(): continue
+        if fork(): continue
         os.setsid()
-        while True:
+        while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 if os.fork(): os._exit(0)
             with open(event["sign"], "w"): pass
+        os._exit(0)
     time.sleep(60)
 
 def pries(event, context):

@@ -182,8 +182,7 @@ def tries(event, context):
             elif what == "tmp":
                 import tempfile
                 with tempfile.TemporaryFile() as file: file.write(b"x")
-                with open("/tmp/stratolite-test", "w") as file: file.write("x")
-                os.unlink("/tmp/stratolite-test")
+                with tempfile.NamedTemporaryFile(dir="/tmp") as file: file.write(b"x")
             said[what + " " + str(argument)] = "done"
         except OSError as error:
             said[what + " " + str(argument)] = name(error)
@@ -585,7 +584,8 @@ def test_without_namespaces_the_servers_files_ports_and_processes_are_out_of_rea
                 assert said == ["EACCES"] * 5 + ["EPERM", "EACCES", "done", "done"]
                 assert rig.runtime.missing.endswith(
                     "no user id of their own, they see other processes, no root folder of their own, "
-                    "they reach the network, memory and processes counted one by one"
+                    "they share /tmp with everybody and may fill it, they reach the server's port anywhere "
+                    "and may use the default keys, memory and processes counted one by one"
                 )
 
             attack(home, body)

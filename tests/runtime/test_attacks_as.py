@@ -88,8 +88,9 @@ NAMED = {
     ROOT: "",
     USER: "functions are not fully contained here (not root): no user id of their own, memory and processes counted "
     "one by one",
-    USER_REFUSED: "no user id of their own, they see other processes, no root folder of their own, they reach the "
-    "network, memory and processes counted one by one",
+    USER_REFUSED: "no user id of their own, they see other processes, no root folder of their own, they share /tmp with "
+    "everybody and may fill it, they reach the server's port anywhere and may use the default keys, memory and processes "
+    "counted one by one",
 }
 NAMED[ROOT_REFUSED] = NAMED[USER_REFUSED]
 

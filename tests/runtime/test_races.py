@@ -1,7 +1,8 @@
 """Functions that change what the server is just using: files, links, pipes, ports, processes; by who the server is.
 
 Each race really runs (``racing``), for so many rounds, and each goes the other way when its guard is taken away: Landlock for
-the files and pipes, the filter of calls for the ports, ``kill_strays`` for the daemons, ``scratch`` for what is deleted.
+the files and pipes, the filter of calls for the ports, ``kill_strays`` for the daemons, ``scratch`` for what is left in /tmp and
+O_NOFOLLOW in there for what is opened to be emptied.
 """
 
 from __future__ import annotations
@@ -77,8 +78,46 @@ def test_no_others_port_answers_a_function_however_it_knocks(who):
     assert result["answers"] == [True] * len(result["answers"])
 
 
+SWAPPER = """
+import ctypes, select, sys
+libc = ctypes.CDLL(None)
+pairs = [(f"{sys.argv[1]}/{n}".encode(), f"{sys.argv[1]}/{n}~".encode()) for n in range(6)]
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(500):
+        for one, other in pairs: libc.renameat2(-100, one, -100, other, 2)  # exchanges the two at once
+"""
+
+
+def test_what_is_opened_to_be_emptied_is_what_was_looked_at(tmp_path):
+    """Another process exchanges folders and links to a victim's folder all the time that they are deleted."""
+    names = [str(n) for n in range(20)]
+    victim, folder, fresh = tmp_path / "victim", tmp_path / "folder", tmp_path / "fresh"
+    victim.mkdir()
+    for name in names:
+        (victim / name).touch()
+    swapper = subprocess.Popen(
+        [sys.executable, "-c", SWAPPER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert swapper.stdout.readline() == b"ready\n"
+        for _ in range(100):
+            for n in range(6):
+                (fresh / str(n)).mkdir(parents=True)
+                (fresh / f"{n}~").symlink_to(victim)
+                for name in names:
+                    (fresh / str(n) / name).touch()
+            fresh.rename(folder)
+            assert any(scratch.remove(str(folder)) for _ in range(1000))
+            assert sorted(os.listdir(victim)) == sorted(names)
+    finally:
+        swapper.stdin.close()
+        swapper.stdout.close()
+        assert swapper.wait(60) == 0
+
+
 def test_a_folder_deeper_than_the_server_has_descriptors_is_deleted(tmp_path):
-    """3,000 folders in each other, unreadable and locked ones, more names than are read at once, links to elsewhere."""
+    """1,200 folders in each other, unreadable and locked ones, more names than are read at once, links to elsewhere."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").write_text("kept")
@@ -89,7 +128,7 @@ os.chdir({str(folder)!r})
 for n in range(1100): open(str(n), "w").close()
 os.mkdir("locked"); os.mkdir("locked/in"); open("locked/in/x", "w").close(); os.chmod("locked/in", 0); os.chmod("locked", 0o500)
 os.symlink({str(elsewhere)!r}, "link")
-for n in range(3000):
+for n in range(1200):
     os.mkdir("d"); os.chdir("d")
     os.symlink({str(elsewhere)!r}, "link")
     if n % 100 == 0: os.chmod("..", 0o500)

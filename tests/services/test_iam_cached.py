@@ -179,6 +179,59 @@ def test_a_policy_of_the_bucket_is_asked_from_the_next_call_on(platform, client,
     assert status() == 403
 
 
+TOPIC = "arn:aws:sns:us-east-1:000000000000:topic"
+STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/stream"
+OWNED = {  # (made, asked, given a policy)
+    "sns": (
+        lambda sns: sns.create_topic(Name="topic"),
+        lambda sns: sns.publish(TopicArn=TOPIC, Message="m"),
+        lambda sns, deny: sns.set_topic_attributes(
+            TopicArn=TOPIC, AttributeName="Policy", AttributeValue=deny("sns:Publish", TOPIC)
+        ),
+    ),
+    "kinesis": (
+        lambda kinesis: kinesis.create_stream(StreamName="stream", ShardCount=1),
+        lambda kinesis: kinesis.describe_stream_summary(StreamName="stream"),
+        lambda kinesis, deny: kinesis.put_resource_policy(
+            ResourceARN=STREAM, Policy=deny("kinesis:DescribeStreamSummary", STREAM)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("service", OWNED)
+def test_a_policy_of_a_topic_or_stream_is_asked_from_the_next_call_on(
+    platform, client, people, service
+) -> None:
+    """What was remembered by its name is remembered only as long as no policy but IAM's has a say."""
+    made, asked, given = OWNED[service]
+    made(client(service))
+    people.put_user_policy(
+        UserName="ann",
+        PolicyName="q",
+        PolicyDocument=json.dumps(
+            {**ALLOW, "Statement": [{**ALLOW["Statement"][0], "Action": "*"}]}
+        ),
+    )
+
+    def deny(action: str, resource: str) -> str:
+        user = "arn:aws:iam::000000000000:user/ann"
+        statement = {
+            "Effect": "Deny",
+            "Principal": {"AWS": user},
+            "Action": action,
+            "Resource": resource,
+        }
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    status = asking(platform, client, (service, asked), **key_of(people))
+    assert [status(), status(), status()] == [200, 200, 200]
+    given(client(service), deny)
+    assert status() in (400, 403)
+    people.delete_user_policy(UserName="ann", PolicyName="q")
+    assert status() in (400, 403)
+
+
 def test_what_a_condition_decides_is_asked_every_time(platform, client, people, world) -> None:
     """The time is no part of what a kept answer is kept by."""
     until = {**ALLOW["Statement"][0]}

@@ -69,12 +69,90 @@ async def fill(cloud):
     private = pem.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()  # fmt: skip
     await ask("iam", "UploadServerCertificate", {"ServerCertificateName": "c", "CertificateBody": certificate, "PrivateKey": private})  # fmt: skip
     keys = list(cloud.vault.ring.keys.values())
-    return {
+    return await fill_others(cloud, ask) | {
         "password": PASSWORD, "access key": key["SecretAccessKey"], "root key": rooted["SecretAccessKey"],
         "MFA seed": seed.decode(), "session": session["SecretAccessKey"], "token": session["SessionToken"],
         "variable": VARIABLE, "stack's key": stacked["AccessKey"]["SecretAccessKey"], "parameter": PARAMETER, "data key": keys[0], "private key": private.split("\n")[3],
         "root seal": _seal(cloud),
     }  # fmt: skip
+
+
+KEPT = {  # values that services are given to keep
+    "secret": "secret-1f60cc", "secure parameter": "secure-5d21b8", "API key": "connection-c0ffee",
+    "password of a connection": "connection-60d5e2", "access key of an endpoint": "endpoint-8b1f0e",
+    "encrypted message": "message-2ab97d", "encrypted object": "object-77c3d1",
+}  # fmt: skip
+
+
+async def fill_others(cloud, ask):
+    """The same, of services that keep what they are given, or make keys of their own."""
+    from cryptography.hazmat.primitives import serialization
+
+    from stratolite.services.kms import lookup, state
+
+    role = f"arn:aws:iam::{ACCOUNT}:role/r"
+    await ask("secretsmanager", "CreateSecret", {"Name": "s", "SecretString": KEPT["secret"]})
+    await ask(
+        "secretsmanager", "PutSecretValue", {"SecretId": "s", "SecretString": KEPT["secret"] + "-2"}
+    )
+    await ask(
+        "ssm",
+        "PutParameter",
+        {"Name": "p", "Type": "SecureString", "Value": KEPT["secure parameter"]},
+    )
+    by_key = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": KEPT["API key"]}}
+    await ask(
+        "events",
+        "CreateConnection",
+        {"Name": "k", "AuthorizationType": "API_KEY", "AuthParameters": by_key},
+    )
+    by_name = {
+        "BasicAuthParameters": {"Username": "u", "Password": KEPT["password of a connection"]}
+    }
+    await ask(
+        "events",
+        "CreateConnection",
+        {"Name": "n", "AuthorizationType": "BASIC", "AuthParameters": by_name},
+    )
+    await ask("s3", "CreateBucket", {"Bucket": "kept"})
+    endpoint = {
+        "Url": "https://hooks.example.com/x",
+        "AccessKey": KEPT["access key of an endpoint"],
+    }
+    to = {
+        "EndpointConfiguration": endpoint,
+        "S3Configuration": {"RoleARN": role, "BucketARN": "arn:aws:s3:::kept"},
+    }
+    await ask(
+        "firehose",
+        "CreateDeliveryStream",
+        {"DeliveryStreamName": "h", "HttpEndpointDestinationConfiguration": to},
+    )
+    key = (await ask("kms", "CreateKey", {}))["KeyMetadata"]["KeyId"]
+    pair = await ask("kms", "GenerateDataKey", {"KeyId": key, "KeySpec": "AES_256"})
+    url = (
+        await ask("sqs", "CreateQueue", {"QueueName": "q", "Attributes": {"KmsMasterKeyId": key}})
+    )["QueueUrl"]
+    await ask("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": KEPT["encrypted message"]})
+    body = {
+        "Body": KEPT["encrypted object"].encode(),
+        "ServerSideEncryption": "aws:kms",
+        "SSEKMSKeyId": key,
+    }
+    await ask("s3", "PutObject", {"Bucket": "kept", "Key": "o", **body})
+    call = Call(cloud, root(ACCOUNT), "us-east-1", "r", cloud.endpoint)
+    material = await call.transact(lambda inside: state.material(inside, lookup.find(inside, key)))
+    signer = cloud.service("sns").signer
+    await signer.certificate("made now")
+    pem = signer._key.private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return {
+        **KEPT,
+        "key material": material,
+        "data key of kms": pair["Plaintext"],
+        "signing key": pem.split("\n")[3],
+    }
 
 
 def _seal(cloud):

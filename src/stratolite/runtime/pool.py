@@ -43,7 +43,9 @@ _WITHOUT = {
     "uid": "no user id of their own",
     "pids": "they see other processes",
     "mounts": "no root folder of their own",
-    "network": "they reach the network",
+    "tmp": "they share /tmp with everybody and may fill it",
+    "network": "they reach the server's port anywhere and may use the default keys",
+    "connects": "they reach the network",
     "calls": "all system calls",
     "memory": "memory and processes counted one by one",
     "walls": "no Landlock",
@@ -149,7 +151,8 @@ class Runtime:
         guards = self.guards
         if not guards:
             return ""
-        lost = [why for guard, why in _WITHOUT.items() if guard not in guards]
+        held = {*guards, "connects"} if "network" in guards else {*guards}
+        lost = [why for guard, why in _WITHOUT.items() if guard not in held]
         if not lost:
             return ""
         why = [g.partition(": ")[2] for g in guards if g.startswith("no-")]
