@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import corpora
 import pytest
 from botocore.exceptions import ClientError
 from eventing import ACCOUNT, advance, received
@@ -100,6 +101,20 @@ def deployed(client: Any, template: str, name: str = "app") -> dict[str, str]:
     assert stack["StackStatus"] == "CREATE_COMPLETE", told
     shown = cfn.describe_stack_resources(StackName=name)["StackResources"]
     return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in shown}
+
+
+def published(name: str) -> Any:
+    """An example of AWS's, as aws-lambda-go keeps them."""
+    return json.loads(corpora.one("lambda-events", name).read_text())
+
+
+def shape(value: Any) -> Any:
+    """Keys and types."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value[:1]]
+    return type(value).__name__
 
 
 QUEUES = """
@@ -348,10 +363,16 @@ def test_s3_and_sns(client: Any, functions: Functions) -> None:
     assert {r["s3"]["object"]["key"] for r in records} == {"in/a.jpg"}
 
     attribute = {"kind": {"DataType": "String", "StringValue": "wanted"}}
-    sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "wanted"}))
+    given = {"Test": {"DataType": "String", "StringValue": "a"}, "TestBinary": {"DataType": "Binary", "BinaryValue": b"a"}}  # fmt: skip
+    sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "wanted"}), Subject="TestInvoke", MessageAttributes=given)  # fmt: skip
     sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "other"}), MessageAttributes=attribute)  # fmt: skip
     (event,) = functions.got("wanted")
     assert json.loads(event["Records"][0]["Sns"]["Message"]) == {"kind": "wanted"}
+    assert shape(event) == shape(published("sns-event.json"))
+    example = published("s3-event.json")["Records"][0]
+    del example["s3"]["object"]["versionId"]  # of a bucket with versions
+    created = next(r for r in records if r["eventName"] == "ObjectCreated:Put")
+    assert shape(created) == shape(example)
     (event,) = functions.got("queued")
     assert json.loads(json.loads(event["Records"][0]["body"])["Message"]) == {"kind": "other"}
     functions.until(lambda: sum(len(e["Records"]) for e in functions.events["queued-own"]) == 2)
@@ -588,6 +609,8 @@ def test_logs(client: Any, functions: Functions) -> None:
     [
         ("{Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}", "AWS::IoT::TopicRule"),
         ("{Type: Cognito, Properties: {UserPool: !Ref Pool, Trigger: PreSignUp}}", "AWS::Cognito::UserPool"),
+        ("{Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
+        ("{Type: SQS, Properties: {Queue: 'arn:aws:sqs:us-east-1:000000000000:q', KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
         ("{Type: MSK, Properties: {Stream: 'arn:aws:kafka:us-east-1:000000000000:cluster/c/1', StartingPosition: LATEST, Topics: [topic]}}", "Topics"),
         ("{Type: SelfManagedKafka, Properties: {KafkaBootstrapServers: ['a:9092'], Topics: [topic], SourceAccessConfigurations: [{Type: VPC_SUBNET, URI: 'subnet:s'}, {Type: VPC_SECURITY_GROUP, URI: 'security_group:s'}]}}", "SelfManagedEventSource"),
         ("{Type: MQ, Properties: {Broker: 'arn:aws:mq:us-east-1:000000000000:broker:b:1', Queues: [q], SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:s'}]}}", "Queues"),
