@@ -635,19 +635,19 @@ TOPIC_ARN, OTHER_ARN = (f"arn:aws:sns:us-east-1:{ACCOUNT}:{name}" for name in ("
 ENTRY = {"Source": "s", "DetailType": "t", "Detail": "{}"}
 DRY = {"InvocationType": "DryRun"}
 POLICIES: list[tuple[str, str, str, str, dict[str, Any], dict[str, Any] | None]] = [
-    ("CloudFormationDescribeStacksPolicy", "", "cloudformation", "DescribeStacks", {}, None),
+    ("CloudFormationDescribeStacksPolicy", "", "cloudformation", "DescribeStacks", {"StackName": "app"}, {}),
     ("CloudWatchDashboardPolicy", "", "cloudwatch", "ListDashboards", {}, None),
     ("CloudWatchDescribeAlarmHistoryPolicy", "", "cloudwatch", "DescribeAlarmHistory", {}, None),
     ("CloudWatchPutMetricPolicy", "", "cloudwatch", "PutMetricData", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]}, None),
     ("OrganizationsListAccountsPolicy", "", "organizations", "ListAccounts", {}, None),
-    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "ListApplications", {}, None),
+    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "GetApplication", {"ApplicationId": f"arn:aws:serverlessrepo:us-east-1:{ACCOUNT}:applications/a"}, {"ApplicationId": "arn:aws:serverlessrepo:us-east-1:111111111111:applications/a"}),
     ("DynamoDBBackupFullAccessPolicy", "TableName: table", "dynamodb", "CreateBackup", {**TABLE, "BackupName": "backup"}, {**OTHER, "BackupName": "backup"}),
     ("DynamoDBCrudPolicy", "TableName: table", "dynamodb", "DeleteItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
     ("DynamoDBReadPolicy", "TableName: table", "dynamodb", "Scan", TABLE, OTHER),
     ("DynamoDBWritePolicy", "TableName: table", "dynamodb", "PutItem", {**TABLE, "Item": ITEM}, {**OTHER, "Item": ITEM}),
     ("DynamoDBReconfigurePolicy", "TableName: table", "dynamodb", "UpdateTable", {**TABLE, "BillingMode": "PAY_PER_REQUEST"}, {**OTHER, "BillingMode": "PAY_PER_REQUEST"}),
     ("DynamoDBRestoreFromBackupPolicy", "TableName: table", "dynamodb", "GetItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
-    ("DynamoDBStreamReadPolicy", "{TableName: table, StreamName: '*'}", "dynamodbstreams", "ListStreams", {}, None),
+    ("DynamoDBStreamReadPolicy", "{TableName: table, StreamName: '*'}", "dynamodbstreams", "DescribeStream", {"StreamArn": "table"}, {"StreamArn": "other"}),
     ("EventBridgePutEventsPolicy", "EventBusName: default", "events", "PutEvents", {"Entries": [ENTRY]}, {"Entries": [{**ENTRY, "EventBusName": "other"}]}),
     ("FilterLogEventsPolicy", "LogGroupName: group", "logs", "FilterLogEvents", {"logGroupName": "group"}, {"logGroupName": "other"}),
     ("FirehoseCrudPolicy", "DeliveryStreamName: d", "firehose", "DescribeDeliveryStream", {"DeliveryStreamName": "d"}, {"DeliveryStreamName": "other"}),
@@ -684,6 +684,7 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
         client("dynamodb").create_table(
             TableName=name, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
         )  # fmt: skip
     for name in ("bucket", "other"):
         client("s3").create_bucket(Bucket=name)
@@ -710,6 +711,9 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
     keys = {"key": ids["Key"], "other": kms.create_key()["KeyMetadata"]["KeyId"]}
     blobs = {n: kms.encrypt(KeyId=k, Plaintext=b"a")["CiphertextBlob"] for n, k in keys.items()}
 
+    tables = client("dynamodb")
+    streams = {n: tables.describe_table(TableName=n)["Table"]["LatestStreamArn"] for n in ("table", "other")}  # fmt: skip
+
     async def ask(role: str, service: str, operation: str, request: dict[str, Any]) -> str:
         """What it may not, if so; any other refusal is the service's."""
         made = {**request}
@@ -717,6 +721,8 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
             made["KeyId"] = keys[made["KeyId"]]
         if "CiphertextBlob" in made:
             made["CiphertextBlob"] = blobs[made["CiphertextBlob"]]
+        if "StreamArn" in made:
+            made["StreamArn"] = streams[made["StreamArn"]]
         arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
         call = platform.cloud.call(ACCOUNT, "us-east-1")
         acting = await call.as_role(arn, "lambda.amazonaws.com", "", "test")
