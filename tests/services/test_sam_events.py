@@ -640,7 +640,7 @@ POLICIES: list[tuple[str, str, str, str, dict[str, Any], dict[str, Any] | None]]
     ("CloudWatchDescribeAlarmHistoryPolicy", "", "cloudwatch", "DescribeAlarmHistory", {}, None),
     ("CloudWatchPutMetricPolicy", "", "cloudwatch", "PutMetricData", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]}, None),
     ("OrganizationsListAccountsPolicy", "", "organizations", "ListAccounts", {}, None),
-    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "GetApplication", {"ApplicationId": f"arn:aws:serverlessrepo:us-east-1:{ACCOUNT}:applications/a"}, {"ApplicationId": "arn:aws:serverlessrepo:us-east-1:111111111111:applications/a"}),
+    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "GetApplication", {"ApplicationId": f"arn:aws:serverlessrepo:us-east-1:{ACCOUNT}:applications/a"}, None),
     ("DynamoDBBackupFullAccessPolicy", "TableName: table", "dynamodb", "CreateBackup", {**TABLE, "BackupName": "backup"}, {**OTHER, "BackupName": "backup"}),
     ("DynamoDBCrudPolicy", "TableName: table", "dynamodb", "DeleteItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
     ("DynamoDBReadPolicy", "TableName: table", "dynamodb", "Scan", TABLE, OTHER),
