@@ -71,7 +71,7 @@ class Functions:
         return found
 
     def until(self, holds: Callable[[], Any], step_s: float = 0.0) -> None:
-        until_s = time.monotonic() + 90
+        until_s = time.monotonic() + 180
         while time.monotonic() < until_s:
             if holds():
                 return
