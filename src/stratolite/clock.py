@@ -22,8 +22,8 @@ def iso(time_s: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s))
 
 
-_UUID_FREE = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
-_UUID_4 = 0x00000000_0000_4000_8000_000000000000
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_UUIDS_AT_ONCE = 64
 
 
 class World:
@@ -33,6 +33,7 @@ class World:
 
     def __init__(self) -> None:
         self._watchers: list[Callable[[], None]] = []
+        self._random: list[str] = []
 
     def watch(self, moved: Callable[[], None]) -> None:
         """Call ``moved`` whenever a clock has jumped, so that timers set on it can be set anew."""
@@ -67,8 +68,15 @@ class World:
 
     def uuid(self) -> str:
         """A random (version 4) UUID in its usual 36 characters."""
-        text = f"{int.from_bytes(self.token(16), 'big') & _UUID_FREE | _UUID_4:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        try:
+            text = self._random.pop()  # what any thread may do at any time
+        except IndexError:
+            digits = self.token(16 * _UUIDS_AT_ONCE).hex()
+            fresh = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+            text = fresh.pop()
+            self._random.extend(fresh)
+        head, variant = f"{text[:8]}-{text[8:12]}-4{text[13:16]}", _VARIANT[text[16]]
+        return f"{head}-{variant}{text[17:20]}-{text[20:]}"
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait on the mono clock."""

@@ -398,7 +398,10 @@ def test_reading_begins_where_the_mapping_says(play, position, wanted):
 
 
 def test_a_failing_batch_is_tried_again_and_then_given_up_to_its_destination(play):
-    """The record that AWS sends, as LocalStack recorded it; what comes behind goes on in order."""
+    """The record that AWS sends, as LocalStack recorded it; what comes behind goes on in order.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+    """
 
     async def body(s):
         s.function.answer = lambda e: ValueError() if "bad" in str(s.function.datas()[-1]) else {}
@@ -481,7 +484,7 @@ def test_attempts_are_counted_on_after_a_restart(play):
 
 
 def test_bisecting_finds_the_poison(play):
-    """https://docs.aws.amazon.com/lambda/latest/dg/kinesis-bisect... : halves, in order, until one record is left."""
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html: halves, in order, until one record is left."""
 
     async def body(s):
         s.function.answer = lambda e: ValueError() if "bad" in s.function.datas()[-1] else {}

@@ -126,7 +126,7 @@ def test_a_function_that_does_not_let_logs_in_is_refused_and_later_told_nothing(
 
 
 def test_what_may_not_be_written_now_is_written_later(client, platform, logs, writer):
-    """A stream takes five calls a second and shard... here 1,000 records: the filter's come when it has room again."""
+    """A shard takes 1,000 records a second: the filter's come when it has room again."""
     kinesis = client("kinesis")
     kinesis.create_stream(StreamName="s", ShardCount=1)
     put(logs, STREAM, roleArn=writer)

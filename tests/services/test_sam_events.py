@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import corpora
 import pytest
 from botocore.exceptions import ClientError
 from eventing import ACCOUNT, advance, received
@@ -70,7 +71,7 @@ class Functions:
         return found
 
     def until(self, holds: Callable[[], Any], step_s: float = 0.0) -> None:
-        until_s = time.monotonic() + 90
+        until_s = time.monotonic() + 180
         while time.monotonic() < until_s:
             if holds():
                 return
@@ -100,6 +101,20 @@ def deployed(client: Any, template: str, name: str = "app") -> dict[str, str]:
     assert stack["StackStatus"] == "CREATE_COMPLETE", told
     shown = cfn.describe_stack_resources(StackName=name)["StackResources"]
     return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in shown}
+
+
+def published(name: str) -> Any:
+    """An example of AWS's, as aws-lambda-go keeps them."""
+    return json.loads(corpora.one("lambda-events", name).read_text())
+
+
+def shape(value: Any) -> Any:
+    """Keys and types."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value[:1]]
+    return type(value).__name__
 
 
 QUEUES = """
@@ -348,10 +363,16 @@ def test_s3_and_sns(client: Any, functions: Functions) -> None:
     assert {r["s3"]["object"]["key"] for r in records} == {"in/a.jpg"}
 
     attribute = {"kind": {"DataType": "String", "StringValue": "wanted"}}
-    sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "wanted"}))
+    given = {"Test": {"DataType": "String", "StringValue": "a"}, "TestBinary": {"DataType": "Binary", "BinaryValue": b"a"}}  # fmt: skip
+    sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "wanted"}), Subject="TestInvoke", MessageAttributes=given)  # fmt: skip
     sns.publish(TopicArn=ids["Topic"], Message=json.dumps({"kind": "other"}), MessageAttributes=attribute)  # fmt: skip
     (event,) = functions.got("wanted")
     assert json.loads(event["Records"][0]["Sns"]["Message"]) == {"kind": "wanted"}
+    assert shape(event) == shape(published("sns-event.json"))
+    example = published("s3-event.json")["Records"][0]
+    del example["s3"]["object"]["versionId"]  # of a bucket with versions
+    created = next(r for r in records if r["eventName"] == "ObjectCreated:Put")
+    assert shape(created) == shape(example)
     (event,) = functions.got("queued")
     assert json.loads(json.loads(event["Records"][0]["body"])["Message"]) == {"kind": "other"}
     functions.until(lambda: sum(len(e["Records"]) for e in functions.events["queued-own"]) == 2)
@@ -588,6 +609,8 @@ def test_logs(client: Any, functions: Functions) -> None:
     [
         ("{Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}", "AWS::IoT::TopicRule"),
         ("{Type: Cognito, Properties: {UserPool: !Ref Pool, Trigger: PreSignUp}}", "AWS::Cognito::UserPool"),
+        ("{Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
+        ("{Type: SQS, Properties: {Queue: 'arn:aws:sqs:us-east-1:000000000000:q', KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
         ("{Type: MSK, Properties: {Stream: 'arn:aws:kafka:us-east-1:000000000000:cluster/c/1', StartingPosition: LATEST, Topics: [topic]}}", "Topics"),
         ("{Type: SelfManagedKafka, Properties: {KafkaBootstrapServers: ['a:9092'], Topics: [topic], SourceAccessConfigurations: [{Type: VPC_SUBNET, URI: 'subnet:s'}, {Type: VPC_SECURITY_GROUP, URI: 'security_group:s'}]}}", "SelfManagedEventSource"),
         ("{Type: MQ, Properties: {Broker: 'arn:aws:mq:us-east-1:000000000000:broker:b:1', Queues: [q], SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:s'}]}}", "Queues"),
@@ -612,19 +635,19 @@ TOPIC_ARN, OTHER_ARN = (f"arn:aws:sns:us-east-1:{ACCOUNT}:{name}" for name in ("
 ENTRY = {"Source": "s", "DetailType": "t", "Detail": "{}"}
 DRY = {"InvocationType": "DryRun"}
 POLICIES: list[tuple[str, str, str, str, dict[str, Any], dict[str, Any] | None]] = [
-    ("CloudFormationDescribeStacksPolicy", "", "cloudformation", "DescribeStacks", {}, None),
+    ("CloudFormationDescribeStacksPolicy", "", "cloudformation", "DescribeStacks", {"StackName": "app"}, {}),
     ("CloudWatchDashboardPolicy", "", "cloudwatch", "ListDashboards", {}, None),
     ("CloudWatchDescribeAlarmHistoryPolicy", "", "cloudwatch", "DescribeAlarmHistory", {}, None),
     ("CloudWatchPutMetricPolicy", "", "cloudwatch", "PutMetricData", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]}, None),
     ("OrganizationsListAccountsPolicy", "", "organizations", "ListAccounts", {}, None),
-    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "ListApplications", {}, None),
+    ("ServerlessRepoReadWriteAccessPolicy", "", "serverlessrepo", "GetApplication", {"ApplicationId": f"arn:aws:serverlessrepo:us-east-1:{ACCOUNT}:applications/a"}, None),
     ("DynamoDBBackupFullAccessPolicy", "TableName: table", "dynamodb", "CreateBackup", {**TABLE, "BackupName": "backup"}, {**OTHER, "BackupName": "backup"}),
     ("DynamoDBCrudPolicy", "TableName: table", "dynamodb", "DeleteItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
     ("DynamoDBReadPolicy", "TableName: table", "dynamodb", "Scan", TABLE, OTHER),
     ("DynamoDBWritePolicy", "TableName: table", "dynamodb", "PutItem", {**TABLE, "Item": ITEM}, {**OTHER, "Item": ITEM}),
     ("DynamoDBReconfigurePolicy", "TableName: table", "dynamodb", "UpdateTable", {**TABLE, "BillingMode": "PAY_PER_REQUEST"}, {**OTHER, "BillingMode": "PAY_PER_REQUEST"}),
     ("DynamoDBRestoreFromBackupPolicy", "TableName: table", "dynamodb", "GetItem", {**TABLE, "Key": KEY}, {**OTHER, "Key": KEY}),
-    ("DynamoDBStreamReadPolicy", "{TableName: table, StreamName: '*'}", "dynamodbstreams", "ListStreams", {}, None),
+    ("DynamoDBStreamReadPolicy", "{TableName: table, StreamName: '*'}", "dynamodbstreams", "DescribeStream", {"StreamArn": "table"}, {"StreamArn": "other"}),
     ("EventBridgePutEventsPolicy", "EventBusName: default", "events", "PutEvents", {"Entries": [ENTRY]}, {"Entries": [{**ENTRY, "EventBusName": "other"}]}),
     ("FilterLogEventsPolicy", "LogGroupName: group", "logs", "FilterLogEvents", {"logGroupName": "group"}, {"logGroupName": "other"}),
     ("FirehoseCrudPolicy", "DeliveryStreamName: d", "firehose", "DescribeDeliveryStream", {"DeliveryStreamName": "d"}, {"DeliveryStreamName": "other"}),
@@ -661,6 +684,7 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
         client("dynamodb").create_table(
             TableName=name, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
         )  # fmt: skip
     for name in ("bucket", "other"):
         client("s3").create_bucket(Bucket=name)
@@ -687,6 +711,9 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
     keys = {"key": ids["Key"], "other": kms.create_key()["KeyMetadata"]["KeyId"]}
     blobs = {n: kms.encrypt(KeyId=k, Plaintext=b"a")["CiphertextBlob"] for n, k in keys.items()}
 
+    tables = client("dynamodb")
+    streams = {n: tables.describe_table(TableName=n)["Table"]["LatestStreamArn"] for n in ("table", "other")}  # fmt: skip
+
     async def ask(role: str, service: str, operation: str, request: dict[str, Any]) -> str:
         """What it may not, if so; any other refusal is the service's."""
         made = {**request}
@@ -694,6 +721,8 @@ def test_every_policy_template_of_an_offered_service_allows_what_it_says_and_no_
             made["KeyId"] = keys[made["KeyId"]]
         if "CiphertextBlob" in made:
             made["CiphertextBlob"] = blobs[made["CiphertextBlob"]]
+        if "StreamArn" in made:
+            made["StreamArn"] = streams[made["StreamArn"]]
         arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
         call = platform.cloud.call(ACCOUNT, "us-east-1")
         acting = await call.as_role(arn, "lambda.amazonaws.com", "", "test")

@@ -195,6 +195,16 @@ def test_delays_hide_what_was_sent(platform, sqs, queue):
     assert counts(sqs, queue) == (0, 2, 1)
 
 
+def test_what_became_due_comes_before_what_was_sent_since(platform, sqs, queue):
+    """And is not passed over where what is ready would do."""
+    sqs.send_message(QueueUrl=queue, MessageBody="late", DelaySeconds=1)
+    jump(platform, 2)
+    for body in ("new", "newer"):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    seen = [bodies(receive(sqs, queue, MaxNumberOfMessages=1)) for _ in range(3)]
+    assert seen == [["late"], ["new"], ["newer"]]
+
+
 def test_a_long_poll_ends_with_the_message_or_its_time(platform, client, queue):
     """No polling: the transaction waits on the key ranges, so a message and a clock both end it."""
 

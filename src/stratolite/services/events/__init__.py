@@ -9,6 +9,9 @@
     worker      routing, timers, replays, expiry           outgoing    one event to one target, or to its dead-letter queue
     service     all of them as one Service, and its IAM    resources   CloudFormation types
 
+This cloud's own events on default buses: S3 (buckets that ask for it), CloudFormation, CloudWatch alarms, SSM, Scheduled Event; CloudTrail's
+are not there.
+
 An event that PutEvents answered with an id is routed, however often the cloud is killed; a target may see it twice, as
 on AWS. Matching is ``stratolite.patterns``, whose index is kept in memory and read again when the bus's ``edition``
 has changed. Targets: SQS, SNS, Lambda, Kinesis, Firehose, Step Functions, log groups, buses of this and other accounts, API

@@ -21,7 +21,6 @@ _PAGE_COUNT_MAX = 50
 _RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
-_ON_STREAM = frozenset({"PutLogEvents", "GetLogEvents", "DeleteLogStream"})
 _LAMBDA_WRITES = orjson.dumps({
     "Version": "2012-10-17",
     "Statement": [{
@@ -44,16 +43,17 @@ class Logs(Subscriptions):
             yield Tagged(name, f"{where}:{name}", record["tags"])
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
+        """AWS asks about a stream where there is none, too, of no name: a group's ARN with ``:*`` allows it."""
         action = f"logs:{operation}"
         base = f"arn:aws:logs:{call.region}:{call.account}:log-group:"
         if arn := request.get("resourceArn"):
             return ((action, arn),)
+        if operation == "DescribeLogGroups":
+            return ((action, f"{base}:log-stream:"),)
         if not (request.get("logGroupName") or request.get("logGroupIdentifier")):
             return ((action, "*"),)
-        rest = "*"
-        if operation in _ON_STREAM:
-            rest = f"log-stream:{request.get('logStreamName', '')}"
-        needed = [(action, f"{base}{group_name(call, request)}:{rest}")]
+        stream = request.get("logStreamName") or ""
+        needed = [(action, f"{base}{group_name(call, request)}:log-stream:{stream}")]
         if role := request.get("roleArn"):
             needed.append(("iam:PassRole", role))
         return tuple(needed)
