@@ -192,7 +192,8 @@ class RestApi(_Type):
             kinds = {str(kind).replace("~1", "/"): kind for kind in stated}
             made["BinaryMediaTypes"] = [kinds.get(k, k) for k in found["binaryMediaTypes"]]
         if "policy" in found:
-            made["Policy"] = json.loads(found["policy"])
+            # it is shown escaped once more
+            made["Policy"] = json.loads(json.loads(f'"{found["policy"]}"'))
         return made
 
 
