@@ -13,6 +13,7 @@ from lambdas import create
 from services.rest_site import ME, Site, permit
 
 from stratolite.clock import World
+from stratolite.wire.redaction import HIDDEN, redacted
 
 MOCK = {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
 NO_RESOURCE = "Invalid Resource identifier specified"
@@ -611,3 +612,9 @@ def test_http_integrations_go_out_through_egress(
         504,
         {"message": "Network error communicating with endpoint"},
     )
+
+
+def test_the_value_of_a_key_is_on_no_record() -> None:
+    """Its model does not call it sensitive, and the trail would keep it."""
+    kept = redacted("apigateway", "CreateApiKey", {"name": "k", "value": "v" * 20})
+    assert kept == {"name": "k", "value": HIDDEN}
