@@ -109,7 +109,13 @@ def test_bad_apis_are_refused_in_awss_words(api: Any, made: dict[str, Any]) -> N
     )
     code, words = update("wrong", "/name", "x")
     assert code == "ValidationException"
-    assert "'wrong'" in words
+    assert words.startswith(
+        "1 validation error detected: Value 'wrong' at 'updateRestApiInput.patchOperations.1.member.op' failed to"
+        " satisfy constraint: Member must satisfy enum value set: ["
+    )
+    response = {"restApiId": made["id"], "responseType": "FAKE"}
+    words = refused(api.get_gateway_response, **response)[1]
+    assert words.startswith("1 validation error detected: Value 'FAKE' at 'responseType' failed")
     assert refused(api.get_rest_api, restApiId="nope") == (
         "NotFoundException",
         f"Invalid API identifier specified {ME}:nope",
