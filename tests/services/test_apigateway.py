@@ -202,6 +202,31 @@ def test_a_function_that_fails_or_may_not_be_called_is_an_internal_error(site: S
     assert site.said("POST", "/prod/a/1")[1] == INTERNAL
 
 
+def test_an_integration_may_call_in_a_role_of_its_own(site: Site) -> None:
+    """Then the role's policies decide, and the role must trust API Gateway."""
+    arn = create(site.client, "roled", ECHO)["FunctionArn"]
+    iam = site.client("iam")
+
+    def role(name: str, service: str) -> str:
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        allow = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy)
+        return str(made)
+
+    proxy = {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": site.uri(arn)}
+    trusted = role("gateway", "apigateway.amazonaws.com")
+    site.add("GET", "/a", {**proxy, "credentials": trusted})
+    site.add("GET", "/b", {**proxy, "credentials": role("other", "ec2.amazonaws.com")})
+    site.deploy()
+    assert site.said("GET", "/prod/a")[0] == 200
+    assert site.said("GET", "/prod/b") == (500, INTERNAL)
+    iam.delete_role_policy(RoleName="gateway", PolicyName="p")
+    assert site.said("GET", "/prod/a") == (500, INTERNAL)
+
+
 def test_a_function_that_takes_too_long_is_given_up(site: Site) -> None:
     code = "import time\ndef handler(event, context):\n    time.sleep(50)\n"
     arn = create(site.client, "slow", code, Timeout=60)["FunctionArn"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from conftest import Platform
@@ -13,6 +15,10 @@ from lambdas import create
 from services.rest_site import ME, Site, permit
 
 from stratolite.clock import World
+from stratolite.service import snake
+from stratolite.services.apigateway import Apigateway
+from stratolite.services.apigateway.access import needed
+from stratolite.wire.redaction import HIDDEN, redacted
 
 MOCK = {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
 NO_RESOURCE = "Invalid Resource identifier specified"
@@ -103,7 +109,13 @@ def test_bad_apis_are_refused_in_awss_words(api: Any, made: dict[str, Any]) -> N
     )
     code, words = update("wrong", "/name", "x")
     assert code == "ValidationException"
-    assert "'wrong'" in words
+    assert words.startswith(
+        "1 validation error detected: Value 'wrong' at 'updateRestApiInput.patchOperations.1.member.op' failed to"
+        " satisfy constraint: Member must satisfy enum value set: ["
+    )
+    response = {"restApiId": made["id"], "responseType": "FAKE"}
+    words = refused(api.get_gateway_response, **response)[1]
+    assert words.startswith("1 validation error detected: Value 'FAKE' at 'responseType' failed")
     assert refused(api.get_rest_api, restApiId="nope") == (
         "NotFoundException",
         f"Invalid API identifier specified {ME}:nope",
@@ -611,3 +623,31 @@ def test_http_integrations_go_out_through_egress(
         504,
         {"message": "Network error communicating with endpoint"},
     )
+
+
+def test_the_value_of_a_key_is_on_no_record() -> None:
+    """Its model does not call it sensitive, and the trail would keep it."""
+    kept = redacted("apigateway", "CreateApiKey", {"name": "k", "value": "v" * 20})
+    assert kept == {"name": "k", "value": HIDDEN}
+
+
+def test_what_iam_is_asked_are_the_verbs_and_paths_of_the_model() -> None:
+    """Of every operation offered, its members named after themselves."""
+    model = botocore.session.get_session().get_service_model("apigateway")
+    seen = 0
+    for name in model.operation_names:
+        if not hasattr(Apigateway, snake(name)):
+            continue
+        operation = model.operation_model(name)
+        members = operation.input_shape.members if operation.input_shape else {}
+        request = {m: m for m, shape in members.items() if shape.type_name == "string"}
+        path = operation.http["requestUri"].partition("?")[0]
+        for member, shape in members.items():
+            if shape.serialization.get("location") == "uri":
+                path = path.replace(f"{{{shape.serialization['name']}}}", member)
+        ((action, resource),) = needed(SimpleNamespace(region="eu-west-1"), name, request)
+        asked = (action, resource)
+        verb = operation.http["method"]
+        assert asked == (f"apigateway:{verb}", f"arn:aws:apigateway:eu-west-1::{path}"), name
+        seen += 1
+    assert seen > 70

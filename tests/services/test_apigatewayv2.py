@@ -180,7 +180,7 @@ def test_what_has_no_route_or_stage_is_not_found(site):
     assert site.ask("GET", "/a")[:3:2] == (404, b'{"message":"Not Found"}')
     assert site.ask("POST", "/prod/a")[0] == 404
     site.id = "aaaaaaaaaa"
-    assert site.ask("GET", "/prod/a")[0] == 404
+    assert site.ask("GET", "/prod/a")[:3:2] == (403, b'{"message":"Forbidden"}')
 
 
 def test_a_stage_without_auto_deploy_serves_what_was_deployed(site):

@@ -1192,6 +1192,137 @@ class Api(Kind):
         api.delete_api(**where)
 
 
+class RestApi(Kind):
+    """apigateway/rest_api.go, resource.go, method.go, integration.go, method_response.go, integration_response.go,
+    deployment.go, stage.go, method_settings.go, usage_plan.go, api_key.go, usage_plan_key.go
+    """
+
+    name = "aws_api_gateway_rest_api"
+    gone = {"NotFoundException"}
+    first = {"name": "one", "tags": TAGS, "variables": {"a": "1"}}
+    then = {"name": "two", "tags": {}, "variables": {"b": "2"}}
+
+    def create(self) -> None:
+        api = self.client("apigateway")
+        made = api.create_rest_api(
+            name="one", endpointConfiguration={"types": ["REGIONAL"]}, tags=TAGS,
+            policy=allow("execute-api:Invoke", "execute-api:/*", Principal="*", Condition={"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}),
+        )  # fmt: skip
+        self.id = made["id"]
+        (root,) = [r for r in api.get_resources(restApiId=self.id)["items"] if r["path"] == "/"]
+        where = {"restApiId": self.id}
+        self.resource = api.create_resource(**where, parentId=root["id"], pathPart="pets")["id"]
+        self.method = {**where, "resourceId": self.resource, "httpMethod": "GET"}
+        api.put_method(
+            **self.method,
+            authorizationType="NONE",
+            apiKeyRequired=True,
+            requestParameters={},
+            requestModels={},
+        )
+        api.put_integration(
+            **self.method,
+            type="MOCK",
+            passthroughBehavior="WHEN_NO_MATCH",
+            timeoutInMillis=29000,
+            requestTemplates={"application/json": '{"statusCode": 200}'},
+        )
+        api.put_method_response(**self.method, statusCode="200", responseModels={})
+        api.put_integration_response(
+            **self.method, statusCode="200", responseTemplates={"application/json": ""}
+        )
+        self.deployment = api.create_deployment(**where)["id"]
+        api.create_stage(
+            **where, stageName="prod", deploymentId=self.deployment, variables={"a": "1"}, tracingEnabled=False
+        )  # fmt: skip
+        self.stage = {**where, "stageName": "prod"}
+        api.update_stage(**self.stage, patchOperations=[
+            {"op": "replace", "path": "/*/*/metrics/enabled", "value": "true"},
+            {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "7"},
+        ])  # fmt: skip
+        stages = [{"apiId": self.id, "stage": "prod"}]
+        self.plan = api.create_usage_plan(name="tf", apiStages=stages)["id"]
+        self.key = api.create_api_key(name="tf", enabled=True)["id"]
+        api.create_usage_plan_key(usagePlanId=self.plan, keyId=self.key, keyType="API_KEY")
+
+    def read(self) -> dict[str, Any]:
+        api, where = self.client("apigateway"), {"restApiId": self.id}
+        found = api.get_rest_api(**where)
+        # flattenAPIPolicy: it is read as the inside of a quoted text
+        policy = json.loads(json.loads(f'"{found["policy"]}"'))
+        assert policy["Statement"][0]["Resource"].endswith(f":{self.id}/*")
+        parts = {
+            "resource": api.get_resource(**where, resourceId=self.resource),
+            "method": api.get_method(**self.method),
+            "integration": api.get_integration(**self.method),
+            "method_response": api.get_method_response(**self.method, statusCode="200"),
+            "response": api.get_integration_response(**self.method, statusCode="200"),
+            "deployment": api.get_deployment(**where, deploymentId=self.deployment),
+            "stage": api.get_stage(**self.stage),
+            "plan": api.get_usage_plan(usagePlanId=self.plan),
+            "key": api.get_api_key(apiKey=self.key, includeValue=True),
+            "plan_key": api.get_usage_plan_key(usagePlanId=self.plan, keyId=self.key),
+        }
+        assert parts["stage"]["methodSettings"]["*/*"]["throttlingRateLimit"] == 7.0
+        for part in (found, *parts.values()):
+            for member in ("ResponseMetadata", "createdDate", "lastUpdatedDate"):
+                part.pop(member, None)
+        state = {"name": found["name"], "tags": found["tags"]}
+        return {**state, "variables": parts["stage"]["variables"], "api": found, **parts}
+
+    def update(self) -> None:
+        api, where = self.client("apigateway"), {"restApiId": self.id}
+        replace = {"op": "replace"}
+        api.update_rest_api(**where, patchOperations=[
+            {**replace, "path": "/description", "value": "d"},
+            {**replace, "path": "/endpointConfiguration/types/0", "value": "EDGE"},
+            {"op": "add", "path": "/binaryMediaTypes/image~1png"},
+            {**replace, "path": "/minimumCompressionSize", "value": "7"},
+            {**replace, "path": "/name", "value": "two"},
+        ])  # fmt: skip
+        arn = f"arn:aws:apigateway:us-east-1::/restapis/{self.id}"
+        api.untag_resource(resourceArn=arn, tagKeys=["team"])
+        api.update_method(
+            **self.method,
+            patchOperations=[{**replace, "path": "/apiKeyRequired", "value": "false"}],
+        )
+        self.deployment = api.create_deployment(**where)["id"]
+        api.update_stage(**self.stage, patchOperations=[
+            {**replace, "path": "/deploymentId", "value": self.deployment},
+            {"op": "remove", "path": "/variables/a"},
+            {**replace, "path": "/variables/b", "value": "2"},
+        ])  # fmt: skip
+        place = f"{self.id}:prod"
+        api.update_usage_plan(usagePlanId=self.plan, patchOperations=[
+            {"op": "remove", "path": "/apiStages", "value": place},
+            {"op": "add", "path": "/apiStages", "value": place},
+            {**replace, "path": f"/apiStages/{place}/throttle//pets/GET/rateLimit", "value": "3"},
+            {**replace, "path": f"/apiStages/{place}/throttle//pets/GET/burstLimit", "value": "4"},
+            {"op": "add", "path": "/quota/limit", "value": "9"},
+            {"op": "add", "path": "/quota/offset", "value": "0"},
+            {"op": "add", "path": "/quota/period", "value": "DAY"},
+        ])  # fmt: skip
+        (stage,) = api.get_usage_plan(usagePlanId=self.plan)["apiStages"]
+        assert stage["throttle"] == {"/pets/GET": {"rateLimit": 3.0, "burstLimit": 4}}
+
+    def destroy(self) -> None:
+        api, where = self.client("apigateway"), {"restApiId": self.id}
+        api.delete_usage_plan_key(usagePlanId=self.plan, keyId=self.key)
+        api.delete_api_key(apiKey=self.key)
+        remove = {"op": "remove", "path": "/apiStages", "value": f"{self.id}:prod"}
+        api.update_usage_plan(usagePlanId=self.plan, patchOperations=[remove])
+        api.delete_usage_plan(usagePlanId=self.plan)
+        api.update_stage(**self.stage, patchOperations=[{"op": "remove", "path": "/*/*"}])
+        api.delete_stage(**self.stage)
+        api.delete_deployment(**where, deploymentId=self.deployment)
+        api.delete_integration_response(**self.method, statusCode="200")
+        api.delete_method_response(**self.method, statusCode="200")
+        api.delete_integration(**self.method)
+        api.delete_method(**self.method)
+        api.delete_resource(**where, resourceId=self.resource)
+        api.delete_rest_api(**where)
+
+
 class Stack(Kind):
     """cloudformation/stack.go (everything by the stack's id; what failed is looked for among the events by the request's token)"""
 
@@ -1367,7 +1498,7 @@ class Catalog(Kind):
 
 
 KINDS = [
-    Bucket, Table, Queue, Topic, Role, User, Function, Group, Rule, Schedule, Pipe, Stream, Firehose, Key, Secret, Parameter, Api,
+    Bucket, Table, Queue, Topic, Role, User, Function, Group, Rule, Schedule, Pipe, Stream, Firehose, Key, Secret, Parameter, Api, RestApi,
     Stack, Alarm, Catalog,
 ]  # fmt: skip
 

@@ -27,6 +27,8 @@ _CODES = {
     "scheduler": "ValidationException",
     "pipes": "ValidationException",
 }
+_INPUT_NAMED = frozenset({"apigateway"})
+"""Services that say 'putIntegrationInput.type' of a member of the body, and 'responseType' of one in the path."""
 _ERRORS_COUNT_MAX = 50
 _DEPTH_MAX = 32
 Check = Callable[[Any, str], Iterator[str]]
@@ -57,10 +59,28 @@ def check(service: str, operation: str, request: dict[str, Any]) -> None:
             break
     if service == "iam":
         found = list(_terse(found))
+    if found and service in _INPUT_NAMED:
+        found = [_of_input(service, operation, sentence) for sentence in found]
     if found:
         count = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected"
         code = _CODES.get(service, "ValidationException")
         raise Fault(code, f"{count}: {'; '.join(found)}", status=400)
+
+
+def _of_input(service: str, operation: str, sentence: str) -> str:
+    """The sentence with the member's place as part of the operation's input, if it is in the body."""
+    value, at, rest = sentence.rpartition(" at '")
+    first = re.split(r"[.']", rest, maxsplit=1)[0]
+    if first in _outside_body(service, operation):
+        return sentence
+    return f"{value}{at}{_lower(operation)}Input.{rest}"
+
+
+@lru_cache(maxsize=256)
+def _outside_body(service: str, operation: str) -> frozenset[str]:
+    raw = _raw(service)
+    shape = raw["shapes"][raw["operations"][operation]["input"]["shape"]]
+    return frozenset(_lower(n) for n, m in shape["members"].items() if "location" in m)
 
 
 _NAME_PATTERNS = ("[\\w+=,.@-]+", "[\\w+=/:,.@-]+", "(\\u002F)|")

@@ -21,13 +21,21 @@ _SECRET = re.compile(
     r"|sessiontoken|credential(?!reportformat)|parametervalue|templatebody|encodedmessage",
     re.IGNORECASE,
 )
+_SECRET_MEMBERS = {("apigateway", "CreateApiKey"): ("value",)}
+"""Secrets whose names do not say so."""
 
 
 def redacted(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """A copy of ``request`` fit for JSON; members the model does not know are left out."""
     model = load(service)
     ref = model.input(operation) if operation in model.operations else None
-    return {} if ref is None else _structure(model, ref, request, 0)
+    if ref is None:
+        return {}
+    made = _structure(model, ref, request, 0)
+    for name in _SECRET_MEMBERS.get((service, operation), ()):
+        if name in made:
+            made[name] = HIDDEN
+    return made
 
 
 def _structure(model: Model, ref: Ref, value: dict[str, Any], depth: int) -> dict[str, Any]:

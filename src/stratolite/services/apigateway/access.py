@@ -56,22 +56,17 @@ _NAMES = {
 def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
     if operation == EXECUTE:
         return ((INVOKE, request["arn"]),)
-    verb = next(verb for start, verb in _VERBS.items() if operation.startswith(start))
     start = next(start for start in _VERBS if operation.startswith(start))
     thing = operation.removeprefix(start)
-    if operation in ("TagResource", "UntagResource"):
+    if thing == "Resource" and start in ("Tag", "Untag"):
         thing = "Tags"
-    listed = thing not in _PATHS
-    if listed:
-        thing = thing.removesuffix("s") if thing.removesuffix("s") in _PATHS else thing
-    path = _PATHS[thing]
+    is_listing = thing not in _PATHS
+    path = _PATHS[thing.removesuffix("s") if is_listing else thing]
     for member, value in request.items():
         if isinstance(value, str):
             path = path.replace(f"{{{member}}}", quote(value, safe=""))
-    name = _NAMES.get(thing)
-    if operation == "CreateResource":
-        name = "parentId"
-    if name and not listed and (start != "Create" or operation == "CreateResource"):
-        given = request.get(name)
-        path += f"/{given}" if given else ""
-    return ((f"apigateway:{verb}", f"arn:aws:apigateway:{call.region}::{path}"),)
+    # a new resource's parent is in the path; other new things have no name yet
+    name = "parentId" if operation == "CreateResource" else _NAMES.get(thing, "")
+    if request.get(name) and (start != "Create" or operation == "CreateResource"):
+        path += f"/{request[name]}"
+    return ((f"apigateway:{_VERBS[start]}", f"arn:aws:apigateway:{call.region}::{path}"),)

@@ -32,6 +32,8 @@ class Entries:
     read: Callable[[str], Any] = str
     absent: str = "Invalid parameter name specified"
     """What AWS says of a key to replace or take out that is not there."""
+    upserts: bool = False
+    """Whether ``replace`` adds what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _rule(rules: Mapping[str, Rule], path: str) -> tuple[Rule | None, str]:
 
 def _entry(record: Record, rule: Entries, op: str, key: str, value: Any) -> None:
     entries = record.get(rule.member) or {}
-    if op != "add" and key not in entries:
+    if key not in entries and (op == "remove" or (op == "replace" and not rule.upserts)):
         raise missing(rule.absent)
     if op == "remove":
         del entries[key]

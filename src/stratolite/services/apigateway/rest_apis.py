@@ -73,7 +73,7 @@ async def _read_definition(service: Any, call: Call, request: Request) -> Reques
 class RestApis:
     def create_rest_api(self, call: Call, request: Request) -> Response:
         if again := made_before(call, "api", request):
-            return shown(again)
+            return shown_api(again)
         if request.get("cloneFrom"):
             raise not_offered("cloneFrom")
         for member, words in (("name", "API name"), ("description", "Description")):
@@ -90,13 +90,13 @@ class RestApis:
         if request.get("securityPolicy") or request.get("endpointAccessMode"):
             raise not_offered("securityPolicy")
         _save(call, record)
-        return shown(record)
+        return shown_api(record)
 
     def get_rest_api(self, call: Call, request: Request) -> Response:
-        return shown(load(call, "api", request["restApiId"]))
+        return shown_api(load(call, "api", request["restApiId"]))
 
     def get_rest_apis(self, call: Call, request: Request) -> Response:
-        return page(call, "api", (), request, shown)
+        return page(call, "api", (), request, shown_api)
 
     def update_rest_api(self, call: Call, request: Request) -> Response:
         record = load(call, "api", request["restApiId"])
@@ -126,7 +126,7 @@ class RestApis:
             if record.get(member) is None:
                 record.pop(member, None)
         store(call, "api", record["id"], record=record)
-        return shown({"tags": {}, **record})
+        return shown_api({"tags": {}, **record})
 
     def delete_rest_api(self, call: Call, request: Request) -> Response:
         api = load(call, "api", request["restApiId"])["id"]
@@ -186,7 +186,7 @@ class RestApis:
         warnings = importing.write(call, record, definition)
         if warnings and request.get("failOnWarnings"):
             raise bad("Warnings found during import:\n\t" + "\n\t".join(warnings))
-        return shown(record) | ({"warnings": warnings} if warnings else {})
+        return shown_api(record) | ({"warnings": warnings} if warnings else {})
 
 
 def _new(call: Call, request: Request) -> dict[str, Any]:
@@ -228,9 +228,7 @@ def policy(call: Call, api: str, text: str) -> str:
     Source  https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies-examples.html
     """
     try:
-        document = json.loads(text)
-        if isinstance(document, str):  # some clients escape it twice
-            document = json.loads(document)
+        document = json.loads(text if text.lstrip()[:2] != "{\\" else json.loads(f'"{text}"'))
         statements = document.get("Statement") or []
         for statement in statements if isinstance(statements, list) else [statements]:
             for member in ("Resource", "NotResource"):
@@ -243,6 +241,14 @@ def policy(call: Call, api: str, text: str) -> str:
             "Invalid policy document. Please check the policy syntax and ensure that Principals are valid."
         ) from error
     return made
+
+
+def shown_api(record: dict[str, Any]) -> Response:
+    """As AWS shows an API: the policy escaped once more, as a text inside JSON would be."""
+    answer = shown(record)
+    if "policy" in answer:
+        answer["policy"] = json.dumps(answer["policy"])[1:-1].replace("/", "\\/")
+    return answer
 
 
 def _whole(call: Call, api: str, resource: Any) -> Any:

@@ -77,7 +77,7 @@ _RULES: dict[str, Rule] = {
     "/cacheClusterSize": Field("cacheClusterSize"),
     "/clientCertificateId": Field("clientCertificateId"),
     "/tracingEnabled": Field("tracingEnabled", boolean),
-    "/variables": Entries("variables"),
+    "/variables": Entries("variables", upserts=True),
 }
 _OFFERED_PATHS = (
     "Invalid method setting path: {path}. Must be one of: [/deploymentId, /description, /cacheClusterEnabled,"

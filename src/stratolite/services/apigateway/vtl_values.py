@@ -78,6 +78,14 @@ def _inner(value: Any) -> str:
     return "null" if value is None else text(value)
 
 
+_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+}
+
+
 def is_true(value: Any) -> bool:
     """Velocity 1.7: everything is but null and false."""
     return value is not None and value is not False
@@ -100,12 +108,7 @@ def equal(left: Any, right: Any) -> bool:
 def compared(operator: str, left: Any, right: Any) -> bool:
     if not (_is_number(left) and _is_number(right)):
         return False
-    return {
-        "<": left < right,
-        ">": left > right,
-        "<=": left <= right,
-        ">=": left >= right,
-    }[operator]
+    return bool(_COMPARED[operator](left, right))
 
 
 def arithmetic(operator: str, left: Any, right: Any) -> Any:
