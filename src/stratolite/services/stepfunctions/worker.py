@@ -15,7 +15,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Principal, Settle, Worker
 from stratolite.services.stepfunctions import running, state, tasks
-from stratolite.services.stepfunctions.bodies import drained
+from stratolite.services.stepfunctions.bodies import TooLarge, drained
 from stratolite.services.stepfunctions.running import ALARM, DROP, EXPIRE, STEP, TASK
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import Broke, Event, Stop, Submitted, Succeeded
@@ -116,6 +116,8 @@ async def _carried_out(
         request = _request(call, said, task)
         answer = await acting.request(task.service, task.operation, request)
         document = await _document(call, task, answer)
+    except TooLarge:
+        return Broke(line, wait, "States.DataLimitExceeded", _too_large(task.kind)), ""
     except Fault as fault:
         error, cause = _failure(call, task, fault)
         return Broke(line, wait, error, cause), ""
@@ -239,8 +241,6 @@ def _parsed(payload: bytes) -> Any:
 
 def _failure(call: Call, task: tasks.Integration, fault: Fault) -> tuple[str, str]:
     """(error, cause) as the SDK for Java words them."""
-    if fault.code == "DataLimitExceeded":
-        return "States.DataLimitExceeded", _too_large(task.kind)
     words = tasks.words(task)
     name = words.unknown
     if call.cloud.documents.is_error(task.service, fault.code):
