@@ -217,6 +217,23 @@ def test_data_beyond_the_limit_fails_the_state():
     assert done.over.cause == "The state/task 'A' returned a result with a size exceeding the maximum number of bytes service limit."  # fmt: skip
 
 
+def test_an_iteration_that_cannot_begin_takes_the_running_ones_with_it():
+    """Found by thinking, not by luck: its siblings' tasks came back to a state that had been left."""
+    selector = {"v.$": "States.ArrayGetItem($.l, $$.Map.Item.Value)"}
+    wait = one({"Type": "Wait", "Seconds": 60, "End": True})
+    state = {"Type": "Map", "ItemsPath": "$.i", "ItemSelector": selector, "ItemProcessor": wait, "Next": "B", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}]}  # fmt: skip
+    done = Execution(machine(A=state, B=passing(Result="caught")), {"l": [7], "i": [0, 5]}).run()
+    assert done.output == "caught"
+    assert done.time_s == 1_000_000.0
+    assert set(done.memory) == {("root",)}
+
+
+def test_data_that_is_nested_too_deep_fails_its_state():
+    deep = "[" * 1000 + "]" * 1000
+    done = Execution(one(passing(Parameters={"v.$": "States.Format('{}', States.StringToJson($))"})), deep).run()  # fmt: skip
+    assert done.over.status == "failed"
+
+
 # -- variables
 
 

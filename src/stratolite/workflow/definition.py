@@ -147,7 +147,10 @@ def compile_definition(text: str) -> tuple[Machine | None, list[Problem]]:
         return None, [Problem("INVALID_JSON_DESCRIPTION", *_where(text, error))]
     if not isinstance(said, dict):
         return None, [Problem("SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object", "")]  # fmt: skip
-    return _Compiler().machine(said)
+    try:
+        return _Compiler().machine(said)
+    except RecursionError:
+        return None, [Problem("SCHEMA_VALIDATION_FAILED", "Definition is nested too deep", "/")]
 
 
 def _where(text: str, error: BaseException) -> tuple[str, str]:
