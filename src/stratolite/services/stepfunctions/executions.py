@@ -127,6 +127,7 @@ class Executions:
     # -- what became of a task
 
     def send_task_success(self, call: Call, request: Request) -> Response:
+        names.token_of(request["taskToken"])
         try:
             orjson.loads(request["output"])
         except orjson.JSONDecodeError as error:
@@ -167,7 +168,12 @@ class Executions:
 
     def describe_activity(self, call: Call, request: Request) -> Response:
         name, record = _activity(call, request["activityArn"])
-        return {"activityArn": request["activityArn"], "name": name, "creationDate": record["created_s"]}  # fmt: skip
+        return {
+            "activityArn": request["activityArn"],
+            "name": name,
+            "creationDate": record["created_s"],
+            "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
+        }
 
     def list_activities(self, call: Call, request: Request) -> Response:
         limit, after = request.get("maxResults") or _PAGE, names.paged(request.get("nextToken"), str)  # fmt: skip

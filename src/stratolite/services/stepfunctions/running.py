@@ -108,8 +108,9 @@ def _context(call: Call, place: Place, record: Record) -> Record:
         "StartTime": iso_ms(record["started_s"]),
         "Name": place.name.partition(":")[0],
         "RoleArn": record["role"],
-        "RedriveCount": 0,
     }
+    if not record.get("is_awaited"):
+        execution["RedriveCount"] = 0
     return {
         "Execution": execution,
         "StateMachine": {"Id": record["machine_arn"], "Name": place.machine},

@@ -197,8 +197,12 @@ def _request(call: Call, said: Record, task: tasks.Integration) -> Record:
     if not isinstance(document, dict):
         raise ValueError("the parameters must be an object")  # noqa: TRY004 - one kind of wrong
     if task.service == "lambda" and task.operation == "Invoke" and not task.is_sdk:
-        payload = orjson.dumps(document.pop("Payload", {}))
-        return {**_read(call, task, document), "Payload": payload}
+        payload = document.pop("Payload", None)
+        if not isinstance(
+            payload, str
+        ):  # a string is taken for the JSON text itself, null for nothing, as AWS does
+            payload = orjson.dumps({} if payload is None else payload).decode()
+        return {**_read(call, task, document), "Payload": payload.encode()}
     request = _read(call, task, document)
     if task.service == "stepfunctions" and task.operation == "StartExecution":
         request.setdefault(
