@@ -127,12 +127,14 @@ def test_a_functions_answer_comes_with_its_payload_parsed(client, sfn, runner):
 
 def test_what_is_put_into_s3_is_json(client, sfn, runner):
     """Even a string keeps its quotes; read back it is the object's text."""
-    client("s3").create_bucket(Bucket="b")
-    put = _next(sdk("aws-sdk:s3", "putObject", {"Bucket": "b", "Key": "k", "Body.$": "$"}), "Get")
-    arn = create(sfn, runner, machine(Put=put, Get=sdk("aws-sdk:s3", "getObject", {"Bucket": "b", "Key": "k"})))  # fmt: skip
+    client("s3").create_bucket(Bucket="bucket")
+    put = _next(
+        sdk("aws-sdk:s3", "putObject", {"Bucket": "bucket", "Key": "k", "Body.$": "$"}), "Get"
+    )
+    arn = create(sfn, runner, machine(Put=put, Get=sdk("aws-sdk:s3", "getObject", {"Bucket": "bucket", "Key": "k"})))  # fmt: skip
     assert came_to(sfn, start(sfn, arn, "text"))["Body"] == '"text"'
     assert came_to(sfn, start(sfn, arn, {"n": 1}))["Body"] == '{"n":1}'
-    assert client("s3").get_object(Bucket="b", Key="k")["Body"].read() == b'{"n":1}'
+    assert client("s3").get_object(Bucket="bucket", Key="k")["Body"].read() == b'{"n":1}'
 
 
 # -- time
@@ -458,6 +460,15 @@ def test_the_bus_is_told_of_executions_and_its_rules_start_some(client, sfn, run
     assert event["detail-type"] == "Step Functions Execution Status Change"
     detail = event["detail"]
     assert (detail["input"], detail["output"], detail["stateMachineArn"]) == ('{"n":7}', '{"out":1}', arn)  # fmt: skip
+
+
+def test_executions_are_counted(platform, client, sfn, runner):
+    arn = create(sfn, runner, one(passing()))
+    came_to(sfn, start(sfn, arn))
+    platform.run(platform.cloud.metrics.flush())
+    listed = client("cloudwatch").list_metrics(Namespace="AWS/States")["Metrics"]
+    assert {m["MetricName"] for m in listed} == {"ExecutionsStarted", "ExecutionsSucceeded", "ExecutionTime"}  # fmt: skip
+    assert listed[0]["Dimensions"] == [{"Name": "StateMachineArn", "Value": arn}]
 
 
 def test_a_schedule_starts_an_execution(client, sfn, runner):
