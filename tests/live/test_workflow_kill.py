@@ -62,17 +62,17 @@ def ended(server, arn):
     return until(look, f"end of {arn}")
 
 
-def create(server, name, definition):
+def create(server, name, definition, **more):
     runner = role(server.client, f"{name}-runner", "states.amazonaws.com", "*")
     sfn = server.client("stepfunctions")
-    return sfn.create_state_machine(name=name, definition=json.dumps(definition), roleArn=runner)["stateMachineArn"]  # fmt: skip
+    return sfn.create_state_machine(name=name, definition=json.dumps(definition), roleArn=runner, **more)["stateMachineArn"]  # fmt: skip
 
 
 def aws(server, *command):
     """The unmodified command line."""
     environment = {
         "PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1", "HOME": os.path.dirname(server.folder),
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_DISABLE_HOST_PREFIX_INJECTION": "true", "HOME": os.path.dirname(server.folder),
     }  # fmt: skip
     words = [Path(sys.executable).parent / "aws", *command]
     return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
