@@ -462,6 +462,18 @@ def test_the_bus_is_told_of_executions_and_its_rules_start_some(client, sfn, run
     assert (detail["input"], detail["output"], detail["stateMachineArn"]) == ('{"n":7}', '{"out":1}', arn)  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_pipe_gives_a_batch_to_one_execution(client, sfn, runner, kind):
+    _, source = queue(client, "source", services=())
+    url, _ = queue(client, "out", services=())
+    send = sdk("sqs", "sendMessage", {"QueueUrl": url, "MessageBody": {"bodies.$": "$[*].body"}})
+    arn = create(sfn, runner, one(send), type=kind)
+    piper = role(client, "piper", "pipes.amazonaws.com", "*")
+    client("pipes").create_pipe(Name="p", RoleArn=piper, Source=source, Target=arn)
+    client("sqs").send_message(QueueUrl=url.replace("/out", "/source"), MessageBody="hello")
+    assert received(client, url) == [{"bodies": ["hello"]}]
+
+
 def test_executions_are_counted(platform, client, sfn, runner):
     arn = create(sfn, runner, one(passing()))
     came_to(sfn, start(sfn, arn))

@@ -256,9 +256,9 @@ def test_variables_are_seen_further_down_and_not_further_up():
 _values = st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3), max_leaves=5)  # fmt: skip
 
 
-def _scopes(depth):
+def _scopes(depth, *, fails=True):
     """Random machines that end: states point forward only."""
-    kinds = ["Pass", "Wait", "Task", "Fail"] + (["Parallel", "Map"] if depth else [])
+    kinds = ["Pass", "Wait", "Task"] + ["Fail"] * fails + ["Parallel", "Map"] * bool(depth)
 
     @st.composite
     def scope(draw):
@@ -279,9 +279,11 @@ def _scopes(depth):
             if kind == "Task":
                 state["Resource"] = TASK
             if kind == "Parallel":
-                state["Branches"] = draw(st.lists(_scopes(depth - 1), min_size=1, max_size=3))
+                state["Branches"] = draw(
+                    st.lists(_scopes(depth - 1, fails=fails), min_size=1, max_size=3)
+                )
             if kind == "Map":
-                state |= {"ItemProcessor": draw(_scopes(depth - 1)), "ItemSelector": {"v.$": "$$.Map.Item.Value"}, "ItemsPath": "$$.StateMachine.Items", "MaxConcurrency": draw(st.integers(0, 3))}  # fmt: skip
+                state |= {"ItemProcessor": draw(_scopes(depth - 1, fails=fails)), "ItemSelector": {"v.$": "$$.Map.Item.Value"}, "ItemsPath": "$$.StateMachine.Items", "MaxConcurrency": draw(st.integers(0, 3))}  # fmt: skip
             if kind in ("Task", "Parallel", "Map") and draw(st.booleans()):
                 state["Retry"] = [{"ErrorEquals": ["E"], "MaxAttempts": 1}]
             if kind in ("Task", "Parallel", "Map") and draw(st.booleans()) and "Next" in flow:
@@ -318,9 +320,12 @@ def test_however_the_machine_is_made_its_history_is_whole_and_its_memory_is_empt
 
 
 @settings(max_examples=30, deadline=None)
-@given(_scopes(1), st.integers(0, 4))
+@given(_scopes(1, fails=False), st.integers(0, 4))
 def test_however_little_one_step_may_do_the_same_comes_of_it(definition, seed):
-    """What is left for the next step is all in the memory: a machine in steps of one move ends as one in steps of many."""
+    """What is left for the next step is all in the memory: a machine in steps of one move ends as one in steps of many.
+
+    Where nothing fails: which of two failures comes first may hang on when tasks come back.
+    """
     many, few = _ran(definition, seed, 1000), _ran(definition, seed, 1)
     for made in (many, few):
         made.tasks = {TASK: lambda parameters: 1}
