@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import lambdas
 import pytest
@@ -59,10 +62,20 @@ def ended(server, arn):
     return until(look, f"end of {arn}")
 
 
-def create(server, name, definition):
+def create(server, name, definition, **more):
     runner = role(server.client, f"{name}-runner", "states.amazonaws.com", "*")
     sfn = server.client("stepfunctions")
-    return sfn.create_state_machine(name=name, definition=json.dumps(definition), roleArn=runner)["stateMachineArn"]  # fmt: skip
+    return sfn.create_state_machine(name=name, definition=json.dumps(definition), roleArn=runner, **more)["stateMachineArn"]  # fmt: skip
+
+
+def aws(server, *command):
+    """The unmodified command line."""
+    environment = {
+        "PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_DISABLE_HOST_PREFIX_INJECTION": "true", "HOME": os.path.dirname(server.folder),
+    }  # fmt: skip
+    words = [Path(sys.executable).parent / "aws", *command]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_task_under_way_is_done_again_and_told_of_once(server):
@@ -85,6 +98,10 @@ def test_a_task_under_way_is_done_again_and_told_of_once(server):
     until(lambda: runs() == 2, "second run")
     server.client("dynamodb").put_item(TableName="told", Item={"k": {"S": "go"}})
     assert ended(server, running)["output"] == '"gone"'
+    told = json.loads(
+        aws(server, "stepfunctions", "describe-execution", "--execution-arn", running)
+    )
+    assert (told["status"], told["output"]) == ("SUCCEEDED", '"gone"')
     assert [e["type"] for e in events(server, running)] == [
         "ExecutionStarted", "TaskStateEntered", "LambdaFunctionScheduled", "LambdaFunctionStarted", "LambdaFunctionSucceeded",
         "TaskStateExited", "PassStateEntered", "PassStateExited", "ExecutionSucceeded",

@@ -33,8 +33,8 @@ def create(sfn, runner, definition, name="m", **more):
     return sfn.create_state_machine(name=name, definition=json.dumps(definition), roleArn=runner, **more)["stateMachineArn"]  # fmt: skip
 
 
-def start(sfn, arn, input_=None, **more):
-    said = json.dumps({} if input_ is None else input_)
+def start(sfn, arn, *given, **more):
+    said = json.dumps(given[0] if given else {})
     return sfn.start_execution(stateMachineArn=arn, input=said, **more)["executionArn"]
 
 
@@ -120,6 +120,21 @@ def test_a_functions_answer_comes_with_its_payload_parsed(client, sfn, runner):
     assert found["Payload"] == {"got": {"a": 5}}
     assert (found["StatusCode"], found["ExecutedVersion"]) == (200, "$LATEST")
     assert found["SdkHttpMetadata"]["HttpStatusCode"] == 200
+    for said, got in (('"text"', "text"), ("7", 7), (None, {})):
+        sent = start(sfn, create(sfn, runner, one(sdk("lambda", "invoke", {"FunctionName": "fn", "Payload.$": "$"})), "text"), said)  # fmt: skip
+        assert came_to(sfn, sent)["Payload"] == {"got": got}
+
+
+def test_what_is_put_into_s3_is_json(client, sfn, runner):
+    """Even a string keeps its quotes; read back it is the object's text."""
+    client("s3").create_bucket(Bucket="bucket")
+    put = _next(
+        sdk("aws-sdk:s3", "putObject", {"Bucket": "bucket", "Key": "k", "Body.$": "$"}), "Get"
+    )
+    arn = create(sfn, runner, machine(Put=put, Get=sdk("aws-sdk:s3", "getObject", {"Bucket": "bucket", "Key": "k"})))  # fmt: skip
+    assert came_to(sfn, start(sfn, arn, "text"))["Body"] == '"text"'
+    assert came_to(sfn, start(sfn, arn, {"n": 1}))["Body"] == '{"n":1}'
+    assert client("s3").get_object(Bucket="bucket", Key="k")["Body"].read() == b'{"n":1}'
 
 
 # -- time
@@ -219,7 +234,7 @@ def test_a_task_waits_for_its_token_and_the_token_is_good_once(platform, client,
     with pytest.raises(ClientError, match="TaskTimedOut"):
         sfn.send_task_success(taskToken=message["token"], output="{}")
     with pytest.raises(ClientError, match="Invalid Token: 'Invalid token'"):
-        sfn.send_task_success(taskToken="x", output="{}")
+        sfn.send_task_success(taskToken="x", output="no json")
     with pytest.raises(ClientError, match="InvalidOutput"):
         sfn.send_task_success(taskToken=message["token"], output="no json")
 
@@ -445,6 +460,27 @@ def test_the_bus_is_told_of_executions_and_its_rules_start_some(client, sfn, run
     assert event["detail-type"] == "Step Functions Execution Status Change"
     detail = event["detail"]
     assert (detail["input"], detail["output"], detail["stateMachineArn"]) == ('{"n":7}', '{"out":1}', arn)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_pipe_gives_a_batch_to_one_execution(client, sfn, runner, kind):
+    _, source = queue(client, "source", services=())
+    url, _ = queue(client, "out", services=())
+    send = sdk("sqs", "sendMessage", {"QueueUrl": url, "MessageBody": {"bodies.$": "$[*].body"}})
+    arn = create(sfn, runner, one(send), type=kind)
+    piper = role(client, "piper", "pipes.amazonaws.com", "*")
+    client("pipes").create_pipe(Name="p", RoleArn=piper, Source=source, Target=arn)
+    client("sqs").send_message(QueueUrl=url.replace("/out", "/source"), MessageBody="hello")
+    assert received(client, url) == [{"bodies": ["hello"]}]
+
+
+def test_executions_are_counted(platform, client, sfn, runner):
+    arn = create(sfn, runner, one(passing()))
+    came_to(sfn, start(sfn, arn))
+    platform.run(platform.cloud.metrics.flush())
+    listed = client("cloudwatch").list_metrics(Namespace="AWS/States")["Metrics"]
+    assert {m["MetricName"] for m in listed} == {"ExecutionsStarted", "ExecutionsSucceeded", "ExecutionTime"}  # fmt: skip
+    assert listed[0]["Dimensions"] == [{"Name": "StateMachineArn", "Value": arn}]
 
 
 def test_a_schedule_starts_an_execution(client, sfn, runner):

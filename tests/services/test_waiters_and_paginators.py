@@ -38,6 +38,7 @@ PAGES_MAX = 2_000
 WANTING = {
     "DescribeEvents": "is offered by Stratolite for StackName only",
     "DescribeStream": "Either StreamName or StreamARN should be provided",
+    "ListExecutions": "Must provide a StateMachine ARN or MapRun ARN",
     "ListShards": "Either NextToken or StreamName should be provided",
     "DescribeLogStreams": "Either logGroupName or logGroupIdentifier must be given",
     "FilterLogEvents": "Either logGroupName or logGroupIdentifier must be given",

@@ -123,6 +123,7 @@ class Cloud:
         """What leads AWS SDKs and tools to this cloud."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # StartSyncExecution's sync-HOST
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_CONFIG_FILE": os.devnull,
@@ -147,7 +148,8 @@ class Cloud:
     def _options_of(self, service: str, options: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.config import Config
 
-        config = Config(s3={"addressing_style": "path"}) if service == "s3" else Config()
+        plain = Config(inject_host_prefix=False)
+        config = plain.merge(Config(s3={"addressing_style": "path"})) if service == "s3" else plain
         made = {"endpoint_url": self.endpoint, "config": config}
         return made | dict(options)
 

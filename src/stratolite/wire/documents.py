@@ -4,7 +4,7 @@
     write_answer("stepfunctions", "StartExecution", answer)                                          # -> {"ExecutionArn": ..., ...}
 
 It is how workflows write calls of an AWS API. A member that is text in the model and is given as anything else becomes its
-JSON text, a blob likewise; names are found whatever their case, unknown ones are left out. Raises Malformed (ValueError).
+JSON text, a blob likewise, a streaming one always; names are found whatever their case, unknown ones are left out. Raises Malformed (ValueError).
 
 Source  https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 """
@@ -95,6 +95,10 @@ def _read(model: Model, ref: Ref, value: Any, depth: int) -> Any:
             raise Malformed("Unexpected field type")
         element = model.resolve(ref["value"])
         return {name: _read(model, element, inner, depth + 1) for name, inner in value.items() if inner is not None}  # fmt: skip
+    if kind == "blob" and ref.get("streaming"):
+        return orjson.dumps(
+            value
+        )  # S3 gets even a string with its quotes, as AWS was recorded to do
     return _read_scalar(kind, value)
 
 

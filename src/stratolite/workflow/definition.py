@@ -9,6 +9,7 @@ Sources  https://states-language.net/spec.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -139,7 +140,7 @@ class Machine:
 
 def compile_definition(text: str) -> tuple[Machine | None, list[Problem]]:
     """The machine, or None with all that is wrong with the text."""
-    if not text:
+    if not text.strip():
         return None, [Problem("SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object", "")]  # fmt: skip
     try:
         said = orjson.loads(text)
@@ -147,7 +148,10 @@ def compile_definition(text: str) -> tuple[Machine | None, list[Problem]]:
         return None, [Problem("INVALID_JSON_DESCRIPTION", *_where(text, error))]
     if not isinstance(said, dict):
         return None, [Problem("SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object", "")]  # fmt: skip
-    return _Compiler().machine(said)
+    try:
+        return _Compiler().machine(said)
+    except RecursionError:
+        return None, [Problem("SCHEMA_VALIDATION_FAILED", "Definition is nested too deep", "/")]
 
 
 def _where(text: str, error: BaseException) -> tuple[str, str]:
@@ -763,6 +767,8 @@ class LateQueryTrouble(QueryTrouble):
 
 def _concurrency_at(path: paths.Path, view: View) -> int:
     value = read_path(path, view)
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Trouble(f'The MaxConcurrencyPath field refers to value "{_shown(value)}" which is not a valid integer: {path.text}')  # fmt: skip
     if value < 0:

@@ -300,6 +300,8 @@ class _Step:
             self._fail(line, state, trouble.error, cause, was_started=was_started)
         except Failed as failed:
             self._fail(line, state, failed.error, failed.cause)
+        except RecursionError:
+            self._fail(line, state, RUNTIME, self._placed(line, "The data is nested too deep."))
 
     def _placed(self, line: Line, message: str) -> str:
         return f"An error occurred while executing the state '{line.state}' (entered at the event id #{line.entered}). {message}"
@@ -701,6 +703,8 @@ class _Step:
         was_started: bool = True,
     ) -> None:
         """Try again, or go where Catch says, or take the line down."""
+        if line.total:  # what could not be joined or gone on with ends with its state
+            self._abort(line, line.last)
         for at, retrier in enumerate(state.retry):
             if is_named(matched or error, retrier.errors):
                 if line.retries[at] >= retrier.attempts_max:

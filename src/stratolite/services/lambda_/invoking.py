@@ -223,6 +223,7 @@ class Invoking(Credentials):
             "TZ": ":UTC",
             "PATH": _PATH,
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # no sync-HOST before our name
             **config.get("Environment", {}).get("Variables", {}),
         }
         environment.update({

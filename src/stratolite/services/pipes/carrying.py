@@ -74,6 +74,26 @@ async def _call_function(acting: Call, arn: str, payload: str) -> bytes:
     return found
 
 
+async def _start(acting: Call, machine: str, payload: str, how: str) -> None:
+    """An execution with the whole batch; one that is waited for, if the machine is an express one, as is the default.
+
+    https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_PipeTargetStateMachineParameters.html
+    """
+    there = _at(acting, machine)
+    ask = {"stateMachineArn": machine, "input": payload}
+    if how != "FIRE_AND_FORGET":
+        try:
+            answer = await there.request("stepfunctions", "StartSyncExecution", ask)
+        except Fault as fault:
+            if how or fault.code != "StateMachineTypeNotSupported":
+                raise
+        else:
+            if answer["status"] != "SUCCEEDED":
+                raise Failed(f"{answer['status']} {answer.get('error', '')}")
+            return
+    await there.request("stepfunctions", "StartExecution", ask)
+
+
 async def _deliver(
     acting: Call, target: str, about: dict[str, Any], texts: list[str], events: list[Any]
 ) -> None:
@@ -84,6 +104,10 @@ async def _deliver(
             await _call_function(acting, target, f"[{','.join(texts)}]")
         else:
             await delivery.send(acting, target, f"[{','.join(texts)}]")
+        return
+    if kind == "states":
+        how = (about.get("StepFunctionStateMachineParameters") or {}).get("InvocationType", "")
+        await _start(acting, target, f"[{','.join(texts)}]", how)
         return
     if kind == "events":
         await _put_events(acting, target, about.get("EventBridgeEventBusParameters") or {}, texts, events)  # fmt: skip

@@ -35,7 +35,7 @@ Tasks: Lambda functions, activities, aws-sdk:SERVICE:ACTION of every service off
 SQS, SNS, DynamoDB, EventBridge and Step Functions (.sync, .sync:2), with .waitForTaskToken where AWS has it. Others are refused by
 name when a machine is created, as are Map states of the mode DISTRIBUTED, customer managed keys, logging and tracing. RedriveExecution,
 TestState and map runs are not offered. An express execution leaves nothing behind; run one with StartSyncExecution to see
-what it came to (boto3's ``inject_host_prefix=False`` keeps "sync-" out of the host's name).
+what it came to (AWS_DISABLE_HOST_PREFIX_INJECTION=true, as ``stratolite env`` has it, keeps SDKs from asking sync-HOST).
 
 Sources https://docs.aws.amazon.com/step-functions/latest/apireference/
         https://docs.aws.amazon.com/step-functions/latest/dg/

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from stratolite.errors import Fault
 from stratolite.http import FileSlice
 
 
+class TooLarge(Exception):
+    """There is more than was asked for."""
+
+
 async def drained(value: Any, size_bytes_max: int) -> Any:
-    """Bytes of what streams, anything else as it is. Raises Fault DataLimitExceeded."""
+    """Bytes of what streams, anything else as it is. Raises TooLarge."""
     if isinstance(value, FileSlice):
         _check(value.size_bytes, size_bytes_max)
         return _sliced(value)
@@ -24,7 +27,7 @@ async def drained(value: Any, size_bytes_max: int) -> Any:
 
 def _check(size_bytes: int, size_bytes_max: int) -> None:
     if size_bytes > size_bytes_max:
-        raise Fault("DataLimitExceeded", f"size_bytes={size_bytes} size_bytes_max={size_bytes_max}")
+        raise TooLarge(f"size_bytes={size_bytes} size_bytes_max={size_bytes_max}")
 
 
 def _sliced(value: FileSlice) -> bytes:

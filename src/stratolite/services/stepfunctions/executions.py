@@ -15,7 +15,8 @@ from stratolite.workflow import Beat, Broke, Event, Stop, Succeeded, json_troubl
 _PAGE = 100
 _INPUT_BYTES_MAX = 262_144
 _POLL_S = 60.0
-_WORKER_S = 3600.0
+_LOOKED_AT_MAX = 1000
+"""Executions one page looks at."""
 
 
 class Executions:
@@ -94,10 +95,15 @@ class Executions:
         found: list[Response] = []
         assert after is None or isinstance(after, int)
         wanted = f"{ref.arn}:{ref.qualifier}" if ref.qualifier else ""
+        seen = 0
         for stamp, name in state.listed(call.tx, keys, ref.name, request.get("statusFilter"), after):  # fmt: skip
             record = state.execution(call.tx, keys, Place(ref.name, name))
             assert record is not None
+            seen += 1
+            if seen > _LOOKED_AT_MAX and seen > limit:
+                return {"executions": found, "nextToken": names.page_token(last)}
             if wanted and wanted not in (record.get("version_arn"), record.get("alias_arn")):
+                last = stamp
                 continue
             if len(found) == limit:
                 return {"executions": found, "nextToken": names.page_token(last)}
@@ -121,6 +127,7 @@ class Executions:
     # -- what became of a task
 
     def send_task_success(self, call: Call, request: Request) -> Response:
+        names.token_of(request["taskToken"])
         try:
             orjson.loads(request["output"])
         except orjson.JSONDecodeError as error:
@@ -161,7 +168,12 @@ class Executions:
 
     def describe_activity(self, call: Call, request: Request) -> Response:
         name, record = _activity(call, request["activityArn"])
-        return {"activityArn": request["activityArn"], "name": name, "creationDate": record["created_s"]}  # fmt: skip
+        return {
+            "activityArn": request["activityArn"],
+            "name": name,
+            "creationDate": record["created_s"],
+            "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
+        }
 
     def list_activities(self, call: Call, request: Request) -> Response:
         limit, after = request.get("maxResults") or _PAGE, names.paged(request.get("nextToken"), str)  # fmt: skip

@@ -17,6 +17,7 @@ _PAGE = 100
 _TAGS_MAX = 50
 _VERSIONS_MAX = 1000
 _ALIASES_MAX = 100
+_ROUTES_MAX = 2
 _LOGGING = {"level": "OFF", "includeExecutionData": False}
 _NOT_TRUSTED = "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume the provided role."
 
@@ -126,6 +127,8 @@ class Machines:
             raise Fault("ValidationException", "Version description can only be set when publish is true")  # fmt: skip
         ref, record = find(call, arn)
         keys = call.keys("stepfunctions")
+        if ref.qualifier:
+            raise not_there(arn)
         if record["status"] == "DELETING":
             raise Fault("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
         _refuse(request)
@@ -235,6 +238,8 @@ class Machines:
 
     def publish_state_machine_version(self, call: Call, request: Request) -> Response:
         ref, record = find(call, request["stateMachineArn"])
+        if ref.qualifier:
+            raise not_there(request["stateMachineArn"])
         wanted = request.get("revisionId")
         if wanted and wanted != (record["revision"] or "INITIAL"):
             raise Fault(
@@ -289,7 +294,7 @@ class Machines:
         description = request.get("description", "")
         if known is not None:
             if known["routes"] != routes or known["description"] != description:
-                raise Fault("ConflictException", f"Failed to create alias because an alias with the same name and a different routing configuration already exists: {arn}", status=409)  # fmt: skip
+                raise Fault("ConflictException", "Failed to create alias because an alias with the same name and a different routing configuration already exists.", status=409)  # fmt: skip
             return {"stateMachineAliasArn": arn, "creationDate": known["created_s"]}
         if sum(1 for _ in state.rows(call.tx, keys, "alias", ref.name)) >= _ALIASES_MAX:
             raise Fault("ServiceQuotaExceededException", "The number of aliases of a state machine is at its limit.", status=402)  # fmt: skip
@@ -340,7 +345,9 @@ class Machines:
         return {"stateMachineAliases": found}
 
     def delete_state_machine_alias(self, call: Call, request: Request) -> Response:
-        ref, _ = _alias(call, request["stateMachineAliasArn"])
+        arn = request["stateMachineAliasArn"]
+        ref = names.machine(arn)
+        names.there(call, ref.region, ref.account, arn)
         state.delete(call.tx, call.keys("stepfunctions"), "alias", ref.name, ref.qualifier)
         return {}
 
@@ -445,18 +452,24 @@ def _publish(call: Call, name: str, record: Record, description: str) -> int:
 def _routes(call: Call, said: list[Any]) -> tuple[names.Machine, list[Any]]:
     """The machine and the versions an alias leads to. Raises Fault."""
     found: names.Machine | None = None
-    if not 1 <= len(said) <= 2 or sum(route["weight"] for route in said) != 100:
-        raise Fault("ValidationException", "Sum of routing configuration weights must equal 100")
-    for route in said:
-        arn = route["stateMachineVersionArn"]
+    arns = [route["stateMachineVersionArn"] for route in said]
+    weights = [route["weight"] for route in said]
+    received = f"Received: [{', '.join(arns)}]"
+    if len(said) > _ROUTES_MAX:
+        raise Fault("ValidationException", f"1 validation error detected: Value at 'routingConfiguration' failed to satisfy constraint: Member must have length less than or equal to {_ROUTES_MAX}")  # fmt: skip
+    if any(not names.machine(arn).qualifier.isdigit() for arn in arns):
+        raise Fault("ValidationException", f"Routing configuration must contain state machine version ARNs. {received}")  # fmt: skip
+    if len(set(arns)) != len(arns):
+        raise Fault("ValidationException", f"Routing configuration must contain distinct state machine version ARNs. {received}")  # fmt: skip
+    if sum(weights) != 100:
+        raise Fault("ValidationException", f"Sum of routing configuration weights must equal 100. Received: [{', '.join(map(str, weights))}]")  # fmt: skip
+    for arn in arns:
         ref = names.machine(arn)
         names.there(call, ref.region, ref.account, arn)
         if found is not None and found.name != ref.name:
             raise Fault("ValidationException", "The versions of an alias must be of one state machine")  # fmt: skip
-        version = None
-        if ref.qualifier.isdigit():
-            version = state.get(call.tx, call.keys("stepfunctions"), "version", ref.name, int(ref.qualifier))  # fmt: skip
-        if version is None:
+        keys = call.keys("stepfunctions")
+        if state.get(call.tx, keys, "version", ref.name, int(ref.qualifier)) is None:
             raise Fault("ValidationException", f"The version {arn} does not exist")
         found = ref
     assert found is not None
@@ -470,7 +483,7 @@ def _alias(call: Call, arn: str) -> tuple[names.Machine, Record]:
     if ref.qualifier and not ref.qualifier.isdigit():
         record = state.get(call.tx, call.keys("stepfunctions"), "alias", ref.name, ref.qualifier)
     if record is None:
-        raise Fault("ResourceNotFound", f"Request references a resource that does not exist: '{arn}'")  # fmt: skip
+        raise Fault("ResourceNotFound", "Request references a resource that does not exist.")  # fmt: skip
     return ref, record
 
 

@@ -51,7 +51,7 @@ def check(name: str) -> str:
 def _taken(arn: str, *kinds: str) -> tuple[str, str, str]:
     found = _ARN.match(arn)
     if found is None:
-        raise Fault("InvalidArn", f"Invalid Arn: '{arn}'")
+        raise Fault("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
     if found[3] not in kinds:
         raise Fault("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {found[3]}'")  # fmt: skip
     return found[1], found[2], found[4]
@@ -131,5 +131,5 @@ def paged(text: str | None, kind: type[str | int]) -> str | int | None:
         if not isinstance(said, kind) or isinstance(said, bool):
             raise ValueError(text)  # noqa: TRY004 - one kind of wrong
     except (ValueError, TypeError, binascii.Error) as error:
-        raise Fault("InvalidToken", f"Invalid Token: '{text[:200]}'") from error
+        raise Fault("InvalidToken", "Invalid Token: 'Invalid token'") from error
     return said

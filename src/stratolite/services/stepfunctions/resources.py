@@ -10,7 +10,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec
-from stratolite.services.stepfunctions.bodies import drained
+from stratolite.services.stepfunctions.bodies import TooLarge, drained
 
 _DEFINITION_BYTES_MAX = 1 << 20
 _NO_KEY: Mapping[str, frozenset[str]] = {
@@ -264,7 +264,12 @@ async def _from_s3(call: Call, where: dict[str, Any]) -> str:
     if where.get("Version"):
         ask["VersionId"] = where["Version"]
     answer = await call.request("s3", "GetObject", ask)
-    body = await drained(answer.get("Body", b""), _DEFINITION_BYTES_MAX)
+    try:
+        body = await drained(answer.get("Body", b""), _DEFINITION_BYTES_MAX)
+    except TooLarge as error:
+        raise Fault(
+            "InvalidDefinition", f"s3://{ask['Bucket']}/{ask['Key']} is too large"
+        ) from error
     text = bytes(body).decode(errors="replace")
     if text.lstrip().startswith("{"):
         return text

@@ -15,7 +15,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Principal, Settle, Worker
 from stratolite.services.stepfunctions import running, state, tasks
-from stratolite.services.stepfunctions.bodies import drained
+from stratolite.services.stepfunctions.bodies import TooLarge, drained
 from stratolite.services.stepfunctions.running import ALARM, DROP, EXPIRE, STEP, TASK
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import Broke, Event, Stop, Submitted, Succeeded
@@ -116,6 +116,8 @@ async def _carried_out(
         request = _request(call, said, task)
         answer = await acting.request(task.service, task.operation, request)
         document = await _document(call, task, answer)
+    except TooLarge:
+        return Broke(line, wait, "States.DataLimitExceeded", _too_large(task.kind)), ""
     except Fault as fault:
         error, cause = _failure(call, task, fault)
         return Broke(line, wait, error, cause), ""
@@ -195,8 +197,12 @@ def _request(call: Call, said: Record, task: tasks.Integration) -> Record:
     if not isinstance(document, dict):
         raise ValueError("the parameters must be an object")  # noqa: TRY004 - one kind of wrong
     if task.service == "lambda" and task.operation == "Invoke" and not task.is_sdk:
-        payload = orjson.dumps(document.pop("Payload", {}))
-        return {**_read(call, task, document), "Payload": payload}
+        payload = document.pop("Payload", None)
+        if not isinstance(
+            payload, str
+        ):  # a string is taken for the JSON text itself, null for nothing, as AWS does
+            payload = orjson.dumps({} if payload is None else payload).decode()
+        return {**_read(call, task, document), "Payload": payload.encode()}
     request = _read(call, task, document)
     if task.service == "stepfunctions" and task.operation == "StartExecution":
         request.setdefault(
@@ -239,8 +245,6 @@ def _parsed(payload: bytes) -> Any:
 
 def _failure(call: Call, task: tasks.Integration, fault: Fault) -> tuple[str, str]:
     """(error, cause) as the SDK for Java words them."""
-    if fault.code == "DataLimitExceeded":
-        return "States.DataLimitExceeded", _too_large(task.kind)
     words = tasks.words(task)
     name = words.unknown
     if call.cloud.documents.is_error(task.service, fault.code):
