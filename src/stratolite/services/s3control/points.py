@@ -71,10 +71,10 @@ class AccessPoints(Service):
         }
         return bool(call.invoke("s3", "KeepAccessPoint", asked)["IsPublic"])
 
-    def keep_access_point_block(self, call: Call, request: Request) -> Response:
+    def keep_access_point_block(self, call: Call, asked: Request) -> Response:
         """For a stack that changes it: AWS's API has no operation for that, and no wire carries this one."""
-        record = dict(self._point(call, request))
-        record["open"] = _open(request.get("PublicAccessBlockConfiguration"))
+        record = dict(self._point(call, asked))
+        record["open"] = _open(asked.get("PublicAccessBlockConfiguration"))
         self._keep(call, record, fresh=True)
         state.put_point(call.tx, state.space(call.account, call.region), record)
         return {}
