@@ -30,7 +30,9 @@ BLOB_FRESH_S = 3600.0  # from finish() to the link; older and never linked is an
 BLOB_SWEEP_AFTER_S = 60.0  # from start to the first look for orphans
 BLOB_SWEEP_EVERY_S = 86_400.0
 BLOB_COLLECT_COUNT_MAX = 500  # a transaction of the collector
-BLOB_BUFFER_BYTES = 1 << 20  # a writer holds back, then one trip to a thread
+BLOB_BUFFER_BYTES = 256 << 10  # a writer holds back, then one trip to a thread
+LANE_BEHIND_BYTES_MAX = 1 << 20  # of a body that is hashed or written in a thread
+HASHING_THREADS_MAX = 8
 BLOB_PART_BYTES = 8 << 20  # of an upload to a bucket; S3 allows 10,000 of them
 BLOB_THREADS_MAX = 8
 

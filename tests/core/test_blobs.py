@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 
 import pytest
 from core.memory import Inline, MemoryEngine, MemoryLog, turns
@@ -36,7 +36,7 @@ class Place:
         self.db.start()
         self.shelf = FileShelf(f"{self.folder}/blobs", self.world)
         if not self.threads:
-            self.shelf.submit = at_once
+            self.shelf._threads = AtOnce()
         self.blobs = Blobs(self.db, self.world, self.shelf, self.floors)
         return self
 
@@ -74,14 +74,16 @@ class Place:
             pass
 
 
-def at_once(work, *args):
-    """A trip to a thread, without the thread."""
-    future = Future()
-    try:
-        future.set_result(work(*args))
-    except Exception as error:
-        future.set_exception(error)
-    return future
+class AtOnce(Executor):
+    """Trips to a thread, without the thread."""
+
+    def submit(self, work, *args):
+        future = Future()
+        try:
+            future.set_result(work(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def in_place(tmp_path, body):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import urllib.parse
 import zlib
 
@@ -249,6 +250,25 @@ def test_content_md5_is_checked(s3):
             s3.put_object(Bucket="objects", Key="k", Body=b"z", ContentMD5=md5)
         assert code_of(error) == code
     assert s3.get_object(Bucket="objects", Key="k")["Body"].read() == b"x"
+
+
+def test_a_large_body_that_is_not_what_was_said_leaves_no_file(s3, platform):
+    """It is on the disk before its last digest is known."""
+    body = pattern(3_000_000)
+    for said in (
+        {"ContentMD5": b64(hashlib.md5(b"y").digest())},
+        {"ChecksumSHA256": b64(hashlib.sha256(b"y").digest())},
+    ):
+        with pytest.raises(ClientError) as error:
+            s3.put_object(Bucket="objects", Key="k", Body=body, **said)
+        assert code_of(error) == "BadDigest"
+        assert files_of(platform) == []
+    s3.put_object(Bucket="objects", Key="k", Body=body)
+    assert len(files_of(platform)) == 1
+
+
+def files_of(platform) -> list[str]:
+    return [name for _, _, names in os.walk(f"{platform.folder}/blobs") for name in names]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from stratolite.clock import World
+from stratolite.core.lanes import Lane
 from stratolite.errors import Unavailable
 from stratolite.http import Body, FileSlice
 from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_THREADS_MAX
@@ -65,10 +66,10 @@ class FileShelf:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.wrap_future(self.submit(work, *args))
+        return await asyncio.wrap_future(self._threads.submit(work, *args))
 
-    def submit(self, work: Callable[..., T], *args: object) -> Future[T]:
-        return self._threads.submit(work, *args)
+    def lane(self) -> Lane:
+        return Lane(self._threads)
 
     def make_folder(self, path: str) -> None:
         """The folder of a blob, there and durable. In a thread."""
@@ -79,49 +80,62 @@ class FileShelf:
 
 
 class FileSink:
-    """Small blobs take one trip to a thread, large ones one a buffer."""
+    """Small blobs take one trip to a thread, large ones one for what came during the one before."""
 
-    __slots__ = ("_buffer", "_fd", "_final", "_held_bytes", "_path", "_shelf", "_trip")
+    __slots__ = ("_buffer", "_fd", "_final", "_held_bytes", "_lane", "_path", "_shelf")
 
     def __init__(self, shelf: FileShelf, path: str, final: str) -> None:
         self._shelf, self._path, self._final = shelf, path, final
         self._fd = -1
         self._buffer: list[bytes] = []
         self._held_bytes = 0
-        self._trip: Future[None] | None = None
+        self._lane: Lane | None = None
 
     async def write(self, chunk: bytes) -> None:
         self._buffer.append(chunk)
         self._held_bytes += len(chunk)
         if self._held_bytes >= BLOB_BUFFER_BYTES:
-            await self._go(self._flush)
+            lane = self._hand_over(self._flush)
+            with self._telling():
+                await lane.room()
 
     async def finish(self) -> None:
-        await self._go(self._seal)
+        lane = self._hand_over(self._seal)
+        with self._telling():
+            await lane.done()
 
     async def abort(self) -> None:
-        if self._trip is not None or self._fd >= 0:
-            await self._go(self._discard, self._trip)
+        if self._lane is not None:
+            self._lane.put(self._discard, None, 0, always=True)
+            await self._lane.ended()
 
-    async def _go(self, work: Callable[..., None], *args: object) -> None:
-        self._trip = self._shelf.submit(work, *args)
+    def _hand_over(self, work: Callable[[list[bytes]], None]) -> Lane:
+        if self._lane is None:
+            self._lane = self._shelf.lane()
+        self._lane.put(work, self._buffer, self._held_bytes)
+        self._buffer, self._held_bytes = [], 0
+        return self._lane
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            await asyncio.wrap_future(self._trip)
+            yield
         except OSError as error:
             raise Unavailable(f"blob={os.path.basename(self._final)}: {error}") from error
 
-    def _flush(self) -> None:
+    # -- in the lane's thread
+
+    def _flush(self, buffer: list[bytes]) -> None:
         if self._fd < 0:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
             self._fd = os.open(self._path, flags, 0o600)
-        buffer, self._buffer, self._held_bytes = self._buffer, [], 0
         for chunk in buffer:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(self._fd, view) :]
 
-    def _seal(self) -> None:
-        self._flush()
+    def _seal(self, buffer: list[bytes]) -> None:
+        self._flush(buffer)
         folder = os.path.dirname(self._final)
         self._shelf.make_folder(folder)
         os.rename(self._path, self._final)
@@ -130,9 +144,7 @@ class FileSink:
         os.close(fd)
         _sync_folder(folder)
 
-    def _discard(self, before: Future[None] | None) -> None:
-        if before is not None:
-            wait([before])  # its caller was cancelled; the thread was not
+    def _discard(self, _: None) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -180,6 +180,11 @@ class Blobs:
         """The local file, None where blobs are objects. Read only; it goes some time after its last link."""
         return self._shelf.path(id)
 
+    async def discard(self, id: str) -> None:
+        """Remove a blob that this process finished and will not link. Left out, or cut short, the sweep finds it."""
+        self._fresh.pop(id, None)
+        await self._shelf.remove([id])
+
     # -- links, in a transaction
 
     def link(self, tx: Tx, id: str) -> None:

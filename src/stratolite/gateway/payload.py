@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from stratolite.core.lanes import hashing_lane
 from stratolite.errors import Fault
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
@@ -291,13 +292,15 @@ class _Hashed:
         self.trailers = source.trailers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        loop, digest = asyncio.get_running_loop(), sha256()
+        digest, lane = sha256(), hashing_lane()
         async for data in self._source:
-            if len(data) <= _HASHED_INLINE_BYTES_MAX:
+            if lane.idle and len(data) <= _HASHED_INLINE_BYTES_MAX:
                 digest.update(data)
             else:
-                await loop.run_in_executor(None, digest.update, data)
+                lane.put(digest.update, data, len(data))
+                await lane.room()
             yield data
+        await lane.done()
         if digest.hexdigest() != self._declared:
             raise mismatch(self._declared, digest.hexdigest())
 

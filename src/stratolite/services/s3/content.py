@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stratolite.core import Tx
+from stratolite.core.lanes import hashing_lane
 from stratolite.errors import Fault
 from stratolite.http import Body, BodyStream, FileSlice
 from stratolite.service import Cloud, Request
@@ -113,7 +114,12 @@ async def taken(
     else:
         content = await _streamed(cloud, body, checksum, inline_bytes_max, data_key)
         trailers = body.trailers
-    check_digests(request, content, expected, trailers)
+    try:
+        check_digests(request, content, expected, trailers)
+    except Fault:
+        if content.blob:
+            await cloud.blobs.discard(content.blob)
+        raise
     return sealed(cloud, content, data_key) if data_key else content
 
 
@@ -146,7 +152,7 @@ async def _streamed(
         check.update(data)
 
     sealer = sealing.Sealer(data_key, cloud.world.token(sealing.SALT_BYTES)) if data_key else None
-    hashing: asyncio.Future[None] | None = None
+    hashing = hashing_lane()
     writer: Any = None
     held: list[bytes] = []
     held_bytes = size = 0
@@ -154,12 +160,11 @@ async def _streamed(
     keep = BATCH_BYTES if in_blob else max(BATCH_BYTES, inline_bytes_max)
 
     async def hand_over() -> None:
-        nonlocal hashing, held, held_bytes, writer
+        nonlocal held, held_bytes, writer
         batch = held[0] if len(held) == 1 else b"".join(held)
         held, held_bytes = [], 0
-        if hashing is not None:
-            await hashing
-        hashing = loop.run_in_executor(None, digest, batch)
+        hashing.put(digest, batch, len(batch))
+        await hashing.room()
         if writer is None:
             writer = cloud.blobs.writer()
         if sealer is not None:
@@ -180,15 +185,11 @@ async def _streamed(
             return await asyncio.to_thread(weighed, b"".join(held), checksum)
         if held:
             await hand_over()
-        if hashing is not None:
-            await hashing
-            hashing = None
         if sealer is not None:
             await writer.write(sealer.finish())
-        blob = await writer.finish()
+        blob = await writer.finish()  # the disk is at it while the last batch is hashed
+        await hashing.done()
     except BaseException:
-        if hashing is not None:
-            await asyncio.wait([hashing])
         if writer is not None:
             await writer.abort()
         raise

@@ -115,6 +115,13 @@ def page(tx: Tx, rows: Keyspace, prefix: bytes, delimiter: bytes, start: bytes, 
     shown: list[Row] = []
     if most == 0:
         return Page(shown, False)
+    if not delimiter:
+        span = state.walk(rows, max(start, state.at_prefix(prefix)), state.past_prefix(prefix))
+        found = [*tx.scan(span, limit=most + 1)] if span[0] < span[1] else []
+        at, key_in = len(rows.prefix), state.key_in
+        return Page(
+            [Row(key_in(row, at), row, value) for row, value in found[:most]], len(found) > most
+        )
     for entry in entries(tx, rows, prefix, delimiter, start):
         if len(shown) == most:
             return Page(shown, True)
@@ -287,13 +294,13 @@ class _Asked:
 def _show_objects(
     response: Response, asked: _Asked, found: Page, who: dict[str, str] | None
 ) -> None:
-    contents = []
-    for entry in found.shown:
-        if entry.value is None:
+    contents, text, decode = [], asked.text, state.decode_listed
+    for key, _, value in found.shown:
+        if value is None:
             continue
-        head = state.decode_listed(entry.value)
+        head = decode(value)
         shown: dict[str, Any] = {
-            "Key": asked.text(entry.key.decode()),
+            "Key": text(key.decode()),
             "LastModified": float(head.modified_ms // 1000),
             "ETag": f'"{head.etag}"',
             "Size": head.size_bytes,
