@@ -1,7 +1,7 @@
 """What deciding costs: the same server, the same signed requests, with IAM asked and with nobody asked (``undecided``).
 
 ``decisions`` compares CPU time, in turns, on whatever machine this is; ``instructions`` counts what the processor is told
-outside the kernel, under callgrind: minutes, but the same on a busy machine.
+outside the kernel, under callgrind: minutes, on a quiet machine, or clocks and workers run in every request.
 """
 
 from __future__ import annotations
