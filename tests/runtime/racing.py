@@ -87,6 +87,11 @@ def leaves_swapping(event, context):
                 libc.renameat2(-100, f"{own}/{n}".encode(), -100, f"{own}/{n}~".encode(), 2)
     os._exit(1)
 
+def shuts(event, context):
+    \"\"\"Leaves a /tmp that its owner may not look into.\"\"\"
+    open(tempfile.gettempdir() + "/file", "w").close()
+    os.chmod(tempfile.gettempdir(), event); os._exit(1)
+
 def hops(event, context):
     \"\"\"A daemon that is never the same process for long: forks, and the parent leaves.\"\"\"
     end = time.monotonic() + 200  # should nobody kill it
@@ -215,6 +220,8 @@ async def cleaning(rig: Rig, folder: str) -> dict[str, Any]:
         event = {"victim": str(victim), "names": names}
         outcome = await rig("leaves_swapping", event, timeout_s=ENDED_BY_S)
         ends.append(outcome.ended and outcome.ended.how)
+    for mode in (0, 0o500):
+        assert said(await rig("shuts", mode, timeout_s=ENDED_BY_S))["ended"]
     scratch = f"{folder}/scratch"
     for _ in range(1200):
         if not listed(scratch):

@@ -17,7 +17,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def remove(folder: str) -> bool:
     """Whether it is gone; else somebody still writes there: try again. Blocks."""
     try:
-        top = os.open(folder, _FOLDER)
+        above = os.open(os.path.dirname(folder), _FOLDER)
+        try:
+            top = _opened(above, os.path.basename(folder))
+        finally:
+            os.close(above)
     except FileNotFoundError:
         return True
     except OSError:
