@@ -38,6 +38,10 @@ def folder(tmp_path):
     (made / "a").write_bytes(b"a" * 10_000)
     (made / "empty").write_bytes(b"")
     (made / "deep er" / "b ü+c").write_bytes(b"b" * 9_000_000)
+    for path in made.rglob(
+        "*"
+    ):  # S3 knows whole seconds: what is a moment older than its object looks newer
+        os.utime(path, (1_700_000_000, 1_700_000_000))
     return made
 
 

@@ -41,6 +41,7 @@ COUNTERS = {
     ("events", "edition"),
     ("iam", "count"),
     ("iam", "stamp"),
+    ("iam", "folded-all"),  # that all names of a kind are known in small letters
     ("kinesis", "usage"),
     ("s3", "l"),  # an access log's lines, forgotten with their bucket five minutes later
     ("sqs", "gone"),  # a name is free again after a minute
@@ -70,7 +71,7 @@ def held(platform: Platform) -> set[bytes]:
             parts = unpack(key)
             if len(parts) < 3 or parts[2] in KEPT_BEHIND or parts[2:4] in COUNTERS:
                 continue
-            if parts[2:4] == ("iam", "role") and str(parts[4]).startswith("AWSServiceRoleFor"):
+            if parts[2] == "iam" and str(parts[-1]).lower().startswith("awsservicerolefor"):
                 continue  # a service makes itself one, and it stays, as on AWS
             found.add(key)
         return found

@@ -18,7 +18,7 @@ def numbers(draw: st.DrawFn) -> Decimal:
     digits = draw(st.text("0123456789", min_size=1, max_size=38))
     exponent = draw(st.integers(numerals.EXPONENT_MIN, numerals.EXPONENT_MAX))
     value = Decimal(digits[0] + "." + (digits[1:] or "0")).scaleb(exponent, Context(prec=60))
-    if value and value.adjusted() < numerals.EXPONENT_MIN:
+    if value.adjusted() < numerals.EXPONENT_MIN:
         value = Decimal(1)
     return value.copy_negate() if draw(st.booleans()) else value  # -value rounds to 28 digits
 

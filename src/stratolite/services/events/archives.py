@@ -92,7 +92,7 @@ class Archives(Service):
         record = _archive(call, name)
         state.delete(call.tx, keys, "archive", name)
         state.changed(call.tx, keys, record["bus"])
-        jobs.expire_later(call, name, record["id"])  # finds it gone, and sweeps
+        jobs.expire_later(call, name, record["id"], after_s=0)  # finds it gone, and sweeps
         return {}
 
     def _keep_archive(

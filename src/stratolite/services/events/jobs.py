@@ -69,9 +69,11 @@ def start_timer(call: Call, rule: str, record: state.Record) -> int:
     return stamp
 
 
-def expire_later(call: Call, archive: str, archive_id: int) -> None:
+def expire_later(
+    call: Call, archive: str, archive_id: int, after_s: float = _EXPIRE_EVERY_S
+) -> None:
     said = {"account": call.account, "region": call.region, "archive": archive, "id": archive_id}
-    call.cloud.work.put(call.tx, EXPIRE, orjson.dumps(said), due_s=call.tx.time_s + _EXPIRE_EVERY_S)
+    call.cloud.work.put(call.tx, EXPIRE, orjson.dumps(said), due_s=call.tx.time_s + after_s)
 
 
 def replay_next(call: Call, replay: str) -> None:
