@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
     def _take(self, find: Find, buffer: bytes, end: int) -> bool:
         """Whether the request is of a kind seen before, and on its way or waiting for its body."""
         known = find(buffer, end, self._owner.scheme)
-        if known is None:
+        if known is None or (known.expects and not known.length):
             return False
         start = end + 4
         stop = start + known.length
@@ -322,6 +322,8 @@ class Connection(asyncio.Protocol):
             self._old = head.old
         length = head.length
         self._expects = head.expects and length != 0
+        if head.expects and length == 0:
+            self._go_on()
         # who waits for our word gets it when somebody wants the body: not before it is known that he may send it
         waits = self._expects and len(buffer) == start
         if 0 <= length <= BODY_STREAM_ABOVE_BYTES and not waits:
@@ -418,8 +420,13 @@ class Connection(asyncio.Protocol):
             self._advance_safely()
 
     def _continue(self) -> None:
-        if self._expects and self._transport is not None:
+        if self._expects:
             self._expects = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Also where there is no body to wait for: botocore that hears nothing takes its next answer for a part of this one."""
+        if self._transport is not None:
             self._transport.write(CONTINUE)
 
     # -- answers
