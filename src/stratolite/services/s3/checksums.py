@@ -12,6 +12,7 @@ import hashlib
 import sys
 import zlib
 from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -78,7 +79,7 @@ def running(name: str) -> Running:
 def of_bytes(name: str, data: bytes) -> str:
     if name in CRC_BYTES:
         value = _crc_step(name)(data, 0)
-        return b64encode(value.to_bytes(CRC_BYTES[name], "big")).decode()
+        return b2a_base64(value.to_bytes(CRC_BYTES[name], "big"), newline=False).decode()
     return b64encode(_HASHES[name](data, usedforsecurity=False).digest()).decode()
 
 
@@ -135,7 +136,7 @@ def check_algorithm(name: str) -> None:
 
 def check_form(name: str, value: str) -> str:
     try:
-        right = len(b64decode(value, validate=True)) == DIGEST_BYTES[name]
+        right = len(a2b_base64(value, strict_mode=True)) == DIGEST_BYTES[name]
     except (binascii.Error, ValueError):
         right = False
     if not right:
