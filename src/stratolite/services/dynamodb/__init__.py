@@ -39,7 +39,7 @@ Different from AWS, knowingly:
   (``application-autoscaling``) acts on it. On-demand tables are not measured unless a request asks for it.
 
 - A table under a KMS key is shut within five minutes of the key's end, also to expiry (AWS: it goes on for 30 minutes), and
-  not archived after seven days. On the disk the values of key attributes stay readable (docs/decisions/0031). Tables
+  not archived after seven days. On the disk the values of key attributes stay readable (docs/decisions/0032). Tables
   that name no KMS key are not encrypted on the disk, and DescribeTable has no SSEDescription of them, as with AWS's own key.
 - Bad numbers and sets are worded as AWS worded them in May 2026, before the envelope that some operations got since.
 
