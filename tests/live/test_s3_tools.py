@@ -122,19 +122,6 @@ def test_the_aws_cli_syncs_a_folder_there_and_back(server, folder, tmp_path):
     ]
 
 
-def test_an_empty_object_and_a_part_share_a_connection(server):
-    """Both are announced (Expect: 100-continue); botocore waits a minute for an answer it mistook."""
-    s3 = server.client("s3", max_pool_connections=1, read_timeout=20)
-    for number in range(3):
-        s3.put_object(Bucket="toolbox", Key=f"empty{number}", Body=b"")
-        upload = s3.create_multipart_upload(Bucket="toolbox", Key="parts")["UploadId"]
-        about = {"Bucket": "toolbox", "Key": "parts", "UploadId": upload}
-        s3.put_object(Bucket="toolbox", Key="empty", Body=b"")
-        part = s3.upload_part(**about, PartNumber=1, Body=b"p" * 100_000)
-        assert part["ETag"]
-        s3.abort_multipart_upload(**about)
-
-
 def test_rclone_syncs_and_checks(server, folder, tmp_path):
     rclone = shutil.which("rclone")
     if rclone is None:

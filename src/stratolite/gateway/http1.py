@@ -425,7 +425,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Also where there is no body to wait for: botocore that hears nothing takes its next answer for a part of this one."""
+        """Also where there is no body to wait for: the botocore of awscli, if it hears nothing, mistakes the next answer."""
         if self._transport is not None:
             self._transport.write(CONTINUE)
 
