@@ -25,6 +25,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from stratolite.core import Tx
+from stratolite.data_keys import decrypt, encrypt
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Request, Response
 from stratolite.services.dynamodb import state
@@ -97,7 +98,7 @@ class Keyring:
         ask = {"CiphertextBlob": base64.b64decode(sse["Sealed"]), **_context(account, name)}
         table_key = _kms(there, "Decrypt", ask)["Plaintext"]
         wrapped = base64.b64decode(sse["Data"])
-        return bytes(_aes(table_key).decrypt(wrapped[:12], wrapped[12:], name.encode()))
+        return decrypt(table_key, wrapped, name.encode())
 
     def ourselves(self, tx: Tx, account: str, region: str, arn: str) -> Call:
         call = self._cloud.call(account, region).as_service(_service(region), arn)
@@ -182,8 +183,7 @@ class Keyring:
         contexts = {f"{end}{k}": v for end in ("Source", "Destination") for k, v in context.items()}
         ask = {"CiphertextBlob": sealed, "DestinationKeyId": key, **contexts}
         _may(there, "ReEncrypt", ask)
-        nonce = there.world.token(12)
-        wrapped = nonce + _aes(table_key).encrypt(nonce, data_key, name.encode())
+        wrapped = encrypt(there.world, table_key, data_key, name.encode())
         return {
             "Key": key,
             "Grant": granted,
@@ -292,9 +292,3 @@ def _worded(call: Call, fault: Fault) -> Fault:
         f"Error Code: {code}; Request ID: {call.request_id}; Proxy: null)",
         status=400,
     )
-
-
-def _aes(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)

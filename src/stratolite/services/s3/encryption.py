@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stratolite.data_keys import decrypt, encrypt
 from stratolite.errors import Fault
 from stratolite.service import Call, Request
 from stratolite.services.s3 import state
@@ -202,8 +203,8 @@ def _under_bucket_key(call: Call, bucket: Bucket, master: str, told: dict[str, A
         arn, bucket_key, sealed = made["KeyId"], made["Plaintext"], made["CiphertextBlob"]
         value = {"master": master, "made_s": now_s, "w": base64.b64encode(sealed).decode()}
         state.put_config(call.tx, bucket, "bucket-key", value)
-    data_key, nonce = call.world.token(32), call.world.token(12)
-    wrapped = nonce + _aes(bucket_key).encrypt(nonce, data_key, None)
+    data_key = call.world.token(32)
+    wrapped = encrypt(call.world, bucket_key, data_key)
     return Sealing(data_key, {**told, "key": arn, "bk": sealed, "w": wrapped})
 
 
@@ -221,8 +222,7 @@ def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request:
             context = {"aws:s3:arn": f"arn:aws:s3:::{bucket.name}"}
             asked = {"CiphertextBlob": sse["bk"], "EncryptionContext": context}
             opened = _kms(call, bucket, "Decrypt", asked)
-            wrapped = sse["w"]
-            return _aes(opened["Plaintext"]).decrypt(wrapped[:12], wrapped[12:], None)  # type: ignore[no-any-return]
+            return decrypt(opened["Plaintext"], sse["w"])
         asked = {"CiphertextBlob": sse["w"], "EncryptionContext": _kms_context(bucket, key, sse)}
         return _kms(call, bucket, "Decrypt", asked)["Plaintext"]  # type: ignore[no-any-return]
     if customer is None:
@@ -294,9 +294,3 @@ def _kms(call: Call, bucket: Bucket, operation: str, request: Request) -> dict[s
         if code:
             raise Fault("AccessDenied", fault.message, status=403) from fault
         raise Fault(f"KMS.{fault.code}", fault.message, status=400) from fault
-
-
-def _aes(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)

@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from stratolite.core import Keyspace, Tx
+from stratolite.data_keys import decrypt, encrypt
 from stratolite.errors import Fault
 from stratolite.service import Call
 
 Record = dict[str, Any]
 PURPOSE = "secretsmanager"
-_NONCE_BYTES = 12
 
 
 def get(tx: Tx, keys: Keyspace, name: str) -> Record | None:
@@ -61,8 +61,7 @@ def put_value(call: Call, name: str, version: str, value: Record, context: Recor
             "Encrypt",
             {"KeyId": context["kms"], "Plaintext": key, "EncryptionContext": _context(context, version)},
         )  # fmt: skip
-        nonce = call.world.token(_NONCE_BYTES)
-        sealed = nonce + _cipher(key).encrypt(nonce, plain, None)
+        sealed = encrypt(call.world, key, plain)
         stored = {"key": answer["CiphertextBlob"].hex(), "kms": answer["KeyId"], "sealed": sealed.hex()}  # fmt: skip
     call.tx.put(call.keys("secretsmanager").key("value", name, version), orjson.dumps(stored))
 
@@ -86,20 +85,12 @@ def get_value(call: Call, name: str, version: str, context: Record) -> Record:
             "DecryptionFailure",
             "Secrets Manager can't decrypt the protected secret text using the provided KMS key.",
         ) from fault
-    opened: Record = orjson.loads(
-        _cipher(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
-    )
+    opened: Record = orjson.loads(decrypt(key, sealed))
     return opened
 
 
 def drop_value(tx: Tx, keys: Keyspace, name: str, version: str) -> None:
     tx.delete(keys.key("value", name, version))
-
-
-def _cipher(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)
 
 
 def _context(context: Record, version: str) -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+from stratolite.data_keys import DataKey
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.sns import fanout, outbox, publication, sealing, state
 from stratolite.services.sns.finding import invalid, topic_of
 from stratolite.services.sns.publication import SIZE_BYTES_MAX, Publication
-from stratolite.services.sns.sealing import DataKey, Sealer
+from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.state import Topic, keys_of
 from stratolite.services.sns.subscriptions import PHONE
 

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import base64
 from dataclasses import fields
-from typing import Any, NamedTuple
 
 import orjson
 
+from stratolite.data_keys import DataKey, Known, asker, decrypt, encrypt
 from stratolite.errors import Fault
 from stratolite.service import Call, Principal, Request, Response
 from stratolite.services.sns.publication import Publication, Sealed
 from stratolite.services.sns.state import Topic
 
 _REUSE_S = 300.0
-_KEPT_MAX = 4096
 _TRIED_MS = 23 * 86_400_000
 _CODES = {
     "AccessDeniedException": "KMSAccessDenied",
@@ -35,22 +34,14 @@ _CODES = {
 _FIELDS = [(field.name, field.default) for field in fields(Principal)]
 
 
-class DataKey(NamedTuple):
-    plain: bytes
-    sealed: bytes
-    until_s: float
-
-
 class Sealer:
     def __init__(self) -> None:
-        self._made: dict[tuple[str, ...], DataKey] = {}
-        self._opened: dict[tuple[str, ...], DataKey] = {}
+        self._made, self._opened = Known(), Known()
 
     def data_key(self, call: Call, topic: Topic) -> DataKey:
         """For what this caller publishes. Raises Fault, KMS's as SNS names them; it takes GenerateDataKey and Decrypt."""
-        place = (*_asker(call.principal), topic.arn, topic.key)
-        known = self._made.get(place)
-        if known is not None and call.tx.time_s < known.until_s:
+        place = (*asker(call.principal), topic.arn, topic.key)
+        if (known := self._made.get(place, call.tx.time_s)) is not None:
             return known
         there = call.scoped(topic.account, topic.region)
         context = _context(topic.arn)
@@ -59,8 +50,8 @@ class Sealer:
         sealed = made["CiphertextBlob"]
         _kms(there, "Decrypt", {"CiphertextBlob": sealed, **context})
         found = DataKey(made["Plaintext"], sealed, call.tx.time_s + _REUSE_S)
-        _keep(self._opened, (*_asker(call.principal), sealed.hex()), found)
-        return _keep(self._made, place, found)
+        self._opened.keep((*asker(call.principal), sealed.hex()), found)
+        return self._made.keep(place, found)
 
     def opened(self, call: Call, message: Publication) -> Publication | None:
         """With its text; None once nobody can have it. Raises Fault while KMS refuses: the message is to wait."""
@@ -69,9 +60,9 @@ class Sealer:
             return message
         who = Principal(**sealed["by"])
         data_key = base64.b64decode(sealed["key"])
-        place = (*_asker(who), data_key.hex())
-        known = self._opened.get(place)
-        if known is None or call.tx.time_s >= known.until_s:
+        place = (*asker(who), data_key.hex())
+        known = self._opened.get(place, call.tx.time_s)
+        if known is None:
             try:
                 plain = _open(call, who, message, sealed, data_key)
             except Fault as fault:
@@ -79,18 +70,17 @@ class Sealer:
                 if fault.code == "KMSNotFound" or age_ms > _TRIED_MS:
                     return None
                 raise
-            known = _keep(self._opened, place, DataKey(plain, data_key, call.tx.time_s + _REUSE_S))
+            known = self._opened.keep(place, DataKey(plain, data_key, call.tx.time_s + _REUSE_S))
         raw = base64.b64decode(sealed["text"])
-        text = _aes(known.plain).decrypt(raw[:12], raw[12:], message["topic"].encode())
+        text = decrypt(known.plain, raw, message["topic"].encode())
         said, texts = orjson.loads(text)
         return {**message, "message": said, "texts": texts}
 
 
 def seal(call: Call, key: DataKey, message: Publication) -> None:
     """The text stays in ``message`` for who has it in hand; what is kept of it is sealed: ``publication.kept``."""
-    nonce = call.world.token(12)
     text = orjson.dumps([message["message"], message["texts"]])
-    raw = nonce + _aes(key.plain).encrypt(nonce, text, message["topic"].encode())
+    raw = encrypt(call.world, key.plain, text, message["topic"].encode())
     who = call.principal
     message["sealed"] = {
         "text": base64.b64encode(raw).decode(),
@@ -119,10 +109,6 @@ def _open(
     return _kms(asking, "Decrypt", ask)["Plaintext"]  # type: ignore[no-any-return]
 
 
-def _asker(who: Principal) -> tuple[str, ...]:
-    return who.kind, who.arn, who.source_arn, who.session_policy
-
-
 def _context(topic_arn: str) -> dict[str, dict[str, str]]:
     return {"EncryptionContext": {"aws:sns:topicArn": topic_arn}}
 
@@ -136,16 +122,3 @@ def _kms(call: Call, operation: str, request: Request) -> Response:
         if code is None:
             raise
         raise Fault(code, fault.message, status=400) from fault
-
-
-def _keep(kept: dict[tuple[str, ...], DataKey], place: tuple[str, ...], key: DataKey) -> DataKey:
-    if len(kept) >= _KEPT_MAX:
-        kept.clear()
-    kept[place] = key
-    return key
-
-
-def _aes(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)

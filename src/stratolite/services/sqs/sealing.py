@@ -9,13 +9,11 @@ Sources  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
+from stratolite.data_keys import DataKey, Known, asker, decrypt, encrypt
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.sqs.state import Message, Queue
 
-_KEPT_MAX = 4096
 _CODES = {
     "AccessDeniedException": "KmsAccessDenied",
     "DisabledException": "KmsDisabled",
@@ -26,22 +24,14 @@ _CODES = {
 }
 
 
-class DataKey(NamedTuple):
-    plain: bytes
-    sealed: bytes
-    until_s: float
-
-
 class Sealer:
     def __init__(self) -> None:
-        self._made: dict[tuple[str, ...], DataKey] = {}
-        self._opened: dict[tuple[str, ...], DataKey] = {}
+        self._made, self._opened = Known(), Known()
 
     def data_key(self, call: Call, q: Queue) -> DataKey:
         """For what this caller sends. Raises Fault, KMS's as SQS names them; who sends must be allowed Decrypt, too."""
-        place = (*_asker(call), q.arn, q.key)
-        known = self._made.get(place)
-        if known is not None and call.tx.time_s < known.until_s:
+        place = (*asker(call.principal), q.arn, q.key)
+        if (known := self._made.get(place, call.tx.time_s)) is not None:
             return known
         made = _kms(
             call, q, "GenerateDataKey", {"KeyId": q.key, "KeySpec": "AES_256", **_context(q.arn)}
@@ -49,33 +39,25 @@ class Sealer:
         sealed = made["CiphertextBlob"]
         _kms(call, q, "Decrypt", {"CiphertextBlob": sealed, **_context(q.arn)})
         found = DataKey(made["Plaintext"], sealed, call.tx.time_s + q.key_reuse_s)
-        return _keep(self._made, place, found)
+        return self._made.keep(place, found)
 
     def body(self, call: Call, q: Queue, message: Message) -> str:
         """What was sent. Raises Fault."""
         if not message.sealed:
             return message.body
-        place = (*_asker(call), message.data_key.hex())
-        known = self._opened.get(place)
-        if known is None or call.tx.time_s >= known.until_s:
+        place = (*asker(call.principal), message.data_key.hex())
+        known = self._opened.get(place, call.tx.time_s)
+        if known is None:
             ask = {"CiphertextBlob": message.data_key, **_context(message.sealed_at)}
             plain = _kms(call, q, "Decrypt", ask)["Plaintext"]
             known = DataKey(plain, message.data_key, call.tx.time_s + q.key_reuse_s)
-            _keep(self._opened, place, known)
-        raw, bound = message.sealed, message.sealed_at.encode()
-        return _aes(known.plain).decrypt(raw[:12], raw[12:], bound).decode()  # type: ignore[no-any-return]
+            self._opened.keep(place, known)
+        return decrypt(known.plain, message.sealed, message.sealed_at.encode()).decode()
 
 
 def seal(call: Call, q: Queue, key: DataKey, message: Message) -> None:
-    nonce = call.world.token(12)
-    bound = q.arn.encode()
-    message.sealed = nonce + _aes(key.plain).encrypt(nonce, message.body.encode(), bound)
+    message.sealed = encrypt(call.world, key.plain, message.body.encode(), q.arn.encode())
     message.body, message.data_key, message.sealed_at = "", key.sealed, q.arn
-
-
-def _asker(call: Call) -> tuple[str, ...]:
-    who = call.principal
-    return who.kind, who.arn, who.source_arn, who.session_policy
 
 
 def _context(arn: str) -> dict[str, dict[str, str]]:
@@ -92,16 +74,3 @@ def _kms(call: Call, q: Queue, operation: str, request: Request) -> Response:
         if code is None:
             raise
         raise Fault(code, fault.message, status=400) from fault
-
-
-def _keep(kept: dict[tuple[str, ...], DataKey], place: tuple[str, ...], key: DataKey) -> DataKey:
-    if len(kept) >= _KEPT_MAX:
-        kept.clear()
-    kept[place] = key
-    return key
-
-
-def _aes(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)
