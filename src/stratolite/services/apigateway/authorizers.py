@@ -13,6 +13,7 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.apigateway.parts import (
     all_of,
     bad,
+    check_unused,
     find,
     given,
     load,
@@ -80,13 +81,7 @@ class Authorizers:
     def delete_authorizer(self, call: Call, request: Request) -> Response:
         api, name = request["restApiId"], request["authorizerId"]
         load(call, "authorizer", api, name)
-        for resource in all_of(call, "resource", api):
-            for verb, method in (resource.get("resourceMethods") or {}).items():
-                if method.get("authorizerId") == name:
-                    raise Fault(
-                        "ConflictException",
-                        f"Cannot delete authorizer '{name}', is referenced in method: {resource['path']}/{verb}",
-                    )
+        check_unused(call, api, "authorizerId", name, "authorizer")
         remove(call, "authorizer", api, name)
         return {}
 

@@ -16,6 +16,7 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.apigateway.parts import (
     all_of,
     bad,
+    check_unused,
     find,
     given,
     load,
@@ -101,13 +102,7 @@ class Models:
     def delete_request_validator(self, call: Call, request: Request) -> Response:
         api, name = request["restApiId"], request["requestValidatorId"]
         load(call, "validator", api, name)
-        for resource in all_of(call, "resource", api):
-            for verb, method in (resource.get("resourceMethods") or {}).items():
-                if method.get("requestValidatorId") == name:
-                    raise Fault(
-                        "ConflictException",
-                        f"Cannot delete request validator '{name}', is referenced in method: {resource['path']}/{verb}",
-                    )
+        check_unused(call, api, "requestValidatorId", name, "request validator")
         remove(call, "validator", api, name)
         return {}
 

@@ -128,3 +128,14 @@ def room(call: Call, kind: str, *name: str, most: int, what: str) -> None:
 
 def api_arn(call: Call, *path: str) -> str:
     return f"arn:aws:apigateway:{call.region}::/{'/'.join(path)}"
+
+
+def check_unused(call: Call, api: str, member: str, name: str, what: str) -> None:
+    """Raises ConflictException while a method of the API names it."""
+    for resource in all_of(call, "resource", api):
+        for verb, method in (resource.get("resourceMethods") or {}).items():
+            if method.get(member) == name:
+                raise Fault(
+                    "ConflictException",
+                    f"Cannot delete {what} '{name}', is referenced in method: {resource['path']}/{verb}",
+                )
