@@ -651,3 +651,24 @@ def test_what_iam_is_asked_are_the_verbs_and_paths_of_the_model() -> None:
         assert asked == (f"apigateway:{verb}", f"arn:aws:apigateway:eu-west-1::{path}"), name
         seen += 1
     assert seen > 70
+
+
+def test_what_a_method_names_is_not_deleted(api: Any, made: dict[str, Any]) -> None:
+    """And may be once no method does."""
+    mine = {"restApiId": made["id"]}
+    root = {**mine, "resourceId": made["rootResourceId"]}
+    uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:f/invocations"
+    asks = {"identitySource": "method.request.header.Auth", "authorizerUri": uri}
+    guard = api.create_authorizer(**mine, name="guard", type="TOKEN", **asks)["id"]
+    check = api.create_request_validator(**mine, name="check")["id"]
+    named = {"authorizerId": guard, "requestValidatorId": check}
+    api.put_method(**root, httpMethod="GET", authorizationType="CUSTOM", **named)
+    assert refused(api.delete_authorizer, **mine, authorizerId=guard) == (
+        "ConflictException", f"Cannot delete authorizer '{guard}', is referenced in method: //GET"
+    )  # fmt: skip
+    assert refused(api.delete_request_validator, **mine, requestValidatorId=check) == (
+        "ConflictException", f"Cannot delete request validator '{check}', is referenced in method: //GET"
+    )  # fmt: skip
+    api.delete_method(**root, httpMethod="GET")
+    api.delete_authorizer(**mine, authorizerId=guard)
+    api.delete_request_validator(**mine, requestValidatorId=check)
