@@ -70,19 +70,22 @@ def find_changes(call: Call, request: Request) -> tuple[str, dict[str, Any]]:
 
 
 async def owner_of(call: Call, physical_id: str, kind: str = "") -> str:
-    """The id of the stack that a resource belongs to, "" if of none: looks through the stacks, a page at a time."""
+    """The id of the stack that a resource belongs to, "" if of none.
 
-    def page(inner: Call, after: str) -> tuple[str, str]:
+    One look into the index; where a cloud was written to before there was one, it is made first, a few stacks at a time.
+    """
+
+    def indexed(inner: Call, after: str) -> str:
         rows = state.rows_of(inner)
-        stacks = state.live_stacks(inner.tx, rows, after, _STACKS_PAGE_COUNT)
-        for stack in stacks:
-            for record in state.records(inner.tx, rows, stack["uuid"]):
-                if record.get("physical_id") == physical_id and kind in ("", record["type"]):
-                    return str(stack["id"]), ""
-        return "", stacks[-1]["name"] if len(stacks) == _STACKS_PAGE_COUNT else ""
+        if state.is_indexed(inner.tx, rows):
+            return ""
+        return state.index_page(inner.tx, rows, after, _STACKS_PAGE_COUNT)
+
+    def look(inner: Call) -> str:
+        stack = state.owner_of(inner.tx, state.rows_of(inner), physical_id, kind)
+        return "" if stack is None else str(stack["id"])
 
     after = ""
-    while True:
-        stack_id, after = await call.transact(partial(page, after=after))
-        if stack_id or not after:
-            return stack_id
+    while after := await call.transact(partial(indexed, after=after)):
+        pass
+    return await call.transact(look)

@@ -199,6 +199,7 @@ class Forward(Steps):
                 "attributes": kept["secret_attributes"] if kept else {},
             },
             **(around or surroundings(resource, set())),
+            "indexed": record.get("indexed") if record is not None else None,
         }
         if taken is not None:
             begun["import_id"] = taken

@@ -5,7 +5,9 @@ Under (account, region, "cloudformation"); values are JSON unless said otherwise
     ("name", stack name)                  -> uuid of the stack that has the name now (text)
     ("list", stamp)                       -> uuid, in order of creation (text)
     ("stack", uuid)                       -> Stack
-    ("resource", uuid, logical id)        -> Record
+    ("resource", uuid, logical id)        -> Record; its ``indexed`` is the physical id it has in the index
+    ("owned", physical id, uuid, logical id) -> empty: the index from what there is to whose it is
+    ("owned-all",)                        -> empty: the index is whole (regions written to before there was one lack it)
     ("event", uuid, stamp)                -> an event as DescribeStackEvents shows it
     ("template", uuid, version, kind, n)  -> part n of the zlib-compressed text; kind "original" | "processed"
     ("changes", uuid, change set name)    -> a change set
@@ -170,7 +172,12 @@ def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
         return True
     for changes in changes_page(tx, rows, uuid, "", limit):
         drop_changes(tx, rows, uuid, changes)
-    for kind in ("event", "resource", "template", "drift"):
+    found_records = records_page(tx, rows, uuid, "", limit)
+    for record in found_records:
+        drop_record(tx, rows, uuid, record["id"])
+    if found_records:
+        return False
+    for kind in ("event", "template", "drift"):
         found = [key for key, _ in tx.scan(rows.keys.span(kind, uuid), limit=limit)]
         for key in found:
             tx.delete(key)
@@ -187,6 +194,15 @@ def forget_part(tx: Tx, rows: Rows, uuid: str, limit: int) -> bool:
 
 
 def put_record(tx: Tx, rows: Rows, uuid: str, record: Record) -> None:
+    """A new Record of a logical id that has one takes over what is ``indexed`` of it."""
+    physical_id = None if record.get("gone") else record.get("physical_id")
+    indexed = record.get("indexed")
+    if physical_id != indexed:
+        if indexed:
+            tx.delete(rows.keys.key("owned", indexed, uuid, record["id"]))
+        if physical_id:
+            tx.put(rows.keys.key("owned", physical_id, uuid, record["id"]), b"")
+        record["indexed"] = physical_id
     tx.put(rows.keys.key("resource", uuid, record["id"]), pack_row(rows, record))
 
 
@@ -196,7 +212,41 @@ def record_of(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> Record | None:
 
 
 def drop_record(tx: Tx, rows: Rows, uuid: str, logical_id: str) -> None:
-    tx.delete(rows.keys.key("resource", uuid, logical_id))
+    key = rows.keys.key("resource", uuid, logical_id)
+    raw = tx.get(key)
+    if raw is not None and (indexed := orjson.loads(raw).get("indexed")):
+        tx.delete(rows.keys.key("owned", indexed, uuid, logical_id))
+    tx.delete(key)
+
+
+def owner_of(tx: Tx, rows: Rows, physical_id: str, kind: str) -> Stack | None:
+    """The stack that has a resource with this physical id, of type ``kind`` if that is not ""."""
+    for key, _ in tx.scan(rows.keys.span("owned", physical_id)):
+        _, _, uuid, logical_id = rows.keys.parts(key)
+        record = record_of(tx, rows, str(uuid), str(logical_id))
+        if record is None or kind not in ("", record["type"]):
+            continue
+        stack = stack_of(tx, rows, str(uuid))
+        if stack is not None and stack["status"] != "DELETE_COMPLETE":
+            return stack
+    return None
+
+
+def is_indexed(tx: Tx, rows: Rows) -> bool:
+    return tx.get(rows.keys.key("owned-all")) is not None
+
+
+def index_page(tx: Tx, rows: Rows, after: str, limit: int) -> str:
+    """Index the resources of the next stacks by name; the name to go on after, "" when the index is whole."""
+    stacks = live_stacks(tx, rows, after, limit)
+    for stack in stacks:
+        for record in records(tx, rows, stack["uuid"]):
+            if record.get("indexed") is None and record.get("physical_id"):
+                put_record(tx, rows, stack["uuid"], record)
+    if len(stacks) == limit:
+        return str(stacks[-1]["name"])
+    tx.put(rows.keys.key("owned-all"), b"")
+    return ""
 
 
 def records(tx: Tx, rows: Rows, uuid: str) -> list[Record]:
