@@ -31,9 +31,7 @@ Handlers work as the caller or the stack's role, with aws:CalledVia = cloudforma
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
-Snapshot (no type here has snapshots), DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring,
-an update of a stack that is CREATE_FAILED or UPDATE_FAILED
-(RollbackStack takes it back first). A new value of an ssm dynamic reference alone changes nothing until its resource changes.
+Snapshot (no type here has snapshots), DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring. A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 With IncludeNestedStacks a nested stack has a change set of its own if it would change; it has none, and says nothing of what is
 inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.
 AWS-specific parameter types are not looked up. DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.

@@ -22,7 +22,13 @@ from stratolite.services.cloudformation.finding import (
     stack_arn,
 )
 from stratolite.services.cloudformation.parameters import MASK
-from stratolite.services.cloudformation.proposal import Nest, Proposal, before_of, prepare
+from stratolite.services.cloudformation.proposal import (
+    Nest,
+    Proposal,
+    before_of,
+    has_failed,
+    prepare,
+)
 from stratolite.services.cloudformation.quotas import CHANGE_SETS_PAGE_COUNT, VALUES_BYTES_MAX
 from stratolite.services.cloudformation.reading import parameters_shape
 from stratolite.services.cloudformation.schema import load_schema
@@ -31,6 +37,7 @@ from stratolite.services.cloudformation.stacks import (
     acknowledge,
     begin_with,
     clear_changes,
+    current_text,
     enter,
     monitor_of,
     must_be_updatable,
@@ -105,6 +112,7 @@ class ChangeSets(Service):
             enter(call, stack, "REVIEW_IN_PROGRESS")
         proposal: Proposal = request["proposal"]
         changed = kind != "UPDATE" or proposal.changed or request["tags"] != stack["tags"]
+        changed |= has_failed(stack)  # it is tried again
         changes = _changes(call, name, stack, proposal, request["tags"])
         changes |= {
             "kind": kind,
@@ -226,7 +234,7 @@ class ChangeSets(Service):
                 raise invalid("You cannot specify both DisableRollback and OnStackFailure")
             on_failure = "DO_NOTHING"
         if kind == "update" or (kind == "import" and stack["template"]):
-            must_be_updatable(stack)
+            must_be_updatable(stack, stays=on_failure == "DO_NOTHING")
         elif stack["status"] != "REVIEW_IN_PROGRESS":
             raise invalid(
                 f"Stack:{stack['id']} is in {stack['status']} state and can not be updated."
@@ -359,8 +367,12 @@ def _to_change(
     else:
         if stack is None or stack["status"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
             raise invalid(f"Stack [{name}] does not exist")
+        if kind == "IMPORT" and has_failed(stack):
+            raise invalid(
+                f"Stack:{stack['id']} is in {stack['status']} state and can not be updated."
+            )
         if stack["status"] not in UPDATABLE:
-            must_be_updatable(stack)
+            must_be_updatable(stack, stays=True)
     if stack is None:
         return None, [], ""
     known = state.changes_named(call.tx, rows, stack["uuid"], changes_name)
@@ -368,7 +380,7 @@ def _to_change(
         raise Fault("AlreadyExistsException", f"ChangeSet [{changes_name}] already exists")
     text = ""
     if stack["template"]:
-        text = state.template_text(call.tx, rows, stack["uuid"], stack["template"], "original")
+        text = current_text(call, stack)
     return stack, state.records(call.tx, rows, stack["uuid"]), text
 
 

@@ -7,6 +7,10 @@ nothing unfinished:
                      forward fails -> rollback -> rollback_cleanup -> done      (create skips ``rollback``)
     delete           delete -> done
 
+With its rollback disabled, an operation that fails is *halted* before the way back: RollbackStack lets it go on, an update
+starts a new one that carries it on (its ``chain`` names those it carries on, ``from_create`` whether the first of them
+made the stack). Until one goes well, a record keeps what was before the first of them.
+
 A step on a resource is two transactions around its handler: one that stores what shall be done (its token,
 the resolved properties, what was before) with the event that says so, one that stores how it ended. After a
 crash the job comes back, finds the phase, and repeats exactly the steps that were begun and not ended, each
@@ -15,10 +19,12 @@ under its stored token. Nothing is kept in memory that the store does not have.
 A Record, besides id, type, physical_id, attributes, status, reason, updated_s and ``surroundings``:
 
     token     given at creation, the same for every later step on the same physical resource
-    step      {"op", "verb": create | update | replace | keep, "state": started | done | failed,
-               "back": started | done (by a rollback)}
-    private   {"properties", "before": how it was when the step began, "leftover": the replacement a
-               rollback must delete}
+    step      {"op", "verb": create | update | replace | keep | import, "state": started | done | failed,
+               "whole": the verbs of all steps since the stack was last stable as one, "back": started | done (by a rollback),
+               "undo": started | done | failed (a failed update that stays is taken back for itself)}
+    private   {"properties", "before": how it was when the stack was last stable, "last": its properties when the step
+               began, "leftover": the replacement a rollback must delete, "debris": what a creation that failed has left,
+               "old-...": physical resources that came and went since the stack was last stable}
 """
 
 from __future__ import annotations

@@ -29,7 +29,17 @@ from stratolite.services.cloudformation.resolution import (
 from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.stack_policy import denial
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.steps import SNAPSHOT, Steps, take
+from stratolite.services.cloudformation.steps import (
+    SNAPSHOT,
+    Steps,
+    olds,
+    operations_of,
+    take,
+    together,
+    whole,
+)
+
+NO_REPLACEMENT = "Replacement type updates not supported on stack with disable-rollback."
 
 
 class Forward(Steps):
@@ -41,7 +51,9 @@ class Forward(Steps):
             return
         scope = self._scope(None)
         needs = {name: needs_of(name, scope)[1] for name in scope.resources}
-        failed = await self._walk(needs, self._forward_step, stop=True)
+        failed = await self._walk(
+            needs, self._forward_step, stop=stack["op"].get("on_failure") != "DO_NOTHING"
+        )
         if failed:
             await self.tx(lambda c: self._fail_forward(c, failed, ""))
             return
@@ -112,6 +124,7 @@ class Forward(Steps):
         if record is None:
             return True
         if record["step"]["state"] == "failed":
+            await self._undo(name)
             return False
         stack, verb = await self.tx(self._stack), record["step"]["verb"]
         new = self._spec(stack, record, record["private"]["properties"])
@@ -121,9 +134,12 @@ class Forward(Steps):
             if verb == "import":
                 made = await self._take_in(handler, record["import_id"], given)
             elif verb != "update":
+                await self._clear(stack, record, looked)
                 made = await handler.create(self.acting, given)
             else:
-                was = replace(new, properties=record["private"]["before"]["properties"])
+                private = record["private"]
+                last = private["last"] if "last" in private else private["before"]["properties"]
+                was = replace(new, properties=last)
                 old = await self._given(handler, was, looked)
                 made = await handler.update(self.acting, record["physical_id"], old, given)
             await self._settled(handler, made.physical_id, given)
@@ -131,7 +147,51 @@ class Forward(Steps):
 
         made, reason, left = await self._do(record["type"], apply)
         await self.tx(lambda c: self._end(c, name, made, reason, left))
+        if made is None:
+            await self._undo(name)
         return made is not None
+
+    async def _clear(self, stack: Stack, record: Record, looked: Looked) -> None:
+        """Delete what a creation that failed before has left: as on AWS, before it is tried again."""
+        debris = record["private"].get("debris")
+        if debris is None:
+            return
+        handler = self._handler(debris["type"])
+        spec = self._spec(stack, {**debris, "id": record["id"]}, debris["properties"])
+        spec = await self._given(handler, spec, looked)
+        await handler.delete(self.acting, debris["physical_id"], spec)
+        await self._settled(handler, debris["physical_id"], spec, gone=True)
+
+    async def _undo(self, name: str) -> None:
+        """Where a failure stays, the resource whose update failed goes back at once to what it was: as on AWS.
+
+        It stays UPDATE_FAILED; if it cannot go back, the next operation updates it whatever its properties.
+        """
+        record = await self.tx(lambda c: self._to_undo(c, name))
+        if record is None:
+            return
+        stack, last = await self.tx(self._stack), record["private"]["last"]
+
+        async def apply(handler: Resource, looked: Looked) -> Made:
+            return await self._taken_back(handler, looked, stack, record, last)
+
+        made, _, _ = await self._do(record["type"], apply)
+        await self.tx(lambda c: self._end_undo(c, name, made))
+
+    def _to_undo(self, call: Call, name: str) -> Record | None:
+        self._stack(call)
+        record = state.record_of(call.tx, self.rows, self.uuid, name)
+        return record if record is not None and record["step"].get("undo") == "started" else None
+
+    def _end_undo(self, call: Call, name: str, made: Made | None) -> None:
+        self._stack(call)
+        record = state.record_of(call.tx, self.rows, self.uuid, name)
+        assert record is not None
+        record["step"]["undo"] = "failed" if made is None else "done"
+        if made is not None:
+            take(record, made)
+            record["private"]["properties"] = record["private"]["last"]
+        state.put_record(call.tx, self.rows, self.uuid, record)
 
     def _cancel(self, call: Call, why: str) -> None:
         stack = self._stack(call)
@@ -149,7 +209,9 @@ class Forward(Steps):
         record = state.record_of(tx, self.rows, self.uuid, name)
         if record is not None and record["step"]["op"] == self.op_id:
             return None if record["step"]["state"] == "done" else record
-        fresh = record is None or record.get("physical_id") is None
+        again = record is not None and record["step"]["op"] in operations_of(stack)
+        unmade = record is not None and again and is_unmade(record)
+        fresh = record is None or record.get("physical_id") is None or unmade
         taken = (stack["op"].get("adopt") or {}).get(name)
         verb = "import" if taken is not None else "create" if fresh else "update"
         resource = self.template.resources[name]
@@ -168,22 +230,29 @@ class Forward(Steps):
                     reason = f"The properties are larger than {PROPERTIES_BYTES_MAX} bytes"
             except Fault as fault:
                 reason = fault.message
-        before = None
+        now = None
         if record is not None and not fresh:
-            before = {key: record.get(key) for key in SNAPSHOT}
-            before["properties"] = record["private"]["properties"]
-            before["secret_attributes"] = record["private"].get("attributes") or {}
+            now = {key: record.get(key) for key in SNAPSHOT}
+            now["properties"] = record["private"]["properties"]
+            now["secret_attributes"] = record["private"].get("attributes") or {}
             if not reason:
                 try:
                     verb, reason = self._verb(call, record, properties, around)
                 except Fault as fault:
                     reason = fault.message
+                if verb in ("", "keep") and record["step"].get("undo") == "failed":
+                    verb = "update"
+                if verb == "" and again and record["step"]["state"] == "failed":
+                    verb = "keep"
                 if verb == "":
                     return None
+                if verb == "replace" and stays(stack):
+                    verb, reason = "update", NO_REPLACEMENT
             if not reason and verb in ("update", "replace") and record["type"] != STACK:
                 action = "Update:Replace" if verb == "replace" else "Update:Modify"
                 reason = denial(policy_now(stack), action, name, record["type"])
-        kept = before if before and verb != "replace" else None
+        before = record["private"].get("before") if again and not unmade and record else now
+        kept = now if now and verb != "replace" else None
         begun: Record = {
             "id": name,
             "type": resource["Type"],
@@ -192,10 +261,16 @@ class Forward(Steps):
             "token": str(kept["token"])
             if kept
             else base64.b32encode(call.world.token(20)).decode(),
-            "step": {"op": self.op_id, "verb": verb, "state": "started"},
+            "step": {
+                "op": self.op_id,
+                "verb": verb,
+                "state": "started",
+                "whole": together(whole(record), verb) if again and record else verb,
+            },
             "private": {
                 "properties": properties,
                 "before": before,
+                "last": now["properties"] if now else None,
                 "attributes": kept["secret_attributes"] if kept else {},
             },
             **(around or surroundings(resource, set())),
@@ -203,10 +278,19 @@ class Forward(Steps):
         }
         if taken is not None:
             begun["import_id"] = taken
+        if again and record:
+            begun["private"].update({key: record["private"][key] for key in olds(record)})
+        if unmade and record and record.get("physical_id"):
+            begun["private"]["debris"] = {
+                **{key: record[key] for key in ("type", "physical_id", "token")},
+                "properties": record["private"]["properties"],
+            }
         if reason:
             begun["step"]["state"] = "failed"
-            if before is not None:
-                begun["private"]["properties"] = before["properties"]
+            if now is not None:
+                begun["private"]["properties"] = now["properties"]
+            if unmade and record:
+                begun["physical_id"] = record.get("physical_id")
             self._say(call, stack, begun, _word(verb, "FAILED"), reason=reason)
         elif verb == "keep":
             begun["step"]["state"] = "done"
@@ -269,21 +353,36 @@ class Forward(Steps):
         verb = record["step"]["verb"]
         if made is None:
             record["step"]["state"] = "failed"
-            record["physical_id"] = record.get("physical_id") or left
+            debris = record["private"].get("debris") or {}
+            record["physical_id"] = record.get("physical_id") or left or debris.get("physical_id")
+            if verb == "update" and stays(stack):
+                record["step"]["undo"] = "started"
             self._say(call, stack, record, _word(verb, "FAILED"), reason=reason)
         else:
             record["step"]["state"] = "done"
+            record["private"].pop("debris", None)
             if verb == "update" and made.physical_id != record["physical_id"]:
-                record["step"]["verb"] = "replace"  # the handler made another: the old one goes
+                self._replaced(record)  # the handler made another: the old one goes
             before = record["private"].get("before")
             if verb == "replace" and before and made.physical_id == before["physical_id"]:
                 can_go_back = self._handler(record["type"]).can("update")
-                record["step"]["verb"] = (
+                record["step"]["verb"] = record["step"]["whole"] = (
                     "update" if can_go_back else "keep"
                 )  # it is the old one still
             take(record, made)
             self._say(call, stack, record, _word(verb, "COMPLETE"))
         state.put_record(call.tx, self.rows, self.uuid, record)
+
+    @staticmethod
+    def _replaced(record: Record) -> None:
+        if record["step"]["whole"] == "update":
+            record["step"]["verb"] = record["step"]["whole"] = "replace"
+            return
+        keys = ("type", "physical_id", "token", "needs", "deletion_policy", "replace_policy")
+        record["private"][f"old-{record['physical_id']}"] = {
+            **{key: record.get(key) for key in keys},
+            "properties": record["private"]["last"],
+        }
 
     def _complete(self, call: Call) -> str | None:
         """Everything is as the template wants it: outputs, exports; the template is the stack's own now.
@@ -348,9 +447,10 @@ class Forward(Steps):
         ]
         text = " ".join(said)
         stack["cause"] = text
-        if op["kind"] == "update" and op.get("on_failure") == "DO_NOTHING":
+        if stays(stack):
             op["halted"] = True
-            self._enter(call, stack, "UPDATE_FAILED", "rollback", text)
+            phase = "rollback_cleanup" if op.get("from_create") else "rollback"
+            self._enter(call, stack, "UPDATE_FAILED", phase, text)
         elif op["kind"] == "update":
             self._enter(call, stack, "UPDATE_ROLLBACK_IN_PROGRESS", "rollback", text)
         elif op["kind"] == "import":
@@ -377,6 +477,23 @@ _VERBS = {"update": "update", "keep": "update", "import": "import"}
 def _word(verb: str, ending: str) -> str:
     word = {"create": "CREATE", "import": "IMPORT"}.get(verb, "UPDATE")
     return f"{word}_{ending}"
+
+
+def stays(stack: Stack) -> bool:
+    """Whether a failure of the update leaves the stack as it is then.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
+    """
+    op = stack["op"]
+    return bool(op["kind"] == "update" and op.get("on_failure") == "DO_NOTHING")
+
+
+def is_unmade(record: Record) -> bool:
+    """Whether a creation of it failed; it may have left something behind."""
+    step = record["step"]
+    return bool(
+        step["state"] == "failed" and step["verb"] == "create" and whole(record) == "create"
+    )
 
 
 def alarms_of(stack: Stack) -> list[str]:

@@ -244,16 +244,24 @@ def _child(call: Call, record: Record | None, parent: Before, name: str) -> Befo
 
 
 def before_of(stack: Stack, records: list[Record]) -> Before:
-    """What an update starts from."""
+    """What an update starts from; where an update failed and stayed so, that is what it tried to be."""
+    there = {r["id"]: r for r in records if r.get("physical_id") and r["status"] != "CREATE_FAILED"}
+    private = stack["private"]
+    tried = has_failed(stack) and "op_parameters" in private
     return Before(
         stack["name"],
         stack["id"],
-        stack["private"]["parameters"],
-        {record["id"]: record for record in records},
+        private["op_parameters" if tried else "parameters"],
+        there,
         stack["outputs"],
-        stack["private"].get("looked_up") or {},
+        private.get("op_looked_up" if tried else "looked_up") or {},
         stack.get("notify") or [],
     )
+
+
+def has_failed(stack: Stack) -> bool:
+    """Whether an operation failed and, its rollback being disabled, left the stack as it was then."""
+    return stack["status"] in ("CREATE_FAILED", "UPDATE_FAILED")
 
 
 def check_rules(template: Template, parameters: Mapping[str, Any]) -> None:

@@ -12,7 +12,18 @@ from stratolite.services.cloudformation.change_tree import drop_below
 from stratolite.services.cloudformation.dynamic import Looked
 from stratolite.services.cloudformation.examination import STACK
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.steps import Steps
+from stratolite.services.cloudformation.steps import Steps, olds, operations_of, whole
+
+
+def is_creation(stack: Stack) -> bool:
+    """Whether the stack has never been stable: a way back leaves nothing of it."""
+    return stack["op"]["kind"] == "create" or bool(stack["op"].get("from_create"))
+
+
+def goes_on_without(stack: Stack) -> bool:
+    """Whether the stack lives on, and has no more to do with what is deleted."""
+    phase = stack["op"]["phase"]
+    return phase == "cleanup" or (phase == "rollback_cleanup" and not is_creation(stack))
 
 
 class Removal(Steps):
@@ -20,12 +31,10 @@ class Removal(Steps):
         """After an update: what was replaced, and what the template no longer has."""
         await self._load(stack)
         await self._let_inner_go_on()
-        kept = set(self._scope(None).resources)
+        kept, ours = set(self._scope(None).resources), operations_of(stack)
         await self._delete_all(
             lambda r: r["id"] not in kept,
-            lambda r: (
-                "before" if r["step"]["op"] == self.op_id and r["step"]["verb"] == "replace" else ""
-            ),
+            lambda r: "before" if r["step"]["op"] in ours and whole(r) == "replace" else "",
         )
 
         def done(call: Call) -> None:
@@ -61,9 +70,9 @@ class Removal(Steps):
 
     async def rollback_cleanup(self, stack: Stack) -> None:
         """After a rollback: what the operation created."""
-        creating = stack["op"]["kind"] == "create"
+        creating, ours = is_creation(stack), operations_of(stack)
         failed = await self._delete_all(
-            lambda r: r["step"]["op"] == self.op_id and r["step"]["verb"] in ("create", "import"),
+            lambda r: r["step"]["op"] in ours and whole(r) in ("create", "import"),
             lambda _: "leftover",
         )
 
@@ -125,7 +134,7 @@ class Removal(Steps):
         """A rollback that stopped half way may have left two physical resources for one name."""
         if record["private"].get("leftover"):
             return "leftover"
-        replaced = record["step"]["verb"] == "replace" and record["step"].get("back") != "done"
+        replaced = whole(record) == "replace" and record["step"].get("back") != "done"
         return "before" if replaced and record["private"].get("before") else ""
 
     async def _delete_all(
@@ -139,9 +148,9 @@ class Removal(Steps):
         for record in await self._records():
             if gone(record) and not record.get("gone"):
                 targets[record["id"]] = (record["id"], record)
-            where = second(record)
-            if where and record["private"].get(where):
-                targets[f"{record['id']}/{where}"] = (record["id"], record["private"][where])
+            for where in (second(record), *olds(record)):
+                if where and record["private"].get(where):
+                    targets[f"{record['id']}/{where}"] = (record["id"], record["private"][where])
         keys_of: dict[str, list[str]] = {}
         for key, (name, _) in targets.items():
             keys_of.setdefault(name, []).append(key)
@@ -183,17 +192,15 @@ class Removal(Steps):
         target = record["private"].get(where) if where else record
         if target is None or target.get("gone"):
             return None
-        policy = (
-            target.get("replace_policy" if where == "before" else "deletion_policy") or "Delete"
-        )
+        replaced = where == "before" or where.startswith("old-")
+        policy = target.get("replace_policy" if replaced else "deletion_policy") or "Delete"
+        ours = record["step"]["op"] in operations_of(stack)
+        created_now = ours and whole(record) == "create"
         if policy == "RetainExceptOnCreate":
-            policy = "Retain"
-            if record["step"]["op"] == self.op_id and record["step"]["verb"] == "create":
-                policy = "Delete"
-        created_now = record["step"]["op"] == self.op_id and record["step"]["verb"] == "create"
+            policy = "Delete" if created_now else "Retain"
         if created_now and stack["op"].get("retain_except_on_create"):
             policy = "Delete"
-        taken_now = record["step"]["op"] == self.op_id and record["step"]["verb"] == "import"
+        taken_now = ours and whole(record) == "import"
         skip = taken_now or policy == "Retain" or name in stack["op"].get("retain", [])
         if target.get("physical_id") is None or skip:
             if target.get("physical_id") is not None:
@@ -237,10 +244,7 @@ class Removal(Steps):
         if where:
             record["private"].pop(where, None)
             state.put_record(call.tx, self.rows, self.uuid, record)
-        elif stack["op"]["phase"] in ("cleanup", "rollback_cleanup") and stack["op"]["kind"] in (
-            "update",
-            "import",
-        ):
+        elif goes_on_without(stack):
             state.drop_record(call.tx, self.rows, self.uuid, record["id"])
         else:
             record["status"], record["updated_s"], record["gone"] = status, call.tx.time_s, True
@@ -257,7 +261,9 @@ class Removal(Steps):
             self._forget(call, stack, record, where, "DELETE_COMPLETE")
             return
         self._tell_delete(call, stack, record, target, "DELETE_FAILED", reason)
-        if stack["op"]["kind"] == "update":  # as on AWS, an update leaves behind what will not go
+        if stack["op"]["kind"] == "update" and goes_on_without(
+            stack
+        ):  # as on AWS, an update leaves behind what will not go
             self._forget(call, stack, record, where, "DELETE_FAILED")
         else:
             target["status"] = "DELETE_FAILED"

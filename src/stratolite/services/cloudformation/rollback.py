@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from stratolite.service import Call, Made, Resource
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.dynamic import Looked
 from stratolite.services.cloudformation.state import Record, Stack
-from stratolite.services.cloudformation.steps import SNAPSHOT, Steps, take
+from stratolite.services.cloudformation.steps import SNAPSHOT, Steps, operations_of, take, whole
 
 
 class Rollback(Steps):
     async def rollback(self, stack: Stack) -> None:
         """Every resource an update touched goes back to how it was."""
-        touched = [r for r in await self._records() if r["step"]["op"] == self.op_id]
+        ours = operations_of(stack)
+        touched = [r for r in await self._records() if r["step"]["op"] in ours]
         needs = {
             r["id"]: set(r["private"]["before"]["needs"] or ())
             for r in touched
@@ -30,13 +29,7 @@ class Rollback(Steps):
         stack, before = await self.tx(self._stack), record["private"]["before"]
 
         async def apply(handler: Resource, looked: Looked) -> Made:
-            there = self._spec(stack, record, record["private"]["properties"], "-back")
-            old = await self._given(handler, there, looked)
-            new = replace(old, properties=before["properties"])
-            new = await self._given(handler, new, looked)
-            made = await handler.update(self.acting, record["physical_id"], old, new)
-            await self._settled(handler, made.physical_id, new)
-            return made
+            return await self._taken_back(handler, looked, stack, record, before["properties"])
 
         made, reason, _ = await self._do(record["type"], apply)
         await self.tx(lambda c: self._end_back(c, name, made, reason))
@@ -47,22 +40,20 @@ class Rollback(Steps):
         stack = self._stack(call)
         record = state.record_of(call.tx, self.rows, self.uuid, name)
         assert record is not None
-        step = record["step"]
+        step, verb = record["step"], whole(record)
         if step.get("back") == "done":
             return None
         skip = name in stack["op"].get("skip", [])
-        untouched = (
-            step["verb"] == "update" and step["state"] == "failed" and not self._was_tried(record)
-        )
-        if step["verb"] != "update" or skip or untouched:
-            if step["verb"] == "replace" and record.get("physical_id") is not None:
+        untouched = verb == "update" and step["state"] == "failed" and not self._was_tried(record)
+        if verb != "update" or skip or untouched:
+            if verb == "replace" and record.get("physical_id") is not None:
                 keys = ("type", "physical_id", "token", "needs", "deletion_policy")
                 record["private"]["leftover"] = {
                     **{key: record.get(key) for key in keys},
                     "properties": record["private"]["properties"],
                 }
             self._restore(record)
-            if step["verb"] != "keep" and not untouched:
+            if verb != "keep" and not untouched:
                 self._say(call, stack, record, "UPDATE_COMPLETE")
             state.put_record(call.tx, self.rows, self.uuid, record)
             return None

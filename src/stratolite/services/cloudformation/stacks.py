@@ -19,13 +19,19 @@ from stratolite.services.cloudformation import engine, extensions, quotas, signa
 from stratolite.services.cloudformation.change_tree import drop_changes
 from stratolite.services.cloudformation.examination import Before
 from stratolite.services.cloudformation.finding import find_stack, invalid, must_find, stack_arn
-from stratolite.services.cloudformation.proposal import Proposal, before_of, prepare
+from stratolite.services.cloudformation.proposal import (
+    Proposal,
+    before_of,
+    has_failed,
+    prepare,
+)
 from stratolite.services.cloudformation.quotas import (
     MONITORING_MINUTES_MAX,
     NOTIFICATION_ARNS_COUNT_MAX,
     ROLLBACK_TRIGGERS_COUNT_MAX,
     TAGS_COUNT_MAX,
 )
+from stratolite.services.cloudformation.removal import is_creation
 from stratolite.services.cloudformation.stack_policy import policy_of
 from stratolite.services.cloudformation.state import Record, Stack
 from stratolite.services.cloudformation.template_source import read_text
@@ -113,7 +119,7 @@ class StackChanges(Service):
 
     async def _prepare_update(self, call: Call, request: Request) -> Request:
         refuse_unoffered("UpdateStack", request)
-        stack, records, current = await call.transact(lambda c: _to_update(c, request["StackName"]))
+        stack, records, current = await call.transact(lambda c: _to_update(c, request))
         if request.get("UsePreviousTemplate"):
             text = current
         else:
@@ -151,7 +157,12 @@ class StackChanges(Service):
         stack = unchanged_since(call, looked_at)
         proposal: Proposal = request["proposal"]
         same = not proposal.changed and request["tags"] == stack["tags"]
-        if same and "NotificationARNs" not in request and "RollbackConfiguration" not in request:
+        if (
+            same
+            and not has_failed(stack)
+            and "NotificationARNs" not in request
+            and "RollbackConfiguration" not in request
+        ):
             raise invalid("No updates are to be performed.")
         if role := take_role(call, request.get("RoleARN")):
             stack["role_arn"] = role
@@ -190,7 +201,7 @@ class StackChanges(Service):
         stack["op"].update(halted=False, principal=asdict(call.principal))
         if request.get("RetainExceptOnCreate"):
             stack["op"]["retain_except_on_create"] = True
-        word = "" if stack["op"]["kind"] == "create" else "UPDATE_"
+        word = "" if is_creation(stack) else "UPDATE_"
         enter(call, stack, f"{word}ROLLBACK_IN_PROGRESS")
         engine.start(call, stack)
         return {"StackId": stack["id"], "OperationId": stack["op"]["id"]}
@@ -263,17 +274,38 @@ class StackChanges(Service):
         if request.get("ForceRollback"):
             raise invalid("ContinueUpdateRollback ForceRollback is not offered by Stratolite")
         skip = request.get("ResourcesToSkip") or []
-        rows = state.rows_of(call)
         for name in skip:
-            record = state.record_of(call.tx, rows, stack["uuid"], name)
-            if record is None or record["status"] != "UPDATE_FAILED":
-                raise invalid(
-                    f"Invalid resource to skip: [{name}]. Only resources that failed to update can be skipped"
-                )
-        stack["op"].update(halted=False, skip=skip, principal=asdict(call.principal))
+            self._skip(call, stack, name)
+        stack["op"].update(halted=False, principal=asdict(call.principal))
         enter(call, stack, "UPDATE_ROLLBACK_IN_PROGRESS")
         engine.start(call, stack)
         return {}
+
+    @staticmethod
+    def _skip(call: Call, root: Stack, name: str) -> None:
+        """Give up the way back of one resource, of a nested stack where it is NestedStackName.LogicalId.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-continueupdaterollback.html
+        """
+        rows, stack, refused = (
+            state.rows_of(call),
+            root,
+            invalid(
+                f"Invalid resource to skip: [{name}]. Only resources that failed to update can be skipped"
+            ),
+        )
+        nested, _, logical_id = name.rpartition(".")
+        if nested:
+            found = state.named_stack(call.tx, rows, nested)
+            if found is None or found.get("root_id") != (root.get("root_id") or root["id"]):
+                raise refused
+            stack = found
+        record = state.record_of(call.tx, rows, stack["uuid"], logical_id)
+        if record is None or record["status"] != "UPDATE_FAILED" or not stack.get("op"):
+            raise refused
+        stack["op"].setdefault("skip", []).append(logical_id)
+        if stack is not root:
+            state.put_stack(call.tx, rows, stack)
 
     def _set_policy(self, call: Call, request: Request) -> Response:
         stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
@@ -591,7 +623,10 @@ def begin_with(
 ) -> None:
     """The template is stored already."""
     rows = state.rows_of(call)
+    failed = stack["op"] if kind == "update" and has_failed(stack) else None
     stack["op"] = {**new_op(call, kind), "imports_before": stack["imports"], **members}
+    if failed is not None:
+        _carry_on(call, stack, failed)
     stack["private"]["op_parameters"] = values
     stack["private"]["op_looked_up"] = looked_up
     if kind == "create":
@@ -608,6 +643,17 @@ def begin_with(
     enter(call, stack, f"{kind.upper()}_IN_PROGRESS")
     if not inside:
         engine.start(call, stack)
+
+
+def _carry_on(call: Call, stack: Stack, failed: dict[str, Any]) -> None:
+    """The operation takes on what failed ones have left: a way back leads to before the first of them."""
+    stack["op"] |= {
+        "chain": [*failed.get("chain", ()), failed["id"]],
+        "from_create": failed["kind"] == "create" or bool(failed.get("from_create")),
+        "imports_before": failed.get("imports_before") or [],
+    }
+    if failed["template"] not in (stack["template"], stack["op"]["template"]):
+        state.drop_template(call.tx, state.rows_of(call), stack["uuid"], failed["template"])
 
 
 def enter(call: Call, stack: Stack, status: str) -> None:
@@ -637,18 +683,31 @@ async def until_settled(call: Call, stack_id: str) -> None:
             await call.transact(look)
 
 
-def _to_update(call: Call, name: str) -> tuple[Stack, list[Record], str]:
-    stack = must_find(call, name, "Stack [{}] does not exist")
-    must_be_updatable(stack)
+def _to_update(call: Call, request: Request) -> tuple[Stack, list[Record], str]:
+    stack = must_find(call, request["StackName"], "Stack [{}] does not exist")
+    must_be_updatable(stack, stays=bool(rollback_disabled(request)))
     rows = state.rows_of(call)
     records = state.records(call.tx, rows, stack["uuid"])
-    text = state.template_text(call.tx, rows, stack["uuid"], stack["template"], "original")
-    return stack, records, text
+    return stack, records, current_text(call, stack)
 
 
-def must_be_updatable(stack: Stack) -> None:
+def current_text(call: Call, stack: Stack) -> str:
+    """The template that the stack has, or after a failure that stayed, tried to have."""
+    version = stack["op"]["template"] if has_failed(stack) else stack["template"]
+    rows = state.rows_of(call)
+    return state.template_text(call.tx, rows, stack["uuid"], version, "original")
+
+
+def must_be_updatable(stack: Stack, *, stays: bool) -> None:
+    """``stays``: a failure of the update would leave the stack as it is then."""
     if stack["status"] == "REVIEW_IN_PROGRESS":
         raise invalid(f"Stack [{stack['name']}] does not exist")
+    if has_failed(stack) and stack.get("op"):
+        if not stays:
+            raise invalid(
+                f"This stack is currently in a non-terminal [{stack['status']}] state. To update the stack from this state, please use the disable-rollback parameter with update-stack API. To rollback to the last known good state, use the rollback-stack API"
+            )
+        return
     if stack["status"] not in UPDATABLE:
         raise invalid(f"Stack:{stack['id']} is in {stack['status']} state and can not be updated.")
 
@@ -659,7 +718,7 @@ def unchanged_since(call: Call, looked_at: Stack) -> Stack:
     if stack is None:
         raise invalid(f"Stack [{looked_at['name']}] does not exist")
     if stack["revision"] != looked_at["revision"]:
-        must_be_updatable(stack)
+        must_be_updatable(stack, stays=True)
         raise invalid(
             f"Stack:{stack['id']} was changed by another request meanwhile; send this one again"
         )

@@ -52,6 +52,28 @@ T = TypeVar("T")
 Step = Callable[[str], Awaitable[bool]]
 
 
+def whole(record: Record) -> str:
+    """What has become of the resource since the stack was last stable: the verb of its step, or of several steps together."""
+    return str(record["step"].get("whole") or record["step"]["verb"])
+
+
+def together(first: str, verb: str) -> str:
+    """Two steps one after another as one: what was made is still to be deleted by a way back, whatever came after."""
+    if first in ("create", "import", "replace"):
+        return first
+    return "update" if "update" in (first, verb) else verb
+
+
+def operations_of(stack: Stack) -> set[str]:
+    """Ids of the operation and of the failed ones that it carries on: what they touched is not stable yet."""
+    return {stack["op"]["id"], *stack["op"].get("chain", ())}
+
+
+def olds(record: Record) -> list[str]:
+    """Where its ``private`` has physical resources that came and went since the stack was last stable."""
+    return [key for key in record["private"] if key.startswith("old-")]
+
+
 def take(record: Record, made: Made) -> None:
     """The record is of what a handler made."""
     record["physical_id"] = made.physical_id
@@ -203,6 +225,22 @@ class Steps:
         properties = await looked.resolved(spec.properties)
         properties = conform(self.call.region, handler, spec.logical_id, properties, {})
         return replace(spec, properties=properties)
+
+    async def _taken_back(
+        self,
+        handler: Resource,
+        looked: Looked,
+        stack: Stack,
+        record: Record,
+        properties: dict[str, Any],
+    ) -> Made:
+        """The resource updated from what it was given last to ``properties``, which it had before."""
+        there = self._spec(stack, record, record["private"]["properties"], "-back")
+        old = await self._given(handler, there, looked)
+        new = await self._given(handler, replace(old, properties=properties), looked)
+        made = await handler.update(self.acting, record["physical_id"], old, new)
+        await self._settled(handler, made.physical_id, new)
+        return made
 
     async def _settled(
         self, handler: Resource, physical_id: str, spec: Spec, *, gone: bool = False
