@@ -100,3 +100,67 @@ def test_an_account_without_the_execution_role_is_not_entered(client: Any) -> No
     assert days(client, OTHER, "us-east-1") is None
     with pytest.raises(ClientError, match="StackSet nobody not found"):
         cfn.create_stack_instances(StackSetName="nobody", Accounts=[OTHER], Regions=["us-east-1"])
+
+
+def test_the_drift_of_every_instance_is_looked_for_in_its_account(client: Any) -> None:
+    """One of three was changed behind its back: the set has drifted, the instance says by which property."""
+    roles(client)
+    cfn = client("cloudformation")
+    cfn.create_stack_set(StackSetName="set", TemplateBody=TEMPLATE)
+    places = [(ADMIN, "eu-west-1"), (ADMIN, "us-east-1"), (OTHER, "us-east-1")]
+    for account, region in places:
+        made = cfn.create_stack_instances(StackSetName="set", Accounts=[account], Regions=[region])
+        assert ended(cfn, made["OperationId"])["Status"] == "SUCCEEDED"
+    logs = client("logs", account=OTHER)
+    logs.put_retention_policy(logGroupName="from-a-set", retentionInDays=7)
+    asked = cfn.detect_stack_set_drift(StackSetName="set")["OperationId"]
+    done = ended(cfn, asked)
+    assert (done["Action"], done["Status"]) == ("DETECT_DRIFT", "SUCCEEDED")
+    counts = {
+        "TotalStackInstancesCount": 3,
+        "DriftedStackInstancesCount": 1,
+        "InSyncStackInstancesCount": 2,
+        "InProgressStackInstancesCount": 0,
+        "FailedStackInstancesCount": 0,
+        "DriftStatus": "DRIFTED",
+        "DriftDetectionStatus": "COMPLETED",
+    }
+    kept = cfn.describe_stack_set(StackSetName="set")["StackSet"]["StackSetDriftDetectionDetails"]
+    for said in (done["StackSetDriftDetectionDetails"], kept):
+        assert counts.items() <= said.items()
+    (summary,) = cfn.list_stack_sets()["Summaries"]
+    assert summary["DriftStatus"] == "DRIFTED"
+    listed, more = [], {}
+    while True:
+        page = cfn.list_stack_instances(StackSetName="set", MaxResults=2, **more)
+        listed += [(i["Account"], i["Region"], i["DriftStatus"]) for i in page["Summaries"]]
+        if "NextToken" not in page:
+            break
+        more = {"NextToken": page["NextToken"]}
+    assert listed == [(*place, "DRIFTED" if place[0] == OTHER else "IN_SYNC") for place in places]
+    drifted = [{"Name": "DRIFT_STATUS", "Values": "DRIFTED"}]
+    found = cfn.list_stack_instances(StackSetName="set", Filters=drifted)["Summaries"]
+    assert [i["Account"] for i in found] == [OTHER]
+    place = {"StackInstanceAccount": OTHER, "StackInstanceRegion": "us-east-1"}
+    which = {"StackSetName": "set", "OperationId": asked, **place}
+    (one,) = cfn.list_stack_instance_resource_drifts(**which)["Summaries"]
+    (difference,) = one["PropertyDifferences"]
+    assert (one["LogicalResourceId"], one["StackResourceDriftStatus"]) == ("Group", "MODIFIED")
+    assert (difference["ExpectedValue"], difference["ActualValue"]) == ("1", "7")
+    only = {"StackInstanceResourceDriftStatuses": ["IN_SYNC"]}
+    assert cfn.list_stack_instance_resource_drifts(**which, **only)["Summaries"] == []
+    with pytest.raises(ClientError) as refused:
+        cfn.list_stack_instance_resource_drifts(**{**which, "OperationId": made["OperationId"]})
+    assert refused.value.response["Error"]["Code"] == "OperationNotFoundException"
+
+
+def test_the_limits_of_the_account_are_those_that_hold(client: Any) -> None:
+    cfn = client("cloudformation")
+    limits = {one["Name"]: one["Value"] for one in cfn.describe_account_limits()["AccountLimits"]}
+    assert limits["StackOutputsLimit"] == 200
+    outputs = {f"O{n}": {"Value": "x"} for n in range(201)}
+    queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
+    with pytest.raises(ClientError, match="200"):
+        cfn.create_stack(
+            StackName="s", TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs})
+        )

@@ -24,8 +24,11 @@ from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
     EVENTS_PAGE_COUNT,
     EXPORTS_PAGE_COUNT,
+    OUTPUTS_COUNT_MAX,
     RESOURCES_PAGE_COUNT,
+    STACKS_AT_ONCE_MAX,
     STACKS_PAGE_COUNT,
+    STEPS_AT_ONCE_MAX,
 )
 from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.state import Record, Stack
@@ -163,6 +166,14 @@ class Reading(Service):
         if not found and not after:
             raise invalid(f"Export '{name}' is not imported by any stack.")
         return _paged("Imports", [n for _, n in found], [u for u, _ in found], EXPORTS_PAGE_COUNT)
+
+    def describe_account_limits(self, call: Call, request: Request) -> Response:
+        """What holds here. A StackLimit is not among it: there is none."""
+        limits = {
+            "StackOutputsLimit": OUTPUTS_COUNT_MAX,
+            "ConcurrentResourcesLimit": STACKS_AT_ONCE_MAX * STEPS_AT_ONCE_MAX,
+        }
+        return {"AccountLimits": [{"Name": n, "Value": v} for n, v in limits.items()]}
 
     # -- templates
 

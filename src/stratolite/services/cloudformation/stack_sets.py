@@ -8,7 +8,7 @@ An operation is a durable job: it takes its targets one after another, in the or
 done. As on AWS it works through two roles: the administration role here, which cloudformation.amazonaws.com must be trusted
 by, and the execution role in the target's account, which the administration role must be allowed to assume.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/what-is-cfnstacksets.html
-Missing, refused by name: SERVICE_MANAGED permissions, drift of stack sets, ImportStacksToStackSet.
+Missing, refused by name: SERVICE_MANAGED permissions, ImportStacksToStackSet. Drift: ``stack_set_drift``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import orjson
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, root
-from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation import stack_set_drift, state
 from stratolite.services.cloudformation.finding import invalid
 from stratolite.services.cloudformation.parameters import check_declared
 from stratolite.services.cloudformation.quotas import STACKS_PAGE_COUNT
@@ -38,6 +38,11 @@ _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}\Z", re.ASCII)
 _TARGETS_COUNT_MAX = 2_000
 _SETTLED_LOOK_S = 0.05
 Row = dict[str, Any]
+_FILTERS = {
+    "DETAILED_STATUS": lambda shape: shape["StackInstanceStatus"]["DetailedStatus"],
+    "LAST_OPERATION_ID": lambda shape: shape.get("LastOperationId"),
+    "DRIFT_STATUS": lambda shape: shape["DriftStatus"],
+}
 
 
 class StackSets(Service):
@@ -142,6 +147,7 @@ class StackSets(Service):
                 "ExecutionRoleName": row["execution_role"],
                 "OrganizationalUnitIds": [],
                 "Regions": sorted({i["region"] for i in _instances(call, row["uuid"])}),
+                **({"StackSetDriftDetectionDetails": row["drift"]} if row.get("drift") else {}),
             }
         }
 
@@ -190,7 +196,7 @@ class StackSets(Service):
         for account, region in targets:
             found = _instance(call, row["uuid"], account, region)
             if found is None:
-                raise Fault("StackInstanceNotFoundException", f"Stack instance of {account} in {region} was not found", status=404)  # fmt: skip
+                raise _not_found(account, region)
             if "ParameterOverrides" in request:
                 found["private"]["overrides"] = {
                     p["ParameterKey"]: p.get("ParameterValue", "")
@@ -211,11 +217,7 @@ class StackSets(Service):
         account, region = request["StackInstanceAccount"], request["StackInstanceRegion"]
         found = _instance(call, row["uuid"], account, region)
         if found is None:
-            raise Fault(
-                "StackInstanceNotFoundException",
-                f"Stack instance of {account} in {region} was not found",
-                status=404,
-            )
+            raise _not_found(account, region)
         overrides = found["private"]["overrides"].items()
         return {
             "StackInstance": {
@@ -227,21 +229,57 @@ class StackSets(Service):
         }
 
     def list_stack_instances(self, call: Call, request: Request) -> Response:
+        """In order of account and region; with a filter a page may be short and have a next one all the same."""
+        row, rows = _must(call, request["StackSetName"]), state.rows_of(call)
+        filters = {f["Name"]: f["Values"] for f in request.get("Filters") or ()}
+        if odd := sorted(set(filters) - set(_FILTERS)):
+            raise invalid(f"ListStackInstances filter {odd[0]} is not offered by Stratolite")
+        place = [request[m] for m in ("StackInstanceAccount",) if request.get(m)]
+        start, stop = rows.keys.span("instance", row["uuid"], *place)
+        if after := request.get("NextToken"):
+            start = rows.keys.key("instance", row["uuid"], *after.split("/", 1)) + b"\x00"
+        limit = min(int(request.get("MaxResults") or STACKS_PAGE_COUNT), STACKS_PAGE_COUNT)
+        scanned = call.tx.scan((start, stop), limit=limit + 1)
+        found = [state.unpack_row(rows, raw) for _, raw in scanned]
+        answer: Response = {
+            "Summaries": [
+                shape
+                for one in found[:limit]
+                if request.get("StackInstanceRegion") in (None, one["region"])
+                for shape in [_instance_shape(row, one)]
+                if all(_FILTERS[name](shape) in values for name, values in filters.items())
+            ]
+        }
+        if len(found) > limit:
+            answer["NextToken"] = f"{found[limit - 1]['account']}/{found[limit - 1]['region']}"
+        return answer
+
+    # -- drift
+
+    def detect_stack_set_drift(self, call: Call, request: Request) -> Response:
+        _refuse(request)
         row = _must(call, request["StackSetName"])
-        found = [
-            _instance_shape(row, one)
-            for one in _instances(call, row["uuid"])
-            if request.get("StackInstanceAccount") in (None, one["account"])
-            and request.get("StackInstanceRegion") in (None, one["region"])
-        ]
-        return {"Summaries": found}
+        targets = [(i["account"], i["region"]) for i in _instances(call, row["uuid"])]
+        return {"OperationId": _begin(call, row, "DETECT_DRIFT", targets, request)}
+
+    def list_stack_instance_resource_drifts(self, call: Call, request: Request) -> Response:
+        row = _must(call, request["StackSetName"])
+        _operation(call, row["uuid"], request["OperationId"])
+        account, region = request["StackInstanceAccount"], request["StackInstanceRegion"]
+        found = _instance(call, row["uuid"], account, region)
+        if found is None:
+            raise _not_found(account, region)
+        return stack_set_drift.page(call, row["uuid"], found, request)
 
     # -- operations
 
     def describe_stack_set_operation(self, call: Call, request: Request) -> Response:
         row = _must(call, request["StackSetName"])
         op = _operation(call, row["uuid"], request["OperationId"])
-        return {"StackSetOperation": {**_op_shape(op), "StackSetId": row["id"], "ExecutionRoleName": row["execution_role"], "AdministrationRoleARN": row["admin_role"]}}  # fmt: skip
+        more = {}
+        if op["action"] == "DETECT_DRIFT":
+            more["StackSetDriftDetectionDetails"] = stack_set_drift.details(op)
+        return {"StackSetOperation": {**_op_shape(op), "StackSetId": row["id"], "ExecutionRoleName": row["execution_role"], "AdministrationRoleARN": row["admin_role"], **more}}  # fmt: skip
 
     def list_stack_set_operations(self, call: Call, request: Request) -> Response:
         row = _must(call, request["StackSetName"])
@@ -296,6 +334,14 @@ class StackSetWorker:
         if instance is None or op["action"] == "RETAIN":
             return ""
         name = instance["stack"]
+        if op["action"] == "DETECT_DRIFT":
+            if not instance["stack_id"]:
+                return "The stack instance has no stack"
+            status, found = await stack_set_drift.detected(inside, instance["stack_id"])
+            await call.transact(
+                lambda c: _note_drift(c, row["uuid"], op["id"], target, status, found)
+            )
+            return ""
         if op["action"] == "DELETE":
             await inside.request("cloudformation", "DeleteStack", {"StackName": instance["stack_id"] or name})  # fmt: skip
             status = await _settled(inside, instance["stack_id"] or name)
@@ -442,6 +488,25 @@ def _note_stack(call: Call, uuid: str, target: tuple[str, str], stack_id: str) -
         _put_instance(call, uuid, {**found, "stack_id": stack_id})
 
 
+def _note_drift(
+    call: Call,
+    uuid: str,
+    op_id: str,
+    target: tuple[str, str],
+    status: str,
+    shapes: list[dict[str, Any]],
+) -> None:
+    found = _instance(call, uuid, *target)
+    if found is not None:
+        drift = {"status": status, "checked_s": call.tx.time_s, "operation": op_id}
+        _put_instance(call, uuid, {**found, "drift": drift})
+        stack_set_drift.put(call, uuid, *target, shapes)
+
+
+def _not_found(account: str, region: str) -> Fault:
+    return Fault("StackInstanceNotFoundException", f"Stack instance of {account} in {region} was not found", status=404)  # fmt: skip
+
+
 def _begin(
     call: Call, row: Row, action: str, targets: list[tuple[str, str]], request: Request
 ) -> str:
@@ -514,6 +579,8 @@ def _next(call: Call, name: str, op_id: str) -> tuple[Row, Row, tuple[str, str]]
     op["status"] = "STOPPED" if stopped else "FAILED" if over else "SUCCEEDED"
     op["ended_s"] = call.tx.time_s
     _put_operation(call, row["uuid"], op)
+    if op["action"] == "DETECT_DRIFT":
+        _put(call, {**row, "drift": stack_set_drift.details(op)})
     return None
 
 
@@ -528,12 +595,17 @@ def _done(call: Call, name: str, op_id: str, target: tuple[str, str], reason: st
         result["StatusReason"] = reason
     op["results"].append(result)
     op["done"] += 1
-    _put_operation(call, row["uuid"], op)
     found = _instance(call, row["uuid"], account, region)
-    if found is None:
+    drift = (found or {}).get("drift") or {}
+    if op["action"] == "DETECT_DRIFT" and drift.get("operation") == op_id:
+        count = "drifted" if drift["status"] == "DRIFTED" else "in_sync"
+        op[count] = op.get(count, 0) + 1
+    _put_operation(call, row["uuid"], op)
+    if found is None or op["action"] == "DETECT_DRIFT":
         return
     if op["action"] in ("DELETE", "RETAIN") and not reason:
         rows = state.rows_of(call)
+        stack_set_drift.forget(call.tx, rows, row["uuid"], account, region)
         call.tx.delete(rows.keys.key("instance", row["uuid"], account, region))
         return
     found.update(
@@ -555,6 +627,14 @@ def _summary(row: Row) -> dict[str, Any]:
         "Description": row["description"],
         "Status": row["status"],
         "PermissionModel": "SELF_MANAGED",
+        **(
+            {
+                "DriftStatus": drift["DriftStatus"],
+                "LastDriftCheckTimestamp": drift["LastDriftCheckTimestamp"],
+            }
+            if (drift := row.get("drift"))
+            else {}
+        ),
     }
 
 
@@ -567,6 +647,9 @@ def _instance_shape(row: Row, found: Row) -> dict[str, Any]:
         "StackInstanceStatus": {"DetailedStatus": found["detailed"]},
         "DriftStatus": "NOT_CHECKED",
     }
+    if drift := found.get("drift"):
+        shape["DriftStatus"] = drift["status"]
+        shape["LastDriftCheckTimestamp"] = drift["checked_s"]
     if found["stack_id"]:
         shape["StackId"] = found["stack_id"]
     if found["reason"]:
