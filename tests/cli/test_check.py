@@ -57,3 +57,18 @@ def test_a_template_that_works_passes(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "child.yaml").write_text(CHILD.replace("[arm64]", "[x86_64]"))
     code, said = check(capsys, tmp_path / "child.yaml")
     assert (code, said) == (0, ["child.yaml: everything in it is offered here"])
+
+
+def test_what_is_not_looked_up_is_named(tmp_path: Path, capsys: Any) -> None:
+    """A parameter that names a network: nobody here can say whether it is there."""
+    (tmp_path / "t.yaml").write_text(
+        "Parameters:\n"
+        "  Net: {Type: 'AWS::EC2::VPC::Id', Default: vpc-12345678}\n"
+        "  Zone: {Type: 'AWS::EC2::AvailabilityZone::Name'}\n"
+        "Resources: {Q: {Type: 'AWS::SQS::Queue'}}\n"
+    )
+    code, said = check(capsys, tmp_path / "t.yaml")
+    assert code == 0
+    assert said == [
+        "t.yaml:2: warning: Net: that there is such an AWS::EC2::VPC::Id is not looked up here: its service is not offered"
+    ]

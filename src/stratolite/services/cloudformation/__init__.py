@@ -4,7 +4,7 @@ What happens to a template, and where:
 
     template_text   JSON or YAML with short forms -> plain data
     template        its structure, capabilities, order of dependencies
-    parameters      what it declares against what is given, and against Parameter Store
+    parameters      what it declares against what is given, and against Parameter Store; ``aws_types``: things of an account
     macros          its transforms in their order: macros by Lambda, AWS::Include, ``extensions`` (ForEach and the like),
                     ``sam`` (AWS::Serverless-2016-10-31, by the official translator in a child, sam_child)
     intrinsics      Ref, Fn::..., conditions -> plain values, or Unknown as long as a resource is not there
@@ -31,10 +31,12 @@ Handlers work as the caller or the stack's role, with aws:CalledVia = cloudforma
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
-Snapshot (no type here has snapshots), DeploymentMode, Fn::RefAll, Fn::ValueOf and Fn::ValueOfAll, SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring. A new value of an ssm dynamic reference alone changes nothing until its resource changes.
+Snapshot (no type here has snapshots), DeploymentMode, in Rules Fn::ValueOf, Fn::ValueOfAll and Fn::RefAll of what is not here
+(all but availability zones), SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring. A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 With IncludeNestedStacks a nested stack has a change set of its own if it would change; it has none, and says nothing of what is
 inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.
-AWS-specific parameter types are not looked up. DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
+Of AWS-specific parameter types the form is checked and availability zones are looked up; networks, instances, keys and
+hosted zones cannot be (``stratolite check`` names such parameters). DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
 Drift detection and stack sets put no events on the default bus.
 """
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from stratolite.errors import Fault
 from stratolite.service import Resource
 from stratolite.services.cloudformation import extensions, sam
+from stratolite.services.cloudformation.aws_types import check_existing, unverified
 from stratolite.services.cloudformation.dynamic import refuse_secure
 from stratolite.services.cloudformation.intrinsics import Scope, Unknown, mentions, text_of
 from stratolite.services.cloudformation.parameters import check_declared, parsed
@@ -87,7 +88,15 @@ def _problems(
         "AWS::StackName": "s", "AWS::URLSuffix": "amazonaws.com",
     }  # fmt: skip
     unknown = {name: Unknown("") for name in first.parameters if name not in values}
-    parameters = {**parsed(first.parameters, values), **unknown, **pseudo}
+    known = parsed(first.parameters, values)
+    asked = {n for n, w in first.parameters.items() if w["Type"].startswith("AWS::SSM::")}
+    check_existing(region, first.parameters, {n: v for n, v in known.items() if n not in asked})
+    for name, thing in unverified(first.parameters).items():
+        yield _Warning(
+            f"{name}: that there is such an {thing} is not looked up here: its service is not offered",
+            ("Parameters", name, "Type"),
+        )
+    parameters = {**known, **unknown, **pseudo}
     warned: list[_Warning] = []
     raw = _transformed(raw, first, parameters, values, region, warned)
     yield from warned

@@ -19,6 +19,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Made
+from stratolite.services.cloudformation import aws_types
 from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import DEPTH_MAX, RESOLVED_BYTES_MAX
 
@@ -453,7 +454,7 @@ def _get_azs(argument: Any, scope: Scope, depth: int) -> Any:
     region = resolve(argument, scope, depth) or scope.parameters["AWS::Region"]
     if not isinstance(region, str):
         raise _error("Template error: Fn::GetAZs cannot depend on a resource; give it a region")
-    return [f"{region}{zone}" for zone in "abc"]
+    return aws_types.zones(region)
 
 
 def _import_value(argument: Any, scope: Scope, depth: int) -> Any:
@@ -546,8 +547,34 @@ EXTENSIONS = frozenset({"Fn::Length", "Fn::ToJsonString"})
 # -- conditions
 
 
-def truth(node: Any, scope: Scope, depth: int = 0, *, rules: bool = False) -> bool:
+@dataclass
+class RuleValues:
+    """Values that only Rules may ask for: those of all parameters of a type, and what AWS knows of what a value names."""
+
+    declared: Mapping[str, str]
+    """Parameter -> its type."""
+
+    def of(self, node: Any, scope: Scope, depth: int) -> Any:
+        name = function_of(node) if isinstance(node, dict) else None
+        if name == "Fn::RefAll":
+            kind = node[name]
+            if kind == aws_types.ZONE:
+                return resolve({"Fn::GetAZs": ""}, scope, depth)
+            raise _error(
+                f"Rules: Fn::RefAll of {kind} is not offered by Stratolite: its service has none of them here"
+            )
+        if name in ("Fn::ValueOf", "Fn::ValueOfAll"):
+            of = node[name][0] if isinstance(node[name], list) and node[name] else node[name]
+            kind = self.declared.get(of, of) if isinstance(of, str) else "?"
+            raise _error(
+                f"Rules: {name} of {kind} is not offered by Stratolite: its service has no attributes of them here"
+            )
+        return resolve(node, scope, depth)
+
+
+def truth(node: Any, scope: Scope, depth: int = 0, *, rules: RuleValues | None = None) -> bool:
     """Whether a condition holds; with ``rules`` also the functions that only Rules may use."""
+    value = resolve if rules is None else rules.of
     if depth > DEPTH_MAX:
         raise _error("Template error: conditions are nested too deep")
     if isinstance(node, dict) and len(node) == 1:
@@ -568,19 +595,17 @@ def truth(node: Any, scope: Scope, depth: int = 0, *, rules: bool = False) -> bo
                 raise _error(
                     "Template error: every Fn::Equals object requires a list of 2 string parameters."
                 )
-            left: Any = resolve(argument[0], scope, depth + 1)
-            right: Any = resolve(argument[1], scope, depth + 1)
+            left: Any = value(argument[0], scope, depth + 1)
+            right: Any = value(argument[1], scope, depth + 1)
             if has_unknown(left) or has_unknown(right):
                 raise _error("Template error: conditions cannot depend on resources")
             return bool(_comparable(left) == _comparable(right))
         if rules and name in _RULES and isinstance(argument, list) and len(argument) == 2:
-            sides = [resolve(side, scope, depth + 1) for side in argument]
+            sides = [value(side, scope, depth + 1) for side in argument]
             few, many = (
                 [text_of(v) for v in s] if isinstance(s, list) else [text_of(s)] for s in sides
             )
             return _RULES[name](few, many)
-        if rules and name in ("Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"):
-            raise _error(f"Rules: {name} is not offered by Stratolite")
     raise _error(
         "Template format error: Every Condition member must be a boolean function (Fn::And, Fn::Equals, Fn::Not, Fn::Or or Condition)"
     )

@@ -13,6 +13,7 @@ from typing import Any
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
 from stratolite.service import Call
+from stratolite.services.cloudformation import aws_types
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
@@ -22,10 +23,7 @@ from stratolite.services.cloudformation.quotas import (
 
 MASK = "****"
 _TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList", "List<String>")
-_AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53)::[A-Za-z:]+>?\Z")
-_SSM_TYPE = re.compile(
-    r"AWS::SSM::Parameter::(Name|Value<(String|CommaDelimitedList|List<String>|(List<)?AWS::[A-Za-z0-9:]+>?)>)\Z"
-)
+_SSM_NAME = "AWS::SSM::Parameter::Name"
 _SSM_VALUE = "AWS::SSM::Parameter::Value<"
 _MEMBERS = frozenset(
     [
@@ -58,7 +56,7 @@ def check_declared(declared: Mapping[str, Any]) -> None:
                 f"Template format error: Every Parameters object must contain a Type member. ({name})",
                 name,
             )
-        if kind not in _TYPES and not _AWS_TYPE.match(kind) and not _SSM_TYPE.match(kind):
+        if not _is_type(kind):
             raise _error(
                 f"Template format error: Unrecognized parameter type: {kind}", name, "Type"
             )
@@ -80,6 +78,13 @@ def check_declared(declared: Mapping[str, Any]) -> None:
             _pattern(name, text_of(pattern))
         if "Default" in what:
             _check_value(name, what, text_of(what["Default"]))
+
+
+def _is_type(kind: str) -> bool:
+    if kind.startswith(_SSM_VALUE) and kind.endswith(">"):
+        kind = kind[len(_SSM_VALUE) : -1]
+        return kind in ("String", "CommaDelimitedList", "List<String>") or aws_types.is_type(kind)
+    return kind in _TYPES or kind == _SSM_NAME or aws_types.is_type(kind)
 
 
 def take_parameters(
@@ -175,7 +180,7 @@ async def from_parameter_store(
     found: dict[str, str] = {}
     missing: list[str] = []
     for name, value in values.items():
-        if name not in wanted and declared[name]["Type"] != "AWS::SSM::Parameter::Name":
+        if name not in wanted and declared[name]["Type"] != _SSM_NAME:
             continue
         try:
             answer = await call.request("ssm", "GetParameter", {"Name": value})

@@ -18,9 +18,11 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Resource
 from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation.aws_types import check_existing
 from stratolite.services.cloudformation.examination import Before, Change, Examination, Values
 from stratolite.services.cloudformation.finding import stack_arn
 from stratolite.services.cloudformation.intrinsics import (
+    RuleValues,
     Scope,
     Unknown,
     has_unknown,
@@ -132,8 +134,10 @@ async def _prepared(
     check_declared(first.parameters)
     values = take_parameters(first.parameters, given, before.values, nest.later)
     looked_up = await from_parameter_store(call, first.parameters, values)
+    known = parsed(first.parameters, values, looked_up)
+    check_existing(call.region, first.parameters, known)
     parameters = {
-        **parsed(first.parameters, values, looked_up),
+        **known,
         **{name: Unknown(name) for name in nest.later},
         **pseudo(call, before.stack_name, before.stack_id, before.notify),
     }
@@ -281,15 +285,17 @@ def check_rules(template: Template, parameters: Mapping[str, Any]) -> None:
                 f"Template format error: Rule {name} must have Assertions, and may have a RuleCondition",
                 ("Rules", name),
             )
+        declared = {n: str(what["Type"]) for n, what in template.parameters.items()}
+        rules = RuleValues(declared)
         try:
-            if "RuleCondition" in rule and not truth(rule["RuleCondition"], scope, rules=True):
+            if "RuleCondition" in rule and not truth(rule["RuleCondition"], scope, rules=rules):
                 continue
             for n, one in enumerate(assertions):
                 if not isinstance(one, dict) or "Assert" not in one:
                     raise Misplaced(
                         f"Template format error: every assertion of rule {name} must have an Assert"
                     )
-                if not truth(one["Assert"], scope, rules=True):
+                if not truth(one["Assert"], scope, rules=rules):
                     said = one.get("AssertDescription") or f"assertion {n + 1} does not hold"
                     raise Misplaced(
                         f"Template validation error: Rule {name}: {said}",
