@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from botocore.exceptions import ClientError
-from eventing import ACCOUNT, queue, received, user_client
+from eventing import ACCOUNT, advance, nothing_came, queue, received, user_client
+
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -154,7 +157,6 @@ def test_parameters_are_described_by_filters(ssm):
         ({"Value": "x" * 4097}, "ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters."),
         ({"AllowedPattern": "[0-9]+"}, "ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: [0-9]+"),
         ({"AllowedPattern": "(a+)+("}, "InvalidAllowedPatternException", "The request does not meet the regular expression requirement"),
-        ({"Policies": "[{}]"}, "ValidationException", "Policies is not offered by Stratolite"),
         ({"DataType": "aws:ec2:image"}, "ValidationException", "DataType aws:ec2:image is not offered by Stratolite"),
         ({"Overwrite": True, "Tags": [{"Key": "k", "Value": "v"}]}, "ValidationException", "tags and overwrite can't be used together"),
         ({"KeyId": "alias/mine"}, "ValidationException", "KeyId is required for SecureString type parameter only."),
@@ -209,3 +211,127 @@ def test_a_stack_has_parameters(client, ssm):
     assert {"Key": "k", "Value": "two"} in ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=outputs["P"])["TagList"]  # fmt: skip
     cloudformation.delete_stack(StackName="s")
     assert ssm.describe_parameters()["Parameters"] == []
+
+
+def policy(kind, **attributes):
+    return {"Type": kind, "Version": "1.0", "Attributes": attributes}
+
+
+def in_days(platform, days):
+    now_s = platform.run(platform.cloud.db.transact(lambda tx: tx.time_s))
+    return datetime.fromtimestamp(now_s + days * DAY_S, UTC).isoformat()
+
+
+def policies_of(ssm, name):
+    """(type, status) of each."""
+    by_name = [{"Key": "Name", "Values": [name]}]
+    (found,) = ssm.describe_parameters(ParameterFilters=by_name)["Parameters"]
+    return [(p["PolicyType"], p["PolicyStatus"]) for p in found["Policies"]]
+
+
+def told(client, url, count):
+    """(policy type or operation, name), in whatever order they came."""
+    details = [event["detail"] for event in received(client, url, count)]
+    return sorted((d.get("policy-type") or d["operation"], d.get("parameter-name") or d["name"]) for d in details)  # fmt: skip
+
+
+def test_policies_tell_of_an_end_and_of_what_does_not_change(platform, client, ssm):
+    """Each at its time on the cloud clock; a new value counts the days without change anew and leaves the end alone."""
+    url, arn = queue(client)
+    events = client("events")
+    pattern = {
+        "detail-type": ["Parameter Store Policy Action"],
+        "detail": {"parameter-name": ["p"]},
+    }
+    events.put_rule(Name="r", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": arn}])
+    ruled = [
+        policy("Expiration", Timestamp=in_days(platform, 30)),
+        policy("ExpirationNotification", Before="10", Unit="Days"),
+        policy("NoChangeNotification", After="12", Unit="Days"),
+    ]
+    made = put(ssm, "p", Tier="Intelligent-Tiering", Policies=json.dumps(ruled))
+    assert made["Tier"] == "Advanced"
+    names = [one["Type"] for one in ruled]
+    assert policies_of(ssm, "p") == [(name, "Pending") for name in names]
+    advance(platform, 10 * DAY_S)
+    ssm.put_parameter(Name="p", Value="two", Overwrite=True)
+    platform.reopen()
+    advance(platform, 11 * DAY_S)  # day 21
+    assert told(client, url, 1) == [("ExpirationNotification", "p")]
+    assert policies_of(ssm, "p") == [("Expiration", "Pending"), ("ExpirationNotification", "Finished"), ("NoChangeNotification", "Pending")]  # fmt: skip
+    advance(platform, 2 * DAY_S)  # day 23
+    assert told(client, url, 1) == [("NoChangeNotification", "p")]
+    assert ssm.get_parameter(Name="p")["Parameter"]["Value"] == "two"
+    advance(platform, 8 * DAY_S)  # day 31
+    assert told(client, url, 1) == [("Expiration", "p")]
+    with pytest.raises(ssm.exceptions.ParameterNotFound):
+        ssm.get_parameter(Name="p")
+    assert nothing_came(client, url)
+
+
+def test_policies_stay_until_others_are_put(platform, client, ssm):
+    """A policy that was taken back, or whose parameter was deleted and made anew, has no effect any more."""
+    end = [policy("Expiration", Timestamp=in_days(platform, 2))]
+    for name in ("kept", "freed", "again"):
+        put(ssm, name, Tier="Advanced", Policies=json.dumps(end))
+    ssm.put_parameter(Name="kept", Value="x", Overwrite=True)
+    ssm.put_parameter(Name="freed", Value="x", Overwrite=True, Policies="[{}]")
+    ssm.delete_parameter(Name="again")
+    put(ssm, "again")
+    assert [policies_of(ssm, name) for name in ("kept", "freed", "again")] == [[("Expiration", "Pending")], [], []]  # fmt: skip
+    url, arn = queue(client)
+    client("events").put_rule(Name="r", EventPattern=json.dumps({"source": ["aws.ssm"]}))
+    client("events").put_targets(Rule="r", Targets=[{"Id": "t", "Arn": arn}])
+    advance(platform, 3 * DAY_S)
+    assert told(client, url, 2) == [("Delete", "kept"), ("Expiration", "kept")]
+    assert [p["Name"] for p in ssm.describe_parameters()["Parameters"]] == ["again", "freed"]
+
+
+SOON = "2999-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("policies", "code"),
+    [
+        ([policy("Forever")], "InvalidPolicyTypeException"),
+        ([policy("Expiration", Timestamp="soon")], "InvalidPolicyAttributeException"),
+        ([policy("Expiration", Timestamp="2001-01-01T00:00:00Z")], "InvalidPolicyAttributeException"),
+        ([policy("Expiration", Timestamp="2999-01-01T00:00:00")], "InvalidPolicyAttributeException"),
+        ([policy("Expiration", Timestamp=SOON)] * 2, "IncompatiblePolicyException"),
+        ([policy("ExpirationNotification", Before="1", Unit="Days")], "IncompatiblePolicyException"),
+        ([policy("NoChangeNotification", After="0", Unit="Days")], "InvalidPolicyAttributeException"),
+        ([policy("NoChangeNotification", After="1", Unit="Weeks")], "InvalidPolicyAttributeException"),
+        ([policy("NoChangeNotification", Before="1", Unit="Days")], "InvalidPolicyAttributeException"),
+        ([policy("NoChangeNotification", After="1", Unit="Days")] * 11, "PoliciesLimitExceededException"),
+        ({"Type": "Expiration"}, "InvalidPolicyAttributeException"),
+    ],
+)  # fmt: skip
+def test_bad_policies_are_refused(ssm, policies, code):
+    with pytest.raises(ClientError) as found:
+        put(ssm, "p", Tier="Advanced", Policies=json.dumps(policies))
+    assert found.value.response["Error"]["Code"] == code
+    assert ssm.describe_parameters()["Parameters"] == []
+
+
+def test_policies_are_for_the_advanced_tier(ssm):
+    ruled = json.dumps([policy("Expiration", Timestamp=SOON)])
+    for tier in ({}, {"Tier": "Standard"}):
+        with pytest.raises(ClientError, match="advanced tier only"):
+            put(ssm, "p", Policies=ruled, **tier)
+
+
+def test_a_stack_puts_and_takes_policies(client, ssm):
+    cloudformation = client("cloudformation")
+    ruled = json.dumps([policy("Expiration", Timestamp=SOON)], indent=1)
+    properties = {"Type": "String", "Value": "v", "Name": "p", "Tier": "Advanced"}
+
+    def text(**more):
+        return json.dumps({"Resources": {"P": {"Type": "AWS::SSM::Parameter", "Properties": properties | more}}})  # fmt: skip
+
+    cloudformation.create_stack(StackName="s", TemplateBody=text(Policies=ruled))
+    assert policies_of(ssm, "p") == [("Expiration", "Pending")]
+    drift = cloudformation.detect_stack_resource_drift(StackName="s", LogicalResourceId="P")
+    assert drift["StackResourceDrift"]["StackResourceDriftStatus"] == "IN_SYNC"
+    cloudformation.update_stack(StackName="s", TemplateBody=text())
+    assert policies_of(ssm, "p") == []

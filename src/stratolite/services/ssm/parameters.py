@@ -7,7 +7,7 @@ from typing import Any
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.ssm import names, state, worker
+from stratolite.services.ssm import names, policies, state, worker
 from stratolite.services.ssm.names import arn, invalid, not_found
 
 _STANDARD_MAX, _ADVANCED_MAX = 4096, 8192
@@ -41,6 +41,7 @@ class Parameters(Service):
         record = _changed(call, name, known, request)
         if known is not None:
             _forget_oldest(call, name, record)
+        policies.start(call, name, record["policies"], (known or {}).get("policies") or [])
         state.put(call.tx, keys, name, record)
         state.put_version(call.tx, keys, name, record)
         worker.tell(call, name, record, "Update" if known else "Create")
@@ -80,13 +81,12 @@ class Parameters(Service):
                 return {"Parameters": found, "NextToken": str(found[-1]["Version"])}
             labels = [label for label, n in record["labels"].items() if n == version["version"]]
             value = _shown(call, name, version, decrypt=bool(request.get("WithDecryption")))
-            found.append(_metadata(name, version) | {"Value": value, "Labels": sorted(labels), "Policies": []})  # fmt: skip
+            said = policies.shown(record.get("policies") or []) if version["version"] == record["version"] else []  # fmt: skip
+            found.append(_metadata(name, version) | {"Value": value, "Labels": sorted(labels), "Policies": said})  # fmt: skip
         return {"Parameters": found}
 
     def delete_parameter(self, call: Call, request: Request) -> Response:
-        name, record = find(call, request["Name"])
-        state.delete(call.tx, call.keys("ssm"), name, record)
-        worker.tell(call, name, record, "Delete")
+        delete(call, *find(call, request["Name"]))
         return {}
 
     def delete_parameters(self, call: Call, request: Request) -> Response:
@@ -98,8 +98,7 @@ class Parameters(Service):
             except Fault:
                 bad.append(given)
                 continue
-            state.delete(call.tx, call.keys("ssm"), name, record)
-            worker.tell(call, name, record, "Delete")
+            delete(call, name, record)
             gone.append(given)
         return {"DeletedParameters": gone, "InvalidParameters": bad}
 
@@ -125,6 +124,12 @@ class Parameters(Service):
         assert version is not None
         answer = shown(call, candidate, version, decrypt=decrypt)
         return answer | ({"Selector": f":{selector}"} if selector else {})
+
+
+def delete(call: Call, name: str, record: state.Record) -> None:
+    policies.stop(call, record.get("policies") or [])
+    state.delete(call.tx, call.keys("ssm"), name, record)
+    worker.tell(call, name, record, "Delete")
 
 
 def find(call: Call, given: str) -> tuple[str, state.Record]:
@@ -153,7 +158,8 @@ def shown(call: Call, name: str, version: state.Record, *, decrypt: bool) -> Res
 
 def described(call: Call, name: str, record: state.Record) -> Response:
     """A ParameterMetadata as DescribeParameters answers it."""
-    return _metadata(name, record) | {"ARN": arn(call, name), "Policies": []}
+    said = policies.shown(record.get("policies") or [])
+    return _metadata(name, record) | {"ARN": arn(call, name), "Policies": said}
 
 
 def _metadata(name: str, version: state.Record) -> Response:
@@ -184,8 +190,6 @@ def _shown(call: Call, name: str, version: state.Record, *, decrypt: bool) -> st
 
 
 def _refuse(request: Request) -> None:
-    if request.get("Policies"):
-        raise names.not_offered("Policies")
     if request.get("DataType", "text") != "text":
         raise names.not_offered(f"DataType {request['DataType']}")
 
@@ -203,7 +207,12 @@ def _changed(call: Call, name: str, known: state.Record | None, request: Request
             " type to a SecureString type. You must create a new, unique parameter.",
         )
     value = request["Value"]
-    tier = _tier(request.get("Tier"), before.get("tier"), value)
+    ruled = [dict(policy) for policy in before.get("policies") or ()]
+    if "Policies" in request:
+        ruled = policies.read(request["Policies"], call.tx.time_s)
+    tier = _tier(request.get("Tier"), before.get("tier"), value, needed=bool(ruled))
+    if ruled and tier != "Advanced":
+        raise policies.need_advanced()
     key = _key(call, kind, request.get("KeyId"), before.get("key", ""))
     pattern = request.get("AllowedPattern", before.get("pattern", ""))
     _check_pattern(str(pattern), value)
@@ -224,14 +233,16 @@ def _changed(call: Call, name: str, known: state.Record | None, request: Request
         "value": stored,
         "tags": before.get("tags") or merged({}, request.get("Tags")),
         "labels": before.get("labels", {}),
+        "policies": ruled,
     }
 
 
-def _tier(asked: str | None, before: str | None, value: str) -> str:
-    """Intelligent-Tiering takes the advanced tier only when it must; nothing goes back from it."""
+def _tier(asked: str | None, before: str | None, value: str, *, needed: bool) -> str:
+    """Intelligent-Tiering takes the advanced tier only when it must (``needed``); nothing goes back from it."""
     size = len(value.encode())
     if asked == "Intelligent-Tiering" or asked is None:
-        tier = "Advanced" if asked and size > _STANDARD_MAX else before or "Standard"
+        must = asked and (needed or size > _STANDARD_MAX)
+        tier = "Advanced" if must else before or "Standard"
     else:
         tier = asked
     if before == "Advanced" and tier == "Standard":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, tag_list
+
+_NONE = "[{}]"
+"""Policies that take all of them away."""
 
 
 class Parameter(Resource):
@@ -15,7 +21,6 @@ class Parameter(Resource):
     gone = frozenset({"ParameterNotFound", "InvalidResourceId"})
     create_only = frozenset({"Name"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Policies": frozenset({""}),
         "DataType": frozenset({"text"}),
     }
 
@@ -32,6 +37,8 @@ class Parameter(Resource):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         asked = {"Description": "", "AllowedPattern": ""} | _asked(new.properties)
+        if "Policies" in old.properties:
+            asked = {"Policies": _NONE} | asked
         await self.ask(call, "PutParameter", Name=physical_id, Overwrite=True, **asked)
         before, after = old.properties.get("Tags") or {}, new.properties.get("Tags") or {}
         place = {"ResourceType": "Parameter", "ResourceId": physical_id}
@@ -59,6 +66,8 @@ class Parameter(Resource):
         about = listed["Parameters"][0]
         read = {"Name": physical_id, "Type": about["Type"], "Value": found["Parameter"]["Value"]}
         read |= {m: about[m] for m in ("Description", "AllowedPattern", "Tier", "DataType") if m in about}  # fmt: skip
+        if ruled := [orjson.loads(policy["PolicyText"]) for policy in about["Policies"]]:
+            read["Policies"] = _in_their_words(ruled, spec.properties.get("Policies"))
         tags = await self.ask(
             call, "ListTagsForResource", ResourceType="Parameter", ResourceId=physical_id
         )
@@ -70,8 +79,16 @@ class Parameter(Resource):
 
 
 def _asked(wanted: dict[str, Any]) -> dict[str, Any]:
-    members = ("Type", "Value", "Description", "AllowedPattern", "Tier", "DataType")
+    members = ("Type", "Value", "Description", "AllowedPattern", "Tier", "DataType", "Policies")
     return {m: wanted[m] for m in members if m in wanted}
+
+
+def _in_their_words(ruled: list[Any], stated: Any) -> str:
+    """The policies as the template writes them, if they are those."""
+    with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+        if orjson.loads(stated) == ruled:
+            return str(stated)
+    return orjson.dumps(ruled).decode()
 
 
 RESOURCES = (Parameter(),)
