@@ -63,3 +63,17 @@ def find_alive(call: Call, secret_id: str) -> tuple[Call, str, state.Record]:
             "You can't perform this operation on the secret because it was marked for deletion."
         )
     return where, name, record
+
+
+def find_own(call: Call, secret_id: str) -> tuple[Call, str, state.Record]:
+    """One that may be changed here. Raises Fault for a replica, whose changes come from its primary."""
+    where, name, record = find_alive(call, secret_id)
+    refuse_replica(record)
+    return where, name, record
+
+
+def refuse_replica(record: state.Record) -> None:
+    if record.get("primary"):
+        raise bad_parameter(
+            "Operation not permitted on a replica secret. Call must be made in primary secret's region."
+        )

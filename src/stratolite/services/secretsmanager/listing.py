@@ -8,7 +8,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.secretsmanager import state
 from stratolite.services.secretsmanager.faults import bad_parameter
-from stratolite.services.secretsmanager.secrets import Secrets, described
+from stratolite.services.secretsmanager.secrets import Secrets, described, primary_region
 from stratolite.services.secretsmanager.values import stages_of_versions
 
 _PAGE = 100
@@ -37,18 +37,23 @@ class Listing(Secrets):
             looked, last = looked + 1, name
             if record["deleted_s"] and not request.get("IncludePlannedDeletion"):
                 continue
-            if all(_matches(one, name, record) for one in filters):
+            if all(_matches(call, one, name, record) for one in filters):
                 one = described(call, name, record)
                 found.append(one | {"SecretVersionsToStages": stages_of_versions(record)})
         return {"SecretList": found}
 
 
-def _matches(one: dict[str, Any], name: str, record: state.Record) -> bool:
+def _matches(call: Call, one: dict[str, Any], name: str, record: state.Record) -> bool:
     """Whether one value of a filter fits; with "!" before it, whether it does not."""
     kind = one.get("Key", "all")
     for value in one.get("Values") or ():
         negated = value.startswith("!")
-        if _fits(kind, value[1:] if negated else value, name, record) != negated:
+        wanted = value[1:] if negated else value
+        if kind == "primary-region":
+            fits = primary_region(call, record).startswith(wanted)
+        else:
+            fits = _fits(kind, wanted, name, record)
+        if fits != negated:
             return True
     return False
 
@@ -66,7 +71,7 @@ def _fits(kind: str, value: str, name: str, record: state.Record) -> bool:
     if kind == "all":
         texts = (name, record["description"], *tags, *tags.values())
         return any(_has_words(text, value) for text in texts)
-    return False  # primary-region, owning-service: nothing here has one
+    return False  # owning-service: nothing here has one
 
 
 def _has_words(text: str, value: str) -> bool:

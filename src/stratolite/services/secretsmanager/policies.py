@@ -9,7 +9,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.policy import Document
 from stratolite.service import Call, Request, Response
-from stratolite.services.secretsmanager import faults, state
+from stratolite.services.secretsmanager import faults, replicas
 from stratolite.services.secretsmanager.faults import arn_of
 from stratolite.services.secretsmanager.listing import Listing
 
@@ -21,14 +21,14 @@ _NARROWING = frozenset((
 
 class Policies(Listing):
     def put_resource_policy(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         text = request["ResourcePolicy"]
         if problem := _problem(text):
             raise Fault("MalformedPolicyDocumentException", f"This resource policy contains a syntax error: {problem}")  # fmt: skip
         if request.get("BlockPublicPolicy") and is_public(text):
             raise Fault("PublicPolicyException", "This resource policy grants public access to the secret, and public access is blocked.")  # fmt: skip
         record["policy"] = text
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {"ARN": arn_of(where, name, record), "Name": name}
 
     def get_resource_policy(self, call: Call, request: Request) -> Response:
@@ -37,9 +37,9 @@ class Policies(Listing):
         return answer | ({"ResourcePolicy": record["policy"]} if record["policy"] else {})
 
     def delete_resource_policy(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         record["policy"] = None
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {"ARN": arn_of(where, name, record), "Name": name}
 
     def validate_resource_policy(self, call: Call, request: Request) -> Response:

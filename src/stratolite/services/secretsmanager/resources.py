@@ -11,13 +11,14 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Response, Spec
 from stratolite.services.secretsmanager import passwords
 
+_AWS_KEY = "alias/aws/secretsmanager"
+
 
 class Secret(Resource):
     type = "AWS::SecretsManager::Secret"
     service = "secretsmanager"
     create_only = frozenset({"Name"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "ReplicaRegions": frozenset({""}),
         "Type": frozenset({""}),
     }
     unread = frozenset({"GenerateSecretString", "SecretString"})
@@ -33,7 +34,9 @@ class Secret(Resource):
             KmsKeyId=wanted.get("KmsKeyId"),
             SecretString=await self._first_value(call, spec),
             Tags=wanted.get("Tags"),
+            AddReplicaRegions=wanted.get("ReplicaRegions") or None,
         )
+        _check_replicas(answer)
         return Made(answer["ARN"], {"Id": answer["ARN"]})
 
     async def _first_value(self, call: Call, spec: Spec) -> str | None:
@@ -74,9 +77,29 @@ class Secret(Resource):
             await self.ask(call, "UntagResource", SecretId=physical_id, TagKeys=gone)
         if after:
             await self.ask(call, "TagResource", SecretId=physical_id, Tags=wanted["Tags"])
+        await self._replicate(call, physical_id, wanted.get("ReplicaRegions") or [])
         return Made(physical_id, {"Id": physical_id})
 
+    async def _replicate(self, call: Call, arn: str, wanted: list[dict[str, str]]) -> None:
+        """Replicas where ``wanted`` has them, and nowhere else."""
+        there = await self._replicas(call, arn)
+        named = {one["Region"] for one in wanted}
+        if gone := [one["Region"] for one in there if one["Region"] not in named]:
+            await self.ask(call, "RemoveRegionsFromReplication", SecretId=arn, RemoveReplicaRegions=gone)  # fmt: skip
+        if more := [one for one in wanted if one not in there]:
+            answer = await self.ask(call, "ReplicateSecretToRegions", SecretId=arn, AddReplicaRegions=more)  # fmt: skip
+            _check_replicas(answer)
+
+    async def _replicas(self, call: Call, arn: str) -> list[dict[str, str]]:
+        """Those in step with the secret, as the template writes them."""
+        found = await self.ask_if_there(call, "DescribeSecret", SecretId=arn) or {}
+        return [
+            {k: one[k] for k in ("Region", "KmsKeyId") if one.get(k) not in (None, _AWS_KEY)}
+            for one in found.get("ReplicationStatus") or ()
+        ]
+
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self._replicate(call, physical_id, [])
         await self.ask_if_there(
             call, "DeleteSecret", SecretId=physical_id, ForceDeleteWithoutRecovery=True
         )
@@ -88,7 +111,16 @@ class Secret(Resource):
         found = await self.ask_if_there(call, "DescribeSecret", SecretId=physical_id)
         if found is None or "DeletedDate" in found:
             return None
-        return {m: found[m] for m in ("Name", "Description", "KmsKeyId", "Tags") if m in found}
+        read = {m: found[m] for m in ("Name", "Description", "KmsKeyId", "Tags") if m in found}
+        replicas = await self._replicas(call, physical_id)
+        return read | ({"ReplicaRegions": replicas} if replicas else {})
+
+
+def _check_replicas(answer: Response) -> None:
+    """A replica that failed fails its resource; the secret is there."""
+    for one in answer.get("ReplicationStatus") or ():
+        if one["Status"] == "Failed":
+            raise Fault("InvalidRequestException", f"{one['Region']}: {one['StatusMessage']}", PhysicalResourceId=answer["ARN"])  # fmt: skip
 
 
 def _generated(call: Call, wanted: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ _DAYS_MAX = 1000
 
 class Rotation(Policies):
     def rotate_secret(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         if request.get("ExternalSecretRotationMetadata") or request.get("ExternalSecretRotationRoleArn"):  # fmt: skip
             raise faults.not_offered("ExternalSecretRotation")
         rotation = record["rotation"] or {"enabled": False, "function": "", "rules": {}, "since_s": 0.0, "next_s": 0.0}  # fmt: skip
@@ -39,7 +39,7 @@ class Rotation(Policies):
         return answer | ({"VersionId": version} if request.get("RotateImmediately", True) else {})
 
     def cancel_rotate_secret(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         if record["rotation"]:
             record["rotation"] |= {"enabled": False, "next_s": 0.0}
             record["timer"] = 0

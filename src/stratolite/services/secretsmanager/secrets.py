@@ -8,7 +8,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.secretsmanager import faults, passwords, state, worker
+from stratolite.services.secretsmanager import faults, passwords, replicas, state, worker
 from stratolite.services.secretsmanager.faults import arn_of, bad_parameter, bad_request
 from stratolite.services.secretsmanager.values import (
     CURRENT,
@@ -30,9 +30,8 @@ class Secrets(Values):
         name, keys = request["Name"], call.keys("secretsmanager")
         if not _NAME.match(name):
             raise Fault("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!", status=400)  # fmt: skip
-        for member in ("AddReplicaRegions", "Type"):
-            if request.get(member):
-                raise faults.not_offered(member)
+        if request.get("Type"):
+            raise faults.not_offered("Type")
         value, token = given(request), request.get("ClientRequestToken") or call.world.uuid()
         known = state.get(call.tx, keys, name)
         if known is not None:
@@ -63,16 +62,22 @@ class Secrets(Values):
         }
         if value is not None:
             add_version(call, name, record, token, value, [CURRENT])
+        if more := request.get("AddReplicaRegions"):
+            force = bool(request.get("ForceOverwriteReplicaSecret"))
+            replicas.replicate(call, name, record, more, force=force)
         state.put(call.tx, keys, name, record)
-        return _created(call, name, record, token if value else None)
+        answer = _created(call, name, record, token if value else None)
+        return answer | ({"ReplicationStatus": replicas.shown(call, name, record)} if more else {})
 
     def describe_secret(self, call: Call, request: Request) -> Response:
         where, name, record = faults.find(call, request["SecretId"])
         answer = described(where, name, record)
+        if status := replicas.shown(where, name, record):
+            answer["ReplicationStatus"] = status
         return answer | {"VersionIdsToStages": stages_of_versions(record)}
 
     def update_secret(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         if request.get("Type"):
             raise faults.not_offered("Type")
         if "Description" in request:
@@ -84,7 +89,7 @@ class Secrets(Values):
         if value is not None:
             add_version(where, name, record, version, value, [CURRENT])
         record["changed_s"] = call.tx.time_s
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return _created(where, name, record, version if value else None)
 
     def delete_secret(self, call: Call, request: Request) -> Response:
@@ -103,6 +108,8 @@ class Secrets(Values):
             return {"ARN": arn, "Name": name, "DeletionDate": call.tx.time_s}
         if record["deleted_s"] and not force:
             raise bad_request("You can't perform this operation on the secret because it was already scheduled for deletion.")  # fmt: skip
+        faults.refuse_replica(record)
+        replicas.refuse_deletion(name, record)
         keys = where.keys("secretsmanager")
         if force:
             state.delete(call.tx, keys, name, record)
@@ -123,15 +130,15 @@ class Secrets(Values):
         return {"ARN": arn_of(where, name, record), "Name": name}
 
     def tag_resource(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         record["tags"] = _merged(record["tags"], request["Tags"])
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         record["tags"] = {k: v for k, v in record["tags"].items() if k not in request["TagKeys"]}
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {}
 
     def get_random_password(self, call: Call, request: Request) -> Response:
@@ -152,6 +159,7 @@ def described(call: Call, name: str, record: state.Record) -> Response:
         ("LastAccessedDate", record["accessed_s"]),
         ("DeletedDate", record["deleted_s"]),
         ("LastRotatedDate", record["rotated_s"]),
+        ("PrimaryRegion", primary_region(call, record)),
         ("Tags", [{"Key": k, "Value": v} for k, v in record["tags"].items()]),
     ):
         if value:
@@ -163,6 +171,11 @@ def described(call: Call, name: str, record: state.Record) -> Response:
         if rotation["enabled"] and rotation.get("next_s"):
             answer["NextRotationDate"] = rotation["next_s"]
     return answer
+
+
+def primary_region(call: Call, record: state.Record) -> str:
+    """Of a secret that is replicated, "" of others."""
+    return str(record.get("primary") or (call.region if record.get("replicas") else ""))
 
 
 def _created(call: Call, name: str, record: state.Record, version: str | None) -> Response:

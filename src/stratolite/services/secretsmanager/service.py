@@ -9,10 +9,11 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
 from stratolite.services.secretsmanager import faults, state, worker
 from stratolite.services.secretsmanager.faults import arn_of
+from stratolite.services.secretsmanager.replicas import Replicas
 from stratolite.services.secretsmanager.rotation import Rotation
 
 
-class Secretsmanager(Rotation):
+class Secretsmanager(Rotation, Replicas):
     name: ClassVar[str] = "secretsmanager"
     validated: ClassVar[bool] = True
 
@@ -26,7 +27,8 @@ class Secretsmanager(Rotation):
         action = f"secretsmanager:{operation}"
         if operation == "CreateSecret":
             arn = f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{request['Name']}-*"
-            return ((action, arn),)
+            more = (("secretsmanager:ReplicateSecretToRegions", arn),)
+            return ((action, arn), *(more if request.get("AddReplicaRegions") else ()))
         secret_id = request.get("SecretId")
         if not secret_id:
             return ((action, "*"),)

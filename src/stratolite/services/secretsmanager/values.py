@@ -6,7 +6,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.secretsmanager import faults, state
+from stratolite.services.secretsmanager import faults, replicas, state
 from stratolite.services.secretsmanager.faults import arn_of, bad_parameter, bad_request, not_found
 
 CURRENT, PREVIOUS, PENDING = "AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"
@@ -48,7 +48,7 @@ class Values(Service):
         raise NotImplementedError
 
     def put_secret_value(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         if request.get("RotationToken"):
             raise faults.not_offered("RotationToken")
         value = given(request)
@@ -57,7 +57,7 @@ class Values(Service):
         stages = request.get("VersionStages") or [CURRENT]
         version = request.get("ClientRequestToken") or call.world.uuid()
         add_version(where, name, record, version, value, stages)
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {
             "ARN": arn_of(where, name, record),
             "Name": name,
@@ -66,7 +66,7 @@ class Values(Service):
         }
 
     def update_secret_version_stage(self, call: Call, request: Request) -> Response:
-        where, name, record = faults.find_alive(call, request["SecretId"])
+        where, name, record = faults.find_own(call, request["SecretId"])
         stage, to, off = request["VersionStage"], request.get("MoveToVersionId"), request.get("RemoveFromVersionId")  # fmt: skip
         if not to and not off:
             raise bad_parameter("You must provide MoveToVersionId or RemoveFromVersionId.")
@@ -90,7 +90,7 @@ class Values(Service):
         else:
             del record["stages"][stage]
         record["changed_s"] = call.tx.time_s
-        state.put(call.tx, where.keys("secretsmanager"), name, record)
+        replicas.keep(where, name, record)
         return {"ARN": arn_of(where, name, record), "Name": name}
 
     def list_secret_version_ids(self, call: Call, request: Request) -> Response:
@@ -139,6 +139,7 @@ def add_version(
         _make_room(call, name, record)
         state.put_value(call, name, version, value, context)
         record["versions"][version] = {"created_s": call.tx.time_s, "accessed_s": 0}
+        replicas.put_value(call, name, record, version, value)
     if len(set(record["stages"]) | set(stages)) > _STAGES_MAX:
         raise Fault("LimitExceededException", "The number of staging labels exceeds the limit of 20.")  # fmt: skip
     for stage in stages:
@@ -166,6 +167,7 @@ def _make_room(call: Call, name: str, record: state.Record) -> None:
         raise Fault("LimitExceededException", "The number of versions exceeds the limit of 100.")
     del record["versions"][loose]
     state.drop_value(call.tx, call.keys("secretsmanager"), name, loose)
+    replicas.drop_value(call, name, record, loose)
 
 
 def _value(

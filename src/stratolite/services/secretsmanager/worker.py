@@ -16,7 +16,7 @@ from stratolite import timetable
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker
-from stratolite.services.secretsmanager import state
+from stratolite.services.secretsmanager import replicas, state
 from stratolite.services.secretsmanager.faults import arn_of
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Rotate:
             if known["stages"].get("AWSPENDING") == known["stages"].get("AWSCURRENT"):
                 known["stages"].pop("AWSPENDING", None)
             known["rotated_s"] = tx.time_s
-            state.put(tx, keys, name, known)
+            replicas.keep(call, name, known)
 
         return settle
 
@@ -171,4 +171,4 @@ def _pending(call: Call, name: str, version: str) -> None:
     if record is None:
         return
     record["stages"]["AWSPENDING"] = version
-    state.put(call.tx, keys, name, record)
+    replicas.keep(call, name, record)
