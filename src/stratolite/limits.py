@@ -111,6 +111,13 @@ TRAIL_GATHER_S = 0.25  # a batch
 TRAIL_BATCH_COUNT_MAX = 500  # events a transaction
 TRAIL_HELD_COUNT_MAX = 20_000  # events not yet written; more are dropped and counted
 TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads
+TRAIL_DATA_SIZE_BYTES_MAX = (
+    128 << 20
+)  # of data events, compressed, of one account in one region: millions of calls
+TRAIL_DATA_BATCH_COUNT_MAX = 1_000  # data events compressed together
+TRAIL_DATA_INLINE_COUNT_MAX = 200  # more of them are compressed in a thread
+TRAIL_DATA_LOOKED_AT_COUNT_MAX = 8  # batches one page reads
+TRAIL_UNPACKED_BYTES_MAX = 64 << 20  # of a batch
 TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked
 USED_EVERY_S = 2.0  # between writes of what access keys and roles were last used for
 

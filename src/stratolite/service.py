@@ -128,7 +128,9 @@ class Call:
         "context",
         "depth",
         "endpoint",
+        "named",
         "noted",
+        "owner",
         "principal",
         "region",
         "request_id",
@@ -139,6 +141,10 @@ class Call:
 
     tx: Tx
     """The transaction; only inside a tx operation, ``transact`` or ``invoke``."""
+    owner: str
+    """For the trail: whose the resource is that IAM was asked about, where it is not the caller's account's."""
+    named: Any
+    """For the trail: what names the resources of a data event."""
 
     def __init__(
         self,
@@ -251,10 +257,21 @@ class Call:
         if target.validated:
             self.cloud.validate(service, operation, request)
         trail = self.cloud.trail
-        if not route.noted or trail is None:
+        if trail is None:
             with self.tx.savepoint():
                 self.cloud.authorize(inner, target, operation, request)
                 return route.method(inner, request)  # type: ignore[no-any-return]
+        if (kind := route.data) is not None:
+            authorize = self.cloud.authorize if kind.named is not None else trail.authorize_data
+            try:
+                with self.tx.savepoint():
+                    authorize(inner, target, operation, request)
+                    given: Response = route.method(inner, request)
+            except Exception as error:
+                trail.add_nested(inner, kind, request, error)
+                raise
+            trail.add_nested(inner, kind, request, None)
+            return given
         try:
             with self.tx.savepoint():
                 trail.authorize(inner, target, operation, request)
@@ -313,7 +330,9 @@ class Route(NamedTuple):
     is_async: bool
     unless: Callable[[Request], bool] | None
     noted: bool = False
-    """Whether the trail records its calls however they end."""
+    """Whether the trail records its calls in full."""
+    data: Any = None
+    """Else what the trail keeps of them (``services.cloudtrail.data_events.Kind``), None where there is no trail."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -365,7 +384,8 @@ class Service:
             before = getattr(method, "before", None)
             trail = self.cloud.trail
             noted = trail is not None and trail.notes(self.name, operation)
-            found = Route(method, before, is_async, getattr(method, "unless", None), noted)
+            kind = None if noted or trail is None else trail.data_kind(self, operation)
+            found = Route(method, before, is_async, getattr(method, "unless", None), noted, kind)
             self._routes[operation] = found
         return found
 
@@ -820,9 +840,13 @@ def perform(
     ):
         usage.note(who, service.name, call.region)
     authorize = cloud.authorize
-    if route.noted and (trail := cloud.trail) is not None:
-        done = trail.around(call, service, operation, request, done)
-        authorize = trail.authorize
+    if (kind := route.data) is not None:
+        done = cloud.trail.around_data(call, kind, request, done, lasting=route.is_async)
+        if kind.named is None:
+            authorize = cloud.trail.authorize_data
+    elif route.noted:
+        done = cloud.trail.around(call, service, operation, request, done)
+        authorize = cloud.trail.authorize
     if service.validated:
         try:
             cloud.validate(service.name, operation, request)

@@ -110,13 +110,41 @@ def test_the_trail_shows_who_was_turned_away_and_why(tmp_path):
         server.kill()
 
 
-def test_data_events_are_recorded_when_asked_for(tmp_path):
+def test_what_was_done_to_data_is_in_the_trail_after_kill_9_too(tmp_path):
+    """By default in a line each; what was written a moment before stays. An action, a resource, a decision may be asked for."""
+    server = ServerProcess(str(tmp_path / "data"))
+    try:
+        s3 = server.client("s3")
+        s3.create_bucket(Bucket="photos")
+        s3.put_object(Bucket="photos", Key="a", Body=b"b")
+        s3.get_object(Bucket="photos", Key="a")
+        lines = stratolite("trail", "--endpoint", server.endpoint).splitlines()
+        said = ["s3:CreateBucket", "s3:PutObject", "s3:GetObject"]
+        assert [line.split()[2] for line in lines][:3] == said
+        server.kill()
+        server.start()
+        at = ("--endpoint", server.endpoint)
+        lines = stratolite("trail", "--kind", "data", "--decision", "allowed", *at).splitlines()
+        assert [line.split()[1:] for line in lines] == [
+            ["arn:aws:iam::000000000000:root", said, "arn:aws:s3:::photos/a", "allowed"]
+            for said in ("s3:PutObject", "s3:GetObject")
+        ]
+        asked = ("--action", "s3:get", "--resource", "photos/a", "--principal", "root", "--json")
+        (event,) = map(json.loads, stratolite("trail", *asked, *at).splitlines())
+        assert (event["eventName"], event["sourceIPAddress"]) == ("GetObject", "127.0.0.1")
+        assert stratolite("trail", "--kind", "data", "--denied", *at) == ""
+    finally:
+        server.kill()
+
+
+def test_data_events_are_kept_in_full_when_asked_for(tmp_path):
     server = ServerProcess(str(tmp_path / "data"), "--trail-data-events")
     try:
         s3 = server.client("s3")
         s3.create_bucket(Bucket="photos")
         s3.put_object(Bucket="photos", Key="a", Body=b"b")
-        lines = stratolite("trail", "--endpoint", server.endpoint).splitlines()
-        assert [line.split()[2] for line in lines][:2] == ["s3:CreateBucket", "s3:PutObject"]
+        lines = stratolite("trail", "--kind", "data", "--json", "--endpoint", server.endpoint)
+        parameters = json.loads(lines)["requestParameters"]
+        assert (parameters["key"], parameters["contentLength"]) == ("a", 1)
     finally:
         server.kill()

@@ -1,13 +1,19 @@
-"""Who did what, and what was decided: the event history, and the explanation of a denial."""
+"""Who did what, and what was decided: the event history, the whole trail, and the explanation of a denial."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+from gateway.test_own import ask
 
 from stratolite.cli import why_denied
+from stratolite.errors import Unavailable
+from stratolite.service import root
+from stratolite.services.cloudtrail import batches, data_events, recorder
+from stratolite.services.cloudtrail import events as trail_events
 from stratolite.services.cloudtrail import state as trail_state
 
 ME = "000000000000"
@@ -29,6 +35,27 @@ def events(trail, **attribute):
     asked = [{"AttributeKey": k, "AttributeValue": v} for k, v in attribute.items()]
     found = trail.get_paginator("lookup_events").paginate(LookupAttributes=asked)
     return [json.loads(e["CloudTrailEvent"]) for page in found for e in page["Events"]]
+
+
+def pages(platform, **wanted):
+    """The pages of the whole trail, as ``stratolite trail`` asks for them."""
+    while True:
+        status, page = ask(platform, "POST", "trail", wanted)
+        assert status == 200, page
+        yield page
+        if not page["more"]:
+            return
+        wanted["token"] = page["token"]
+
+
+def trail_of(platform, **wanted):
+    return [event for page in pages(platform, **wanted) for event in page["events"]]
+
+
+def brief(event):
+    """(operation, what it was done to, what was decided)."""
+    named = [r["ARN"].rpartition(":")[2] for r in event.get("resources", ())]
+    return event["eventName"], *named, event["additionalEventData"]["decision"]
 
 
 def request_id(error):
@@ -58,19 +85,316 @@ def test_a_management_call_is_recorded_with_who_what_and_what_was_decided(client
     ]
 
 
-def test_data_events_are_left_out_but_a_denied_one_is_there(client):
-    """Items and objects by the million are not what an event history is for; who was turned away is."""
+def test_lookup_events_has_management_events_only_and_the_trail_has_all(client, platform):
+    """https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html: management events. What was
+    done to items and objects is asked of the trail itself, denied or not."""
     s3, trail = client("s3"), client("cloudtrail")
     s3.create_bucket(Bucket="bbb")
     s3.put_object(Bucket="bbb", Key="k", Body=b"x")
     eve = client("s3", **keys_of(client("iam"), "eve"))
     with pytest.raises(ClientError) as refused:
         eve.get_object(Bucket="bbb", Key="k")
-    names = [(e["eventName"], e["additionalEventData"]["decision"]) for e in events(trail, EventSource="s3.amazonaws.com")]  # fmt: skip
-    assert names == [("GetObject", "denied"), ("CreateBucket", "allowed")]
-    (event,) = events(trail, EventId=request_id(refused))
-    assert event["eventCategory"] == "Data"
-    assert event["errorCode"] == "AccessDenied"
+    names = [e["eventName"] for e in events(trail, EventSource="s3.amazonaws.com")]
+    assert names == ["CreateBucket"]
+    assert events(trail, EventId=request_id(refused)) == []
+    assert [brief(e) for e in trail_of(platform, action="s3:")] == [
+        ("CreateBucket", "bbb", "allowed"), ("PutObject", "bbb/k", "allowed"), ("GetObject", "bbb/k", "denied")
+    ]  # fmt: skip
+    (event,) = trail_of(platform, event_id=request_id(refused))
+    assert (event["eventCategory"], event["errorCode"]) == ("Data", "AccessDenied")
+
+
+@pytest.fixture
+def things(client):
+    """A table, a bucket, a queue, a topic, a stream, a key."""
+    client("dynamodb").create_table(
+        TableName="table", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+    )  # fmt: skip
+    client("s3").create_bucket(Bucket="bucket")
+    client("kinesis").create_stream(StreamName="stream", ShardCount=1)
+    return {
+        "url": client("sqs").create_queue(QueueName="queue")["QueueUrl"],
+        "topic": client("sns").create_topic(Name="topic")["TopicArn"],
+        "key": client("kms").create_key()["KeyMetadata"]["Arn"],
+    }
+
+
+SECRET = "do-not-keep-this"
+
+
+def test_every_data_event_is_recorded_with_who_what_and_what_was_decided(client, platform, things):
+    """Without any option; without bodies, items, statements or messages; found by each of what it may be asked for."""
+    keys = keys_of(client("iam"), "ann", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    db, s3, sqs, kms = (client(name, **keys) for name in ("dynamodb", "s3", "sqs", "kms"))
+    item = {"k": {"S": "a"}, "v": {"S": SECRET}}
+    answer = db.put_item(TableName="table", Item=item)
+    db.get_item(TableName="table", Key={"k": {"S": SECRET}})
+    db.batch_get_item(RequestItems={"table": {"Keys": [{"k": {"S": SECRET}}]}})
+    db.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": item}}])
+    db.execute_statement(Statement=f"SELECT * FROM \"table\" WHERE k = '{SECRET}'")
+    for _ in range(3):  # the first is read line by line, the others by what is known of it
+        s3.put_object(Bucket="bucket", Key="photos/1", Body=SECRET.encode())
+    s3.head_object(Bucket="bucket", Key="photos/1")
+    s3.list_objects_v2(Bucket="bucket", Prefix=SECRET)
+    sqs.send_message(QueueUrl=things["url"], MessageBody=SECRET)
+    sqs.receive_message(QueueUrl=things["url"], WaitTimeSeconds=1)
+    client("sns", **keys).publish(TopicArn=things["topic"], Message=SECRET)
+    kinesis = client("kinesis", **keys)
+    kinesis.put_record(StreamName="stream", Data=SECRET.encode(), PartitionKey="p")
+    client("events", **keys).put_events(
+        Entries=[{"Source": "s", "DetailType": "d", "Detail": json.dumps({"x": SECRET})}]
+    )
+    blob = kms.encrypt(KeyId=things["key"], Plaintext=SECRET.encode())["CiphertextBlob"]
+    kms.decrypt(CiphertextBlob=blob)
+    with pytest.raises(ClientError):
+        client("lambda", **keys).invoke(FunctionName="none", Payload=json.dumps(SECRET))
+    key = things["key"].rpartition(":")[2]
+    found = trail_of(platform, kind="data", principal="user/ann")
+    assert [brief(e)[:-1] for e in found] == [
+        ("PutItem", "table/table"), ("GetItem", "table/table"), ("BatchGetItem", "table/table"),
+        ("TransactWriteItems", "table/table"), ("ExecuteStatement", "table/table"),
+        *[("PutObject", "bucket/photos/1")] * 3, ("HeadObject", "bucket/photos/1"), ("ListObjectsV2", "bucket"),
+        ("SendMessage", "queue"), ("ReceiveMessage", "queue"), ("Publish", "topic"), ("PutRecord", "stream/stream"),
+        ("PutEvents", "event-bus/default"), ("Encrypt", key), ("Decrypt", key), ("Invoke", "none"),
+    ]  # fmt: skip
+    first = found[0]
+    assert first["requestID"] == first["eventID"] == answer["ResponseMetadata"]["RequestId"]
+    assert first["userIdentity"]["arn"] == f"arn:aws:iam::{ME}:user/ann"
+    assert first["userIdentity"]["accessKeyId"] == keys["key"]
+    assert (first["sourceIPAddress"], first["awsRegion"]) == ("127.0.0.1", "us-east-1")
+    assert (first["managementEvent"], first["readOnly"], found[1]["readOnly"]) == (
+        False,
+        False,
+        True,
+    )
+    assert first["additionalEventData"] == {"decision": "allowed", "action": "dynamodb:PutItem"}
+    actions = {e["eventName"]: e["additionalEventData"]["action"] for e in found}
+    assert actions["HeadObject"] == "s3:GetObject"
+    assert (actions["ListObjectsV2"], actions["Invoke"]) == (
+        "s3:ListBucket",
+        "lambda:InvokeFunction",
+    )
+    assert found[-1]["errorCode"] == "ResourceNotFoundException"
+    assert SECRET not in json.dumps(trail_of(platform))
+    assert len(trail_of(platform, principal=keys["key"], resource="bucket/photos")) == 4
+    assert len(trail_of(platform, action="dynamodb:getitem")) == 1
+    assert trail_of(platform, kind="data", decision="denied") == []
+    assert ask(platform, "POST", "trail", {"kind": "insight"})[0] == 400
+    assert ask(platform, "POST", "trail", {"token": "x"})[0] == 400
+
+
+def test_a_data_event_that_is_denied_is_recorded_once_and_whole(client, platform, things):
+    """With the explanation; also where it is one of many keys of a call that goes on."""
+    write = {
+        "Effect": "Allow",
+        "Action": "s3:DeleteObject",
+        "Resource": "arn:aws:s3:::bucket/mine/*",
+    }
+    keys = keys_of(client("iam"), "eve", write)
+    with pytest.raises(ClientError):
+        client("dynamodb", **keys).get_item(TableName="table", Key={"k": {"S": "a"}})
+    with pytest.raises(ClientError):
+        client("sqs", **keys).send_message(QueueUrl=things["url"], MessageBody="x")
+    both = [{"Key": "mine/1"}, {"Key": "theirs/1"}]
+    client("s3", **keys).delete_objects(Bucket="bucket", Delete={"Objects": both})
+    found = trail_of(platform, principal="user/eve", kind="data")
+    assert sorted(brief(e) for e in found) == [
+        ("DeleteObject", "bucket/theirs/1", "denied"), ("DeleteObjects", "bucket", "allowed"),
+        ("GetItem", "table/table", "denied"), ("SendMessage", "queue", "denied"),
+    ]  # fmt: skip
+    denied = [e for e in found if e["additionalEventData"]["decision"] == "denied"]
+    assert all("encodedAuthorizationMessage" in e["additionalEventData"] for e in denied)
+    assert found == trail_of(platform, principal="user/eve", kind="data", ago_s=60)
+
+
+def test_what_services_do_for_others_is_recorded_under_who_they_are(client, platform, things):
+    """A topic's delivery as the service, an alias in the trail of the key's use, one event id each."""
+    queue = f"arn:aws:sqs:us-east-1:{ME}:queue"
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+    }
+    client("sqs").set_queue_attributes(QueueUrl=things["url"], Attributes={"Policy": policy(allow)})
+    client("sns").subscribe(TopicArn=things["topic"], Protocol="sqs", Endpoint=queue)
+    client("sns").publish(TopicArn=things["topic"], Message="x")
+    assert client("sqs").receive_message(QueueUrl=things["url"], WaitTimeSeconds=10)["Messages"]
+    (sent,) = trail_of(platform, action="sqs:SendMessage", kind="data")
+    assert sent["userIdentity"] == {"type": "AWSService", "invokedBy": "sns.amazonaws.com"}
+    assert sent["eventID"] != sent["requestID"]
+    client("s3").put_bucket_encryption(Bucket="bucket", ServerSideEncryptionConfiguration={"Rules": [
+        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": things["key"]}},
+    ]})  # fmt: skip
+    keys = keys_of(client("iam"), "ann", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    client("s3", **keys).put_object(Bucket="bucket", Key="k", Body=b"x")
+    (used,) = trail_of(platform, action="kms:GenerateDataKey", principal="user/ann")
+    assert used["resources"][0]["ARN"] == things["key"]
+    assert used["userIdentity"]["invokedBy"]
+
+
+def test_a_call_into_another_account_is_in_the_trail_of_both(client, platform, things):
+    """And a stranger's is in the trail of the bucket's owner."""
+    client("s3").delete_public_access_block(Bucket="bucket")
+    client("s3").put_bucket_policy(Bucket="bucket", Policy=policy(
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/*"},
+    ))  # fmt: skip
+    client("s3").put_object(Bucket="bucket", Key="k", Body=b"x")
+    theirs = keys_of(
+        client("iam", account="222222222222"),
+        "bob",
+        {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+    )
+    client("s3", **theirs).get_object(Bucket="bucket", Key="k")
+    platform.run(platform.cloud.trail.flush())
+    here = trail_of(platform, action="s3:GetObject")
+    _, there = ask(platform, "POST", "trail", {"action": "s3:GetObject"}, ("222222222222", "test"))
+    assert [e["userIdentity"]["arn"] for e in here] == ["arn:aws:iam::222222222222:user/bob"]
+    assert [e["requestID"] for e in there["events"]] == [here[0]["requestID"]]
+    assert [e["recipientAccountId"] for e in (here[0], there["events"][0])] == [ME, "222222222222"]
+
+
+def test_the_trail_is_for_those_who_may_look_events_up(client, platform):
+    iam = client("iam")
+    allow = {"Effect": "Allow", "Action": "cloudtrail:LookupEvents", "Resource": "*"}
+    auditor, other = keys_of(iam, "auditor", allow), keys_of(iam, "other")
+    assert ask(platform, "POST", "trail", {}, tuple(auditor.values()))[0] == 200
+    status, said = ask(platform, "POST", "trail", {}, tuple(other.values()))
+    assert (status, said["__type"]) == (403, "AccessDeniedException")
+    assert ask(platform, "POST", "trail", {}, None)[0] == 403
+    assert ask(platform, "GET", "clock", None, tuple(auditor.values()))[0] == 403
+
+
+def test_data_events_are_kept_in_a_ring(client, platform, things, monkeypatch):
+    """So many bytes an account and region and 90 days of the cloud clock; the oldest go, and reading goes page by page."""
+    monkeypatch.setattr(trail_state, "TRAIL_DATA_SIZE_BYTES_MAX", 4_000)
+    monkeypatch.setattr(trail_state, "TRAIL_DATA_LOOKED_AT_COUNT_MAX", 2)
+    sqs = client("sqs")
+    for number in range(40):
+        sqs.send_message(QueueUrl=things["url"], MessageBody=str(number))
+        platform.run(platform.cloud.trail.flush())
+
+    def stored(tx):
+        place = trail_state.Place(ME, "us-east-1").keys
+        return [len(raw) for _, raw in tx.scan(place.span("data"))]
+
+    sizes = platform.run(platform.cloud.db.transact(stored))
+    assert 3_000 < sum(sizes) <= 4_000
+    read = list(pages(platform, action="sqs:SendMessage", kind="data"))
+    assert len(read) >= len(sizes) // 2
+    ids = [e["requestID"] for page in read for e in page["events"]]
+    assert len(ids) == len(sizes) == len(set(ids))
+    goes_on = {"action": "sqs:SendMessage", "token": read[-1]["token"]}
+    sqs.send_message(QueueUrl=things["url"], MessageBody="later")
+    assert len(trail_of(platform, **goes_on)) == 1  # what came since, and nothing twice
+    platform.loop.call_soon_threadsafe(platform.world.set_cloud_offset, 91 * 86_400.0)
+    sqs.send_message(QueueUrl=things["url"], MessageBody="late")
+    assert len(trail_of(platform, action="sqs:SendMessage")) == 1
+    for _ in range(3):
+        sqs.send_message(QueueUrl=things["url"], MessageBody="late")
+        platform.run(platform.cloud.trail.flush())
+    assert len(platform.run(platform.cloud.db.transact(stored))) <= 5
+
+
+def test_what_comes_too_fast_is_counted_and_said(client, platform, things, monkeypatch):
+    monkeypatch.setattr(recorder, "TRAIL_HELD_COUNT_MAX", 3)
+    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+    platform.run(platform.cloud.trail.flush())
+    sqs = client("sqs")
+    for _ in range(5):
+        sqs.send_message(QueueUrl=things["url"], MessageBody="x")
+    read = list(pages(platform, kind="data"))
+    assert sum(page["dropped"] for page in read) >= 2
+    assert sum(page["dropped"] + len(page["events"]) for page in read) >= 5
+    assert sum(page["dropped"] for page in pages(platform, token=read[-1]["token"])) == 0
+
+
+def test_while_the_log_cannot_be_written_the_newest_stay_held(
+    client, platform, things, monkeypatch
+):
+    """Bounded, and what had to go is counted."""
+    trail = platform.cloud.trail
+    platform.run(trail.flush())
+    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+
+    async def fails(_):
+        raise Unavailable("the disk is full")
+
+    written = platform.cloud.db.transact
+    monkeypatch.setattr(recorder, "TRAIL_HELD_COUNT_MAX", 4)
+    for number in range(6):
+        client("sqs").send_message(QueueUrl=things["url"], MessageBody=str(number))
+        monkeypatch.setattr(platform.cloud.db, "transact", fails)
+        platform.run(trail._flush_data())
+        monkeypatch.setattr(platform.cloud.db, "transact", written)
+    read = list(pages(platform, action="sqs:SendMessage", kind="data"))
+    assert sum(len(page["events"]) for page in read) == 4
+    assert sum(page["dropped"] for page in read) == 2
+
+
+def test_many_at_once_are_packed_in_a_thread_and_nothing_is_lost(
+    client, platform, things, monkeypatch
+):
+    monkeypatch.setattr(recorder, "TRAIL_DATA_INLINE_COUNT_MAX", 2)
+    monkeypatch.setattr(recorder, "TRAIL_DATA_BATCH_COUNT_MAX", 7)
+    sent = {
+        client("sqs").send_message(QueueUrl=things["url"], MessageBody="x")["ResponseMetadata"]["RequestId"]
+        for _ in range(20)
+    }  # fmt: skip
+    assert {e["requestID"] for e in trail_of(platform, action="sqs:SendMessage")} == sent
+
+
+def test_a_batch_of_format_1_still_opens():
+    """tests/golden/trail-1; made with ``packed`` on the day its layout was written down."""
+    raw = Path(__file__).parents[1].joinpath("golden", "trail-1").read_bytes()
+    dropped, rows = batches.rows(raw, 0x2A)
+    found = [data_events.record(row, ME, "us-east-1") for row in rows]
+    assert dropped == 3
+    assert [(brief(e), e["eventID"], e["eventTime"]) for e in found] == [
+        (("PutObject", "bucket/photos/1", "allowed"), "id-1", "2026-11-29T12:00:00Z"),
+        (("PutObject", "bucket/photos/2", "allowed"), "id-2", "2026-11-29T12:00:01Z"),
+        (("GetItem", "table/t", "allowed"), "2a-2", "2026-11-29T12:00:02Z"),
+    ]
+    assert found[2]["errorCode"] == "ResourceNotFoundException"
+    assert found[2]["userIdentity"]["invokedBy"] == "dynamodb.amazonaws.com"
+    with pytest.raises(ValueError, match="format"):
+        batches.rows(b"\x02" + raw[1:], 0)
+
+
+def test_every_data_event_has_a_way_to_its_resource():
+    """A new one in ``events.DATA`` without names would be recorded as done to nothing."""
+    without = {("cloudwatch", op) for op in trail_events.DATA["cloudwatch"]} | {
+        ("logs", "GetLogRecord"), ("stepfunctions", "SendTaskHeartbeat"), ("logs", "StartLiveTail"),
+    }  # fmt: skip
+    members = {
+        "TableName": "t", "RequestItems": {"t": {}}, "Statement": 'select * from "t"', "Bucket": "b", "Key": "k", "QueueUrl": "/000000000001/q",
+        "QueueName": "q", "TopicArn": "arn:aws:sns:us-east-1:000000000001:t", "FunctionName": "f", "DeliveryStreamName": "d", "StreamName": "s",
+        "StreamArn": "arn:aws:dynamodb:us-east-1:000000000001:table/t/stream/x", "ShardIterator": "arn:aws:dynamodb:us-east-1:000000000001:x|2", "logGroupName": "g",
+        "Statements": [{"Statement": 'select * from "t"'}], "TransactStatements": [{"Statement": 'update "t" set a = 1'}],
+        "TransactItems": [{"Put": {"TableName": "t"}}], "Entries": [{}], "activityArn": "arn:aws:states:us-east-1:000000000001:activity:a",
+        "stateMachineArn": "arn:aws:states:us-east-1:000000000001:stateMachine:a",
+    }  # fmt: skip
+    for service, operations in trail_events.DATA.items():
+        for operation in operations:
+            take = data_events.named(service, operation)
+            if take is None or (service, operation) in without:
+                continue
+            names = data_events.shown(take(members))
+            row = data_events.Row(
+                0,
+                "e",
+                "r",
+                names,
+                trail_events.identity(root(ME)),
+                service,
+                operation,
+                "",
+                "",
+                "",
+                "allowed",
+            )
+            assert data_events.record(row, ME, "us-east-1").get("resources"), (service, operation)
 
 
 def test_a_page_goes_on_where_the_last_one_ended_and_old_events_are_gone(
@@ -155,7 +479,7 @@ def test_the_history_survives_a_restart(client, platform):
     assert len(events(client("cloudtrail"), EventName="CreateUser")) == 1
 
 
-def test_a_denied_request_is_explained_statement_by_statement_by_its_id(client):
+def test_a_denied_request_is_explained_statement_by_statement_by_its_id(client, platform):
     """With the policies and condition keys it met; whoever may decode it may read it, another account may not."""
     iam = client("iam")
     s3 = client("s3")
@@ -172,7 +496,8 @@ def test_a_denied_request_is_explained_statement_by_statement_by_its_id(client):
     )  # fmt: skip
     with pytest.raises(ClientError) as refused:
         client("s3", **keys).get_object(Bucket="bbb", Key="k")
-    found = why_denied._of_request(client, request_id(refused))
+    (event,) = trail_of(platform, event_id=request_id(refused))
+    found = why_denied._of_request(client, request_id(refused), [event])
     said = list(why_denied.lines(found))
     assert said[0] == (
         f"arn:aws:iam::{ME}:user/eve: s3:GetObject on arn:aws:s3:::bbb/k: denied because no identity-based policy allows"
@@ -186,9 +511,7 @@ def test_a_denied_request_is_explained_statement_by_statement_by_its_id(client):
     )
     assert "    statement Others Allow: its principal is not the caller but 222222222222" in said
     assert any(line.startswith("    aws:sourceip = ") for line in said)
-    message = json.loads(
-        client("cloudtrail").lookup_events(LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": request_id(refused)}])["Events"][0]["CloudTrailEvent"]
-    )["additionalEventData"]["encodedAuthorizationMessage"]  # fmt: skip
+    message = event["additionalEventData"]["encodedAuthorizationMessage"]
     with pytest.raises(ClientError, match="InvalidAuthorizationMessageException"):
         client("sts", account="333333333333").decode_authorization_message(EncodedMessage=message)
     with pytest.raises(ClientError, match="InvalidAuthorizationMessageException"):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError
+from gateway.test_own import ask
 from lambdas import zipped
 
 ME, OTHER = "000000000000", "111111111111"
@@ -46,19 +47,13 @@ def received(client, url):
     raise AssertionError("nothing arrived")
 
 
-def turned_away(client, source, account=ME):
+def turned_away(client, platform, source, account=ME):
     """The denial of a delivery for ``source``, as the trail has it: of one message, or of what a topic sends together."""
-    trail = client("cloudtrail", account=account)
-    for turn in range(2_400):
-        name = ("SendMessage", "SendMessageBatch")[turn % 2]
-        page = trail.lookup_events(
-            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}]
-        )
-        for found in page["Events"]:
-            event = json.loads(found["CloudTrailEvent"])
+    asked = {"decision": "denied", "action": "sqs:sendmessage"}
+    for _ in range(2_400):
+        _, page = ask(platform, "POST", "trail", asked, (account, "test"))
+        for event in page["events"]:
             more = event["additionalEventData"]
-            if more["decision"] != "denied":
-                continue
             said = client("sts", account=account).decode_authorization_message(
                 EncodedMessage=more["encodedAuthorizationMessage"]
             )
@@ -72,7 +67,7 @@ def turned_away(client, source, account=ME):
     raise AssertionError(f"no denial for {source}")
 
 
-def test_a_topic_sends_to_a_queue_only_for_the_topic_it_names(client):
+def test_a_topic_sends_to_a_queue_only_for_the_topic_it_names(client, platform):
     good, evil = (client("sns").create_topic(Name=n)["TopicArn"] for n in ("good", "evil"))
     url, arn = queue(client, "q", "sns.amazonaws.com", {"ArnEquals": {"aws:SourceArn": good}})
     for topic in (evil, good):
@@ -82,12 +77,12 @@ def test_a_topic_sends_to_a_queue_only_for_the_topic_it_names(client):
     client("sns").publish(TopicArn=evil, Message="from evil")
     client("sns").publish(TopicArn=good, Message="from good")
     assert received(client, url) == ["from good"]
-    who, keys = turned_away(client, evil)
+    who, keys = turned_away(client, platform, evil)
     assert who == {"type": "AWSService", "invokedBy": "sns.amazonaws.com"}
     assert keys["aws:sourceaccount"] == ME
 
 
-def test_a_rule_sends_to_a_queue_only_for_the_rule_it_names(client):
+def test_a_rule_sends_to_a_queue_only_for_the_rule_it_names(client, platform):
     events = client("events")
     rules = {
         n: events.put_rule(Name=n, EventPattern='{"source": ["app"]}')["RuleArn"]
@@ -100,7 +95,7 @@ def test_a_rule_sends_to_a_queue_only_for_the_rule_it_names(client):
         events.put_targets(Rule=name, Targets=[{"Id": "t", "Arn": arn, "Input": json.dumps(name)}])
     events.put_events(Entries=[{"Source": "app", "DetailType": "x", "Detail": "{}"}])
     assert received(client, url) == ['"good"']
-    turned_away(client, rules["evil"])
+    turned_away(client, platform, rules["evil"])
 
 
 def test_a_bucket_sends_to_a_queue_only_for_its_own_account(client):

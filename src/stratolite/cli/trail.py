@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -13,13 +11,22 @@ import click
 from stratolite.cli import screen, target
 
 _FOLLOW_S = 1.0
-_REMEMBERED_COUNT_MAX = 10_000
+_LOOKING = ("LookupEvents", "TrailPage")
 
 
 @click.command("trail")
 @click.option("--follow", is_flag=True, help="Go on until interrupted.")
+@click.option(
+    "--kind",
+    type=click.Choice(["management", "data"]),
+    default=None,
+    help="Only events of one kind.",
+)
 @click.option("--principal", default="", help="Only whose name, key or ARN has this in it.")
-@click.option("--denied", is_flag=True, help="Only what was denied.")
+@click.option("--action", default="", help="Only what has this in its action, as s3:GetObject.")
+@click.option("--resource", default="", help="Only what has this in the ARN of its resource.")
+@click.option("--decision", type=click.Choice(["allowed", "denied"]), default=None)
+@click.option("--denied", is_flag=True, help="As --decision denied.")
 @click.option(
     "--since", default=60.0, show_default=True, help="Minutes to look back.", metavar="MINUTES"
 )
@@ -27,7 +34,11 @@ _REMEMBERED_COUNT_MAX = 10_000
 @screen.json_option
 def command(
     follow: bool,
+    kind: str | None,
     principal: str,
+    action: str,
+    resource: str,
+    decision: str | None,
     denied: bool,
     since: float,
     endpoint: str,
@@ -36,40 +47,30 @@ def command(
 ) -> None:
     """Show the calls of this account and region, oldest first: when, who, what, on what, and what was decided.
 
-    Calls on items, objects and messages are in it only if they were denied, or if the server was started with
-    --trail-data-events. With --json each line is a record as CloudTrail has it.
+    Calls on items, objects, messages and functions (data events) are among them with what names their resource;
+    started with --trail-data-events the server keeps their parameters, too. With --json each line is a record as
+    CloudTrail has it.
     """
-    client = target.client("cloudtrail", endpoint, region)
-    start = datetime.now(UTC) - timedelta(minutes=since)
-    seen: dict[str, None] = {}
+    wanted = {
+        "ago_s": since * 60,
+        "kind": kind or "",
+        "principal": principal,
+        "action": action,
+        "resource": resource,
+        "decision": "denied" if denied else decision or "",
+    }
     while True:
-        for event in reversed(list(_events(client, start))):
-            if event["eventID"] in seen or (event["eventName"] == "LookupEvents" and follow):
-                continue
-            seen[event["eventID"]] = None
-            if _wanted(event, principal, denied):
+        page = target.own("POST", "trail", endpoint, region, wanted)
+        for event in page["events"]:
+            if not follow or event["eventName"] not in _LOOKING:
                 click.echo(json.dumps(event) if as_json else line(event))
-        if not follow:
-            return
-        start = max(start, datetime.now(UTC) - timedelta(minutes=1))
-        while len(seen) > _REMEMBERED_COUNT_MAX:
-            del seen[next(iter(seen))]
-        time.sleep(_FOLLOW_S)
-
-
-def _events(client: Any, start: datetime) -> Iterator[dict[str, Any]]:
-    for page in client.get_paginator("lookup_events").paginate(StartTime=start):
-        for found in page["Events"]:
-            yield json.loads(found["CloudTrailEvent"])
-
-
-def _wanted(event: dict[str, Any], principal: str, denied: bool) -> bool:
-    if denied and event["additionalEventData"]["decision"] != "denied":
-        return False
-    who = event["userIdentity"]
-    return any(
-        principal in str(who.get(k, "")) for k in ("arn", "accessKeyId", "invokedBy", "type")
-    )
+        if page["dropped"]:
+            click.echo(f"{page['dropped']} calls were not recorded: they came too fast", err=True)
+        if not page["more"]:
+            if not follow:
+                return
+            time.sleep(_FOLLOW_S)
+        wanted["token"] = page["token"]
 
 
 def line(event: dict[str, Any]) -> str:

@@ -63,7 +63,7 @@ data_option = click.option(
 @click.option(
     "--trail-data-events",
     is_flag=True,
-    help="Record calls on items, objects, messages and functions in the trail, too.",
+    help="Keep the parameters of calls on items, objects, messages and functions in the trail, too.",
 )
 def command(
     data: str,

@@ -52,7 +52,9 @@ def command(
             raise click.UsageError(
                 f"{principal} is not a request id; give PRINCIPAL ACTION [RESOURCE]"
             )
-        found = _of_request(client, principal)
+        asked = {"event_id": principal}
+        page = target.own("POST", "trail", endpoint, region, asked)
+        found = _of_request(client, principal, page["events"])
     else:
         found = _would_be(client, principal, action, resource, _pairs(context))
     if as_json:
@@ -75,14 +77,13 @@ def _pairs(context: tuple[str, ...]) -> dict[str, list[str]]:
 # -- a request that was
 
 
-def _of_request(client: Client, request_id: str) -> dict[str, Any]:
-    attribute = {"AttributeKey": "EventId", "AttributeValue": request_id}
-    events = client("cloudtrail").lookup_events(LookupAttributes=[attribute])["Events"]
+def _of_request(client: Client, request_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """``events``: what the trail has of it."""
     if not events:
         raise click.ClickException(
-            f"the trail has no request {request_id} in this account and region (or it was older than 90 days)"
+            f"the trail has no denial {request_id} in this account and region (or it was older than 90 days)"
         )
-    event = json.loads(events[0]["CloudTrailEvent"])
+    event = events[0]
     more = event["additionalEventData"]
     message = more.get("encodedAuthorizationMessage")
     if not message:

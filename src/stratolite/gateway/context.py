@@ -15,11 +15,13 @@ from stratolite.http import HttpRequest
 class Context(Mapping[str, str]):
     """Condition keys of a request, made when somebody asks."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "source")
     _NAMES = ("aws:SourceIp", "aws:SecureTransport", "aws:UserAgent", "aws:Referer")
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self.source = request.peer if request.peer != SANDBOX else ""
+        """aws:SourceIp, "" where there is none: for the trail, which keeps it of every call."""
 
     def __getitem__(self, name: str) -> str:
         request = self._request

@@ -1,7 +1,10 @@
-"""Stratolite's own calls at /_stratolite/NAME: signed (as service ``stratolite``) by a root key, JSON in and out.
+"""Stratolite's own calls at /_stratolite/NAME: signed (as service ``stratolite``), JSON in and out.
 
     GET  clock                     -> {"time_s": the cloud clock, "offset_s": how far it is ahead of the wall clock}
     POST clock  {"advance_s": 60}  -> the same, after it was moved; schedules, expiry and retries act at once
+    POST trail  {"since_s": ...}   -> a page of who did what (``services.cloudtrail.service.Cloudtrail.trail_page``)
+
+The clock is for root keys; the trail of an account and region is for whoever may ``cloudtrail:LookupEvents``.
 
 Errors are {"__type": code, "message": text} as everywhere else: AccessDeniedException (403),
 ValidationException (400), UnknownOperationException (404).
@@ -26,13 +29,13 @@ Document = dict[str, Any]
 
 async def serve(call: Call, request: HttpRequest) -> HttpResponse:
     """The answer to one of our own calls; ``request.body`` is whole. Raises Fault."""
-    if call.principal.kind != "root":
+    name = request.path.removeprefix(PREFIX)
+    if call.principal.kind != "root" and (request.method, name) not in _BY_IAM:
         raise Fault(
             "AccessDeniedException",
             f"{request.path} is for root: sign it with a root key (service name stratolite).",
             status=403,
         )
-    name = request.path.removeprefix(PREFIX)
     found = _CALLS.get((request.method, name))
     if found is None:
         raise Fault(
@@ -74,7 +77,19 @@ async def _advance_clock(call: Call, said: Document) -> Document:
     return await _clock(call, said)
 
 
+async def _trail(call: Call, said: Document) -> Document:
+    try:
+        return await call.request("cloudtrail", "TrailPage", said)
+    except Fault as fault:
+        if fault.code == "AccessDeniedException":
+            fault.status = 403  # as of all of ours
+        raise
+
+
 _CALLS: dict[tuple[str, str], Callable[[Call, Document], Awaitable[Document]]] = {
     ("GET", "clock"): _clock,
     ("POST", "clock"): _advance_clock,
+    ("POST", "trail"): _trail,
 }
+_BY_IAM = frozenset({("POST", "trail")})
+"""IAM says who may; the others are for root."""

@@ -14,6 +14,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Principal
 
 Event = dict[str, Any]
+VERSION = "1.11"
 
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-data-events-with-cloudtrail.html
 DATA: dict[str, frozenset[str]] = {
@@ -67,6 +68,15 @@ _ARN = re.compile(r"arn:aws[\w-]*:([\w-]+):[^:]*:(\d{12})?:([\w-]+)?")
 
 def is_data(service: str, operation: str) -> bool:
     return operation in DATA.get(service, ())
+
+
+def is_read(operation: str) -> bool:
+    return bool(_READS.match(operation))
+
+
+def source(service: str) -> str:
+    """The ``eventSource``."""
+    return f"{_SOURCES.get(service, service)}.amazonaws.com"
 
 
 def identity(who: Principal) -> Event:
@@ -124,11 +134,11 @@ def made(
 ) -> Event:
     """The record but for its id, time and recipient. ``noted`` is (action, resource, encoded message)."""
     action, resource, message = noted
-    who, source = call.principal, f"{_SOURCES.get(service, service)}.amazonaws.com"
+    who, asked = call.principal, source(service)
     event: Event = {
-        "eventVersion": "1.11",
+        "eventVersion": VERSION,
         "userIdentity": identity(who),
-        "eventSource": source,
+        "eventSource": asked,
         "eventName": operation,
         "awsRegion": call.region,
         "sourceIPAddress": call.context.get("aws:SourceIp") or who.name or "stratolite",
@@ -136,29 +146,38 @@ def made(
         "requestParameters": parameters or None,
         "responseElements": None,
         "requestID": call.request_id,
-        "readOnly": bool(_READS.match(operation)),
+        "readOnly": is_read(operation),
         "eventType": "AwsApiCall",
         "managementEvent": not is_data(service, operation),
         "eventCategory": "Data" if is_data(service, operation) else "Management",
     }
     if call.depth and who.kind != "service":
-        event["userIdentity"]["invokedBy"] = source
+        event["userIdentity"]["invokedBy"] = asked
+    if error is not None:
+        event["errorCode"] = code(error)
     if isinstance(error, Fault):
-        event["errorCode"] = error.code
         event["errorMessage"] = error.message[:2048]
-    elif error is not None:
-        event["errorCode"] = "InternalFailure"
-    if resources := _resources(resource):
-        event["resources"] = resources
-    denied = isinstance(error, Fault) and (bool(message) or error.code.startswith("AccessDenied"))
-    more = {"decision": "denied" if denied else "allowed", "action": action}
+    if found := resources(resource):
+        event["resources"] = found
+    more = {"decision": decision(error, message), "action": action}
     if message:
         more["encodedAuthorizationMessage"] = message
     event["additionalEventData"] = more
     return event
 
 
-def _resources(arn: str) -> list[Event]:
+def decision(error: BaseException | None, message: str = "") -> str:
+    """``message`` explains a denial."""
+    denied = isinstance(error, Fault) and (bool(message) or error.code.startswith("AccessDenied"))
+    return "denied" if denied else "allowed"
+
+
+def code(error: BaseException) -> str:
+    """The ``errorCode``."""
+    return error.code if isinstance(error, Fault) else "InternalFailure"
+
+
+def resources(arn: str) -> list[Event]:
     found = _ARN.match(arn)
     if found is None:
         return []

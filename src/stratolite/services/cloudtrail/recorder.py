@@ -1,6 +1,7 @@
 """Gathers what calls did and writes it a few times a second, after the answers and before any sync.
 
-``service.perform`` asks ``notes`` once for each operation; what is not noted costs a call nothing but a denial.
+``service.perform`` asks ``notes`` and ``data_kind`` once for each operation. A management call's record is made at its end;
+of a data event a tuple is kept (``around_data``: 0.6 us), and made into batches when they are written (``batches``).
 A transaction that runs again (a lost race on a shared log) may note a nested call twice.
 """
 
@@ -20,19 +21,25 @@ from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.limits import (
     TRAIL_BATCH_COUNT_MAX,
+    TRAIL_DATA_BATCH_COUNT_MAX,
+    TRAIL_DATA_INLINE_COUNT_MAX,
     TRAIL_EVENT_BYTES_MAX,
     TRAIL_EXPLAINED_A_SECOND_MAX,
     TRAIL_GATHER_S,
     TRAIL_HELD_COUNT_MAX,
 )
-from stratolite.service import Call, Cloud, Request, Service
-from stratolite.services.cloudtrail import events, state
+from stratolite.service import Call, Cloud, Principal, Request, Service
+from stratolite.services.cloudtrail import batches, data_events, events, state
+from stratolite.services.cloudtrail.batches import Batch, Held
+from stratolite.services.cloudtrail.data_events import Kind
 from stratolite.services.cloudtrail.state import Place
 
 Redact = Callable[[str, str, Request], dict[str, Any]]
 Done = Callable[[Any, BaseException | None], None]
 _log = logging.getLogger("stratolite.trail")
 _PURPOSE = "authorization-message"
+_REFUSED = ("", "", "", "")
+"""``Call.noted`` of a data event that was denied: its whole record is held already."""
 
 
 class Recorder:
@@ -40,6 +47,11 @@ class Recorder:
         self._cloud, self._redact, self._data_events = cloud, redact, data_events
         self._held: deque[tuple[Place, int, str, bytes]] = deque()
         self._dropped_count = 0
+        self._held_data: deque[Held] = deque()
+        self._dropped_data: dict[tuple[str, str], int] = {}
+        self._batches: deque[Batch] = deque()
+        """Not written yet."""
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._explained_count = 0
@@ -50,6 +62,46 @@ class Recorder:
     def notes(self, service: str, operation: str) -> bool:
         """Whether calls of this operation are recorded however they end."""
         return self._data_events or not events.is_data(service, operation)
+
+    def data_kind(self, service: Service, operation: str) -> Kind | None:
+        """Of an operation that ``notes`` does not name."""
+        named = data_events.named(service.name, operation)
+        return Kind(service.name, operation, service.prefix or service.name, named)
+
+    def around_data(
+        self, call: Call, kind: Kind, request: Request, done: Done, *, lasting: bool
+    ) -> Done:
+        """``done`` that keeps first how a data event ended. ``lasting``: it ends when its transaction is long over.
+
+        On the way of every GetItem and SendMessage: what is in here counts in tenths of a microsecond.
+        """
+        who = call.principal
+        if call.depth and _is_platform(who):
+            return done
+        call.owner = ""
+        try:
+            call.named = kind.named(request)  # type: ignore[misc]
+        except Exception:  # noqa: BLE001 - what the client left out, the operation answers; None: ``authorize_data``
+            call.named = ""
+        held = self._held_data
+
+        def finished(result: Any, error: BaseException | None) -> None:
+            if error is None and not lasting and len(held) < TRAIL_HELD_COUNT_MAX:
+                try:
+                    held.append((
+                        call.tx.time_s, call.request_id, call.named, who, call.region, kind, call.owner,
+                        call.context.source, "", "allowed", call.depth,  # type: ignore[attr-defined]
+                    ))  # fmt: skip
+                except AttributeError:  # a call of the platform's own, which came from nowhere
+                    self.add_data(call, kind, None)
+                else:
+                    if self._task is None:
+                        self._arm()
+            else:
+                self.add_data(call, kind, error)
+            done(result, error)
+
+        return finished
 
     def around(
         self, call: Call, service: Service, operation: str, request: Request, done: Done
@@ -62,6 +114,14 @@ class Recorder:
             done(result, error)
 
         return finished
+
+    def authorize_data(
+        self, call: Call, service: Service, operation: str, request: Request
+    ) -> None:
+        """The cloud's ``authorize``, where IAM's question names the resources better than the request does."""
+        with suppress(Exception):  # as above
+            call.named = [resource for _, resource in service.access(call, operation, request)]
+        self._cloud.authorize(call, service, operation, request)
 
     def authorize(self, call: Call, service: Service, operation: str, request: Request) -> None:
         """The cloud's ``authorize``, with what it was asked about kept for the record."""
@@ -96,10 +156,11 @@ class Recorder:
             said.get("owner", ""),
             message,
         )
-        is_noted, call.noted = call.noted is not None, noted
+        is_noted = call.noted is not None and call.noted is not _REFUSED
+        call.noted = noted
         if not is_noted:
             self.add(call, service.name, operation, request, fault)
-            call.noted = None
+            call.noted = _REFUSED
 
     def _may_explain(self) -> bool:
         now_s = self._cloud.world.mono()
@@ -131,8 +192,8 @@ class Recorder:
         error: BaseException | None,
     ) -> None:
         who = call.principal
-        if call.depth and who.kind == "root" and not who.access_key_id:
-            return  # one part of the platform asks another
+        if call.depth and _is_platform(who):
+            return
         if len(self._held) >= TRAIL_HELD_COUNT_MAX:
             self._dropped_count += 1
             return
@@ -156,7 +217,42 @@ class Recorder:
                 event["additionalEventData"].pop("encodedAuthorizationMessage", None)
                 raw = orjson.dumps(events.stamped(event, event_id, time_s, account), default=str)
             self._held.append((Place(account, call.region), int(time_s * 1000), event_id, raw))
-        if self._task is None and not self._closed:
+        if self._task is None:
+            self._arm()
+
+    def add_nested(
+        self, call: Call, kind: Kind, request: Request, error: BaseException | None
+    ) -> None:
+        """A data event inside another call's transaction."""
+        if _is_platform(call.principal):
+            return
+        if kind.named is not None:
+            try:
+                call.named = kind.named(request)
+            except Exception:  # noqa: BLE001 - as above
+                call.named = ""
+        self.add_data(call, kind, error)
+
+    def add_data(self, call: Call, kind: Kind, error: BaseException | None) -> None:
+        """A data event that has ended, however. Must not raise."""
+        if error is not None and call.noted is _REFUSED:
+            return
+        who, owner = call.principal, getattr(call, "owner", "")
+        if len(self._held_data) >= TRAIL_HELD_COUNT_MAX:
+            place = (who.account or owner, call.region)
+            self._dropped_data[place] = self._dropped_data.get(place, 0) + 1
+            return
+        names = getattr(call, "named", "")
+        self._held_data.append((
+            self._cloud.world.cloud(), call.request_id, names if error is None else data_events.shown(names), who,
+            call.region, kind, owner, call.context.get("aws:SourceIp", ""), "" if error is None else events.code(error),
+            events.decision(error), call.depth,
+        ))  # fmt: skip
+        if self._task is None:
+            self._arm()
+
+    def _arm(self) -> None:
+        if not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._soon(), name="trail")
 
     # -- what is written
@@ -168,9 +264,14 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what is held now; it stays held while the log cannot be written."""
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         if self._dropped_count:
             _log.warning("%d events were not recorded: they came too fast", self._dropped_count)
             self._dropped_count = 0
+        await self._flush_data()
         while self._held:
             batch = [
                 self._held.popleft() for _ in range(min(len(self._held), TRAIL_BATCH_COUNT_MAX))
@@ -190,8 +291,56 @@ class Recorder:
                 self._held.extendleft(reversed(batch))
                 return
 
+    async def _flush_data(self) -> None:
+        held = self._held_data
+        while held or self._dropped_data:
+            some = [held.popleft() for _ in range(min(len(held), TRAIL_DATA_BATCH_COUNT_MAX))]
+            dropped, self._dropped_data = self._dropped_data, {}
+            given = some, dropped, int(self._cloud.world.cloud() * 1000)
+            try:
+                if len(some) <= TRAIL_DATA_INLINE_COUNT_MAX:
+                    made = batches.packed(*given)
+                else:
+                    loop = asyncio.get_running_loop()
+                    made = await loop.run_in_executor(None, batches.packed, *given)
+            except Exception:  # noqa: BLE001 - one that cannot be written must not stop the rest
+                _log.exception("%d data events were not recorded", len(some))
+                continue
+            self._batches.extend(made)
+            if dropped:
+                _log.warning(
+                    "%d data events were not recorded: they came too fast", sum(dropped.values())
+                )
+        while self._batches:
+            some_batches = list(self._batches)
+            self._batches.clear()
+
+            def write(tx: Tx, made: list[Batch] = some_batches) -> None:
+                tx.relaxed = True  # cloudtrail:events in limits.RELAXED
+                for batch in made:
+                    state.write_data(tx, batch)
+
+            try:
+                await self._cloud.db.transact(write)
+            except Unavailable:
+                self._keep(some_batches)
+                return
+
+    def _keep(self, unwritten: list[Batch]) -> None:
+        """The log cannot be written: what is held meanwhile is bounded, and the oldest goes."""
+        self._batches.extendleft(reversed(unwritten))
+        while sum(batch.rows for batch in self._batches) > TRAIL_HELD_COUNT_MAX:
+            gone = self._batches.popleft()
+            place = (gone.account, gone.region)
+            self._dropped_data[place] = self._dropped_data.get(place, 0) + gone.rows
+
     async def close(self) -> None:
         self._closed = True
         if self._task is not None:
             self._task.cancel()
         await self.flush()
+
+
+def _is_platform(who: Principal) -> bool:
+    """One part of the platform asks another: of a nested call."""
+    return who.kind == "root" and not who.access_key_id

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from stratolite.core import Keyspace, Tx
-from stratolite.limits import TRAIL_KEEP_S, TRAIL_LOOKED_AT_COUNT_MAX, TRAIL_SIZE_BYTES_MAX
+from stratolite.limits import (
+    TRAIL_DATA_LOOKED_AT_COUNT_MAX,
+    TRAIL_DATA_SIZE_BYTES_MAX,
+    TRAIL_KEEP_S,
+    TRAIL_LOOKED_AT_COUNT_MAX,
+    TRAIL_SIZE_BYTES_MAX,
+)
+from stratolite.services.cloudtrail.batches import Batch
 
 _GONE_AT_LEAST = 16
 
@@ -71,3 +78,53 @@ def newest_first(
         assert isinstance(stamp, int)
         found.append((At(time_ms, stamp), orjson.loads(raw), raw))
     return found, len(found) == TRAIL_LOOKED_AT_COUNT_MAX
+
+
+def oldest_first(
+    tx: Tx, place: Place, until_ms: int, after: At
+) -> tuple[list[tuple[At, bytes]], bool]:
+    """Records after ``after`` up to ``until_ms``; whether there may be more."""
+    return _after(tx, place, "event", until_ms, after, TRAIL_LOOKED_AT_COUNT_MAX)
+
+
+# -- data events
+
+
+def write_data(tx: Tx, batch: Batch) -> None:
+    """A batch; makes room for it among the oldest."""
+    keys = Place(batch.account, batch.region).keys
+    size_key = keys.key("data-size")
+    count, size_bytes, oldest_ms = orjson.loads(tx.get(size_key) or b"[0,0,0]")
+    tx.put(keys.key("data", batch.closed_ms, tx.stamp()), batch.raw)
+    count, size_bytes = count + 1, size_bytes + len(batch.raw)
+    gone_ms = int((tx.time_s - TRAIL_KEEP_S) * 1000)
+    if size_bytes > TRAIL_DATA_SIZE_BYTES_MAX or oldest_ms < gone_ms:
+        for key, raw in list(tx.scan(keys.span("data"), limit=_GONE_AT_LEAST)):
+            _, oldest_ms, _ = keys.parts(key)
+            assert isinstance(oldest_ms, int)
+            if count == 1 or (oldest_ms >= gone_ms and size_bytes <= TRAIL_DATA_SIZE_BYTES_MAX):
+                break
+            tx.delete(key)
+            count, size_bytes = count - 1, size_bytes - len(raw)
+    tx.put(size_key, orjson.dumps([count, size_bytes, oldest_ms]))
+
+
+def data_oldest_first(
+    tx: Tx, place: Place, until_ms: int, after: At
+) -> tuple[list[tuple[At, bytes]], bool]:
+    """Batches that ended after ``after`` up to ``until_ms``; whether there may be more."""
+    return _after(tx, place, "data", until_ms, after, TRAIL_DATA_LOOKED_AT_COUNT_MAX)
+
+
+def _after(
+    tx: Tx, place: Place, kind: str, until_ms: int, after: At, limit: int
+) -> tuple[list[tuple[At, bytes]], bool]:
+    keys = place.keys
+    span = keys.key(kind, after.time_ms, after.stamp + 1), keys.key(kind, until_ms + 1)
+    found = []
+    for key, raw in tx.scan(span, limit=limit) if span[0] < span[1] else ():
+        _, time_ms, stamp = keys.parts(key)
+        assert isinstance(time_ms, int)
+        assert isinstance(stamp, int)
+        found.append((At(time_ms, stamp), raw))
+    return found, len(found) == limit

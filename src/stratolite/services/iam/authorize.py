@@ -135,6 +135,8 @@ def _decide(
 ) -> Decision:
     who = call.principal
     owner = service.resource_account(call, resource)
+    if owner != who.account:
+        call.owner = owner
     text = service.resource_policy(call, resource)
     resource_policy = parse_resource_policy(text) if text else None
     rules, role_arn = rules_of(call, who)
