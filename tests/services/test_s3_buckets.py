@@ -692,8 +692,19 @@ def test_a_bucket_policy_speaks_of_the_bucket_s_tags(client, s3, bucket):
 
 
 def test_a_bucket_can_refuse_customers_keys(s3, bucket):
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html"""
+    """A new bucket does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html"""
     sealed = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
+    denied = ("AccessDenied", 403)
+    assert refused(s3.put_object, Bucket=bucket, Key="before", Body=b"x", **sealed) == denied
+    found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    assert found["Rules"][0]["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+    plain = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=plain)
+    assert refused(s3.put_object, Bucket=bucket, Key="before", Body=b"x", **sealed) == denied
+    opened = {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=opened)
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x", **sealed)
+    s3.delete_bucket_encryption(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="before", Body=b"x", **sealed)
     rule = {
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
@@ -703,7 +714,6 @@ def test_a_bucket_can_refuse_customers_keys(s3, bucket):
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
     found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
     assert found["Rules"] == [rule]
-    denied = ("AccessDenied", 403)
     assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", **sealed) == denied
     assert refused(s3.create_multipart_upload, Bucket=bucket, Key="k", **sealed) == denied
     s3.put_object(Bucket=bucket, Key="plain", Body=b"x")

@@ -20,7 +20,13 @@ SIZES = [0, 1, 5000, 65_536, 65_537, 300_000]
 def s3(client):
     made = client("s3")
     made.create_bucket(Bucket="box")
+    allow_customers(made, "box")
     return made
+
+
+def allow_customers(s3, bucket):
+    rule = {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def code(call, **request):

@@ -56,10 +56,8 @@ def wanted(call: Call, bucket: Bucket, request: Request) -> dict[str, Any] | Non
                 "x-amz-server-side-encryption",
                 algorithm,
             )
-        if "encryption" in bucket.on:
-            rule = state.config(call.tx, bucket, "encryption")[0]
-            if "BlockedEncryptionTypes" in rule:  # blocking-unblocking-s3-c-encryption-gpb.html
-                raise access_denied()
+        if blocks_customers(call, bucket):
+            raise access_denied()
         return {"alg": "C", "customer": customer}
     if algorithm is None:
         if request.get("SSEKMSKeyId"):
@@ -108,6 +106,16 @@ def wanted(call: Call, bucket: Bucket, request: Request) -> dict[str, Any] | Non
         _context(context)
         made["ctx"] = context
     return made
+
+
+def blocks_customers(call: Call, bucket: Bucket) -> bool:
+    """Whether it takes nothing under customers' keys, as new buckets do since April 2026.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-s3-c-encryption-setting-faq.html
+    """
+    if bucket.blocks_sse_c or "encryption" not in bucket.on:
+        return bucket.blocks_sse_c
+    return "BlockedEncryptionTypes" in state.config(call.tx, bucket, "encryption")[0]
 
 
 def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None:

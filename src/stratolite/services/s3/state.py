@@ -5,7 +5,7 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy, on?, versioning?}: what every request asks
+                                                     has_policy, on?, versioning?, blocks_sse_c?}: what every request asks
     ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy, tags?, open?}   an access point's names
     (account, "", "s3", "block")                  -> JSON, the account's public access block
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
@@ -74,6 +74,7 @@ class Bucket:
 
     __slots__ = (
         "account",
+        "blocks_sse_c",
         "bodies",
         "config",
         "created_ms",
@@ -105,6 +106,7 @@ class Bucket:
         has_policy: bool = False,
         on: Sequence[str] = (),
         versioning: str = "",
+        blocks_sse_c: bool = False,
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
@@ -115,6 +117,8 @@ class Bucket:
         """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
         self.versioning = versioning
         """"", Enabled or Suspended."""
+        self.blocks_sse_c = blocks_sse_c
+        """Whether writes under customers' keys are refused; in buckets made before this was kept they are not."""
         self.point: Point | None = None
         """The access point by which it was named."""
         space = Keyspace(account, region, "s3")
@@ -155,19 +159,7 @@ class Head(Listed, array_like=True, gc=False):
 
     checksum_value: str
     place: int
-    """FEATURES = frozenset(
-    {
-        "notification",
-        "object-lock",
-        "encryption",
-        "replication",
-        "lifecycle",
-        "logging",
-        "request-payment",
-    }
-)
-
-IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
+    """IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     data: bytes
     """The body, IN_HEAD."""
     blob: str
@@ -290,7 +282,9 @@ def _parse_bucket(raw: bytes) -> Bucket | Point:
 
 
 def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) -> Bucket:
-    bucket = Bucket(name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership)
+    bucket = Bucket(
+        name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership, blocks_sse_c=True
+    )
     put_bucket(tx, bucket)
     tx.put(Keyspace(account, "", "s3")["mine"].key(name), orjson.dumps(region))
     return bucket
@@ -304,6 +298,7 @@ def put_bucket(
     has_policy: bool | None = None,
     on: frozenset[str] | None = None,
     versioning: str | None = None,
+    blocks_sse_c: bool | None = None,
 ) -> None:
     """The bucket's record, with what is given changed; ownership "" for none."""
     value = {
@@ -319,6 +314,8 @@ def put_bucket(
         value["on"] = features
     if status := bucket.versioning if versioning is None else versioning:
         value["versioning"] = status
+    if bucket.blocks_sse_c if blocks_sse_c is None else blocks_sse_c:
+        value["blocks_sse_c"] = True
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
