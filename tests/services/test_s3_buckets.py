@@ -360,13 +360,21 @@ def test_a_wrong_cors_rule_is_refused(s3, bucket, rule):
     )
 
 
-def user(client, *statements):
+def test_a_key_that_is_not_utf_8_is_no_key(platform, bucket):
+    """What ceph/s3-tests meant with ``\\xae\\x8a-`` when its texts were bytes; as text it is a key like any other."""
+    bad = HttpRequest("GET", f"/{bucket}/%AE%8A-", "", {"host": "localhost"}, b"")
+    status, _, said = platform.send(bad)
+    assert (status, b"<Code>InvalidURI</Code>" in said) == (400, True)
+    assert b"Couldn't parse the specified URI." in said.replace(b"&#39;", b"'")
+
+
+def user(client, *statements, name="u"):
     """An S3 client of a new IAM user with these statements."""
     iam = client("iam")
-    iam.create_user(UserName="u")
+    iam.create_user(UserName=name)
     document = {"Version": "2012-10-17", "Statement": list(statements)}
-    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName="u")["AccessKey"]
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
     return client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
 
 
@@ -405,6 +413,19 @@ def test_a_user_may_do_what_their_policy_says(client, s3, bucket):
     # who may list what begins like it learns that it is missing (ceph/s3-tests, head_object_404_with_policy_prefix)
     assert refused(them.get_object, Bucket=bucket, Key="home/missing") == ("NoSuchKey", 404)
     assert refused(them.get_object, Bucket=bucket, Key="other/missing") == denied
+    lister = user(
+        client,
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::one",
+            "Condition": {"StringLike": {"s3:prefix": "home/*"}},
+        },
+        name="lister",
+    )
+    assert refused(lister.head_object, Bucket=bucket, Key="home/missing") == ("404", 404)
+    assert refused(lister.head_object, Bucket=bucket, Key="home/k") == ("403", 403)
+    assert refused(lister.head_object, Bucket=bucket, Key="other/missing") == ("403", 403)
     assert them.list_objects_v2(Bucket=bucket, Prefix="home/")["KeyCount"] == 1
     assert refused(them.list_objects_v2, Bucket=bucket) == denied
     assert refused(them.list_objects_v2, Bucket=bucket, Prefix="other/") == denied
