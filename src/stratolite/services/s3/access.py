@@ -45,6 +45,7 @@ _ON_OBJECT = {
     "GetObjectLegalHold": "GetObjectLegalHold",
     "PutObjectLegalHold": "PutObjectLegalHold",
     "RestoreObject": "RestoreObject",
+    "UpdateObjectEncryption": "UpdateObjectEncryption",
     "SelectObjectContent": "GetObject",
     "ReplicateObject": "ReplicateObject",
     "ReplicateDelete": "ReplicateDelete",

@@ -191,7 +191,27 @@ def begin(call: Call, bucket: Bucket, key: str, asked: dict[str, Any]) -> Sealin
     return Sealing(made["Plaintext"], sse)
 
 
-def _under_bucket_key(call: Call, bucket: Bucket, master: str, told: dict[str, Any]) -> Sealing:
+def wrapped(
+    call: Call, bucket: Bucket, key: str, asked: dict[str, Any], data_key: bytes
+) -> dict[str, Any]:
+    """How a body that is sealed with ``data_key`` is from now on under the KMS key that is asked for. Raises Fault."""
+    told = {"alg": asked["alg"]}
+    if asked.get("bucket_key"):
+        return _under_bucket_key(call, bucket, asked["key"], told, data_key).sse
+    context = _kms_context(bucket, key, told)
+    made = _kms(
+        call,
+        bucket,
+        "Encrypt",
+        {"KeyId": asked["key"], "Plaintext": data_key, "EncryptionContext": context},
+    )
+    return {**told, "key": made["KeyId"], "w": made["CiphertextBlob"]}
+
+
+def _under_bucket_key(
+    call: Call, bucket: Bucket, master: str, told: dict[str, Any], data_key: bytes = b""
+) -> Sealing:
+    """For a fresh data key, or for one that is there."""
     context = {"aws:s3:arn": f"arn:aws:s3:::{bucket.name}"}
     kept = state.config(call.tx, bucket, "bucket-key")
     now_s = call.tx.time_s
@@ -211,9 +231,11 @@ def _under_bucket_key(call: Call, bucket: Bucket, master: str, told: dict[str, A
         arn, bucket_key, sealed = made["KeyId"], made["Plaintext"], made["CiphertextBlob"]
         value = {"master": master, "made_s": now_s, "w": base64.b64encode(sealed).decode()}
         state.put_config(call.tx, bucket, "bucket-key", value)
-    data_key = call.world.token(32)
-    wrapped = encrypt(call.world, bucket_key, data_key)
-    return Sealing(data_key, {**told, "key": arn, "bk": sealed, "w": wrapped})
+    data_key = data_key or call.world.token(32)
+    return Sealing(
+        data_key,
+        {**told, "key": arn, "bk": sealed, "w": encrypt(call.world, bucket_key, data_key)},
+    )
 
 
 def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request: Request, prefix: str = "") -> bytes:  # fmt: skip

@@ -23,6 +23,7 @@ from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
 from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
+from stratolite.services.s3.rewrapping import Rewrapping
 from stratolite.services.s3.selecting import Selecting
 from stratolite.services.s3.worker import Sweep
 
@@ -34,6 +35,7 @@ class S3(
     Deleting,
     ObjectMarks,
     ObjectLocks,
+    Rewrapping,
     Selecting,
     Listing,
     Configuration,
