@@ -2,6 +2,7 @@
 
     entry       what every request is checked for          buckets, listing    making and listing them
     objects, copying, multipart, deleting, object_marks    operations on objects: bodies, copies, parts, deletes, tags and ACLs
+    annotations                 texts beside an object
     configuration, bucket_settings    what is set on a bucket        service    all operations as one Service
     state       the keys and stored formats, in full       versions     which version a request means, what a write keeps
     content     bodies on their way in and out             sealing, encryption, rewrapping    how they are sealed, and with what key
@@ -22,7 +23,7 @@ Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
 
 Not offered, and refused by name: MFA delete, replication of objects encrypted with KMS keys, inventories in ORC and
 Parquet or encrypted with a KMS key, export of storage class analyses, checksums by MD5 and xxHash, grants to email
-addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), annotations, event holds, directory buckets and what only they have (sessions, renaming, appending).
+addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), event holds, directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in

@@ -9,6 +9,7 @@ from stratolite.service import Call, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, logging_too
+from stratolite.services.s3.annotations import Annotations
 from stratolite.services.s3.bucket_settings import BucketSettings
 from stratolite.services.s3.buckets import Buckets
 from stratolite.services.s3.configuration import Configuration
@@ -36,6 +37,7 @@ class S3(
     ObjectMarks,
     ObjectLocks,
     Rewrapping,
+    Annotations,
     Selecting,
     Listing,
     Configuration,

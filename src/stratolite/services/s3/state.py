@@ -14,6 +14,8 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "v", id, KEY, -order) -> msgpack Head                   every other version
     (account, region, "s3", "n", id, KEY)         -> 8 bytes order                  of the null version among them
     (account, region, "s3", "d", id, KEY[, order]) -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
+    (account, region, "s3", "a", id, space, name) -> msgpack Annotation
+    (account, region, "s3", "t", id, space, name) -> its text, up to 16 KiB
     (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
@@ -26,9 +28,9 @@ is the stamp of the transaction that made the version; 0 in buckets without vers
 KEY is the object key's UTF-8 as a bytes part, so rows are in S3's listing order. Bodies lie beside the
 heads, not in them, so listing reads heads only. A finished multipart object keeps the part rows of its
 upload: completing moves no bytes and rewrites no rows. Larger bodies are blobs, linked once by the row
-that names them.
+that names them. The annotations of a version lie under a number of their own, ``space``, which its head knows.
 
-Head, Upload and Part are msgpack arrays in the order of the fields below; new fields go at the end.
+Head, Upload, Part and Annotation are msgpack arrays in the order of the fields below; new fields go at the end.
 """
 
 from __future__ import annotations
@@ -74,6 +76,8 @@ class Bucket:
 
     __slots__ = (
         "account",
+        "annotation_bodies",
+        "annotations",
         "blocks_sse_c",
         "bodies",
         "config",
@@ -126,6 +130,7 @@ class Bucket:
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.log = space["l"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
+        self.annotations, self.annotation_bodies = space["a"][id], space["t"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
 
 
@@ -190,6 +195,7 @@ MORE = {
     "owner": "account of the object's owner where it is not the bucket's",
     "replication": "PENDING, COMPLETED, FAILED or REPLICA",
     "restored_ms": "until when an archived object can be read",
+    "annotations": "{space, count} once it had one",
     "restoring_ms": "when a restore that was asked for is done",
 }
 
@@ -225,11 +231,25 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     extents: list[Extent]
 
 
+class Annotation(msgspec.Struct, array_like=True, gc=False):
+    """A named text beside a version of an object. Its text is its own row when there is no blob."""
+
+    etag: str
+    size_bytes: int
+    modified_ms: int
+    checksum: str
+    checksum_value: str
+    blob: str
+    key: bytes
+    """Its data key, sealed by the vault."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 decode_listed = msgspec.msgpack.Decoder(Listed).decode
 decode_upload = msgspec.msgpack.Decoder(Upload).decode
 _decode_part = msgspec.msgpack.Decoder(Part).decode
+decode_annotation = msgspec.msgpack.Decoder(Annotation).decode
 
 _NAMES = Keyspace("", "", "s3")["bucket"]
 
@@ -527,6 +547,55 @@ def parts(
     rows = bucket.parts[upload_id]
     for key, raw in tx.scan((rows.key(first), rows.key(last + 1))):
         yield int.from_bytes(key[-8:], "big") - (1 << 63), _decode_part(raw)
+
+
+# -- annotations
+
+
+def annotation(tx: Tx, bucket: Bucket, space: int, name: str) -> Annotation | None:
+    raw = tx.get(bucket.annotations.key(space, name))
+    return None if raw is None else decode_annotation(raw)
+
+
+def put_annotation(
+    tx: Tx, bucket: Bucket, space: int, name: str, value: Annotation, body: bytes | None
+) -> None:
+    """In place of one that may be there, whose blob is the caller's to unlink."""
+    tx.put(bucket.annotations.key(space, name), _encode(value))
+    if body is None:
+        tx.delete(bucket.annotation_bodies.key(space, name))
+    else:
+        tx.put(bucket.annotation_bodies.key(space, name), body)
+
+
+def annotation_body(tx: Tx, bucket: Bucket, space: int, name: str) -> bytes:
+    data = tx.get(bucket.annotation_bodies.key(space, name))
+    assert data is not None, (bucket.name, space, name)
+    return data
+
+
+def delete_annotation(tx: Tx, bucket: Bucket, space: int, name: str) -> None:
+    """The rows; its blob is the caller's to unlink."""
+    tx.delete(bucket.annotations.key(space, name))
+    tx.delete(bucket.annotation_bodies.key(space, name))
+
+
+def annotations_of(
+    tx: Tx, bucket: Bucket, space: int, prefix: str = "", after: str = ""
+) -> Iterator[tuple[str, Annotation]]:
+    """Those whose names begin with ``prefix``, in order, from the first behind ``after``."""
+    rows = bucket.annotations[space]
+    low, high = rows.span()
+    if prefix:
+        low = rows.key(prefix)[:-1]  # without the terminator: the prefix itself and what follows
+    if after >= prefix and after:
+        low = rows.key(after) + b"\x00"
+    for key, raw in tx.scan((low, high)):
+        (name,) = rows.parts(key)
+        assert isinstance(name, str)
+        if not name.startswith(prefix):
+            return
+        yield name, decode_annotation(raw)
 
 
 # -- walking keys in order, for listings
