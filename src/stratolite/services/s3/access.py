@@ -51,6 +51,8 @@ _ON_OBJECT = {
     "ListObjectAnnotations": "ListObjectAnnotations",
     "DeleteObjectAnnotation": "DeleteObjectAnnotation",
     "SelectObjectContent": "GetObject",
+    "ComputeChecksum": "GetObject",
+    "InitiateReplication": "InitiateReplication",
     "ReplicateObject": "ReplicateObject",
     "ReplicateDelete": "ReplicateDelete",
     "ReplicateTags": "ReplicateTags",
@@ -72,6 +74,7 @@ _OF_VERSION = {
 # Operation -> action on the bucket, where it is not called as the operation.
 _ON_BUCKET = {
     "HeadBucket": "ListBucket",
+    "ListForBatch": "PutInventoryConfiguration",
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",

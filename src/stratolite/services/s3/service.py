@@ -10,6 +10,7 @@ from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, logging_too
 from stratolite.services.s3.annotations import Annotations
+from stratolite.services.s3.batch import Batch
 from stratolite.services.s3.bucket_settings import BucketSettings
 from stratolite.services.s3.buckets import Buckets
 from stratolite.services.s3.configuration import Configuration
@@ -38,6 +39,7 @@ class S3(
     ObjectLocks,
     Rewrapping,
     Annotations,
+    Batch,
     Selecting,
     Listing,
     Configuration,
