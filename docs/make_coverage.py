@@ -50,6 +50,15 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "IAM Identity Center is not offered": ("UpdateOpenIDConnectProvider",),
     },
+    "kms": {
+        "a custom key store is a CloudHSM cluster or an external key manager, which is not offered": (
+            "ConnectCustomKeyStore", "CreateCustomKeyStore", "DeleteCustomKeyStore", "DescribeCustomKeyStores",
+            "DisconnectCustomKeyStore", "UpdateCustomKeyStore",
+        ),
+        "it would be a write to the log for each use of a key; CloudTrail says who used which key and when": (
+            "GetKeyLastUsage",
+        ),
+    },
     "sts": {
         "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),

@@ -393,8 +393,13 @@ class Service:
         """What IAM must allow for this request; all of it. Runs in the transaction."""
         return ((f"{self.prefix or self.name}:{operation}", "*"),)
 
-    def beside_refusal(self, call: Call, operation: str, request: Request) -> dict[str, Any]:
-        """Members of the AccessDenied of a request that IAM refuses, beside its words. Runs in the transaction."""
+    def beside_refusal(
+        self, call: Call, operation: str, request: Request, *, explicit: bool
+    ) -> dict[str, Any]:
+        """Members of the AccessDenied of a request that IAM refuses, beside its words. Runs in the transaction.
+
+        ``explicit``: a policy denies it. Raises Fault where another answer tells the caller no more than he may know.
+        """
         return {}
 
     def resource_policy(self, call: Call, resource: str) -> str | None:

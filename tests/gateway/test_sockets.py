@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import json
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from stratolite.gateway.listener import serve
@@ -90,3 +95,62 @@ def test_a_refused_upload_ends_in_its_error_not_in_a_broken_pipe(connect, patien
         )
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         s3.put_object(Bucket="bucket", Key="k", Body=os.urandom(20_000_000))
+
+
+@pytest.fixture
+def raw(platform) -> Iterator[Any]:
+    """Bytes sent to the server, and what it says until it has said nothing for a while or closed."""
+    server = platform.run(serve(platform.app, "127.0.0.1", 0))
+
+    def open_one() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+    open_one.port = server.port  # type: ignore[attr-defined]
+    yield open_one
+    platform.run(server.close(graceful=False))
+
+
+def head_of(port: int, body: bytes, key: str = "test", secret: str = "test") -> bytes:
+    url = f"http://127.0.0.1:{port}/bucket/key"
+    made = AWSRequest("PUT", url, data=body, headers={"Expect": "100-continue"})
+    S3SigV4Auth(Credentials(key, secret), "s3", "us-east-1").add_auth(made)
+    headers = dict(made.prepare().headers) | {"Host": f"127.0.0.1:{port}"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"PUT /bucket/key HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def first_word(connection: socket.socket) -> bytes:
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        said += connection.recv(1)
+    return said
+
+
+def test_a_body_of_a_known_kind_is_asked_for_from_who_may_send_it(connect, raw, platform) -> None:
+    """The stencil of a head says nothing of its signature, nor of what its signer may do by now."""
+    connect("s3").create_bucket(Bucket="bucket")
+    iam = connect("iam")
+    iam.create_user(UserName="writer")
+    may = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": may})
+    iam.put_user_policy(UserName="writer", PolicyName="p", PolicyDocument=document)
+    made = iam.create_access_key(UserName="writer")["AccessKey"]
+    keys = (made["AccessKeyId"], made["SecretAccessKey"])
+    body = b"x" * 100
+    with raw() as connection:
+        for _ in range(3):
+            connection.sendall(head_of(raw.port, body, *keys))
+            assert first_word(connection) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(body)
+            assert first_word(connection).startswith(b"HTTP/1.1 200 ")
+    assert any(way.expects for ways in platform.app.ways._known.values() for way in ways)
+    wrong = head_of(raw.port, body, *keys)
+    at = wrong.index(b"Signature=") + 10
+    wrong = wrong[:at] + bytes([wrong[at] ^ 1]) + wrong[at + 1 :]
+    with raw() as connection:
+        connection.sendall(wrong)
+        assert first_word(connection).startswith(b"HTTP/1.1 403 ")
+    iam.delete_user_policy(UserName="writer", PolicyName="p")
+    with raw() as connection:
+        connection.sendall(head_of(raw.port, body, *keys))
+        assert first_word(connection).startswith(b"HTTP/1.1 403 ")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes, keywrap, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from stratolite.services.kms import state
 
 DAY_S = 86_400
 
@@ -26,6 +30,13 @@ def code(call, **request):
 
 def make(kms, **more):
     return kms.create_key(**more)["KeyMetadata"]["KeyId"]
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def travel(platform, seconds):
@@ -237,12 +248,6 @@ def test_a_grant_gives_what_it_says_until_it_is_taken_back(client, kms):
     assert code(guest.decrypt, **about) == "AccessDeniedException"
 
 
-def test_what_is_not_offered_says_so(kms):
-    assert code(kms.create_key, MultiRegion=True) == "UnsupportedOperationException"
-    assert code(kms.create_key, Origin="EXTERNAL") == "UnsupportedOperationException"
-    assert code(kms.get_parameters_for_import, KeyId="k", WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048") == "NotImplemented"  # fmt: skip
-
-
 def test_key_and_alias_come_with_a_stack(client, kms):
     template = {
         "Resources": {
@@ -269,3 +274,278 @@ def test_key_and_alias_come_with_a_stack(client, kms):
         StackName="keys", WaiterConfig={"Delay": 0.05, "MaxAttempts": 200}
     )
     assert kms.describe_key(KeyId=found["KeyId"])["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
+def wrapped(kms, key, material, algorithm="RSAES_OAEP_SHA_256", spec="RSA_2048"):
+    asked = {"KeyId": key, "WrappingAlgorithm": algorithm, "WrappingKeySpec": spec}
+    given = kms.get_parameters_for_import(**asked)
+    public = serialization.load_der_public_key(given["PublicKey"])
+    chosen = hashes.SHA256() if algorithm.endswith("256") else hashes.SHA1()
+    oaep = padding.OAEP(padding.MGF1(chosen), chosen, None)
+    if algorithm.startswith("RSAES"):
+        sealed = public.encrypt(material, oaep)
+    else:
+        aes = b"k" * 32
+        sealed = public.encrypt(aes, oaep) + keywrap.aes_key_wrap_with_padding(aes, material)
+    return {"KeyId": key, "ImportToken": given["ImportToken"], "EncryptedKeyMaterial": sealed}
+
+
+FOREVER = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+
+
+def test_imported_material_is_that_very_material_until_it_expires(kms, platform):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys.html"""
+    key = make(kms, Origin="EXTERNAL")
+    about = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert (about["KeyState"], about["Enabled"], about["Origin"]) == (
+        "PendingImport",
+        False,
+        "EXTERNAL",
+    )
+    assert code(kms.encrypt, KeyId=key, Plaintext=b"x") == "KMSInvalidStateException"
+    first = wrapped(kms, key, b"m" * 32)
+    assert code(kms.import_key_material, **first) == "ValidationException"  # no ValidTo
+    until_s = platform.run(platform.cloud.db.transact(lambda tx: tx.time_s)) + 5 * DAY_S
+    kms.import_key_material(**first, ValidTo=until_s)
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    platform.reopen()
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
+    about = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert (about["KeyState"], about["ExpirationModel"]) == ("Enabled", "KEY_MATERIAL_EXPIRES")
+    assert abs(about["ValidTo"].timestamp() - until_s) < 1
+    travel(platform, 2 * DAY_S)
+    assert code(kms.import_key_material, **first, **FOREVER) == "ExpiredImportTokenException"
+    travel(platform, 4 * DAY_S)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+    assert code(kms.decrypt, CiphertextBlob=sealed) == "KMSInvalidStateException"
+    other = wrapped(kms, key, b"o" * 32)
+    assert code(kms.import_key_material, **other, **FOREVER) == "IncorrectKeyMaterialException"
+    kms.import_key_material(**wrapped(kms, key, b"m" * 32), **FOREVER)
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
+    kms.delete_imported_key_material(KeyId=key)
+    assert code(kms.decrypt, CiphertextBlob=sealed) == "KMSInvalidStateException"
+    assert code(kms.enable_key, KeyId=key) == "KMSInvalidStateException"
+
+
+def test_expired_material_leaves_the_store(kms, platform):
+    """A key that only looks expired would still be in the next backup."""
+    key = make(kms, Origin="EXTERNAL")
+    now_s = platform.run(platform.cloud.db.transact(lambda tx: tx.time_s))
+    kms.import_key_material(**wrapped(kms, key, b"m" * 32), ValidTo=now_s + 60)
+    place = state.Place("000000000000", "us-east-1")
+
+    def held(tx):
+        return state.key(tx, place, key).record["materials"][0]["sealed"]
+
+    assert platform.run(platform.cloud.db.transact(held))
+    travel(platform, 61)
+    until(lambda: not platform.run(platform.cloud.db.transact(held)))
+
+
+def test_new_material_waits_to_be_rotated_to_and_the_old_still_opens(kms):
+    key = make(kms, Origin="EXTERNAL")
+    kms.import_key_material(**wrapped(kms, key, b"1" * 32), **FOREVER)
+    old = kms.encrypt(KeyId=key, Plaintext=b"old")["CiphertextBlob"]
+    assert code(kms.rotate_key_on_demand, KeyId=key) == "KMSInvalidStateException"
+    assert code(kms.enable_key_rotation, KeyId=key) == "UnsupportedOperationException"
+    fresh = wrapped(kms, key, b"2" * 32)
+    given = kms.import_key_material(**fresh, **FOREVER, ImportType="NEW_KEY_MATERIAL")
+    listed = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+    assert [one["KeyMaterialState"] for one in listed] == ["CURRENT", "PENDING_ROTATION"]
+    assert listed[1]["KeyMaterialId"] == given["KeyMaterialId"]
+    kms.rotate_key_on_demand(KeyId=key)
+    new = kms.encrypt(KeyId=key, Plaintext=b"new")["CiphertextBlob"]
+    opened = [kms.decrypt(CiphertextBlob=one) for one in (old, new)]
+    assert [one["Plaintext"] for one in opened] == [b"old", b"new"]
+    assert opened[1]["KeyMaterialId"] == given["KeyMaterialId"]
+    kms.delete_imported_key_material(KeyId=key, KeyMaterialId=opened[0]["KeyMaterialId"])
+    assert code(kms.decrypt, CiphertextBlob=new) == "KMSInvalidStateException"  # all or nothing
+
+
+def test_what_is_not_for_the_key_is_not_imported(kms):
+    mine, other = make(kms, Origin="EXTERNAL"), make(kms, Origin="EXTERNAL")
+    ask = wrapped(kms, mine, b"m" * 32) | FOREVER
+    assert code(kms.import_key_material, **ask | {"KeyId": other}) == "InvalidImportTokenException"
+    token = bytearray(ask["ImportToken"])
+    token[-1] ^= 1
+    assert (
+        code(kms.import_key_material, **ask | {"ImportToken": bytes(token)})
+        == "InvalidImportTokenException"
+    )
+    broken = ask | {"EncryptedKeyMaterial": b"x" * 256}
+    assert code(kms.import_key_material, **broken) == "InvalidCiphertextException"
+    short = wrapped(kms, mine, b"m" * 31) | FOREVER
+    assert code(kms.import_key_material, **short) == "IncorrectKeyMaterialException"
+    ours = make(kms)
+    asked = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+    assert code(kms.get_parameters_for_import, KeyId=ours, **asked) == (
+        "UnsupportedOperationException"
+    )
+    assert code(kms.delete_imported_key_material, KeyId=ours) == "UnsupportedOperationException"
+
+
+def test_an_rsa_key_and_an_hmac_key_of_one_s_own_are_used(kms):
+    private = rsa.generate_private_key(65537, 2048)
+    raw = private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = make(kms, Origin="EXTERNAL", KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+    asked = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+    assert code(kms.get_parameters_for_import, KeyId=key, **asked) == (
+        "UnsupportedOperationException"
+    )
+    ask = wrapped(kms, key, raw, "RSA_AES_KEY_WRAP_SHA_256")
+    kms.import_key_material(**ask, **FOREVER)
+    signed = kms.sign(KeyId=key, Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+    private.public_key().verify(signed["Signature"], b"m", padding.PKCS1v15(), hashes.SHA256())
+    mac = make(kms, Origin="EXTERNAL", KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    kms.import_key_material(**wrapped(kms, mac, b"h" * 32, "RSAES_OAEP_SHA_1"), **FOREVER)
+    made = kms.generate_mac(KeyId=mac, Message=b"m", MacAlgorithm="HMAC_SHA_256")["Mac"]
+    assert made == hmac.digest(b"h" * 32, b"m", "sha256")
+
+
+@pytest.fixture
+def far(client):
+    return client("kms", region="eu-central-1")
+
+
+def test_a_multi_region_key_opens_in_one_region_what_another_sealed(kms, far, platform):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html"""
+    key = make(kms, MultiRegion=True)
+    assert key.startswith("mrk-")
+    assert code(far.describe_key, KeyId=key) == "NotFoundException"
+    made = kms.replicate_key(KeyId=key, ReplicaRegion="eu-central-1", Description="there")
+    about = made["ReplicaKeyMetadata"]
+    assert about["Arn"] == f"arn:aws:kms:eu-central-1:000000000000:key/{key}"
+    assert about["MultiRegionConfiguration"]["MultiRegionKeyType"] == "REPLICA"
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    platform.reopen()
+    assert far.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
+    kms.enable_key_rotation(KeyId=key, RotationPeriodInDays=90)
+    assert far.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] is True
+    assert code(far.enable_key_rotation, KeyId=key) == "UnsupportedOperationException"
+    travel(platform, 91 * DAY_S)
+    sealed = far.encrypt(KeyId=key, Plaintext=b"rotated")  # the replica is asked first
+    opened = kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"])
+    assert opened["Plaintext"] == b"rotated"
+    assert len(kms.list_key_rotations(KeyId=key)["Rotations"]) == 1
+    kms.disable_key(KeyId=key)  # each has a state of its own
+    assert far.decrypt(CiphertextBlob=sealed["CiphertextBlob"])["Plaintext"] == b"rotated"
+    again = {"KeyId": key, "ReplicaRegion": "eu-central-1"}
+    assert code(kms.replicate_key, **again) == "DisabledException"
+    kms.enable_key(KeyId=key)
+    assert code(kms.replicate_key, **again) == "AlreadyExistsException"
+    assert code(far.replicate_key, KeyId=key, ReplicaRegion="us-west-2") == (
+        "UnsupportedOperationException"
+    )
+    assert code(kms.replicate_key, KeyId=make(kms), ReplicaRegion="eu-central-1") == (
+        "UnsupportedOperationException"
+    )
+
+
+def test_the_primary_moves_and_goes_after_its_replicas(kms, far, platform):
+    key = make(kms, MultiRegion=True)
+    kms.replicate_key(KeyId=key, ReplicaRegion="eu-central-1")
+    assert code(kms.update_primary_region, KeyId=key, PrimaryRegion="us-west-2") == (
+        "NotFoundException"
+    )
+    kms.update_primary_region(KeyId=key, PrimaryRegion="eu-central-1")
+    regions = kms.describe_key(KeyId=key)["KeyMetadata"]["MultiRegionConfiguration"]
+    assert regions["PrimaryKey"]["Region"] == "eu-central-1"
+    assert [one["Region"] for one in regions["ReplicaKeys"]] == ["us-east-1"]
+    assert regions["MultiRegionKeyType"] == "REPLICA"
+    waits = far.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    assert (waits["KeyState"], "DeletionDate" in waits) == ("PendingReplicaDeletion", False)
+    travel(platform, 30 * DAY_S)
+    assert far.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingReplicaDeletion"
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    travel(platform, 7 * DAY_S + 1)
+    assert code(kms.describe_key, KeyId=key) == "NotFoundException"
+    until(lambda: far.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion")
+    travel(platform, 7 * DAY_S + 1)
+    assert code(far.describe_key, KeyId=key) == "NotFoundException"
+
+
+def test_imported_material_goes_to_each_region_by_itself(kms, far):
+    key = make(kms, MultiRegion=True, Origin="EXTERNAL")
+    kms.import_key_material(**wrapped(kms, key, b"1" * 32), **FOREVER)
+    kms.replicate_key(KeyId=key, ReplicaRegion="eu-central-1")
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    assert code(far.decrypt, CiphertextBlob=sealed) == "KMSInvalidStateException"
+    wrong = wrapped(far, key, b"2" * 32)
+    assert code(far.import_key_material, **wrong, **FOREVER) == "IncorrectKeyMaterialException"
+    far.import_key_material(**wrapped(far, key, b"1" * 32), **FOREVER)
+    assert far.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"
+    new = {**FOREVER, "ImportType": "NEW_KEY_MATERIAL"}
+    kms.import_key_material(**wrapped(kms, key, b"2" * 32), **new)
+    assert code(kms.rotate_key_on_demand, KeyId=key) == "KMSInvalidStateException"
+    far.import_key_material(**wrapped(far, key, b"2" * 32), **FOREVER)
+    kms.rotate_key_on_demand(KeyId=key)
+    sealed = far.encrypt(KeyId=key, Plaintext=b"y")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"y"
+
+
+def test_replicating_needs_the_right_to_create_a_key_there(client, kms):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-auth.html"""
+    key = make(kms, MultiRegion=True)
+    may, _ = user(client, "copier", "kms:ReplicateKey")
+    ask = {"KeyId": key, "ReplicaRegion": "eu-central-1"}
+    assert code(may.replicate_key, **ask) == "AccessDeniedException"
+    may, _ = user(client, "maker", "kms:ReplicateKey", "kms:CreateKey")
+    assert may.replicate_key(**ask)["ReplicaKeyMetadata"]["KeyId"] == key
+
+
+@pytest.mark.parametrize(
+    ("spec", "algorithm"),
+    [("ECC_NIST_EDWARDS25519", "ED25519_SHA_512"), ("ML_DSA_44", "ML_DSA_SHAKE_256")],
+)
+def test_signatures_of_whole_messages_hold(kms, spec, algorithm):
+    key = make(kms, KeySpec=spec, KeyUsage="SIGN_VERIFY")
+    about = {"KeyId": key, "SigningAlgorithm": algorithm}
+    signed = kms.sign(Message=b"hello", **about)["Signature"]
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    public.verify(signed, b"hello")
+    assert kms.verify(Message=b"hello", Signature=signed, **about)["SignatureValid"] is True
+    assert code(kms.verify, Message=b"hullo", Signature=signed, **about) == (
+        "KMSInvalidSignatureException"
+    )
+    digest = {"Message": b"d" * 64, "MessageType": "DIGEST"}
+    assert code(kms.sign, **digest, **about) == "ValidationException"
+
+
+def test_a_secret_is_encapsulated_for_the_holder_of_the_key(kms):
+    key = make(kms, KeySpec="ML_KEM_768", KeyUsage="ENCAPSULATE_DECAPSULATE")
+    about = {"KeyId": key, "EncapsulationAlgorithm": "ML_KEM"}
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    secret, sealed = public.encapsulate()
+    opened = kms.decapsulate(SharedSecretCiphertextBlob=sealed, **about)
+    assert opened["SharedSecret"] == secret
+    made = kms.encapsulate(**about)
+    opened = kms.decapsulate(SharedSecretCiphertextBlob=made["SharedSecretCiphertextBlob"], **about)
+    assert opened["SharedSecret"] == made["SharedSecret"]
+    assert code(kms.decapsulate, SharedSecretCiphertextBlob=b"x" * 9, **about) == (
+        "InvalidCiphertextException"
+    )
+    assert code(kms.encrypt, KeyId=key, Plaintext=b"x") == "InvalidKeyUsageException"
+
+
+def test_what_is_not_offered_says_so(kms):
+    assert code(kms.create_key, Origin="AWS_CLOUDHSM") == "UnsupportedOperationException"
+    assert code(kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY") == "UnsupportedOperationException"  # fmt: skip
+    assert code(kms.describe_custom_key_stores) == "NotImplemented"
+
+
+def test_a_replica_key_comes_with_a_stack_of_its_region(client, kms, far):
+    key = kms.create_key(MultiRegion=True)["KeyMetadata"]
+    policy = json.loads(kms.get_key_policy(KeyId=key["KeyId"])["Policy"])
+    properties = {"PrimaryKeyArn": key["Arn"], "KeyPolicy": policy, "Description": "d"}
+    body = {"Resources": {"Copy": {"Type": "AWS::KMS::ReplicaKey", "Properties": properties}}}
+    cfn = client("cloudformation", region="eu-central-1")
+    quick = {"StackName": "copy", "WaiterConfig": {"Delay": 0.05, "MaxAttempts": 200}}
+    cfn.create_stack(StackName="copy", TemplateBody=json.dumps(body))
+    cfn.get_waiter("stack_create_complete").wait(**quick)
+    assert far.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["Description"] == "d"
+    cfn.delete_stack(StackName="copy")
+    cfn.get_waiter("stack_delete_complete").wait(**quick)
+    about = far.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+    assert about["KeyState"] == "PendingDeletion"

@@ -360,13 +360,21 @@ def test_a_wrong_cors_rule_is_refused(s3, bucket, rule):
     )
 
 
-def user(client, *statements):
+def test_a_key_that_is_not_utf_8_is_no_key(platform, bucket):
+    """What ceph/s3-tests meant with ``\\xae\\x8a-`` when its texts were bytes; as text it is a key like any other."""
+    bad = HttpRequest("GET", f"/{bucket}/%AE%8A-", "", {"host": "localhost"}, b"")
+    status, _, said = platform.send(bad)
+    assert (status, b"<Code>InvalidURI</Code>" in said) == (400, True)
+    assert b"Couldn't parse the specified URI." in said.replace(b"&#39;", b"'")
+
+
+def user(client, *statements, name="u"):
     """An S3 client of a new IAM user with these statements."""
     iam = client("iam")
-    iam.create_user(UserName="u")
+    iam.create_user(UserName=name)
     document = {"Version": "2012-10-17", "Statement": list(statements)}
-    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName="u")["AccessKey"]
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
     return client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
 
 
@@ -405,6 +413,19 @@ def test_a_user_may_do_what_their_policy_says(client, s3, bucket):
     # who may list what begins like it learns that it is missing (ceph/s3-tests, head_object_404_with_policy_prefix)
     assert refused(them.get_object, Bucket=bucket, Key="home/missing") == ("NoSuchKey", 404)
     assert refused(them.get_object, Bucket=bucket, Key="other/missing") == denied
+    lister = user(
+        client,
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::one",
+            "Condition": {"StringLike": {"s3:prefix": "home/*"}},
+        },
+        name="lister",
+    )
+    assert refused(lister.head_object, Bucket=bucket, Key="home/missing") == ("404", 404)
+    assert refused(lister.head_object, Bucket=bucket, Key="home/k") == ("403", 403)
+    assert refused(lister.head_object, Bucket=bucket, Key="other/missing") == ("403", 403)
     assert them.list_objects_v2(Bucket=bucket, Prefix="home/")["KeyCount"] == 1
     assert refused(them.list_objects_v2, Bucket=bucket) == denied
     assert refused(them.list_objects_v2, Bucket=bucket, Prefix="other/") == denied
@@ -692,8 +713,19 @@ def test_a_bucket_policy_speaks_of_the_bucket_s_tags(client, s3, bucket):
 
 
 def test_a_bucket_can_refuse_customers_keys(s3, bucket):
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html"""
+    """A new bucket does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/blocking-unblocking-s3-c-encryption-gpb.html"""
     sealed = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
+    denied = ("AccessDenied", 403)
+    assert refused(s3.put_object, Bucket=bucket, Key="before", Body=b"x", **sealed) == denied
+    found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    assert found["Rules"][0]["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+    plain = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=plain)
+    assert refused(s3.put_object, Bucket=bucket, Key="before", Body=b"x", **sealed) == denied
+    opened = {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=opened)
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x", **sealed)
+    s3.delete_bucket_encryption(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="before", Body=b"x", **sealed)
     rule = {
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
@@ -703,7 +735,6 @@ def test_a_bucket_can_refuse_customers_keys(s3, bucket):
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
     found = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
     assert found["Rules"] == [rule]
-    denied = ("AccessDenied", 403)
     assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", **sealed) == denied
     assert refused(s3.create_multipart_upload, Bucket=bucket, Key="k", **sealed) == denied
     s3.put_object(Bucket=bucket, Key="plain", Body=b"x")

@@ -9,7 +9,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from stratolite.services.s3 import sealing
+from stratolite.services.s3 import sealing, state
 
 KEY = bytes(range(32))
 CUSTOMER = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": KEY}
@@ -20,7 +20,13 @@ SIZES = [0, 1, 5000, 65_536, 65_537, 300_000]
 def s3(client):
     made = client("s3")
     made.create_bucket(Bucket="box")
+    allow_customers(made, "box")
     return made
+
+
+def allow_customers(s3, bucket):
+    rule = {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def code(call, **request):
@@ -146,3 +152,75 @@ def test_a_bucket_s_default_seals_and_the_key_s_policy_counts(client, s3):
     assert code(s3.get_object, Bucket="box", Key="10") == "KMS.DisabledException"
     s3.delete_bucket_encryption(Bucket="box")
     assert s3.put_object(Bucket="box", Key="k", Body=b"x")["ServerSideEncryption"] == "AES256"
+
+
+SIZES_MOVED = [10, 5000, 300_000]
+
+
+@pytest.mark.parametrize("before", [{}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms"}], ids=["none", "s3", "kms"])  # fmt: skip
+@pytest.mark.parametrize("bucket_key", [False, True])
+def test_an_object_comes_under_another_key_and_stays_what_it_is(
+    client, s3, platform, before, bucket_key
+):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/update-sse-encryption.html"""
+    for size in SIZES_MOVED:
+        s3.put_object(Bucket="box", Key=str(size), Body=marked(size), Tagging="a=b", **before)
+    upload = s3.create_multipart_upload(Bucket="box", Key="parts", **before)["UploadId"]
+    bodies = [marked(5 << 20), b"PLAINTEXT-MARK-tail"]
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        about = {"Bucket": "box", "Key": "parts", "UploadId": upload, "PartNumber": number}
+        part = s3.upload_part(Body=body, **about)
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    s3.complete_multipart_upload(
+        Bucket="box", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts}
+    )
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    told = ("ETag", "LastModified", "ContentLength", "TagCount")
+    wanted = {"SSEKMS": {"KMSKeyArn": key, "BucketKeyEnabled": bucket_key}}
+    for name, body in [*((str(s), marked(s)) for s in SIZES_MOVED), ("parts", b"".join(bodies))]:
+        where = {"Bucket": "box", "Key": name}
+        old = s3.head_object(**where)
+        s3.update_object_encryption(**where, ObjectEncryption=wanted)
+        new = s3.get_object(**where)
+        assert new["Body"].read() == body
+        assert (new["ServerSideEncryption"], new["SSEKMSKeyId"]) == ("aws:kms", key)
+        assert new.get("BucketKeyEnabled", False) is bucket_key
+        assert [new.get(n) for n in told] == [old.get(n) for n in told]
+    assert s3.get_object(Bucket="box", Key="parts", PartNumber=2)["Body"].read() == bodies[1]
+    kms.disable_key(KeyId=key)
+    assert code(s3.get_object, Bucket="box", Key="parts") == "KMS.DisabledException"
+
+
+def test_what_lay_open_is_sealed_when_it_comes_under_a_key(client, s3, platform):
+    s3.put_object(Bucket="box", Key="k", Body=marked(300_000))
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    about = {"Bucket": "box", "Key": "k", "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": key}}}
+    s3.update_object_encryption(**about)
+
+    blob = platform.run(
+        platform.cloud.db.transact(
+            lambda tx: state.head(tx, state.bucket(tx, "box"), b"k").blob  # type: ignore[union-attr]
+        )
+    )
+    lies = platform.cloud.blobs.body(blob, 0, sealing.sealed_size(300_000))
+    with open(lies.path, "rb") as file:
+        assert b"PLAINTEXT-MARK-" not in file.read()
+
+
+def test_what_cannot_come_under_another_key_says_why(client, s3):
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    wanted = {"SSEKMS": {"KMSKeyArn": key}}
+    s3.put_object(Bucket="box", Key="c", Body=b"x", **CUSTOMER)
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    ask = s3.update_object_encryption
+    assert code(ask, Bucket="box", Key="c", ObjectEncryption=wanted) == "InvalidRequest"
+    assert code(ask, Bucket="box", Key="no", ObjectEncryption=wanted) == "NoSuchKey"
+    foreign = {"SSEKMS": {"KMSKeyArn": key.replace("0" * 12, "1" * 12)}}
+    assert code(ask, Bucket="box", Key="k", ObjectEncryption=foreign) == "AccessDenied"
+    wrong = {"SSEKMS": {"KMSKeyArn": "alias/aws/s3-and-more-letters"}}
+    assert code(ask, Bucket="box", Key="k", ObjectEncryption=wrong) == "InvalidRequest"
+    s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    s3.put_object(Bucket="locked", Key="k", Body=b"x", ObjectLockLegalHoldStatus="ON")
+    assert code(ask, Bucket="locked", Key="k", ObjectEncryption=wanted) == "AccessDenied"

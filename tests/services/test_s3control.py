@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from stratolite import cli
 from stratolite.gateway.listener import serve
-from stratolite.services.s3control import batch
+from stratolite.services.s3control import batch, generating, state
 
 ACCOUNT = "000000000000"
 TRUST = {
@@ -349,9 +349,162 @@ def test_a_role_that_is_not_batch_s_ends_the_job(client, control, s3, role):
 
 
 def test_what_is_not_offered_says_so(control, s3, role):
-    for operation in ({"S3ReplicateObject": {}}, {"S3PutObjectCopy": {}}):
+    xxhash = {"S3ComputeObjectChecksum": {"ChecksumAlgorithm": "XXHASH64"}}
+    for operation in (xxhash, {"S3PutObjectCopy": {}}):
         with pytest.raises(ClientError) as refused:
             make(control, s3, role, ["k"], operation)
         assert refused.value.response["Error"]["Code"] in ("NotImplemented", "InvalidRequest")
     with pytest.raises(ClientError, match="NoSuchJob"):
         job(control, "no-such-job")
+
+
+def generator(bucket="box", **more):
+    said = {"SourceBucket": f"arn:aws:s3:::{bucket}", "EnableManifestOutput": False, **more}
+    return {"S3JobManifestGenerator": said}
+
+
+def make_generated(control, role, operation, generated, **more):
+    asked = {
+        "AccountId": ACCOUNT, "ConfirmationRequired": False, "Operation": operation, "Priority": 1, "RoleArn": role,
+        "Report": {"Enabled": True, "Bucket": "arn:aws:s3:::reports", "Format": "Report_CSV_20180820", "Prefix": "r", "ReportScope": "AllTasks"},
+        "ManifestGenerator": generated, "ClientRequestToken": next(iter(operation)),
+    }  # fmt: skip
+    return control.create_job(**(asked | more))["JobId"]
+
+
+def reported(s3, job_id):
+    """Rows of a finished job's report."""
+    key = f"r/job-{job_id}/manifest.json"
+    until(lambda: s3.list_objects_v2(Bucket="reports", Prefix=key).get("KeyCount"))
+    said = json.loads(s3.get_object(Bucket="reports", Key=key)["Body"].read())
+    return [
+        row
+        for file in said["Results"]
+        for row in csv.reader(
+            io.StringIO(s3.get_object(Bucket="reports", Key=file["Key"])["Body"].read().decode())
+        )
+    ]
+
+
+TAG = {"S3PutObjectTagging": {"TagSet": [{"Key": "seen", "Value": "yes"}]}}
+
+
+def test_a_manifest_is_generated_of_what_the_filter_means(control, s3, role, monkeypatch):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_JobManifestGeneratorFilter.html"""
+    monkeypatch.setattr(generating, "ROW_COUNT", 3)
+    monkeypatch.setattr(generating, "_LOOK_COUNT", 2)
+    wanted = [f"in/{number}.txt" for number in range(8)] + ["in/\u00fc +&.txt"]
+    for key in wanted:
+        s3.put_object(Bucket="box", Key=key, Body=b"long enough")
+    for key, more in (
+        ("out/1.txt", {}),
+        ("in/1.csv", {}),
+        ("in/cold.txt", {"StorageClass": "STANDARD_IA"}),
+        ("in/sealed.txt", {"ServerSideEncryption": "aws:kms"}),
+    ):
+        s3.put_object(Bucket="box", Key=key, Body=b"long enough", **more)
+    s3.put_object(Bucket="box", Key="in/short.txt", Body=b"s")
+    said = generator(
+        EnableManifestOutput=True,
+        ManifestOutputLocation={
+            "Bucket": "arn:aws:s3:::copies",
+            "ManifestPrefix": "lists",
+            "ManifestFormat": "S3InventoryReport_CSV_20211130",
+        },
+        Filter={
+            "KeyNameConstraint": {"MatchAnyPrefix": ["in/"], "MatchAnySuffix": [".txt"]},
+            "ObjectSizeGreaterThanBytes": 1,
+            "MatchAnyStorageClass": ["STANDARD"],
+            "MatchAnyObjectEncryption": [{"SSES3": {}}],
+        },
+    )
+    job_id = make_generated(control, role, TAG, said)
+    done = ended(control, job_id)
+    assert done["Status"] == "Complete", done["FailureReasons"]
+    assert done["ProgressSummary"]["NumberOfTasksSucceeded"] == len(wanted)
+    rows = reported(s3, job_id)
+    assert sorted(row[1] for row in rows) == sorted(wanted)
+    place = done["GeneratedManifestDescriptor"]["Location"]["ObjectArn"]
+    bucket, _, key = place.removeprefix("arn:aws:s3:::").partition("/")
+    listed = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    body = s3.get_object(Bucket=bucket, Key=listed["files"][0]["key"])["Body"].read().decode()
+    assert sorted(row[1] for row in csv.reader(io.StringIO(body))) == sorted(map(quote, wanted))
+
+
+def test_a_generated_job_goes_on_after_a_restart_and_leaves_no_list(
+    control, s3, role, platform, monkeypatch
+):
+    monkeypatch.setattr(generating, "ROW_COUNT", 4)
+    monkeypatch.setattr(batch, "SLICE_COUNT", 3)
+    for number in range(10):
+        s3.put_object(Bucket="box", Key=f"k{number}", Body=b"x")
+    job_id = make_generated(control, role, TAG, generator(), ConfirmationRequired=True)
+    until(lambda: job(control, job_id)["Status"] == "Suspended")
+    platform.reopen()
+    control.update_job_status(AccountId=ACCOUNT, JobId=job_id, RequestedJobStatus="Ready")
+    assert ended(control, job_id)["ProgressSummary"]["NumberOfTasksSucceeded"] == 10
+    rows = state.space(ACCOUNT, "us-east-1")
+
+    def left(tx):
+        return state.manifest(tx, rows, job_id, 0)[0]
+
+    until(lambda: not platform.run(platform.cloud.db.transact(left)))
+    job_id = make_generated(
+        control, role, TAG, generator(Filter={"KeyNameConstraint": {"MatchAnyPrefix": ["no"]}}),
+        ClientRequestToken="none",
+    )  # fmt: skip
+    failed = ended(control, job_id)
+    assert failed["Status"] == "Failed"
+    assert "no keys" in failed["FailureReasons"][0]["FailureReason"]
+
+
+def test_the_role_must_be_let_list_for_a_manifest(client, control, s3, role):
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    may = {"Effect": "Allow", "Action": ["s3:PutObject*", "s3:GetObject*"], "Resource": "*"}
+    client("iam").put_role_policy(RoleName="batch", PolicyName="p", PolicyDocument=document(may))
+    job_id = make_generated(control, role, TAG, generator())
+    assert ended(control, job_id)["Status"] == "Failed"
+
+
+def test_checksums_are_computed_and_encryption_is_changed_by_jobs(client, control, s3, role):
+    s3.put_object(Bucket="box", Key="k", Body=b"hello")
+    computed = {"S3ComputeObjectChecksum": {"ChecksumAlgorithm": "SHA256"}}
+    (row,) = reported(s3, make_generated(control, role, computed, generator()))
+    said = json.loads(row[6])
+    assert said["checksum_hex"] == hashlib.sha256(b"hello").hexdigest().upper()
+    assert said["etag"] == hashlib.md5(b"hello").hexdigest()
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    may = {"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}
+    client("iam").put_role_policy(RoleName="batch", PolicyName="p", PolicyDocument=document(may))
+    sealed = {"S3UpdateObjectEncryption": {"ObjectEncryption": {"SSEKMS": {"KMSKeyArn": key}}}}
+    job_id = make_generated(control, role, sealed, generator())
+    assert ended(control, job_id)["ProgressSummary"]["NumberOfTasksSucceeded"] == 1
+    assert s3.head_object(Bucket="box", Key="k")["SSEKMSKeyId"] == key
+
+
+def test_what_was_there_before_the_rule_is_replicated_by_a_job(client, control, s3, role):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-batch-replication-batch.html"""
+    trust = {**TRUST, "Principal": {"Service": "s3.amazonaws.com"}}
+    iam = client("iam")
+    made = iam.create_role(RoleName="copier", AssumeRolePolicyDocument=document(trust))["Role"]
+    may = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName="copier", PolicyName="p", PolicyDocument=document(may))
+    for bucket in ("box", "copies"):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("go/a", "go/b", "stay"):
+        s3.put_object(Bucket="box", Key=key, Body=key)
+    rule = {
+        "ID": "r", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": "go/"},
+        "DeleteMarkerReplication": {"Status": "Disabled"}, "Destination": {"Bucket": "arn:aws:s3:::copies"},
+    }  # fmt: skip
+    rules = {"Role": made["Arn"], "Rules": [rule]}
+    s3.put_bucket_replication(Bucket="box", ReplicationConfiguration=rules)
+    said = generator(Filter={"EligibleForReplication": True, "ObjectReplicationStatuses": ["NONE"]})
+    job_id = make_generated(control, role, {"S3ReplicateObject": {}}, said)
+    done = ended(control, job_id)
+    assert done["ProgressSummary"]["NumberOfTasksSucceeded"] == 2
+    listed = s3.list_objects_v2(Bucket="copies")["Contents"]
+    assert [one["Key"] for one in listed] == ["go/a", "go/b"]
+    assert s3.head_object(Bucket="box", Key="go/a")["ReplicationStatus"] == "COMPLETED"
+    versions = [s3.head_object(Bucket=b, Key="go/a")["VersionId"] for b in ("box", "copies")]
+    assert versions[0] == versions[1]

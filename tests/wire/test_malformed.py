@@ -222,7 +222,7 @@ def test_bad_headers_and_queries_of_s3_are_invalid_arguments() -> None:
     assert refused(codec, asked).code == "InvalidArgument"
     codec = wire.codec("s3", "GetObject", "rest-xml")
     asked = request(method="GET", path="/b/%ff%fe")
-    assert refused(codec, asked).code == "InvalidArgument"
+    assert refused(codec, asked).code == "InvalidURI"
 
 
 def test_gzip_bodies_are_unpacked_but_not_without_end() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
 from stratolite.errors import Fault
@@ -52,7 +53,11 @@ class Known(Protocol):
         """False: nothing happened, it is to be read and handled as any other."""
         ...
 
-    def request(self, body: bytes, peer: str) -> HttpRequest: ...
+    def welcome(self, peer: str, tell: Callable[[bool], None]) -> None:
+        """Whether its sender may send its body; ``tell`` may be called before this returns."""
+        ...
+
+    def request(self, body: bytes, peer: str) -> Head: ...
 
     def leave(self) -> None: ...
 
@@ -297,15 +302,32 @@ class Connection(asyncio.Protocol):
                 known.length,
             )
             self._buffer = b""
-            if known.expects:  # the like of it was allowed a moment ago: asking twice would cost more than it saves
+            if known.expects and not self._have:
                 self._expects = True
-                self._continue()
+                known.welcome(self._peer, partial(self._welcomed, known))
             return True
         self._buffer = buffer[stop:]
         if self._run(known, buffer[start:stop]):
             return True
         self._buffer = buffer
         return False
+
+    def _welcomed(self, known: Known, allowed: bool) -> None:
+        if self._request is not known or not self._expects:
+            return  # it did not wait for our word
+        if allowed:
+            self._continue()
+        else:  # the long way finds the words of the refusal
+            asyncio.get_running_loop().call_soon(self._read_again, known)
+
+    def _read_again(self, known: Known) -> None:
+        if self._request is not known or not self._expects:
+            return
+        self._request, self._gathering, self._parts = None, False, []
+        try:
+            self._begin(known.request(b"", self._peer), b"", 0)
+        except Malformed as bad:
+            self._refuse(bad.status, str(bad))
 
     def _run(self, known: Known, body: bytes) -> bool:
         self._busy, self._head_only = True, False
@@ -349,6 +371,7 @@ class Connection(asyncio.Protocol):
             self._dispatch_stream()
 
     def _gather(self, data: bytes) -> None:
+        self._expects = False  # it was told, or did not wait for our word
         self._parts.append(data)
         self._have += len(data)
         if self._have >= self._need:

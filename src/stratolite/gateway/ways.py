@@ -16,6 +16,7 @@ from hmac import compare_digest
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.gateway.context import Context
 from stratolite.gateway.head import Head, read_head
@@ -129,6 +130,18 @@ class Way:
                 return None
         elif self.scope.is_s3:
             digest = _UNSIGNED
+        return self._signer(places, path, digest, peer)
+
+    def believe_head(self, places: tuple[bytes, ...], path: bytes, peer: str) -> Principal | None:
+        """The same before the body is here, whose hash is taken to be what the head says."""
+        if self._hash_at < 0 and not self.scope.is_s3:
+            return None
+        digest = places[self._hash_at] if self._hash_at >= 0 else _UNSIGNED
+        return self._signer(places, path, digest, peer)
+
+    def _signer(
+        self, places: tuple[bytes, ...], path: bytes, digest: bytes, peer: str
+    ) -> Principal | None:
         now_s = self._app.world.wall()
         if peer != self._peer or (
             (opened := self._opened) is not None
@@ -382,6 +395,29 @@ class Errand:
             return True
         self._parked = perform(call, way.service, way.operation, decoded, self.encode, self.done)
         return True
+
+    def welcome(self, peer: str, tell: Callable[[bool], None]) -> None:
+        """Tell whether the sender may send its body: his signature of the head is right and IAM allows it."""
+        way = self.way
+        principal = way.believe_head(self.places, self.path, peer)
+        if principal is None:
+            tell(False)
+            return
+        cloud = self._app.cloud
+        call = Call(cloud, principal, way.region, "", way.endpoint, context=way.context())
+        call.service = way.service.name
+        self._body, self._peer = b"", peer
+        try:
+            request = self.decode()
+        except Exception:  # noqa: BLE001 - the long way says what is wrong with it
+            tell(False)
+            return
+
+        def check(tx: Tx) -> None:
+            call.tx = tx
+            cloud.authorize(call, way.service, way.operation, request)
+
+        cloud.db.submit(check, lambda _, error: tell(error is None))
 
     @staticmethod
     def understands(body: bytes) -> bool:

@@ -60,7 +60,8 @@ def compile_request(model: Model, operation: str, bodies: JsonBodies | XmlReader
                 read_query(request.query, out)
         except Malformed as error:
             if is_xml:
-                raise Fault("InvalidArgument", str(error), status=400) from None
+                code = "InvalidURI" if isinstance(error, NotText) else "InvalidArgument"
+                raise Fault(code, str(error), status=400) from None
             raise Fault("SerializationException", str(error), status=400) from None
         if read_body is None:
             return out
@@ -126,13 +127,17 @@ def _label_reader(
     return read
 
 
+class NotText(Malformed):
+    """A path that is not UTF-8."""
+
+
 def _unquote(text: str) -> str:
     if "%" not in text:
         return text
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise Malformed("Couldn't parse the specified URI.") from None
+        raise NotText("Couldn't parse the specified URI.") from None
 
 
 def _header_reader(model: Model, ref: Ref) -> Callable[[str], Any] | None:

@@ -66,7 +66,9 @@ def authorize(call: Call, service: Service, operation: str, request: Request) ->
             sure.add(access)
         if not decision.allowed:
             fault = denied(service.name, who, action, resource, decision)
-            fault.members |= service.beside_refusal(call, operation, request)
+            fault.members |= service.beside_refusal(
+                call, operation, request, explicit=decision.explicit
+            )
             if (trail := call.cloud.trail) is not None:
                 asked = (operation, request)
                 trail.refused(

@@ -32,6 +32,10 @@ def pending_deletion(arn: str) -> Fault:
     return Fault("KMSInvalidStateException", f"{arn} is pending deletion.")
 
 
+def wrong_state(arn: str, state: str) -> Fault:
+    return Fault("KMSInvalidStateException", f"{arn} is {state}.")
+
+
 def wrong_usage(arn: str, usage: str, operation: str) -> Fault:
     return Fault(
         "InvalidKeyUsageException",

@@ -12,7 +12,7 @@ from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
 from stratolite.services.kms.faults import invalid
 from stratolite.services.kms.lookup import check_state, find
-from stratolite.services.kms.specs import SPECS, SYMMETRIC
+from stratolite.services.kms.specs import ENCAPSULATE, SPECS, SYMMETRIC
 from stratolite.services.kms.use import dry_run
 
 GRANTS_COUNT_MAX = 1000
@@ -77,6 +77,8 @@ class KeyGrants(Service):
             allowed |= {"Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo", "GetPublicKey"}
         elif usage == "SIGN_VERIFY":
             allowed |= {"Sign", "Verify", "GetPublicKey"}
+        elif usage == ENCAPSULATE:
+            allowed |= {"Encapsulate", "Decapsulate", "GetPublicKey"}
         elif spec.macs:
             allowed |= {"GenerateMac", "VerifyMac"}
         else:

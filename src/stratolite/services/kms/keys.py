@@ -12,15 +12,24 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
 from stratolite.services.kms import material, policies, state
-from stratolite.services.kms.faults import invalid, unsupported
-from stratolite.services.kms.lookup import check_managed, find, fresh_record
-from stratolite.services.kms.specs import ENCRYPT, REFUSED, SPECS, SYMMETRIC
-from stratolite.services.kms.state import Key
+from stratolite.services.kms.blobs import MULTI
+from stratolite.services.kms.faults import invalid, unsupported, wrong_state
+from stratolite.services.kms.lookup import (
+    EXTERNAL,
+    check_managed,
+    check_stays,
+    find,
+    fresh_record,
+    is_external,
+    state_of,
+)
+from stratolite.services.kms.specs import ENCAPSULATE, ENCRYPT, REFUSED, SPECS, SYMMETRIC
+from stratolite.services.kms.state import Key, Place
 
 DELETION_DAYS = (7, 30)
 TAGS_COUNT_MAX = 50
 PAGE_COUNT_MAX = 1000
-_DAY_S = 86_400
+DAY_S = 86_400
 PURGE = "kms.purge"
 
 
@@ -31,7 +40,7 @@ def _spec_of(request: Request) -> str:
 
 def _needs_no_thread(request: Request) -> bool:
     found = SPECS.get(_spec_of(request))
-    return found is None or not found.is_rsa
+    return found is None or not found.is_rsa or request.get("Origin") == EXTERNAL
 
 
 class Keys(Service):
@@ -42,10 +51,9 @@ class Keys(Service):
     @prepared(_make_rsa, unless=_needs_no_thread)
     def create_key(self, call: Call, request: Request) -> Response:
         spec = _spec_of(request)
-        if request.get("MultiRegion"):
-            raise unsupported("A multi-region key")
-        if (request.get("Origin") or "AWS_KMS") != "AWS_KMS":
-            raise unsupported(f"Origin {request['Origin']}")
+        origin = request.get("Origin") or "AWS_KMS"
+        if origin not in ("AWS_KMS", EXTERNAL):
+            raise unsupported(f"Origin {origin}")
         if request.get("CustomKeyStoreId") or request.get("XksKeyId"):
             raise unsupported("A custom key store")
         if spec in REFUSED:
@@ -64,20 +72,26 @@ class Keys(Service):
         token = request.get("_token")  # of our CloudFormation step: a repeat finds its own
         if token is not None:
             key_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kms {call.account} {token}"))
-            before = state.key(call.tx, place, key_id)
-            if before is not None:
-                return {"KeyMetadata": shown(before)}
+        if request.get("MultiRegion"):
+            key_id = MULTI + key_id.replace("-", "")
+        if token is not None and (before := state.key(call.tx, place, key_id)) is not None:
+            return {"KeyMetadata": shown(before)}
         record = fresh_record(call, place, key_id, usage, spec)
         record["description"] = request.get("Description") or ""
-        record["tags"] = _tags(request.get("Tags") or (), {})
+        record["tags"] = tags_of(request.get("Tags") or (), {})
         found = Key(place, record)
         if request.get("Policy"):
             record["policy"] = policies.checked(
                 call, found, request["Policy"],
                 bypass=bool(request.get("BypassPolicyLockoutSafetyCheck")),
             )  # fmt: skip
-        made = request.get("_material") or material.make(call.world, spec)
-        record["materials"] = [state.seal(call, key_id, made, call.tx.time_s)]
+        if request.get("MultiRegion"):
+            record["multi"] = {"primary": call.region, "replicas": []}
+        if origin == EXTERNAL:
+            record |= {"origin": EXTERNAL, "enabled": False, "pending": None}
+        else:
+            made = request.get("_material") or material.make(call.world, spec)
+            record["materials"] = [state.seal(call, key_id, made, call.tx.time_s)]
         return {"KeyMetadata": shown(state.put_key(call.tx, place, record))}
 
     def describe_key(self, call: Call, request: Request) -> Response:
@@ -100,18 +114,23 @@ class Keys(Service):
         return {}
 
     def enable_key(self, call: Call, request: Request) -> Response:
-        self._change(call, request, enabled=True)
+        self._switch(call, request, enabled=True)
         return {}
 
     def disable_key(self, call: Call, request: Request) -> Response:
-        self._change(call, request, enabled=False)
+        self._switch(call, request, enabled=False)
         return {}
+
+    def _switch(self, call: Call, request: Request, *, enabled: bool) -> None:
+        found = find(call, request["KeyId"])
+        if state_of(found) == "PendingImport":
+            raise wrong_state(found.arn, "pending import")
+        self._change(call, request, enabled=enabled)
 
     def _change(self, call: Call, request: Request, **changes: Any) -> Key:
         found = find(call, request["KeyId"])
         check_managed(found)
-        if found.record["deletion_s"] is not None:
-            raise Fault("KMSInvalidStateException", f"{found.arn} is pending deletion.")
+        check_stays(found)
         return state.put_key(call.tx, found.place, {**found.record, **changes})
 
     def schedule_key_deletion(self, call: Call, request: Request) -> Response:
@@ -120,7 +139,16 @@ class Keys(Service):
             raise invalid(
                 f"PendingWindowInDays must be between {DELETION_DAYS[0]} and {DELETION_DAYS[1]}"
             )
-        due_s = call.tx.time_s + days * _DAY_S
+        found = find(call, request["KeyId"])
+        multi = found.record.get("multi")
+        if multi and multi["primary"] == found.place.region and multi["replicas"]:
+            self._change(call, request, window_days=days, enabled=False)
+            return {
+                "KeyId": found.arn,
+                "KeyState": "PendingReplicaDeletion",
+                "PendingWindowInDays": days,
+            }
+        due_s = call.tx.time_s + days * DAY_S
         found = self._change(call, request, deletion_s=due_s, enabled=False)
         payload = orjson.dumps([*found.place, found.id])
         call.cloud.work.put(call.tx, PURGE, payload, due_s=due_s)
@@ -133,16 +161,17 @@ class Keys(Service):
 
     def cancel_key_deletion(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
-        if found.record["deletion_s"] is None:
-            raise Fault("KMSInvalidStateException", f"{found.arn} is not pending deletion.")
-        state.put_key(call.tx, found.place, {**found.record, "deletion_s": None})
+        if found.record["deletion_s"] is None and not found.record.get("window_days"):
+            raise wrong_state(found.arn, "not pending deletion")
+        record = {k: v for k, v in found.record.items() if k != "window_days"}
+        state.put_key(call.tx, found.place, {**record, "deletion_s": None})
         return {"KeyId": found.arn}
 
     # -- tags
 
     def tag_resource(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
-        self._change(call, request, tags=_tags(request["Tags"], found.record["tags"]))
+        self._change(call, request, tags=tags_of(request["Tags"], found.record["tags"]))
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
@@ -162,24 +191,28 @@ class Keys(Service):
 def shown(found: Key) -> dict[str, Any]:
     """KeyMetadata."""
     record = found.record
-    state_name = "Enabled" if record["enabled"] else "Disabled"
-    if record["deletion_s"] is not None:
-        state_name = "PendingDeletion"
+    state_name = state_of(found)
     told: dict[str, Any] = {
         "AWSAccountId": found.place.account,
         "KeyId": found.id,
         "Arn": found.arn,
         "CreationDate": record["created_s"],
-        "Enabled": record["enabled"],
+        "Enabled": state_name == "Enabled",
         "Description": record["description"],
         "KeyUsage": record["usage"],
         "KeyState": state_name,
-        "Origin": "AWS_KMS",
+        "Origin": record.get("origin", "AWS_KMS"),
         "KeyManager": record["manager"],
         "CustomerMasterKeySpec": record["spec"],
         "KeySpec": record["spec"],
-        "MultiRegion": False,
+        "MultiRegion": "multi" in record,
     }
+    if multi := record.get("multi"):
+        told["MultiRegionConfiguration"] = _shown_regions(found, multi)
+    if record.get("window_days"):
+        told["PendingDeletionWindowInDays"] = record["window_days"]
+    if is_external(found) and record["materials"]:
+        told |= expiry(record["materials"][-1])
     if record["deletion_s"] is not None:
         told["DeletionDate"] = record["deletion_s"]
     spec = SPECS[record["spec"]]
@@ -189,15 +222,38 @@ def shown(found: Key) -> dict[str, Any]:
             if record["spec"] == SYMMETRIC
             else ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]
         )
-        if record["spec"] == SYMMETRIC:
+        if record["spec"] == SYMMETRIC and record["materials"]:
             told["CurrentKeyMaterialId"] = material_id(found)
     elif record["usage"] == "SIGN_VERIFY":
         told["SigningAlgorithms"] = list(spec.signing)
     elif record["usage"] == "GENERATE_VERIFY_MAC":
         told["MacAlgorithms"] = list(spec.macs)
+    elif record["usage"] == ENCAPSULATE:
+        told["EncapsulationAlgorithms"] = ["ML_KEM"]
     else:
         told["KeyAgreementAlgorithms"] = ["ECDH"]
     return told
+
+
+def _shown_regions(found: Key, multi: dict[str, Any]) -> dict[str, Any]:
+    def one(region: str) -> dict[str, str]:
+        return {"Arn": Place(found.place.account, region).arn(f"key/{found.id}"), "Region": region}
+
+    is_primary = multi["primary"] == found.place.region
+    return {
+        "MultiRegionKeyType": "PRIMARY" if is_primary else "REPLICA",
+        "PrimaryKey": one(multi["primary"]),
+        "ReplicaKeys": [one(region) for region in multi["replicas"]],
+    }
+
+
+def expiry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Of imported material: ExpirationModel and ValidTo."""
+    if not entry["sealed"]:
+        return {}
+    if entry["valid_to_s"] is None:
+        return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": entry["valid_to_s"]}
 
 
 def material_id(found: Key, number: int = -1) -> str:
@@ -207,7 +263,7 @@ def material_id(found: Key, number: int = -1) -> str:
     return hashlib.sha256(f"{found.id} {at}".encode()).hexdigest()
 
 
-def _tags(given: Any, have: dict[str, str]) -> dict[str, str]:
+def tags_of(given: Any, have: dict[str, str]) -> dict[str, str]:
     keys = [tag["TagKey"] for tag in given]
     if len(set(keys)) != len(keys):
         raise Fault("TagException", "Duplicate tag keys")

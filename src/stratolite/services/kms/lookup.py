@@ -14,14 +14,16 @@ from stratolite.services.kms.faults import (
     no_alias,
     not_found,
     pending_deletion,
+    wrong_state,
     wrong_usage,
 )
 from stratolite.services.kms.specs import ENCRYPT, SYMMETRIC
 from stratolite.services.kms.state import Key, Place
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 AWS_NAMES = re.compile(r"alias/aws/[a-z0-9-]{1,64}")
 ROTATION_DAYS = 365
+EXTERNAL = "EXTERNAL"
 _DAY_S = 86_400
 
 
@@ -36,8 +38,6 @@ def find(call: Call, key_id: str) -> Key:
             return make_managed(call, place, rest)
         raise no_alias(place.arn(rest))
     name = rest.removeprefix("key/")
-    if name.startswith("mrk-"):
-        raise not_found(place.arn(f"key/{name}"))
     if not _ID.fullmatch(name):
         raise invalid_key_id(key_id)
     return _there(call, place, name)
@@ -59,24 +59,56 @@ def _there(call: Call, place: Place, key_id: str) -> Key:
         found.record["deletion_s"] is not None and found.record["deletion_s"] <= call.tx.time_s
     ):
         raise not_found(place.arn(f"key/{key_id}"))
-    return rotated(call, found)
+    return without_expired(call, rotated(call, found))
+
+
+def without_expired(call: Call, found: Key) -> Key:
+    """The key as it is once imported material whose time has come is gone; a job removes it from the store."""
+    now_s, entries = call.tx.time_s, found.record["materials"]
+    if is_external(found) and any((one["valid_to_s"] or now_s + 1) <= now_s for one in entries):
+        return Key(found.place, {**found.record, "materials": expired(entries, now_s)})
+    return found
+
+
+def expired(entries: list[dict[str, Any]], now_s: float) -> list[dict[str, Any]]:
+    return [
+        {**one, "sealed": ""} if (one["valid_to_s"] or now_s + 1) <= now_s else one
+        for one in entries
+    ]
+
+
+def is_external(found: Key) -> bool:
+    return found.record.get("origin") == EXTERNAL
+
+
+def is_replica(found: Key) -> bool:
+    multi = found.record.get("multi")
+    return multi is not None and multi["primary"] != found.place.region
 
 
 def rotated(call: Call, found: Key) -> Key:
-    """The key with the material that its automatic rotation owes it by now."""
+    """The key with the material that its automatic rotation owes it by now; a replica's primary owes it."""
+    if is_replica(found) and (family := state.relatives(call.tx, found)):
+        rotated(call, family[0])
+        again = state.key(call.tx, found.place, found.id)
+        assert again is not None, found.id
+        return again
     rotation = found.record.get("rotation")
     if not rotation or not rotation["on"] or rotation["next_s"] > call.tx.time_s:
         return found
     if found.record["deletion_s"] is not None or not found.record["enabled"]:
         return found
-    record = {**found.record, "materials": list(found.record["materials"])}
     step_s = rotation["days"] * _DAY_S
     missed = int((call.tx.time_s - rotation["next_s"]) // step_s)
     at_s = rotation["next_s"] + missed * step_s  # one new material is enough, however late we look
     fresh = material.make(call.world, SYMMETRIC)
-    record["materials"].append(state.seal(call, found.id, fresh, at_s, "AUTOMATIC"))
-    record["rotation"] = {**rotation, "next_s": at_s + step_s}
-    return state.put_key(call.tx, found.place, record)
+    sealed = state.seal(call, found.id, fresh, at_s, "AUTOMATIC")
+    return state.put_shared(
+        call.tx,
+        found,
+        materials=[*found.record["materials"], sealed],
+        rotation={**rotation, "next_s": at_s + step_s},
+    )
 
 
 def usable(call: Call, key_id: str, usage: str, operation: str) -> Key:
@@ -89,10 +121,32 @@ def usable(call: Call, key_id: str, usage: str, operation: str) -> Key:
 
 
 def check_state(found: Key) -> None:
-    if found.record["deletion_s"] is not None:
-        raise pending_deletion(found.arn)
+    check_stays(found)
+    if state_of(found) == "PendingImport":
+        raise wrong_state(found.arn, "pending import")
     if not found.record["enabled"]:
         raise disabled(found.arn)
+
+
+def check_stays(found: Key) -> None:
+    """Raises Fault for a key that is going."""
+    if found.record["deletion_s"] is not None:
+        raise pending_deletion(found.arn)
+    if found.record.get("window_days"):
+        raise wrong_state(found.arn, "pending replica deletion")
+
+
+def state_of(found: Key) -> str:
+    """KeyState: https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
+    record = found.record
+    if record["deletion_s"] is not None:
+        return "PendingDeletion"
+    if record.get("window_days"):
+        return "PendingReplicaDeletion"
+    held = record["materials"]
+    if is_external(found) and not (held and all(one["sealed"] for one in held)):
+        return "PendingImport"
+    return "Enabled" if record["enabled"] else "Disabled"
 
 
 def make_managed(call: Call, place: Place, alias: str) -> Key:

@@ -1,6 +1,7 @@
-"""CloudFormation's AWS::KMS::Key and AWS::KMS::Alias.
+"""CloudFormation's AWS::KMS::Key, AWS::KMS::ReplicaKey and AWS::KMS::Alias.
 
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-key.html
+         https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-replicakey.html
          https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-alias.html
 """
 
@@ -83,14 +84,17 @@ class Key(Resource):
         made |= {"Enabled": about["Enabled"], "MultiRegion": about.get("MultiRegion", False)}
         policy = await self.ask(call, "GetKeyPolicy", KeyId=physical_id, PolicyName="default")
         made["KeyPolicy"] = orjson.loads(policy["Policy"])
+        made["Tags"] = await self._tags_of(call, physical_id)
         if about["KeySpec"] == "SYMMETRIC_DEFAULT" and about["Origin"] == "AWS_KMS":
             rotation = await self.ask(call, "GetKeyRotationStatus", KeyId=physical_id)
             made["EnableKeyRotation"] = rotation["KeyRotationEnabled"]
             if rotation.get("RotationPeriodInDays"):
                 made["RotationPeriodInDays"] = rotation["RotationPeriodInDays"]
-        tags = await self.ask(call, "ListResourceTags", KeyId=physical_id)
-        made["Tags"] = [{"Key": t["TagKey"], "Value": t["TagValue"]} for t in tags["Tags"]]
         return made
+
+    async def _tags_of(self, call: Call, key_id: str) -> list[dict[str, str]]:
+        found = await self.ask(call, "ListResourceTags", KeyId=key_id)
+        return [{"Key": t["TagKey"], "Value": t["TagValue"]} for t in found["Tags"]]
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
         found = await self.ask(call, "DescribeKey", KeyId=physical_id)
@@ -126,6 +130,55 @@ class Key(Resource):
         except Fault as fault:
             if fault.code not in ("NotFoundException", "KMSInvalidStateException"):
                 raise
+
+
+class ReplicaKey(Key):
+    """Made by ReplicateKey where the primary is, for the stack's own region."""
+
+    type = "AWS::KMS::ReplicaKey"
+    create_only = frozenset({"PrimaryKeyArn"})
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        properties, arn = spec.properties, str(spec.properties["PrimaryKeyArn"])
+        parts = arn.split(":")
+        if len(parts) != 6:
+            raise Fault("ValidationException", f"Invalid arn {arn}")
+        request: dict[str, Any] = {
+            "KeyId": arn,
+            "ReplicaRegion": call.region,
+            "Policy": _text(properties["KeyPolicy"]),
+            "Description": properties.get("Description", ""),
+            "_token": spec.token,
+        }
+        if properties.get("Tags"):
+            request["Tags"] = _tags(properties["Tags"])
+        there = call.scoped(call.account, parts[3])
+        answer = await there.request("kms", "ReplicateKey", request)
+        made = answer["ReplicaKeyMetadata"]
+        with created(made["KeyId"]):
+            await self._settings(call, made["KeyId"], {}, properties)
+        return Made(made["KeyId"], {"Arn": made["Arn"], "KeyId": made["KeyId"]})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await super().read(call, physical_id, spec)
+        if found is None:
+            return None
+        about = await self.ask(call, "DescribeKey", KeyId=physical_id)
+        regions = about["KeyMetadata"].get("MultiRegionConfiguration") or {}
+        return {
+            **{name: found[name] for name in ("Description", "Enabled", "KeyPolicy", "Tags")},
+            "PrimaryKeyArn": regions.get("PrimaryKey", {}).get("Arn"),
+        }
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        listed, following = await super().identifiers(call, token)
+        replicas = []
+        for key_id in listed:
+            about = await self.ask(call, "DescribeKey", KeyId=key_id)
+            regions = about["KeyMetadata"].get("MultiRegionConfiguration") or {}
+            if regions.get("MultiRegionKeyType") == "REPLICA":
+                replicas.append(key_id)
+        return replicas, following
 
 
 class Alias(Resource):
@@ -171,7 +224,7 @@ class Alias(Resource):
                 raise
 
 
-RESOURCES: tuple[Resource, ...] = (Key(), Alias())
+RESOURCES: tuple[Resource, ...] = (Key(), ReplicaKey(), Alias())
 
 
 async def _is_mine(call: Call, name: str, target: str) -> bool:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.kms import material, state
+from stratolite.services.kms import imports, material, state
 from stratolite.services.kms.faults import invalid, unsupported
-from stratolite.services.kms.keys import material_id
-from stratolite.services.kms.lookup import ROTATION_DAYS, check_managed, check_state, find
+from stratolite.services.kms.keys import expiry, material_id
+from stratolite.services.kms.lookup import (
+    ROTATION_DAYS,
+    check_managed,
+    check_state,
+    find,
+    is_external,
+    is_replica,
+)
 from stratolite.services.kms.specs import SYMMETRIC
 from stratolite.services.kms.state import Key
 
@@ -18,27 +25,31 @@ _DAY_S = 86_400
 
 class Rotation(Service):
     def enable_key_rotation(self, call: Call, request: Request) -> Response:
-        found = self._rotating(call, request)
+        found = self._rotating(call, request, on_schedule=True)
         days = request.get("RotationPeriodInDays") or ROTATION_DAYS
         if not PERIOD_DAYS[0] <= days <= PERIOD_DAYS[1]:
             raise invalid(
                 f"RotationPeriodInDays must be between {PERIOD_DAYS[0]} and {PERIOD_DAYS[1]}"
             )
         rotation = {"on": True, "days": days, "next_s": call.tx.time_s + days * _DAY_S}
-        state.put_key(call.tx, found.place, {**found.record, "rotation": rotation})
+        state.put_shared(call.tx, found, rotation=rotation)
         return {}
 
     def disable_key_rotation(self, call: Call, request: Request) -> Response:
-        found = self._rotating(call, request)
-        state.put_key(call.tx, found.place, {**found.record, "rotation": None})
+        found = self._rotating(call, request, on_schedule=True)
+        state.put_shared(call.tx, found, rotation=None)
         return {}
 
-    def _rotating(self, call: Call, request: Request) -> Key:
+    def _rotating(self, call: Call, request: Request, *, on_schedule: bool = False) -> Key:
         found = find(call, request["KeyId"])
         check_managed(found)
         check_state(found)
         if found.record["spec"] != SYMMETRIC:
             raise unsupported(f"Rotation of a {found.record['spec']} key")
+        if is_replica(found):
+            raise _unfit(found, "is a replica key: its primary key is what is rotated.")
+        if on_schedule and is_external(found):
+            raise _unfit(found, "has imported key material, which is rotated on demand alone.")
         return found
 
     def get_key_rotation_status(self, call: Call, request: Request) -> Response:
@@ -57,26 +68,47 @@ class Rotation(Service):
             raise Fault(
                 "LimitExceededException", "You have reached the limit of on-demand rotations"
             )
+        if is_external(found):
+            imports.rotate(call, found)
+            return {"KeyId": found.arn}
         fresh = material.make(call.world, SYMMETRIC)
         sealed = state.seal(call, found.id, fresh, call.tx.time_s, "ON_DEMAND")
         materials = [*found.record["materials"], sealed]
-        state.put_key(call.tx, found.place, {**found.record, "materials": materials})
+        state.put_shared(call.tx, found, materials=materials)
         return {"KeyId": found.arn}
 
     def list_key_rotations(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
         with_first = request.get("IncludeKeyMaterial") == "ALL_KEY_MATERIAL"
         listed = []
-        for number, one in enumerate(found.record["materials"]):
+        entries = found.record["materials"]
+        pending = found.record.get("pending")
+        for number, one in enumerate([*entries, pending] if pending else entries):
             if not one["kind"] and not with_first:
                 continue
-            last = number == len(found.record["materials"]) - 1
-            told = {
-                "KeyId": found.arn,
-                "KeyMaterialId": material_id(found, number),
-                "KeyMaterialState": "CURRENT" if last else "NON_CURRENT",
-            }
+            told = {"KeyId": found.arn, "KeyMaterialId": material_id(found, number)}
+            told["KeyMaterialState"] = (
+                "NON_CURRENT"
+                if number < len(entries) - 1
+                else ("CURRENT" if number < len(entries) else _to_come(call, found))
+            )
+            if is_external(found):
+                told["ImportState"] = "IMPORTED" if one["sealed"] else "PENDING_IMPORT"
+                told |= expiry(one)
+                if one["about"]:
+                    told["KeyMaterialDescription"] = one["about"]
             if one["kind"]:
                 told |= {"RotationDate": one["at_s"], "RotationType": one["kind"]}
             listed.append(told)
         return {"Rotations": listed, "Truncated": False}
+
+
+def _unfit(found: Key, why: str) -> Fault:
+    return Fault("UnsupportedOperationException", f"{found.arn} {why}")
+
+
+def _to_come(call: Call, found: Key) -> str:
+    """KeyMaterialState of the material that was imported to be rotated to."""
+    if all(one.record["pending"] for one in state.relatives(call.tx, found)):
+        return "PENDING_ROTATION"
+    return "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"

@@ -12,9 +12,11 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Tagged, Worker
 from stratolite.services.kms import lookup, state, use
 from stratolite.services.kms.aliases import Aliases
+from stratolite.services.kms.imports import Expirer, Imports
 from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
-from stratolite.services.kms.keys import PURGE, Keys
+from stratolite.services.kms.keys import DAY_S, PURGE, Keys
 from stratolite.services.kms.policies import Policies
+from stratolite.services.kms.regions import Regions
 from stratolite.services.kms.rotation import Rotation
 from stratolite.services.kms.signing import Signing
 from stratolite.services.kms.state import Place
@@ -35,6 +37,13 @@ _CONDITION_KEYS = {
     "RetiringPrincipal": "kms:retiringprincipal",
     "PendingWindowInDays": "kms:scheduledeletionpendingwindowindays",
     "RotationPeriodInDays": "kms:rotationperiodindays",
+    "WrappingAlgorithm": "kms:wrappingalgorithm",
+    "WrappingKeySpec": "kms:wrappingkeyspec",
+    "ExpirationModel": "kms:expirationmodel",
+    "ValidTo": "kms:validto",
+    "ReplicaRegion": "kms:replicaregion",
+    "PrimaryRegion": "kms:primaryregion",
+    "EncapsulationAlgorithm": "kms:encapsulationalgorithm",
 }
 
 
@@ -44,7 +53,7 @@ _NEEDED = {"Decrypt": ("CiphertextBlob",), "ListRetirableGrants": ("RetiringPrin
 _TAGGED_PAGE = 100
 
 
-class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
+class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, KeyGrants):
     name: ClassVar[str] = "kms"
     validated: ClassVar[bool] = True
 
@@ -159,6 +168,14 @@ class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
                 keys["kms:resourcealiases"] = names
             keys.setdefault("kms:keyspec", [found.record["spec"]])
             keys.setdefault("kms:keyusage", [found.record["usage"]])
+            keys["kms:keyorigin"] = [found.record.get("origin", "AWS_KMS")]
+            keys["kms:multiregion"] = ["true" if "multi" in found.record else "false"]
+            if "multi" in found.record:
+                kind = "REPLICA" if lookup.is_replica(found) else "PRIMARY"
+                keys["kms:multiregionkeytype"] = [kind]
+        elif operation == "CreateKey":
+            keys["kms:keyorigin"] = [request.get("Origin") or "AWS_KMS"]
+            keys["kms:multiregion"] = ["true" if request.get("MultiRegion") else "false"]
         given = request.get("Tags") or ()
         keys |= {f"aws:requesttag/{t['TagKey'].lower()}": [t["TagValue"]] for t in given}
         if given:
@@ -166,7 +183,7 @@ class Kms(Keys, Aliases, Policies, Rotation, Use, Signing, KeyGrants):
         return keys
 
     def workers(self) -> Iterable[Worker]:
-        return (Purger(self.cloud),)
+        return (Purger(self.cloud), Expirer(self.cloud))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.kms.resources import RESOURCES
@@ -229,5 +246,20 @@ class Purger:
                 return
             if not state.delete_key(tx, found, _PURGE_COUNT):
                 self._cloud.work.put(tx, PURGE, job.payload)
+                return
+            for one in state.relatives(tx, found):
+                self._end_wait(tx, one)
 
         return purge
+
+    def _end_wait(self, tx: Tx, primary: state.Key) -> None:
+        """Of a primary key that is to go once its last replica is gone: its own days begin."""
+        fresh = state.key(tx, primary.place, primary.id)
+        days = fresh.record.get("window_days") if fresh else None
+        if fresh is None or not days or fresh.record["multi"]["replicas"]:
+            return
+        due_s = tx.time_s + days * DAY_S
+        record = {k: v for k, v in fresh.record.items() if k != "window_days"}
+        state.put_key(tx, fresh.place, {**record, "deletion_s": due_s})
+        payload = orjson.dumps([*fresh.place, fresh.id])
+        self._cloud.work.put(tx, PURGE, payload, due_s=due_s)

@@ -10,8 +10,13 @@ Under the account and region, service "kms":
     ("held", id, principal, grant)  -> ""                                   by grantee
     ("retire", principal, id, grant) -> ""                                  by retiring principal
 
-Record: {id, arn, created_s, description, usage, spec, manager, enabled, deletion_s, policy, tags, materials: [{sealed
-(base64, by the vault for "kms KEYID"), at_s, kind}], rotation: {on, days, next_s}}.
+Record: {id, arn, created_s, description, usage, spec, manager, enabled, deletion_s, policy, tags, materials: [Material],
+rotation: {on, days, next_s}}; Material: {sealed (base64, by the vault for "kms KEYID"), at_s, kind}.
+
+Of a key with imported material: origin ("EXTERNAL"), pending (a Material to be rotated to, or None), and in each
+Material digest (SHA-256 of id and material, hex), valid_to_s (None: it stays), about; sealed is "" where the material is
+to be imported again. Of a multi-region key: multi {primary, replicas: regions}, and window_days once the primary waits
+for its replicas to be gone. Each region has its own record; what all share is written to all at once (``put_shared``).
 """
 
 from __future__ import annotations
@@ -68,6 +73,23 @@ def put_key(tx: Tx, place: Place, record: Record) -> Key:
     return Key(place, record)
 
 
+def relatives(tx: Tx, found: Key) -> list[Key]:
+    """The same multi-region key in its other regions, the primary first."""
+    multi = found.record.get("multi")
+    if multi is None:
+        return []
+    regions = [multi["primary"], *multi["replicas"]]
+    places = [Place(found.place.account, r) for r in regions if r != found.place.region]
+    return [one for one in (key(tx, place, found.id) for place in places) if one is not None]
+
+
+def put_shared(tx: Tx, found: Key, **changes: Any) -> Key:
+    """Changes what a multi-region key has in common in all its regions. Gives the key of ``found``'s."""
+    for one in relatives(tx, found):
+        put_key(tx, one.place, {**one.record, **changes})
+    return put_key(tx, found.place, {**found.record, **changes})
+
+
 def keys(tx: Tx, place: Place, after: str, most: int) -> list[str]:
     rows = place.rows["key"]
     start = rows.key(after) + b"\x00" if after else rows.span()[0]
@@ -86,6 +108,10 @@ def delete_key(tx: Tx, found: Key, most: int) -> bool:
     if len(names) == most or len(held) == most:
         return False
     tx.delete(rows["key"].key(found.id))
+    if multi := found.record.get("multi"):
+        left = [r for r in multi["replicas"] if r != found.place.region]
+        for one in relatives(tx, found):
+            put_key(tx, one.place, {**one.record, "multi": {**multi, "replicas": left}})
     return True
 
 
@@ -98,7 +124,7 @@ def seal(call: Call, key_id: str, material: bytes, at_s: float, kind: str = "") 
 
 
 def material(call: Call, found: Key, number: int = -1) -> bytes:
-    """Of a number, the newest without. Raises IndexError."""
+    """Of a number, the newest without; it must be there (``lookup.check_state``). Raises IndexError."""
     sealed = base64.b64decode(found.record["materials"][number]["sealed"])
     return call.cloud.vault.open(sealed, f"kms {found.id}")  # type: ignore[no-any-return]
 

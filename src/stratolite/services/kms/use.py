@@ -16,7 +16,7 @@ from stratolite.services.kms.state import Key, Place
 
 PLAIN_SIZE_BYTES_MAX = 4096
 RANDOM_BYTES_MAX = 1024
-_PAIRS = ("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1")  # fmt: skip
+_PAIRS = ("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519", "ML_KEM_768", "ML_KEM_1024")  # fmt: skip
 
 
 def refuse_recipient(request: Request) -> None:

@@ -2,9 +2,10 @@
 
     entry       what every request is checked for          buckets, listing    making and listing them
     objects, copying, multipart, deleting, object_marks    operations on objects: bodies, copies, parts, deletes, tags and ACLs
+    annotations                 texts beside an object
     configuration, bucket_settings    what is set on a bucket        service    all operations as one Service
     state       the keys and stored formats, in full       versions     which version a request means, what a write keeps
-    content     bodies on their way in and out             sealing, encryption    how they are sealed, and with what key
+    content     bodies on their way in and out             sealing, encryption, rewrapping    how they are sealed, and with what key
     object_lock, lock_rules     retention and legal holds  archive_rules    classes that must be restored before reading
     lifecycle, lifecycle_rules  rules carried out over time        replication, replication_rules    into other buckets
     notifications, notification_rules, events    who is told what happened to an object, and the telling
@@ -22,8 +23,7 @@ Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
 
 Not offered, and refused by name: MFA delete, replication of objects encrypted with KMS keys, inventories in ORC and
 Parquet or encrypted with a KMS key, export of storage class analyses, checksums by MD5 and xxHash, grants to email
-addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), annotations, event holds, changing an object's encryption in
-place, directory buckets and what only they have (sessions, renaming, appending).
+addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), event holds, directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in

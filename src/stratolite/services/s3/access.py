@@ -12,7 +12,7 @@ import orjson
 
 from stratolite.service import Access, Call, Request, Service
 from stratolite.services.s3 import grants, names, points, state
-from stratolite.services.s3.copying import copy_source
+from stratolite.services.s3.copying import copy_source, takes_annotations
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
 from stratolite.services.s3.object_marks import acl_of
@@ -45,7 +45,14 @@ _ON_OBJECT = {
     "GetObjectLegalHold": "GetObjectLegalHold",
     "PutObjectLegalHold": "PutObjectLegalHold",
     "RestoreObject": "RestoreObject",
+    "UpdateObjectEncryption": "UpdateObjectEncryption",
+    "PutObjectAnnotation": "PutObjectAnnotation",
+    "GetObjectAnnotation": "GetObjectAnnotation",
+    "ListObjectAnnotations": "ListObjectAnnotations",
+    "DeleteObjectAnnotation": "DeleteObjectAnnotation",
     "SelectObjectContent": "GetObject",
+    "ComputeChecksum": "GetObject",
+    "InitiateReplication": "InitiateReplication",
     "ReplicateObject": "ReplicateObject",
     "ReplicateDelete": "ReplicateDelete",
     "ReplicateTags": "ReplicateTags",
@@ -67,6 +74,7 @@ _OF_VERSION = {
 # Operation -> action on the bucket, where it is not called as the operation.
 _ON_BUCKET = {
     "HeadBucket": "ListBucket",
+    "ListForBatch": "PutInventoryConfiguration",
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
@@ -270,7 +278,12 @@ class AccessRules(Service):
             read = "s3:GetObjectVersion" if source.version else "s3:GetObject"
             there = state.bucket(call.tx, source.bucket)
             name = source.bucket if there is None else there.name
-            needed += _through(there, read, f"{ARN}{name}/{source.key}", f"/object/{source.key}")
+            below = f"/object/{source.key}"
+            needed += _through(there, read, f"{ARN}{name}/{source.key}", below)
+            if operation == "CopyObject" and takes_annotations(call, request):
+                read = "s3:GetObjectAnnotation"
+                needed += _through(there, read, f"{ARN}{name}/{source.key}", below)
+                needed.append(("s3:PutObjectAnnotation", resource))
         if found is not None and found.point is not None:
             below = f"/object/{request.get('Key', '')}"
             needed += [(one, f"{found.point.arn}{below}") for one, _ in tuple(needed)]

@@ -14,12 +14,13 @@ from stratolite.services.s3.entry import (
     ENFORCED,
     bucket_of,
 )
-from stratolite.services.s3.faults import invalid_argument, not_offered
+from stratolite.services.s3.faults import invalid_argument, no_such_key, not_offered
 from stratolite.services.s3.grants import owner
 from stratolite.services.s3.worker import put_sweep
 
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 ACCOUNT_BUCKETS_MAX = 10_000
+_READS = frozenset({"GetObject", "HeadObject", "GetObjectAttributes"})
 
 
 class Buckets(Service):
@@ -87,14 +88,32 @@ class Buckets(Service):
             "AccessPointAlias": False,
         }
 
-    def beside_refusal(self, call: Call, operation: str, request: Request) -> dict[str, Any]:
+    def beside_refusal(
+        self, call: Call, operation: str, request: Request, *, explicit: bool
+    ) -> dict[str, Any]:
         """Whoever may not see a bucket still learns its region: SDKs and Terraform ask for it without credentials.
 
+        And whoever may list a key, if not read it, learns that it is not there.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         """
+        if operation in _READS and not explicit and not request.get("VersionId"):
+            self._say_if_missing(call, request)
         if operation != "HeadBucket":
             return {}
         return {"_headers": [("x-amz-bucket-region", bucket_of(call, request).region)]}
+
+    def _say_if_missing(self, call: Call, request: Request) -> None:
+        """Raises NoSuchKey for a key that is not there and that the caller may list."""
+        bucket = state.bucket(call.tx, request["Bucket"])
+        if bucket is None or state.head(call.tx, bucket, names.key_bytes(request["Key"])):
+            return
+        try:
+            asked = {"Bucket": request["Bucket"], "Prefix": request["Key"]}
+            self.cloud.authorize(call, self, "ListObjectsV2", asked)
+        except Fault:
+            return
+        raise no_such_key(request["Key"])
 
     def get_bucket_location(self, call: Call, request: Request) -> Response:
         bucket = bucket_of(call, request)

@@ -12,7 +12,7 @@ from stratolite.policy.document import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import cors, grants, names, state, website
 from stratolite.services.s3.buckets import OWNERSHIPS
-from stratolite.services.s3.encryption import KMS
+from stratolite.services.s3.encryption import KMS, blocks_customers
 from stratolite.services.s3.entry import (
     ALL_BLOCKED,
     CANNED_ACLS,
@@ -257,16 +257,20 @@ class Configuration(Service):
     def get_bucket_encryption(self, call: Call, request: Request) -> Response:
         """S3 has encrypted every object with AES256 since January 2023, whatever was set."""
         bucket = bucket_of(call, request)
-        found = state.config(call.tx, bucket, "encryption")
-        return {"ServerSideEncryptionConfiguration": {"Rules": found or _AES256}}
+        (rule,) = state.config(call.tx, bucket, "encryption") or _AES256
+        if blocks_customers(call, bucket):
+            rule = {**rule, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+        return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
 
     def put_bucket_encryption(self, call: Call, request: Request) -> Response:
+        """What says nothing of blocked types leaves them as they are."""
         bucket = bucket_of(call, request)
         rules = payload(request, "ServerSideEncryptionConfiguration").get("Rules") or []
         if len(rules) != 1:
             raise malformed_xml()
         by_default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
-        if not by_default and "BlockedEncryptionTypes" in rules[0]:
+        only_blocks = not by_default and "BlockedEncryptionTypes" in rules[0]
+        if only_blocks:
             by_default = {"SSEAlgorithm": "AES256"}
         algorithm = by_default.get("SSEAlgorithm")
         if algorithm not in ("AES256", *KMS):
@@ -286,12 +290,18 @@ class Configuration(Service):
             "ApplyServerSideEncryptionByDefault": kept,
             "BucketKeyEnabled": bool(rules[0].get("BucketKeyEnabled")),
         }
+        blocks = blocks_customers(call, bucket)
         if blocked := (rules[0].get("BlockedEncryptionTypes") or {}).get("EncryptionType"):
-            if not {"NONE", "SSE-C"}.issuperset(blocked) or len(blocked) != 1:
+            if blocked not in (["NONE"], ["SSE-C"]):
                 raise malformed_xml()
-            if blocked == ["SSE-C"]:
-                rule["BlockedEncryptionTypes"] = {"EncryptionType": blocked}
-        state.put_config(call.tx, bucket, "encryption", [rule])
+            blocks = blocked == ["SSE-C"]
+        if blocks != bucket.blocks_sse_c:
+            state.put_bucket(call.tx, bucket, blocks_sse_c=blocks)
+            bucket = bucket_of(call, request)
+        if only_blocks:  # nobody asked for objects to be sealed
+            state.delete_config(call.tx, bucket, "encryption")
+        else:
+            state.put_config(call.tx, bucket, "encryption", [rule])
         return {}
 
     def delete_bucket_encryption(self, call: Call, request: Request) -> Response:

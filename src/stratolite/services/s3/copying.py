@@ -143,6 +143,19 @@ class Copying(Objects):
                 raise operation_aborted()
         elif (weighed.etag, weighed.modified_ms) != (source.etag, source.modified_ms):
             raise operation_aborted()
+        exclude = request.get("AnnotationDirective") or "COPY"
+        if exclude not in ("COPY", "EXCLUDE"):
+            raise invalid_argument(
+                "Unknown annotation directive.", "x-amz-object-annotation-directive", exclude
+            )
+        if exclude == "COPY" and "annotations" in source.more and "SSECustomerAlgorithm" in request:
+            raise invalid_request(
+                "Annotations are not supported for objects encrypted with customer-provided keys."
+            )
+        if exclude == "COPY" and (held := source.more.get("annotations")):
+            said = said._replace(
+                more={**said.more, "annotations": self._copy_annotations(call, found, bucket, held)}
+            )
         head = self._put_copy(call, bucket, key, old, found, said, weighed)
         result = {"ETag": f'"{head.etag}"', "LastModified": float(head.modified_ms // 1000)}
         response: Response = {
@@ -229,6 +242,19 @@ class Copying(Objects):
         self._place(call, bucket, key, old, head, data, "Copy")
         return head
 
+    def _copy_annotations(
+        self, call: Call, found: Found, bucket: Bucket, held: dict[str, Any]
+    ) -> dict[str, Any]:
+        space = call.tx.stamp()
+        for name, one in state.annotations_of(call.tx, found.bucket, held["space"]):
+            body = None
+            if one.blob:
+                self._link(call, one.blob)
+            else:
+                body = state.annotation_body(call.tx, found.bucket, held["space"], name)
+            state.put_annotation(call.tx, bucket, space, name, one, body)
+        return {"space": space, "count": held["count"]}
+
     def copy_parts(self, call: Call, found: Found, bucket: Bucket) -> str:
         """Rows of the source's parts under a new upload id, their blobs linked once more."""
         source = found.head
@@ -265,6 +291,23 @@ def copy_attributes(call: Call, bucket: Bucket, request: Request, source: Head) 
     if request.get("TaggingDirective") != "REPLACE":
         said = said._replace(tags=source.tags)
     return said
+
+
+def takes_annotations(call: Call, request: Request) -> bool:
+    """Whether a copy takes annotations along: its source has some, and it does not leave them."""
+    if request.get("AnnotationDirective") == "EXCLUDE":
+        return False
+    source = copy_source(request)
+    bucket = state.bucket(call.tx, source.bucket)
+    if bucket is None:
+        return False
+    key = source.key.encode()
+    if source.version is None:
+        head = state.head(call.tx, bucket, key)
+    else:
+        there = versions.find(call, bucket, key, source.version)
+        head = there.head if there else None
+    return head is not None and "annotations" in head.more
 
 
 def copy_source(request: Request) -> CopySource:

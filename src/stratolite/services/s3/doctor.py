@@ -1,7 +1,7 @@
 """Looks at every object there is and says which bytes are not what their record says.
 
 Bodies are read through and their checksum computed again: of an object in one piece its own, of one in parts that of
-each part, uploads in progress too. A sealed body proves itself where its key is the vault's; one sealed by KMS or a
+each part, uploads in progress and annotations too. A sealed body proves itself where its key is the vault's; one sealed by KMS or a
 customer's key is looked at for being there and of the right size. Pages of ``PAGE_COUNT`` rows, flat memory.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from stratolite.core import Keyspace, Tx
 from stratolite.service import Cloud
 from stratolite.services.s3 import content, sealing, state
-from stratolite.services.s3.content import Piece
+from stratolite.services.s3.content import Piece, Sealed
 from stratolite.services.s3.encryption import VAULT_PURPOSE
-from stratolite.services.s3.state import Bucket, Head, Part, Upload
+from stratolite.services.s3.state import Annotation, Bucket, Head, Part, Upload
 
 PAGE_COUNT = 100
 
@@ -47,7 +47,7 @@ class _Body(NamedTuple):
 async def examine(cloud: Cloud) -> AsyncIterator[Finding | int]:
     """Findings, and after each page the number of bodies looked at in it."""
     for bucket in await cloud.db.transact(lambda tx: list(state.every_bucket(tx))):
-        for rows in (bucket.heads, bucket.versions, bucket.uploads):
+        for rows in (bucket.heads, bucket.versions, bucket.uploads, bucket.annotations):
             at = b""
             while True:
                 low = at
@@ -77,6 +77,9 @@ def _page(cloud: Cloud, tx: Tx, bucket: Bucket, rows: Keyspace, low: bytes) -> _
     seen = list(tx.scan((low or start, stop), limit=PAGE_COUNT))
     bodies: list[_Body] = []
     for row, raw in seen:
+        if rows is bucket.annotations:
+            bodies.append(_annotation(cloud, tx, bucket, row, state.decode_annotation(raw)))
+            continue
         key = state.key_of(rows, row)
         if rows is bucket.uploads:
             upload = state.decode_upload(raw)
@@ -122,6 +125,25 @@ def _bodies(cloud: Cloud, tx: Tx, bucket: Bucket, key: bytes, head: Head) -> Ite
             pieces = []
     yield _Body(
         key, version, "body", pieces, head.size_bytes, head.checksum, head.checksum_value, opaque
+    )
+
+
+def _annotation(cloud: Cloud, tx: Tx, bucket: Bucket, row: bytes, one: Annotation) -> _Body:
+    space, name = bucket.annotations.parts(row)
+    assert isinstance(space, int)
+    assert isinstance(name, str)
+    data_key = cloud.vault.open(one.key, VAULT_PURPOSE)
+    size, pieces = one.size_bytes, list[Piece]()
+    try:
+        if one.blob:
+            pieces = [Sealed((one.blob, 0, sealing.sealed_size(size)), data_key, size, 0, size)]
+        else:
+            data = state.annotation_body(tx, bucket, space, name)
+            pieces = [sealing.open_sealed(data_key, data, size, 0, size)]
+    except (AssertionError, sealing.Damaged):
+        pass
+    return _Body(
+        name.encode(), "", "annotation", pieces, size, one.checksum, one.checksum_value, False
     )
 
 

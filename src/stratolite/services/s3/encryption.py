@@ -56,10 +56,8 @@ def wanted(call: Call, bucket: Bucket, request: Request) -> dict[str, Any] | Non
                 "x-amz-server-side-encryption",
                 algorithm,
             )
-        if "encryption" in bucket.on:
-            rule = state.config(call.tx, bucket, "encryption")[0]
-            if "BlockedEncryptionTypes" in rule:  # blocking-unblocking-s3-c-encryption-gpb.html
-                raise access_denied()
+        if blocks_customers(call, bucket):
+            raise access_denied()
         return {"alg": "C", "customer": customer}
     if algorithm is None:
         if request.get("SSEKMSKeyId"):
@@ -108,6 +106,16 @@ def wanted(call: Call, bucket: Bucket, request: Request) -> dict[str, Any] | Non
         _context(context)
         made["ctx"] = context
     return made
+
+
+def blocks_customers(call: Call, bucket: Bucket) -> bool:
+    """Whether it takes nothing under customers' keys, as new buckets do since April 2026.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-s3-c-encryption-setting-faq.html
+    """
+    if bucket.blocks_sse_c or "encryption" not in bucket.on:
+        return bucket.blocks_sse_c
+    return "BlockedEncryptionTypes" in state.config(call.tx, bucket, "encryption")[0]
 
 
 def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None:
@@ -183,7 +191,27 @@ def begin(call: Call, bucket: Bucket, key: str, asked: dict[str, Any]) -> Sealin
     return Sealing(made["Plaintext"], sse)
 
 
-def _under_bucket_key(call: Call, bucket: Bucket, master: str, told: dict[str, Any]) -> Sealing:
+def wrapped(
+    call: Call, bucket: Bucket, key: str, asked: dict[str, Any], data_key: bytes
+) -> dict[str, Any]:
+    """How a body that is sealed with ``data_key`` is from now on under the KMS key that is asked for. Raises Fault."""
+    told = {"alg": asked["alg"]}
+    if asked.get("bucket_key"):
+        return _under_bucket_key(call, bucket, asked["key"], told, data_key).sse
+    context = _kms_context(bucket, key, told)
+    made = _kms(
+        call,
+        bucket,
+        "Encrypt",
+        {"KeyId": asked["key"], "Plaintext": data_key, "EncryptionContext": context},
+    )
+    return {**told, "key": made["KeyId"], "w": made["CiphertextBlob"]}
+
+
+def _under_bucket_key(
+    call: Call, bucket: Bucket, master: str, told: dict[str, Any], data_key: bytes = b""
+) -> Sealing:
+    """For a fresh data key, or for one that is there."""
     context = {"aws:s3:arn": f"arn:aws:s3:::{bucket.name}"}
     kept = state.config(call.tx, bucket, "bucket-key")
     now_s = call.tx.time_s
@@ -203,9 +231,11 @@ def _under_bucket_key(call: Call, bucket: Bucket, master: str, told: dict[str, A
         arn, bucket_key, sealed = made["KeyId"], made["Plaintext"], made["CiphertextBlob"]
         value = {"master": master, "made_s": now_s, "w": base64.b64encode(sealed).decode()}
         state.put_config(call.tx, bucket, "bucket-key", value)
-    data_key = call.world.token(32)
-    wrapped = encrypt(call.world, bucket_key, data_key)
-    return Sealing(data_key, {**told, "key": arn, "bk": sealed, "w": wrapped})
+    data_key = data_key or call.world.token(32)
+    return Sealing(
+        data_key,
+        {**told, "key": arn, "bk": sealed, "w": encrypt(call.world, bucket_key, data_key)},
+    )
 
 
 def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request: Request, prefix: str = "") -> bytes:  # fmt: skip

@@ -52,7 +52,7 @@ _DELETIONS = {
     "Delete": "Permanently Deleted",
     "DeleteMarkerCreated": "Delete Marker Created",
 }
-_VERSION_2_3 = ("ObjectAcl", "ObjectTagging", "Lifecycle", "IntelligentTiering")
+_VERSION_2_3 = ("ObjectAcl", "ObjectTagging", "ObjectAnnotation", "Lifecycle", "IntelligentTiering")
 
 
 class Happening(NamedTuple):

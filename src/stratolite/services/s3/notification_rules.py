@@ -39,6 +39,8 @@ EVENTS = frozenset(
         "s3:ObjectAcl:Put",
         "s3:ObjectTagging:Put",
         "s3:ObjectTagging:Delete",
+        "s3:ObjectAnnotation:Put",
+        "s3:ObjectAnnotation:Delete",
     }
 )
 GROUPS = frozenset({f"{name.rpartition(':')[0]}:*" for name in EVENTS if name.count(":") == 2})

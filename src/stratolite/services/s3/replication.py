@@ -69,22 +69,24 @@ class Replicator:
 
         def settle(tx: Tx) -> None:
             call.tx = tx
-            self._replicate(call, said, role)
+            self.replicate(call, said, role)
 
         return settle
 
-    def _replicate(self, call: Call, said: dict[str, Any], role: Principal | None) -> None:
+    def replicate(self, call: Call, said: dict[str, Any], role: Principal | None) -> Fault | None:
+        """One job, in the caller's transaction. What kept it from being done, which its status says, too."""
+        failure: Fault | None = None
         bucket = state.bucket(call.tx, said["bucket"])
         if bucket is None or bucket.id != said["id"]:
-            return
+            return None
         key = b64decode(said["key"])
         found = versions.find(call, bucket, key, said["version"] or versions.NULL)
         if found is None or found.head.order != said["order"]:
-            return
+            return None
         rules = replication_rules.rules(call, bucket).rules
         rule = next((one for one in rules if one.id == said["rule"]), None)
         if rule is None or not rule.enabled:
-            return
+            return None
         try:
             if role is None:
                 raise Fault("AccessDenied", "the role cannot be assumed")
@@ -93,7 +95,7 @@ class Replicator:
         except Fault as fault:
             _log.warning("replication of %s/%s failed: %r", bucket.name, key, fault)
             self._tell_failure(call, bucket, key, found.head)
-            status = "FAILED"
+            status, failure = "FAILED", fault
         else:
             status = "COMPLETED"
         if found.head.place != state.MARKER:
@@ -101,6 +103,7 @@ class Replicator:
             assert fresh is not None
             fresh.head.more = {**fresh.head.more, "replication": status}
             versions.save(call, fresh)
+        return failure
 
     def _copy(self, call: Call, found: Found, rule: Rule, role: Principal) -> None:
         """Raises Fault for what the role may not, or the destination cannot take."""

@@ -112,8 +112,10 @@ def note_marker(call: Call, bucket: Bucket, key: bytes, marker: Head) -> None:
             put(call, bucket, key, marker, rule, role)
 
 
-def put(call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: str) -> None:
-    payload = {
+def job(
+    call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: str
+) -> dict[str, Any]:
+    return {
         "account": bucket.account,
         "region": bucket.region,
         "bucket": bucket.name,
@@ -126,6 +128,10 @@ def put(call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: st
         "to": rule.to,
         "since_s": call.tx.time_s,
     }
+
+
+def put(call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: str) -> None:
+    payload = job(call, bucket, key, head, rule, role)
     line = f"{bucket.id} {rule.to} ".encode() + key
     partition = hashlib.blake2b(line, digest_size=16).digest()
     call.cloud.work.put(call.tx, QUEUE, orjson.dumps(payload), partition=partition)

@@ -9,6 +9,8 @@ from stratolite.service import Call, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, logging_too
+from stratolite.services.s3.annotations import Annotations
+from stratolite.services.s3.batch import Batch
 from stratolite.services.s3.bucket_settings import BucketSettings
 from stratolite.services.s3.buckets import Buckets
 from stratolite.services.s3.configuration import Configuration
@@ -23,6 +25,7 @@ from stratolite.services.s3.object_lock import ObjectLocks
 from stratolite.services.s3.object_marks import ObjectMarks
 from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
+from stratolite.services.s3.rewrapping import Rewrapping
 from stratolite.services.s3.selecting import Selecting
 from stratolite.services.s3.worker import Sweep
 
@@ -34,6 +37,9 @@ class S3(
     Deleting,
     ObjectMarks,
     ObjectLocks,
+    Rewrapping,
+    Annotations,
+    Batch,
     Selecting,
     Listing,
     Configuration,

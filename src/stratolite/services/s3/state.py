@@ -5,7 +5,7 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy, on?, versioning?}: what every request asks
+                                                     has_policy, on?, versioning?, blocks_sse_c?}: what every request asks
     ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy, tags?, open?}   an access point's names
     (account, "", "s3", "block")                  -> JSON, the account's public access block
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
@@ -14,6 +14,8 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "v", id, KEY, -order) -> msgpack Head                   every other version
     (account, region, "s3", "n", id, KEY)         -> 8 bytes order                  of the null version among them
     (account, region, "s3", "d", id, KEY[, order]) -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
+    (account, region, "s3", "a", id, space, name) -> msgpack Annotation
+    (account, region, "s3", "t", id, space, name) -> its text, up to 16 KiB
     (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
@@ -26,9 +28,9 @@ is the stamp of the transaction that made the version; 0 in buckets without vers
 KEY is the object key's UTF-8 as a bytes part, so rows are in S3's listing order. Bodies lie beside the
 heads, not in them, so listing reads heads only. A finished multipart object keeps the part rows of its
 upload: completing moves no bytes and rewrites no rows. Larger bodies are blobs, linked once by the row
-that names them.
+that names them. The annotations of a version lie under a number of their own, ``space``, which its head knows.
 
-Head, Upload and Part are msgpack arrays in the order of the fields below; new fields go at the end.
+Head, Upload, Part and Annotation are msgpack arrays in the order of the fields below; new fields go at the end.
 """
 
 from __future__ import annotations
@@ -74,6 +76,9 @@ class Bucket:
 
     __slots__ = (
         "account",
+        "annotation_bodies",
+        "annotations",
+        "blocks_sse_c",
         "bodies",
         "config",
         "created_ms",
@@ -105,6 +110,7 @@ class Bucket:
         has_policy: bool = False,
         on: Sequence[str] = (),
         versioning: str = "",
+        blocks_sse_c: bool = False,
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
@@ -115,6 +121,8 @@ class Bucket:
         """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
         self.versioning = versioning
         """"", Enabled or Suspended."""
+        self.blocks_sse_c = blocks_sse_c
+        """Whether writes under customers' keys are refused; in buckets made before this was kept they are not."""
         self.point: Point | None = None
         """The access point by which it was named."""
         space = Keyspace(account, region, "s3")
@@ -122,6 +130,7 @@ class Bucket:
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.log = space["l"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
+        self.annotations, self.annotation_bodies = space["a"][id], space["t"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
 
 
@@ -155,19 +164,7 @@ class Head(Listed, array_like=True, gc=False):
 
     checksum_value: str
     place: int
-    """FEATURES = frozenset(
-    {
-        "notification",
-        "object-lock",
-        "encryption",
-        "replication",
-        "lifecycle",
-        "logging",
-        "request-payment",
-    }
-)
-
-IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
+    """IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     data: bytes
     """The body, IN_HEAD."""
     blob: str
@@ -198,6 +195,7 @@ MORE = {
     "owner": "account of the object's owner where it is not the bucket's",
     "replication": "PENDING, COMPLETED, FAILED or REPLICA",
     "restored_ms": "until when an archived object can be read",
+    "annotations": "{space, count} once it had one",
     "restoring_ms": "when a restore that was asked for is done",
 }
 
@@ -233,11 +231,25 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     extents: list[Extent]
 
 
+class Annotation(msgspec.Struct, array_like=True, gc=False):
+    """A named text beside a version of an object. Its text is its own row when there is no blob."""
+
+    etag: str
+    size_bytes: int
+    modified_ms: int
+    checksum: str
+    checksum_value: str
+    blob: str
+    key: bytes
+    """Its data key, sealed by the vault."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 decode_listed = msgspec.msgpack.Decoder(Listed).decode
 decode_upload = msgspec.msgpack.Decoder(Upload).decode
 _decode_part = msgspec.msgpack.Decoder(Part).decode
+decode_annotation = msgspec.msgpack.Decoder(Annotation).decode
 
 _NAMES = Keyspace("", "", "s3")["bucket"]
 
@@ -290,7 +302,9 @@ def _parse_bucket(raw: bytes) -> Bucket | Point:
 
 
 def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) -> Bucket:
-    bucket = Bucket(name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership)
+    bucket = Bucket(
+        name, account, region, tx.stamp(), int(tx.time_s * 1000), ownership, blocks_sse_c=True
+    )
     put_bucket(tx, bucket)
     tx.put(Keyspace(account, "", "s3")["mine"].key(name), orjson.dumps(region))
     return bucket
@@ -304,6 +318,7 @@ def put_bucket(
     has_policy: bool | None = None,
     on: frozenset[str] | None = None,
     versioning: str | None = None,
+    blocks_sse_c: bool | None = None,
 ) -> None:
     """The bucket's record, with what is given changed; ownership "" for none."""
     value = {
@@ -319,6 +334,8 @@ def put_bucket(
         value["on"] = features
     if status := bucket.versioning if versioning is None else versioning:
         value["versioning"] = status
+    if bucket.blocks_sse_c if blocks_sse_c is None else blocks_sse_c:
+        value["blocks_sse_c"] = True
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
@@ -530,6 +547,55 @@ def parts(
     rows = bucket.parts[upload_id]
     for key, raw in tx.scan((rows.key(first), rows.key(last + 1))):
         yield int.from_bytes(key[-8:], "big") - (1 << 63), _decode_part(raw)
+
+
+# -- annotations
+
+
+def annotation(tx: Tx, bucket: Bucket, space: int, name: str) -> Annotation | None:
+    raw = tx.get(bucket.annotations.key(space, name))
+    return None if raw is None else decode_annotation(raw)
+
+
+def put_annotation(
+    tx: Tx, bucket: Bucket, space: int, name: str, value: Annotation, body: bytes | None
+) -> None:
+    """In place of one that may be there, whose blob is the caller's to unlink."""
+    tx.put(bucket.annotations.key(space, name), _encode(value))
+    if body is None:
+        tx.delete(bucket.annotation_bodies.key(space, name))
+    else:
+        tx.put(bucket.annotation_bodies.key(space, name), body)
+
+
+def annotation_body(tx: Tx, bucket: Bucket, space: int, name: str) -> bytes:
+    data = tx.get(bucket.annotation_bodies.key(space, name))
+    assert data is not None, (bucket.name, space, name)
+    return data
+
+
+def delete_annotation(tx: Tx, bucket: Bucket, space: int, name: str) -> None:
+    """The rows; its blob is the caller's to unlink."""
+    tx.delete(bucket.annotations.key(space, name))
+    tx.delete(bucket.annotation_bodies.key(space, name))
+
+
+def annotations_of(
+    tx: Tx, bucket: Bucket, space: int, prefix: str = "", after: str = ""
+) -> Iterator[tuple[str, Annotation]]:
+    """Those whose names begin with ``prefix``, in order, from the first behind ``after``."""
+    rows = bucket.annotations[space]
+    low, high = rows.span()
+    if prefix:
+        low = rows.key(prefix)[:-1]  # without the terminator: the prefix itself and what follows
+    if after >= prefix and after:
+        low = rows.key(after) + b"\x00"
+    for key, raw in tx.scan((low, high)):
+        (name,) = rows.parts(key)
+        assert isinstance(name, str)
+        if not name.startswith(prefix):
+            return
+        yield name, decode_annotation(raw)
 
 
 # -- walking keys in order, for listings

@@ -16,7 +16,7 @@ from stratolite.service import Call
 from stratolite.services.s3 import state
 from stratolite.services.s3.faults import invalid_argument, no_such_key
 from stratolite.services.s3.state import Bucket, Head
-from stratolite.services.s3.worker import drop_parts
+from stratolite.services.s3.worker import drop_annotations, drop_parts
 
 _ALPHABET = b"._"
 _ID_LENGTH = 32
@@ -216,6 +216,8 @@ def mark_deleted(call: Call, bucket: Bucket, key: bytes, old: Head | None) -> He
 
 def drop_body(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
     """Of a version being replaced or deleted; the head is the caller's."""
+    if "annotations" in head.more:
+        drop_annotations(call.cloud, call.tx, bucket, head.more["annotations"]["space"])
     if head.place == state.IN_ROW:
         state.delete_body(call.tx, bucket, key, head.order)
     elif head.place == state.IN_BLOB:

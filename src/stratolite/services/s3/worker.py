@@ -1,7 +1,7 @@
-"""Removes what is too much for one transaction: the parts of large uploads, the uploads of a deleted bucket.
+"""Removes what is too much for one transaction: parts of large uploads, annotations, the uploads of a deleted bucket.
 
-Queue ``s3.sweep``; payload: JSON {bucket: [name, account, region, id], upload: id or "", keep: runs}. An
-empty upload stands for all uploads of the bucket; parts in the runs are kept. Each round removes up to ``SWEEP_COUNT_MAX`` parts and, if there is
+Queue ``s3.sweep``; payload: JSON {bucket: [name, account, region, id], upload: id or "", keep: runs, space?}. An
+empty upload stands for all uploads of the bucket; parts in the runs are kept; a space for its annotations. Each round removes up to ``SWEEP_COUNT_MAX`` parts and, if there is
 more, leaves the rest as a new job, in the same transaction.
 """
 
@@ -19,6 +19,8 @@ from stratolite.services.s3.state import Bucket, Run
 
 QUEUE = "s3.sweep"
 SWEEP_COUNT_MAX = 200
+ANNOTATIONS_COUNT_MAX = 20
+"""A multi-delete has a thousand objects in one transaction."""
 PART_NUMBER_MAX = 10_000
 
 
@@ -50,6 +52,18 @@ def drop_some_parts(
             cloud.blobs.unlink(tx, blob)
         state.delete_part(tx, bucket, upload_id, number)
     return len(some) < SWEEP_COUNT_MAX
+
+
+def drop_annotations(cloud: Cloud, tx: Tx, bucket: Bucket, space: int) -> None:
+    """Of a version that is gone: some now, the rest later."""
+    some = list(islice(state.annotations_of(tx, bucket, space), ANNOTATIONS_COUNT_MAX))
+    for name, one in some:
+        if one.blob:
+            cloud.blobs.unlink(tx, one.blob)
+        state.delete_annotation(tx, bucket, space, name)
+    if len(some) == ANNOTATIONS_COUNT_MAX:
+        place = [bucket.name, bucket.account, bucket.region, bucket.id]
+        cloud.work.put(tx, QUEUE, orjson.dumps({"bucket": place, "space": space}))
 
 
 def gaps(keep: Sequence[Run]) -> Iterator[tuple[int, int]]:
@@ -85,7 +99,9 @@ class Sweep:
         bucket = Bucket(name, account, region, number)
 
         def settle(tx: Tx) -> None:
-            if asked["upload"]:
+            if "space" in asked:
+                drop_annotations(self._cloud, tx, bucket, asked["space"])
+            elif asked["upload"]:
                 drop_unlisted(self._cloud, tx, bucket, asked["upload"], asked["keep"])
             else:
                 self._drop_uploads(tx, bucket)

@@ -1,7 +1,8 @@
 """Amazon S3 Control: S3 Batch Operations (jobs over many objects) and access points.
 
     jobs, job_rules    creating, describing, steering jobs and what is accepted     tasks    what is done to one object
-    batch, manifests   carrying jobs out, a slice at a time, and their reports      points   access points, and the account's public access block
+    batch, manifests, generating   carrying jobs out, a slice at a time, their reports and lists
+    points      access points, and the account's public access block
     tags               of access points, and of buckets as S3 keeps them
     state              the keys and stored formats        service          all operations as one Service
 
@@ -11,8 +12,7 @@ Lambda that anybody could make; where it stands is kept with each slice, so a re
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_AWS_S3_Control.html
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops.html
 
-Not offered, and refused by name: generated manifests, S3ReplicateObject, S3ComputeObjectChecksum and
-S3UpdateObjectEncryption jobs, access points in a VPC (there is none) and of another account's bucket, Object Lambda,
+Not offered, and refused by name: composite checksums in S3ComputeObjectChecksum jobs, access points in a VPC (there is none) and of another account's bucket, Object Lambda,
 multi-region access points, directory buckets, Outposts, Storage Lens, access grants.
 """
 

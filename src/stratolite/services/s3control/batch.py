@@ -1,6 +1,7 @@
 """Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
 
-Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted. Queue ``s3control.tick``, JSON
+Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; of a job that is over what
+is left of a generated one goes. Queue ``s3control.tick``, JSON
 [account, region]: one slice of the job whose turn it is (one of a higher priority pauses it), and another tick while any waits. Ticks of an account and
 region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
 a crash a slice may be done again, and none is left out.
@@ -21,10 +22,11 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Principal, Settle
-from stratolite.services.s3control import manifests, state, tasks
+from stratolite.services.s3control import generating, manifests, state, tasks
 
 _log = logging.getLogger("stratolite.s3control")
 PREPARE, TICK = "s3control.prepare", "s3control.tick"
+OVER = ("Complete", "Cancelled", "Failed")
 SLICE_COUNT = 50
 AT_ONCE = 8
 _PRINCIPAL = "batchoperations.s3.amazonaws.com"
@@ -37,6 +39,17 @@ _FAILURES_SHARE_MAX, _FAILURES_LOOK_COUNT = 0.5, 1000
 def put_prepare(call: Call, job_id: str) -> None:
     payload = orjson.dumps([call.account, call.region, job_id])
     call.cloud.work.put(call.tx, PREPARE, payload)
+
+
+def put_end(cloud: Cloud, tx: Tx, account: str, region: str, job_id: str) -> None:
+    """Of a job that is over and had its manifest generated."""
+    cloud.work.put(tx, PREPARE, orjson.dumps([account, region, job_id]))
+
+
+def _drop_manifest(cloud: Cloud, tx: Tx, payload: bytes) -> None:
+    account, region, job_id = orjson.loads(payload)
+    if not state.drop_manifest(tx, state.space(account, region), job_id):
+        cloud.work.put(tx, PREPARE, payload)
 
 
 def put_tick(call: Call) -> None:
@@ -84,12 +97,19 @@ class Preparer:
         rows, cloud = state.space(account, region), self._cloud
         call = _call(cloud, account, region, job)
         record = await call.transact(lambda inner: state.job(inner.tx, rows, job_id))
-        if record is None or record["status"] not in ("New", "Preparing"):
+        if record is None:
+            return None
+        if record["status"] in OVER:
+            return lambda tx: _drop_manifest(cloud, tx, job.payload)
+        if record["status"] not in ("New", "Preparing"):
             return None
         total, failure = 0, None
         try:
             acting = await _as_role(call, record)
-            total = await manifests.count(acting, record["Manifest"])
+            if "ManifestGenerator" in record:
+                total = await generating.generate(call, acting, record)
+            else:
+                total = await manifests.count(acting, record["Manifest"])
         except Fault as fault:
             failure = {"FailureCode": fault.code, "FailureReason": fault.message}
 
@@ -98,6 +118,8 @@ class Preparer:
             if fresh is None or fresh["status"] not in ("New", "Preparing"):
                 return
             fresh["total"] = total
+            if "generated" in record:
+                fresh["generated"] = record["generated"]
             if failure is not None:
                 fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
             else:
@@ -140,7 +162,12 @@ class Ticker:
         failure: dict[str, str] | None = None
         try:
             acting = await _as_role(call, record)
-            part = await manifests.read(acting, record["Manifest"], record["place"], SLICE_COUNT)
+            if "ManifestGenerator" in record:
+                part = await generating.read(call, record, record["place"], SLICE_COUNT)
+            else:
+                part = await manifests.read(
+                    acting, record["Manifest"], record["place"], SLICE_COUNT
+                )
             place = part.place
             room = asyncio.Semaphore(AT_ONCE)
 
@@ -163,6 +190,11 @@ class Ticker:
                 and fresh["place"] == record["place"]
             ):
                 _keep(tx, rows, fresh, listed, place, failure, spent_s)
+                if "ManifestGenerator" in fresh:
+                    if fresh["status"] in OVER:
+                        put_end(cloud, tx, account, region, fresh["id"])
+                    elif place is not None:
+                        state.drop_manifest(tx, rows, fresh["id"], place["file"])
             if state.next_job(tx, rows) is not None:
                 _tick(cloud, tx, account, region)
 

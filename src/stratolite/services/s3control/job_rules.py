@@ -17,12 +17,27 @@ OPERATIONS = frozenset(
         "S3InitiateRestoreObject",
         "S3PutObjectLegalHold",
         "S3PutObjectRetention",
+        "S3ReplicateObject",
+        "S3ComputeObjectChecksum",
+        "S3UpdateObjectEncryption",
     }
 )
+CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "MD5", "SHA1", "SHA256", "SHA512")
 CSV = "S3BatchOperations_CSV_20180820"
 INVENTORY = "S3InventoryReport_CSV_20161130"
+GENERATED = "S3InventoryReport_CSV_20211130"
+_ARN = "arn:aws:s3:::"
 _FIELDS = ("Ignore", "Bucket", "Key", "VersionId")
-KEPT = ("Operation", "Report", "Manifest", "Description", "Priority", "RoleArn", "Tags")
+KEPT = (
+    "Operation",
+    "Report",
+    "Manifest",
+    "ManifestGenerator",
+    "Description",
+    "Priority",
+    "RoleArn",
+    "Tags",
+)
 
 
 def invalid(message: str) -> Fault:
@@ -43,11 +58,45 @@ def check(request: Request) -> None:
     (kind,) = operation
     if kind not in OPERATIONS:
         raise not_offered(f"the operation {kind}")
-    if request.get("ManifestGenerator"):
-        raise not_offered("ManifestGenerator")
-    manifest = request.get("Manifest")
-    if not manifest:
-        raise invalid("Manifest must be specified")
+    generator, manifest = request.get("ManifestGenerator"), request.get("Manifest")
+    if bool(generator) == bool(manifest):
+        raise invalid("Exactly one of Manifest and ManifestGenerator must be specified")
+    if manifest:
+        _check_manifest(manifest)
+    else:
+        _check_generator((generator or {}).get("S3JobManifestGenerator") or {})
+    report = request.get("Report") or {}
+    if report.get("Enabled"):
+        if not str(report.get("Bucket") or "").startswith(_ARN):
+            raise invalid("Report bucket must be specified")
+        if report.get("Format", "Report_CSV_20180820") != "Report_CSV_20180820":
+            raise invalid("Report format must be Report_CSV_20180820")
+        if report.get("ReportScope") not in ("AllTasks", "FailedTasksOnly"):
+            raise invalid("Report scope must be AllTasks or FailedTasksOnly")
+    if not str(request.get("RoleArn") or "").startswith("arn:aws:iam::"):
+        raise invalid("Invalid role ARN")
+    if kind == "S3PutObjectCopy" and not operation[kind].get("TargetResource"):
+        raise invalid("TargetResource must be specified")
+    if kind == "S3ComputeObjectChecksum":
+        algorithm = operation[kind].get("ChecksumAlgorithm") or "CRC64NVME"
+        if algorithm not in CHECKSUMS:
+            raise not_offered(f"the checksum {algorithm}")
+        if (operation[kind].get("ChecksumType") or "FULL_OBJECT") != "FULL_OBJECT":
+            raise not_offered("a composite checksum")
+
+
+def _check_generator(said: dict[str, Any]) -> None:
+    if not str(said.get("SourceBucket") or "").startswith(_ARN):
+        raise invalid("Invalid source bucket ARN")
+    output = said.get("ManifestOutputLocation") or {}
+    if said.get("EnableManifestOutput"):
+        if not str(output.get("Bucket") or "").startswith(_ARN):
+            raise invalid("ManifestOutputLocation must be specified")
+        if output.get("ManifestFormat") != GENERATED:
+            raise invalid(f"Manifest format must be {GENERATED}")
+
+
+def _check_manifest(manifest: dict[str, Any]) -> None:
     spec = manifest.get("Spec") or {}
     if spec.get("Format") not in (CSV, INVENTORY):
         raise invalid(f"Manifest format {spec.get('Format')} is not supported")
@@ -60,20 +109,8 @@ def check(request: Request) -> None:
     elif fields:
         raise invalid("Fields must not be specified for an inventory manifest")
     location = manifest.get("Location") or {}
-    if not str(location.get("ObjectArn") or "").startswith("arn:aws:s3:::"):
+    if not str(location.get("ObjectArn") or "").startswith(_ARN):
         raise invalid("Invalid manifest ARN")
-    report = request.get("Report") or {}
-    if report.get("Enabled"):
-        if not str(report.get("Bucket") or "").startswith("arn:aws:s3:::"):
-            raise invalid("Report bucket must be specified")
-        if report.get("Format", "Report_CSV_20180820") != "Report_CSV_20180820":
-            raise invalid("Report format must be Report_CSV_20180820")
-        if report.get("ReportScope") not in ("AllTasks", "FailedTasksOnly"):
-            raise invalid("Report scope must be AllTasks or FailedTasksOnly")
-    if not str(request.get("RoleArn") or "").startswith("arn:aws:iam::"):
-        raise invalid("Invalid role ARN")
-    if kind == "S3PutObjectCopy" and not operation[kind].get("TargetResource"):
-        raise invalid("TargetResource must be specified")
 
 
 def shown(record: dict[str, Any], arn: str) -> dict[str, Any]:
@@ -83,7 +120,6 @@ def shown(record: dict[str, Any], arn: str) -> dict[str, Any]:
         "JobArn": arn,
         "ConfirmationRequired": record["ConfirmationRequired"],
         "Status": record["status"],
-        "Manifest": record["Manifest"],
         "Operation": record["Operation"],
         "Priority": record["Priority"],
         "ProgressSummary": progress(record),
@@ -92,6 +128,11 @@ def shown(record: dict[str, Any], arn: str) -> dict[str, Any]:
         "RoleArn": record["RoleArn"],
         "FailureReasons": record["failures"],
     }
+    for name in ("Manifest", "ManifestGenerator"):
+        if name in record:
+            told[name] = record[name]
+    if place := record.get("generated"):
+        told["GeneratedManifestDescriptor"] = {"Format": GENERATED, "Location": place}
     if record.get("Description"):
         told["Description"] = record["Description"]
     if record.get("reason"):

@@ -97,6 +97,8 @@ class Jobs(Service):
             if record["status"] in _OVER:
                 raise _wrong_state(record)
             record["status"], record["ended_s"] = "Cancelled", call.tx.time_s
+            if "ManifestGenerator" in record:
+                batch.put_end(call.cloud, call.tx, call.account, call.region, record["id"])
         elif wanted == "Ready":
             if record["status"] not in ("Suspended", "New", "Preparing"):
                 raise _wrong_state(record)

@@ -6,10 +6,12 @@ Under the account and region, service "s3control":
     ("active", -priority, id)         -> ""     jobs that wait for their turn, the next one first
     ("token", client request token)   -> JSON id
     ("result", id, number)            -> JSON rows [[bucket, key, version, status, code, http, message], ...]
+    ("manifest", id, number)          -> JSON [[key, version id or ""], ...]     of a generated manifest
     ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?}
 
 Job: the request's Operation, Report, Manifest, Description, Priority, RoleArn, ConfirmationRequired and Tags, and
-{id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results}; ``place`` is
+{id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results, generated? {ObjectArn,
+ETag}}, ManifestGenerator in place of a Manifest; ``place`` is
 where the next slice of the manifest begins.
 """
 
@@ -24,6 +26,7 @@ from stratolite.core import Keyspace, Tx
 
 Record = dict[str, Any]
 WAITING = ("Ready", "Active", "Paused")
+_DROP_COUNT_MAX = 100
 _LOOK_COUNT_MAX = 10_000
 """Waiting jobs looked at for the one that was active."""
 
@@ -103,6 +106,29 @@ def drop_results(tx: Tx, rows: Keyspace, job_id: str, through: int) -> None:
     space_of = rows["result"][job_id]
     for key in [k for k, _ in tx.scan((space_of.key(0), space_of.key(through + 1)))]:
         tx.delete(key)
+
+
+def put_manifest(tx: Tx, rows: Keyspace, job_id: str, number: int, listed: list[list[str]]) -> None:
+    tx.put(rows["manifest"].key(job_id, number), orjson.dumps(listed))
+
+
+def manifest(tx: Tx, rows: Keyspace, job_id: str, number: int) -> tuple[list[list[str]], bool]:
+    """(objects of a row, whether there is one behind it)."""
+    space_of = rows["manifest"][job_id]
+    found = list(tx.scan((space_of.key(number), space_of.span()[1]), limit=2))
+    return (orjson.loads(found[0][1]) if found else []), len(found) == 2
+
+
+def drop_manifest(tx: Tx, rows: Keyspace, job_id: str, before: int | None = None) -> bool:
+    """Rows before ``before``, or all; at most ``_DROP_COUNT_MAX`` of them: whether those were all."""
+    space_of = rows["manifest"][job_id]
+    low, high = space_of.span()
+    if before is not None:
+        high = space_of.key(before)
+    some = [key for key, _ in tx.scan((low, high), limit=_DROP_COUNT_MAX)]
+    for key in some:
+        tx.delete(key)
+    return len(some) < _DROP_COUNT_MAX
 
 
 # -- access points

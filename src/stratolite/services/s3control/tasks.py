@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +37,13 @@ async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, 
             tier = {"Tier": (said.get("GlacierJobTier") or "BULK").capitalize()}
             wanted = {"Days": said.get("ExpirationInDays") or 1, "GlacierJobParameters": tier}
             await call.request("s3", "RestoreObject", {**about, "RestoreRequest": wanted})
+        elif kind == "S3ReplicateObject":
+            await call.request("s3", "InitiateReplication", about)
+        elif kind == "S3UpdateObjectEncryption":
+            asked_for = {"ObjectEncryption": said.get("ObjectEncryption") or {}}
+            await call.request("s3", "UpdateObjectEncryption", {**about, **asked_for})
+        elif kind == "S3ComputeObjectChecksum":
+            return await _checksum(call, said, about)
         elif kind == "S3PutObjectLegalHold":
             hold = {"Status": (said.get("LegalHold") or {}).get("Status")}
             await call.request("s3", "PutObjectLegalHold", {**about, "LegalHold": hold})
@@ -54,6 +62,23 @@ async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, 
     except Fault as fault:
         return False, fault.code, fault.status or 400, fault.message
     return True, "", 200, "Successful"
+
+
+async def _checksum(
+    call: Call, said: dict[str, Any], about: dict[str, Any]
+) -> tuple[bool, str, int, str]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-compute-checksums.html"""
+    algorithm = said.get("ChecksumAlgorithm") or "CRC64NVME"
+    found = await call.request("s3", "ComputeChecksum", {**about, "Algorithm": algorithm})
+    value: bytes = found["Value"]
+    told = {
+        "checksum_base64": b64encode(value).decode(),
+        "etag": found["ETag"],
+        "checksumAlgorithm": algorithm,
+        "checksumType": "FULL_OBJECT",
+        "checksum_hex": value.hex().upper(),
+    }
+    return True, "", 200, orjson.dumps(told).decode()
 
 
 def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +104,7 @@ def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, 
         ("ObjectLockMode", "ObjectLockMode"),
         ("ObjectLockRetainUntilDate", "ObjectLockRetainUntilDate"),
         ("ObjectLockLegalHoldStatus", "ObjectLockLegalHoldStatus"),
+        ("AnnotationDirective", "AnnotationDirective"),
         ("ModifiedSinceConstraint", "CopySourceIfModifiedSince"),
         ("UnModifiedSinceConstraint", "CopySourceIfUnmodifiedSince"),
     ):
