@@ -11,6 +11,7 @@ Keys      (account, region, cloudtrail)  event/<time, ms>/<stamp> -> the record 
 Written   by ``recorder`` in batches, after the answer and before any sync (``limits.RELAXED``): a crash loses the newest.
           Kept 90 days of the cloud clock and ``TRAIL_SIZE_BYTES_MAX`` an account and region; the oldest go when new
           ones come.
+On buses  management calls are events of the default bus, see ``bus``, if a rule there could want them: best effort, as on AWS.
 Sources   https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
           https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 Ours      ``additionalEventData`` has ``decision``, ``action`` and, of a denial, ``encodedAuthorizationMessage`` (what

@@ -26,7 +26,7 @@ from stratolite.limits import (
     TRAIL_HELD_COUNT_MAX,
 )
 from stratolite.service import Call, Cloud, Request, Service
-from stratolite.services.cloudtrail import events, state
+from stratolite.services.cloudtrail import bus, events, state
 from stratolite.services.cloudtrail.state import Place
 
 Redact = Callable[[str, str, Request], dict[str, Any]]
@@ -38,7 +38,7 @@ _PURPOSE = "authorization-message"
 class Recorder:
     def __init__(self, cloud: Cloud, redact: Redact, *, data_events: bool = False) -> None:
         self._cloud, self._redact, self._data_events = cloud, redact, data_events
-        self._held: deque[tuple[Place, int, str, bytes]] = deque()
+        self._held: deque[tuple[Place, state.Record]] = deque()
         self._dropped_count = 0
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -155,7 +155,8 @@ class Recorder:
                 }
                 event["additionalEventData"].pop("encodedAuthorizationMessage", None)
                 raw = orjson.dumps(events.stamped(event, event_id, time_s, account), default=str)
-            self._held.append((Place(account, call.region), int(time_s * 1000), event_id, raw))
+            record = state.Record(int(time_s * 1000), event_id, raw)
+            self._held.append((Place(account, call.region), record))
         if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._soon(), name="trail")
 
@@ -175,14 +176,17 @@ class Recorder:
             batch = [
                 self._held.popleft() for _ in range(min(len(self._held), TRAIL_BATCH_COUNT_MAX))
             ]
-            places: dict[Place, list[tuple[int, str, bytes]]] = {}
-            for place, time_ms, event_id, raw in batch:
-                places.setdefault(place, []).append((time_ms, event_id, raw))
+            places: dict[Place, list[state.Record]] = {}
+            for place, record in batch:
+                places.setdefault(place, []).append(record)
 
-            def write(tx: Tx, places: dict[Place, Any] = places) -> None:
+            def write(tx: Tx, places: dict[Place, list[state.Record]] = places) -> None:
                 tx.relaxed = True  # cloudtrail:events in limits.RELAXED
                 for place, records in places.items():
                     state.write(tx, place, records)
+                    call = self._cloud.call(place.account, place.region, "trail")
+                    call.tx = tx
+                    bus.tell(call, records)
 
             try:
                 await self._cloud.db.transact(write)

@@ -102,6 +102,10 @@ class Events(Buses, Rules, Putting, Archives, Connections):
         """Buses of others may be named by PutEvents; and a bus's policy may deny even its owner."""
         return None if operation in ("PutEvents", "DescribeEventBus") else ()
 
+    def is_heard(self, call: Call, what: str) -> bool:
+        """What ``service_events`` asks before it has an event made for the default bus."""
+        return state.is_heard(call.tx, call.keys("events"), state.DEFAULT, what)
+
     def workers(self) -> Iterable[Worker]:
         return worker.workers(self)
 

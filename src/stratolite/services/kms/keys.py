@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from typing import Any
 
@@ -15,7 +14,7 @@ from stratolite.services.kms import material, policies, state
 from stratolite.services.kms.faults import invalid, unsupported
 from stratolite.services.kms.lookup import check_managed, find, fresh_record
 from stratolite.services.kms.specs import ENCRYPT, REFUSED, SPECS, SYMMETRIC
-from stratolite.services.kms.state import Key
+from stratolite.services.kms.state import Key, material_id
 
 DELETION_DAYS = (7, 30)
 TAGS_COUNT_MAX = 50
@@ -198,13 +197,6 @@ def shown(found: Key) -> dict[str, Any]:
     else:
         told["KeyAgreementAlgorithms"] = ["ECDH"]
     return told
-
-
-def material_id(found: Key, number: int = -1) -> str:
-    """64 hex digits that name a key's material."""
-    count = len(found.record["materials"])
-    at = number if number >= 0 else count - 1
-    return hashlib.sha256(f"{found.id} {at}".encode()).hexdigest()
 
 
 def _tags(given: Any, have: dict[str, str]) -> dict[str, str]:

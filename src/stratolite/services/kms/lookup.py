@@ -7,7 +7,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, root
-from stratolite.services.kms import material, state
+from stratolite.services.kms import bus, material, state
 from stratolite.services.kms.faults import (
     disabled,
     invalid_key_id,
@@ -76,7 +76,9 @@ def rotated(call: Call, found: Key) -> Key:
     fresh = material.make(call.world, SYMMETRIC)
     record["materials"].append(state.seal(call, found.id, fresh, at_s, "AUTOMATIC"))
     record["rotation"] = {**rotation, "next_s": at_s + step_s}
-    return state.put_key(call.tx, found.place, record)
+    fresh_key = state.put_key(call.tx, found.place, record)
+    bus.tell_of_rotation(call, fresh_key)
+    return fresh_key
 
 
 def usable(call: Call, key_id: str, usage: str, operation: str) -> Key:

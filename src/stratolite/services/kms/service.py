@@ -10,7 +10,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Tagged, Worker
-from stratolite.services.kms import lookup, state, use
+from stratolite.services.kms import bus, lookup, state, use
 from stratolite.services.kms.aliases import Aliases
 from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
 from stratolite.services.kms.keys import PURGE, Keys
@@ -219,6 +219,7 @@ class Purger:
 
     async def handle(self, job: Job) -> Settle | None:
         account, region, key_id = orjson.loads(job.payload)
+        call = self._cloud.call(account, region)
 
         def purge(tx: Tx) -> None:
             found = state.key(tx, Place(account, region), key_id)
@@ -229,5 +230,8 @@ class Purger:
                 return
             if not state.delete_key(tx, found, _PURGE_COUNT):
                 self._cloud.work.put(tx, PURGE, job.payload)
+                return
+            call.tx = tx
+            bus.tell_of_deletion(call, found)
 
         return purge

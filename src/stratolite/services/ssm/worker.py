@@ -1,6 +1,7 @@
 """Tells the account's event bus what happened to a parameter.
 
-    ssm.tell   {account, region, name, type, operation}: one "Parameter Store Change", as ssm.amazonaws.com
+    ssm.tell   {account, region, name, type, operation, description}: one "Parameter Store Change" of a store written before
+               the event was committed with what it tells of
 
 https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html
 """
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from stratolite.core import Tx
 from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service_events import announce, entry
 from stratolite.services.ssm.names import arn
 
 if TYPE_CHECKING:
@@ -22,8 +25,13 @@ _TELL = "ssm.tell"
 
 
 def tell(call: Call, name: str, record: dict[str, Any], operation: str) -> None:
-    said = {"account": call.account, "region": call.region, "name": name, "type": record["type"], "operation": operation, "description": record["description"]}  # fmt: skip
-    call.cloud.work.put(call.tx, _TELL, orjson.dumps(said))
+    about = {"operation": operation, "name": name, "type": record["type"], "description": record["description"]}  # fmt: skip
+    _announce(call, about)
+
+
+def _announce(call: Call, about: dict[str, Any]) -> None:
+    resource = arn(call, about["name"])
+    announce(call, "ssm.amazonaws.com", lambda: entry("aws.ssm", "Parameter Store Change", [resource], about), resource)  # fmt: skip
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
@@ -31,6 +39,8 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
 
 
 class _Tell:
+    """What an older version left as work of its own."""
+
     queue, ordered, concurrency = _TELL, False, 4
 
     def __init__(self, cloud: Cloud) -> None:
@@ -39,14 +49,10 @@ class _Tell:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
-        detail = {member: said[member] for member in ("operation", "name", "type", "description")}
-        resource = arn(call, said["name"])
-        entry = {
-            "Source": "aws.ssm",
-            "DetailType": "Parameter Store Change",
-            "Resources": [resource],
-            "Detail": orjson.dumps(detail).decode(),
-        }
-        acting = call.as_service("ssm.amazonaws.com", resource)
-        await acting.request("events", "PutEvents", {"Entries": [entry]})
-        return None
+        about = {member: said[member] for member in ("operation", "name", "type", "description")}
+
+        def settle(tx: Tx) -> None:
+            call.tx = tx
+            _announce(call, about)
+
+        return settle
