@@ -7,6 +7,7 @@ Sources  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_U
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,7 +87,7 @@ def topic_message(alarm: Record, old: Record, account: str, region: str) -> str:
 
 def _trigger(settings: Record) -> Record:
     common = {
-        "Period": settings.get("Period"),
+        "Period": settings.get("Period") or _period(settings.get("Metrics") or ()),
         "EvaluationPeriods": settings["EvaluationPeriods"],
         "ComparisonOperator": settings["ComparisonOperator"],
         "Threshold": settings.get("Threshold"),
@@ -96,7 +97,7 @@ def _trigger(settings: Record) -> Record:
     if "DatapointsToAlarm" in settings:
         common["DatapointsToAlarm"] = settings["DatapointsToAlarm"]
     if "Metrics" in settings:
-        return {**common, "Metrics": settings["Metrics"]}
+        return {**common, "Metrics": [_shown_query(one) for one in settings["Metrics"]]}
     percentile = settings.get("ExtendedStatistic")
     names = {"SampleCount": "SAMPLE_COUNT"}
     plain = settings.get("Statistic", "")
@@ -115,6 +116,21 @@ def _trigger(settings: Record) -> Record:
         ],
         **common,
     }
+
+
+def _period(queries: Sequence[Record]) -> int | None:
+    """Of the metrics an expression is made of, which all have one."""
+    periods = (one["MetricStat"]["Period"] for one in queries if one.get("MetricStat"))
+    return next(periods, None)
+
+
+def _shown_query(one: Record) -> Record:
+    """As it was given, with dimensions as a topic's message has them."""
+    if not one.get("MetricStat"):
+        return one
+    stat = one["MetricStat"]
+    shown = [{"value": d["Value"], "name": d["Name"]} for d in stat["Metric"].get("Dimensions", ())]
+    return {**one, "MetricStat": {**stat, "Metric": {**stat["Metric"], "Dimensions": shown}}}
 
 
 def alarm_data(alarm: Record, old: Record) -> Record:
