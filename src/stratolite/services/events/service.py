@@ -26,7 +26,7 @@ _ON_NAMED = {
     "DeleteArchive": ("archive", "ArchiveName"), "StartReplay": ("replay", "ReplayName"), "DescribeReplay": ("replay", "ReplayName"),
     "CancelReplay": ("replay", "ReplayName"),
     "CreateConnection": ("connection", "Name"), "DescribeConnection": ("connection", "Name"), "UpdateConnection": ("connection", "Name"),
-    "DeleteConnection": ("connection", "Name"),
+    "DeleteConnection": ("connection", "Name"), "DeauthorizeConnection": ("connection", "Name"),
     "CreateApiDestination": ("api-destination", "Name"), "DescribeApiDestination": ("api-destination", "Name"),
     "UpdateApiDestination": ("api-destination", "Name"), "DeleteApiDestination": ("api-destination", "Name"),
 }  # fmt: skip

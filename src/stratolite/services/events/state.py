@@ -12,7 +12,7 @@ All under (account, region, "events"); values are JSON unless said otherwise:
     ("archived", id, time_ms, n)   -> the event as JSON; id: the archive's own stamp
     ("replay", name)               -> {archive, destination, only, start_s, end_s, state, reason, begun_s, ended_s, last_s, at}
     ("connection", name)           -> {uuid, type, parameters, description, created_s, modified_s, authorized_s, sealed}
-                                      sealed: its secrets, hex; parameters: the rest of AuthParameters
+                                      sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters
     ("destination", name)          -> {uuid, connection, description, endpoint, method, rate, created_s, modified_s}
 """
 
