@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from eventing import ACCOUNT, advance, come_to_rest, user_client
+from eventing import ACCOUNT, advance, come_to_rest, queue, received, user_client
 
 NAME = "application-autoscaling"
 LOOK, ACT = f"{NAME}.look", f"{NAME}.act"
@@ -130,6 +130,30 @@ def test_capacity_follows_what_is_consumed_and_stays_inside_its_bounds(
     assert capacity(db, "Read") == 10
     found = scaling.describe_scaling_activities(**WRITE)["ScalingActivities"]
     assert [a["Description"].split()[-1] for a in found] == ["5.", "30.", "20."]
+
+
+def test_the_bus_hears_of_a_target_scaled_out_to_the_most(
+    platform: Any, client: Any, db: Any, scaling: Any
+) -> None:
+    """https://docs.aws.amazon.com/autoscaling/application/userguide/monitoring-eventbridge.html"""
+    url, arn = queue(client)
+    pattern = json.dumps({"source": ["aws.application-autoscaling"]})
+    client("events").put_rule(Name="r", EventPattern=pattern)
+    client("events").put_targets(Rule="r", Targets=[{"Id": "1", "Arn": arn}])
+    register(scaling, high=20)
+    track(scaling)
+    minutes(platform, 60 * 100, 60 * 100)
+    assert capacity(db) == 20
+    [event] = received(client, url)
+    detail = event["detail"]
+    assert detail.pop("startTime")
+    assert detail.pop("endTime")
+    assert (event["detail-type"], event["resources"]) == ("Application Auto Scaling Scaling Activity State Change", [])  # fmt: skip
+    assert detail == {
+        "newDesiredCapacity": 20, "oldDesiredCapacity": 10, "minCapacity": 5, "maxCapacity": 20, "resourceId": "table/orders",
+        "scalableDimension": "dynamodb:table:WriteCapacityUnits", "serviceNamespace": "dynamodb", "statusCode": "Successful",
+        "scaledToMax": True, "direction": "scale-out",
+    }  # fmt: skip
 
 
 def test_a_table_nobody_asks_does_not_scale_in(platform: Any, db: Any, scaling: Any) -> None:

@@ -543,6 +543,30 @@ def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(pla
     assert len(site.got) == 3
 
 
+def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site):
+    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeauthorizeConnection.html"""
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters=given)["ConnectionArn"]  # fmt: skip
+    made = events.create_api_destination(Name="d", ConnectionArn=arn, InvocationEndpoint=f"http://127.0.0.1:{site.server_port}/", HttpMethod="POST")  # fmt: skip
+    dead_url, dead = queue(client, "dead")
+    writer = role(client, "caller", "events.amazonaws.com", "events:InvokeApiDestination")
+    rule(events, made["ApiDestinationArn"], RoleArn=writer, DeadLetterConfig={"Arn": dead})
+    assert events.deauthorize_connection(Name="c")["ConnectionState"] == "DEAUTHORIZED"
+    assert events.describe_connection(Name="c")["AuthParameters"] == {}
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "INACTIVE"
+    assert events.list_connections(ConnectionState="AUTHORIZED")["Connections"] == []
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert "is deauthorized" in told["ERROR_MESSAGE"]["StringValue"]
+    assert site.got == []
+    with pytest.raises(ClientError, match="ApiKeyAuthParameters must be provided"):
+        events.update_connection(Name="c", AuthParameters={"InvocationHttpParameters": {}})
+    events.update_connection(Name="c", AuthParameters=given)
+    assert events.describe_connection(Name="c")["ConnectionState"] == "AUTHORIZED"
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "ACTIVE"
+    refused("ResourceNotFoundException", "Failed to describe the connection(s). Connection 'x' does not exist.", events.deauthorize_connection, Name="x")  # fmt: skip
+
+
 def test_a_destination_nobody_may_reach_from_here_is_refused(client, events):
     linked = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
     with pytest.raises(ClientError, match="InvocationEndpoint is not valid"):

@@ -470,6 +470,64 @@ def test_a_busy_on_demand_stream_gets_more_shards(kinesis, advance):
     assert code == "ValidationException"
 
 
+def test_records_are_spread_over_the_shards_of_a_stream_that_asks_for_it(kinesis):
+    """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateStreamRecordDistributionStrategy.html: whatever their key."""
+    mode = {"StreamMode": "ON_DEMAND"}
+    kinesis.create_stream(StreamName="s", StreamModeDetails=mode)
+    arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
+    same = [{"PartitionKey": "k", "Data": b"x"} for _ in range(8)]
+
+    def shards():
+        answer = kinesis.put_records(StreamName="s", Records=same)
+        return sorted(r["ShardId"] for r in answer["Records"])
+
+    assert len(set(shards())) == 1
+    kinesis.update_stream_record_distribution_strategy(StreamARN=arn, RecordDistributionStrategy="AUTO")  # fmt: skip
+    assert [shards().count(f"shardId-{n:012d}") for n in range(4)] == [2, 2, 2, 2]
+    described = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]
+    assert described["RecordDistributionStrategy"] == "AUTO"
+    kinesis.update_stream_mode(StreamARN=arn, StreamModeDetails={"StreamMode": "PROVISIONED"})
+    assert len(set(shards())) == 1
+    for call, request in (
+        (kinesis.update_stream_record_distribution_strategy, {"StreamARN": arn}),
+        (kinesis.create_stream, {"StreamName": "p", "ShardCount": 1}),
+    ):
+        code, said = refused(call, **request, RecordDistributionStrategy="AUTO")
+        assert code == "InvalidArgumentException"
+        assert "On-Demand" in said
+
+
+def test_a_stream_is_warm_at_once_for_an_account_that_has_committed(kinesis, advance):
+    """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateStreamWarmThroughput.html"""
+    mode = {"StreamMode": "ON_DEMAND"}
+    kinesis.create_stream(StreamName="s", StreamModeDetails=mode)
+    kinesis.put_record(StreamName="s", PartitionKey="k", Data=b"before")
+    warm = {"StreamName": "s", "WarmThroughputMiBps": 10}
+    assert refused(kinesis.update_stream_warm_throughput, **warm)[0] == "ValidationException"
+    settings = lambda: kinesis.describe_account_settings()["MinimumThroughputBillingCommitment"]  # noqa: E731
+    commit = lambda status: kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": status})  # noqa: E731  # fmt: skip
+    assert settings() == {"Status": "DISABLED"}
+    commit("ENABLED")
+    assert settings()["Status"] == "ENABLED"
+    answer = kinesis.update_stream_warm_throughput(**warm)
+    assert answer["WarmThroughput"] == {"TargetMiBps": 10, "CurrentMiBps": 10}
+    opened = kinesis.list_shards(StreamName="s", ShardFilter={"Type": "AT_LATEST"})["Shards"]
+    assert len(opened) == 10
+    kinesis.update_stream_warm_throughput(StreamName="s", WarmThroughputMiBps=2)
+    described = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]
+    assert described["WarmThroughput"] == {"TargetMiBps": 2, "CurrentMiBps": 10}
+    kinesis.create_stream(StreamName="w", StreamModeDetails=mode, WarmThroughputMiBps=7)
+    assert len(kinesis.list_shards(StreamName="w")["Shards"]) == 7
+    code, _ = refused(kinesis.update_stream_warm_throughput, StreamName="s", WarmThroughputMiBps=201)  # fmt: skip
+    assert code == "ValidationException"
+    commit("DISABLED")
+    assert settings()["Status"] == "ENABLED_UNTIL_EARLIEST_ALLOWED_END"
+    kinesis.update_stream_warm_throughput(**warm)
+    advance(86_401)
+    assert settings()["Status"] == "DISABLED"
+    assert refused(kinesis.update_stream_warm_throughput, **warm)[0] == "ValidationException"
+
+
 def subscribe(kinesis, arn, kind="TRIM_HORIZON", **more):
     answer = kinesis.subscribe_to_shard(
         ConsumerARN=arn, ShardId="shardId-000000000000", StartingPosition={"Type": kind, **more}

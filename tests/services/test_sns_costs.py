@@ -23,6 +23,14 @@ class Meter:
         self._watch(monkeypatch, FanOut, "_send", "settled")
         self._watch(monkeypatch, envelopes, "notification", "envelopes")
         self._watch(monkeypatch, signing, "_sign_all", "trips to sign")
+        self.texts: list[bytes] = []
+        sign_all = signing._sign_all
+
+        def signed(private: Any, texts: Any, version: str) -> Any:
+            self.texts += texts
+            return sign_all(private, texts, version)
+
+        monkeypatch.setattr(signing, "_sign_all", signed)
         authorize, get = cloud.authorize, cloud.db.get_committed
 
         def decided(call: Any, service: Any, operation: str, request: Any) -> None:
@@ -107,3 +115,37 @@ def test_what_is_too_long_for_one_batch_goes_in_several(tmp_path: Any) -> None:
         await all_have(sns, 10)
 
     run_in_cloud(str(tmp_path), body)
+
+
+def test_a_message_is_signed_once_for_functions_queues_and_web_addresses_alike(
+    tmp_path: Any, monkeypatch: Any
+) -> None:
+    """What is signed says nothing of the subscription; a signature is half a millisecond."""
+
+    async def body(sns: Any) -> list[bytes]:
+        meter = Meter(sns.cloud, monkeypatch)
+        topic = await made(sns)
+        got: list[Any] = []
+        invoked = asyncio.Event()
+
+        async def invoke(call: Any, request: Any) -> Any:
+            got.append(json.loads(request["Payload"])["Records"][0]["Sns"]["Signature"])
+            if len(got) == 5:
+                invoked.set()
+            return {"StatusCode": 202}
+
+        sns.cloud.service("lambda").invoke = invoke
+        for number in range(5):
+            arn = f"arn:aws:lambda:us-east-1:000000000000:function:f{number}"
+            await sns("sns", "Subscribe", TopicArn=topic, Protocol="lambda", Endpoint=arn)
+        sns.cloud.authorize = lambda *_: None
+        await sns("sns", "Publish", TopicArn=topic, Message="m")
+        await invoked.wait()
+        for number in range(QUEUES):
+            answer = await sns("sqs", "ReceiveMessage", QueueUrl=f"{URL}q{number}", WaitTimeSeconds=20)  # fmt: skip
+            got.append(json.loads(answer["Messages"][0]["Body"])["Signature"])
+        assert len(set(got)) == 1
+        return meter.texts
+
+    texts = run_in_cloud(str(tmp_path), body)
+    assert len([text for text in texts if b"Notification" in text]) == 1

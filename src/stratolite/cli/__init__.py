@@ -25,7 +25,7 @@ _COMMANDS = {
     "logs": "Show a function's or log group's lines.",
     "invoke": "Call a function.",
     "dynamodb": "Make tables of a NoSQL Workbench data model, show them, write one back.",
-    "outbox": "Show the email and text messages that were kept instead of sent.",
+    "outbox": "Show the mails, text messages and push notifications that were kept instead of sent.",
     "why-denied": "Explain what IAM decides about an action, statement by statement.",
     "clock": "Show the cloud clock, or move it forward.",
     "trail": "Show who did what, and what was decided.",

@@ -1,8 +1,9 @@
-"""stratolite outbox: the email and text messages that AWS would have sent."""
+"""stratolite outbox: the mails, text messages and push notifications that AWS would have sent."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -11,11 +12,18 @@ from stratolite.clock import iso
 
 
 @click.command("outbox")
+@click.option(
+    "--stop", metavar="NUMBER", help="Answer STOP for this phone number: it gets no more messages."
+)
 @click.option("--full", is_flag=True, help="Show the whole text of each message.")
 @target.options
 @screen.json_option
-def command(full: bool, endpoint: str, region: str, as_json: bool) -> None:
-    """Show what SNS kept for email addresses and phone numbers, the oldest first. Nothing was sent."""
+def command(stop: str | None, full: bool, endpoint: str, region: str, as_json: bool) -> None:
+    """Show what SNS kept for email addresses, phone numbers and devices, the oldest first. Nothing was sent."""
+    if stop:
+        number = quote(stop, safe="")
+        target.ask("POST", f"{endpoint}/_aws/sns/stop?number={number}&region={region}", region, service="sns")  # fmt: skip
+        return
     mails = everything(endpoint, region)
     if as_json:
         screen.document(mails)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from stratolite import timetable
+from stratolite.clock import iso
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Response, Settle
+from stratolite.service_events import announce, entry
 from stratolite.services.application_autoscaling import checks, state
 from stratolite.services.application_autoscaling.state import NAME, Place
 
@@ -248,6 +250,39 @@ def _set(call: Call, place: Place, units: Response, wish: Wish) -> None:
         return
     done = f"Successfully set {what}. Change successfully fulfilled by {checks.NAMESPACE}."
     _note(call, place, f"Setting {what}.", wish.cause, done)
+    if wish.is_out:
+        _tell_of_the_most(call, place, units[f"{place.kind}CapacityUnits"], wish.capacity)
+
+
+def _tell_of_the_most(call: Call, place: Place, old: int, new: int) -> None:
+    """The default bus hears of a target that was scaled out as far as it may.
+
+    https://docs.aws.amazon.com/autoscaling/application/userguide/monitoring-eventbridge.html
+    """
+    record = state.target(call.tx, call.keys(NAME), place)
+    if record is None or new != record["max"]:
+        return
+    now = iso(call.tx.time_s)
+    detail = {
+        "startTime": now,
+        "endTime": now,
+        "newDesiredCapacity": new,
+        "oldDesiredCapacity": old,
+        "minCapacity": record["min"],
+        "maxCapacity": record["max"],
+        "resourceId": place.resource,
+        "scalableDimension": place.dimension,
+        "serviceNamespace": checks.NAMESPACE,
+        "statusCode": "Successful",
+        "scaledToMax": True,
+        "direction": "scale-out",
+    }
+    what = "Application Auto Scaling Scaling Activity State Change"
+    announce(
+        call,
+        "application-autoscaling.amazonaws.com",
+        lambda: entry("aws.application-autoscaling", what, [], detail),
+    )
 
 
 def _note(

@@ -21,7 +21,7 @@ What happens to a template, and where:
     stack_policy, roles             what an update may do, and whom it works as
     engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
     nested, custom, signals         its own types, and the doors through which others answer (``resources`` lists the types)
-    notices         NotificationARNs; status changes of stacks and resources as events of the default bus
+    notices         NotificationARNs;  bus: what the default event bus is told of stacks, drift and stack sets
     state           keys
 
 Resources are made by the services that own their types (``Resource`` of ``stratolite.service``). A handler whose
@@ -37,7 +37,6 @@ With IncludeNestedStacks a nested stack has a change set of its own if it would 
 inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.
 Of AWS-specific parameter types the form is checked and availability zones are looked up; networks, instances, keys and
 hosted zones cannot be (``stratolite check`` names such parameters). DeploymentConfig EXPRESS waits for resources as STANDARD does. ResourceProperties in events are left out.
-Drift detection and stack sets put no events on the default bus.
 """
 
 from stratolite.services.cloudformation.service import Cloudformation as Cloudformation

@@ -33,7 +33,7 @@ from stratolite.service import (
     Settle,
     Spec,
 )
-from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation import bus, state
 from stratolite.services.cloudformation.finding import invalid, must_find
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK
@@ -71,6 +71,8 @@ class Drift(Service):
         stack["detections"] = known[-DETECTIONS_KEPT:]
         state.put_stack(call.tx, rows, stack)
         work.put(call.tx, QUEUE, payload, partition=stack["uuid"].encode())
+        known_drift = (stack.get("drift") or {}).get("status") or "NOT_CHECKED"
+        bus.tell_of_detection(call, stack["id"], detection_id, row["status"], known_drift, -1)
         return {"StackDriftDetectionId": detection_id}
 
     def describe_stack_drift_detection_status(self, call: Call, request: Request) -> Response:
@@ -175,8 +177,9 @@ class DriftWorker:
             row.update(status="DETECTION_COMPLETE", drifted=drifted, at_s=inner.tx.time_s)
             state.put_detection(inner.tx, rows, detection_id, row)
             now = state.stack_of(inner.tx, rows, stack["uuid"])
+            status = "DRIFTED" if drifted else "IN_SYNC"
+            bus.tell_of_detection(inner, stack["id"], detection_id, row["status"], status, drifted)
             if now is not None:
-                status = "DRIFTED" if drifted else "IN_SYNC"
                 now["drift"] = {"status": status, "checked_s": inner.tx.time_s}
                 state.put_stack(inner.tx, rows, now)
 

@@ -1,8 +1,6 @@
-"""Tells others what happens to stacks: NotificationARNs by SNS, and the default bus of the stack's account and region.
+"""Tells the topics of NotificationARNs what happens to stacks: one message for every event, as whoever the operation works as.
 
-A topic gets one message for every event, as whoever the operation works as; the bus one event for each, from CloudFormation.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-console-add-tags.html
-        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/events-detail-reference.html
 """
 
 from __future__ import annotations
@@ -15,9 +13,10 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Cloud, Job, Principal, Settle, SettleAll, root
+from stratolite.service import Cloud, Job, Principal, Settle, root
+from stratolite.services.cloudformation import bus
 from stratolite.services.cloudformation.roles import role_principal
-from stratolite.services.cloudformation.state import BUS_QUEUE, NOTIFY_QUEUE
+from stratolite.services.cloudformation.state import NOTIFY_QUEUE
 
 _log = logging.getLogger("stratolite.cloudformation")
 
@@ -54,58 +53,25 @@ class NotifyWorker:
 
 
 class BusWorker:
-    """The queue of status changes; what is ready together goes in one PutEvents."""
+    """Status changes that a version before ``bus`` left as work of their own."""
 
-    queue = BUS_QUEUE
+    queue = "cloudformation.bus"
     ordered = False
-    concurrency = 2
-    together = 10  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+    concurrency = 1
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
     async def handle(self, job: Job) -> Settle | None:
-        settle = await self.handle_all([job])
-        return None if settle is None else lambda tx: settle(tx, [job])
+        event = orjson.loads(job.payload)
+        _, _, _, region, account, _ = event["StackId"].split(":", 5)
+        call = self._cloud.call(account, region, "status")
 
-    async def handle_all(self, jobs: list[Job]) -> SettleAll | None:
-        return self._put if "events" in self._cloud.services else None
+        def tell(tx: Tx) -> None:
+            call.tx = tx
+            bus.tell_of_event(call, event)
 
-    def _put(self, tx: Tx, jobs: list[Job]) -> None:
-        places: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for job in jobs:
-            event = orjson.loads(job.payload)
-            _, _, _, region, account, _ = event["StackId"].split(":", 5)
-            places.setdefault((account, region), []).append(event)
-        for (account, region), events in places.items():
-            call = self._cloud.call(account, region, "status")
-            acting = call.as_service("cloudformation.amazonaws.com", events[0]["StackId"])
-            acting.tx = tx
-            acting.invoke("events", "PutEvents", {"Entries": [entry_of(e) for e in events]})
-
-
-def entry_of(event: dict[str, Any]) -> dict[str, Any]:
-    """A line of a stack's story as an entry of PutEvents."""
-    is_stack = event["PhysicalResourceId"] == event["StackId"]
-    status = {
-        "status": event["ResourceStatus"],
-        "status-reason": event.get("ResourceStatusReason", ""),
-    }
-    detail = {"stack-id": event["StackId"], "status-details": status}
-    if not is_stack:
-        detail |= {
-            "logical-resource-id": event["LogicalResourceId"],
-            "physical-resource-id": event["PhysicalResourceId"],
-            "resource-type": event["ResourceType"],
-        }
-    detail["client-request-token"] = event.get("ClientRequestToken", "")
-    return {
-        "Source": "aws.cloudformation",
-        "DetailType": f"CloudFormation {'Stack' if is_stack else 'Resource'} Status Change",
-        "Time": event["Timestamp"],
-        "Resources": [event["StackId"]],
-        "Detail": orjson.dumps(detail).decode(),
-    }
+        return tell
 
 
 def text_of_event(event: dict[str, Any], account: str, principal: str) -> str:

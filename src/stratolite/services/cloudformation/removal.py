@@ -122,7 +122,7 @@ class Removal(Steps):
                 state.set_exports(call.tx, self.rows, stack, {})
         except Fault as fault:
             stack["status"], stack["reason"] = stack["op"]["status_before"], fault.message
-            state.add_event(call.tx, self.rows, stack, stack["status"], reason=fault.message)
+            state.add_event(call, self.rows, stack, stack["status"], reason=fault.message)
             stack["op"] = stack["op"]["op_before"]
             state.put_stack(call.tx, self.rows, stack)
             return False
@@ -230,7 +230,7 @@ class Removal(Steps):
             self._say(call, stack, record, status, reason=reason)
             return
         state.add_event(
-            call.tx,
+            call,
             self.rows,
             stack,
             status,

@@ -24,7 +24,7 @@ import orjson
 from stratolite.core import work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, root
-from stratolite.services.cloudformation import stack_set_drift, state
+from stratolite.services.cloudformation import bus, stack_set_drift, state
 from stratolite.services.cloudformation.finding import invalid
 from stratolite.services.cloudformation.parameters import check_declared
 from stratolite.services.cloudformation.quotas import STACKS_PAGE_COUNT
@@ -76,6 +76,7 @@ class StackSets(Service):
             if _set(inner, name) is not None:
                 raise Fault("NameAlreadyExistsException", f"StackSet {name} already exists", status=409)  # fmt: skip
             inner.tx.put(rows.keys.key("set", name), state.pack_row(rows, row))
+            bus.tell_of_set(inner, row, "ACTIVE")
 
         await call.transact(put)
         return {"StackSetId": row["id"]}
@@ -128,6 +129,7 @@ class StackSets(Service):
         for key, _ in list(call.tx.scan(rows.keys.span("setop", row["uuid"]), limit=10_000)):
             call.tx.delete(key)
         call.tx.delete(rows.keys.key("set", row["name"]))
+        bus.tell_of_set(call, row, "DELETED")
         return {}
 
     def describe_stack_set(self, call: Call, request: Request) -> Response:
@@ -142,7 +144,7 @@ class StackSets(Service):
                 ],
                 "Capabilities": row["capabilities"],
                 "Tags": [{"Key": k, "Value": v} for k, v in row["tags"].items()],
-                "StackSetARN": f"arn:aws:cloudformation:{call.region}:{call.account}:stackset/{row['id']}",
+                "StackSetARN": bus.set_arn(call, row),
                 "AdministrationRoleARN": row["admin_role"],
                 "ExecutionRoleName": row["execution_role"],
                 "OrganizationalUnitIds": [],
@@ -188,6 +190,7 @@ class StackSets(Service):
                     "private": {"overrides": overrides},
                 }
                 call.tx.put(key, state.pack_row(rows, made))
+                bus.tell_of_instance(call, row, made, "CREATE")
         return {"OperationId": _begin(call, row, "CREATE", targets, request)}
 
     def update_stack_instances(self, call: Call, request: Request) -> Response:
@@ -297,6 +300,7 @@ class StackSets(Service):
             raise Fault("InvalidOperationException", f"Operation {op['id']} is not running")
         op["status"] = "STOPPING"
         _put_operation(call, row["uuid"], op)
+        bus.tell_of_operation(call, row, op)
         return {}
 
 
@@ -532,6 +536,7 @@ def _begin(
         "stamp": call.tx.stamp(),
     }
     _put_operation(call, row["uuid"], op)
+    bus.tell_of_operation(call, row, op)
     payload = orjson.dumps([call.account, call.region, row["name"], op["id"]])
     work.put(call.tx, QUEUE, payload, partition=row["uuid"].encode())
     for old in known[20:]:
@@ -581,6 +586,7 @@ def _next(call: Call, name: str, op_id: str) -> tuple[Row, Row, tuple[str, str]]
     _put_operation(call, row["uuid"], op)
     if op["action"] == "DETECT_DRIFT":
         _put(call, {**row, "drift": stack_set_drift.details(op)})
+    bus.tell_of_operation(call, row, op)
     return None
 
 
@@ -607,6 +613,7 @@ def _done(call: Call, name: str, op_id: str, target: tuple[str, str], reason: st
         rows = state.rows_of(call)
         stack_set_drift.forget(call.tx, rows, row["uuid"], account, region)
         call.tx.delete(rows.keys.key("instance", row["uuid"], account, region))
+        bus.tell_of_instance(call, row, {**found, "detailed": "SUCCEEDED"}, op["action"])
         return
     found.update(
         status="OUTDATED" if reason else "CURRENT",
@@ -615,6 +622,7 @@ def _done(call: Call, name: str, op_id: str, target: tuple[str, str], reason: st
         operation=op_id,
     )
     _put_instance(call, row["uuid"], found)
+    bus.tell_of_instance(call, row, found, op["action"])
 
 
 # -- shapes

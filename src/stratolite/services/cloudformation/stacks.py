@@ -659,7 +659,7 @@ def _carry_on(call: Call, stack: Stack, failed: dict[str, Any]) -> None:
 def enter(call: Call, stack: Stack, status: str) -> None:
     stack["status"], stack["reason"] = status, "User Initiated"
     rows = state.rows_of(call)
-    state.add_event(call.tx, rows, stack, status, reason="User Initiated")
+    state.add_event(call, rows, stack, status, reason="User Initiated")
     state.put_stack(call.tx, rows, stack)
 
 

@@ -35,6 +35,7 @@ from stratolite.core import Keyspace, Span, Tx, work
 from stratolite.core.vault import Vault
 from stratolite.errors import Fault
 from stratolite.service import Call
+from stratolite.services.cloudformation import bus
 from stratolite.services.cloudformation.quotas import (
     DELETED_KEPT_S,
     REASON_LENGTH_MAX,
@@ -44,7 +45,6 @@ from stratolite.services.cloudformation.quotas import (
 Stack = dict[str, Any]
 Record = dict[str, Any]
 NOTIFY_QUEUE = "cloudformation.notify"
-BUS_QUEUE = "cloudformation.bus"
 EXPIRE_QUEUE = "cloudformation.expire"
 _PURPOSE = "cloudformation"
 _USERS_SHOWN_COUNT = 10
@@ -138,7 +138,7 @@ def retire(call: Call, rows: Rows, stack: Stack) -> None:
         free_name(call.tx, rows, stack["name"])
     stack["deleted_s"] = call.tx.time_s
     stack["status"], stack["reason"] = "DELETE_COMPLETE", ""
-    add_event(call.tx, rows, stack, "DELETE_COMPLETE")
+    add_event(call, rows, stack, "DELETE_COMPLETE")
     leave(stack)
     put_stack(call.tx, rows, stack)
     payload = orjson.dumps([call.account, call.region, stack["uuid"]])
@@ -265,7 +265,7 @@ def records_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[
 
 
 def add_event(
-    tx: Tx,
+    call: Call,
     rows: Rows,
     stack: Stack,
     status: str,
@@ -274,7 +274,8 @@ def add_event(
     record: Record | None = None,
     physical_id: str | None = None,
 ) -> None:
-    """One line of the stack's story: about ``record``, or about the stack itself."""
+    """One line of the stack's story: about ``record``, or about the stack itself. Those who listen are told."""
+    tx = call.tx
     stamp = tx.stamp()
     event = {
         "StackId": stack["id"],
@@ -301,9 +302,8 @@ def add_event(
     token = op.get("client_token") or stack.get("client_token")
     if token:
         event["ClientRequestToken"] = token
-    raw = orjson.dumps(event)
-    tx.put(rows.keys.key("event", stack["uuid"], stamp), raw)
-    work.put(tx, BUS_QUEUE, raw)
+    tx.put(rows.keys.key("event", stack["uuid"], stamp), orjson.dumps(event))
+    bus.tell_of_event(call, event)
 
 
 def events_page(

@@ -293,13 +293,13 @@ class Steps:
         reason = reason[:REASON_LENGTH_MAX]
         record["status"], record["reason"], record["updated_s"] = status, reason, call.tx.time_s
         state.add_event(
-            call.tx, self.rows, stack, status, reason=reason, record=record, physical_id=physical_id
+            call, self.rows, stack, status, reason=reason, record=record, physical_id=physical_id
         )
 
     def _enter(self, call: Call, stack: Stack, status: str, phase: str, reason: str = "") -> None:
         """The stack's next phase, or with phase "" the end of the operation."""
         stack["status"], stack["reason"] = status, reason[:REASON_LENGTH_MAX]
-        state.add_event(call.tx, self.rows, stack, status, reason=reason)
+        state.add_event(call, self.rows, stack, status, reason=reason)
         if phase:
             stack["op"]["phase"] = phase
         else:

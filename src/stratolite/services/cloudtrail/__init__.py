@@ -17,6 +17,7 @@ Written   by ``recorder`` four times a second, after the answer and before any s
           an account and region; the oldest go when new ones come. What came too fast is counted, and the count stands in the
           trail where the calls are missing.
 Read      LookupEvents: management events only, as on AWS. ``stratolite trail``: all (``service.Cloudtrail.trail_page``).
+On buses  management calls are events of the default bus, see ``bus``, if a rule there could want them: best effort, as on AWS.
 Sources   https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
           https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
           https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-data-events-with-cloudtrail.html

@@ -29,7 +29,7 @@ from stratolite.limits import (
     TRAIL_HELD_COUNT_MAX,
 )
 from stratolite.service import Call, Cloud, Principal, Request, Service
-from stratolite.services.cloudtrail import batches, data_events, events, state
+from stratolite.services.cloudtrail import batches, bus, data_events, events, state
 from stratolite.services.cloudtrail.batches import Batch, Held
 from stratolite.services.cloudtrail.data_events import Kind
 from stratolite.services.cloudtrail.state import Place
@@ -45,7 +45,7 @@ _REFUSED = ("", "", "", "")
 class Recorder:
     def __init__(self, cloud: Cloud, redact: Redact, *, data_events: bool = False) -> None:
         self._cloud, self._redact, self._data_events = cloud, redact, data_events
-        self._held: deque[tuple[Place, int, str, bytes]] = deque()
+        self._held: deque[tuple[Place, state.Record]] = deque()
         self._dropped_count = 0
         self._held_data: deque[Held] = deque()
         self._dropped_data: dict[tuple[str, str], int] = {}
@@ -216,7 +216,8 @@ class Recorder:
                 }
                 event["additionalEventData"].pop("encodedAuthorizationMessage", None)
                 raw = orjson.dumps(events.stamped(event, event_id, time_s, account), default=str)
-            self._held.append((Place(account, call.region), int(time_s * 1000), event_id, raw))
+            record = state.Record(int(time_s * 1000), event_id, raw)
+            self._held.append((Place(account, call.region), record))
         if self._task is None:
             self._arm()
 
@@ -276,14 +277,17 @@ class Recorder:
             batch = [
                 self._held.popleft() for _ in range(min(len(self._held), TRAIL_BATCH_COUNT_MAX))
             ]
-            places: dict[Place, list[tuple[int, str, bytes]]] = {}
-            for place, time_ms, event_id, raw in batch:
-                places.setdefault(place, []).append((time_ms, event_id, raw))
+            places: dict[Place, list[state.Record]] = {}
+            for place, record in batch:
+                places.setdefault(place, []).append(record)
 
-            def write(tx: Tx, places: dict[Place, Any] = places) -> None:
+            def write(tx: Tx, places: dict[Place, list[state.Record]] = places) -> None:
                 tx.relaxed = True  # cloudtrail:events in limits.RELAXED
                 for place, records in places.items():
                     state.write(tx, place, records)
+                    call = self._cloud.call(place.account, place.region, "trail")
+                    call.tx = tx
+                    bus.tell(call, records)
 
             try:
                 await self._cloud.db.transact(write)

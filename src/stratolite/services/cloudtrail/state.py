@@ -35,8 +35,15 @@ class At(NamedTuple):
     stamp: int
 
 
-def write(tx: Tx, place: Place, records: list[tuple[int, str, bytes]]) -> None:
-    """Records as (time ms, event id, JSON); makes room for them among the oldest."""
+class Record(NamedTuple):
+    time_ms: int
+    event_id: str
+    raw: bytes
+    """JSON."""
+
+
+def write(tx: Tx, place: Place, records: list[Record]) -> None:
+    """Makes room for them among the oldest."""
     keys = place.keys
     rows, size_bytes = orjson.loads(tx.get(keys.key("size")) or b"[0,0]")
     for time_ms, event_id, raw in records:

@@ -108,6 +108,7 @@ class Alarms(Service):
         state.put_alarm(tx, keys, record)
         summary = f'Alarm "{name}" {"created" if found is None else "updated"}'
         worker.note(call, record, "ConfigurationUpdate", summary, {"version": "1.0"})
+        worker.tell_of_settings(call, record, "create" if found is None else "update", found)
 
     def delete_alarms(self, call: Call, request: Request) -> Response:
         keys = keys_of(call.account, call.region)
@@ -127,6 +128,7 @@ class Alarms(Service):
             state.drop_alarm(call.tx, keys, one)
             summary = f'Alarm "{one["name"]}" deleted'
             worker.note(call, one, "ConfigurationUpdate", summary, {"version": "1.0"})
+            worker.tell_of_settings(call, one, "delete")
         return {}
 
     def describe_alarms(self, call: Call, request: Request) -> Response:

@@ -7,11 +7,13 @@ Sources  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_U
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from stratolite.service_events import Entry, entry
 from stratolite.services.cloudwatch.state import Record
 
 _REGIONS = {
@@ -85,7 +87,7 @@ def topic_message(alarm: Record, old: Record, account: str, region: str) -> str:
 
 def _trigger(settings: Record) -> Record:
     common = {
-        "Period": settings.get("Period"),
+        "Period": settings.get("Period") or _period(settings.get("Metrics") or ()),
         "EvaluationPeriods": settings["EvaluationPeriods"],
         "ComparisonOperator": settings["ComparisonOperator"],
         "Threshold": settings.get("Threshold"),
@@ -95,7 +97,7 @@ def _trigger(settings: Record) -> Record:
     if "DatapointsToAlarm" in settings:
         common["DatapointsToAlarm"] = settings["DatapointsToAlarm"]
     if "Metrics" in settings:
-        return {**common, "Metrics": settings["Metrics"]}
+        return {**common, "Metrics": [_shown_query(one) for one in settings["Metrics"]]}
     percentile = settings.get("ExtendedStatistic")
     names = {"SampleCount": "SAMPLE_COUNT"}
     plain = settings.get("Statistic", "")
@@ -114,6 +116,21 @@ def _trigger(settings: Record) -> Record:
         ],
         **common,
     }
+
+
+def _period(queries: Sequence[Record]) -> int | None:
+    """Of the metrics an expression is made of, which all have one."""
+    periods = (one["MetricStat"]["Period"] for one in queries if one.get("MetricStat"))
+    return next(periods, None)
+
+
+def _shown_query(one: Record) -> Record:
+    """As it was given, with dimensions as a topic's message has them."""
+    if not one.get("MetricStat"):
+        return one
+    stat = one["MetricStat"]
+    shown = [{"value": d["Value"], "name": d["Name"]} for d in stat["Metric"].get("Dimensions", ())]
+    return {**one, "MetricStat": {**stat, "Metric": {**stat["Metric"], "Dimensions": shown}}}
 
 
 def alarm_data(alarm: Record, old: Record) -> Record:
@@ -194,12 +211,40 @@ def function_event(alarm: Record, old: Record, account: str, region: str) -> byt
     })  # fmt: skip
 
 
-def bus_entry(alarm: Record, old: Record) -> Record:
-    """An entry of PutEvents."""
-    return {
-        "Source": "aws.cloudwatch",
-        "DetailType": "CloudWatch Alarm State Change",
-        "Resources": [alarm["arn"]],
-        "Time": alarm["changed_ms"] / 1000,
-        "Detail": orjson.dumps(alarm_data(alarm, old)).decode(),
+def configuration_entry(alarm: Record, operation: str, old: Record | None = None) -> Entry:
+    """An alarm that was made, changed or deleted (create, update, delete), for the default bus.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+    """
+    detail = {
+        "alarmName": alarm["name"],
+        "operation": operation,
+        "state": _state(alarm),
+        "configuration": _settings(alarm),
     }
+    if old is not None:
+        detail["previousConfiguration"] = _settings(old)
+    return entry("aws.cloudwatch", "CloudWatch Alarm Configuration Change", [alarm["arn"]], detail, time_s=alarm["updated_ms"] / 1000)  # fmt: skip
+
+
+def _settings(alarm: Record) -> Record:
+    """All of the settings, members beginning small: ``alarmActions``, ``evaluationPeriods`` ..."""
+    given = alarm["settings"]
+    shown = {name[0].lower() + name[1:]: given[name] for name in given if name not in _OF_METRIC}
+    if "alarmDescription" in shown:
+        shown["description"] = shown.pop("alarmDescription")
+    if "oKActions" in shown:
+        shown["okActions"] = shown.pop("oKActions")
+    if alarm["kind"] == "metric":
+        shown["metrics"] = _metrics(alarm)
+    return {**shown, "alarmName": alarm["name"], "timestamp": when(alarm["updated_ms"])}
+
+
+_OF_METRIC = frozenset({
+    "MetricName", "Namespace", "Dimensions", "Period", "Statistic", "ExtendedStatistic", "Unit", "Metrics",
+})  # fmt: skip
+
+
+def bus_entry(alarm: Record, old: Record) -> Entry:
+    data, time_s = alarm_data(alarm, old), alarm["changed_ms"] / 1000
+    return entry("aws.cloudwatch", "CloudWatch Alarm State Change", [alarm["arn"]], data, time_s=time_s)  # fmt: skip

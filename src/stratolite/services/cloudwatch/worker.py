@@ -2,8 +2,8 @@
 
 ``cloudwatch.evaluate``  JSON {account, region, due_ms}: looks at all alarms, then again a period later
 ``cloudwatch.sweep``     JSON {account, region, due_ms}: deletes points that are too old, then again six hours later
-``cloudwatch.action``    JSON {account, region, action, alarm, old, attempt}: one action of a state change; action "" is
-                         the event on the default bus
+``cloudwatch.action``    JSON {account, region, action, alarm, old, attempt}: one action of a state change; action "" is an
+                         older version's event on the default bus, which is now committed with the change
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orjson
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle, Worker
+from stratolite.service_events import announce
 from stratolite.services.cloudwatch import alarm_rules, evaluation, notices, reading, state
 from stratolite.services.cloudwatch.expressions import Series, Value
 from stratolite.services.cloudwatch.state import Record, keys_of
@@ -87,7 +88,8 @@ def change(call: Call, alarm: Record, value: str, reason: str, data: str) -> Non
     note(call, fresh, "StateUpdate", summary, said)
     settings = fresh["settings"]
     actions = settings[_ACTIONS[value]] if settings["ActionsEnabled"] else []
-    for action in ("", *actions):
+    announce(call, TO_BUS, lambda: notices.bus_entry(fresh, alarm), fresh["arn"])
+    for action in actions:
         job = {
             "account": call.account,
             "region": call.region,
@@ -99,6 +101,11 @@ def change(call: Call, alarm: Record, value: str, reason: str, data: str) -> Non
         call.cloud.work.put(tx, _ACTION, orjson.dumps(job))
     for parent in state.parents(tx, keys, fresh["name"]):
         evaluate_composite(call, parent, fresh)
+
+
+def tell_of_settings(call: Call, alarm: Record, operation: str, old: Record | None = None) -> None:
+    """The default bus, of an alarm that was made, changed or deleted."""
+    announce(call, TO_BUS, lambda: notices.configuration_entry(alarm, operation, old), alarm["arn"])
 
 
 def _told(alarm: Record) -> Record:

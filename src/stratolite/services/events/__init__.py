@@ -9,8 +9,11 @@
     worker      routing, timers, replays, expiry           outgoing    one event to one target, or to its dead-letter queue
     service     all of them as one Service, and its IAM    resources   CloudFormation types
 
-This cloud's own events on default buses: S3 (buckets that ask for it), CloudFormation, CloudWatch alarms, SSM, Scheduled Event; CloudTrail's
-are not there.
+This cloud's own events on default buses (``service_events``): S3 (buckets that ask for it), CloudFormation (stacks, resources, drift,
+stack sets), Step Functions, CloudWatch alarms, Parameter Store, KMS, Glue's catalog, Application Auto Scaling (scaled to the most),
+Scheduled Event; and management calls ("AWS API Call via CloudTrail") for rules that name that detail type, on AWS for all where there
+is a trail. Not there: Tag Change on Resource, events of CloudTrail that are no calls, images of ECR (there are none).
+An event that no rule and no archive of its bus could want costs a look at one key.
 
 An event that PutEvents answered with an id is routed, however often the cloud is killed; a target may see it twice, as
 on AWS. Matching is ``stratolite.patterns``, whose index is kept in memory and read again when the bus's ``edition``

@@ -65,7 +65,7 @@ class Connections(Service):
         listed = [
             _connection(call, name, record) | {"AuthorizationType": record["type"]}
             for name, record in rows
-            if request.get("ConnectionState", "AUTHORIZED") == "AUTHORIZED"
+            if request.get("ConnectionState") in (None, _state(record))
         ]
         return {"Connections": listed} | token
 
@@ -80,9 +80,21 @@ class Connections(Service):
         record |= {"type": kind, "modified_s": call.tx.time_s}
         record["description"] = request.get("Description", record["description"])
         if parameters is not None:
-            _seal(call, record, _merged(_unsealed(call, record), parameters))
+            old = _unsealed(call, record) if record["sealed"] else {}
+            if not old and _NEEDED[kind] not in parameters:
+                raise invalid(f"{_NEEDED[kind]} must be provided for authorization type {kind}.")
+            _seal(call, record, _merged(old, parameters))
             record["authorized_s"] = call.tx.time_s
         state.put(call.tx, keys, "connection", name, record=record)
+        members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
+        return _connection(call, name, record, *members)
+
+    def deauthorize_connection(self, call: Call, request: Request) -> Response:
+        """Its secrets are forgotten; destinations over it are INACTIVE until an update gives it others."""
+        name = request["Name"]
+        record = _find_connection(call, name)
+        record |= {"sealed": None, "parameters": {}, "modified_s": call.tx.time_s}
+        state.put(call.tx, call.keys("events"), "connection", name, record=record)
         members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
         return _connection(call, name, record, *members)
 
@@ -268,6 +280,10 @@ def _unsealed(call: Call, record: state.Record) -> dict[str, Any]:
     return found
 
 
+def _state(record: state.Record) -> str:
+    return "AUTHORIZED" if record["sealed"] else "DEAUTHORIZED"
+
+
 def _find_connection(call: Call, name: str) -> state.Record:
     record = state.get(call.tx, call.keys("events"), "connection", name)
     if record is None:
@@ -301,7 +317,7 @@ def _connection(call: Call, name: str, record: state.Record, *only: str) -> Resp
     whole: Response = {
         "ConnectionArn": _connection_arn(call, name, record),
         "Name": name,
-        "ConnectionState": "AUTHORIZED",
+        "ConnectionState": _state(record),
         "CreationTime": record["created_s"],
         "LastModifiedTime": record["modified_s"],
         "LastAuthorizedTime": record["authorized_s"],
@@ -313,7 +329,7 @@ def _connection(call: Call, name: str, record: state.Record, *only: str) -> Resp
 
 def _destination(call: Call, name: str, record: state.Record, *, brief: bool = False) -> Response:
     link = state.get(call.tx, call.keys("events"), "connection", record["connection"].split("/")[1])
-    active = link is not None and record["connection"].endswith(f"/{link['uuid']}")
+    active = link is not None and link["sealed"] and record["connection"].endswith(f"/{link['uuid']}")  # fmt: skip
     answer: Response = {
         "ApiDestinationArn": names.arn(call, "api-destination", f"{name}/{record['uuid']}"),
         "ApiDestinationState": "ACTIVE" if active else "INACTIVE",

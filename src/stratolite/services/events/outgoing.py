@@ -159,6 +159,10 @@ async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> None:
         return found, link
 
     destination, connection = await call.transact(look)
+    if not connection["sealed"]:
+        raise NotTaken(
+            0, f"Connection '{destination['connection']}' is deauthorized", is_final=True
+        )
     extra = said["target"].get("HttpParameters") or {}
     headers = [("content-type", "application/json; charset=utf-8"), ("user-agent", "Amazon/EventBridge/ApiDestinations")]  # fmt: skip
     headers += (extra.get("HeaderParameters") or {}).items()

@@ -36,7 +36,8 @@ class Putting(Service):
         for bus, events in accepted.items():
             # AWS gives an id to an event for a bus that is not there; nobody will ever see it
             keys = call.scoped(bus.account, bus.region).keys("events")
-            if state.bus(call.tx, keys, bus.name) is not None:
+            there = state.bus(call.tx, keys, bus.name) is not None
+            if there and state.is_heard(call.tx, keys, bus.name):
                 jobs.route(call, bus, events)
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedEntryCount": failed, "Entries": answers}

@@ -26,7 +26,7 @@ _ON_NAMED = {
     "DeleteArchive": ("archive", "ArchiveName"), "StartReplay": ("replay", "ReplayName"), "DescribeReplay": ("replay", "ReplayName"),
     "CancelReplay": ("replay", "ReplayName"),
     "CreateConnection": ("connection", "Name"), "DescribeConnection": ("connection", "Name"), "UpdateConnection": ("connection", "Name"),
-    "DeleteConnection": ("connection", "Name"),
+    "DeleteConnection": ("connection", "Name"), "DeauthorizeConnection": ("connection", "Name"),
     "CreateApiDestination": ("api-destination", "Name"), "DescribeApiDestination": ("api-destination", "Name"),
     "UpdateApiDestination": ("api-destination", "Name"), "DeleteApiDestination": ("api-destination", "Name"),
 }  # fmt: skip
@@ -101,6 +101,10 @@ class Events(Buses, Rules, Putting, Archives, Connections):
     def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """Buses of others may be named by PutEvents; and a bus's policy may deny even its owner."""
         return None if operation in ("PutEvents", "DescribeEventBus") else ()
+
+    def is_heard(self, call: Call, what: str) -> bool:
+        """What ``service_events`` asks before it has an event made for the default bus."""
+        return state.is_heard(call.tx, call.keys("events"), state.DEFAULT, what)
 
     def workers(self) -> Iterable[Worker]:
         return worker.workers(self)

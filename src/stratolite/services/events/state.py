@@ -12,7 +12,7 @@ All under (account, region, "events"); values are JSON unless said otherwise:
     ("archived", id, time_ms, n)   -> the event as JSON; id: the archive's own stamp
     ("replay", name)               -> {archive, destination, only, start_s, end_s, state, reason, begun_s, ended_s, last_s, at}
     ("connection", name)           -> {uuid, type, parameters, description, created_s, modified_s, authorized_s, sealed}
-                                      sealed: its secrets, hex; parameters: the rest of AuthParameters
+                                      sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters
     ("destination", name)          -> {uuid, connection, description, endpoint, method, rate, created_s, modified_s}
 """
 
@@ -24,9 +24,12 @@ from typing import Any
 import orjson
 
 from stratolite.core import Keyspace, Tx
+from stratolite.service_events import BY_TRAIL
 
 Record = dict[str, Any]
 DEFAULT = "default"
+WITH_READS = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+_RULES_LOOKED_AT = 20
 
 
 def get(tx: Tx, keys: Keyspace, kind: str, *name: str) -> Record | None:
@@ -94,6 +97,33 @@ def edition(tx: Tx, keys: Keyspace, name: str) -> bytes:
 def changed(tx: Tx, keys: Keyspace, name: str) -> None:
     """What is known of this bus's rules and archives is out of date."""
     tx.put(keys.key("edition", name), b"%d" % tx.stamp())
+
+
+def is_heard(tx: Tx, keys: Keyspace, name: str, what: str = "") -> bool:
+    """Whether a rule or archive of the bus could want an event; of many rules only the first are looked at.
+
+    ``what``: "call": an event about a management call, "read": about one that only reads; see ``wants_calls``.
+    """
+    if not edition(tx, keys, name):
+        return False
+    for number, (_, rule) in enumerate(rows(tx, keys, "rule", name)):
+        if number == _RULES_LOOKED_AT:
+            return True
+        wants = rule["state"] == WITH_READS if what == "read" else rule["state"] != "DISABLED"
+        if wants and rule["pattern"] and (not what or wants_calls(rule)):
+            return True
+    return what != "read" and any(
+        archive["bus"] == name and (not what or wants_calls(archive))
+        for _, archive in rows(tx, keys, "archive")
+    )
+
+
+def wants_calls(record: Record) -> bool:
+    """Whether the pattern of a rule or archive names the events about management calls.
+
+    On AWS they come when a trail was made to log them; there are no trails here, so whoever names them has asked for them.
+    """
+    return BY_TRAIL in (record["pattern"] or "")
 
 
 # -- targets

@@ -18,6 +18,7 @@ from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service_events import BY_TRAIL, only_reads
 from stratolite.services.events import jobs, names, outgoing, state
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
@@ -47,6 +48,31 @@ class _Known(NamedTuple):
     edition: bytes
     rules: Patterns[str]
     archives: Patterns[str]
+    calls: frozenset[str]
+    """The rules that are told of management calls."""
+    reads: frozenset[str]
+    """The rules that are told of those that only read, too."""
+    kept_calls: frozenset[str]
+    """The archives that keep management calls."""
+
+    def rules_for(self, bus: Bus, event: Said) -> list[str]:
+        found = set(self.rules.match(event))
+        if _is_a_call(event):
+            if bus.name == state.DEFAULT:
+                found &= self.calls
+            if only_reads(event["detail"].get("eventName") or ""):
+                found &= self.reads
+        return sorted(found)
+
+    def archives_for(self, bus: Bus, event: Said) -> list[str]:
+        found = set(self.archives.match(event))
+        if _is_a_call(event) and bus.name == state.DEFAULT:
+            found &= self.kept_calls
+        return sorted(found)
+
+
+def _is_a_call(event: Said) -> bool:
+    return bool(event["detail-type"] == BY_TRAIL and event["source"].startswith("aws."))
 
 
 class _Route:
@@ -66,10 +92,10 @@ class _Route:
         kept: list[tuple[int, list[str]]] = []
         begin = tuple(said["at"]) if said["at"] else (-1, "")
         for number, event in enumerate(said["events"]):
-            wanted = sorted(r for r in known.rules.match(event) if only is None or r in only)
+            wanted = [r for r in known.rules_for(bus, event) if only is None or r in only]
             steps += [(number, rule) for rule in wanted if (number, rule) > begin]
             if "replay-name" not in event and said["at"] is None and known.archives:
-                kept.append((number, sorted(known.archives.match(event))))
+                kept.append((number, known.archives_for(bus, event)))
         part = steps[:_DELIVERIES_A_TX]
 
         def settle(tx: Tx) -> None:
@@ -96,12 +122,19 @@ class _Route:
                 return known
             rules: Patterns[str] = Patterns()
             archives: Patterns[str] = Patterns()
+            calls: set[str] = set()
+            reads: set[str] = set()
+            kept_calls: set[str] = set()
             after = ""
             while True:
                 page = await call.transact(lambda c, a=after: _page(c, "rule", (bus.name,), a))  # type: ignore[misc]
                 for name, record in page:
                     if record["pattern"] and record["state"] != "DISABLED":
                         rules.add(name, compile_pattern(record["pattern"]))
+                        if state.wants_calls(record):
+                            calls.add(name)
+                        if record["state"] == state.WITH_READS:
+                            reads.add(name)
                 if len(page) < _RULES_A_TX:
                     break
                 after = page[-1][0]
@@ -111,12 +144,16 @@ class _Route:
                 for name, record in page:
                     if record["bus"] == bus.name:
                         archives.add(name, compile_pattern(record["pattern"] or _ANY))
+                        if state.wants_calls(record):
+                            kept_calls.add(name)
                 if len(page) < _RULES_A_TX:
                     break
                 after = page[-1][0]
             if len(self._known) >= _BUSES_KEPT:
                 self._known.clear()
-            self._known[bus] = _Known(edition, rules, archives)
+            self._known[bus] = _Known(
+                edition, rules, archives, *map(frozenset, (calls, reads, kept_calls))
+            )
 
 
 _ANY = '{"source": [{"prefix": ""}]}'

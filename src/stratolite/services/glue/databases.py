@@ -7,7 +7,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.glue import names, state, worker
+from stratolite.services.glue import bus, names, state, worker
 
 _DATABASE = re.compile(r"arn:aws:glue:[a-z0-9-]+:\d{12}:database/([^/]+)\Z")
 
@@ -21,6 +21,7 @@ class Databases(Service):
             raise Fault("AlreadyExistsException", "Database already exists.")
         record = {"made_s": call.tx.time_s, "input": given, "tags": request.get("Tags") or {}}
         state.put_database(call.tx, call.keys("glue"), name, record)
+        bus.tell_of_database(call, name, "CreateDatabase")
         return {}
 
     def get_database(self, call: Call, request: Request) -> Response:
@@ -54,6 +55,7 @@ class Databases(Service):
     def delete_database(self, call: Call, request: Request) -> Response:
         name = names.database(call, request, "Name")
         worker.drop(call, state.drop_database(call.tx, call.keys("glue"), name))
+        bus.tell_of_database(call, name, "DeleteDatabase")
         return {}
 
     # -- tags

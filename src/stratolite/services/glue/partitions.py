@@ -9,7 +9,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.glue import expression, names, state
+from stratolite.services.glue import bus, expression, names, state
 
 _GET_MAX = 1000
 
@@ -17,17 +17,19 @@ _GET_MAX = 1000
 class Partitions(Service):
     def create_partition(self, call: Call, request: Request) -> Response:
         table, record = names.table(call, request)
-        _create(call, table, record, request["PartitionInput"])
+        made = _create(call, table, record, request["PartitionInput"])
+        bus.tell_of_table(call, table, "CreatePartition", [made])
         return {}
 
     def batch_create_partition(self, call: Call, request: Request) -> Response:
         table, record = names.table(call, request)
-        errors = []
+        errors, made = [], []
         for given in _batch(request["PartitionInputList"]):
             try:
-                _create(call, table, record, given)
+                made.append(_create(call, table, record, given))
             except Fault as fault:
                 errors.append(_error(given.get("Values") or [], fault))
+        _tell(call, table, "BatchCreatePartition", made)
         return {"Errors": errors}
 
     def get_partition(self, call: Call, request: Request) -> Response:
@@ -78,18 +80,21 @@ class Partitions(Service):
     def update_partition(self, call: Call, request: Request) -> Response:
         table, record = names.table(call, request)
         _update(call, table, record, request["PartitionValueList"], request["PartitionInput"])
+        bus.tell_of_table(call, table, "UpdatePartition", [request["PartitionValueList"]])
         return {}
 
     def batch_update_partition(self, call: Call, request: Request) -> Response:
         table, record = names.table(call, request)
-        errors = []
+        errors, changed = [], []
         for entry in _batch(request["Entries"]):
             values = entry["PartitionValueList"]
             try:
                 _update(call, table, record, values, entry["PartitionInput"])
+                changed.append(values)
             except Fault as fault:
                 detail = {"ErrorCode": fault.code, "ErrorMessage": fault.message}
                 errors.append({"PartitionValueList": values, "ErrorDetail": detail})
+        _tell(call, table, "BatchUpdatePartition", changed)
         return {"Errors": errors}
 
     def delete_partition(self, call: Call, request: Request) -> Response:
@@ -97,11 +102,12 @@ class Partitions(Service):
         values = request["PartitionValues"]
         _known(call, table, values)
         state.delete_partition(call.tx, table, values)
+        bus.tell_of_table(call, table, "DeletePartition", [values])
         return {}
 
     def batch_delete_partition(self, call: Call, request: Request) -> Response:
         table, _ = names.table(call, request)
-        errors = []
+        errors, gone = [], []
         for one in _batch(request["PartitionsToDelete"]):
             try:
                 _known(call, table, one["Values"])
@@ -109,14 +115,25 @@ class Partitions(Service):
                 errors.append(_error(one["Values"], fault))
                 continue
             state.delete_partition(call.tx, table, one["Values"])
+            gone.append(one["Values"])
+        _tell(call, table, "BatchDeletePartition", gone)
         return {"Errors": errors}
 
 
-def _create(call: Call, table: state.Table, record: state.Record, given: dict[str, Any]) -> None:
+def _tell(call: Call, table: state.Table, change: str, partitions: list[list[str]]) -> None:
+    if partitions:
+        bus.tell_of_table(call, table, change, partitions)
+
+
+def _create(
+    call: Call, table: state.Table, record: state.Record, given: dict[str, Any]
+) -> list[str]:
+    """The new partition's values. Raises Fault."""
     values = _checked(record, given.get("Values") or [])
     if state.get_partition(call.tx, table, values) is not None:
         raise Fault("AlreadyExistsException", "Partition already exists.")
     state.put_partition(call.tx, table, values, {"made_s": call.tx.time_s, "input": given})
+    return values
 
 
 def _update(

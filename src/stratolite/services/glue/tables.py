@@ -7,7 +7,7 @@ from typing import Any
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.glue import names, state, worker
+from stratolite.services.glue import bus, names, state, worker
 
 
 class Tables(Service):
@@ -27,6 +27,7 @@ class Tables(Service):
         state.put_table(
             call.tx, table, {"made_s": now_s, "changed_s": now_s, "version": 0, "input": given}
         )
+        bus.tell_of_database(call, database, "CreateTable", [table.name])
         return {}
 
     def get_table(self, call: Call, request: Request) -> Response:
@@ -77,18 +78,20 @@ class Tables(Service):
             state.delete_version(call.tx, table, record["version"] - names.VERSIONS_MAX)
         changed = {"version": record["version"] + 1, "changed_s": call.tx.time_s, "input": given}
         state.put_table(call.tx, table, {**record, **changed})
+        bus.tell_of_table(call, table, "UpdateTable")
         return {}
 
     def delete_table(self, call: Call, request: Request) -> Response:
         names.refuse(request, "TransactionId")
         table, _ = names.table(call, request, "Name")
         worker.drop(call, state.drop_table(call.tx, table))
+        bus.tell_of_database(call, table.database, "DeleteTable", [table.name])
         return {}
 
     def batch_delete_table(self, call: Call, request: Request) -> Response:
         names.refuse(request, "TransactionId")
         database = names.database(call, request)
-        errors = []
+        errors, gone = [], []
         for given in _batch(request["TablesToDelete"]):
             table = state.Table(call.keys("glue"), database, names.name(given, "tableName"))
             if state.get_table(call.tx, table) is None:
@@ -96,6 +99,9 @@ class Tables(Service):
                 errors.append({"TableName": given, "ErrorDetail": detail})
             else:
                 worker.drop(call, state.drop_table(call.tx, table))
+                gone.append(table.name)
+        if gone:
+            bus.tell_of_database(call, database, "BatchDeleteTable", gone)
         return {"Errors": errors}
 
     # -- versions

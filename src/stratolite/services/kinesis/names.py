@@ -14,7 +14,7 @@ _ARN = re.compile(
 )
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _SHARD = re.compile(r"(?:shardId-)?(\d{1,12})\Z")
-_NOT_OFFERED = ("StreamId", "DryRun", "WarmThroughputMiBps")
+_NOT_OFFERED = ("StreamId", "DryRun")
 
 
 class Ref(NamedTuple):

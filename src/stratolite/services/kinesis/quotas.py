@@ -10,6 +10,10 @@ SHARDS_MAX = 1000
 ON_DEMAND_STREAMS_MAX = 50
 ON_DEMAND_SHARDS = 4
 ON_DEMAND_SHARDS_MAX = 200
+WARM_MIB_MAX = 200
+"""A shard takes 1 MiB a second; AWS lets a stream be warm to 10 GiB/s."""
+COMMITMENT_S_MIN = 24 * 3600.0
+"""https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html: On-demand Advantage for a day at least."""
 RESIZES_A_DAY_MAX = 10
 CONSUMERS_MAX = 20
 TAGS_MAX = 50

@@ -12,7 +12,14 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kinesis import layout, names, quotas, state
 from stratolite.services.kinesis.names import Ref
-from stratolite.services.kinesis.streams import described_shard, found, known, new_shard, room_for
+from stratolite.services.kinesis.streams import (
+    check_warm,
+    described_shard,
+    found,
+    known,
+    new_shard,
+    room_for,
+)
 
 _DAY_S = 86_400.0
 _FILTERS = (
@@ -103,6 +110,29 @@ class Resharding(Service):
             "StreamARN": ref.arn,
             "CurrentShardCount": count,
             "TargetShardCount": wanted,
+        }
+
+    def update_stream_warm_throughput(self, call: Call, request: Request) -> Response:
+        """As many shards as carry it, 1 MiB a second each; a lower one than before leaves those there are."""
+        ref, stream = found(call, request)
+        warm = int(request["WarmThroughputMiBps"])
+        if stream["mode"] != "ON_DEMAND":
+            raise Fault(
+                "ValidationException",
+                f"Request is invalid. Stream {ref.name} under account {ref.account} is not in On-Demand mode.",
+            )
+        check_warm(call, warm)
+        shards = _spans(call, ref, stream)
+        stream = {**stream, "warm_mib": warm}
+        if warm > len(shards):
+            apply(call, ref, stream, layout.resize(shards, warm, stream["next_shard"]))
+        else:
+            state.put_stream(call.tx, ref, stream)
+        now = len(state.route(call.tx, ref, stream).starts)
+        return {
+            "StreamName": ref.name,
+            "StreamARN": ref.arn,
+            "WarmThroughput": {"TargetMiBps": warm, "CurrentMiBps": now},
         }
 
     def list_shards(self, call: Call, request: Request) -> Response:

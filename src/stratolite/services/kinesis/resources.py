@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -22,9 +21,6 @@ class _Stream(_Type):
         "DesiredShardLevelMetrics", "MaxRecordSizeInKiB", "Name", "RecordDistributionStrategy", "RetentionPeriodHours",
         "ShardCount", "StreamEncryption", "StreamModeDetails", "Tags",
     })  # fmt: skip
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "RecordDistributionStrategy": frozenset({"USER_PARTITION_KEY"})
-    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
         props = spec.properties
@@ -39,7 +35,11 @@ class _Stream(_Type):
             ask["Tags"] = tags
         try:
             await self.ask(
-                call, "CreateStream", **ask, MaxRecordSizeInKiB=props.get("MaxRecordSizeInKiB")
+                call,
+                "CreateStream",
+                **ask,
+                MaxRecordSizeInKiB=props.get("MaxRecordSizeInKiB"),
+                RecordDistributionStrategy=props.get("RecordDistributionStrategy"),
             )
         except Fault as fault:
             if fault.code != "ResourceInUseException" or props.get("Name"):
@@ -65,6 +65,12 @@ class _Stream(_Type):
         kib = props.get("MaxRecordSizeInKiB", 1024)
         if kib != summary["MaxRecordSizeInKiB"]:
             await self.ask(call, "UpdateMaxRecordSize", StreamARN=arn, MaxRecordSizeInKiB=kib)
+        strategy = props.get("RecordDistributionStrategy", "USER_PARTITION_KEY")
+        if strategy != summary["RecordDistributionStrategy"]:
+            await self.ask(
+                call, "UpdateStreamRecordDistributionStrategy", StreamARN=arn,
+                RecordDistributionStrategy=strategy,
+            )  # fmt: skip
         tags = new.tags()
         if gone := sorted(old.tags().keys() - tags.keys()):
             await self.ask(call, "RemoveTagsFromStream", StreamName=name, TagKeys=gone)
@@ -87,6 +93,7 @@ class _Stream(_Type):
             "RetentionPeriodHours": summary["RetentionPeriodHours"],
             "StreamModeDetails": summary["StreamModeDetails"],
             "MaxRecordSizeInKiB": summary["MaxRecordSizeInKiB"],
+            "RecordDistributionStrategy": summary["RecordDistributionStrategy"],
             "DesiredShardLevelMetrics": summary["EnhancedMonitoring"][0]["ShardLevelMetrics"],
         }
         if summary["StreamModeDetails"]["StreamMode"] == "PROVISIONED":

@@ -9,6 +9,7 @@ from stratolite.core import Span
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Cloud, Request, Resource, Service, Tagged, Worker
 from stratolite.services.kinesis import iterators, names, state, worker
+from stratolite.services.kinesis.accounts import Accounts
 from stratolite.services.kinesis.consumers import Consumers
 from stratolite.services.kinesis.policies import Policies
 from stratolite.services.kinesis.reading import Reading
@@ -16,10 +17,12 @@ from stratolite.services.kinesis.resharding import Resharding, next_token
 from stratolite.services.kinesis.streams import Streams
 from stratolite.services.kinesis.writing import Writing
 
-_ON_NOTHING = frozenset({"ListStreams", "DescribeLimits"})
+_ON_NOTHING = frozenset(
+    {"ListStreams", "DescribeLimits", "DescribeAccountSettings", "UpdateAccountSettings"}
+)
 
 
-class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Service):
+class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Accounts, Service):
     name: ClassVar[str] = "kinesis"
 
     tag_types: ClassVar[tuple[str, ...]] = ("kinesis:stream",)

@@ -274,3 +274,16 @@ def _named(tx: Tx, space: Keyspace, after: str) -> Iterator[tuple[str, Record]]:
     for key, raw in tx.scan((start, stop)):
         (name,) = space.parts(key)
         yield str(name), orjson.loads(raw)
+
+
+# -- the account
+
+
+def commitment(tx: Tx, keys: Keyspace) -> Record:
+    """{started_s, ends_s}, each null while it is not so; a copy."""
+    raw = tx.get(keys.key("commitment"))
+    return {"started_s": None, "ends_s": None} if raw is None else orjson.loads(raw)
+
+
+def put_commitment(tx: Tx, keys: Keyspace, record: Record) -> None:
+    tx.put(keys.key("commitment"), orjson.dumps(record))

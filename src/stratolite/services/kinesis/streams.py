@@ -6,7 +6,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.kinesis import jobs, layout, names, quotas, sequence, state
+from stratolite.services.kinesis import accounts, jobs, layout, names, quotas, sequence, state
 from stratolite.services.kinesis.names import Ref
 
 _METRICS = (
@@ -20,21 +20,22 @@ _METRICS = (
 )
 _MODES = ("PROVISIONED", "ON_DEMAND")
 _PAGE = 100
+BY_KEY, EVENLY = "USER_PARTITION_KEY", "AUTO"
+"""RecordDistributionStrategy: a record to the shard of its partition key, or to one shard after the other."""
 
 
 class Streams(Service):
     def create_stream(self, call: Call, request: Request) -> Response:
         tx, ref = call.tx, names.stream(call, request)
         mode = _mode(request) if "StreamModeDetails" in request else "PROVISIONED"
-        if request.get("RecordDistributionStrategy", "USER_PARTITION_KEY") != "USER_PARTITION_KEY":
-            raise names.not_offered("RecordDistributionStrategy AUTO")
+        strategy, warm = _strategy(request, mode), _warm(call, request, mode)
         count = request.get("ShardCount")
         if mode == "ON_DEMAND":
             if count is not None:
                 raise Fault(
                     "ValidationException", "ShardCount must not be provided when StreamMode is ON_DEMAND."
                 )  # fmt: skip
-            count = quotas.ON_DEMAND_SHARDS
+            count = max(quotas.ON_DEMAND_SHARDS, warm)
         elif count is None:
             raise Fault(
                 "ValidationException", "ShardCount must be provided when StreamMode is PROVISIONED."
@@ -66,6 +67,8 @@ class Streams(Service):
             "record_kib": kib,
             "next_shard": count,
             "resized_s": [],
+            "strategy": strategy,
+            "warm_mib": warm,
         }
         rows = []
         for number, (start, end) in enumerate(layout.uniform(count)):
@@ -115,7 +118,13 @@ class Streams(Service):
             "OpenShardCount": len(state.route(call.tx, ref, stream).starts),
             "ConsumerCount": consumers,
             "MaxRecordSizeInKiB": stream["record_kib"],
+            "RecordDistributionStrategy": stream.get("strategy", BY_KEY),
         }
+        if stream["mode"] == "ON_DEMAND":
+            described["WarmThroughput"] = {
+                "TargetMiBps": stream.get("warm_mib", 0),
+                "CurrentMiBps": described["OpenShardCount"],
+            }
         return {"StreamDescriptionSummary": described}
 
     def list_streams(self, call: Call, request: Request) -> Response:
@@ -175,6 +184,8 @@ class Streams(Service):
 
     def update_stream_mode(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
+        if request.get("WarmThroughputMiBps"):
+            raise names.not_offered("WarmThroughputMiBps of UpdateStreamMode: use UpdateStreamWarmThroughput")  # fmt: skip
         mode = _mode(request)
         if mode != stream["mode"]:
             more = 1 if mode == "ON_DEMAND" else -1
@@ -182,7 +193,13 @@ class Streams(Service):
                 room_for(call, ref, 0, on_demand=1)
             else:
                 state.count(call.tx, state.keys_of(ref), on_demand=-1)
-            state.put_stream(call.tx, ref, {**stream, "mode": mode})
+            state.put_stream(call.tx, ref, {**stream, "mode": mode, "strategy": BY_KEY, "warm_mib": 0})  # fmt: skip
+        return {}
+
+    def update_stream_record_distribution_strategy(self, call: Call, request: Request) -> Response:
+        ref, stream = found(call, request)
+        strategy = _strategy(request, stream["mode"])
+        state.put_stream(call.tx, ref, {**stream, "strategy": strategy})
         return {}
 
     def update_max_record_size(self, call: Call, request: Request) -> Response:
@@ -322,6 +339,39 @@ def _mode(request: Request) -> str:
             "Member must satisfy enum value set: [PROVISIONED, ON_DEMAND]",
         )
     return str(mode)
+
+
+def _strategy(request: Request, mode: str) -> str:
+    strategy = request.get("RecordDistributionStrategy", BY_KEY)
+    if strategy not in (BY_KEY, EVENLY):
+        raise names.invalid("recordDistributionStrategy", strategy, f"Member must satisfy enum value set: [{EVENLY}, {BY_KEY}]")  # fmt: skip
+    if strategy == EVENLY and mode != "ON_DEMAND":
+        raise Fault(
+            "InvalidArgumentException",
+            f"RecordDistributionStrategy {EVENLY} is for streams in On-Demand mode only.",
+        )
+    return str(strategy)
+
+
+def _warm(call: Call, request: Request, mode: str) -> int:
+    """MiB a second a new stream is to be ready for, 0: none was asked for."""
+    warm = int(request.get("WarmThroughputMiBps") or 0)
+    if warm and mode != "ON_DEMAND":
+        raise Fault(
+            "ValidationException",
+            "WarmThroughputMiBps must not be provided when StreamMode is PROVISIONED.",
+        )
+    check_warm(call, warm)
+    return warm
+
+
+def check_warm(call: Call, warm: int) -> None:
+    names.between("warmThroughputMiBps", warm, 0, quotas.WARM_MIB_MAX)
+    if warm and not accounts.is_committed(call):
+        raise Fault(
+            "ValidationException",
+            "Warm throughput needs the account's MinimumThroughputBillingCommitment to be ENABLED.",
+        )
 
 
 def _hours(request: Request) -> int:

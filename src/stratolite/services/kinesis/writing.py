@@ -11,7 +11,7 @@ from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kinesis import blocks, jobs, names, quotas, sequence, state
 from stratolite.services.kinesis.names import Ref
 from stratolite.services.kinesis.sequence import Position
-from stratolite.services.kinesis.streams import found
+from stratolite.services.kinesis.streams import EVENLY, found
 
 _HASH_KEY = re.compile(r"0|[1-9]\d{0,38}\Z")
 _THROTTLED = "ProvisionedThroughputExceededException"
@@ -59,8 +59,10 @@ def _encryption(stream: state.Record) -> dict[str, str]:
 
 def _check(record: dict[str, Any], stream: state.Record, at: str) -> int:
     """Bytes of key and data. Raises Fault."""
-    key, data = record["PartitionKey"], record["Data"]
-    if not 1 <= len(key) <= quotas.PARTITION_KEY_MAX:
+    key, data = record.get("PartitionKey", ""), record["Data"]
+    if not key and stream.get("strategy") == EVENLY:
+        pass  # nobody looks at it
+    elif not 1 <= len(key) <= quotas.PARTITION_KEY_MAX:
         side = "greater than or equal to 1" if not key else "less than or equal to 256"
         raise names.invalid(f"{at}partitionKey", key, f"Member must have length {side}")
     limit = stream["record_kib"] << 10
@@ -120,14 +122,15 @@ def _put(
     targets: dict[int, _Target] = {}
     answers: list[dict[str, Any]] = []
     now_s = int(tx.time_s)
-    for record in records:
-        at = route.at(_hash_key(record))
+    is_spread = stream.get("strategy") == EVENLY
+    for nth, record in enumerate(records, stamp):
+        at = nth % len(route.numbers) if is_spread else route.at(_hash_key(record))
         target = targets.get(at)
         if target is None:
             number, created_s = route.numbers[at], route.created_s[at]
             target = _Target(number, created_s, max(now_s, created_s), written.of(number))
             targets[at] = target
-        key, data, rate = record["PartitionKey"], record["Data"], target.rate
+        key, data, rate = record.get("PartitionKey", ""), record["Data"], target.rate
         size = len(data) + len(key)
         # A record larger than a second's share goes when nothing else did.
         if rate[1] >= quotas.WRITE_RECORDS_A_SECOND or (

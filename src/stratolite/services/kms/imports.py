@@ -20,7 +20,6 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, prepared
 from stratolite.services.kms import material, state
 from stratolite.services.kms.faults import invalid, unsupported, wrong_state
-from stratolite.services.kms.keys import material_id
 from stratolite.services.kms.lookup import (
     check_stays,
     expired,
@@ -30,7 +29,7 @@ from stratolite.services.kms.lookup import (
     state_of,
 )
 from stratolite.services.kms.specs import SPECS, SYMMETRIC
-from stratolite.services.kms.state import Key, Place
+from stratolite.services.kms.state import Key, Place, material_id
 
 EXPIRE = "kms.expire"
 TOKEN_VALID_S = 86_400

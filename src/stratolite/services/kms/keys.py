@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from typing import Any
 
@@ -24,7 +23,7 @@ from stratolite.services.kms.lookup import (
     state_of,
 )
 from stratolite.services.kms.specs import ENCAPSULATE, ENCRYPT, REFUSED, SPECS, SYMMETRIC
-from stratolite.services.kms.state import Key, Place
+from stratolite.services.kms.state import Key, Place, material_id
 
 DELETION_DAYS = (7, 30)
 TAGS_COUNT_MAX = 50
@@ -254,13 +253,6 @@ def expiry(entry: dict[str, Any]) -> dict[str, Any]:
     if entry["valid_to_s"] is None:
         return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
     return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": entry["valid_to_s"]}
-
-
-def material_id(found: Key, number: int = -1) -> str:
-    """64 hex digits that name a key's material."""
-    count = len(found.record["materials"])
-    at = number if number >= 0 else count - 1
-    return hashlib.sha256(f"{found.id} {at}".encode()).hexdigest()
 
 
 def tags_of(given: Any, have: dict[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, root
-from stratolite.services.kms import material, state
+from stratolite.services.kms import bus, material, state
 from stratolite.services.kms.faults import (
     disabled,
     invalid_key_id,
@@ -103,12 +103,14 @@ def rotated(call: Call, found: Key) -> Key:
     at_s = rotation["next_s"] + missed * step_s  # one new material is enough, however late we look
     fresh = material.make(call.world, SYMMETRIC)
     sealed = state.seal(call, found.id, fresh, at_s, "AUTOMATIC")
-    return state.put_shared(
+    fresh_key = state.put_shared(
         call.tx,
         found,
         materials=[*found.record["materials"], sealed],
         rotation={**rotation, "next_s": at_s + step_s},
     )
+    bus.tell_of_rotation(call, fresh_key)
+    return fresh_key
 
 
 def usable(call: Call, key_id: str, usage: str, operation: str) -> Key:

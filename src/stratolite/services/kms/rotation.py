@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.kms import imports, material, state
+from stratolite.services.kms import bus, imports, material, state
 from stratolite.services.kms.faults import invalid, unsupported
-from stratolite.services.kms.keys import expiry, material_id
+from stratolite.services.kms.keys import expiry
 from stratolite.services.kms.lookup import (
     ROTATION_DAYS,
     check_managed,
@@ -16,7 +16,7 @@ from stratolite.services.kms.lookup import (
     is_replica,
 )
 from stratolite.services.kms.specs import SYMMETRIC
-from stratolite.services.kms.state import Key
+from stratolite.services.kms.state import Key, material_id
 
 PERIOD_DAYS = (90, 2560)
 ON_DEMAND_COUNT_MAX = 25
@@ -74,7 +74,8 @@ class Rotation(Service):
         fresh = material.make(call.world, SYMMETRIC)
         sealed = state.seal(call, found.id, fresh, call.tx.time_s, "ON_DEMAND")
         materials = [*found.record["materials"], sealed]
-        state.put_shared(call.tx, found, materials=materials)
+        fresh_key = state.put_shared(call.tx, found, materials=materials)
+        bus.tell_of_rotation(call, fresh_key)
         return {"KeyId": found.arn}
 
     def list_key_rotations(self, call: Call, request: Request) -> Response:

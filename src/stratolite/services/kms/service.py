@@ -10,7 +10,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Tagged, Worker
-from stratolite.services.kms import lookup, state, use
+from stratolite.services.kms import bus, lookup, state, use
 from stratolite.services.kms.aliases import Aliases
 from stratolite.services.kms.imports import Expirer, Imports
 from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
@@ -236,6 +236,7 @@ class Purger:
 
     async def handle(self, job: Job) -> Settle | None:
         account, region, key_id = orjson.loads(job.payload)
+        call = self._cloud.call(account, region)
 
         def purge(tx: Tx) -> None:
             found = state.key(tx, Place(account, region), key_id)
@@ -249,6 +250,8 @@ class Purger:
                 return
             for one in state.relatives(tx, found):
                 self._end_wait(tx, one)
+            call.tx = tx
+            bus.tell_of_deletion(call, found)
 
         return purge
 

@@ -22,6 +22,7 @@ for its replicas to be gone. Each region has its own record; what all share is w
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -223,3 +224,10 @@ def grants_to_retire(
         if one is not None:
             listed.append((f"{key_id}/{grant_id}", one))
     return listed
+
+
+def material_id(found: Key, number: int = -1) -> str:
+    """64 hex digits that name a key's material."""
+    count = len(found.record["materials"])
+    at = number if number >= 0 else count - 1
+    return hashlib.sha256(f"{found.id} {at}".encode()).hexdigest()

@@ -9,10 +9,9 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
 from stratolite.services.kms import blobs, material, state
 from stratolite.services.kms.faults import bad_ciphertext, invalid, unsupported
-from stratolite.services.kms.keys import material_id
 from stratolite.services.kms.lookup import find, usable
 from stratolite.services.kms.specs import ENCRYPT, RSA_ENCRYPTION, SYMMETRIC
-from stratolite.services.kms.state import Key, Place
+from stratolite.services.kms.state import Key, Place, material_id
 
 PLAIN_SIZE_BYTES_MAX = 4096
 RANDOM_BYTES_MAX = 1024

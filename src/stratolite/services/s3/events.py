@@ -124,7 +124,7 @@ def _record(
     if sequencer:
         thing["sequencer"] = sequencer
     record: dict[str, Any] = {
-        "eventVersion": "2.3" if what.event.startswith(_VERSION_2_3) else "2.1",
+        "eventVersion": _version(what.event),
         "eventSource": "aws:s3",
         "awsRegion": bucket.region,
         "eventTime": iso_ms(call.tx.time_s),
@@ -174,6 +174,12 @@ def _detail(call: Call, bucket: Bucket, what: Happening, sequencer: str) -> dict
     if group in ("ObjectRemoved", "LifecycleExpiration"):
         detail["deletion-type"] = _DELETIONS[kind]
     return detail | (what.detail or {})
+
+
+def _version(event: str) -> str:
+    if event.startswith(_VERSION_2_3):
+        return "2.3"
+    return "2.2" if event.startswith("Replication") else "2.1"
 
 
 def _detail_type(event: str) -> str | None:

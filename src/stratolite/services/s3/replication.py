@@ -18,7 +18,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
 from stratolite.services.s3 import replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
-from stratolite.services.s3.events import Happening, happened
+from stratolite.services.s3.events import Happening, happened, iso_ms
 from stratolite.services.s3.objects import created
 from stratolite.services.s3.replication_rules import QUEUE, Rule
 from stratolite.services.s3.state import Bucket, Head
@@ -89,13 +89,14 @@ class Replicator:
             return None
         try:
             if role is None:
-                raise Fault("AccessDenied", "the role cannot be assumed")
+                raise _CannotReplicate("AssumeRoleNotPermitted")
             with call.tx.savepoint():
                 self._copy(call, found, rule, role)
-        except Fault as fault:
-            _log.warning("replication of %s/%s failed: %r", bucket.name, key, fault)
-            self._tell_failure(call, bucket, key, found.head)
-            status, failure = "FAILED", fault
+        except (_CannotReplicate, Fault) as why:
+            _log.warning("replication of %s/%s failed: %s", bucket.name, key, why)
+            self._tell_failure(call, found, rule, said, str(why))
+            failure = why if isinstance(why, Fault) else Fault(str(why), "Replication failed")
+            status = "FAILED"
         else:
             status = "COMPLETED"
         if found.head.place != state.MARKER:
@@ -106,27 +107,24 @@ class Replicator:
         return failure
 
     def _copy(self, call: Call, found: Found, rule: Rule, role: Principal) -> None:
-        """Raises Fault for what the role may not, or the destination cannot take."""
+        """Raises _CannotReplicate for what the role may not, or the destination cannot take."""
         bucket, key, source, _ = found
-        service, name = self._service, key.decode()
+        name = key.decode()
         target = state.bucket(call.tx, rule.to)
         if target is None or target.versioning != "Enabled":
-            raise Fault("InvalidRequest", "the destination bucket cannot take versions")
+            raise _CannotReplicate("DstBucketNotFound" if target is None else "DstBucketUnversioned")  # fmt: skip
         if not source.version:
-            raise Fault("InvalidRequest", "null versions are not replicated")
+            raise _CannotReplicate("SrcObjectNotEligible")
         is_marker = source.place == state.MARKER
         reading = call.scoped(bucket.account, bucket.region, role)
-        asked = {"Bucket": bucket.name, "Key": name}
-        service.cloud.authorize(reading, service, "GetObjectVersionForReplication", asked)
+        self._allowed(reading, "GetObjectVersionForReplication", bucket, name)
         writing = call.scoped(target.account, target.region, role)
         action = "ReplicateDelete" if is_marker else "ReplicateObject"
-        service.cloud.authorize(writing, service, action, {"Bucket": target.name, "Key": name})
+        self._allowed(writing, action, target, name)
         there = versions.find(writing, target, key, source.version)
         if there is not None:
             if there.head.tags != source.tags:
-                service.cloud.authorize(
-                    writing, service, "ReplicateTags", {"Bucket": target.name, "Key": name}
-                )
+                self._allowed(writing, "ReplicateTags", target, name)
             there.head.tags = source.tags
             versions.save(writing, there)
             return
@@ -135,6 +133,13 @@ class Replicator:
         if not is_marker:
             told = call.scoped(target.account, target.region)
             created(told, target, name, replica, "Put")
+
+    def _allowed(self, acting: Call, action: str, bucket: Bucket, name: str) -> None:
+        asked = {"Bucket": bucket.name, "Key": name}
+        try:
+            self._service.cloud.authorize(acting, self._service, action, asked)
+        except Fault as fault:
+            raise _CannotReplicate(_REFUSALS[action]) from fault
 
     def _replica(self, call: Call, found: Found, target: Bucket, rule: Rule) -> Head:
         bucket, key, source, _ = found
@@ -176,12 +181,35 @@ class Replicator:
             replica.upload = self._service.copy_parts(call, found, target)
         return replica
 
-    def _tell_failure(self, call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
+    def _tell_failure(
+        self, call: Call, found: Found, rule: Rule, said: dict[str, Any], why: str
+    ) -> None:
+        head = found.head
+        about = {
+            "replicationRuleId": rule.id,
+            "destinationBucket": f"arn:aws:s3:::{rule.to}",
+            "s3Operation": "OBJECT_DELETE" if head.place == state.MARKER else "OBJECT_PUT",
+            "requestTime": iso_ms(said["since_s"]),
+            "failureReason": why,
+        }
         what = Happening(
             "Replication:OperationFailedReplication",
-            key.decode(),
+            found.key.decode(),
             head.size_bytes,
             head.etag,
             head.version or None,
+            more={"replicationEventData": about},
         )
-        happened(call, bucket, what)
+        happened(call, found.bucket, what)
+
+
+class _CannotReplicate(Exception):
+    """Says why, in the words of https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-failure-codes.html"""
+
+
+_REFUSALS = {
+    "GetObjectVersionForReplication": "SrcGetObjectNotPermitted",
+    "ReplicateObject": "DstPutObjectNotPermitted",
+    "ReplicateDelete": "DstDelObjNotPermitted",
+    "ReplicateTags": "DstPutTaggingNotPermitted",
+}

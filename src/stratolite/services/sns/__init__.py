@@ -13,8 +13,13 @@ often the process dies), what must go elsewhere becomes a job a subscription: at
     ("archive", topic, ms, stamp)     -> ``publication`` as JSON
     ("slot", topic, id)               -> ms, decimal: when a throttled subscription may get its next message
     ("sms",)                          -> JSON, the account's SMS attributes
-    ("outbox", ms, stamp)             -> JSON {channel, to, subject, text, topic, message_id, ms}: email and SMS,
-                                         which are never sent; ``stratolite outbox`` shows them
+    ("opted-out", number)             -> JSON {out: bool, in_ms: when it was last opted in}
+    ("sandbox", number)               -> JSON {status, password while it is Pending, verified_ms}
+    ("application", PLATFORM/NAME)    -> JSON {attributes}
+    ("endpoint", PLATFORM/NAME, id)   -> JSON {token, enabled, data}
+    ("device", PLATFORM/NAME, token)  -> the id of the endpoint
+    ("outbox", ms, stamp)             -> JSON {channel, to, subject, text, topic, message_id, ms}: email, SMS
+                                         and push, which are never sent; ``stratolite outbox`` shows them
 
 and, under ("", "", "sns"), ("signing",) -> JSON {key, sealed, hex; certificate, PEM}: messages are signed as AWS
 signs them, with a certificate of this cloud's own, served where SigningCertURL points.
@@ -25,10 +30,10 @@ goes to the subscription's dead-letter queue, if it has one.
 
 Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissions``; ``publishing`` and ``publication`` what is
        published, ``sealing`` under a key; ``filtering`` filter policies; ``envelopes``, ``signing`` what is delivered; ``fanout`` and
-       ``delivery`` the workers; ``replays`` archives; ``outbox``; ``doors`` links in messages.
+       ``delivery`` the workers; ``replays`` archives; ``outbox``, ``phones`` (opting out, the SMS sandbox), ``push`` (platform applications and endpoints); ``doors`` links in messages.
 
-Missing  mobile push (platform applications), data protection policies, delivery status logging, active tracing,
-SMS sandbox, origination numbers and opting out: refused by name. A wrong filter policy is refused without the place
+Missing  data protection policies, delivery status logging, active tracing: refused by name. Credentials of push platforms are not
+checked and not kept, and events of platform applications are not published; no account is in the SMS sandbox. A wrong filter policy is refused without the place
 in its text.
 
 Messages of a topic with KmsMasterKeyId are sealed under it from Publish to their delivery, in archives too (``sealing``): who

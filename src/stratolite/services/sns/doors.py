@@ -2,7 +2,8 @@
 
 GET  /_aws/sns/SimpleNotificationService-ID.pem
 GET  /_aws/sns/confirm?TopicArn=...&Token=...          GET /_aws/sns/unsubscribe?SubscriptionArn=...&Token=...
-GET  /_aws/sns/outbox?region=...&after=MS,STAMP        signed by the account's root
+GET  /_aws/sns/outbox?region=...&after=MS,STAMP        signed by the account's root, as is
+POST /_aws/sns/stop?region=...&number=...              a phone's owner answers STOP
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import Call, Door, Service
-from stratolite.services.sns import state
+from stratolite.services.sns import phones, state
 from stratolite.services.sns.finding import invalid, subscription_of
+from stratolite.services.sns.phones import PHONE
 from stratolite.services.sns.signing import Signer
 from stratolite.services.sns.state import keys_of
 from stratolite.services.sns.subscriptions import Subscriptions, drop
@@ -37,7 +39,7 @@ class Doors(Subscriptions, Service):
         return blake2b(subscription.encode(), digest_size=16, key=self.link_key).hexdigest()
 
     async def serve(self, call: Call, door: Door, request: HttpRequest) -> HttpResponse:
-        if request.method != "GET":
+        if request.method != ("POST" if door.label == "stop" else "GET"):
             return HttpResponse(405, [("Allow", "GET")])
         asked = {name: values[0] for name, values in parse_qs(request.query).items()}
         if door.label.endswith(".pem"):
@@ -54,6 +56,8 @@ class Doors(Subscriptions, Service):
             return _refusal(call, fault)
         if door.label == "outbox":
             return await self._outbox(call, asked)
+        if door.label == "stop":
+            return await self._stop(call, asked)
         return HttpResponse(404)
 
     async def _confirm(self, call: Call, asked: dict[str, str]) -> HttpResponse:
@@ -87,6 +91,16 @@ class Doors(Subscriptions, Service):
         return _xml(
             200, f'<UnsubscribeResponse xmlns="{_SPACE}">{_metadata(call)}</UnsubscribeResponse>'
         )
+
+    async def _stop(self, call: Call, asked: dict[str, str]) -> HttpResponse:
+        if call.principal.kind != "root":
+            return HttpResponse(403)
+        number = asked.get("number", "")
+        if not PHONE.fullmatch(number):
+            return HttpResponse(400)
+        keys = keys_of(call.principal.account, asked.get("region") or call.region)
+        await self.cloud.db.transact(lambda tx: phones.stop(tx, keys, phones.plain(number)))
+        return HttpResponse(200, [("Content-Type", "application/json")], b"{}")
 
     async def _outbox(self, call: Call, asked: dict[str, str]) -> HttpResponse:
         if call.principal.kind != "root":

@@ -18,7 +18,7 @@ from stratolite.core import Tx
 from stratolite.core.dropping import PAGE_ROWS, Dropper
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Settle, SettleAll, Worker
-from stratolite.services.sns import envelopes, outbox, state
+from stratolite.services.sns import envelopes, outbox, phones, push, state
 from stratolite.services.sns.envelopes import Signed
 from stratolite.services.sns.finding import read
 from stratolite.services.sns.publication import Publication, kept, text_for
@@ -190,7 +190,9 @@ class Carrier:
             payload = kept(message, subscription=found.id, attempt=1)
             call.cloud.work.put(call.tx, queue, payload)
         else:
-            text = text_for(message, found.protocol)
+            if not self._is_wanted(call, found, message):
+                return
+            text = text_for(message, found.platform or found.protocol)
             if found.protocol == "email-json":
                 text = self.envelope(message, found, signed)
             subject = message["subject"] or "AWS Notification Message"
@@ -199,9 +201,24 @@ class Carrier:
             elif found.protocol == "email":
                 text += f"\n\n--\nTo stop receiving notifications from this topic: {self.unsubscribe_url(found)}"
             mail = outbox.Mail(
-                found.protocol, found.endpoint, subject, text, found.topic_arn, message["id"]
+                "push" if found.platform else found.protocol,
+                found.endpoint,
+                subject,
+                text,
+                found.topic_arn,
+                message["id"],
             )
             outbox.put(call.tx, keys_of(message["account"], message["region"]), mail)
+
+    def _is_wanted(self, call: Call, found: Subscription, message: Publication) -> bool:
+        """Whether the phone or device of a subscription takes messages."""
+        if found.protocol == "sms":
+            keys = keys_of(message["account"], message["region"])
+            return not phones.is_opted_out(call.tx, keys, found.endpoint)
+        if found.platform:
+            device = push.endpoint(call, found.endpoint)
+            return device is not None and bool(device["enabled"])
+        return True
 
     def dead_letter(
         self,

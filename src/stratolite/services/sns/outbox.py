@@ -1,4 +1,4 @@
-"""Email and text messages: kept where their sender can look at them, never sent."""
+"""Email, text messages and push notifications: kept where their sender can look at them, never sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXPIRED_MAX = 4  # a mail put in takes up to so many old ones out
 
 class Mail(NamedTuple):
     channel: str
-    """email, email-json, sms."""
+    """email, email-json, sms, push; ``to`` is then the endpoint's ARN."""
     to: str
     subject: str | None
     text: str

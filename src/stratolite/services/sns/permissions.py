@@ -49,7 +49,11 @@ class Permissions(Service):
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         action = f"SNS:{_AS.get(operation, operation)}"
         arn: str | None = (
-            request.get("TopicArn") or request.get("TargetArn") or request.get("ResourceArn")
+            request.get("TopicArn")
+            or request.get("TargetArn")
+            or request.get("ResourceArn")
+            or request.get("PlatformApplicationArn")
+            or request.get("EndpointArn")
         )
         if arn is None and operation == "CreateTopic":
             arn = f"arn:aws:sns:{call.region}:{call.account}:{request.get('Name', '')}"

@@ -8,12 +8,12 @@ from hashlib import sha256
 from stratolite.data_keys import DataKey
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.sns import fanout, outbox, publication, sealing, state
+from stratolite.services.sns import fanout, outbox, phones, publication, push, sealing, state
 from stratolite.services.sns.finding import invalid, topic_of
+from stratolite.services.sns.phones import PHONE
 from stratolite.services.sns.publication import SIZE_BYTES_MAX, Publication
 from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.state import Topic, keys_of
-from stratolite.services.sns.subscriptions import PHONE
 
 _BATCH_MAX = 10
 _DEDUPLICATION_MS = 300_000
@@ -33,13 +33,12 @@ class Publishing(Service):
         publication.check_subject(request.get("Subject"))
         if phone:
             return _text_message(call, request, phone)
+        if arns and ":endpoint/" in arns[0]:
+            return _to_device(call, request, arns[0])
         parameter = "TargetArn" if request.get("TargetArn") else "TopicArn"
         if not arns:
             raise invalid("TopicArn or TargetArn Reason: no value for required parameter")
-        if ":endpoint/" in arns[0] or (parameter == "TargetArn" and arns[0].count(":") == 5):
-            topic = _target(call, arns[0])
-        else:
-            topic = topic_of(call, arns[0], parameter)
+        topic = topic_of(call, arns[0], parameter)
         key = self.sealer.data_key(call, topic) if topic.key else None
         message = _read(call, topic, request, "messageAttributes")
         if publication.size_of(request["Message"], message["attributes"]) > SIZE_BYTES_MAX:
@@ -147,21 +146,32 @@ def _accept(call: Call, topic: Topic, message: Publication, key: DataKey | None)
     return {"MessageId": twin[0], "SequenceNumber": f"{twin[1]:020d}"}
 
 
-def _target(call: Call, arn: str) -> Topic:
-    """TargetArn may be a topic's; a device's is never there."""
-    if ":endpoint/" not in arn:
-        return topic_of(call, arn, "TargetArn")
-    raise invalid("TargetArn Reason: No endpoint found for the target arn specified")
-
-
 def _text_message(call: Call, request: Request, phone: str) -> Response:
     if not PHONE.fullmatch(phone):
         raise invalid(f"PhoneNumber Reason: {phone} is not valid to publish to")
     message, texts = publication.read_message(
         request.get("Message"), request.get("MessageStructure")
     )
-    fresh = call.world.uuid()
+    fresh, keys = call.world.uuid(), keys_of(call.account, call.region)
+    if phones.is_opted_out(call.tx, keys, phone):
+        return {"MessageId": fresh}  # on AWS, too, only the delivery's log says so
     mail = outbox.Mail("sms", phone, None, (texts or {}).get("sms", message), "", fresh)
+    outbox.put(call.tx, keys, mail)
+    return {"MessageId": fresh}
+
+
+def _to_device(call: Call, request: Request, arn: str) -> Response:
+    found = push.endpoint(call, arn)
+    if found is None:
+        raise invalid("TargetArn Reason: No endpoint found for the target arn specified")
+    if not found["enabled"]:
+        raise Fault("EndpointDisabled", "Endpoint is disabled", status=400)
+    message, texts = publication.read_message(
+        request.get("Message"), request.get("MessageStructure")
+    )
+    fresh, platform = call.world.uuid(), push.place_of(arn, "TargetArn").platform
+    text = (texts or {}).get(platform, message)
+    mail = outbox.Mail("push", arn, request.get("Subject"), text, "", fresh)
     outbox.put(call.tx, keys_of(call.account, call.region), mail)
     return {"MessageId": fresh}
 

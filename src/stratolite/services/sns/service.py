@@ -11,7 +11,9 @@ from stratolite.services.sns import delivery, fanout, state
 from stratolite.services.sns.doors import Doors
 from stratolite.services.sns.fanout import Carrier
 from stratolite.services.sns.permissions import Permissions
+from stratolite.services.sns.phones import Phones
 from stratolite.services.sns.publishing import Publishing
+from stratolite.services.sns.push import Push
 from stratolite.services.sns.replays import Replayer
 from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.signing import Signer
@@ -26,7 +28,7 @@ _SMS_NOT_OFFERED = (
 )
 
 
-class Sns(Topics, Doors, Publishing, Permissions):
+class Sns(Topics, Doors, Publishing, Permissions, Phones, Push):
     name: ClassVar[str] = "sns"
 
     tag_types: ClassVar[tuple[str, ...]] = ("sns:topic",)

@@ -57,6 +57,8 @@ class Subscription:
         self.arn = f"{self.topic_arn}:{self.id}"
         self.protocol: str = record["protocol"]
         self.endpoint: str = record["endpoint"]
+        self.platform = self.endpoint.split("/")[1] if self.protocol == "application" else ""
+        """GCM, APNS ... of a device."""
         self.attributes: dict[str, str] = record["attributes"]
         self.is_raw = self.attributes.get("RawMessageDelivery") == "true"
         redrive = orjson.loads(self.attributes.get("RedrivePolicy") or "{}")
@@ -264,6 +266,72 @@ def sms_attributes(tx: Tx, keys: Keyspace) -> dict[str, str]:
 
 def put_sms_attributes(tx: Tx, keys: Keyspace, attributes: dict[str, str]) -> None:
     tx.put(keys.key("sms"), orjson.dumps(attributes))
+
+
+def phone(tx: Tx, keys: Keyspace, kind: str, number: str) -> Record | None:
+    """What is known of a number: ``kind`` is opted-out or sandbox."""
+    raw = tx.get(keys.key(kind, number))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_phone(tx: Tx, keys: Keyspace, kind: str, number: str, record: Record) -> None:
+    tx.put(keys.key(kind, number), orjson.dumps(record))
+
+
+def drop_phone(tx: Tx, keys: Keyspace, kind: str, number: str) -> None:
+    tx.delete(keys.key(kind, number))
+
+
+def phones(tx: Tx, keys: Keyspace, kind: str, after: str) -> Iterator[tuple[str, Record]]:
+    space = keys[kind]
+    for key, raw in tx.scan((space.key(after) + b"\x00", space.span()[1])):
+        yield str(space.parts(key)[0]), orjson.loads(raw)
+
+
+# -- mobile push
+
+
+def push(tx: Tx, keys: Keyspace, platform: str, name: str, id: str) -> Record | None:
+    """An application (id "") or one of its endpoints."""
+    raw = tx.get(_push_key(keys, platform, name, id))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_push(tx: Tx, keys: Keyspace, platform: str, name: str, id: str, *, record: Record) -> None:
+    if id:
+        _drop_token(tx, keys, platform, name, push(tx, keys, platform, name, id))
+        tx.put(keys.key("device", f"{platform}/{name}", record["token"]), id.encode())
+    tx.put(_push_key(keys, platform, name, id), orjson.dumps(record))
+
+
+def drop_push(tx: Tx, keys: Keyspace, platform: str, name: str, id: str) -> None:
+    """An endpoint; or an application, whose endpoints stay as they are on AWS, and nobody reaches them."""
+    if id:
+        _drop_token(tx, keys, platform, name, push(tx, keys, platform, name, id))
+    tx.delete(_push_key(keys, platform, name, id))
+
+
+def pushes(tx: Tx, keys: Keyspace, of: str, after: str) -> Iterator[tuple[str, Record]]:
+    """Applications as (PLATFORM/NAME, record), or with ``of`` one of these its endpoints by id."""
+    space = keys["endpoint"][of] if of else keys["application"]
+    for key, raw in tx.scan((space.key(after) + b"\x00", space.span()[1])):
+        yield str(space.parts(key)[0]), orjson.loads(raw)
+
+
+def pushed_to(tx: Tx, keys: Keyspace, platform: str, name: str, token: str) -> str | None:
+    """The id of the endpoint with this token."""
+    raw = tx.get(keys.key("device", f"{platform}/{name}", token))
+    return None if raw is None else raw.decode()
+
+
+def _drop_token(tx: Tx, keys: Keyspace, platform: str, name: str, old: Record | None) -> None:
+    if old is not None:
+        tx.delete(keys.key("device", f"{platform}/{name}", old["token"]))
+
+
+def _push_key(keys: Keyspace, platform: str, name: str, id: str) -> bytes:
+    app = f"{platform}/{name}"
+    return keys.key("endpoint", app, id) if id else keys.key("application", app)
 
 
 def put_mail(tx: Tx, keys: Keyspace, mail: Record) -> None:

@@ -11,22 +11,36 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.sns import attributes, fanout, replays, state
 from stratolite.services.sns.finding import invalid, read, subscription_of, topic_of
+from stratolite.services.sns.phones import PHONE
 from stratolite.services.sns.state import Subscription, Topic, keys_of
 
 _PAGE = 100
-_PROTOCOLS = ("http", "https", "email", "email-json", "sms", "sqs", "lambda", "firehose")
+_PROTOCOLS = (
+    "http",
+    "https",
+    "email",
+    "email-json",
+    "sms",
+    "sqs",
+    "lambda",
+    "firehose",
+    "application",
+)
 _ARNS = {
     "sqs": (re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[\w.-]+"), "SQS endpoint ARN"),
     "lambda": (
         re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w$:-]+"),
         "Lambda endpoint ARN",
     ),
+    "application": (
+        re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:endpoint/[A-Z_]+/[\w.-]+/[0-9a-f-]{36}"),
+        "Application endpoint arn invalid",
+    ),
     "firehose": (
         re.compile(r"arn:aws[a-z-]*:firehose:[a-z0-9-]+:\d{12}:deliverystream/[\w.-]+"),
         "Firehose endpoint ARN",
     ),
 }
-PHONE = re.compile(r"\+?[1-9](?:[-./() ]?\d){3,18}")
 _TOKEN = re.compile(r"[0-9a-f]{64,256}")
 
 
@@ -267,10 +281,6 @@ def _check_attributes(
 
 
 def _check_endpoint(topic: Topic, protocol: str, endpoint: str) -> None:
-    if protocol == "application":
-        raise invalid(
-            "the protocol application (mobile push) is not offered by Stratolite; see docs/coverage.md"
-        )
     if protocol not in _PROTOCOLS:
         raise invalid(f"Amazon SNS does not support this protocol string: {protocol}")
     if protocol in _ARNS:

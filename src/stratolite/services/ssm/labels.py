@@ -6,7 +6,7 @@ import re
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.ssm import names, state
+from stratolite.services.ssm import names, state, worker
 from stratolite.services.ssm.parameters import find, merged
 from stratolite.services.ssm.searching import Searching
 
@@ -24,6 +24,8 @@ class Labels(Searching):
             raise Fault("ParameterVersionLabelLimitExceeded", f"An error occurred (ParameterVersionLabelLimitExceeded): A parameter version can have a maximum of {_LABELS_MAX} labels.")  # fmt: skip
         record["labels"] = moved
         state.put(call.tx, call.keys("ssm"), name, record)
+        if good:
+            worker.tell(call, name, record, "LabelParameterVersion")
         bad = [label for label in request["Labels"] if label not in good]
         return {"InvalidLabels": bad, "ParameterVersion": number}
 

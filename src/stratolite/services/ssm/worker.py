@@ -1,7 +1,7 @@
 """Tells the account's event bus what happened to a parameter, and carries out its policies.
 
-    ssm.tell     {account, region, name, type, operation}: one "Parameter Store Change", as ssm.amazonaws.com;
-                 with "policy" one "Parameter Store Policy Action"
+    ssm.tell     {account, region, name, type, operation, description}: one "Parameter Store Change" of a store written
+                 before the event was committed with what it tells of
     ssm.policy   see ``policies``
 
 https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html
@@ -16,6 +16,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service_events import announce, entry
 from stratolite.services.ssm import policies, state
 from stratolite.services.ssm.names import arn
 
@@ -26,13 +27,18 @@ _TELL = "ssm.tell"
 
 
 def tell(call: Call, name: str, record: dict[str, Any], operation: str) -> None:
-    said = {"account": call.account, "region": call.region, "name": name, "type": record["type"], "operation": operation, "description": record["description"]}  # fmt: skip
-    call.cloud.work.put(call.tx, _TELL, orjson.dumps(said))
+    about = {"operation": operation, "name": name, "type": record["type"], "description": record["description"]}  # fmt: skip
+    _announce(call, "Parameter Store Change", name, about)
 
 
 def tell_policy(call: Call, name: str, record: dict[str, Any], policy: dict[str, Any]) -> None:
-    said = {"account": call.account, "region": call.region, "name": name, "type": record["type"], "policy": policy["type"]}  # fmt: skip
-    call.cloud.work.put(call.tx, _TELL, orjson.dumps(said))
+    about = {"parameter-name": name, "parameter-type": record["type"], "policy-type": policy["type"]}  # fmt: skip
+    _announce(call, "Parameter Store Policy Action", name, about)
+
+
+def _announce(call: Call, what: str, name: str, about: dict[str, Any]) -> None:
+    resource = arn(call, name)
+    announce(call, "ssm.amazonaws.com", lambda: entry("aws.ssm", what, [resource], about), resource)
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
@@ -40,6 +46,8 @@ def workers(cloud: Cloud) -> Iterable[Worker]:
 
 
 class _Tell:
+    """What an older version left as work of its own."""
+
     queue, ordered, concurrency = _TELL, False, 4
 
     def __init__(self, cloud: Cloud) -> None:
@@ -48,22 +56,13 @@ class _Tell:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
-        if "policy" in said:
-            kind = "Parameter Store Policy Action"
-            detail = {"parameter-name": said["name"], "parameter-type": said["type"], "policy-type": said["policy"]}  # fmt: skip
-        else:
-            kind = "Parameter Store Change"
-            detail = {m: said[m] for m in ("operation", "name", "type", "description")}
-        resource = arn(call, said["name"])
-        entry = {
-            "Source": "aws.ssm",
-            "DetailType": kind,
-            "Resources": [resource],
-            "Detail": orjson.dumps(detail).decode(),
-        }
-        acting = call.as_service("ssm.amazonaws.com", resource)
-        await acting.request("events", "PutEvents", {"Entries": [entry]})
-        return None
+        about = {member: said[member] for member in ("operation", "name", "type", "description")}
+
+        def settle(tx: Tx) -> None:
+            call.tx = tx
+            _announce(call, "Parameter Store Change", about["name"], about)
+
+        return settle
 
 
 class _Policy:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Call
+from stratolite.service_events import Entry, announce, entry
 from stratolite.services.stepfunctions import history, names, state, tasks
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import (
@@ -331,8 +332,12 @@ def _announce(call: Call, place: Place, record: Record) -> None:
 
     https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
     """
-    if record["is_express"]:
-        return
+    if not record["is_express"]:
+        arn = names.execution_arn(call, place, is_express=False)
+        announce(call, "states.amazonaws.com", lambda: _change(call, place, record), arn)
+
+
+def _change(call: Call, place: Place, record: Record) -> Entry:
     plain = described(call, place, record)
     redrivable, reason = redrive_status(record)
     detail = {
@@ -353,15 +358,8 @@ def _announce(call: Call, place: Place, record: Record) -> None:
         "error": record.get("error"),
         "cause": record.get("cause"),
     }
-    entry = {
-        "Source": "aws.states",
-        "DetailType": "Step Functions Execution Status Change",
-        "Detail": orjson.dumps(detail).decode(),
-        "Resources": [plain["executionArn"]],
-    }
-    acting = call.as_service("states.amazonaws.com", plain["executionArn"])
-    acting.depth = call.depth
-    acting.invoke("events", "PutEvents", {"Entries": [entry]})
+    what = "Step Functions Execution Status Change"
+    return entry("aws.states", what, [plain["executionArn"]], detail)
 
 
 _SHOWN_BYTES_MAX = 100_000
