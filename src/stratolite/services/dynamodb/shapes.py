@@ -150,6 +150,22 @@ class Integer(Shape):
             found.append(_failed(value, path, wanted))
 
 
+class Double(Shape):
+    def __init__(self, *, required: bool = False) -> None:
+        self.required = required
+
+    def ok(self, value: Any) -> bool:
+        return type(value) in (int, float)
+
+    def clean(self, value: Any) -> float:
+        if self.ok(value):
+            return float(value)
+        raise malformed(_cannot(value, "Double"))
+
+    def errors(self, value: Any, path: str, found: list[str]) -> None:
+        return
+
+
 class Flag(Shape):
     def __init__(self, *, required: bool = False) -> None:
         self.required = required
@@ -626,11 +642,17 @@ CREATE_TABLE = Structure(
         "ResourcePolicy": TEXT,
     }
 )
+_OWN_READS: dict[str, Shape] = {
+    "ProvisionedThroughputOverride": Structure({"ReadCapacityUnits": Integer(1)}),
+    "OnDemandThroughputOverride": Structure({"MaxReadRequestUnits": Integer(-1)}),
+}
 _REPLICA = Structure(
     {
         "RegionName": Text(required=True),
         "KMSMasterKeyId": TEXT,
         "TableClassOverride": Text(enum=("STANDARD", "STANDARD_INFREQUENT_ACCESS")),
+        **_OWN_READS,
+        "GlobalSecondaryIndexes": Listed(Structure({"IndexName": _INDEX_NAME, **_OWN_READS}), 1),
     }
 )
 UPDATE_TABLE = Structure(
@@ -656,6 +678,56 @@ UPDATE_TABLE = Structure(
                     "Delete": Structure({"IndexName": _INDEX_NAME}),
                 }
             )
+        ),
+    }
+)
+_POLICY = {
+    "PolicyName": Text(minimum=1, maximum=256),
+    "TargetTrackingScalingPolicyConfiguration": Structure(
+        {
+            "DisableScaleIn": FLAG,
+            "ScaleInCooldown": Integer(),
+            "ScaleOutCooldown": Integer(),
+            "TargetValue": Double(required=True),
+        },
+        required=True,
+    ),
+}
+_SCALED = Structure(
+    {
+        "MinimumUnits": Integer(1),
+        "MaximumUnits": Integer(1),
+        "AutoScalingDisabled": FLAG,
+        "AutoScalingRoleArn": Text(minimum=1, maximum=1600),
+        "ScalingPolicyUpdate": Structure(_POLICY),
+    }
+)
+SCALE_REPLICAS = Structure(
+    {
+        "TableName": TABLE,
+        "ProvisionedWriteCapacityAutoScalingUpdate": _SCALED,
+        "GlobalSecondaryIndexUpdates": Listed(
+            Structure(
+                {"IndexName": _INDEX_NAME, "ProvisionedWriteCapacityAutoScalingUpdate": _SCALED}
+            ),
+            1,
+        ),
+        "ReplicaUpdates": Listed(
+            Structure(
+                {
+                    "RegionName": Text(required=True),
+                    "ReplicaProvisionedReadCapacityAutoScalingUpdate": _SCALED,
+                    "ReplicaGlobalSecondaryIndexUpdates": Listed(
+                        Structure(
+                            {
+                                "IndexName": _INDEX_NAME,
+                                "ProvisionedReadCapacityAutoScalingUpdate": _SCALED,
+                            }
+                        )
+                    ),
+                }
+            ),
+            1,
         ),
     }
 )
