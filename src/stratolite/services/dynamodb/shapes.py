@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from stratolite.services.dynamodb.faults import invalid, malformed
+from stratolite.services.dynamodb.values import MAP_IS_LIST, check_type
 
 ERRORS_COUNT_MAX = 10
 _KNOWN_COUNT_MAX = 1000
@@ -195,16 +196,21 @@ class Attributes(Shape):
 
     def clean(self, value: Any) -> Any:
         if type(value) is dict:
+            for inner in value.values():
+                check_type(inner)
             return value
-        raise malformed(
-            "Unrecognized collection type java.util.Map<java.lang.String, "
-            "com.amazonaws.dynamodb.v20120810.AttributeValue>"
-            if isinstance(value, list)
-            else "Unexpected field type"
-        )
+        raise malformed(MAP_IS_LIST if isinstance(value, list) else "Unexpected field type")
 
     def errors(self, value: Any, path: str, found: list[str]) -> None:
         return
+
+
+class OneValue(Attributes):
+    """The same of a single attribute value."""
+
+    def clean(self, value: Any) -> Any:
+        check_type(value)
+        return value
 
 
 class Structure(Shape):
@@ -373,6 +379,7 @@ EITHER = Text(enum=("OR", "AND"))
 TEXT = Text()
 FLAG = Flag()
 ITEM = Attributes()
+ONE = OneValue()
 NAMES = Mapped(TEXT)
 OPERATOR = (
     "IN",
@@ -392,7 +399,7 @@ OPERATOR = (
 CONDITIONS = Mapped(
     Structure(
         {
-            "AttributeValueList": Listed(ITEM),
+            "AttributeValueList": Listed(ONE),
             "ComparisonOperator": Text(enum=OPERATOR, required=True),
         }
     )
@@ -400,10 +407,10 @@ CONDITIONS = Mapped(
 EXPECTED = Mapped(
     Structure(
         {
-            "AttributeValueList": Listed(ITEM),
+            "AttributeValueList": Listed(ONE),
             "ComparisonOperator": Text(enum=OPERATOR),
             "Exists": FLAG,
-            "Value": ITEM,
+            "Value": ONE,
         }
     )
 )
@@ -440,7 +447,7 @@ UPDATE_ITEM = Structure(
         **_WRITE,
         "UpdateExpression": TEXT,
         "AttributeUpdates": Mapped(
-            Structure({"Action": Text(enum=("ADD", "PUT", "DELETE")), "Value": ITEM})
+            Structure({"Action": Text(enum=("ADD", "PUT", "DELETE")), "Value": ONE})
         ),
     }
 )
