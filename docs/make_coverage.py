@@ -24,6 +24,22 @@ SPOKEN = (
 )  # fmt: skip
 # Why somebody who looks for an operation does not find it, where the service's front page is not the place to look.
 REASONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "dynamodb": {
+        "their results are read from rules of CloudWatch Contributor Insights, which are not offered": (
+            "DescribeContributorInsights", "ListContributorInsights", "UpdateContributorInsights",
+        ),
+        "global tables of version 2017.11.29, which AWS asks its users to leave: UpdateTable makes replicas of version "
+        "2019.11.21, UpdateTableReplicaAutoScaling scales them; of those, AWS says GlobalTableNotFoundException here too": (
+            "CreateGlobalTable", "DescribeGlobalTable", "DescribeGlobalTableSettings", "ListGlobalTables",
+            "UpdateGlobalTable", "UpdateGlobalTableSettings",
+        ),
+        "an exact search would read every vector for each answer, and an index of what is near is not kept": (
+            "SearchVectors",
+        ),
+        "ImportTable makes a table of the same files, BatchWriteItem adds to one that is there": (
+            "CancelBulkOperation", "DescribeBulkOperation", "ListBulkOperations", "StartBulkPutItems",
+        ),
+    },
     "iam": {
         "keys and passwords of CodeCommit, Keyspaces and Bedrock, which are not offered": (
             "CreateServiceSpecificCredential", "DeleteServiceSpecificCredential", "ListServiceSpecificCredentials",

@@ -128,6 +128,10 @@ def test_conditions_hold_as_in_dynamodb(text: str, wanted: bool) -> None:
             "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N",
         ),
         (
+            "size(size(pk)) > :n",
+            "Incorrect operand type for operator or function; operator or function: size, operand type: N",
+        ),
+        (
             "attribute_exists(:s)",
             "Operator or function requires a document path; operator or function: attribute_exists",
         ),
@@ -169,6 +173,11 @@ def updated(text: str, item: dict[str, Any] | None = None) -> dict[str, Any]:
         ("SET elems = list_append(:l, elems)", "elems", ITEM["elems"]),
         ("SET tree.b.c = :n", "tree", {"M": {"a": {"N": "1"}, "b": {"M": {"c": {"N": "5"}}}}}),
         ("SET elems[9] = :s", "elems", {"L": [*ITEM["elems"]["L"], {"S": "x"}]}),
+        (
+            "SET elems[5] = :n ADD elems[6] :ss, elems[4] :n",
+            "elems",
+            {"L": [*ITEM["elems"]["L"], {"N": "5"}, {"N": "5"}, {"SS": ["x"]}]},
+        ),
         ("REMOVE elems[0], elems[1]", "elems", {"L": ITEM["elems"]["L"][2:]}),
         ("SET elems[2] = :s REMOVE elems[0]", "elems", {"L": [{"S": "two"}, {"S": "x"}]}),
         ("ADD n :n", "n", {"N": "10"}),

@@ -224,3 +224,121 @@ WORDS = [
 @pytest.mark.parametrize(("operation", "body", "message"), WORDS, ids=range(len(WORDS)))
 def test_the_words_are_awss(send: Any, operation: str, body: Any, message: str) -> None:
     assert send(operation, body) == (400, "ValidationException", message)
+
+
+# -- what has the wrong form: said before anything else, in the words of AWS's framework, by what belongs there
+
+JAVA = "com.amazonaws.dynamodb.v20120810"
+MAP = "Start of structure or map found where not expected"
+FIELD, ELEMENT = "Unexpected field type", "Unexpected value type in payload"
+PARSER = "Unexpected token received from parser"
+
+
+def cannot(given: str, wanted: str) -> str:
+    return f"{given}_VALUE cannot be converted to {wanted}"
+
+
+def collection(what: str) -> str:
+    return f"Unrecognized collection type {what}"
+
+
+TEXT = [
+    (True, cannot("TRUE", "String")), (False, cannot("FALSE", "String")), (23, cannot("NUMBER", "String")),
+    (34.56, cannot("DECIMAL", "String")), ([], collection("class java.lang.String")), ({}, MAP),
+]  # fmt: skip
+FLAG = [
+    ("23", PARSER), (23, cannot("NUMBER", "Boolean")), (34.56, cannot("DECIMAL", "Boolean")),
+    ([], collection("class java.lang.Boolean")), ({}, MAP),
+]  # fmt: skip
+LIST = [("23", FIELD), (True, FIELD), (23, FIELD), (34.56, FIELD), ({}, MAP)]
+BLOB = [
+    (True, "only base-64-encoded strings are convertible to bytes"),
+    ([], collection("class java.nio.ByteBuffer")),
+    ({}, MAP),
+    ("23456", "Base64 encoded length is expected a multiple of 4 bytes but found: 5"),
+    ("=+/=", "Invalid last non-pad Base64 character dectected"),
+    ("+/+=", "Invalid last non-pad Base64 character dectected"),
+]
+
+
+def number(wanted: str) -> list[tuple[Any, str]]:
+    return [
+        ("23", cannot("STRING", wanted)), (True, cannot("TRUE", wanted)), (False, cannot("FALSE", wanted)),
+        ([], collection(f"class java.lang.{wanted}")), ({}, MAP),
+    ]  # fmt: skip
+
+
+def mapped(to: str) -> list[tuple[Any, str]]:
+    of_list = collection(f"java.util.Map<java.lang.String, {to}>")
+    return [("23", FIELD), (True, FIELD), (23, FIELD), ([], of_list)]
+
+
+def structure(name: str, said: str = ELEMENT) -> list[tuple[Any, str]]:
+    return [("23", said), (True, said), (34.56, said), ([], collection(f"class {JAVA}.{name}"))]
+
+
+VALUE, VALUES = structure("AttributeValue"), mapped(f"{JAVA}.AttributeValue")
+INSIDE = [
+    ("S", TEXT), ("N", TEXT), ("B", BLOB), ("BOOL", FLAG), ("NULL", FLAG), ("SS", LIST), ("SS.0", TEXT), ("NS", LIST),
+    ("BS.0", BLOB), ("L", LIST), ("L.0", VALUE), ("M", VALUES), ("M.a", VALUE), ("M.a.BS.0", BLOB),
+]  # fmt: skip
+FORMS: list[tuple[str, str, list[tuple[Any, str]]]] = [
+    ("GetItem", "TableName", TEXT), ("GetItem", "ConsistentRead", FLAG), ("GetItem", "AttributesToGet", LIST),
+    ("GetItem", "AttributesToGet.0", TEXT), ("GetItem", "ExpressionAttributeNames", mapped("java.lang.String")),
+    ("PutItem", "Item", VALUES), ("PutItem", "Item.a", VALUE), *(("PutItem", f"Item.a.{at}", said) for at, said in INSIDE),
+    *(("DeleteItem", f"Key.a.{at}", said) for at, said in INSIDE[:6]),
+    ("DeleteItem", "Expected", mapped(f"{JAVA}.ExpectedAttributeValue")),
+    ("DeleteItem", "Expected.a", structure("ExpectedAttributeValue")), ("DeleteItem", "Expected.a.Exists", FLAG),
+    ("UpdateItem", "AttributeUpdates", mapped(f"{JAVA}.AttributeValueUpdate")),
+    ("UpdateItem", "AttributeUpdates.a.Value.S", TEXT), ("UpdateItem", "UpdateExpression", TEXT),
+    ("UpdateItem", "ExpressionAttributeValues", VALUES), ("UpdateItem", "ExpressionAttributeValues.a", VALUE),
+    ("Query", "Limit", number("Integer")), ("Query", "KeyConditions", mapped(f"{JAVA}.Condition")),
+    ("Query", "KeyConditions.a", structure("Condition")), ("Query", "KeyConditions.a.AttributeValueList", LIST),
+    ("Query", "QueryFilter.a.ComparisonOperator", TEXT), ("Query", "ScanIndexForward", FLAG),
+    ("Query", "ExclusiveStartKey.a.N", TEXT), ("Scan", "Segment", number("Integer")), ("Scan", "FilterExpression", TEXT),
+    ("Scan", "ScanFilter.a.AttributeValueList.0.B", BLOB),
+    ("BatchGetItem", "RequestItems", mapped(f"{JAVA}.KeysAndAttributes")),
+    ("BatchGetItem", "RequestItems.a", structure("KeysAndAttributes")), ("BatchGetItem", "RequestItems.a.Keys", LIST),
+    ("BatchGetItem", "RequestItems.a.ConsistentRead", FLAG),
+    ("BatchWriteItem", "RequestItems", mapped(f"java.util.List<{JAVA}.WriteRequest>")),
+    ("BatchWriteItem", "RequestItems.a.0.PutRequest", structure("PutRequest", FIELD)),
+    ("BatchWriteItem", "RequestItems.a.0.DeleteRequest.Key.a", VALUE),
+    ("CreateTable", "KeySchema.0", structure("KeySchemaElement")), ("CreateTable", "AttributeDefinitions", LIST),
+    ("CreateTable", "ProvisionedThroughput", structure("ProvisionedThroughput", FIELD)),
+    ("CreateTable", "ProvisionedThroughput.ReadCapacityUnits", number("Long")),
+    ("CreateTable", "GlobalSecondaryIndexes.0.Projection", structure("Projection", FIELD)),
+    ("UpdateTable", "GlobalSecondaryIndexUpdates.0.Update.ProvisionedThroughput.WriteCapacityUnits", number("Long")),
+    ("TagResource", "Tags.0", structure("Tag")), ("UntagResource", "TagKeys", LIST), ("ListTables", "Limit", number("Integer")),
+]  # fmt: skip
+
+
+def placed(path: str, junk: Any) -> Any:
+    """A request of nothing but ``junk`` at ``path``, in which 0 is the first of a list."""
+    body = junk
+    for step in reversed(path.split(".")):
+        body = [body] if step == "0" else {step: body}
+    return body
+
+
+def test_a_wrong_form_is_named_before_all_else(send: Any) -> None:
+    """Recorded from AWS by https://github.com/architect/dynalite (its test suite's assertType), each for the whole request."""
+    count = 0
+    for operation, path, said in FORMS:
+        for junk, message in said:
+            got = send(operation, placed(path, junk))
+            assert got == (400, "SerializationException", message), (operation, path, junk)
+            count += 1
+    assert count + len(WORDS) >= 300
+
+
+def test_words_stand_for_truths_and_are_kept_as_truths(send: Any, client: Any) -> None:
+    """DynamoDB's parser takes them; recorded from AWS by https://github.com/architect/dynalite (validations/index.js)."""
+    item = {**KEY, "yes": {"BOOL": "YES"}, "no": {"BOOL": "0"}, "none": {"NULL": "true"}}
+    assert send("PutItem", {**T, "Item": item})[0] == 200
+    kept = client("dynamodb").get_item(**T, Key=KEY, ConsistentRead=True)["Item"]
+    assert kept == {**KEY, "yes": {"BOOL": True}, "no": {"BOOL": False}, "none": {"NULL": True}}
+    assert send("PutItem", {**T, "Item": {**KEY, "none": {"NULL": "no"}}}) == (
+        400,
+        "ValidationException",
+        "One or more parameter values were invalid: Null attribute value types must have the value of true",
+    )

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
 PK = [{"AttributeName": "pk", "AttributeType": "S"}]
 HASH = [{"AttributeName": "pk", "KeyType": "HASH"}]
@@ -45,7 +46,12 @@ class Stacks:
             verb = "update"
         getattr(self.cloudformation, f"{verb}_stack")(StackName="stack", TemplateBody=body)
         waiter = self.cloudformation.get_waiter(f"stack_{verb}_complete")
-        waiter.wait(StackName="stack", WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+        try:
+            waiter.wait(StackName="stack", WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+        except WaiterError as error:
+            events = self.cloudformation.describe_stack_events(StackName="stack")["StackEvents"]
+            why = [e["ResourceStatusReason"] for e in events if "ResourceStatusReason" in e]
+            raise AssertionError(why) from error
         (stack,) = self.cloudformation.describe_stacks(StackName="stack")["Stacks"]
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
 
@@ -174,6 +180,9 @@ def test_a_global_table_has_its_replicas(client: Any, stacks: Stacks) -> None:
     there = {
         "Region": "eu-west-1",
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "ReplicaStreamSpecification": {
+            "ResourcePolicy": {"PolicyDocument": policy("111111111111")}
+        },
         "Tags": [{"Key": "where", "Value": "west"}],
     }
     made = stacks.deploy(wanted(here, there), OUTPUTS)
@@ -188,6 +197,8 @@ def test_a_global_table_has_its_replicas(client: Any, stacks: Stacks) -> None:
         for d in (db, west)
     ]  # fmt: skip
     assert statuses == ["DISABLED", "ENABLED"]
+    of_stream = west.get_resource_policy(ResourceArn=described["LatestStreamArn"])["Policy"]
+    assert json.loads(of_stream) == policy("111111111111")
     tags = west.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
     assert {"Key": "where", "Value": "west"} in tags
     stacks.deploy(wanted(here), OUTPUTS)
@@ -316,3 +327,114 @@ def test_replicas_are_under_the_keys_a_template_names(client: Any, stacks: Stack
         index = described["GlobalSecondaryIndexes"][0]
         assert index["OnDemandThroughput"] == {"MaxWriteRequestUnits": 50}
     stacks.delete()
+
+
+def scaled(low: int, high: int, **more: int) -> dict[str, Any]:
+    target = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70}}
+    return {"MinCapacity": low, "MaxCapacity": high, **target, **more}
+
+
+def writes(low: int, high: int, **more: int) -> dict[str, Any]:
+    settings = {"WriteCapacityAutoScalingSettings": scaled(low, high, **more)}
+    return {"WriteProvisionedThroughputSettings": settings}
+
+
+def reads(low: int, high: int, **more: int) -> dict[str, Any]:
+    settings = {"ReadCapacityAutoScalingSettings": scaled(low, high, **more)}
+    return {"ReadProvisionedThroughputSettings": settings}
+
+
+def fixed(units: int) -> dict[str, Any]:
+    return {"ReadProvisionedThroughputSettings": {"ReadCapacityUnits": units}}
+
+
+def test_a_global_table_is_provisioned_and_scaled_as_its_template_says(
+    client: Any, stacks: Stacks
+) -> None:
+    """Writes scaled alike everywhere, reads fixed or scaled in each; on demand and back; nothing scaled is left behind.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-globaltable-capacityautoscalingsettings.html
+    """
+    regions = ("us-east-1", "eu-west-1", "ap-south-1")
+    dbs = [client("dynamodb", region=region) for region in regions]
+    scalers = [client("application-autoscaling", region=region) for region in regions]
+
+    def deploy(*replicas: dict[str, Any], index: dict[str, Any], **more: Any) -> None:
+        properties = {
+            "TableName": "everywhere", "AttributeDefinitions": [*PK, G], "KeySchema": HASH,
+            "BillingMode": "PROVISIONED", "GlobalSecondaryIndexes": [{**BY_G, **index}],
+            "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+            "Replicas": [{"Region": r, **said} for r, said in zip(regions, replicas, strict=False)],
+            **more,
+        }  # fmt: skip
+        stacks.deploy({"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": properties}})
+
+    def units(at: int) -> tuple[int, ...]:
+        table = dbs[at].describe_table(TableName="everywhere")["Table"]
+        things = (table, *table["GlobalSecondaryIndexes"])
+        return tuple(
+            thing["ProvisionedThroughput"][f"{kind}CapacityUnits"]
+            for thing in things
+            for kind in ("Read", "Write")
+        )
+
+    def targets(at: int) -> dict[str, tuple[int, int]]:
+        found = scalers[at].describe_scalable_targets(ServiceNamespace="dynamodb")
+        return {
+            f"{t['ResourceId'].removeprefix('table/everywhere')}{t['ScalableDimension'].split(':')[2][:-13]}": (
+                t["MinCapacity"],
+                t["MaxCapacity"],
+            )
+            for t in found["ScalableTargets"]
+        }
+
+    def of_index(said: dict[str, Any]) -> dict[str, Any]:
+        return {"GlobalSecondaryIndexes": [{"IndexName": "by-g", **said}]}
+
+    index = writes(4, 40)
+    here, there = {**fixed(11), **of_index(fixed(12))}, {**reads(2, 20), **of_index(reads(3, 30))}
+    deploy(here, there, index=index, **writes(5, 50))
+    assert [units(at) for at in (0, 1)] == [(11, 5, 12, 4), (2, 5, 3, 4)]
+    both = {"Write": (5, 50), "/index/by-gWrite": (4, 40)}
+    assert targets(0) == both
+    assert targets(1) == {**both, "Read": (2, 20), "/index/by-gRead": (3, 30)}
+    drift = stacks.cloudformation.detect_stack_resource_drift(
+        StackName="stack", LogicalResourceId="Table"
+    )["StackResourceDrift"]
+    assert drift["StackResourceDriftStatus"] == "IN_SYNC", drift["PropertyDifferences"]
+
+    deploy(
+        {**reads(6, 60), **of_index(fixed(12))}, {**fixed(9), **of_index(reads(3, 30))},
+        {**fixed(7), **of_index(fixed(8))}, index=index, **writes(5, 70),
+    )  # fmt: skip
+    assert [units(at) for at in range(3)] == [(11, 5, 12, 4), (9, 5, 3, 4), (7, 5, 8, 4)]
+    both = {"Write": (5, 70), "/index/by-gWrite": (4, 40)}
+    assert targets(0) == {**both, "Read": (6, 60)}
+    assert targets(1) == {**both, "/index/by-gRead": (3, 30)}
+    assert targets(2) == both
+    policies = scalers[2].describe_scaling_policies(ServiceNamespace="dynamodb")["ScalingPolicies"]
+    assert {p["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] for p in policies} == {70}
+
+    limits = {"ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": 70}}
+    own = {"ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": 30}}
+    deploy({}, own, index=limits, BillingMode="PAY_PER_REQUEST", **limits)
+    assert [targets(at) for at in range(3)] == [{}, {}, {}]
+
+    def most_read() -> list[list[int]]:
+        tables = [db.describe_table(TableName="everywhere")["Table"] for db in dbs[:2]]
+        return [
+            [t.get("OnDemandThroughput", {}).get("MaxReadRequestUnits", -1) for t in things]
+            for things in ((t, *t["GlobalSecondaryIndexes"]) for t in tables)
+        ]
+
+    assert most_read() == [[70, 70], [30, 70]]
+    assert dbs[2].list_tables()["TableNames"] == []
+    deploy({}, {}, index={}, BillingMode="PAY_PER_REQUEST")
+    assert most_read() == [[-1, -1], [-1, -1]]
+    deploy(here, there, index=index, **writes(5, 50, SeedCapacity=8))
+    # The mode is every replica's, and so is what it begins with; scaling goes on from there.
+    assert [units(at) for at in (0, 1)] == [(11, 8, 12, 4), (11, 8, 12, 4)]
+    assert targets(1)["Read"] == (2, 20)
+    stacks.delete()
+    assert [targets(at) for at in range(3)] == [{}, {}, {}]
+    assert [db.list_tables()["TableNames"] for db in dbs] == [[], [], []]

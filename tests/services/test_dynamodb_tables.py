@@ -283,6 +283,20 @@ def test_an_item_must_fit_the_indexes(db: Any) -> None:
         "ValidationException", db.put_item, **put, Item={"pk": {"S": "a"}, "g": {"S": ""}}
     )
     assert message.endswith("cannot contain an empty string value. IndexName: by-g, IndexKey: g")
+    # A value of the request is named; one that only the item could tell is not.
+    one = {"ExpressionAttributeValues": {":n": {"N": "1"}}}
+    for expression, words in (
+        ("SET g = :n", "Type mismatch for Index Key g Expected: S Actual: N IndexName: by-g"),
+        ("SET n = :n", ""),
+        ("SET g = n", "attempted to update the secondary index key to unsupported type"),
+    ):
+        update = {"Key": {"pk": {"S": "b"}}, "UpdateExpression": expression}
+        update |= one if ":n" in expression else {}
+        if not words:
+            db.update_item(**put, **update)
+        else:
+            assert refused("ValidationException", db.update_item, **put, **update).endswith(words)
+    db.delete_item(**put, Key={"pk": {"S": "b"}})
     cost = db.put_item(
         **put, Item={"pk": {"S": "a"}, "g": {"S": "1"}}, ReturnConsumedCapacity="INDEXES"
     )["ConsumedCapacity"]

@@ -66,7 +66,8 @@ class FaultWriter:
         """Message and members as they are written, under the names of the shape."""
         tree = dict(fault.members)
         if shape is None or self._json_writers is None:
-            tree.setdefault("message", fault.message)
+            names = overlays.DYNAMODB_MESSAGES if self._service.startswith("dynamodb") else {}
+            tree.setdefault(names.get(fault.code, "message"), fault.message)
             return tree
         members = self._model.members(shape) if self._model else {}
         name = next((n for n in members if n.lower() == "message"), None)

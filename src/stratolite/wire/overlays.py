@@ -151,6 +151,9 @@ CORAL_ERRORS: dict[str, str] = {
 }
 """Errors of AWS's framework rather than of DynamoDB, which names them so."""
 
+DYNAMODB_MESSAGES = {"AccessDeniedException": "Message", "SerializationException": "Message"}
+"""How these of them spell their message; SDKs read either (recorded from AWS by https://github.com/architect/dynalite)."""
+
 STATUSES: dict[str, int] = {
     "AccessDenied": 403,
     "AuthFailure": 403,
@@ -230,7 +233,7 @@ S3_STATUSES: dict[str, int] = {
 
 def dynamodb_words(message: str) -> str:
     """``NUMBER_VALUE can not be converted to a String`` as DynamoDB says it."""
-    return _CONVERTED.sub("cannot be converted to ", message)
+    return _CONVERTED.sub("cannot be converted to ", message).removesuffix(".")
 
 
 _CONVERTED = re.compile("can not be converted to an? ")

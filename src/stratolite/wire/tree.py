@@ -32,6 +32,12 @@ def _integer(value: Any) -> int:
     raise _wrong(value, "an Integer", "java.lang.Integer")
 
 
+def _long(value: Any) -> int:
+    if type(value) is int or type(value) is float:
+        return _integer(value)
+    raise _wrong(value, "a Long", "java.lang.Long")
+
+
 def _number(value: Any) -> float:
     if type(value) is float or type(value) is int:
         return value
@@ -44,6 +50,19 @@ def _boolean(value: Any) -> bool:
     if type(value) is bool:
         return value
     raise _wrong(value, "a Boolean", "java.lang.Boolean")
+
+
+def _dynamodb_boolean(value: Any) -> bool:
+    """DynamoDB takes some texts for one (recorded from AWS by https://github.com/architect/dynalite)."""
+    if type(value) is bool:
+        return value
+    if type(value) is str:
+        if value.upper() in ("TRUE", "1", "YES"):
+            return True
+        if value.upper() in ("FALSE", "0", "NO"):
+            return False
+        raise Malformed("Unexpected token received from parser")
+    return _boolean(value)
 
 
 def _base64(value: Any) -> bytes:
@@ -70,11 +89,12 @@ def _timestamp(value: Any) -> float:
     raise _wrong(value, "a Timestamp", "java.util.Date")
 
 
+_JAVA = {"boolean": "Boolean", "integer": "Integer", "long": "Long", "double": "Double"}
 _SCALARS: dict[str, Convert] = {
     "string": _string,
     "character": _string,
     "integer": _integer,
-    "long": _integer,
+    "long": _long,
     "float": _number,
     "double": _number,
     "boolean": _boolean,
@@ -94,7 +114,9 @@ def _wrong(value: Any, wanted: str, java: str) -> Malformed:
         return Malformed(f"STRING_VALUE can not be converted to {wanted}")
     if isinstance(value, bytes):
         return Malformed(f"BINARY_VALUE can not be converted to {wanted}")
-    if isinstance(value, (int, float)):
+    if isinstance(value, float):
+        return Malformed(f"DECIMAL_VALUE can not be converted to {wanted}")
+    if isinstance(value, int):
         return Malformed(f"NUMBER_VALUE can not be converted to {wanted}")
     return Malformed(f"NULL_VALUE can not be converted to {wanted}")
 
@@ -106,30 +128,76 @@ class Readers:
         self._model = model
         self._cbor = cbor
         self._structures: dict[str, Convert] = {}
+        self._is_dynamodb = model.service.startswith("dynamodb")
+        names = model.operations if self._is_dynamodb else ()
+        self._inputs = {ref["shape"] for name in names if (ref := model.input(name)) is not None}
 
     def of(self, ref: Ref) -> Convert:
         kind = ref["type"]
         if ref["shape"] in self._model.json_shapes:
-            return _document_structure
+            return self._document_structure(ref)
         if kind == "structure":
             return _document if ref.get("document") else self._structure(ref)
         if kind == "list":
             return _list(self.of(self._model.resolve(ref["member"])), bool(ref.get("sparse")))
         if kind == "map":
-            return _map(self.of(self._model.resolve(ref["value"])), bool(ref.get("sparse")))
+            value = self._model.resolve(ref["value"])
+            named = self._java(ref) if self._is_dynamodb else "java.util.Map"
+            fills = value["shape"] in self._model.json_shapes
+            return _map(self.of(value), bool(ref.get("sparse")), named, fills=fills)
         if kind == "blob" and self._cbor:
             return _bytes
+        if kind == "boolean" and self._is_dynamodb:
+            return _dynamodb_boolean
         return _SCALARS[kind]
 
-    def _structure(self, ref: Ref) -> Convert:
-        found = self._structures.get(ref["shape"])
+    def _of_list(self, ref: Ref) -> str:
+        """What is said of a list where a structure belongs; DynamoDB names its class, but not of a whole request."""
+        if not self._is_dynamodb or ref["shape"] in self._inputs:
+            return "Start of list found where not expected"
+        return f"Unrecognized collection type {self._java(ref, 'class ')}"
+
+    def _java(self, ref: Ref, of_class: str = "") -> str:
+        kind = ref["type"]
+        if kind == "list":
+            return f"java.util.List<{self._java(self._model.resolve(ref['member']))}>"
+        if kind == "map":
+            return (
+                f"java.util.Map<java.lang.String, {self._java(self._model.resolve(ref['value']))}>"
+            )
+        if kind == "structure":
+            return f"{of_class}com.amazonaws.dynamodb.v20120810.{ref['shape']}"
+        return f"{of_class}java.lang.{_JAVA.get(kind, 'String')}"
+
+    def _document_structure(self, ref: Ref) -> Convert:
+        of_list = self._of_list(ref)
+
+        def read(value: Any) -> Any:
+            if type(value) is not dict:
+                if isinstance(value, list):
+                    raise Malformed(of_list)
+                raise _wrong_collection(value)
+            return value
+
+        return read
+
+    def _member(self, ref: Ref) -> Convert:
+        """A reader of a structure's member, which DynamoDB words otherwise than an element where it is no structure."""
+        if not self._is_dynamodb or ref["type"] != "structure" or ref.get("document"):
+            return self.of(ref)
+        return self._structure(ref, "Unexpected field type")
+
+    def _structure(self, ref: Ref, said: str = "Unexpected value type in payload") -> Convert:
+        """``said``: of what is neither a structure nor a list."""
+        found = self._structures.get(ref["shape"] + said)
         if found is not None:
             return found
         table: dict[str, tuple[str, Convert]] = {}
+        of_list = self._of_list(ref)
 
         def structure(value: Any) -> dict[str, Any]:
             if type(value) is not dict:
-                raise _wrong_collection(value)
+                raise Malformed(of_list if isinstance(value, list) else said)
             out = {}
             for key, item in value.items():
                 entry = table.get(key)
@@ -137,9 +205,9 @@ class Readers:
                     out[entry[0]] = entry[1](item)
             return out
 
-        self._structures[ref["shape"]] = structure
+        self._structures[ref["shape"] + said] = structure
         for name, member in self._model.members(ref).items():
-            table[member.get("locationName", name)] = (name, self.of(member))
+            table[member.get("locationName", name)] = (name, self._member(member))
         return structure
 
     def fields(self, members: dict[str, Ref]) -> Convert:
@@ -169,12 +237,6 @@ def _document(value: Any) -> Any:
     return value
 
 
-def _document_structure(value: Any) -> Any:
-    if type(value) is not dict:
-        raise _wrong_collection(value)
-    return value
-
-
 def _list(element: Convert, sparse: bool) -> Convert:
     def read(value: Any) -> list[Any]:
         if type(value) is not list:
@@ -188,11 +250,13 @@ def _list(element: Convert, sparse: bool) -> Convert:
     return read
 
 
-def _map(element: Convert, sparse: bool) -> Convert:
+def _map(element: Convert, sparse: bool, named: str, *, fills: bool) -> Convert:
+    """``fills``: for DynamoDB a null is an AttributeValue that is empty, not an absent one."""
+
     def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             if isinstance(value, list):
-                raise Malformed("Unrecognized collection type java.util.Map")
+                raise Malformed(f"Unrecognized collection type {named}")
             raise Malformed("Unexpected field type")
         out = {}
         for key, item in value.items():
@@ -202,8 +266,8 @@ def _map(element: Convert, sparse: bool) -> Convert:
                 out[key] = element(item)
             elif sparse:
                 out[key] = None
-            elif element is _document_structure:
-                out[key] = {}  # for DynamoDB an AttributeValue that is empty, not an absent one
+            elif fills:
+                out[key] = {}
         return out
 
     return read
@@ -218,6 +282,9 @@ class Writers:
         self._millis = millis
         self._identity: dict[str, bool] = {}
         self._structures: dict[str, Convert] = {}
+        self._is_dynamodb = model.service.startswith("dynamodb")
+        names = model.operations if self._is_dynamodb else ()
+        self._inputs = {ref["shape"] for name in names if (ref := model.input(name)) is not None}
 
     def of(self, ref: Ref) -> Convert | None:
         if self.is_identity(ref):

@@ -15,7 +15,7 @@ Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``po
          ``backups``, ``transfers`` (exports, imports); ``access`` says what IAM must allow;
          ``service`` puts them together.
 Follow   ``feeds`` what is left for those who are told of each change, ``following`` tells them: ``destinations`` in Kinesis,
-         replicas of ``globaltables``.
+         replicas of ``globaltables``; ``overrides`` what a replica has for itself, ``scaling`` how all are scaled.
 Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
          ``copying`` (backups and restores, from a table's ``history``), ``carrying`` (exports and imports; ``ion`` one of
          their formats), ``recasting``.
@@ -37,6 +37,7 @@ Different from AWS, knowingly:
 - ItemCollectionMetrics always gives the smallest range.
 - Capacity consumed, and what had to wait, is counted for CloudWatch of tables with limits alone: auto scaling
   (``application-autoscaling``) acts on it. On-demand tables are not measured unless a request asks for it.
+- Write capacity of a global table is the same in all replicas at any time (AWS: each region's auto scaling lets it float).
 
 - A table under a KMS key is shut within five minutes of the key's end, also to expiry (AWS: it goes on for 30 minutes), and
   not archived after seven days. On the disk the values of key attributes stay readable (docs/decisions/0032). Tables
@@ -48,11 +49,10 @@ Not offered, refused by name, and why:
   Contributor Insights, which ``cloudwatch`` does not have; there would be nothing to look at.
 - CreateGlobalTable, UpdateGlobalTable, DescribeGlobalTable, ListGlobalTables, DescribeGlobalTableSettings,
   UpdateGlobalTableSettings: version 2017.11.29, which AWS tells its users to leave; replicas are UpdateTable's (2019.11.21).
-- DescribeTableReplicaAutoScaling, UpdateTableReplicaAutoScaling: register each region's table with ``application-autoscaling``.
 - SearchVectors and vector indexes: no index here finds what is near.
 - StartBulkPutItems, DescribeBulkOperation, ListBulkOperations, CancelBulkOperation: ImportTable makes a table of the same files.
 - Of what is offered: keys of several attributes in indexes, FilterSpecification of exports, strong consistency, witnesses, replicas
-  of other accounts and overrides of a replica's capacity. What a replicated table once held stays known by key and time.
+  of other accounts. What a replicated table once held stays known by key and time.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

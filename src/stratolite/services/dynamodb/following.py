@@ -140,8 +140,8 @@ class Replicator:
         account, region, name, table_number, number = orjson.loads(job.payload)
         keys = Keyspace(account, region, "dynamodb")
 
-        def apply(tx: Tx) -> tuple[str, int]:
-            """(the region that received, how long the oldest change had waited in ms)."""
+        def apply(tx: Tx) -> tuple[str, int, list[Write]]:
+            """(the region that received, how long the oldest change had waited in ms, what is to be paid for)."""
             source = ours(self.cloud, tx, account, region, name)
             target = None
             to = ""
@@ -150,16 +150,20 @@ class Replicator:
                     if one["Feed"] == number:
                         target = ours(self.cloud, tx, account, to, name)
                         break
-            waited_ms = 0
+            waited_ms, writes = 0, []
             for change in feeds.page(tx, keys, number, source.seal if source is not None else None):
                 if target is not None:
-                    _take(tx, target, change.record, Version(change.ms, region))
+                    write = _take(tx, target, change.record, Version(change.ms, region))
+                    if write is not None and target.limits:
+                        writes.append(write)
                     waited_ms = max(waited_ms, int(tx.time_s * 1000) - change.ms)
                 feeds.drop(tx, change.key)
             feeds.go_on(tx, keys, number, feeds.REPLICATE, job.payload)
-            return (to if target is not None else ""), waited_ms
+            return (to if target is not None else ""), waited_ms, writes
 
-        to, waited_ms = await self.cloud.db.transact(apply)
+        to, waited_ms, writes = await self.cloud.db.transact(apply)
+        for write in writes:  # it counts as the writes of callers do, and never waits
+            self.cloud.service("dynamodb").pay(write)  # type: ignore[attr-defined]  # its Base does
         if to:
             await self._measure(account, region, name, to, waited_ms)
         return None
@@ -187,11 +191,12 @@ class Replicator:
                 raise
 
 
-def _take(tx: Tx, target: Table, record: dict[str, Any], made: Version) -> None:
+def _take(tx: Tx, target: Table, record: dict[str, Any], made: Version) -> Write | None:
+    """What was written, None where something newer is there."""
     row = target.row(record["k"])
     known = feeds.version(tx, target, row)
     if known is not None and known >= made:
-        return
+        return None
     write = Write(tx, target, row, made)
     if "n" in record:
         write.put(record["n"])
@@ -199,6 +204,7 @@ def _take(tx: Tx, target: Table, record: dict[str, Any], made: Version) -> None:
         write.delete()
     else:
         feeds.put_version(tx, target, row, made)
+    return write
 
 
 class ReplicaCopier:

@@ -1,8 +1,9 @@
 """AWS::DynamoDB::GlobalTable: a table with replicas; Ref is its name, GetAtt Arn, StreamArn and TableId of the stack's region.
 
+What it says of capacity is ``global_capacity``'s to read.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-globaltable.html
-Refused by name: provisioned capacity, which asks for auto scaling here, and what one replica alone may have of capacity; contributor
-insights, strong consistency, witnesses, vector indexes.
+Refused by name: replicas of other accounts (GlobalTableSourceArn, TableType, GlobalTableSettingsReplicationMode), contributor
+insights, strong consistency and witnesses, vector indexes, tags of streams.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.service import Call, Made, Resource, Response, Spec, created
+from stratolite.services.dynamodb import global_capacity
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.resources import (
     TableResource,
@@ -39,6 +41,7 @@ _OWN = (
     "TableClass",
     "Tags",
 )
+_READ, _WRITE = "ReadProvisionedThroughputSettings", "WriteProvisionedThroughputSettings"
 
 
 class GlobalTableResource(Resource):
@@ -47,46 +50,42 @@ class GlobalTableResource(Resource):
     service = "dynamodb"
     create_only = frozenset(("TableName", "KeySchema", "LocalSecondaryIndexes"))
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "BillingMode": frozenset({"PAY_PER_REQUEST"}),
         "GlobalTableSourceArn": frozenset(),
         "GlobalTableWitnesses": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
         "MultiRegionConsistency": frozenset({"EVENTUAL"}),
-        "ReadProvisionedThroughputSettings": frozenset(),
         "TableType": frozenset(),
         "VectorIndexes": frozenset(),
-        "WriteProvisionedThroughputSettings": frozenset(),
-        "GlobalSecondaryIndexes.*.ReadProvisionedThroughputSettings": frozenset(),
-        "GlobalSecondaryIndexes.*.WriteProvisionedThroughputSettings": frozenset(),
         "Replicas.*.DisassociationProtectionEnabled": _NO,
         "Replicas.*.ContributorInsightsSpecification.Enabled": _NO,
-        "Replicas.*.GlobalSecondaryIndexes": frozenset(),
+        "Replicas.*.GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
         "Replicas.*.GlobalTableSettingsReplicationMode": frozenset(),
-        "Replicas.*.ReadOnDemandThroughputSettings": frozenset(),
-        "Replicas.*.ReadProvisionedThroughputSettings": frozenset(),
-        "Replicas.*.ReplicaStreamSpecification": frozenset(),
+        "Replicas.*.ReplicaStreamSpecification.Tags": frozenset(),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:
-        here = _here(call, spec)
-        made = await TableResource().create(call, here)
+        made = await TableResource().create(call, _here(call, spec))
         with created(made.physical_id):
             await _set_replicas(call, made.physical_id, spec)
         return Made(made.physical_id, (await _made(call, made.physical_id)).attributes)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        before = _here(call, old)
         if "StreamSpecification" not in new.properties and len(new.properties["Replicas"]) > 1:
             raise invalid(
                 "AWS::DynamoDB::GlobalTable: StreamSpecification is needed with several replicas"
             )
+        current = await _describe(call, physical_id)
+        before, after = _here(call, old, current=current), _here(call, new, current=current)
+        if global_capacity.is_on_demand(new.properties):
+            await _scale_no_more(call, physical_id, old)
         await _set_encryption(call, physical_id, new)
-        await TableResource().update(call, physical_id, before, _here(call, new))
+        await TableResource().update(call, physical_id, before, after)
         await _set_replicas(call, physical_id, new)
         return await _made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        """All replicas, the others first."""
+        """All replicas, the others first; none is scaled any more."""
+        await _scale_no_more(call, physical_id, spec)
         for region in [r["Region"] for r in spec.properties["Replicas"]]:
             if region != call.region:
                 there = call.scoped(call.account, region)
@@ -94,32 +93,98 @@ class GlobalTableResource(Resource):
         await self.ask_if_there(call, "DeleteTable", TableName=physical_id)
 
     async def stabilise(self, call: Call, physical_id: str, spec: Spec) -> bool:
-        described = await call.request("dynamodb", "DescribeTable", {"TableName": physical_id})
-        return is_settled(described["Table"])
+        return is_settled(await _describe(call, physical_id))
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         here = await read_table(call, physical_id)
         if here is None:
             return None
-        found = {name: here[name] for name in (*_SHARED, "GlobalSecondaryIndexes") if name in here}
-        described = await call.request("dynamodb", "DescribeTable", {"TableName": physical_id})
-        regions = [call.region, *(r["RegionName"] for r in described["Table"].get("Replicas", ()))]
+        found = {name: here[name] for name in _SHARED if name in here}
+        table = await _describe(call, physical_id)
+        scalers = await _scalers(call, physical_id, here)
+        found |= _capacity(table, scalers.get(call.region), "")
+        if "GlobalSecondaryIndexes" in here:
+            found["GlobalSecondaryIndexes"] = [
+                {k: index[k] for k in ("IndexName", "KeySchema", "Projection")}
+                | _capacity(table, scalers.get(call.region), index["IndexName"])
+                for index in here["GlobalSecondaryIndexes"]
+            ]
         replicas = []
-        for region in regions:
-            there = await read_table(call.scoped(call.account, region), physical_id)
-            if there is not None:
-                own = {name: there[name] for name in _OWN if name in there}
-                sse = there.get("SSESpecification")
-                if sse is not None:
-                    found["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS"}
-                if sse is not None and "KMSMasterKeyId" in sse:
-                    own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
-                replicas.append({"Region": region, **own})
+        for region in [call.region, *(r["RegionName"] for r in table.get("Replicas", ()))]:
+            scoped = call.scoped(call.account, region)
+            there = await read_table(scoped, physical_id)
+            if there is None:
+                continue
+            own = {name: there[name] for name in _OWN if name in there}
+            sse = there.get("SSESpecification")
+            if sse is not None:
+                found["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS"}
+            if sse is not None and "KMSMasterKeyId" in sse:
+                own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
+            described = await _describe(scoped, physical_id)
+            own |= _reads(described, table, scalers.get(region), region)
+            replicas.append({"Region": region, **own})
         return {**found, "Replicas": replicas}
 
 
-def _here(call: Call, spec: Spec, region: str = "") -> Spec:
-    """What the template says of the replica in a region, as properties of a plain table."""
+def _thing(table: Response, index: str) -> dict[str, Any]:
+    if not index:
+        return dict(table)
+    return next(dict(i) for i in table["GlobalSecondaryIndexes"] if i["IndexName"] == index)
+
+
+def _scaler(of_region: Response | None, index: str, kind: str) -> dict[str, Any] | None:
+    if of_region is None:
+        return None
+    if not index:
+        settings = of_region[f"ReplicaProvisioned{kind}CapacityAutoScalingSettings"]
+    else:
+        found = next(i for i in of_region["GlobalSecondaryIndexes"] if i["IndexName"] == index)
+        settings = found[f"Provisioned{kind}CapacityAutoScalingSettings"]
+    return dict(settings)
+
+
+def _capacity(table: Response, of_region: Response | None, index: str) -> dict[str, Any]:
+    """What the table or an index has in common in all regions."""
+    if of_region is None:
+        return global_capacity.limits(_thing(table, index))
+    write = global_capacity.said(_thing(table, index), _scaler(of_region, index, "Write"), _WRITE)
+    return {_WRITE: write} if write is not None else {}
+
+
+def _reads(
+    described: Response, table: Response, of_region: Response | None, region: str
+) -> dict[str, Any]:
+    """What a replica has for itself of reads."""
+    names = [i["IndexName"] for i in described.get("GlobalSecondaryIndexes", ())]
+    if of_region is not None:
+        found = {
+            name: {
+                _READ: global_capacity.said(
+                    _thing(described, name), _scaler(of_region, name, "Read"), _READ
+                )
+            }
+            for name in ("", *names)
+        }
+    else:
+        told: dict[str, Any] = next(
+            (r for r in table.get("Replicas", ()) if r["RegionName"] == region), {}
+        )
+        own = {"": told} | {i["IndexName"]: i for i in told.get("GlobalSecondaryIndexes", ())}
+        found = {
+            name: {"ReadOnDemandThroughputSettings": one["OnDemandThroughputOverride"]}
+            for name, one in own.items()
+            if "OnDemandThroughputOverride" in one
+        }
+    indexes = [{"IndexName": name, **found[name]} for name in names if name in found]
+    return found.get("", {}) | ({"GlobalSecondaryIndexes": indexes} if indexes else {})
+
+
+def _here(call: Call, spec: Spec, region: str = "", current: Response | None = None) -> Spec:
+    """What the template says of the replica in a region, as properties of a plain table.
+
+    ``current``: the table there, if it is: capacity that is scaled stays what it is.
+    """
     region = region or call.region
     for replica in spec.properties["Replicas"]:
         if replica["Region"] == region:
@@ -129,18 +194,11 @@ def _here(call: Call, spec: Spec, region: str = "") -> Spec:
             f"AWS::DynamoDB::GlobalTable: Replicas must have one in the stack's own region; region={region}"
         )
     properties = {k: spec.properties[k] for k in _SHARED if k in spec.properties}
-    if "GlobalSecondaryIndexes" in spec.properties:
-        properties["GlobalSecondaryIndexes"] = [
-            _on_demand(index) for index in spec.properties["GlobalSecondaryIndexes"]
-        ]
-    limits = {k: v for k, v in spec.properties.items() if k in _ON_DEMAND}
-    properties |= _on_demand(limits)
+    properties |= global_capacity.plain(spec.properties, replica, current)
     if (sse := spec.properties.get("SSESpecification")) is not None:
         properties["SSESpecification"] = {**sse, **(replica.get("SSESpecification") or {})}
-    if properties.get("BillingMode") != "PAY_PER_REQUEST":
-        raise invalid(
-            "AWS::DynamoDB::GlobalTable: BillingMode PROVISIONED is not offered by Stratolite"
-        )
+    if (stream := replica.get("ReplicaStreamSpecification")) is not None:
+        properties["StreamSpecification"] = {**properties.get("StreamSpecification", {}), **stream}
     properties |= {k: replica[k] for k in _OWN if k in replica}
     return Spec(
         "AWS::DynamoDB::Table",
@@ -152,23 +210,79 @@ def _here(call: Call, spec: Spec, region: str = "") -> Spec:
     )
 
 
-_ON_DEMAND = ("ReadOnDemandThroughputSettings", "WriteOnDemandThroughputSettings")
+async def _describe(call: Call, name: str) -> Response:
+    response = await call.request("dynamodb", "DescribeTable", {"TableName": name})
+    return response["Table"]  # type: ignore[no-any-return]  # the model's shape
 
 
-def _on_demand(thing: dict[str, Any]) -> dict[str, Any]:
-    """A table's or index's limits as a plain table has them, under OnDemandThroughput."""
-    limits = {k: v for name in _ON_DEMAND for k, v in (thing.get(name) or {}).items()}
-    rest = {k: v for k, v in thing.items() if k not in _ON_DEMAND}
-    return {**rest, "OnDemandThroughput": limits} if limits else rest
+# -- capacity
+
+
+async def _scalers(call: Call, name: str, here: dict[str, Any]) -> dict[str, Response]:
+    """By region, how a provisioned table is scaled."""
+    if global_capacity.is_on_demand(here):
+        return {}
+    answer = await call.request("dynamodb", "DescribeTableReplicaAutoScaling", {"TableName": name})
+    replicas = answer["TableAutoScalingDescription"]["Replicas"]
+    return {replica["RegionName"]: replica for replica in replicas}
+
+
+async def _scale(call: Call, name: str, spec: Spec) -> None:
+    if global_capacity.is_on_demand(spec.properties):
+        return
+    described = await _describe(call, name)
+    regions = [call.region, *(r["RegionName"] for r in described.get("Replicas", ()))]
+    request = {"TableName": name, **global_capacity.scalers(spec.properties, regions)}
+    await call.request("dynamodb", "UpdateTableReplicaAutoScaling", request)
+
+
+async def _scale_no_more(call: Call, name: str, spec: Spec) -> None:
+    """Before the table goes, or is on demand."""
+    if global_capacity.is_on_demand(spec.properties):
+        return
+    try:
+        described = await _describe(call, name)
+    except Fault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return
+        raise
+    if described.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST":
+        return
+    regions = [call.region, *(r["RegionName"] for r in described.get("Replicas", ()))]
+    indexes = {i["IndexName"] for i in described.get("GlobalSecondaryIndexes", ())}
+    properties = dict(spec.properties)
+    if "GlobalSecondaryIndexes" in properties:
+        properties["GlobalSecondaryIndexes"] = [
+            i for i in properties["GlobalSecondaryIndexes"] if i["IndexName"] in indexes
+        ]
+    off = global_capacity.scalers(properties, regions, are_off=True)
+    await call.request("dynamodb", "UpdateTableReplicaAutoScaling", {"TableName": name, **off})
+
+
+async def _override(call: Call, name: str, region: str, spec: Spec) -> None:
+    """Reads of the replica in another region become what the template says of it."""
+    current = await _describe(call.scoped(call.account, region), name)
+    on_demand = global_capacity.is_on_demand(spec.properties)
+    here = _here(call, spec, region, current).properties
+    wanted = global_capacity.override(here, on_demand=on_demand)
+    held = global_capacity.override(current, on_demand=on_demand)
+    if wanted == held:
+        return
+    await _change(call, name, {"Update": {"RegionName": region, **_lifted(held), **wanted}})
+
+
+def _lifted(held: dict[str, Any]) -> dict[str, Any]:
+    """A limit on demand that the template no longer has."""
+    return {k: {"MaxReadRequestUnits": -1} for k in held if k == "OnDemandThroughputOverride"}
 
 
 async def _set_encryption(call: Call, name: str, spec: Spec) -> None:
     """All replicas in one change, for they are under keys of one kind; then until what is stored has followed."""
-    described = await call.request("dynamodb", "DescribeTable", {"TableName": name})
+    described = await _describe(call, name)
     request: dict[str, Any] = {"TableName": name}
     here = await other_key(call, name, _here(call, spec).properties)
     updates = []
-    for region in [r["RegionName"] for r in described["Table"].get("Replicas", ())]:
+    for region in [r["RegionName"] for r in described.get("Replicas", ())]:
         if region not in [r["Region"] for r in spec.properties["Replicas"]]:
             continue
         there = call.scoped(call.account, region)
@@ -181,29 +295,42 @@ async def _set_encryption(call: Call, name: str, spec: Spec) -> None:
         request["ReplicaUpdates"] = updates
     if len(request) > 1:
         await call.request("dynamodb", "UpdateTable", request)
-        regions = [r["RegionName"] for r in described["Table"].get("Replicas", ())]
+        regions = [r["RegionName"] for r in described.get("Replicas", ())]
         for region in (call.region, *regions):
             await _wait(call.scoped(call.account, region), name)
 
 
 async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
-    """One replica at a time, each whole before the next, then what is its own."""
+    """One replica at a time, each whole before the next, then what is its own.
+
+    The table is scaled before it has replicas, for DynamoDB asks for that, and all are afterwards.
+    """
     wanted = [r["Region"] for r in spec.properties["Replicas"]]
-    described = await call.request("dynamodb", "DescribeTable", {"TableName": name})
-    there = [r["RegionName"] for r in described["Table"].get("Replicas", ())]
+    there = [r["RegionName"] for r in (await _describe(call, name)).get("Replicas", ())]
     for region in [r for r in there if r not in wanted]:
         await _change(call, name, {"Delete": {"RegionName": region}})
+    await _scale(call, name, spec)
     for region in wanted:
         if region == call.region:
             continue
-        if region not in there:
-            wanted_sse = _here(call, spec, region).properties.get("SSESpecification") or {}
-            key = {k: v for k, v in wanted_sse.items() if k == "KMSMasterKeyId"}
-            await _change(call, name, {"Create": {"RegionName": region, **key}})
+        if region in there:
+            await _override(call, name, region, spec)
+        else:
+            own = _here(call, spec, region).properties
+            create = {
+                "RegionName": region,
+                **global_capacity.override(
+                    own, on_demand=global_capacity.is_on_demand(spec.properties)
+                ),
+            }
+            if "KMSMasterKeyId" in (sse := own.get("SSESpecification") or {}):
+                create["KMSMasterKeyId"] = sse["KMSMasterKeyId"]
+            await _change(call, name, {"Create": create})
             await _wait(call, name)
-        own = _here(call, spec, region)
         scoped = call.scoped(call.account, region)
-        await TableResource().update(scoped, name, own, own)
+        here = _here(call, spec, region, await _describe(scoped, name))
+        await TableResource().update(scoped, name, here, here)
+    await _scale(call, name, spec)
 
 
 async def _change(call: Call, name: str, update: dict[str, Any]) -> None:
@@ -214,8 +341,7 @@ async def _wait(call: Call, name: str) -> None:
     """Another replica may be made only when this one is whole."""
     step_s = 0.02
     while True:
-        described = await call.request("dynamodb", "DescribeTable", {"TableName": name})
-        if is_settled(described["Table"]):
+        if is_settled(await _describe(call, name)):
             return
         await call.world.sleep(step_s)
         step_s = min(step_s * 1.5, 1.0)
@@ -223,7 +349,7 @@ async def _wait(call: Call, name: str) -> None:
 
 async def _made(call: Call, name: str) -> Made:
     try:
-        described = (await call.request("dynamodb", "DescribeTable", {"TableName": name}))["Table"]
+        described = await _describe(call, name)
     except Fault as fault:
         raise invalid(f"The table is gone: {fault.message}") from fault
     attributes = {"Arn": described["TableArn"], "TableId": described["TableId"]}

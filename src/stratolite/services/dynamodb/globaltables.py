@@ -1,7 +1,8 @@
 """Global tables (version 2019.11.21): replicas of a table in other regions, made and taken away by UpdateTable.
 
-Every replica is a table of its region that feeds each of the others (``feeds``, ``following``). Indexes, time to live and
-billing are changed in all of them together; policies, tags, recovery, Kinesis destinations and protection are each one's own.
+Every replica is a table of its region that feeds each of the others (``feeds``, ``following``). Indexes, time to live,
+billing and write capacity are changed in all of them together; read capacity too, where a replica has no own (``overrides``);
+policies, tags, recovery, Kinesis destinations and protection are each one's own.
 Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 """
 
@@ -16,7 +17,7 @@ import orjson
 
 from stratolite.core import Tx, work
 from stratolite.service import Call
-from stratolite.services.dynamodb import recasting, state, streams
+from stratolite.services.dynamodb import overrides, recasting, scaling, state, streams
 from stratolite.services.dynamodb.faults import in_use, invalid
 from stratolite.services.dynamodb.following import COPY_REPLICA
 from stratolite.services.dynamodb.keyring import MANAGED, ring
@@ -62,7 +63,7 @@ def change(call: Call, table: Table, updates: list[dict[str, Any]], key: str | N
             _update(call, table.account, region, table.name, wanted)
 
 
-_OWN = frozenset(("RegionName", "TableClassOverride", "KMSMasterKeyId"))
+_OWN = frozenset(("RegionName", "TableClassOverride", "KMSMasterKeyId", *overrides.MEMBERS))
 """What a replica may have otherwise."""
 
 
@@ -88,6 +89,7 @@ def _update(call: Call, account: str, region: str, name: str, wanted: dict[str, 
         now_s = round(call.tx.time_s, 3)
         summary = {"TableClass": table_class, "LastUpdateDateTime": now_s}
         record["Description"]["TableClassSummary"] = summary
+    overrides.apply(record, wanted, round(call.tx.time_s, 3))
     if (key := wanted.get("KMSMasterKeyId")) is not None:
         recasting.turn(call.scoped(account, region), there, record, key)
     state.put_table(call.tx, account, region, record)
@@ -111,6 +113,8 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
         )
     if any(one.get("Creating") for one in table.replicas.values()):
         raise invalid("Only one replica may be created at a time")
+    if not table.is_on_demand:
+        scaling.check_scaled(call, table)
     members = [table.region, *table.replicas]
     for member in members:
         there = state.table(tx, account, member, table.name)
@@ -124,10 +128,13 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
     made["Replicas"] = {member: _feed(call) for member in members}
     if "TableClassOverride" in wanted:
         made["Description"]["TableClassSummary"] = {"TableClass": wanted["TableClassOverride"]}
+    overrides.apply(made, wanted, round(tx.time_s, 3))
     if (key := _key_of_replica(table, wanted)) is not None:
         ring(call.cloud).begin(call, made, key)
     begin_stream(call, account, region, made)
     state.put_table(tx, account, region, made)
+    if not table.is_on_demand:
+        scaling.copy(call, table, region)
     work.put(tx, COPY_REPLICA, orjson.dumps([account, table.region, table.name, region]))
 
 
@@ -222,6 +229,8 @@ def _delete(call: Call, table: Table, region: str) -> None:
             raise in_use(
                 f"Attempt to change a resource which is still in use: Table is being copied: {there.arn}"
             )
+        if not there.is_on_demand:
+            scaling.drop(call, there)
         drop(call, there)
 
 
@@ -272,6 +281,9 @@ def described(tx: Tx, record: Record) -> list[dict[str, Any]]:
             }
         )
         there = state.table(tx, account, region, name)
-        if there is not None and there.sse is not None:
+        if there is None:
+            continue
+        found[-1] |= overrides.described(there.record)
+        if there.sse is not None:
             found[-1]["KMSMasterKeyId"] = there.sse["Key"]
     return found

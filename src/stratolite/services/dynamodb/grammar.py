@@ -478,7 +478,7 @@ class ConditionParser(Parser):
             else:
                 self.type_names.append(args[1][1])
         elif name == "size":
-            kind = self.type_of(args[0])
+            kind = "N" if args[0][0] == "fn" else self.type_of(args[0])
             if kind in ("N", "BOOL", "NULL"):
                 self.note("function", self.wrong_operand(name, kind))
 

@@ -138,6 +138,7 @@ class Reading(Base):
             if page.index is not None:
                 for attribute in page.index.keys:
                     _check_start_part(attribute, start)
+            page.check_all_is_there()
             row = page.start_row(start)
             if not low <= row < high:
                 raise invalid(
@@ -210,8 +211,19 @@ class Page:
         self.fetches = False
         """Whether the whole item must be read from the table for each row of a local index."""
 
+    def check_all_is_there(self) -> None:
+        index = self.index
+        if index is None or index.is_local or index.projects_all:
+            return
+        if self.request.get("Select") == "ALL_ATTRIBUTES":
+            raise invalid(
+                f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index "
+                f"{index.name} because its projection type is not ALL"
+            )
+
     def check_paths(self, forms: Plan) -> None:
         """What Select and the projection ask for must be there to give."""
+        self.check_all_is_there()
         if forms.nested:
             self.table.check_nested(forms.nested)
         select = self.request.get("Select")
@@ -232,11 +244,6 @@ class Page:
         if index is None or index.projects_all:
             return
         if select == "ALL_ATTRIBUTES":
-            if not index.is_local:
-                raise invalid(
-                    f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index "
-                    f"{index.name} because its projection type is not ALL"
-                )
             self.fetches = True
         elif self.paths is not None:
             missing = [p[0] for p in self.paths if p[0] not in index.projected]

@@ -277,23 +277,12 @@ async def _update_settings(
     wanted = after.get("ProvisionedThroughput")
     if wanted and any(wanted[u] != current["ProvisionedThroughput"][u] for u in units):
         request["ProvisionedThroughput"] = wanted
-    throughputs = {
-        index["IndexName"]: index["ProvisionedThroughput"]
-        for index in after.get("GlobalSecondaryIndexes") or ()
-        if index.get("ProvisionedThroughput")
-    }
+    there = {i["IndexName"]: i for i in current.get("GlobalSecondaryIndexes", ())}
     updates = [
-        {
-            "Update": {
-                "IndexName": index["IndexName"],
-                "ProvisionedThroughput": throughputs[index["IndexName"]],
-            }
-        }
-        for index in current.get("GlobalSecondaryIndexes", ())
-        if index["IndexName"] in throughputs
-        and any(
-            index["ProvisionedThroughput"][u] != throughputs[index["IndexName"]][u] for u in units
-        )
+        {"Update": {"IndexName": index["IndexName"], **change}}
+        for index in after.get("GlobalSecondaryIndexes") or ()
+        if index["IndexName"] in there
+        and (change := _index_change(there[index["IndexName"]], index))
     ]
     if updates:
         request["GlobalSecondaryIndexUpdates"] = updates
@@ -308,6 +297,21 @@ async def _update_settings(
             request[member] = after.get(member, default.get(member, {}))
     if request:
         await call.request("dynamodb", "UpdateTable", {"TableName": name, **request})
+
+
+def _index_change(held: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What an UpdateTable must say of an index for its capacity to be what is wanted."""
+    change: dict[str, Any] = {}
+    throughput = wanted.get("ProvisionedThroughput")
+    if throughput and any(held["ProvisionedThroughput"][u] != throughput[u] for u in throughput):
+        change["ProvisionedThroughput"] = throughput
+    limits, known = wanted.get("OnDemandThroughput") or {}, held.get("OnDemandThroughput") or {}
+    if any(known.get(unit, -1) != limits.get(unit, -1) for unit in (*limits, *known)):
+        change["OnDemandThroughput"] = dict.fromkeys(known, -1) | limits
+    warm = wanted.get("WarmThroughput") or {}
+    if any(held["WarmThroughput"][unit] < warm[unit] for unit in warm):
+        change["WarmThroughput"] = warm
+    return change
 
 
 async def _drop_indexes(call: Call, name: str, after: dict[str, Any]) -> None:

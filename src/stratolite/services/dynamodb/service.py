@@ -13,6 +13,7 @@ from stratolite.services.dynamodb.batches import Batches
 from stratolite.services.dynamodb.destinations import Destinations
 from stratolite.services.dynamodb.items import Items
 from stratolite.services.dynamodb.policies import Policies
+from stratolite.services.dynamodb.scaling import Scaling
 from stratolite.services.dynamodb.statements import Statements
 from stratolite.services.dynamodb.tables import Tables
 from stratolite.services.dynamodb.transfers import Transfers
@@ -20,7 +21,9 @@ from stratolite.services.dynamodb.transfers import Transfers
 _TAGGED_PAGE = 100
 
 
-class Dynamodb(Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers):
+class Dynamodb(
+    Items, Batches, Statements, Tables, Policies, Backups, Destinations, Transfers, Scaling
+):
     name = "dynamodb"
 
     tag_types: ClassVar[tuple[str, ...]] = ("dynamodb:table",)

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from stratolite.services.dynamodb.faults import invalid, malformed
+from stratolite.services.dynamodb.values import MAP_IS_LIST, check_type
 
 ERRORS_COUNT_MAX = 10
 _KNOWN_COUNT_MAX = 1000
@@ -150,6 +151,22 @@ class Integer(Shape):
             found.append(_failed(value, path, wanted))
 
 
+class Double(Shape):
+    def __init__(self, *, required: bool = False) -> None:
+        self.required = required
+
+    def ok(self, value: Any) -> bool:
+        return type(value) in (int, float)
+
+    def clean(self, value: Any) -> float:
+        if self.ok(value):
+            return float(value)
+        raise malformed(_cannot(value, "Double"))
+
+    def errors(self, value: Any, path: str, found: list[str]) -> None:
+        return
+
+
 class Flag(Shape):
     def __init__(self, *, required: bool = False) -> None:
         self.required = required
@@ -179,16 +196,21 @@ class Attributes(Shape):
 
     def clean(self, value: Any) -> Any:
         if type(value) is dict:
+            for inner in value.values():
+                check_type(inner)
             return value
-        raise malformed(
-            "Unrecognized collection type java.util.Map<java.lang.String, "
-            "com.amazonaws.dynamodb.v20120810.AttributeValue>"
-            if isinstance(value, list)
-            else "Unexpected field type"
-        )
+        raise malformed(MAP_IS_LIST if isinstance(value, list) else "Unexpected field type")
 
     def errors(self, value: Any, path: str, found: list[str]) -> None:
         return
+
+
+class OneValue(Attributes):
+    """The same of a single attribute value."""
+
+    def clean(self, value: Any) -> Any:
+        check_type(value)
+        return value
 
 
 class Structure(Shape):
@@ -357,6 +379,7 @@ EITHER = Text(enum=("OR", "AND"))
 TEXT = Text()
 FLAG = Flag()
 ITEM = Attributes()
+ONE = OneValue()
 NAMES = Mapped(TEXT)
 OPERATOR = (
     "IN",
@@ -376,7 +399,7 @@ OPERATOR = (
 CONDITIONS = Mapped(
     Structure(
         {
-            "AttributeValueList": Listed(ITEM),
+            "AttributeValueList": Listed(ONE),
             "ComparisonOperator": Text(enum=OPERATOR, required=True),
         }
     )
@@ -384,10 +407,10 @@ CONDITIONS = Mapped(
 EXPECTED = Mapped(
     Structure(
         {
-            "AttributeValueList": Listed(ITEM),
+            "AttributeValueList": Listed(ONE),
             "ComparisonOperator": Text(enum=OPERATOR),
             "Exists": FLAG,
-            "Value": ITEM,
+            "Value": ONE,
         }
     )
 )
@@ -424,7 +447,7 @@ UPDATE_ITEM = Structure(
         **_WRITE,
         "UpdateExpression": TEXT,
         "AttributeUpdates": Mapped(
-            Structure({"Action": Text(enum=("ADD", "PUT", "DELETE")), "Value": ITEM})
+            Structure({"Action": Text(enum=("ADD", "PUT", "DELETE")), "Value": ONE})
         ),
     }
 )
@@ -626,11 +649,17 @@ CREATE_TABLE = Structure(
         "ResourcePolicy": TEXT,
     }
 )
+_OWN_READS: dict[str, Shape] = {
+    "ProvisionedThroughputOverride": Structure({"ReadCapacityUnits": Integer(1)}),
+    "OnDemandThroughputOverride": Structure({"MaxReadRequestUnits": Integer(-1)}),
+}
 _REPLICA = Structure(
     {
         "RegionName": Text(required=True),
         "KMSMasterKeyId": TEXT,
         "TableClassOverride": Text(enum=("STANDARD", "STANDARD_INFREQUENT_ACCESS")),
+        **_OWN_READS,
+        "GlobalSecondaryIndexes": Listed(Structure({"IndexName": _INDEX_NAME, **_OWN_READS}), 1),
     }
 )
 UPDATE_TABLE = Structure(
@@ -656,6 +685,56 @@ UPDATE_TABLE = Structure(
                     "Delete": Structure({"IndexName": _INDEX_NAME}),
                 }
             )
+        ),
+    }
+)
+_POLICY = {
+    "PolicyName": Text(minimum=1, maximum=256),
+    "TargetTrackingScalingPolicyConfiguration": Structure(
+        {
+            "DisableScaleIn": FLAG,
+            "ScaleInCooldown": Integer(),
+            "ScaleOutCooldown": Integer(),
+            "TargetValue": Double(required=True),
+        },
+        required=True,
+    ),
+}
+_SCALED = Structure(
+    {
+        "MinimumUnits": Integer(1),
+        "MaximumUnits": Integer(1),
+        "AutoScalingDisabled": FLAG,
+        "AutoScalingRoleArn": Text(minimum=1, maximum=1600),
+        "ScalingPolicyUpdate": Structure(_POLICY),
+    }
+)
+SCALE_REPLICAS = Structure(
+    {
+        "TableName": TABLE,
+        "ProvisionedWriteCapacityAutoScalingUpdate": _SCALED,
+        "GlobalSecondaryIndexUpdates": Listed(
+            Structure(
+                {"IndexName": _INDEX_NAME, "ProvisionedWriteCapacityAutoScalingUpdate": _SCALED}
+            ),
+            1,
+        ),
+        "ReplicaUpdates": Listed(
+            Structure(
+                {
+                    "RegionName": Text(required=True),
+                    "ReplicaProvisionedReadCapacityAutoScalingUpdate": _SCALED,
+                    "ReplicaGlobalSecondaryIndexUpdates": Listed(
+                        Structure(
+                            {
+                                "IndexName": _INDEX_NAME,
+                                "ProvisionedReadCapacityAutoScalingUpdate": _SCALED,
+                            }
+                        )
+                    ),
+                }
+            ),
+            1,
         ),
     }
 )

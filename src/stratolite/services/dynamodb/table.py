@@ -12,6 +12,7 @@ The record (JSON, under state's ("table", name)):
                                   point-in-time recovery (Days, Since; absent where it is off) and for copies being made
      "HasPolicy": true            there is a resource policy
      "Sse": {...}                 it is under a KMS key, see ``keyring``
+     "Own": {"" or global index: ["Read", "MaxRead"]}   a replica's capacities that are not the group's, see ``overrides``
      "Kinesis": {stream ARN: {"Feed": number, "Status", "Precision"}}, "Replicas": {region: {"Feed": number, "Status"}}}
 """
 

@@ -16,6 +16,7 @@ from stratolite.services.dynamodb import (
     expiry,
     globaltables,
     keyring,
+    overrides,
     recasting,
     schema,
     shapes,
@@ -142,7 +143,7 @@ class Tables(Base):
         for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
             replica = state.table(call.tx, table.account, region, table.name)
             if replica is not None:
-                self._update(call, replica, shared)
+                self._update(call, replica, overrides.kept(table, replica, shared))
         return {"TableDescription": answer}
 
     def _update(self, call: Call, table: Table, request: Request) -> dict[str, Any]:
@@ -392,6 +393,7 @@ def _update_billing(call: Call, table: Table, record: Record, request: Request) 
             "LastUpdateToPayPerRequestDateTime": now_s,
         }
         description["ProvisionedThroughput"] = schema.described_throughput(None)
+        record.pop("Own", None)
         for index in description.get("GlobalSecondaryIndexes", ()):
             index["ProvisionedThroughput"] = schema.described_throughput(None)
     if mode == "PROVISIONED" and table.is_on_demand:
@@ -488,6 +490,7 @@ def _change_index(call: Call, record: Record, request: Request, change: dict[str
     if not indexes:
         del description["GlobalSecondaryIndexes"]
     number = record["Indexes"].pop(name)
+    overrides.forget(record, name)
     used = {
         key["AttributeName"]
         for part in (description, *indexes, *description.get("LocalSecondaryIndexes", ()))

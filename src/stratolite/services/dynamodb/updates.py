@@ -29,7 +29,6 @@ def compile_update(actions: list[Node]) -> Apply:
     removes = _last_first([node[1] for node in actions if node[0] == "REMOVE"])
     adds = [(node[1], node[2]) for node in actions if node[0] == "ADD"]
     deletes = [(node[1], node[2]) for node in actions if node[0] == "DELETE"]
-    sets.sort(key=lambda pair: pair[0][-1] if isinstance(pair[0][-1], int) else -1)
     if len(sets) == len(actions) and all(len(path) == 1 for path, _ in sets):
         top = [(path[0], value) for path, value in sets]
 
@@ -39,10 +38,11 @@ def compile_update(actions: list[Node]) -> Apply:
         return apply_plain
 
     def apply(item: Item, values: Values) -> None:
-        for path, value in [(path, evaluate(item, values)) for path, evaluate in sets]:
+        made = [(path, evaluate(item, values)) for path, evaluate in sets]
+        made += [(path, added(find(item, path), values[name])) for path, name in adds]
+        made.sort(key=_place)
+        for path, value in made:
             put(item, path, value)
-        for path, name in adds:
-            put(item, path, added(find(item, path), values[name]))
         for path, name in deletes:
             left = taken(find(item, path), values[name])
             if left is None:
@@ -55,6 +55,11 @@ def compile_update(actions: list[Node]) -> Apply:
             remove(item, path)
 
     return apply
+
+
+def _place(pair: tuple[Path, Value]) -> int:
+    last = pair[0][-1]
+    return last if isinstance(last, int) else -1
 
 
 def _last_first(paths: list[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Capacit
 from __future__ import annotations
 
 import binascii
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,10 @@ NESTING_MAX = 31
 """Lists and maps within each other: the attribute itself is the first of DynamoDB's 32 levels."""
 
 _INVALID = "One or more parameter values were invalid: "
+MAP_IS_LIST = (
+    "Unrecognized collection type java.util.Map<java.lang.String, "
+    "com.amazonaws.dynamodb.v20120810.AttributeValue>"
+)
 
 
 def checked_size(value: Any, depth: int = 0) -> int:
@@ -57,6 +62,15 @@ def checked_size(value: Any, depth: int = 0) -> int:
             return checked_size(value, depth)
         return check(value, inner, depth)
     raise AssertionError("_tidy leaves exactly one member")
+
+
+def check_type(value: Any) -> None:
+    """Raise SerializationException where an attribute value is none by its form: said before all else that is wrong."""
+    try:
+        checked_size(value)
+    except Fault as fault:
+        if fault.code == "SerializationException":
+            raise
 
 
 class Checked(Value):
@@ -223,6 +237,10 @@ def _number(text: str) -> str:
 
 def _binary(text: Any) -> bytes:
     if type(text) is not str:
+        if isinstance(text, list):
+            raise malformed("Unrecognized collection type class java.nio.ByteBuffer")
+        if isinstance(text, dict):
+            raise malformed("Start of structure or map found where not expected")
         raise malformed("only base-64-encoded strings are convertible to bytes")
     if len(text) % 4:
         raise malformed(
@@ -231,6 +249,8 @@ def _binary(text: Any) -> bytes:
     try:
         raw = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
+        if text.isascii() and re.fullmatch("[A-Za-z0-9+/=]*", text):
+            raise malformed("Invalid last non-pad Base64 character dectected") from None
         raise malformed("Invalid Base64 character detected") from None
     if binascii.b2a_base64(raw, newline=False).decode() != text:
         raise malformed("Invalid last non-pad Base64 character dectected")
@@ -245,17 +265,29 @@ def _check_binary(_value: Value, inner: Any, _depth: int) -> int:
     return len(_binary(inner))
 
 
-def _check_boolean(_value: Value, inner: Any, _depth: int) -> int:
-    if type(inner) is not bool:
-        raise _wrong_type(inner, "Boolean")
+_TRUTHS = dict.fromkeys(("TRUE", "1", "YES"), True) | dict.fromkeys(("FALSE", "0", "NO"), False)
+"""Texts that DynamoDB's parser takes for a boolean (recorded from AWS by https://github.com/architect/dynalite)."""
+
+
+def _boolean(given: Any) -> bool:
+    if type(given) is bool:
+        return given
+    if type(given) is not str:
+        raise _wrong_type(given, "Boolean")
+    if (found := _TRUTHS.get(given.upper())) is None:
+        raise malformed("Unexpected token received from parser")
+    return found
+
+
+def _check_boolean(value: Value, inner: Any, _depth: int) -> int:
+    value["BOOL"] = _boolean(inner)
     return 1
 
 
-def _check_null(_value: Value, inner: Any, _depth: int) -> int:
-    if type(inner) is not bool:
-        raise _wrong_type(inner, "Boolean")
-    if not inner:
+def _check_null(value: Value, inner: Any, _depth: int) -> int:
+    if not _boolean(inner):
         raise invalid(_INVALID + "Null attribute value types must have the value of true")
+    value["NULL"] = True
     return 1
 
 
@@ -331,7 +363,7 @@ def _check_list(_value: Value, inner: Any, depth: int) -> int:
 def _check_map(_value: Value, inner: Any, depth: int) -> int:
     below = _deeper(depth)
     if type(inner) is not dict:
-        raise malformed("Unexpected field type")
+        raise malformed(MAP_IS_LIST if isinstance(inner, list) else "Unexpected field type")
     total = 3
     for name, element in inner.items():
         total += 1 + len(name.encode()) + checked_size(element, below)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from stratolite.core import Tx
+from stratolite.errors import Fault
 from stratolite.service import Request, Response
 from stratolite.services.dynamodb import expiry, feeds, state, streams
 from stratolite.services.dynamodb.capacity import Cost
@@ -27,6 +28,7 @@ from stratolite.services.dynamodb.values import (
 )
 
 _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
+_INDEX_KEY = "The update expression attempted to update the secondary index key to unsupported type"
 ALL_OLD = "ALL_OLD"
 
 
@@ -87,7 +89,12 @@ class Write:
         if apply is not None:
             apply(item, values)
             if self.table.index_keys:
-                self.table.check_index_keys(item)
+                try:
+                    self.table.check_index_keys(item)
+                except Fault:
+                    if apply is forms.update and self._is_computed(item, values):
+                        raise invalid(_INDEX_KEY) from None
+                    raise
             if forms.nested:
                 check_nesting(item)
         raw = orjson.dumps(item)
@@ -95,6 +102,14 @@ class Write:
         if len(raw) > ITEM_SIZE_BYTES_MAX and item_size(item) > ITEM_SIZE_BYTES_MAX:
             raise invalid(_TOO_LARGE_UPDATE)
         self._put(item, raw)
+
+    def _is_computed(self, item: Item, values: Mapping[str, Any]) -> bool:
+        """Whether an index key of the wrong type is no value of the request's: DynamoDB words that otherwise."""
+        given = list(values.values())
+        return any(
+            key.name in item and key.kind not in item[key.name] and item[key.name] not in given
+            for _, key in self.table.index_keys
+        )
 
     def delete(self, *, expired: bool = False) -> None:
         """``expired``: not a caller wants it but its time to live has ended."""
