@@ -23,6 +23,7 @@ _CODES = {
     "ecr": "InvalidParameterException",
     "iam": "ValidationError",
     "resourcegroupstaggingapi": "InvalidParameterException",
+    "s3tables": "BadRequestException",
     "sts": "ValidationError",
     "scheduler": "ValidationException",
     "pipes": "ValidationException",

@@ -24,6 +24,7 @@ from stratolite.services.s3.object_marks import ObjectMarks
 from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
 from stratolite.services.s3.selecting import Selecting
+from stratolite.services.s3.table_buckets import TableBuckets, TableSweep
 from stratolite.services.s3.worker import Sweep
 
 
@@ -32,6 +33,7 @@ class S3(
     Buckets,
     Multipart,
     Deleting,
+    TableBuckets,
     ObjectMarks,
     ObjectLocks,
     Selecting,
@@ -75,6 +77,7 @@ class S3(
     def workers(self) -> Iterable[Worker]:
         return (
             Sweep(self.cloud),
+            TableSweep(self.cloud),
             Deliverer(self.cloud),
             Expirer(self.cloud),
             Reporter(self.cloud),

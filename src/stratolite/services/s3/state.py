@@ -5,7 +5,7 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy, on?, versioning?}: what every request asks
+                                                     has_policy, on?, versioning?, table?}: what every request asks
     ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy, tags?, open?}   an access point's names
     (account, "", "s3", "block")                  -> JSON, the account's public access block
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
@@ -57,6 +57,7 @@ FEATURES = frozenset(
         "replication",
         "lifecycle",
         "logging",
+        "metadata",
         "request-payment",
     }
 )
@@ -88,7 +89,9 @@ class Bucket:
         "part_bodies",
         "parts",
         "point",
+        "read_only",
         "region",
+        "table",
         "uploads",
         "versioning",
         "versions",
@@ -105,6 +108,7 @@ class Bucket:
         has_policy: bool = False,
         on: Sequence[str] = (),
         versioning: str = "",
+        table: Sequence[Any] = ("", False),
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
@@ -115,6 +119,8 @@ class Bucket:
         """Kinds of configuration set on it that what is done to objects must look at: those of ``FEATURES``."""
         self.versioning = versioning
         """"", Enabled or Suspended."""
+        self.table, self.read_only = table
+        """ARN of the table whose files it holds, "" for a bucket of one's own; whether only services of AWS write it."""
         self.point: Point | None = None
         """The access point by which it was named."""
         space = Keyspace(account, region, "s3")
@@ -155,19 +161,7 @@ class Head(Listed, array_like=True, gc=False):
 
     checksum_value: str
     place: int
-    """FEATURES = frozenset(
-    {
-        "notification",
-        "object-lock",
-        "encryption",
-        "replication",
-        "lifecycle",
-        "logging",
-        "request-payment",
-    }
-)
-
-IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
+    """IN_HEAD, IN_ROW, IN_BLOB or IN_PARTS."""
     data: bytes
     """The body, IN_HEAD."""
     blob: str
@@ -296,6 +290,16 @@ def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) ->
     return bucket
 
 
+def make_table_bucket(
+    tx: Tx, name: str, account: str, region: str, table: tuple[str, bool], ownership: str
+) -> Bucket:
+    """In nobody's list. ``table``: (ARN, whether only services write it)."""
+    now_ms = int(tx.time_s * 1000)
+    bucket = Bucket(name, account, region, tx.stamp(), now_ms, ownership, table=table)
+    put_bucket(tx, bucket)
+    return bucket
+
+
 def put_bucket(
     tx: Tx,
     bucket: Bucket,
@@ -319,6 +323,8 @@ def put_bucket(
         value["on"] = features
     if status := bucket.versioning if versioning is None else versioning:
         value["versioning"] = status
+    if bucket.table:
+        value["table"] = [bucket.table, bucket.read_only]
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 
