@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, names, points, state, table_buckets
+from stratolite.services.s3 import grants, metadata_tables, names, points, state, table_buckets
 from stratolite.services.s3.copying import copy_source
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -241,6 +241,10 @@ class AccessRules(Service):
         if operation in _BY_INITIATOR and self._began(call, found, request):
             return ()
         action = _ON_OBJECT.get(operation)
+        if "BucketMetadata" in operation:
+            of_tables = metadata_tables.access(call, operation, request, f"{ARN}{bucket}")
+            if of_tables is not None:
+                return of_tables
         if action is None:
             action = f"s3:{_ON_BUCKET.get(operation, operation)}"
             on_bucket = _through(found, action, f"{ARN}{bucket}", "")

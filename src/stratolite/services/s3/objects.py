@@ -309,14 +309,15 @@ class Objects(Service):
 
 def created(call: Call, bucket: Bucket, key: str, head: Head, kind: str) -> None:
     version = head.version or None
-    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag, version)
+    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag, version, head=head)
     happened(call, bucket, what)
 
 
 def touched(call: Call, bucket: Bucket, key: str, head: Head, event: str) -> None:
     """Something about the object changed, not its body."""
     version = head.version or None
-    happened(call, bucket, Happening(event, key, None, head.etag, version, sequenced=False))
+    what = Happening(event, key, None, head.etag, version, sequenced=False, head=head)
+    happened(call, bucket, what)
 
 
 async def begin_ahead(call: Call, request: Request) -> encryption.Sealing | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
+from stratolite.core.dropping import Dropper
 from stratolite.service import Call, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
@@ -17,6 +18,8 @@ from stratolite.services.s3.doors import Doors
 from stratolite.services.s3.inventory import Reporter
 from stratolite.services.s3.lifecycle import Expirer
 from stratolite.services.s3.listing import Listing
+from stratolite.services.s3.metadata_tables import DROP, MetadataTables
+from stratolite.services.s3.metadata_worker import Recorder
 from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
@@ -40,6 +43,7 @@ class S3(
     Listing,
     Configuration,
     BucketSettings,
+    MetadataTables,
     Notifications,
     Points,
     Doors,
@@ -83,6 +87,8 @@ class S3(
             Reporter(self.cloud),
             Replicator(self),
             LogKeeper(self.cloud),
+            Recorder(self.cloud),
+            Dropper(self.cloud.db, DROP),
         )
 
     def resources(self) -> Iterable[Resource]:

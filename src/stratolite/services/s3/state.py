@@ -15,6 +15,8 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "n", id, KEY)         -> 8 bytes order                  of the null version among them
     (account, region, "s3", "d", id, KEY[, order]) -> the body, of HEAD_BODY_BYTES_MAX .. INLINE_BYTES_MAX
     (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
+    (account, region, "s3", "m", id, config, stamp) -> JSON, a row for the journal table, until it is there
+    (account, region, "s3", "y", id, config, KEY) -> sequence number of the change that the inventory table lacks
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
     (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
@@ -81,6 +83,7 @@ class Bucket:
         "has_policy",
         "heads",
         "id",
+        "journal",
         "log",
         "name",
         "nulls",
@@ -91,6 +94,7 @@ class Bucket:
         "point",
         "read_only",
         "region",
+        "stale",
         "table",
         "uploads",
         "versioning",
@@ -127,6 +131,7 @@ class Bucket:
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.log = space["l"][id]
+        self.journal, self.stale = space["m"][id], space["y"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
 

@@ -16,7 +16,7 @@ from stratolite.services.s3tables.names import Place
 from stratolite.services.s3tables.state import Name
 from stratolite.services.s3tables.writing import Writing
 
-_INSIDE = frozenset({"KeepManagedTable", "RulesOfTable", "WriteTable"})
+_INSIDE = frozenset({"KeepManagedTable", "RulesOfTable", "CanWrite", "WriteTable"})
 _NAMELESS = frozenset({"CreateNamespace", "CreateTable", "GetNamespace", "DeleteNamespace"})
 """On the table bucket, whatever else they name."""
 _ALSO = {

@@ -45,6 +45,10 @@ def is_possible() -> bool:
 
 
 class Writing(Tables):
+    def can_write(self, call: Call, asked: Request) -> Response:
+        """{Can}: whether WriteTable finds its libraries."""
+        return {"Can": is_possible()}
+
     async def write_table(self, call: Call, asked: Request) -> Response:
         """``asked``: {TableArn, Steps as in ``child``}. Answers {MetadataLocation: "" if nothing changed, VersionToken:
         the one to give UpdateTableMetadataLocation, Rows, Gone: keys of files to drop with it, Bucket}.
