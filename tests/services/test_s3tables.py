@@ -264,3 +264,65 @@ def test_settings_are_what_was_set(lake: Any, client: Any) -> None:
     with pytest.raises(ClientError) as caught:
         lake.get_table_replication(tableArn=f"{ARN}/table/x")
     assert code(caught)[:2] == ("NotImplemented", 501)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_table_is_kept_in_order_every_day(lake: Any, client: Any, platform: Any) -> None:
+    """Small files are joined, snapshots older than was said go with what only they named, stray files after 13 days."""
+    pytest.importorskip("pyiceberg")
+    import pyarrow as pa
+    from iceberg_reading import loaded
+
+    arn, s3 = make(lake)["tableARN"], client("s3")
+    shown = lake.get_table_maintenance_configuration(**named())["configuration"]
+    assert shown["icebergSnapshotManagement"]["settings"]["icebergSnapshotManagement"] == {
+        "minSnapshotsToKeep": 1, "maxSnapshotAgeHours": 120,
+    }  # fmt: skip
+    lake.put_table_maintenance_configuration(
+        **named(), type="icebergSnapshotManagement",
+        value={"status": "enabled", "settings": {"icebergSnapshotManagement": {"maxSnapshotAgeHours": 12}}},
+    )  # fmt: skip
+    with pytest.raises(ClientError) as caught:
+        lake.put_table_maintenance_configuration(
+            **named(), type="icebergCompaction",
+            value={"settings": {"icebergCompaction": {"strategy": "sort"}}},
+        )  # fmt: skip
+    assert code(caught)[0] == "NotImplemented"
+    table = loaded(lake, s3, arn)
+    schema = table.schema().as_arrow()
+    for n in range(10):
+        table.append(pa.Table.from_pylist([{"id": n, "at": None}], schema=schema))
+    other = loaded(lake, s3, arn)
+    table.append(pa.Table.from_pylist([{"id": 10, "at": None}], schema=schema))
+    with pytest.raises(ClientError) as caught:  # it lost the race, and nothing of it is to be seen
+        other.append(pa.Table.from_pylist([{"id": 99, "at": None}], schema=schema))
+    assert code(caught)[0] == "ConflictException"
+    status = lake.get_table_maintenance_job_status(**named())["status"]
+    assert {one["status"] for one in status.values()} == {"Not_Yet_Run"}
+    bucket = lake.get_table(**named())["warehouseLocation"].removeprefix("s3://")
+    s3.put_object(Bucket=bucket, Key="data/stray.parquet", Body=b"x")
+
+    def day_passes(days: float) -> None:
+        before = lake.get_table_maintenance_job_status(**named())["status"]
+        cloud = platform.cloud
+        platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, days * 86_400 + 1)))
+        for _ in range(1000):
+            if (now := lake.get_table_maintenance_job_status(**named())["status"]) != before:
+                assert {one["status"] for one in now.values()} == {"Successful"}, now
+                return
+            platform.run(cloud.world.sleep(0.02))
+        raise AssertionError("nobody looks after the table")
+
+    day_passes(1)
+    found = loaded(lake, s3, arn)
+    assert sorted(r["id"] for r in found.scan().to_arrow().to_pylist()) == list(range(11))
+    assert len(found.inspect.files()) == 1
+    assert len(found.metadata.snapshots) == 2  # of the joining: it deletes, and it adds
+    assert s3.head_object(Bucket=bucket, Key="data/stray.parquet")
+    day_passes(14)
+    with pytest.raises(ClientError) as caught:
+        s3.head_object(Bucket=bucket, Key="data/stray.parquet")
+    assert code(caught)[:2] == ("404", 404)
+    found = loaded(lake, s3, arn)
+    assert len(found.metadata.snapshots) == 1
+    assert sorted(r["id"] for r in found.scan().to_arrow().to_pylist()) == list(range(11))

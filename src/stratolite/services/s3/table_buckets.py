@@ -26,8 +26,9 @@ from stratolite.services.s3.worker import put_sweep
 
 QUEUE = "s3.table-sweep"
 SWEEP_COUNT_MAX = 100
+LIST_COUNT_MAX = 1000
 _KEEPERS = ("metadata.s3.amazonaws.com", "maintenance.s3tables.amazonaws.com")
-INSIDE = ("KeepTableBucket", "DropTableBucket", "PutTableObject", "CheckTableObject", "DropTableObjects")  # fmt: skip
+INSIDE = ("KeepTableBucket", "DropTableBucket", "PutTableObject", "CheckTableObject", "DropTableObjects", "ListTableObjects")  # fmt: skip
 """S3 Tables' operations; no request from outside names them."""
 _READING = frozenset({"GetObject", "HeadObject", "ListParts"})
 _WRITING = frozenset(
@@ -105,6 +106,19 @@ class TableBuckets(ObjectMarks):
         for key in asked["Keys"]:
             _drop(call, bucket, key.encode())
         return {}
+
+    def list_table_objects(self, call: Call, asked: Request) -> Response:
+        """``asked``: {Bucket, After}: a page of {Objects: [key, when it was written in ms]}."""
+        bucket = _found(call, asked)
+        after = asked["After"].encode()
+        start = state.past_key(after) if after else state.at_prefix(b"")
+        span = state.walk(bucket.heads, start, state.past_prefix(b""))
+        rows = islice(call.tx.scan(span), LIST_COUNT_MAX)
+        found = [
+            [state.key_of(bucket.heads, row).decode(), state.decode_listed(raw).modified_ms]
+            for row, raw in rows
+        ]
+        return {"Objects": found}
 
     def drop_table_bucket(self, call: Call, asked: Request) -> Response:
         """The bucket is gone at once, what was in it soon."""

@@ -3,20 +3,23 @@
 Started by file name, without stratolite: what it imports stays out of the server. It has no network, no credentials, no
 files and limited memory; the parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
 
-    parent  {location, steps, now_ms, properties}          the task, once
+    parent  {location, steps, now_ms, properties, tidy, listed?, before_ms?}          the task, once
     child   {get: location}        parent  {data} | {}     {}: there is no such file
     child   {put: location, data}  parent  {}
     child   {done: {location: of the new metadata or "", rows, gone: locations nobody needs any more}} | {error: text}
 
 A task's steps become one commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too,
-{append: rows} adds some (timestamps are milliseconds). Then the table is tidied: small files are joined once there are
-``FILES_COUNT_MAX``, snapshots older than ``SNAPSHOT_S`` go once there are ``SNAPSHOTS_COUNT_MAX``.
+{append: rows} adds some (timestamps are milliseconds). Then the table is tidied as {files, snapshots, age_ms, keep} says: files
+are joined once there are so many, 0 for never; once there are so many snapshots those older than ``age_ms`` go, 0 for never,
+but for the ``keep`` newest. ``gone`` has what only they named, and of ``listed`` ([location, time of writing] of the files
+there are) what is older than ``before_ms`` and named by nobody.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import struct
 import sys
@@ -29,12 +32,8 @@ from typing import Any
 
 import msgspec
 
-FILES_COUNT_MAX = 100
 JOINED_BYTES_MAX = 64 << 20
 """Above this small files stay as they are: joining reads all into memory."""
-SNAPSHOTS_COUNT_MAX = 100
-SNAPSHOT_S = 3600
-METADATA_COUNT_MAX = 20
 
 
 class Pipe:
@@ -81,13 +80,16 @@ def work(pipe: Pipe, task: dict[str, Any]) -> dict[str, Any]:
     table, catalog = _open(pipe, task["location"])
     before = table.metadata
     rows = _change(table, task)
-    if catalog.changed:
-        _join_files(table)
-        _expire_snapshots(table, task["now_ms"])
-    if not catalog.changed:
-        return {"location": "", "rows": 0, "gone": []}
-    location = catalog.finish()
-    return {"location": location, "rows": rows, "gone": _gone(table.io, before, catalog.metadata)}
+    if catalog.changed or not task["steps"]:
+        _join_files(table, task["tidy"])
+        _expire_snapshots(table, task["tidy"], task["now_ms"])
+    location = catalog.finish() if catalog.changed else ""
+    after = catalog.metadata or before
+    gone = _gone(table.io, before, after)
+    if "before_ms" in task:
+        kept = _named_by(table.io, after) | {location or task["location"]}
+        gone |= {one for one, at in task["listed"] if at < task["before_ms"] and one not in kept}
+    return {"location": location, "rows": rows, "gone": sorted(gone)}
 
 
 def _keep_time(now_ms: int) -> None:
@@ -183,7 +185,8 @@ def _open(pipe: Pipe, location: str) -> tuple[Any, Any]:
             return Table(identifier, found, location, files, self)
 
         def finish(self) -> str:
-            version = int(location.rpartition("/")[2].partition("-")[0] or 0) + 1
+            said = re.match(r"(\d{1,9})-", location.rpartition("/")[2])
+            version = int(said[1]) + 1 if said else len(self.metadata.metadata_log)
             name = f"{version:05d}-{uuid.uuid4()}.metadata.json"  # noqa: TID251 - no World here
             provider = load_location_provider(self.metadata.location, self.metadata.properties)
             to: str = provider.new_metadata_location(name)
@@ -197,6 +200,8 @@ def _open(pipe: Pipe, location: str) -> tuple[Any, Any]:
 
 def _change(table: Any, task: dict[str, Any]) -> int:
     """Carry out the steps in one commit; how many rows were added."""
+    if not task["steps"]:
+        return 0
     from pyiceberg.expressions import In, LessThan
 
     added = 0
@@ -234,39 +239,52 @@ def _arrow(table: Any, rows: list[dict[str, Any]]) -> Any:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _join_files(table: Any) -> None:
+def _join_files(table: Any, tidy: dict[str, int]) -> None:
     snapshot = table.current_snapshot()
-    if snapshot is None or snapshot.summary is None:
+    if not tidy["files"] or snapshot is None or snapshot.summary is None:
         return
     said = snapshot.summary.additional_properties
-    if int(said.get("total-data-files", 0)) < FILES_COUNT_MAX:
+    if int(said.get("total-data-files", 0)) < tidy["files"]:
         return
     if int(said.get("total-files-size", 0)) > JOINED_BYTES_MAX:
         return
     table.overwrite(table.scan().to_arrow())
 
 
-def _expire_snapshots(table: Any, now_ms: int) -> None:
-    if len(table.metadata.snapshots) < SNAPSHOTS_COUNT_MAX:
+def _expire_snapshots(table: Any, tidy: dict[str, int], now_ms: int) -> None:
+    found = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms, reverse=True)
+    if not tidy["snapshots"] or len(found) < tidy["snapshots"]:
         return
-    before = datetime.fromtimestamp(now_ms / 1000 - SNAPSHOT_S).astimezone()
-    table.maintenance.expire_snapshots().older_than(before).commit()
+    heads = {ref.snapshot_id for ref in table.metadata.refs.values()}
+    old = [
+        s.snapshot_id
+        for s in found[max(tidy["keep"], 1) :]
+        if s.timestamp_ms < now_ms - tidy["age_ms"] and s.snapshot_id not in heads
+    ]
+    if old:
+        table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def _gone(files: Any, before: Any, after: Any) -> list[str]:
+def _gone(files: Any, before: Any, after: Any) -> set[str]:
     """Files that the table named ``before`` and names no more ``after``."""
     logged = {entry.metadata_file for entry in after.metadata_log}
     gone = {entry.metadata_file for entry in before.metadata_log} - logged
     kept_ids = {s.snapshot_id for s in after.snapshots}
     expired = [s for s in before.snapshots if s.snapshot_id not in kept_ids]
-    if not expired:
-        return sorted(gone)
-    kept: set[str] = set()
-    for snapshot in after.snapshots:
-        kept |= _files_of(files, snapshot)
-    for snapshot in expired:
-        gone |= _files_of(files, snapshot) - kept
-    return sorted(gone)
+    if expired:
+        kept = _named_by(files, after)
+        for snapshot in expired:
+            gone |= _files_of(files, snapshot) - kept
+    return gone
+
+
+def _named_by(files: Any, metadata: Any) -> set[str]:
+    """Every file that the table's snapshots and its log of metadata name."""
+    found = {entry.metadata_file for entry in metadata.metadata_log}
+    found |= {one.statistics_path for one in metadata.statistics}
+    for snapshot in metadata.snapshots:
+        found |= _files_of(files, snapshot)
+    return found
 
 
 _SEEN: dict[str, set[str]] = {}

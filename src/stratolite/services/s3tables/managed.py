@@ -66,7 +66,7 @@ class Managed(Settings):
         return {"Policy": self.resource_policy(call, asked["Arn"]) or ""}
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
-        """Of the table and its bucket together; the service that keeps a table may write it unless they say no."""
+        """Of the table and its bucket together; maintenance and the service that keeps a table may write it unless they say no."""
         match = names.place_of(resource)
         if match is None:
             return None
@@ -83,8 +83,10 @@ class Managed(Settings):
         for text in policies_of(bucket, found):
             said = orjson.loads(text)["Statement"]
             statements += said if isinstance(said, list) else [said]
-        if found is not None and "service" in found.record:
-            keepers = [found.record["service"], names.MAINTENANCE_SERVICE]
+        if found is not None:
+            keepers = [names.MAINTENANCE_SERVICE]
+            if "service" in found.record:
+                keepers.append(found.record["service"])
             statements.append(
                 {
                     "Effect": "Allow",

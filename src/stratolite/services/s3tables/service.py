@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from stratolite.service import Access, Call, Request, Resource, Tagged
+from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
 from stratolite.services.s3tables import names, state
+from stratolite.services.s3tables.maintenance import Keeper, Maintenance
 from stratolite.services.s3tables.managed import Managed
 from stratolite.services.s3tables.names import Place
 from stratolite.services.s3tables.state import Name
-from stratolite.services.s3tables.writing import Writing
 
 _INSIDE = frozenset({"KeepManagedTable", "RulesOfTable", "CanWrite", "WriteTable"})
 _NAMELESS = frozenset({"CreateNamespace", "CreateTable", "GetNamespace", "DeleteNamespace"})
@@ -35,7 +35,7 @@ _ALSO = {
 """Operation -> member of the request -> action it needs beside."""
 
 
-class S3tables(Managed, Writing):
+class S3tables(Managed, Maintenance):
     name: ClassVar[str] = "s3tables"
     validated: ClassVar[bool] = True
 
@@ -106,6 +106,9 @@ class S3tables(Managed, Writing):
         if keys := [*given, *(request.get("tagKeys") or ())]:
             found["aws:tagkeys"] = keys
         return found
+
+    def workers(self) -> Iterable[Worker]:
+        return (Keeper(self),)
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.s3tables.resources import RESOURCES

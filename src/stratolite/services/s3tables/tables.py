@@ -16,6 +16,7 @@ from stratolite.services.s3tables.buckets import (
 )
 from stratolite.services.s3tables.names import Place
 from stratolite.services.s3tables.state import Name, Record
+from stratolite.services.s3tables.upkeep import expect
 
 _METADATA_FOLDER = "metadata"
 METADATA_LOCATION_LENGTH_MAX = 2048
@@ -240,6 +241,7 @@ def make_table(
         "Encryption": encryption,
     }
     call.scoped(where.account, where.region).invoke("s3", "KeepTableBucket", asked)
+    expect(call.tx, where._replace(table=record["id"]))
     return found
 
 

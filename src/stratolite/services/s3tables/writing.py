@@ -28,11 +28,17 @@ CHILD_MEMORY_BYTES_MAX = 4 << 30
 CHILD_TIME_S_MAX = 300.0
 FILE_BYTES_MAX = 512 << 20
 """Of one file the child reads or writes."""
+FILES_COUNT_MAX = 100_000
+"""How many files of a table are looked at for superfluous ones; the rest are by the next run."""
 _PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
 }
+
+
+TIDY = {"files": 100, "snapshots": 100, "age_ms": 3_600_000, "keep": 1}
+"""How a table is kept in order where nothing else is said, see ``child``."""
 
 
 class WriteFailed(Exception):
@@ -50,7 +56,7 @@ class Writing(Tables):
         return {"Can": is_possible()}
 
     async def write_table(self, call: Call, asked: Request) -> Response:
-        """``asked``: {TableArn, Steps as in ``child``}. Answers {MetadataLocation: "" if nothing changed, VersionToken:
+        """``asked``: {TableArn, Steps, Tidy?, Unreferenced?: {BeforeMs}, all as in ``child``}. Answers {MetadataLocation: "" if nothing changed, VersionToken:
         the one to give UpdateTableMetadataLocation, Rows, Gone: keys of files to drop with it, Bucket}.
 
         Raises WriteFailed, NotFound, and what S3 answers whoever may not read or write the table's files.
@@ -70,7 +76,11 @@ class Writing(Tables):
             "steps": asked["Steps"],
             "now_ms": int(call.world.cloud() * 1000),
             "properties": _PROPERTIES,
+            "tidy": asked.get("Tidy") or TIDY,
         }
+        if unreferenced := asked.get("Unreferenced"):
+            task["listed"] = await _listed(call, warehouse)
+            task["before_ms"] = unreferenced["BeforeMs"]
         done = await _run(call, warehouse, task)
         start = f"{warehouse}/"
         return {
@@ -80,6 +90,19 @@ class Writing(Tables):
             "Gone": [one.removeprefix(start) for one in done["gone"] if one.startswith(start)],
             "Bucket": warehouse.removeprefix("s3://"),
         }
+
+
+async def _listed(call: Call, warehouse: str) -> list[tuple[str, int]]:
+    """(location, when it was written in ms) of every file of a table."""
+    found: list[tuple[str, int]] = []
+    bucket, after = warehouse.removeprefix("s3://"), ""
+    while True:
+        asked = {"Bucket": bucket, "After": after}
+        page = await call.request("s3", "ListTableObjects", asked)
+        found += [(f"{warehouse}/{key}", at) for key, at in page["Objects"]]
+        if not page["Objects"] or len(found) > FILES_COUNT_MAX:
+            return found
+        after = page["Objects"][-1][0]
 
 
 async def _run(call: Call, warehouse: str, task: dict[str, Any]) -> dict[str, Any]:
