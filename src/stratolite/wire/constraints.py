@@ -23,12 +23,15 @@ _CODES = {
     "ecr": "InvalidParameterException",
     "iam": "ValidationError",
     "resourcegroupstaggingapi": "InvalidParameterException",
+    "s3tables": "BadRequestException",
     "sts": "ValidationError",
     "scheduler": "ValidationException",
     "pipes": "ValidationException",
 }
 _INPUT_NAMED = frozenset({"apigateway"})
 """Services that say 'putIntegrationInput.type' of a member of the body, and 'responseType' of one in the path."""
+_PATTERNS = {"s3tables": {"NamespaceName": "[0-9a-z_-]*"}}
+"""Service -> shape -> its pattern, where AWS takes more than its model says: the namespaces of S3 Metadata's tables."""
 _ERRORS_COUNT_MAX = 50
 _DEPTH_MAX = 32
 Check = Callable[[Any, str], Iterator[str]]
@@ -108,7 +111,11 @@ def _compiled(service: str, operation: str) -> Check | None:
 @lru_cache(maxsize=1)
 def _raw(service: str) -> dict[str, Any]:
     """Only the last one asked for is kept: compiling is rare and a model is large."""
-    return read_raw(service)
+    raw = read_raw(service)
+    shapes = dict(raw["shapes"])
+    for name, pattern in _PATTERNS.get(service, {}).items():
+        shapes[name] = {**shapes[name], "pattern": pattern}
+    return {**raw, "shapes": shapes}
 
 
 def _checker(shapes: dict[str, Any], name: str, known: dict[str, Check]) -> Check:

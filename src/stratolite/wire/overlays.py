@@ -42,6 +42,7 @@ SPOKEN = frozenset(
         "resourcegroupstaggingapi",
         "s3",
         "s3control",
+        "s3tables",
         "scheduler",
         "secretsmanager",
         "serverlessrepo",

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, names, points, state
+from stratolite.services.s3 import grants, metadata_tables, names, points, state, table_buckets
 from stratolite.services.s3.copying import copy_source, takes_annotations
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -20,6 +20,7 @@ from stratolite.services.s3.public import parse_public
 from stratolite.services.s3.state import Bucket
 
 ARN = "arn:aws:s3:::"
+_TABLES = "arn:aws:s3tables:"
 
 # Operation -> action on the object, where it is not called as the operation.
 _ON_OBJECT = {
@@ -221,9 +222,13 @@ class AccessRules(Service):
         if operation == "ListBuckets":
             return (("s3:ListAllMyBuckets", "*"),)
         bucket = request.get("Bucket", "")
-        if operation in ("DeleteObjects", *_OF_CONTROL):
-            return ()  # asked for key by key, answered key by key
+        if operation in _OF_CONTROL or operation in table_buckets.INSIDE:
+            return ()
         found = state.bucket(call.tx, bucket)
+        if found is not None and found.table:
+            return table_buckets.access(found, operation, request, call.principal)
+        if operation == "DeleteObjects":
+            return ()  # asked for key by key, answered key by key
         if operation == "CreateBucket":
             if found is not None and found.account != call.account:
                 return ()  # BucketAlreadyExists for everyone
@@ -244,6 +249,10 @@ class AccessRules(Service):
         if operation in _BY_INITIATOR and self._began(call, found, request):
             return ()
         action = _ON_OBJECT.get(operation)
+        if "BucketMetadata" in operation:
+            of_tables = metadata_tables.access(call, operation, request, f"{ARN}{bucket}")
+            if of_tables is not None:
+                return of_tables
         if action is None:
             action = f"s3:{_ON_BUCKET.get(operation, operation)}"
             on_bucket = _through(found, action, f"{ARN}{bucket}", "")
@@ -277,6 +286,8 @@ class AccessRules(Service):
             source = copy_source(request)
             read = "s3:GetObjectVersion" if source.version else "s3:GetObject"
             there = state.bucket(call.tx, source.bucket)
+            if there is not None and there.table:
+                raise table_buckets.not_allowed(operation)
             name = source.bucket if there is None else there.name
             below = f"/object/{source.key}"
             needed += _through(there, read, f"{ARN}{name}/{source.key}", below)
@@ -322,6 +333,7 @@ class AccessRules(Service):
             or bucket.account != call.account
             or bucket.has_policy
             or bucket.point is not None
+            or bucket.table
             or bucket.ownership != ENFORCED
         ):
             return None
@@ -386,6 +398,9 @@ class AccessRules(Service):
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The bucket's policy, with what its ACLs grant, less what its public access block takes away."""
+        if resource.startswith(_TABLES):
+            asked = {"Arn": resource}
+            return call.invoke("s3tables", "RulesOfTable", asked)["Policy"] or None
         if not resource.startswith(ARN):
             name = points.alias_of(resource)
             there = state.bucket(call.tx, name) if name else None

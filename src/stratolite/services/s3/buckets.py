@@ -16,6 +16,7 @@ from stratolite.services.s3.entry import (
 )
 from stratolite.services.s3.faults import invalid_argument, no_such_key, not_offered
 from stratolite.services.s3.grants import owner
+from stratolite.services.s3.metadata_tables import forget
 from stratolite.services.s3.worker import put_sweep
 
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
@@ -133,6 +134,7 @@ class Buckets(Service):
             )
         if next(call.tx.scan(bucket.uploads.span()), None) is not None:
             put_sweep(self.cloud, call.tx, bucket, "")
+        forget(call.tx, bucket)
         state.delete_bucket(call.tx, bucket)
         return {}
 

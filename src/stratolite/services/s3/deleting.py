@@ -133,6 +133,7 @@ def delete(
             key.decode(),
             etag="d41d8cd98f00b204e9800998ecf8427e",
             version=shown,
+            head=marker,
         )
         happened(call, bucket, what)
     return Gone(shown, True)

@@ -18,10 +18,10 @@ from urllib.parse import quote_plus
 import orjson
 
 from stratolite.service import Call
-from stratolite.services.s3 import notification_rules
+from stratolite.services.s3 import journal, notification_rules
 from stratolite.services.s3.grants import owner
 from stratolite.services.s3.notification_rules import Rule
-from stratolite.services.s3.state import Bucket
+from stratolite.services.s3.state import Bucket, Head
 
 QUEUE = "s3.notify"
 
@@ -69,10 +69,14 @@ class Happening(NamedTuple):
     """Further top-level members of the record (glacierEventData ...)."""
     detail: dict[str, Any] | None = None
     """Further members of EventBridge's detail."""
+    head: Head | None = None
+    """The version it happened to, where there is one left."""
 
 
 def happened(call: Call, bucket: Bucket, what: Happening) -> None:
-    """Leave word for every listener of the bucket whom ``what`` concerns."""
+    """Leave word for every listener of the bucket whom ``what`` concerns, and for its metadata tables."""
+    if "metadata" in bucket.on:
+        record(call, bucket, what)
     if "notification" not in bucket.on:
         return
     rules = call.tx.parsed(bucket.config.key("notification"), notification_rules.parse) or ()
@@ -91,6 +95,17 @@ def happened(call: Call, bucket: Bucket, what: Happening) -> None:
             else {"Records": [_record(call, bucket, rule, what, sequencer)]}
         )
         put(call, bucket, rule, what.key, body, _detail_type(what.event) or "")
+
+
+def record(call: Call, bucket: Bucket, what: Happening) -> None:
+    """For the metadata tables only."""
+    who = call.principal
+    by = journal.Author(
+        who.name if who.kind == "service" else who.account or None,
+        None if who.kind == "service" else source_ip(call),
+        call.request_id,
+    )
+    journal.note(call, bucket, what.event, what.key, what.version, what.head, by)
 
 
 def put(

@@ -206,6 +206,7 @@ def _move(
         head.version or None,
         more={"lifecycleEventData": {"transitionEventData": {"destinationStorageClass": target}}},
         detail={"destination-storage-class": target},
+        head=head,
     )
     happened(call, bucket, what)
 

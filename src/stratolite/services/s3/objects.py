@@ -173,7 +173,9 @@ class Objects(Service):
             raise
 
     def _check_may_list(self, call: Call, bucket: Bucket, key: str) -> None:
-        """Who may not list does not learn which keys are missing."""
+        """Who may not list does not learn which keys are missing; a table's bucket is listed by nobody."""
+        if bucket.table:
+            return
         try:
             asked = {"Bucket": bucket.name, "Prefix": key}
             self.cloud.authorize(call, self, "ListObjectsV2", asked)
@@ -309,14 +311,15 @@ class Objects(Service):
 
 def created(call: Call, bucket: Bucket, key: str, head: Head, kind: str) -> None:
     version = head.version or None
-    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag, version)
+    what = Happening(f"ObjectCreated:{kind}", key, head.size_bytes, head.etag, version, head=head)
     happened(call, bucket, what)
 
 
 def touched(call: Call, bucket: Bucket, key: str, head: Head, event: str) -> None:
     """Something about the object changed, not its body."""
     version = head.version or None
-    happened(call, bucket, Happening(event, key, None, head.etag, version, sequenced=False))
+    what = Happening(event, key, None, head.etag, version, sequenced=False, head=head)
+    happened(call, bucket, what)
 
 
 async def begin_ahead(call: Call, request: Request) -> encryption.Sealing | None:

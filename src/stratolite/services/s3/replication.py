@@ -18,7 +18,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
 from stratolite.services.s3 import replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
-from stratolite.services.s3.events import Happening, happened, iso_ms
+from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created
 from stratolite.services.s3.replication_rules import QUEUE, Rule
 from stratolite.services.s3.state import Bucket, Head
@@ -125,12 +125,16 @@ class Replicator:
         if there is not None:
             if there.head.tags != source.tags:
                 self._allowed(writing, "ReplicateTags", target, name)
-            there.head.tags = source.tags
+                there.head.tags = source.tags
+                self._tell_tables(call, there, "ObjectTagging:Put")
             versions.save(writing, there)
             return
         replica = self._replica(writing, found, target, rule)
         versions.insert(writing, target, key, replica)
-        if not is_marker:
+        if is_marker:
+            what = "ObjectRemoved:DeleteMarkerCreated"
+            self._tell_tables(call, Found(target, key, replica, False), what)
+        else:
             told = call.scoped(target.account, target.region)
             created(told, target, name, replica, "Put")
 
@@ -140,6 +144,13 @@ class Replicator:
             self._service.cloud.authorize(acting, self._service, action, asked)
         except Fault as fault:
             raise _CannotReplicate(_REFUSALS[action]) from fault
+
+    def _tell_tables(self, call: Call, there: Found, event: str) -> None:
+        """What nobody is notified of stands in the destination's metadata tables nevertheless."""
+        bucket, key, head, _ = there
+        if "metadata" in bucket.on:
+            told = call.scoped(bucket.account, bucket.region)
+            record(told, bucket, Happening(event, key.decode(), version=head.version, head=head))
 
     def _replica(self, call: Call, found: Found, target: Bucket, rule: Rule) -> Head:
         bucket, key, source, _ = found

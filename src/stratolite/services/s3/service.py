@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
+from stratolite.core.dropping import Dropper
 from stratolite.service import Call, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, state
 from stratolite.services.s3.access import AccessRules
@@ -19,6 +20,8 @@ from stratolite.services.s3.doors import Doors
 from stratolite.services.s3.inventory import Reporter
 from stratolite.services.s3.lifecycle import Expirer
 from stratolite.services.s3.listing import Listing
+from stratolite.services.s3.metadata_tables import DROP, MetadataTables
+from stratolite.services.s3.metadata_worker import Recorder
 from stratolite.services.s3.multipart import Multipart
 from stratolite.services.s3.notifications import Deliverer, Notifications
 from stratolite.services.s3.object_lock import ObjectLocks
@@ -27,6 +30,7 @@ from stratolite.services.s3.points import Points
 from stratolite.services.s3.replication import Replicator
 from stratolite.services.s3.rewrapping import Rewrapping
 from stratolite.services.s3.selecting import Selecting
+from stratolite.services.s3.table_buckets import TableBuckets, TableSweep
 from stratolite.services.s3.worker import Sweep
 
 
@@ -35,6 +39,7 @@ class S3(
     Buckets,
     Multipart,
     Deleting,
+    TableBuckets,
     ObjectMarks,
     ObjectLocks,
     Rewrapping,
@@ -44,6 +49,7 @@ class S3(
     Listing,
     Configuration,
     BucketSettings,
+    MetadataTables,
     Notifications,
     Points,
     Doors,
@@ -81,11 +87,14 @@ class S3(
     def workers(self) -> Iterable[Worker]:
         return (
             Sweep(self.cloud),
+            TableSweep(self.cloud),
             Deliverer(self.cloud),
             Expirer(self.cloud),
             Reporter(self.cloud),
             Replicator(self),
             LogKeeper(self.cloud),
+            Recorder(self.cloud),
+            Dropper(self.cloud.db, DROP),
         )
 
     def resources(self) -> Iterable[Resource]:

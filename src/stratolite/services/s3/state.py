@@ -5,7 +5,7 @@ and region, below the number (``id``) the bucket got when it was made, so that n
 bucket shows up in a new one of the same name.
 
     ("", "", "s3", "bucket", name)                -> JSON {name, account, region, id, created_ms, ownership,
-                                                     has_policy, on?, versioning?, blocks_sse_c?}: what every request asks
+                                                     has_policy, on?, versioning?, blocks_sse_c?, table?}: what every request asks
     ("", "", "s3", "bucket", alias)               -> JSON {point, bucket, policy, tags?, open?}   an access point's names
     (account, "", "s3", "block")                  -> JSON, the account's public access block
     (account, "", "s3", "mine", name)             -> JSON region                   for ListBuckets
@@ -17,6 +17,8 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "a", id, space, name) -> msgpack Annotation
     (account, region, "s3", "t", id, space, name) -> its text, up to 16 KiB
     (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
+    (account, region, "s3", "m", id, config, stamp) -> JSON, a row for the journal table, until it is there
+    (account, region, "s3", "y", id, config, KEY) -> sequence number of the change that the inventory table lacks
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
     (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
@@ -59,6 +61,7 @@ FEATURES = frozenset(
         "replication",
         "lifecycle",
         "logging",
+        "metadata",
         "request-payment",
     }
 )
@@ -85,6 +88,7 @@ class Bucket:
         "has_policy",
         "heads",
         "id",
+        "journal",
         "log",
         "name",
         "nulls",
@@ -93,7 +97,10 @@ class Bucket:
         "part_bodies",
         "parts",
         "point",
+        "read_only",
         "region",
+        "stale",
+        "table",
         "uploads",
         "versioning",
         "versions",
@@ -111,6 +118,7 @@ class Bucket:
         on: Sequence[str] = (),
         versioning: str = "",
         blocks_sse_c: bool = False,
+        table: Sequence[Any] = ("", False),
     ) -> None:
         self.name, self.account, self.region = name, account, region
         self.id, self.created_ms = id, created_ms
@@ -123,12 +131,15 @@ class Bucket:
         """"", Enabled or Suspended."""
         self.blocks_sse_c = blocks_sse_c
         """Whether writes under customers' keys are refused; in buckets made before this was kept they are not."""
+        self.table, self.read_only = table
+        """ARN of the table whose files it holds, "" for a bucket of one's own; whether only services of AWS write it."""
         self.point: Point | None = None
         """The access point by which it was named."""
         space = Keyspace(account, region, "s3")
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.log = space["l"][id]
+        self.journal, self.stale = space["m"][id], space["y"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
         self.annotations, self.annotation_bodies = space["a"][id], space["t"][id]
         self.uploads, self.parts, self.part_bodies = space["u"][id], space["p"][id], space["b"][id]
@@ -310,6 +321,16 @@ def make_bucket(tx: Tx, name: str, account: str, region: str, ownership: str) ->
     return bucket
 
 
+def make_table_bucket(
+    tx: Tx, name: str, account: str, region: str, table: tuple[str, bool], ownership: str
+) -> Bucket:
+    """In nobody's list. ``table``: (ARN, whether only services write it)."""
+    now_ms = int(tx.time_s * 1000)
+    bucket = Bucket(name, account, region, tx.stamp(), now_ms, ownership, table=table)
+    put_bucket(tx, bucket)
+    return bucket
+
+
 def put_bucket(
     tx: Tx,
     bucket: Bucket,
@@ -336,6 +357,8 @@ def put_bucket(
         value["versioning"] = status
     if bucket.blocks_sse_c if blocks_sse_c is None else blocks_sse_c:
         value["blocks_sse_c"] = True
+    if bucket.table:
+        value["table"] = [bucket.table, bucket.read_only]
     tx.put(_name_key(bucket.name), orjson.dumps(value))
 
 

@@ -1,0 +1,3 @@
+"""CloudFormation types."""
+
+RESOURCES = ()
