@@ -76,7 +76,6 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "sts": {
-        "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
         "see iam": ("AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"),
     },

@@ -640,7 +640,7 @@ class Visit:
             self.service, self.protocol = "s3", "rest-xml"
 
 
-_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
+_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"})
 """Of STS: the token they bring stands for a signature."""
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {
