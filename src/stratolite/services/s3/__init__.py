@@ -12,7 +12,7 @@
     inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
-    worker      removes what is too much for one transaction       resources    CloudFormation types
+    worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
 
 Keys (details in ``state``): bucket names in one global namespace; all else under the owner's account and
 the bucket's region, in the order S3 lists. Bodies up to 256 KiB lie in the store; larger are blobs, synced
