@@ -13,7 +13,7 @@ Lambda that anybody could make; where it stands is kept with each slice, so a re
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_AWS_S3_Control.html
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops.html
 
-Not offered, and refused by name: composite checksums in S3ComputeObjectChecksum jobs, access points in a VPC (there is none) and of another account's bucket, Object Lambda,
+Not offered, and refused by name: composite checksums in S3ComputeObjectChecksum jobs, access points in a VPC (there is none), Object Lambda,
 multi-region access points, directory buckets, Outposts, Storage Lens; grants to people of IAM Identity Center.
 """
 

@@ -7,7 +7,7 @@ Under the account and region, service "s3control":
     ("token", client request token)   -> JSON id
     ("result", id, number)            -> JSON rows [[bucket, key, version, status, code, http, message], ...]
     ("manifest", id, number)          -> JSON [[key, version id or ""], ...]     of a generated manifest
-    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?}
+    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?, owner? (the bucket's, if another's)}
     ("grants",)                       -> JSON {created_s, tags, token, policy?, policy_s?}     the instance of S3 Access Grants
     ("location", id)                  -> JSON {id, scope, role, created_s, tags, token}
     ("grant", id)                     -> JSON {id, created_s, location, prefix, grantee, who, permission, scope, tags, token}
