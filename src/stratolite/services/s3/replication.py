@@ -139,8 +139,8 @@ class Replicator:
         if sse.get("alg", "").startswith("aws:kms"):
             data_key = encryption.open_key(reading, bucket, name, sse, {})
             master = rule.said["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"]
-            asked = {"alg": "aws:kms", "key": master, "bucket_key": "bk" in sse}
-            sealed = encryption.wrapped(writing, target, name, asked, data_key)
+            said: dict[str, Any] = {"alg": "aws:kms", "key": master, "bucket_key": "bk" in sse}
+            sealed = encryption.wrapped(writing, target, name, said, data_key)
             replica.more = {**replica.more, "sse": sealed}
         versions.insert(writing, target, key, replica)
         if not is_marker:

@@ -41,13 +41,14 @@ class Rule(NamedTuple):
 
     def takes(self, head: Head, *, modified: bool = False) -> bool:
         """Whether versions like this one go: those under KMS keys where the rule says so, and what was changed of a replica."""
-        chosen = self.said.get("SourceSelectionCriteria") or {}
-        goes_back = modified and _is_on(chosen, "ReplicaModifications")
+        said = self.said.get("SourceSelectionCriteria") or {}
+        goes_back = modified and _is_on(said, "ReplicaModifications")
         if head.more.get("replication") == "REPLICA" and not goes_back:
             return False
         return self.opens(head)
 
     def opens(self, head: Head) -> bool:
+        """Whether the rule goes for what is sealed as this one is."""
         chosen = self.said.get("SourceSelectionCriteria") or {}
         algorithm = (head.more.get("sse") or {}).get("alg", "")
         return not algorithm.startswith("aws:kms") or _is_on(chosen, "SseKmsEncryptedObjects")
