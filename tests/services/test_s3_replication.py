@@ -87,7 +87,7 @@ def test_a_role_that_may_not_leaves_the_version_failed(client, s3):
     assert s3.list_objects_v2(Bucket="target")["KeyCount"] == 0
 
 
-def test_an_inventory_names_every_object(s3, platform):
+def test_an_inventory_names_every_object(client, s3, platform):
     for number in range(5):
         s3.put_object(Bucket="source", Key=f"k ä{number}", Body=b"x" * number)
     s3.delete_object(Bucket="source", Key="k ä0")
@@ -96,7 +96,19 @@ def test_an_inventory_names_every_object(s3, platform):
         "Resource": "arn:aws:s3:::target/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
     }  # fmt: skip
     s3.put_bucket_policy(Bucket="target", Policy=document(allow))
-    target = {"Bucket": "arn:aws:s3:::target", "Format": "CSV", "Prefix": "lists"}
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    policy["Statement"].append(
+        {
+            "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "kms:GenerateDataKey",
+            "Resource": "*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
+        }
+    )  # fmt: skip
+    kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
+    target = {
+        "Bucket": "arn:aws:s3:::target", "Format": "CSV", "Prefix": "lists", "Encryption": {"SSEKMS": {"KeyId": key}},
+    }  # fmt: skip
     s3.put_bucket_inventory_configuration(
         Bucket="source",
         Id="daily",
@@ -112,6 +124,7 @@ def test_an_inventory_names_every_object(s3, platform):
     (name,) = [key for key in keys(s3) if key.endswith("manifest.json")]
     assert name.startswith("lists/source/daily/")
     manifest = json.loads(s3.get_object(Bucket="target", Key=name)["Body"].read())
+    assert s3.head_object(Bucket="target", Key=name)["SSEKMSKeyId"] == key
     assert manifest["fileSchema"] == "Bucket, Key, Size, ETag"
     (file,) = manifest["files"]
     body = gzip.decompress(s3.get_object(Bucket="target", Key=file["key"])["Body"].read())
