@@ -75,6 +75,46 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "GetKeyLastUsage",
         ),
     },
+    "s3": {
+        "only directory buckets (S3 Express One Zone) have it": ("CreateSession", "ListDirectoryBuckets", "RenameObject"),
+        "Object Lambda takes no new customers since November 2025": ("WriteGetObjectResponse",),
+        "BitTorrent, which AWS has in no region launched after May 2016": ("GetObjectTorrent",),
+    },
+    "s3control": {
+        "Object Lambda takes no new customers since November 2025": (
+            "CreateAccessPointForObjectLambda", "DeleteAccessPointForObjectLambda",
+            "DeleteAccessPointPolicyForObjectLambda", "GetAccessPointConfigurationForObjectLambda",
+            "GetAccessPointForObjectLambda", "GetAccessPointPolicyForObjectLambda",
+            "GetAccessPointPolicyStatusForObjectLambda", "ListAccessPointsForObjectLambda",
+            "PutAccessPointConfigurationForObjectLambda", "PutAccessPointPolicyForObjectLambda",
+        ),
+        "for buckets on Outposts; s3 has it for the others": (
+            "CreateBucket", "DeleteBucket", "DeleteBucketLifecycleConfiguration", "DeleteBucketPolicy",
+            "DeleteBucketReplication", "DeleteBucketTagging", "GetBucket", "GetBucketLifecycleConfiguration",
+            "GetBucketPolicy", "GetBucketReplication", "GetBucketTagging", "GetBucketVersioning", "ListRegionalBuckets",
+            "PutBucketLifecycleConfiguration", "PutBucketPolicy", "PutBucketReplication", "PutBucketTagging",
+            "PutBucketVersioning",
+        ),
+        "only access points of directory buckets have it": (
+            "DeleteAccessPointScope", "GetAccessPointScope", "ListAccessPointsForDirectoryBuckets", "PutAccessPointScope",
+        ),
+        "which region's bucket is nearest has no answer where all regions are one machine, and its requests are signed"
+        " with SigV4A": (
+            "CreateMultiRegionAccessPoint", "DeleteMultiRegionAccessPoint", "DescribeMultiRegionAccessPointOperation",
+            "GetMultiRegionAccessPoint", "GetMultiRegionAccessPointPolicy", "GetMultiRegionAccessPointPolicyStatus",
+            "GetMultiRegionAccessPointRoutes", "ListMultiRegionAccessPoints", "PutMultiRegionAccessPointPolicy",
+            "SubmitMultiRegionAccessPointRoutes",
+        ),
+        "it fills dashboards of AWS's console, which are not offered; an inventory says what is stored, object by object": (
+            "CreateStorageLensGroup", "DeleteStorageLensConfiguration", "DeleteStorageLensConfigurationTagging",
+            "DeleteStorageLensGroup", "GetStorageLensConfiguration", "GetStorageLensConfigurationTagging",
+            "GetStorageLensGroup", "ListStorageLensConfigurations", "ListStorageLensGroups",
+            "PutStorageLensConfiguration", "PutStorageLensConfigurationTagging", "UpdateStorageLensGroup",
+        ),
+        "IAM Identity Center is not offered": (
+            "AssociateAccessGrantsIdentityCenter", "DissociateAccessGrantsIdentityCenter",
+        ),
+    },
     "sts": {
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
         "see iam": ("AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"),
