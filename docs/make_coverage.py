@@ -50,6 +50,41 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "IAM Identity Center is not offered": ("UpdateOpenIDConnectProvider",),
     },
+    "cloudformation": {
+        "types are AWS's own and those of services offered here; none can be registered, activated or published": (
+            "ActivateType", "BatchDescribeTypeConfigurations", "DeactivateType", "DeregisterType", "DescribePublisher",
+            "DescribeTypeRegistration", "ListTypeRegistrations", "PublishType", "RecordHandlerProgress", "RegisterPublisher",
+            "RegisterType", "SetTypeConfiguration", "SetTypeDefaultVersion", "TestType",
+        ),
+        "hooks, which are such types": ("DescribeChangeSetHooks", "GetHookResult", "ListHookResults"),
+        "stack sets with permissions that AWS Organizations manages": (
+            "ActivateOrganizationsAccess", "DeactivateOrganizationsAccess", "DescribeOrganizationsAccess",
+            "ListStackSetAutoDeploymentTargets",
+        ),
+        "CreateStackInstances makes a set's stacks": ("ImportStacksToStackSet",),
+        "a template from what is there: a change set of type IMPORT takes it in under one that was written": (
+            "CreateGeneratedTemplate", "DeleteGeneratedTemplate", "DescribeGeneratedTemplate", "DescribeResourceScan",
+            "GetGeneratedTemplate", "ListGeneratedTemplates", "ListResourceScanRelatedResources", "ListResourceScanResources",
+            "ListResourceScans", "StartResourceScan", "UpdateGeneratedTemplate",
+        ),
+        "a resource moves by DeletionPolicy Retain in the one template and an import into the other": (
+            "CreateStackRefactor", "DescribeStackRefactor", "ExecuteStackRefactor", "ListStackRefactorActions",
+            "ListStackRefactors",
+        ),
+    },
+    "resourcegroupstaggingapi": {
+        "there are no tag policies here that something could comply with": (
+            "DescribeReportCreation", "GetComplianceSummary", "ListRequiredTags", "StartReportCreation",
+        ),
+    },
+    "secretsmanager": {
+        "replicas lie in other regions of the same account": ("AssociateCrossAccountReplica", "DisassociateCrossAccountReplica"),
+        "GetResourcePolicy has a secret's one policy": ("ListResourcePolicies",),
+    },
+    "serverlessrepo": {
+        "an application is its account's own": ("GetApplicationPolicy", "PutApplicationPolicy", "UnshareApplication"),
+        "nested applications are in the template, which GetCloudFormationTemplate has": ("ListApplicationDependencies",),
+    },
     "sts": {
         "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
