@@ -56,6 +56,7 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "DescribeTypeRegistration", "ListTypeRegistrations", "PublishType", "RecordHandlerProgress", "RegisterPublisher",
             "RegisterType", "SetTypeConfiguration", "SetTypeDefaultVersion", "TestType",
         ),
+        "a stack keeps the one name it was made with": ("RemoveAlias", "SetAlias"),
         "hooks, which are such types": ("DescribeChangeSetHooks", "GetHookResult", "ListHookResults"),
         "stack sets with permissions that AWS Organizations manages": (
             "ActivateOrganizationsAccess", "DeactivateOrganizationsAccess", "DescribeOrganizationsAccess",

@@ -278,6 +278,8 @@ class Forward(Steps):
         }
         if taken is not None:
             begun["import_id"] = taken
+        if record is not None and "stated" in record["private"]:
+            begun["private"]["stated"] = record["private"]["stated"]
         if again and record:
             begun["private"].update({key: record["private"][key] for key in olds(record)})
         if unmade and record and record.get("physical_id"):

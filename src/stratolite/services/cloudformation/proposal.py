@@ -69,6 +69,8 @@ class Proposal:
     """(capabilities, transforms) of the templates of nested stacks."""
     inside: dict[str, Inside] = field(default_factory=dict)
     """Logical id -> nested stack, where what it shall become is known."""
+    live: dict[str, Any] = field(default_factory=dict)
+    """Of drifted resources what they are, for a drift-aware change set."""
 
 
 @dataclass
@@ -171,6 +173,7 @@ async def _prepared(
             for pair in ((child.template.capabilities()[0], child.transforms), *child.nested)
         ],
         inside,
+        examine.live,
     )
 
 

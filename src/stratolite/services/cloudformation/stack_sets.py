@@ -122,9 +122,9 @@ class StackSets(Service):
         row = _set(call, request["StackSetName"])
         if row is None:
             return {}
-        if _instances(call, row["uuid"]):
-            raise Fault("StackSetNotEmptyException", "StackSet is not empty", status=409)
         rows = state.rows_of(call)
+        if any(call.tx.scan(rows.keys.span("instance", row["uuid"]), limit=1)):
+            raise Fault("StackSetNotEmptyException", "StackSet is not empty", status=409)
         for key, _ in list(call.tx.scan(rows.keys.span("setop", row["uuid"]), limit=10_000)):
             call.tx.delete(key)
         call.tx.delete(rows.keys.key("set", row["name"]))
