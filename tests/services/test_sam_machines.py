@@ -172,6 +172,12 @@ def test_rest_apis_start_executions(platform: Any, client: Any, inputs: Inputs) 
     assert sorted(inputs.got(ids["Machine"], 2), key=len) == [{"n": 1}, said]
 
 
+@pytest.mark.parametrize("resources", [SCHEDULED, RULED, ASKED])
+def test_check_finds_nothing_in_them(resources: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "t.yaml").write_text(HEAD + resources)
+    assert not main(["check", str(tmp_path / "t.yaml")]), capsys.readouterr().out
+
+
 THINGS = {
     "Bucket": "{Type: AWS::S3::Bucket}",
     "Topic": "{Type: AWS::SNS::Topic}",
