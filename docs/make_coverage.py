@@ -22,7 +22,9 @@ SPOKEN = (
     "sqs", "sns", "events", "scheduler", "pipes", "kinesis", "firehose", "apigateway", "stepfunctions", "cloudwatch", "kms",
     "secretsmanager", "ssm", "athena", "glue", "rds-data", "cognito-idp", "appsync", "xray", "s3control", "dynamodbstreams",
 )  # fmt: skip
-# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look.
+REST = "*"
+# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look;
+# "*" are those that no other line names.
 REASONS: dict[str, dict[str, tuple[str, ...]]] = {
     "iam": {
         "keys and passwords of CodeCommit, Keyspaces and Bedrock, which are not offered": (
@@ -86,6 +88,10 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         "an application is its account's own": ("GetApplicationPolicy", "PutApplicationPolicy", "UnshareApplication"),
         "nested applications are in the template, which GetCloudFormationTemplate has": ("ListApplicationDependencies",),
     },
+    "ssm": {
+        "a parameter is its account's own": ("DeleteResourcePolicy", "GetResourcePolicies", "PutResourcePolicy"),
+        "Systems Manager beyond its Parameter Store looks after machines, of which there are none here": (REST,),
+    },
     "sts": {
         "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
@@ -123,10 +129,12 @@ def page() -> str:
         )
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
         reasons = REASONS.get(offer.service, {})
+        said = {name for of_this in reasons.values() for name in of_this}
         for why, of_this in reasons.items():
-            if named := [n for n in missing if n in of_this]:
+            rest_too = REST in of_this
+            if named := [n for n in missing if n in of_this or (rest_too and n not in said)]:
                 details += ["", f"Not offered: {', '.join(named)} - {why}."]
-        if rest := [n for n in missing if not any(n in of_this for of_this in reasons.values())]:
+        if rest := [n for n in missing if n not in said and REST not in said]:
             details += ["", f"Not offered: {', '.join(rest)}."]
     offered_services = {offer.service for offer in OFFERS}
     absent = [name for name in SPOKEN if name not in offered_services]
