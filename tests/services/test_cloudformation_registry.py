@@ -59,12 +59,3 @@ def test_a_type_that_is_not_offered_is_not_there(client: Any, asked: dict[str, s
     with pytest.raises(ClientError) as found:
         client("cloudformation").describe_type(**asked)
     assert found.value.response["Error"]["Code"] == "TypeNotFoundException"
-
-
-def test_nothing_can_be_registered(client: Any) -> None:
-    """Refused by its name, and not taken in silence."""
-    with pytest.raises(ClientError, match="RegisterType") as found:
-        client("cloudformation").register_type(
-            TypeName="My::Own::Type", SchemaHandlerPackage="s3://bucket/package"
-        )
-    assert found.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
