@@ -31,6 +31,8 @@ class Outside:
         self.together = self.most_together = 0
         self.cut_at, self.passed = cut_at, 0
         self.cut = asyncio.Event()
+        self.undeletable: set[str] = set()
+        """Ids that cannot be deleted now."""
         self.gate: asyncio.Event | None = None
         """While it is there and not set, handlers wait before their effect."""
 
@@ -76,6 +78,8 @@ class _Thing(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.enter("delete", spec)
+        if physical_id in self.outside.undeletable:
+            raise Fault("InvalidRequest", f"{physical_id} cannot be deleted now")
         self.outside.things.pop(physical_id, None)
         await self.outside.boundary()
 

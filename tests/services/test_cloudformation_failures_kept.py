@@ -296,3 +296,24 @@ def test_what_came_and_went_in_between_is_deleted(tmp_path: Any, begins: str, en
 async def resources(h: Any) -> list[dict[str, Any]]:
     found = await h("cloudformation", "DescribeStackResources", StackName="s")
     return list(found["StackResources"])
+
+
+def test_what_a_failed_creation_left_is_remembered_until_it_is_gone(tmp_path: Any) -> None:
+    """Also where it cannot be deleted at first, or another type stands in its place by then."""
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        half = {"B": thing(1, Refuse="half way")}
+        assert await act(h, "CreateStack", {"A": thing(1), **half}, **KEEP) == "CREATE_FAILED"
+        (left,) = [i for i, t in outside.things.items() if t["logical_id"] == "B"]
+        moved = {"A": thing(1), "B": moving(2)}
+        outside.undeletable = {left}
+        assert await act(h, "UpdateStack", moved, **KEEP) == "UPDATE_FAILED"
+        (shown,) = [r for r in await resources(h) if r["LogicalResourceId"] == "B"]
+        assert (shown["PhysicalResourceId"], shown["ResourceType"]) == (left, "Test::Fake::Thing")
+        outside.undeletable = set()
+        assert await act(h, "UpdateStack", moved, **KEEP) == "UPDATE_COMPLETE"
+        assert left not in outside.things
+
+    in_cloud(str(tmp_path), outside, body)
+    assert size(outside, "B") == [2]

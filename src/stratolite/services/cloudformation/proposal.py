@@ -252,7 +252,8 @@ def _child(call: Call, record: Record | None, parent: Before, name: str) -> Befo
 
 def before_of(stack: Stack, records: list[Record]) -> Before:
     """What an update starts from; where an update failed and stayed so, that is what it tried to be."""
-    there = {r["id"]: r for r in records if r.get("physical_id") and r["status"] != "CREATE_FAILED"}
+    made = [r for r in records if r.get("physical_id") is not None]
+    there = {r["id"]: r for r in made if r["status"] != "CREATE_FAILED"}
     private = stack["private"]
     tried = has_failed(stack) and "op_parameters" in private
     return Before(
