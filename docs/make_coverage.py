@@ -22,7 +22,9 @@ SPOKEN = (
     "sqs", "sns", "events", "scheduler", "pipes", "kinesis", "firehose", "apigateway", "stepfunctions", "cloudwatch", "kms",
     "secretsmanager", "ssm", "athena", "glue", "rds-data", "cognito-idp", "appsync", "xray", "s3control", "dynamodbstreams",
 )  # fmt: skip
-# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look.
+REST = "*"
+# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look;
+# "*" are those that no other line names.
 REASONS: dict[str, dict[str, tuple[str, ...]]] = {
     "dynamodb": {
         "their results are read from rules of CloudWatch Contributor Insights, which are not offered": (
@@ -115,6 +117,46 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "AssociateAccessGrantsIdentityCenter", "DissociateAccessGrantsIdentityCenter",
         ),
     },
+    "cloudformation": {
+        "types are AWS's own and those of services offered here; none can be registered, activated or published": (
+            "ActivateType", "BatchDescribeTypeConfigurations", "DeactivateType", "DeregisterType", "DescribePublisher",
+            "DescribeTypeRegistration", "ListTypeRegistrations", "PublishType", "RecordHandlerProgress", "RegisterPublisher",
+            "RegisterType", "SetTypeConfiguration", "SetTypeDefaultVersion", "TestType",
+        ),
+        "a stack keeps the one name it was made with": ("RemoveAlias", "SetAlias"),
+        "hooks, which are such types": ("DescribeChangeSetHooks", "GetHookResult", "ListHookResults"),
+        "stack sets with permissions that AWS Organizations manages": (
+            "ActivateOrganizationsAccess", "DeactivateOrganizationsAccess", "DescribeOrganizationsAccess",
+            "ListStackSetAutoDeploymentTargets",
+        ),
+        "CreateStackInstances makes a set's stacks": ("ImportStacksToStackSet",),
+        "a template from what is there: a change set of type IMPORT takes it in under one that was written": (
+            "CreateGeneratedTemplate", "DeleteGeneratedTemplate", "DescribeGeneratedTemplate", "DescribeResourceScan",
+            "GetGeneratedTemplate", "ListGeneratedTemplates", "ListResourceScanRelatedResources", "ListResourceScanResources",
+            "ListResourceScans", "StartResourceScan", "UpdateGeneratedTemplate",
+        ),
+        "a resource moves by DeletionPolicy Retain in the one template and an import into the other": (
+            "CreateStackRefactor", "DescribeStackRefactor", "ExecuteStackRefactor", "ListStackRefactorActions",
+            "ListStackRefactors",
+        ),
+    },
+    "resourcegroupstaggingapi": {
+        "there are no tag policies here that something could comply with": (
+            "DescribeReportCreation", "GetComplianceSummary", "ListRequiredTags", "StartReportCreation",
+        ),
+    },
+    "secretsmanager": {
+        "replicas lie in other regions of the same account": ("AssociateCrossAccountReplica", "DisassociateCrossAccountReplica"),
+        "GetResourcePolicy has a secret's one policy": ("ListResourcePolicies",),
+    },
+    "serverlessrepo": {
+        "an application is its account's own": ("GetApplicationPolicy", "PutApplicationPolicy", "UnshareApplication"),
+        "nested applications are in the template, which GetCloudFormationTemplate has": ("ListApplicationDependencies",),
+    },
+    "ssm": {
+        "a parameter is its account's own": ("DeleteResourcePolicy", "GetResourcePolicies", "PutResourcePolicy"),
+        "Systems Manager beyond its Parameter Store looks after machines, of which there are none here": (REST,),
+    },
     "sts": {
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
         "see iam": ("AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"),
@@ -151,10 +193,12 @@ def page() -> str:
         )
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
         reasons = REASONS.get(offer.service, {})
+        said = {name for of_this in reasons.values() for name in of_this}
         for why, of_this in reasons.items():
-            if named := [n for n in missing if n in of_this]:
+            rest_too = REST in of_this
+            if named := [n for n in missing if n in of_this or (rest_too and n not in said)]:
                 details += ["", f"Not offered: {', '.join(named)} - {why}."]
-        if rest := [n for n in missing if not any(n in of_this for of_this in reasons.values())]:
+        if rest := [n for n in missing if n not in said and REST not in said]:
             details += ["", f"Not offered: {', '.join(rest)}."]
     offered_services = {offer.service for offer in OFFERS}
     absent = [name for name in SPOKEN if name not in offered_services]

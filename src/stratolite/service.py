@@ -732,6 +732,8 @@ class Cloud:
     """Raises Fault for a request that is not as the AWS model says (service, operation, request)."""
     documents: Any = None
     """Requests and answers as documents in an SDK's spelling (``wire.documents``)."""
+    spoken: Any = None
+    """Requests and answers as they are on the wire (``wire.spoken``)."""
     usage: Any = None
     """Notes what keys and roles were last used for (``services.iam.usage``), None where nobody does."""
     metrics: Any = None

@@ -220,7 +220,8 @@ class Bucket(Kind):
 
 
 class Table(Kind):
-    """dynamodb/table.go"""
+    """dynamodb/table.go, in its order: an update deletes indexes, changes the table in one call, makes indexes one by one, then
+    changes encryption, time to live, tags and recovery, each awaited as wait.go does"""
 
     name = "aws_dynamodb_table"
     gone = {"ResourceNotFoundException"}
@@ -228,13 +229,24 @@ class Table(Kind):
         "ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"},
         "recovery": "ENABLED",
         "tags": LISTED,
+        "billing": "PAY_PER_REQUEST",
+        "indexes": ["by-g"],
+        "stream": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     }
-    then = {"ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}, "recovery": "DISABLED", "tags": []}  # fmt: skip
+    then = {
+        "ttl": {"TimeToLiveStatus": "DISABLED"},
+        "recovery": "DISABLED",
+        "tags": [{"Key": "owner", "Value": "b"}],
+        "billing": "PROVISIONED",
+        "indexes": ["by-h"],
+        "stream": None,
+    }
+    table = {"TableName": "tf-table"}
 
     def create(self) -> None:
         dynamodb = self.client("dynamodb")
         dynamodb.create_table(
-            TableName="tf-table",
+            **self.table,
             BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
             AttributeDefinitions=[
@@ -254,69 +266,113 @@ class Table(Kind):
             Tags=LISTED,
         )
         self.settle()
-        dynamodb.update_time_to_live(
-            TableName="tf-table",
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"},
-        )
-        dynamodb.update_continuous_backups(
-            TableName="tf-table",
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-        )
+        self.live_until(enabled=True)
+        self.recover(enabled=True)
+
+    def described(self) -> dict[str, Any]:
+        found = self.client("dynamodb").describe_table(**self.table)
+        return dict(found["Table"])
 
     def settle(self) -> None:
+        """waitTableActive wants it twice in a row."""
+        for _ in range(2):
+            until(lambda: self.described()["TableStatus"], "ACTIVE")
+
+    def indexes(self) -> dict[str, str]:
+        found = self.described().get("GlobalSecondaryIndexes") or []
+        return {index["IndexName"]: index["IndexStatus"] for index in found}
+
+    def live_until(self, *, enabled: bool) -> None:
+        dynamodb, wanted = self.client("dynamodb"), "ENABLED" if enabled else "DISABLED"
+        rule = {"Enabled": enabled, "AttributeName": "until"}
+        dynamodb.update_time_to_live(**self.table, TimeToLiveSpecification=rule)
+        pending = {"DISABLED", "ENABLING"} if enabled else {"ENABLED", "DISABLING"}
+
+        def status() -> str:
+            said = dynamodb.describe_time_to_live(**self.table)["TimeToLiveDescription"]
+            found = str(said["TimeToLiveStatus"])
+            assert found in {*pending, wanted}, "waitTTLUpdated gives up at any other"
+            return found
+
+        until(status, wanted)
+
+    def recovery(self) -> str:
+        said = self.client("dynamodb").describe_continuous_backups(**self.table)
+        found = said["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+        return str(found["PointInTimeRecoveryStatus"])
+
+    def recover(self, *, enabled: bool) -> None:
+        rule = {"PointInTimeRecoveryEnabled": enabled}
         dynamodb = self.client("dynamodb")
-        until(
-            lambda: dynamodb.describe_table(TableName="tf-table")["Table"]["TableStatus"], "ACTIVE"
-        )
+        dynamodb.update_continuous_backups(**self.table, PointInTimeRecoverySpecification=rule)
+        until(self.recovery, "ENABLED" if enabled else "DISABLED")
 
     def read(self) -> dict[str, Any]:
-        dynamodb = self.client("dynamodb")
-        table = dynamodb.describe_table(TableName="tf-table")["Table"]
-        backups = dynamodb.describe_continuous_backups(TableName="tf-table")
-        found = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
-        ttl = dynamodb.describe_time_to_live(TableName="tf-table")["TimeToLiveDescription"]
-        tags = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+        dynamodb, table = self.client("dynamodb"), self.described()
+        ttl = dynamodb.describe_time_to_live(**self.table)["TimeToLiveDescription"]
         return {
             "table": {
                 key: table.get(key)
                 for key in (
                     "AttributeDefinitions", "BillingModeSummary", "DeletionProtectionEnabled", "GlobalSecondaryIndexes", "KeySchema",
-                    "ProvisionedThroughput", "SSEDescription", "StreamSpecification", "LatestStreamArn", "TableArn", "TableClassSummary",
+                    "LocalSecondaryIndexes", "ProvisionedThroughput", "Replicas", "SSEDescription", "LatestStreamArn", "LatestStreamLabel",
+                    "TableArn", "TableClassSummary",
                 )
             },
+            "billing": (table.get("BillingModeSummary") or {"BillingMode": "PROVISIONED"})["BillingMode"],
+            "indexes": sorted(self.indexes()),
+            "stream": table.get("StreamSpecification"),
             "ttl": ttl,
-            "recovery": found["PointInTimeRecoveryStatus"],
-            "tags": tags,
+            "recovery": self.recovery(),
+            "tags": dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"],
         }  # fmt: skip
 
     def update(self) -> None:
         dynamodb = self.client("dynamodb")
-        dynamodb.update_continuous_backups(
-            TableName="tf-table",
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False},
-        )
+        gone = [{"Delete": {"IndexName": "by-g"}}]
+        dynamodb.update_table(**self.table, GlobalSecondaryIndexUpdates=gone)
+        until(self.indexes, {})
+        units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
         dynamodb.update_table(
-            TableName="tf-table",
-            GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-g"}}],
+            **self.table,
+            BillingMode="PROVISIONED",
+            ProvisionedThroughput=units,
+            StreamSpecification={"StreamEnabled": False},
+            DeletionProtectionEnabled=True,
         )
         self.settle()
-        arn = dynamodb.describe_table(TableName="tf-table")["Table"]["TableArn"]
-        dynamodb.untag_resource(ResourceArn=arn, TagKeys=["team"])
-        until(
-            lambda: dynamodb.describe_table(TableName="tf-table")["Table"].get(
-                "GlobalSecondaryIndexes"
-            ),
-            None,
+        made = {
+            "IndexName": "by-h",
+            "KeySchema": [{"AttributeName": "h", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"]},
+            "ProvisionedThroughput": units,
+        }
+        dynamodb.update_table(
+            **self.table,
+            AttributeDefinitions=[
+                {"AttributeName": "k", "AttributeType": "S"},
+                {"AttributeName": "h", "AttributeType": "N"},
+            ],
+            GlobalSecondaryIndexUpdates=[{"Create": made}],
         )
+        until(self.indexes, {"by-h": "ACTIVE"})
+        dynamodb.update_table(**self.table, SSESpecification={"Enabled": True})
+        until(lambda: self.described()["SSEDescription"]["Status"], "ENABLED")
+        self.live_until(enabled=False)
+        arn = self.described()["TableArn"]
+        dynamodb.untag_resource(ResourceArn=arn, TagKeys=["team"])
+        dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "b"}])
+        self.recover(enabled=False)
 
     def destroy(self) -> None:
         dynamodb = self.client("dynamodb")
-        dynamodb.delete_table(TableName="tf-table")
+        with pytest.raises(ClientError, match="protected against deletion"):
+            dynamodb.delete_table(**self.table)
+        dynamodb.update_table(**self.table, DeletionProtectionEnabled=False)
+        self.settle()
+        dynamodb.delete_table(**self.table)
         until(
-            lambda: (
-                unless(self.gone, lambda: dynamodb.describe_table(TableName="tf-table")) is None
-            ),
-            True,
+            lambda: unless(self.gone, lambda: dynamodb.describe_table(**self.table)) is None, True
         )
 
 
