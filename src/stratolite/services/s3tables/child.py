@@ -252,7 +252,7 @@ def _join_files(table: Any, tidy: dict[str, int]) -> None:
 
 
 def _expire_snapshots(table: Any, tidy: dict[str, int], now_ms: int) -> None:
-    found = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms, reverse=True)
+    found = sorted(table.metadata.snapshots, key=_age)
     if not tidy["snapshots"] or len(found) < tidy["snapshots"]:
         return
     heads = {ref.snapshot_id for ref in table.metadata.refs.values()}
@@ -263,6 +263,11 @@ def _expire_snapshots(table: Any, tidy: dict[str, int], now_ms: int) -> None:
     ]
     if old:
         table.maintenance.expire_snapshots().by_ids(old).commit()
+
+
+def _age(snapshot: Any) -> tuple[int, int]:
+    """For an order with the newest first."""
+    return -snapshot.timestamp_ms, -(snapshot.sequence_number or 0)
 
 
 def _gone(files: Any, before: Any, after: Any) -> set[str]:

@@ -12,7 +12,9 @@ from stratolite.services.s3tables.buckets import (
     after_of,
     check_owned,
     checked_encryption,
+    made_by,
     page,
+    token_of,
 )
 from stratolite.services.s3tables.names import Place
 from stratolite.services.s3tables.state import Name, Record
@@ -47,6 +49,10 @@ class Tables(Buckets):
         check_owned(call, bucket)
         name = Name(where.bucket, request["namespace"], request["name"])
         names.check_table(name.table)
+        old = state.table(call.tx, where.keys, name)
+        if old is not None and made_by(old, request):
+            there = Found(where, name, old)
+            return {"tableARN": there.arn, "versionToken": old["token"]}
         self._check_free(call, where, name, names.no_namespace())
         encryption = request.get("encryptionConfiguration")
         chosen = checked_encryption(encryption) if encryption else bucket.get("encryption")
@@ -60,6 +66,8 @@ class Tables(Buckets):
             storage=storage or bucket.get("storage") or "STANDARD",
             tags=dict(request.get("tags") or {}),
         )
+        if step := token_of(request):
+            found.put(call, **step)
         given = (request.get("metadata") or {}).get("iceberg")
         if given is not None:
             write_first(call, found, given)
@@ -215,12 +223,13 @@ def make_table(
     storage: str,
     tags: dict[str, str],
     service: str = "",
+    table_id: str = "",
 ) -> Found:
     """A table without metadata, and the bucket for its files."""
     chance = call.world.token(17).hex()
     bucket = f"{call.world.uuid()[:18]}-{chance}--table-s3"
     record: Record = {
-        "id": call.world.uuid(),
+        "id": table_id or call.world.uuid(),
         "made_s": call.tx.time_s,
         "by": call.principal.account or where.account,
         "warehouse": f"s3://{bucket}",
