@@ -8,8 +8,8 @@ files and limited memory; the parent limits its time. Frames on both pipes are 4
     child   {put: location, data}  parent  {}
     child   {done: {location: of the new metadata or "", rows, gone: locations nobody needs any more}} | {error: text}
 
-A task's steps become one commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too,
-{append: rows} adds some (timestamps are milliseconds). Then the table is tidied as {files, snapshots, age_ms, keep} says: files
+A task {create: what an Iceberg client wants, location, now_ms} is done as {metadata: JSON}. Any other's steps become one commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too,
+{append: rows} adds some (timestamps are milliseconds); {commit: {requirements, updates}} stands alone and is an Iceberg client's. Then the table is tidied as {files, snapshots, age_ms, keep} says: files
 are joined once there are so many, 0 for never; once there are so many snapshots those older than ``age_ms`` go, 0 for never,
 but for the ``keep`` newest. ``gone`` has what only they named, and of ``listed`` ([location, time of writing] of the files
 there are) what is older than ``before_ms`` and named by nobody.
@@ -77,6 +77,8 @@ def main() -> None:
 
 def work(pipe: Pipe, task: dict[str, Any]) -> dict[str, Any]:
     _keep_time(task["now_ms"])
+    if "create" in task:
+        return {"metadata": _created(task["create"], task["location"])}
     table, catalog = _open(pipe, task["location"])
     before = table.metadata
     rows = _change(table, task)
@@ -90,6 +92,29 @@ def work(pipe: Pipe, task: dict[str, Any]) -> dict[str, Any]:
         kept = _named_by(table.io, after) | {location or task["location"]}
         gone |= {one for one, at in task["listed"] if at < task["before_ms"] and one not in kept}
     return {"location": location, "rows": rows, "gone": sorted(gone)}
+
+
+def _created(wanted: dict[str, Any], location: str) -> str:
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import new_table_metadata
+    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
+
+    if not wanted.get("schema"):
+        raise ValueError("a table needs a schema")
+    spec, order = wanted.get("partition-spec"), wanted.get("write-order")
+    properties = wanted.get("properties") or {}
+    if properties.get("format-version", "2") != "2":
+        raise ValueError("tables are of format version 2")
+    made = new_table_metadata(
+        schema=Schema.model_validate(wanted["schema"]),
+        partition_spec=PartitionSpec.model_validate(spec) if spec else UNPARTITIONED_PARTITION_SPEC,
+        sort_order=SortOrder.model_validate(order) if order else UNSORTED_SORT_ORDER,
+        location=location,
+        properties=properties,
+    )
+    text: str = made.model_dump_json(exclude_none=True)
+    return text
 
 
 def _keep_time(now_ms: int) -> None:
@@ -203,7 +228,17 @@ def _change(table: Any, task: dict[str, Any]) -> int:
     if not task["steps"]:
         return 0
     from pyiceberg.expressions import In, LessThan
+    from pyiceberg.table import CommitTableRequest
 
+    if commit := task["steps"][0].get("commit"):
+        asked = CommitTableRequest.model_validate(
+            {"identifier": {"namespace": [], "name": "table"}, **commit}
+        )
+        base = table.metadata.location
+        table.catalog.commit_table(table, asked.requirements, asked.updates)
+        if table.catalog.metadata.location != base or table.catalog.metadata.format_version != 2:
+            raise ValueError("location and format version of a table cannot be changed")
+        return 0
     added = 0
     with table.transaction() as tx:
         wanted = task["properties"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3tables import iceberg, names, state
@@ -69,7 +71,9 @@ class Tables(Buckets):
         if step := token_of(request):
             found.put(call, **step)
         given = (request.get("metadata") or {}).get("iceberg")
-        if given is not None:
+        if first := request.get("_first"):  # of an Iceberg client; nothing from outside carries it
+            put_first(call, found, first)
+        elif given is not None:
             write_first(call, found, given)
         return {"tableARN": found.arn, "versionToken": found.record["token"]}
 
@@ -259,10 +263,22 @@ def write_first(call: Call, found: Found, given: dict[str, Any]) -> None:
     location = found.record["warehouse"]
     now_ms = int(call.tx.time_s * 1000)
     raw = iceberg.metadata(given, location, call.world.uuid(), now_ms)
+    _put_first(call, found, raw)
+
+
+def put_first(call: Call, found: Found, metadata: dict[str, Any]) -> None:
+    """The first metadata file, as it came but for its place."""
+    raw = orjson.dumps({**metadata, "location": found.record["warehouse"]})
+    if len(raw) > iceberg.METADATA_BYTES_MAX:
+        raise names.bad(f"The table's metadata is larger than {iceberg.METADATA_BYTES_MAX} bytes.")
+    _put_first(call, found, raw)
+
+
+def _put_first(call: Call, found: Found, raw: bytes) -> None:
     key = f"{_METADATA_FOLDER}/00000-{call.world.uuid()}.metadata.json"
     asked = {"Bucket": warehouse_of(found.record), "Key": key, "Body": raw}
     call.scoped(found.where.account, found.where.region).invoke("s3", "PutTableObject", asked)
-    found.put(call, metadata=f"{location}/{key}")
+    found.put(call, metadata=f"{found.record['warehouse']}/{key}")
 
 
 def _changed(call: Call) -> dict[str, Any]:
