@@ -412,3 +412,14 @@ def test_a_bucket_that_goes_takes_its_configuration_and_what_waited_along(made: 
     assert code(caught) == ("MetadataConfigurationNotFound", 404)
     made.s3.put_object(Bucket="my-bucket", Key="a", Body=b"x")
     assert made.left() == 0
+
+
+def test_without_its_libraries_it_is_refused_by_name(made: Metadata) -> None:
+    from stratolite.services.s3tables import writing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "find_spec", lambda _: None)
+        with pytest.raises(ClientError) as caught:
+            made.enable()
+    assert code(caught) == ("NotImplemented", 501)
+    assert "stratolite[tables]" in caught.value.response["Error"]["Message"]
