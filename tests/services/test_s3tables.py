@@ -160,6 +160,29 @@ def test_a_table_is_renamed_and_deleted_with_its_files(
     raise AssertionError("the files of a deleted table stay")
 
 
+def test_tables_are_listed_across_namespaces_a_page_at_a_time(lake: Any) -> None:
+    lake.create_namespace(tableBucketARN=ARN, namespace=["clean"])
+    for namespace, name in (("raw", "a1"), ("raw", "b1"), ("clean", "a2"), ("clean", "c")):
+        lake.create_table(tableBucketARN=ARN, namespace=namespace, name=name, format="ICEBERG")
+
+    def listed(**asked: Any) -> list[tuple[str, str]]:
+        found, token = [], {}
+        while True:
+            page = lake.list_tables(tableBucketARN=ARN, maxTables=1, **asked, **token)
+            found += [(t["namespace"][0], t["name"]) for t in page["tables"]]
+            if "continuationToken" not in page:
+                return found
+            token = {"continuationToken": page["continuationToken"]}
+
+    assert listed() == [("clean", "a2"), ("clean", "c"), ("raw", "a1"), ("raw", "b1")]
+    assert listed(prefix="a") == [("clean", "a2"), ("raw", "a1")]
+    assert listed(namespace="raw") == [("raw", "a1"), ("raw", "b1")]
+    assert listed(namespace="raw", prefix="b") == [("raw", "b1")]
+    with pytest.raises(ClientError) as caught:
+        lake.list_tables(tableBucketARN=ARN, continuationToken="x")
+    assert code(caught) == ("BadRequestException", 400, "The continuation token is not valid.")
+
+
 @pytest.mark.parametrize(
     "iceberg",
     [
