@@ -1,22 +1,25 @@
 """The child that changes an Iceberg table with pyiceberg: reads and writes its files by asking the parent for them.
 
-Started by file name, without stratolite: what it imports stays out of the server. It has no network, no credentials, no
-files and limited memory; the parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
+Started by file name, without stratolite: what it imports stays out of the server. It is jailed: a user
+and network namespace of its own where the kernel allows, no new privileges, no file written, memory and CPU bounded; the
+parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
 
     parent  {location, steps, now_ms, properties, tidy, listed?, before_ms?}          the task, once
     child   {get: location}        parent  {data} | {}     {}: there is no such file
     child   {put: location, data}  parent  {}
     child   {done: {location: of the new metadata or "", rows, gone: locations nobody needs any more}} | {error: text}
 
-A task {create: what an Iceberg client wants, location, now_ms} is done as {metadata: JSON}. Any other's steps become one commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too,
-{append: rows} adds some (timestamps are milliseconds); {commit: {requirements, updates}} stands alone and is an Iceberg client's. Then the table is tidied as {files, snapshots, age_ms, keep} says: files
-are joined once there are so many, 0 for never; once there are so many snapshots those older than ``age_ms`` go, 0 for never,
-but for the ``keep`` newest. ``gone`` has what only they named, and of ``listed`` ([location, time of writing] of the files
-there are) what is older than ``before_ms`` and named by nobody.
+A task {create: what an Iceberg client wants, location, now_ms} is done as {metadata: JSON}. Any other's steps become one
+commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too, {append: rows} adds some
+(timestamps are milliseconds); {commit: {requirements, updates}} stands alone and is an Iceberg client's. Then the table is
+tidied as {files, snapshots, age_ms, keep} says: files are joined once there are so many, 0 for never; once there are so many
+snapshots those older than ``age_ms`` go, 0 for never, but for the ``keep`` newest. ``gone`` has what only they named, and of
+``listed`` ([location, time of writing] of the files there are) what is older than ``before_ms`` and named by nobody.
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import re
@@ -66,11 +69,22 @@ class WithoutPandas:
             raise ImportError(name)
 
 
-def main() -> None:
-    memory_bytes = int(sys.argv[1])
+_CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_NO_NEW_PRIVS = 0x10000000, 0x40000000, 38
+
+
+def jail(memory_bytes: int, cpu_s: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        libc.unshare(_CLONE_NEWNET)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def main() -> None:
+    jail(int(sys.argv[1]), int(sys.argv[2]))
     pipe = Pipe(0, os.dup(1))
     os.dup2(2, 1)  # what a library prints is no answer
     sys.meta_path.insert(0, WithoutPandas())

@@ -134,6 +134,7 @@ async def _run(call: Call, warehouse: str, task: dict[str, Any]) -> dict[str, An
         "-I",
         _PROGRAM,
         str(CHILD_MEMORY_BYTES_MAX),
+        str(int(CHILD_TIME_S_MAX)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
