@@ -1553,9 +1553,108 @@ class Catalog(Kind):
         glue.delete_database(CatalogId=ACCOUNT, Name="tf_db")
 
 
+class Lake(Kind):
+    """s3tables/table_bucket.go, namespace.go, table.go (maintenance is read each time), s3/bucket_metadata_configuration.go"""
+
+    name = "aws_s3tables_table"
+    gone = {"NotFoundException"}
+    arn = f"arn:aws:s3tables:us-east-1:{ACCOUNT}:bucket/tf-lake"
+    first = {
+        "name": "t",
+        "namespace": "raw",
+        "keep": 1,
+        "days": 3,
+        "tags": TAGS,
+        "expires": "ENABLED",
+    }
+    then = {
+        "name": "u",
+        "namespace": "raw",
+        "keep": 2,
+        "days": 5,
+        "tags": {},
+        "expires": "DISABLED",
+    }
+
+    def place(self) -> dict[str, Any]:
+        return {"tableBucketARN": self.arn, "namespace": "raw", "name": self.made["name"]}
+
+    def create(self) -> None:
+        tables, s3 = self.client("s3tables"), self.client("s3")
+        assert tables.create_table_bucket(name="tf-lake", tags=TAGS)["arn"] == self.arn
+        tables.create_namespace(tableBucketARN=self.arn, namespace=["raw"])
+        self.made["name"] = "t"
+        fields = [{"name": "id", "type": "long", "required": True}]
+        iceberg = {"schema": {"fields": fields}}
+        tables.create_table(**self.place(), format="ICEBERG", metadata={"iceberg": iceberg})
+        s3.create_bucket(Bucket="tf-told")
+        s3.create_bucket_metadata_configuration(
+            Bucket="tf-told",
+            MetadataConfiguration={
+                "JournalTableConfiguration": {
+                    "RecordExpiration": {"Expiration": "ENABLED", "Days": 7}
+                },
+                "InventoryTableConfiguration": {"ConfigurationState": "DISABLED"},
+            },
+        )
+        until(lambda: self.told()["JournalTableConfigurationResult"]["TableStatus"], "ACTIVE")
+
+    def told(self) -> dict[str, Any]:
+        answer = self.client("s3").get_bucket_metadata_configuration(Bucket="tf-told")
+        return answer["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
+
+    def read(self) -> dict[str, Any]:
+        tables = self.client("s3tables")
+        bucket = tables.get_table_bucket(tableBucketARN=self.arn)
+        kept = tables.get_table_bucket_maintenance_configuration(tableBucketARN=self.arn)
+        removal = kept["configuration"]["icebergUnreferencedFileRemoval"]
+        tables.get_table_bucket_encryption(tableBucketARN=self.arn)
+        tables.get_namespace(tableBucketARN=self.arn, namespace="raw")
+        table = tables.get_table(**self.place())
+        upkeep = tables.get_table_maintenance_configuration(**self.place())["configuration"]
+        snapshots = upkeep["icebergSnapshotManagement"]["settings"]["icebergSnapshotManagement"]
+        encryption = tables.get_table_encryption(**self.place())
+        told = self.told()
+        return {
+            "name": table["name"],
+            "namespace": table["namespace"][0],
+            "keep": snapshots["minSnapshotsToKeep"],
+            "days": removal["settings"]["icebergUnreferencedFileRemoval"]["unreferencedDays"],
+            "tags": tables.list_tags_for_resource(resourceArn=self.arn)["tags"],
+            "expires": told["JournalTableConfigurationResult"]["RecordExpiration"]["Expiration"],
+            "else": (bucket["createdAt"], table["versionToken"], table["warehouseLocation"], encryption["encryptionConfiguration"], told["DestinationResult"]),
+        }  # fmt: skip
+
+    def update(self) -> None:
+        tables = self.client("s3tables")
+        tables.put_table_bucket_maintenance_configuration(
+            tableBucketARN=self.arn, type="icebergUnreferencedFileRemoval",
+            value={"status": "enabled", "settings": {"icebergUnreferencedFileRemoval": {"unreferencedDays": 5, "nonCurrentDays": 10}}},
+        )  # fmt: skip
+        tables.untag_resource(resourceArn=self.arn, tagKeys=list(TAGS))
+        tables.rename_table(**self.place(), newName="u")
+        self.made["name"] = "u"
+        tables.put_table_maintenance_configuration(
+            **self.place(), type="icebergSnapshotManagement",
+            value={"status": "enabled", "settings": {"icebergSnapshotManagement": {"minSnapshotsToKeep": 2, "maxSnapshotAgeHours": 120}}},
+        )  # fmt: skip
+        self.client("s3").update_bucket_metadata_journal_table_configuration(
+            Bucket="tf-told",
+            JournalTableConfiguration={"RecordExpiration": {"Expiration": "DISABLED"}},
+        )
+
+    def destroy(self) -> None:
+        tables, s3 = self.client("s3tables"), self.client("s3")
+        s3.delete_bucket_metadata_configuration(Bucket="tf-told")
+        s3.delete_bucket(Bucket="tf-told")
+        tables.delete_table(**self.place())
+        tables.delete_namespace(tableBucketARN=self.arn, namespace="raw")
+        tables.delete_table_bucket(tableBucketARN=self.arn)
+
+
 KINDS = [
     Bucket, Table, Queue, Topic, Role, User, Function, Group, Rule, Schedule, Pipe, Stream, Firehose, Key, Secret, Parameter, Api, RestApi,
-    Stack, Alarm, Catalog,
+    Stack, Alarm, Catalog, Lake,
 ]  # fmt: skip
 
 

@@ -223,6 +223,9 @@ class Visit:
         elif path.startswith("/restapis/") and (door := _rest_door(path)) is not None:
             self._door(door)
             return
+        elif path.startswith("/iceberg/v1/") and "/s3tables/" in headers.get("authorization", ""):
+            self._door(Door("iceberg", "", path.removeprefix("/iceberg"), "/iceberg"))
+            return
         if place.name:
             if place.name != "s3":
                 self._door(Door(place.name, place.label, path, ""))

@@ -6,6 +6,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
-from stratolite.services.s3 import names
+from stratolite.services.s3 import metadata_resources, names
 
 _OFFERED = frozenset(
     {
@@ -31,6 +32,8 @@ _OFFERED = frozenset(
         "InventoryConfigurations",
         "LifecycleConfiguration",
         "LoggingConfiguration",
+        "MetadataConfiguration",
+        "MetadataTableConfiguration",
         "MetricsConfigurations",
         "NotificationConfiguration",
         "ObjectLockConfiguration",
@@ -61,7 +64,8 @@ _READ: tuple[tuple[str, str, str | None, tuple[str, ...]], ...] = (
     ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls", ()),
     ("VersioningConfiguration", "BucketVersioning", None, ("Status",)),
 )
-_UNREAD = _OFFERED - {"AbacStatus", "BucketName", *(row[0] for row in _READ)}
+_TABLES = ("MetadataConfiguration", "MetadataTableConfiguration")
+_UNREAD = _OFFERED - {"AbacStatus", "BucketName", *_TABLES, *(row[0] for row in _READ)}
 """Compared by nobody: their API spells them otherwise."""
 
 
@@ -73,6 +77,9 @@ class Bucket(Resource):
         {"BucketName", "BucketNamePrefix", "BucketNamespace", "ObjectLockEnabled"}
     )
     properties: ClassVar[frozenset[str] | None] = _OFFERED
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "MetadataConfiguration.AnnotationTableConfiguration": frozenset()
+    }
     unread = _UNREAD
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -90,12 +97,26 @@ class Bucket(Resource):
         await call.request("s3", "CreateBucket", request)
         with created(name):
             await _configure(call, name, {}, properties)
-        return _made(call, name)
+            return await self._whole(call, name, properties)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         _check(new.properties)
         await _configure(call, physical_id, old.properties, new.properties)
-        return _made(call, physical_id)
+        return await self._whole(call, physical_id, new.properties)
+
+    async def _whole(self, call: Call, name: str, properties: dict[str, Any]) -> Made:
+        made = _made(call, name)
+        for kind in _TABLES:
+            if kind in properties:
+                made.attributes[kind] = await metadata_resources.attributes(call, name, kind)
+        return made
+
+    async def stabilise(self, call: Call, physical_id: str, spec: Spec) -> bool:
+        """Ready once the metadata tables are there; a table that cannot be made is the bucket's failure."""
+        for kind in _TABLES:
+            if kind in spec.properties:
+                return await metadata_resources.are_there(call, physical_id, kind)
+        return True
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         try:
@@ -136,10 +157,15 @@ class Bucket(Resource):
                 made[name] = {k: answer[k] for k in inner if k in answer}
             elif answer.get(member):
                 made[name] = answer[member]
+        for kind in _TABLES:
+            if kind in spec.properties or not spec.stack_id:
+                found = await metadata_resources.read(call, physical_id, kind, spec.properties)
+                if found is not None:
+                    made[kind] = found
         return made
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
-        return _made(call, physical_id)
+        return await self._whole(call, physical_id, spec.properties)
 
 
 class BucketPolicy(Resource):
@@ -364,6 +390,7 @@ async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str
         for one in old.get(name) or ():
             if one["Id"] not in wanted:
                 await _forget(call, operation, bucket, one["Id"])
+    await metadata_resources.configure(call, bucket, old, new)
     control = new.get("AccessControl", "Private")
     if control != old.get("AccessControl", "Private"):
         await call.request("s3", "PutBucketAcl", {"Bucket": bucket, "ACL": _CANNED[control]})
