@@ -185,4 +185,15 @@ class Reader:
 
     def wanted(self, items: Sequence[mapping_events.Item]) -> list[mapping_events.Item]:
         kind = self.source.kind
-        return [i for i in items if mapping_events.is_wanted(i, kind, self.filters)]
+        found = [i for i in items if mapping_events.is_wanted(i, kind, self.filters)]
+        self.count("FilteredOutEventCount", len(items) - len(found))
+        return found
+
+    def count(self, name: str, events: int) -> None:
+        """A metric of a mapping that is to have them (MetricsConfig).
+
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
+        """
+        if events and "EventCount" in (self.config.get("MetricsConfig") or {}).get("Metrics", ()):
+            dimensions = (("EventSourceMappingUUID", self.uuid),)
+            self.call.cloud.measure(self.call.account, self.call.region, "AWS/Lambda", dimensions, name, float(events))  # fmt: skip

@@ -10,7 +10,7 @@ from stratolite.service import Call, Made, Resource, Spec, created, picked
 _SAME = (
     "BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "Enabled", "FilterCriteria", "FunctionName",
     "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts",
-    "ParallelizationFactor", "ScalingConfig", "TumblingWindowInSeconds",
+    "MetricsConfig", "ParallelizationFactor", "ScalingConfig", "TumblingWindowInSeconds",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "BatchSize": None,
@@ -20,6 +20,7 @@ _DEFAULTS: dict[str, Any] = {
     "FilterCriteria": {},
     "FunctionResponseTypes": [],
     "MaximumBatchingWindowInSeconds": 0,
+    "MetricsConfig": {},
     "MaximumRecordAgeInSeconds": -1,
     "MaximumRetryAttempts": -1,
     "ParallelizationFactor": 1,

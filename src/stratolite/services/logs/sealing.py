@@ -51,7 +51,8 @@ class Sealer:
         if number is None:
             return message
         key = self._key(call, name, group, number)
-        return _SEALED + number.to_bytes(2, "big") + encrypt(call.world, key, message)
+        row: bytes = _SEALED + number.to_bytes(2, "big") + encrypt(call.world, key, message)
+        return row
 
     def opened(self, call: Call, name: str, group: state.Record, raw: bytes) -> str:
         """The text of a row. Raises Fault."""
