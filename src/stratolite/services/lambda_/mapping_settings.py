@@ -24,7 +24,7 @@ BATCH_MAX = 10_000
 FILTERS_MAX = 10
 _NOT_OFFERED = (
     "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig", "Topics",
-    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "KMSKeyArn", "ProvisionedPollerConfig",
+    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "ProvisionedPollerConfig",
     "LoggingConfig",
 )  # fmt: skip
 _STREAM_ONLY = (
@@ -99,6 +99,8 @@ def checked(source: Source, request: Request, before: dict[str, Any]) -> dict[st
             )
     if metrics := _metrics(request, before):
         settings["MetricsConfig"] = {"Metrics": metrics}
+    if key := request.get("KMSKeyArn", before.get("KMSKeyArn")):
+        settings["KMSKeyArn"] = key
     if filters := _filters(request, before):
         settings["FilterCriteria"] = filters
     if source.is_stream:
