@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -119,6 +120,63 @@ def test_an_enrichment_makes_the_target_s_events(platform, client, pipes, worker
     assert received(client, url) == [{"sum": 6}]
 
 
+STEPS = {
+    "ERROR": [],
+    "INFO": [
+        "EXECUTION_STARTED", "ENRICHMENT_STAGE_ENTERED", "ENRICHMENT_STAGE_EXITED", "TARGET_STAGE_ENTERED", "TARGET_STAGE_EXITED",
+        "EXECUTION_SUCCEEDED",
+    ],
+    "TRACE": [
+        "EXECUTION_STARTED", "ENRICHMENT_STAGE_ENTERED", "ENRICHMENT_INVOCATION_STARTED", "ENRICHMENT_INVOCATION_SUCCEEDED",
+        "ENRICHMENT_STAGE_EXITED", "TARGET_STAGE_ENTERED", "TARGET_TRANSFORMATION_STARTED", "TARGET_TRANSFORMATION_SUCCEEDED",
+        "TARGET_INVOCATION_STARTED", "TARGET_INVOCATION_SUCCEEDED", "TARGET_STAGE_EXITED", "EXECUTION_SUCCEEDED",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["ERROR", "INFO", "TRACE"])
+def test_a_pipe_logs_the_steps_of_its_level(platform, client, pipes, worker, level):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    code = "def handler(events, context):\n    if 'bad' in events[0]['body']: raise ValueError('no')\n    return [{'n': 1}]"
+    function = create_function(client, "f", code)["FunctionArn"]
+    config = {
+        "Level": level, "CloudwatchLogsLogDestination": {"LogGroupArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"},
+        "IncludeExecutionData": ["ALL"],
+    }  # fmt: skip
+    template = {"InputTemplate": '{"is": <$.n>}'}
+    make(platform, pipes, worker, source, target, Enrichment=function, TargetParameters=template, LogConfiguration=config)  # fmt: skip
+    assert pipes.describe_pipe(Name="p")["LogConfiguration"] == config
+
+    def told():
+        for _ in range(600):
+            found = [json.loads(e["message"]) for e in logs.filter_log_events(logGroupName="g")["events"]]  # fmt: skip
+            if found and found[-1]["messageType"] in ("EXECUTION_FAILED", "EXECUTION_SUCCEEDED"):
+                return found
+            time.sleep(0.01)
+        return []
+
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="good")
+    assert received(client, url) == [{"is": 1}]
+    found = told() if level != "ERROR" else []
+    assert [r["messageType"] for r in found] == STEPS[level]
+    assert len({r["executionId"] for r in found}) == (level != "ERROR")
+    if level == "TRACE":
+        made = {r["messageType"]: r for r in found}
+        assert made["TARGET_INVOCATION_STARTED"]["awsRequest"] == '[{"is": 1}]'
+        assert made["ENRICHMENT_INVOCATION_SUCCEEDED"]["awsResponse"] == '[{"n": 1}]'
+        assert json.loads(made["EXECUTION_STARTED"]["payload"])[0]["body"] == "good"
+        assert made["EXECUTION_STARTED"]["resourceArn"].endswith(":pipe/p")
+    if level == "ERROR":
+        client("sqs").send_message(QueueUrl=source_url, MessageBody="bad")
+        failed = told()
+        assert [r["messageType"] for r in failed] == ["ENRICHMENT_INVOCATION_FAILED", "EXECUTION_FAILED"]  # fmt: skip
+        assert "no" in failed[0]["error"]["message"]
+
+
 def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     dead_url, dead = queue(client, "dead", services=())
@@ -232,7 +290,9 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),
-        ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration is not offered"),
+        ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
+        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000"}}}, "LogConfiguration.S3LogDestination is not offered"),
+        ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),
         ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
     ],
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from stratolite.input_template import MISSING, fill, select
 from stratolite.patterns import compile_pattern
 from stratolite.service import Call
 from stratolite.services.pipes.items import Item, opened
+from stratolite.services.pipes.journal import Journal
 
 _EVENTS_A_CALL = 10
 
@@ -32,18 +34,85 @@ def wanted(request: dict[str, Any], batch: Sequence[Item]) -> list[Item]:
 
 
 async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence[Item]) -> None:
+    journal = Journal(acting, arn, request)
     events: list[Any] = [item.event for item in batch]
+    journal.note("EXECUTION_STARTED", payload=_text(events))
+    try:
+        await _carry(acting, arn, request, events, journal)
+    except (Fault, ValueError, Failed) as error:
+        journal.note("EXECUTION_FAILED", error)
+        await journal.send()
+        raise
+    journal.note("EXECUTION_SUCCEEDED")
+    await journal.send()
+
+
+async def _carry(
+    acting: Call, arn: str, request: dict[str, Any], events: list[Any], journal: Journal
+) -> None:
     if enrichment := request.get("Enrichment"):
         template = (request.get("EnrichmentParameters") or {}).get("InputTemplate")
-        asked = [_shaped(acting, arn, request, template, event) for event in events]
-        answer = await _call_function(acting, enrichment, f"[{','.join(asked)}]")
+        journal.note("ENRICHMENT_STAGE_ENTERED", payload=_text(events))
+        asked = _transformed(acting, arn, request, template, events, ("ENRICHMENT", journal))
+        with _invoking("ENRICHMENT", f"[{','.join(asked)}]", journal) as said:
+            answer = await _call_function(acting, enrichment, said.request)
+            said.response = (answer or b"null").decode("utf-8", "replace")
         found = orjson.loads(answer or b"null")
         events = found if isinstance(found, list) else [] if found in (None, "", {}) else [found]
+        journal.note("ENRICHMENT_STAGE_EXITED", payload=_text(events))
     if not events:
+        journal.note("TARGET_INVOCATION_SKIPPED")
         return
     about = request.get("TargetParameters") or {}
-    texts = [_shaped(acting, arn, request, about.get("InputTemplate"), event) for event in events]
-    await _deliver(acting, request["Target"], about, texts, events)
+    journal.note("TARGET_STAGE_ENTERED", payload=_text(events))
+    template = about.get("InputTemplate")
+    texts = _transformed(acting, arn, request, template, events, ("TARGET", journal))
+    with _invoking("TARGET", f"[{','.join(texts)}]", journal):
+        await _deliver(acting, request["Target"], about, texts, events)
+    journal.note("TARGET_STAGE_EXITED")
+
+
+def _text(events: list[Any]) -> str:
+    return orjson.dumps(events).decode()
+
+
+def _transformed(
+    acting: Call,
+    arn: str,
+    request: dict[str, Any],
+    template: str | None,
+    events: list[Any],
+    noted: tuple[str, Journal],
+) -> list[str]:
+    """The events as a stage is sent them. Raises ValueError for a template that does not fit one."""
+    stage, journal = noted
+    if template:
+        journal.note(f"{stage}_TRANSFORMATION_STARTED", payload=_text(events))
+    try:
+        texts = [_shaped(acting, arn, request, template, event) for event in events]
+    except ValueError as error:
+        journal.note(f"{stage}_TRANSFORMATION_FAILED", error)
+        raise
+    if template:
+        journal.note(f"{stage}_TRANSFORMATION_SUCCEEDED", payload=f"[{','.join(texts)}]")
+    return texts
+
+
+class _Said:
+    def __init__(self, request: str) -> None:
+        self.request, self.response = request, ""
+
+
+@contextmanager
+def _invoking(stage: str, request: str, journal: Journal) -> Iterator[_Said]:
+    said = _Said(request)
+    journal.note(f"{stage}_INVOCATION_STARTED", awsRequest=request)
+    try:
+        yield said
+    except (Fault, ValueError, Failed) as error:
+        journal.note(f"{stage}_INVOCATION_FAILED", error, awsRequest=request)
+        raise
+    journal.note(f"{stage}_INVOCATION_SUCCEEDED", awsRequest=request, awsResponse=said.response)
 
 
 def _shaped(acting: Call, arn: str, request: dict[str, Any], template: str | None, event: Any) -> str:  # fmt: skip

@@ -38,9 +38,9 @@ def parameters_of(request: dict[str, Any]) -> dict[str, Any]:
 
 def check(call: Call, request: dict[str, Any]) -> None:
     """Raises Fault for a pipe AWS would not take, or we could not carry out."""
-    for member in ("LogConfiguration", "KmsKeyIdentifier"):
-        if request.get(member):
-            raise _not_offered(member)
+    if request.get("KmsKeyIdentifier"):
+        raise _not_offered("KmsKeyIdentifier")
+    _check_logs(request.get("LogConfiguration") or {})
     _check_source(call, request)
     if enrichment := request.get("Enrichment"):
         if not enrichment.startswith("arn:") or kind_of(enrichment) != "lambda":
@@ -50,6 +50,14 @@ def check(call: Call, request: dict[str, Any]) -> None:
             raise _not_offered("EnrichmentParameters.HttpParameters")
         _check_template(about.get("InputTemplate"))
     _check_target(call, request)
+
+
+def _check_logs(config: dict[str, Any]) -> None:
+    if config.get("S3LogDestination"):
+        raise _not_offered("LogConfiguration.S3LogDestination")
+    named = config.get("CloudwatchLogsLogDestination") or config.get("FirehoseLogDestination")
+    if config.get("Level", "OFF") != "OFF" and not named:
+        raise invalid("LogConfiguration must have a destination when its Level is not OFF.")
 
 
 def _check_source(call: Call, request: dict[str, Any]) -> None:
