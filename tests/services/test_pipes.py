@@ -228,6 +228,76 @@ def test_a_batch_that_fails_too_often_goes_to_the_dead_letter_queue(
     assert message["KinesisBatchInfo"]["batchSize"] == 1
 
 
+def test_only_the_messages_a_target_failed_with_stay_in_the_queue(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html: by their message ids; another id means all."""
+    source_url, source = queue(client, "in", services=())
+    dead_url, dead = queue(client, "dead", services=())
+    client("sqs").set_queue_attributes(QueueUrl=source_url, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})})  # fmt: skip
+    code = """
+def handler(events, context):
+    failed = [e["messageId"] for e in events if "bad" in e["body"]]
+    failed += ["nobody" for e in events if "odd" in e["body"]]
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
+"""
+    function = create_function(client, "f", code)["FunctionArn"]
+    for body in ("a", "bad", "b"):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    make(platform, pipes, worker, source, function)
+    found = []
+    for _ in range(200):
+        advance(platform, 31)
+        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if found:
+            break
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="odd")
+    for _ in range(200):
+        advance(platform, 31)
+        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if len({m["MessageId"] for m in found}) == 2:
+            break
+    assert {m["Body"] for m in found} == {"bad", "odd"}
+    assert nothing_came(client, source_url)
+
+
+def test_a_stream_s_batch_is_halved_until_the_poison_is_alone(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html: by eventID; AUTOMATIC_BISECT halves what is left."""
+    source = stream(client)
+    dead_url, dead = queue(client, "dead", services=())
+    code = """
+import base64
+def handler(events, context):
+    for e in events:
+        if base64.b64decode(e["data"]) == b"3":
+            return {"batchItemFailures": [{"itemIdentifier": e["eventID"]}]}
+"""
+    function = create_function(client, "f", code)["FunctionArn"]
+    about = {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 1, "OnPartialBatchItemFailure": "AUTOMATIC_BISECT", "DeadLetterConfig": {"Arn": dead}}  # fmt: skip
+    put(client, 1, 2, 3, 4)
+    make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    letters = []
+    for _ in range(200):
+        advance(platform, 5)
+        letters += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if letters:
+            break
+    [letter] = [json.loads(m["Body"]) for m in letters]
+    assert letter["KinesisBatchInfo"]["batchSize"] == 1
+    assert letter["KinesisBatchInfo"]["startSequenceNumber"] == letter["KinesisBatchInfo"]["endSequenceNumber"]  # fmt: skip
+
+
+def test_an_express_state_machine_enriches(platform, client, pipes):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/pipes-enrichment.html: it is waited for."""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"body.$": "$[0].body"}, "End": True}}}  # fmt: skip
+    runner = role(client, "runner", "states.amazonaws.com")
+    machine = client("stepfunctions").create_state_machine(name="m", definition=json.dumps(definition), roleArn=runner, type="EXPRESS")["stateMachineArn"]  # fmt: skip
+    may = role(client, "may", SERVICE, "sqs:*", "states:StartSyncExecution")
+    make(platform, pipes, may, source, target, Enrichment=machine)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="hello")
+    assert received(client, url) == [{"body": "hello"}]
+
+
 def test_a_table_s_changes_reach_a_bus(platform, client, pipes, worker):
     dynamodb = client("dynamodb")
     dynamodb.create_table(
@@ -286,7 +356,7 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
     [
         ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
         ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
-        ({"Enrichment": "arn:aws:states:us-east-1:000000000000:stateMachine:s"}, "Enrichment arn:aws:states"),
+        ({"Enrichment": "arn:aws:events:us-east-1:000000000000:api-destination/d/1"}, "Enrichment arn:aws:events"),
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),

@@ -43,7 +43,8 @@ def check(call: Call, request: dict[str, Any]) -> None:
     _check_logs(request.get("LogConfiguration") or {})
     _check_source(call, request)
     if enrichment := request.get("Enrichment"):
-        if not enrichment.startswith("arn:") or kind_of(enrichment) != "lambda":
+        kind = kind_of(enrichment) if enrichment.startswith("arn:") else ""
+        if kind not in ("lambda", "states") or (kind == "states" and ":stateMachine:" not in enrichment):  # fmt: skip
             raise _not_offered(f"Enrichment {enrichment}")
         about = request.get("EnrichmentParameters") or {}
         if about.get("HttpParameters"):
@@ -76,8 +77,6 @@ def _check_source(call: Call, request: dict[str, Any]) -> None:
     own = parameters_of(request)
     if kind != "sqs" and "StartingPosition" not in own:
         raise invalid(f"{_SOURCES[kind]}.StartingPosition must be provided.")
-    if own.get("OnPartialBatchItemFailure"):
-        raise _not_offered("OnPartialBatchItemFailure")
     if own.get("ParallelizationFactor", 1) != 1:
         raise _not_offered("ParallelizationFactor above 1")
     for one in (about.get("FilterCriteria") or {}).get("Filters") or ():

@@ -42,7 +42,7 @@ class Journal:
 
     def note(self, step: str, error: BaseException | None = None, **data: str) -> None:
         """``data``: payload, awsRequest, awsResponse, each a text; kept where the pipe includes execution data."""
-        is_error = step.endswith("_FAILED")
+        is_error = step.endswith("_FAILED")  # partially, too
         level = "ERROR" if is_error else "INFO" if step in _INFO else "TRACE"
         if LEVELS.index(level) > LEVELS.index(self._level):
             return
