@@ -20,7 +20,8 @@ counted in AWS/Logs: EMFParsingErrors, EMFValidationErrors.
 Files  ``service`` operations on groups and streams; ``events`` writing and reading events; ``patterns`` filter
        patterns; ``sealing`` groups under a KMS key; ``subscriptions`` sends on what matches one; ``worker`` deletes what was dropped or has passed its retention.
 
-Missing  JSON, space-delimited and regular expression patterns, metric filters, logical destinations, Insights, live
+Missing  system fields in what subscriptions get (they tell accounts and regions apart where logs of several are gathered, which is not
+offered), JSON, space-delimited and regular expression patterns, metric filters, logical destinations, Insights, live
 tail, export, data protection, log classes other than STANDARD, queries across accounts: refused by
 name. ``storedBytes`` of a group is not counted and not answered.
 
