@@ -9,7 +9,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, picked
 
 _ASKED = (
-    "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn",
+    "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 
 
@@ -19,8 +19,8 @@ class Pipe(Resource):
     gone = frozenset({"NotFoundException"})
     create_only = frozenset({"Name", "Source"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "LogConfiguration": frozenset({""}),
         "KmsKeyIdentifier": frozenset({""}),
+        "LogConfiguration.S3LogDestination": frozenset({""}),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:

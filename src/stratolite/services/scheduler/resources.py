@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from stratolite.service import Call, Made, Resource, Spec, picked
 
 _MEMBERS = (
-    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "FlexibleTimeWindow", "Target",
+    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "FlexibleTimeWindow", "Target", "KmsKeyArn",
 )  # fmt: skip
 
 
@@ -18,7 +17,6 @@ class Schedule(Resource):
     create_only = frozenset({"Name"})
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {"KmsKeyArn": frozenset({""})}
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         group = spec.properties.get("GroupName")
