@@ -36,7 +36,7 @@ bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side;
 	$(BIN)/python bench/run.py
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, and random policies, for longer
-	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live tests/policy
+	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live tests/policy $(shell grep -rl STRATOLITE_SOAK tests/services)
 
 cgroup2: $(VENV)/.installed-dev  ## what sandboxes may use up, under a kernel with control groups of version 2 (QEMU, as root)
 	$(COMPILE)
