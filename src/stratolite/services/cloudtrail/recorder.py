@@ -67,6 +67,8 @@ class Recorder:
 
     def notes(self, service: str, operation: str) -> bool:
         """Whether calls of this operation are recorded however they end."""
+        if operation in events.INSIDE.get(service, ()):
+            return False
         return self._data_events or not events.is_data(service, operation)
 
     def data_kind(self, service: Service, operation: str) -> Kind | None:
