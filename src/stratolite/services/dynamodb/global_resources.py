@@ -3,7 +3,7 @@
 What it says of capacity is ``global_capacity``'s to read.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-globaltable.html
 Refused by name: replicas of other accounts (GlobalTableSourceArn, TableType, GlobalTableSettingsReplicationMode), contributor
-insights, strong consistency and witnesses, vector indexes, tags of streams.
+insights, vector indexes, tags of streams. The consistency of a table that is there does not change.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class GlobalTableResource(Resource):
     create_only = frozenset(("TableName", "KeySchema", "LocalSecondaryIndexes"))
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "GlobalTableSourceArn": frozenset(),
-        "GlobalTableWitnesses": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
-        "MultiRegionConsistency": frozenset({"EVENTUAL"}),
         "TableType": frozenset(),
         "VectorIndexes": frozenset(),
         "Replicas.*.DisassociationProtectionEnabled": _NO,
@@ -70,7 +68,12 @@ class GlobalTableResource(Resource):
         return Made(made.physical_id, (await _made(call, made.physical_id)).attributes)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        if "StreamSpecification" not in new.properties and len(new.properties["Replicas"]) > 1:
+        if _is_strong(old) is not _is_strong(new):
+            raise invalid(
+                "AWS::DynamoDB::GlobalTable: MultiRegionConsistency cannot be changed once the table is there"
+            )
+        has_stream = "StreamSpecification" in new.properties or _is_strong(new)
+        if not has_stream and len(new.properties["Replicas"]) > 1:
             raise invalid(
                 "AWS::DynamoDB::GlobalTable: StreamSpecification is needed with several replicas"
             )
@@ -86,6 +89,8 @@ class GlobalTableResource(Resource):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """All replicas, the others first; none is scaled any more."""
         await _scale_no_more(call, physical_id, spec)
+        if _is_strong(spec):
+            await _end_strong(call, physical_id)
         for region in [r["Region"] for r in spec.properties["Replicas"]]:
             if region != call.region:
                 there = call.scoped(call.account, region)
@@ -101,6 +106,10 @@ class GlobalTableResource(Resource):
             return None
         found = {name: here[name] for name in _SHARED if name in here}
         table = await _describe(call, physical_id)
+        if "MultiRegionConsistency" in table:
+            found["MultiRegionConsistency"] = table["MultiRegionConsistency"]
+            witnesses = [{"Region": w["RegionName"]} for w in table.get("GlobalTableWitnesses", ())]
+            found |= {"GlobalTableWitnesses": witnesses} if witnesses else {}
         scalers = await _scalers(call, physical_id, here)
         found |= _capacity(table, scalers.get(call.region), "")
         if "GlobalSecondaryIndexes" in here:
@@ -307,6 +316,13 @@ async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
     """
     wanted = [r["Region"] for r in spec.properties["Replicas"]]
     there = [r["RegionName"] for r in (await _describe(call, name)).get("Replicas", ())]
+    if _is_strong(spec):
+        if there and wanted == [call.region]:
+            await _end_strong(call, name)
+        await _scale(call, name, spec)
+        if not there and len(wanted) > 1:
+            await _begin_strong(call, name, spec)
+            there = wanted
     for region in [r for r in there if r not in wanted]:
         await _change(call, name, {"Delete": {"RegionName": region}})
     await _scale(call, name, spec)
@@ -331,6 +347,50 @@ async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
         here = _here(call, spec, region, await _describe(scoped, name))
         await TableResource().update(scoped, name, here, here)
     await _scale(call, name, spec)
+
+
+def _is_strong(spec: Spec) -> bool:
+    return spec.properties.get("MultiRegionConsistency") == "STRONG"
+
+
+async def _begin_strong(call: Call, name: str, spec: Spec) -> None:
+    """All replicas and the witness at once, while the table is empty."""
+    on_demand = global_capacity.is_on_demand(spec.properties)
+    creates = []
+    for region in [r["Region"] for r in spec.properties["Replicas"]]:
+        if region != call.region:
+            own = _here(call, spec, region).properties
+            create = global_capacity.override(own, on_demand=on_demand)
+            creates.append({"Create": {"RegionName": region, **create}})
+    request: dict[str, Any] = {
+        "TableName": name,
+        "MultiRegionConsistency": "STRONG",
+        "ReplicaUpdates": creates,
+    }
+    witnesses = [w["Region"] for w in spec.properties.get("GlobalTableWitnesses") or ()]
+    if witnesses:
+        request["GlobalTableWitnessUpdates"] = [{"Create": {"RegionName": w}} for w in witnesses]
+    await call.request("dynamodb", "UpdateTable", request)
+
+
+async def _end_strong(call: Call, name: str) -> None:
+    """What is left is a table of the stack's region alone; none if that is gone already."""
+    try:
+        table = await _describe(call, name)
+    except Fault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return
+        raise
+    if "Replicas" not in table:
+        return
+    request: dict[str, Any] = {
+        "TableName": name,
+        "ReplicaUpdates": [{"Delete": {"RegionName": r["RegionName"]}} for r in table["Replicas"]],
+    }
+    if witnesses := table.get("GlobalTableWitnesses"):
+        gone = [{"Delete": {"RegionName": w["RegionName"]}} for w in witnesses]
+        request["GlobalTableWitnessUpdates"] = gone
+    await call.request("dynamodb", "UpdateTable", request)
 
 
 async def _change(call: Call, name: str, update: dict[str, Any]) -> None:
