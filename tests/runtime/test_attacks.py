@@ -734,6 +734,7 @@ def test_a_line_without_an_end_is_cut(tmp_path):
     async def body(rig: Rig) -> None:
         await rig("one_line")
         assert max(map(len, rig.lines)) <= 256 << 10
+        assert len(rig.lines) > 1  # it is never held as a whole
 
     attack(tmp_path, body)
 

@@ -184,6 +184,25 @@ def test_every_data_event_is_recorded_with_who_what_and_what_was_decided(client,
     assert ask(platform, "POST", "trail", {"token": "x"})[0] == 400
 
 
+def test_a_data_event_that_fails_is_recorded_with_its_error(client, platform, things):
+    """Refused by the operation, or before it by the request's own form; what it named stays, what it said does not."""
+    db = client("dynamodb")
+    with pytest.raises(ClientError):
+        db.get_item(TableName="nowhere", Key={"k": {"S": SECRET}})
+    with pytest.raises(ClientError):
+        db.put_item(TableName="table", Item={"other": {"S": SECRET}})
+    with pytest.raises(ClientError):
+        client("sqs").send_message(QueueUrl=things["url"] + "x", MessageBody=SECRET)
+    with pytest.raises(ClientError):
+        client("kinesis").put_record(StreamName="stream", Data=b"x", PartitionKey="p" * 300)
+    found = trail_of(platform, kind="data")
+    assert [(*brief(e)[:-1], e["errorCode"]) for e in found] == [
+        ("GetItem", "table/nowhere", "ResourceNotFoundException"), ("PutItem", "table/table", "ValidationException"),
+        ("SendMessage", "queuex", "QueueDoesNotExist"), ("PutRecord", "stream/stream", "ValidationException"),
+    ]  # fmt: skip
+    assert SECRET not in json.dumps(found)
+
+
 def test_a_data_event_that_is_denied_is_recorded_once_and_whole(client, platform, things):
     """With the explanation; also where it is one of many keys of a call that goes on."""
     write = {
