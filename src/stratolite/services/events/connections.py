@@ -80,7 +80,11 @@ class Connections(Service):
         record |= {"type": kind, "modified_s": call.tx.time_s}
         record["description"] = request.get("Description", record["description"])
         if parameters is not None:
-            _seal(call, record, _merged(_unsealed(call, record), parameters))
+            known = _unsealed(call, record)
+            for other in _NEEDED.values():
+                if other != _NEEDED[kind]:
+                    known.pop(other, None)  # of the type it was
+            _seal(call, record, _merged(known, parameters))
             record["authorized_s"] = call.tx.time_s
         state.put(call.tx, keys, "connection", name, record=record)
         members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
