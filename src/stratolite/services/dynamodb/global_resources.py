@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created, picked
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.resources import (
     TableResource,
@@ -49,6 +49,10 @@ class GlobalTableResource(Resource):
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "BillingMode": frozenset({"PAY_PER_REQUEST"}),
         "GlobalTableSourceArn": frozenset(),
+        "KeySchema.KeyType": frozenset(),
+        "KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.KeyType": frozenset(),
         "GlobalTableWitnesses": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
         "MultiRegionConsistency": frozenset({"EVENTUAL"}),
@@ -60,6 +64,7 @@ class GlobalTableResource(Resource):
         "GlobalSecondaryIndexes.*.WriteProvisionedThroughputSettings": frozenset(),
         "Replicas.*.DisassociationProtectionEnabled": _NO,
         "Replicas.*.ContributorInsightsSpecification.Enabled": _NO,
+        "Replicas.*.ContributorInsightsSpecification.Mode": frozenset(),
         "Replicas.*.GlobalSecondaryIndexes": frozenset(),
         "Replicas.*.GlobalTableSettingsReplicationMode": frozenset(),
         "Replicas.*.ReadOnDemandThroughputSettings": frozenset(),
@@ -101,7 +106,11 @@ class GlobalTableResource(Resource):
         here = await read_table(call, physical_id)
         if here is None:
             return None
-        found = {name: here[name] for name in (*_SHARED, "GlobalSecondaryIndexes") if name in here}
+        found = {name: here[name] for name in _SHARED if name in here}
+        if "GlobalSecondaryIndexes" in here:
+            indexes = here["GlobalSecondaryIndexes"]
+            found["GlobalSecondaryIndexes"] = [_split_limits(index) for index in indexes]
+        found |= _split_limits(picked(here, "OnDemandThroughput"))
         described = await call.request("dynamodb", "DescribeTable", {"TableName": physical_id})
         regions = [call.region, *(r["RegionName"] for r in described["Table"].get("Replicas", ()))]
         replicas = []
@@ -115,7 +124,7 @@ class GlobalTableResource(Resource):
                 if sse is not None and "KMSMasterKeyId" in sse:
                     own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
                 replicas.append({"Region": region, **own})
-        return {**found, "Replicas": replicas}
+        return {**found, "MultiRegionConsistency": "EVENTUAL", "Replicas": replicas}
 
 
 def _here(call: Call, spec: Spec, region: str = "") -> Spec:
@@ -160,6 +169,18 @@ def _on_demand(thing: dict[str, Any]) -> dict[str, Any]:
     limits = {k: v for name in _ON_DEMAND for k, v in (thing.get(name) or {}).items()}
     rest = {k: v for k, v in thing.items() if k not in _ON_DEMAND}
     return {**rest, "OnDemandThroughput": limits} if limits else rest
+
+
+def _split_limits(thing: dict[str, Any]) -> dict[str, Any]:
+    """The other way round."""
+    limits = thing.get("OnDemandThroughput") or {}
+    made = {k: v for k, v in thing.items() if k != "OnDemandThroughput"}
+    for name, limit in zip(
+        _ON_DEMAND, ("MaxReadRequestUnits", "MaxWriteRequestUnits"), strict=True
+    ):
+        if limit in limits:
+            made[name] = {limit: limits[limit]}
+    return made
 
 
 async def _set_encryption(call: Call, name: str, spec: Spec) -> None:

@@ -41,10 +41,17 @@ class TableResource(Resource):
     service = "dynamodb"
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "ContributorInsightsSpecification.Enabled": _NO,
+        "ContributorInsightsSpecification.Mode": frozenset(),
+        "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Mode": frozenset(),
         "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
+        "KeySchema.AttributeName": frozenset(),
+        "KeySchema.KeyType": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.KeyType": frozenset(),
         "StreamSpecification.Tags": frozenset(),
         "VectorIndexes": frozenset(),
     }
+    """AWS's schema has a KeySchema that is one object, for nobody: CreateTable takes a list."""
     unread = frozenset({"ImportSourceSpecification"})
     create_only = frozenset(
         ("TableName", "KeySchema", "LocalSecondaryIndexes", "ImportSourceSpecification")
@@ -140,6 +147,7 @@ async def read_table(call: Call, name: str) -> dict[str, Any] | None:
         found["ProvisionedThroughput"] = _capacity(table)
     if "TableClassSummary" in table:
         found["TableClass"] = table["TableClassSummary"]["TableClass"]
+    found["WarmThroughput"] = _warm(table)
     if "OnDemandThroughput" in table:
         found["OnDemandThroughput"] = table["OnDemandThroughput"]
     if (sse := table.get("SSEDescription")) is not None:
@@ -150,6 +158,10 @@ async def read_table(call: Call, name: str) -> dict[str, Any] | None:
     if "StreamSpecification" in table:
         view = table["StreamSpecification"]["StreamViewType"]
         found["StreamSpecification"] = {"StreamViewType": view}
+        of_stream = await _policy(call, table["LatestStreamArn"])
+        if of_stream is not None:
+            document = {"PolicyDocument": orjson.loads(of_stream)}
+            found["StreamSpecification"]["ResourcePolicy"] = document
     ttl = await call.request("dynamodb", "DescribeTimeToLive", {"TableName": name})
     if attribute := ttl["TimeToLiveDescription"].get("AttributeName"):
         found["TimeToLiveSpecification"] = {"AttributeName": attribute, "Enabled": True}
@@ -179,7 +191,13 @@ def _index_properties(index: dict[str, Any], on_demand: bool) -> dict[str, Any]:
         made["ProvisionedThroughput"] = _capacity(index)
     if "OnDemandThroughput" in index:
         made["OnDemandThroughput"] = index["OnDemandThroughput"]
+    if "WarmThroughput" in index:  # a local index has its table's
+        made["WarmThroughput"] = _warm(index)
     return made
+
+
+def _warm(thing: dict[str, Any]) -> dict[str, int]:
+    return {k: thing["WarmThroughput"][k] for k in ("ReadUnitsPerSecond", "WriteUnitsPerSecond")}
 
 
 def _capacity(thing: dict[str, Any]) -> dict[str, int]:
@@ -277,24 +295,14 @@ async def _update_settings(
     wanted = after.get("ProvisionedThroughput")
     if wanted and any(wanted[u] != current["ProvisionedThroughput"][u] for u in units):
         request["ProvisionedThroughput"] = wanted
-    throughputs = {
-        index["IndexName"]: index["ProvisionedThroughput"]
-        for index in after.get("GlobalSecondaryIndexes") or ()
-        if index.get("ProvisionedThroughput")
-    }
-    updates = [
-        {
-            "Update": {
-                "IndexName": index["IndexName"],
-                "ProvisionedThroughput": throughputs[index["IndexName"]],
-            }
-        }
-        for index in current.get("GlobalSecondaryIndexes", ())
-        if index["IndexName"] in throughputs
-        and any(
-            index["ProvisionedThroughput"][u] != throughputs[index["IndexName"]][u] for u in units
-        )
-    ]
+    there = {i["IndexName"]: i for i in current.get("GlobalSecondaryIndexes", ())}
+    updates = []
+    for index in after.get("GlobalSecondaryIndexes") or ():
+        if (index_name := index["IndexName"]) not in there:
+            continue
+        changed = _changed_capacity(there[index_name], index, is_on_demand)
+        if changed:
+            updates.append({"Update": {"IndexName": index_name, **changed}})
     if updates:
         request["GlobalSecondaryIndexUpdates"] = updates
     protected = after.get("DeletionProtectionEnabled", False)
@@ -308,6 +316,24 @@ async def _update_settings(
             request[member] = after.get(member, default.get(member, {}))
     if request:
         await call.request("dynamodb", "UpdateTable", {"TableName": name, **request})
+
+
+def _changed_capacity(
+    there: dict[str, Any], wanted: dict[str, Any], is_on_demand: bool
+) -> dict[str, Any]:
+    """What of a global index's capacities is to be changed; what it has been warmed to stays where nothing is said."""
+    changed: dict[str, Any] = {}
+    units = ("ReadCapacityUnits", "WriteCapacityUnits")
+    provisioned = wanted.get("ProvisionedThroughput")
+    if provisioned and any(provisioned[u] != there["ProvisionedThroughput"][u] for u in units):
+        changed["ProvisionedThroughput"] = provisioned
+    limits = wanted.get("OnDemandThroughput") or {}
+    if is_on_demand and limits != (there.get("OnDemandThroughput") or {}):
+        changed["OnDemandThroughput"] = limits
+    warmed = wanted.get("WarmThroughput") or {}
+    if any(there["WarmThroughput"][name] != value for name, value in warmed.items()):
+        changed["WarmThroughput"] = warmed
+    return changed
 
 
 async def _drop_indexes(call: Call, name: str, after: dict[str, Any]) -> None:
