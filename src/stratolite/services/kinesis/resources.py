@@ -87,6 +87,7 @@ class _Stream(_Type):
             "RetentionPeriodHours": summary["RetentionPeriodHours"],
             "StreamModeDetails": summary["StreamModeDetails"],
             "MaxRecordSizeInKiB": summary["MaxRecordSizeInKiB"],
+            "RecordDistributionStrategy": "USER_PARTITION_KEY",
             "DesiredShardLevelMetrics": summary["EnhancedMonitoring"][0]["ShardLevelMetrics"],
         }
         if summary["StreamModeDetails"]["StreamMode"] == "PROVISIONED":
