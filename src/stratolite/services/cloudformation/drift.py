@@ -12,13 +12,14 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cf
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from stratolite.core import work
-from stratolite.errors import Fault
+from stratolite.errors import Fault, Unavailable
 from stratolite.service import (
     Call,
     Cloud,
@@ -41,6 +42,8 @@ from stratolite.services.cloudformation.quotas import (
 )
 from stratolite.services.cloudformation.roles import role_principal
 from stratolite.services.cloudformation.state import Record, Stack
+
+_log = logging.getLogger("stratolite.cloudformation")
 
 QUEUE = "cloudformation.drift"
 _CHECKABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")  # fmt: skip
@@ -236,6 +239,12 @@ async def looked_at(
         actual = await handler.read(call, record["physical_id"], spec)
     except Fault as fault:
         unknown = {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": fault.message[:500]}
+        return {**shape, **unknown}, None
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 - as in ``steps``: a handler's bug is its resource's, the others are told
+        _log.exception("a handler failed to read: type=%s", record["type"])
+        unknown = {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": "Internal Failure"}
         return {**shape, **unknown}, None
     secrets = {
         stack["private"]["parameters"].get(name) or "" for name in stack.get("secret") or ()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Resource, Response, Spec, created, picked
 from stratolite.services.dynamodb import global_capacity
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.resources import (
@@ -51,12 +51,18 @@ class GlobalTableResource(Resource):
     create_only = frozenset(("TableName", "KeySchema", "LocalSecondaryIndexes"))
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "GlobalTableSourceArn": frozenset(),
+        "KeySchema.KeyType": frozenset(),
+        "KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.KeyType": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
         "TableType": frozenset(),
         "VectorIndexes": frozenset(),
         "Replicas.*.DisassociationProtectionEnabled": _NO,
         "Replicas.*.ContributorInsightsSpecification.Enabled": _NO,
         "Replicas.*.GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
+        "Replicas.*.GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Mode": frozenset(),
+        "Replicas.*.ContributorInsightsSpecification.Mode": frozenset(),
         "Replicas.*.GlobalTableSettingsReplicationMode": frozenset(),
         "Replicas.*.ReplicaStreamSpecification.Tags": frozenset(),
     }
@@ -106,15 +112,15 @@ class GlobalTableResource(Resource):
             return None
         found = {name: here[name] for name in _SHARED if name in here}
         table = await _describe(call, physical_id)
+        found["MultiRegionConsistency"] = table.get("MultiRegionConsistency", "EVENTUAL")
         if "MultiRegionConsistency" in table:
-            found["MultiRegionConsistency"] = table["MultiRegionConsistency"]
             witnesses = [{"Region": w["RegionName"]} for w in table.get("GlobalTableWitnesses", ())]
             found |= {"GlobalTableWitnesses": witnesses} if witnesses else {}
         scalers = await _scalers(call, physical_id, here)
         found |= _capacity(table, scalers.get(call.region), "")
         if "GlobalSecondaryIndexes" in here:
             found["GlobalSecondaryIndexes"] = [
-                {k: index[k] for k in ("IndexName", "KeySchema", "Projection")}
+                picked(index, "IndexName", "KeySchema", "Projection", "WarmThroughput")
                 | _capacity(table, scalers.get(call.region), index["IndexName"])
                 for index in here["GlobalSecondaryIndexes"]
             ]

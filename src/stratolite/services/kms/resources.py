@@ -7,42 +7,29 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
 
-_KEY_PROPERTIES = frozenset(
-    {
-        "Description", "Enabled", "EnableKeyRotation", "RotationPeriodInDays", "KeyPolicy", "KeySpec", "KeyUsage",
-        "MultiRegion", "Origin", "PendingWindowInDays", "Tags", "BypassPolicyLockoutSafetyCheck",
-    }
-)  # fmt: skip
-
 
 class Key(Resource):
     type = "AWS::KMS::Key"
     service = "kms"
     gone = frozenset({"NotFoundException"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {"MultiRegion": frozenset({"false"})}
     unread = frozenset({"BypassPolicyLockoutSafetyCheck", "PendingWindowInDays"})
     create_only = frozenset({"KeySpec", "KeyUsage", "MultiRegion", "Origin"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
-        if unknown := sorted(set(properties) - _KEY_PROPERTIES):
-            raise Fault(
-                "NotImplemented",
-                f"AWS::KMS::Key property {', '.join(unknown)} is not offered by Stratolite",
-                status=501,
-            )
         request: dict[str, Any] = {"_token": spec.token}
         for name in ("Description", "KeySpec", "KeyUsage", "Origin"):
             if name in properties:
                 request[name] = properties[name]
-        if _true(properties.get("MultiRegion")):
-            request["MultiRegion"] = True
         if "KeyPolicy" in properties:
             request["Policy"] = _text(properties["KeyPolicy"])
         if _true(properties.get("BypassPolicyLockoutSafetyCheck")):

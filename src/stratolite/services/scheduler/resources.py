@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from stratolite.service import Call, Made, Resource, Spec, picked
 
@@ -17,6 +18,9 @@ class Schedule(Resource):
     create_only = frozenset({"Name"})
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("Target.EcsParameters", "Target.SageMakerPipelineParameters"), frozenset({""})
+    )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         group = spec.properties.get("GroupName")
