@@ -104,6 +104,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         body = path.read_bytes()
         made.run(harness("s3", "PutObject", Bucket=BUCKET, Key=path.name, Body=body))
     server = made.run(listening(made))
+    there = harness.call(region="eu-west-1")
+    primary = made.run(there.request("kms", "CreateKey", {"MultiRegion": True}))
+    key = primary["KeyMetadata"]["Arn"]
+    made.run(harness("ssm", "PutParameter", Name="/corpus/primary-key", Type="String", Value=key))
     exports = (HERE / "parts" / "exports.yaml").read_text()
     ended(made, "CreateStack", "corpus-exports", TemplateBody=exports)
     yield made

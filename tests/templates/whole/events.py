@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from makers import R, allow, att, function, made, ref, role, sub, tags
+from makers import R, allow, att, function, key_policy, made, ref, role, sub, tags
 
 ROOT = {"AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")}
 
@@ -219,12 +219,14 @@ made(
     Stream=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Bus=R("AWS::Events::EventBus", {"Name": "corpus-scheduled"}),
     Group=R("AWS::Scheduler::ScheduleGroup", {"Name": "corpus-nightly"}),
+    Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     ToQueue=R(
         "AWS::Scheduler::Schedule",
         *(
             {
                 "Description": "every night",
                 "GroupName": group,
+                "KmsKeyArn": att("Key", "Arn") if year != 2091 else None,
                 "ScheduleExpression": "rate(1 day)",
                 "StartDate": f"{year}-01-01T00:00:00Z",
                 "EndDate": f"{year + 5}-01-01T00:00:00Z",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,13 @@ made(
     ),
     Other=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
 )
+
+
+def expires(year: int) -> str:
+    at = {"Timestamp": f"{year}-01-01T00:00:00.000Z"}
+    return json.dumps([{"Type": "Expiration", "Version": "1.0", "Attributes": at}])
+
+
 made(
     "ssm-parameter-changes",
     Parameter=R(
@@ -175,8 +183,8 @@ made(
             "DataType": "text",
             "Tier": "Standard",
         },
-        {"Value": "b1", "AllowedPattern": "b[0-9]", "Tier": "Advanced"},
-        {"Value": "b2", "AllowedPattern": None, "DataType": None},
+        {"Value": "b1", "AllowedPattern": "b[0-9]", "Tier": "Advanced", "Policies": expires(2090)},
+        {"Value": "b2", "AllowedPattern": None, "DataType": None, "Policies": expires(2091)},
     ),
 )
 ROTATES = """import boto3
@@ -230,6 +238,12 @@ made(
                 "Description": f"step {n}",
                 "GenerateSecretString": password(n),
                 "KmsKeyId": ref("Key") if n == 2 else None,
+                "ReplicaRegions": [
+                    {"Region": "eu-west-1"},
+                    {"Region": f"us-west-{n}", "KmsKeyId": "alias/aws/secretsmanager"},
+                ][:n]
+                if n < 3
+                else [{"Region": "us-west-2"}],
                 "Tags": tags(a=str(n)),
             }
             for n in (1, 2, 3)
@@ -264,5 +278,22 @@ made(
         },
         {"RotationRules": {"AutomaticallyAfterDays": 5}, "RotateImmediatelyOnUpdate": None},
         DependsOn=["Allowed", "AllowedInstead"],
+    ),
+)
+made(
+    "kms-replica-whole",
+    Replica=R(
+        "AWS::KMS::ReplicaKey",
+        *(
+            {
+                "PrimaryKeyArn": "{{resolve:ssm:/corpus/primary-key}}",  # lies in another region
+                "Description": f"step {n}",
+                "Enabled": n != 2,
+                "KeyPolicy": allow(["kms:*", f"kms:step{n}"], Principal=ROOT),
+                "PendingWindowInDays": 6 + n,
+                "Tags": tags(a=str(n)),
+            }
+            for n in (1, 2, 3)
+        ),
     ),
 )

@@ -6,7 +6,7 @@ import base64
 from hashlib import sha256
 from pathlib import Path
 
-from makers import NO_VALUE, R, allow, att, code, function, made, ref, role, tags
+from makers import NO_VALUE, R, allow, att, code, function, key_policy, made, ref, role, tags
 
 READS = role(
     Policies=[
@@ -177,6 +177,8 @@ made(
     Dead=R("AWS::SQS::Queue"),
     Lost=R("AWS::SQS::Queue"),
     Queue=R("AWS::SQS::Queue"),
+    Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
+    Next=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     Stream=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     FromQueue=R(
         "AWS::Lambda::EventSourceMapping",
@@ -187,6 +189,9 @@ made(
             "ScalingConfig": {"MaximumConcurrency": 5},
             "MaximumBatchingWindowInSeconds": 1,
             "BatchSize": 50,
+            "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"kind": ["a"]}}'}]},
+            "KmsKeyArn": att("Key", "Arn"),
+            "MetricsConfig": {"Metrics": ["EventCount"]},
             "Tags": tags(a="1"),
         },
         {
@@ -194,6 +199,8 @@ made(
             "ScalingConfig": {"MaximumConcurrency": 6},
             "MaximumBatchingWindowInSeconds": 2,
             "BatchSize": 60,
+            "KmsKeyArn": att("Next", "Arn"),
+            "MetricsConfig": {"Metrics": []},
             "Tags": tags(a="2", b="1"),
         },
         {"ScalingConfig": None, "MaximumBatchingWindowInSeconds": None, "BatchSize": 10, "Tags": tags(b="2")},

@@ -17,7 +17,7 @@ made(
             "RecordDistributionStrategy": "USER_PARTITION_KEY",
         },
         {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "ShardCount": None},
-        {"MaxRecordSizeInKiB": 4096},
+        {"MaxRecordSizeInKiB": 4096, "RecordDistributionStrategy": "AUTO"},
     ),
     Consumer=R(
         "AWS::Kinesis::StreamConsumer",

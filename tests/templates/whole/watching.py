@@ -124,12 +124,35 @@ made(
     "logs-whole",
     Role=WRITES,
     Boss=WRITES,
+    Key=R(
+        "AWS::KMS::Key",
+        {
+            "KeyPolicy": allow(
+                "kms:*",
+                Principal={
+                    "AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root"),
+                    "Service": sub("logs.${AWS::Region}.amazonaws.com"),
+                },
+            )
+        },
+    ),
     Out=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Other=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Group=R(
         "AWS::Logs::LogGroup",
-        {"LogGroupName": "/corpus/whole", "RetentionInDays": 7, "Tags": tags(a="1"), **SAID_ANYWAY},
-        {"RetentionInDays": 14, "Tags": tags(a="2"), **dict.fromkeys(SAID_ANYWAY)},
+        {
+            "LogGroupName": "/corpus/whole",
+            "RetentionInDays": 7,
+            "KmsKeyId": att("Key", "Arn"),
+            "Tags": tags(a="1"),
+            **SAID_ANYWAY,
+        },
+        {
+            "RetentionInDays": 14,
+            "KmsKeyId": None,
+            "Tags": tags(a="2"),
+            **dict.fromkeys(SAID_ANYWAY),
+        },
         {"RetentionInDays": None, "Tags": None},
     ),
     Filter=R(

@@ -16,7 +16,8 @@ Written   by ``recorder`` four times a second (once, into a bucket), after the a
           newest. Kept 90 days of the cloud clock and ``TRAIL_SIZE_BYTES_MAX`` (data events: ``TRAIL_DATA_SIZE_BYTES_MAX``)
           an account and region; the oldest go when new ones come. What came too fast is counted, and the count stands in the
           trail where the calls are missing.
-Read      LookupEvents: management events only, as on AWS. ``stratolite trail``: all (``service.Cloudtrail.trail_page``).
+Read      LookupEvents: management events only, as on AWS. ``stratolite trail``: all (``service.Cloudtrail.trail_page``, which is
+          recorded as TrailPage).
 On buses  management calls are events of the default bus, see ``bus``, if a rule there could want them: best effort, as on AWS.
 Sources   https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
           https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html

@@ -114,7 +114,7 @@ class Mappings(Invoking):
             if enabled != record["enabled"]:
                 changing = "Enabling" if enabled else "Disabling"
             config = {**record["config"], **settings}
-            for member in ("FilterCriteria", "KMSKeyArn"):
+            for member in ("FilterCriteria", "KMSKeyArn", "MetricsConfig"):
                 if member not in settings:
                     config.pop(member, None)
             config |= {"FunctionArn": ref.arn, "LastModified": inner.tx.time_s, "State": changing}
