@@ -1,25 +1,36 @@
-"""The corpus: every good template deploys, updates twice, does not drift by itself, deletes and leaves nothing; every bad one
-is refused before anything exists, with its message and line.
+"""The corpus: every good template deploys, updates twice, drifts when it is changed behind its back and not before, deletes and
+leaves nothing; every bad one is refused before anything exists, with its message and line.
 
-Good ones have a parameter Step. What is left is looked for in two ways: types that can read are asked for what the stack
-had made, and the keys the services hold are compared with those before.
+Good ones have a parameter Step. Behind its back means: each resource that can be updated is brought to how an earlier
+step had it, by its handler, and the stack does not know; and of each type one is deleted so. What is left is looked for
+in two ways: types that can read are asked for what the stack had made, and the keys the services hold are compared with
+those before. The cloud clock is moved on while a test waits, so that what is due later comes at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
-from conftest import ENDPOINT, Platform
+from conftest import Platform
 from harness import Harness
 
 from stratolite.clock import World
 from stratolite.core.keys import unpack
 from stratolite.errors import Fault
-from stratolite.service import Spec
+from stratolite.gateway.listener import Server, serve, serve_sandbox
+from stratolite.http import HttpRequest
+from stratolite.runtime import Gateway
+from stratolite.service import Resource, Spec
+from stratolite.services.cloudformation import drift, state
 
 HERE = Path(__file__).parents[1] / "templates"
 GOOD = sorted((HERE / "good").glob("*.yaml"))
@@ -35,18 +46,57 @@ KEPT_BEHIND = {
     "work",  # jobs of what is due later
 }
 COUNTERS = {
+    ("apigateway", "account"),  # the account has its settings for good
     ("lambda", "usage"),
     ("lambda", "layer-next"),  # a layer's numbers are never given out again
     ("dynamodb", "stream"),  # of a table that is gone, for 24 hours
+    ("dynamodb", "import"),  # imports are listed when their tables are gone, too
+    ("dynamodb", "import-token"),
     ("events", "edition"),
     ("iam", "count"),
+    ("iam", "deletion-task"),  # what became of the deletion of a service's role can be asked later
     ("iam", "stamp"),
     ("iam", "folded-all"),  # that all names of a kind are known in small letters
     ("kinesis", "usage"),
     ("s3", "l"),  # an access log's lines, forgotten with their bucket five minutes later
+    ("sns", "signing"),  # the key that all topics' messages are signed with
+    ("sqs", "sampled"),  # that an account's queues are measured is a fact of the account's
     ("sqs", "gone"),  # a name is free again after a minute
 }
+UNSEEN = {
+    (
+        "AWS::SQS::QueuePolicy",
+        "Queues",
+    ): "a queue that has the policy too is not known to be one of them",
+    ("AWS::SNS::TopicPolicy", "Topics"): "likewise",
+    (
+        "AWS::DynamoDB::GlobalTable",
+        "ReadProvisionedThroughputSettings",
+    ): "nowhere in force where each replica has its own",
+    ("AWS::IAM::UserToGroupAddition", "GroupName"): "in another group it is another one",
+    ("AWS::IAM::UserToGroupAddition", "Users"): "nor is a user that the group has otherwise",
+}
+DEFAULTS = {
+    ("AWS::Lambda::EventSourceMapping", "Enabled"): True,
+    ("AWS::SNS::Topic", "TracingConfig"): "PassThrough",
+}
+"""Where a template states what goes without saying, taking it away changes nothing."""
 BUCKET = "corpus-code"
+TAKEN: set[str] = set()
+"""Types of which one has been taken away behind its stack's back."""
+
+
+class Behind(NamedTuple):
+    handler: Resource
+    physical_id: str
+    now: Spec
+    """As the stack has it."""
+    was: Spec
+    """As an earlier step had it."""
+    differ: set[str]
+    """What a drift must name."""
+    may: set[str]
+    """And what it may besides: where only one of them states something, and that is nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +107,31 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     for path in sorted((HERE / "parts").iterdir()):
         body = path.read_bytes()
         made.run(harness("s3", "PutObject", Bucket=BUCKET, Key=path.name, Body=body))
-    assert ENDPOINT
+    server = made.run(listening(made))
+    exports = (HERE / "parts" / "exports.yaml").read_text()
+    elsewhere = harness.call(region="eu-west-1").request("kms", "CreateKey", {"MultiRegion": True})
+    key = {
+        "ParameterKey": "PrimaryKey",
+        "ParameterValue": made.run(elsewhere)["KeyMetadata"]["Arn"],
+    }
+    ended(made, "CreateStack", "corpus-exports", TemplateBody=exports, Parameters=[key])
     yield made
+    made.loop.call_soon_threadsafe(server.cut)
     made.close()
+
+
+async def listening(platform: Platform) -> Server:
+    """A door for the sandboxes of functions, as the server has one: custom resources answer through it."""
+    server = await serve(platform.app, "127.0.0.1", 0)
+    platform.cloud.endpoint = f"http://127.0.0.1:{server.port}"
+    platform.cloud.runtime.gateway = Gateway(
+        platform.cloud.endpoint, server.port, lambda listener: serve_sandbox(platform.app, listener)
+    )
+    return server
+
+
+async def further(world: World) -> None:
+    world.set_cloud_offset(world.cloud_offset_s + 60.0)
 
 
 def held(platform: Platform) -> set[bytes]:
@@ -79,17 +151,54 @@ def held(platform: Platform) -> set[bytes]:
     return platform.run(platform.cloud.db.transact(look))  # type: ignore[no-any-return]
 
 
+def until(platform: Platform, look: Callable[[], Any], *, patience: int = 10) -> Any:
+    """What ``look`` gives once it gives something; the cloud clock goes a minute further with every look after ``patience``."""
+    for n in range(1_200):
+        if found := look():
+            return found
+        if n > patience:
+            platform.run(further(platform.world))
+        platform.run(platform.cloud.world.sleep(0.005 if n < 50 else 0.02))
+    return None
+
+
 def ended(platform: Platform, operation: str, name: str, **request: Any) -> dict[str, Any]:
     """The stack when the operation has ended."""
     h = Harness(platform.cloud)
     answer = platform.run(h("cloudformation", operation, StackName=name, **request))
     stack_id = answer.get("StackId", name)
-    for _ in range(6_000):
+
+    def look() -> Any:
+        if "AWS::CloudFormation::WaitCondition" in request.get("TemplateBody", ""):
+            signal(platform, stack_id)
         stack = platform.run(h("cloudformation", "DescribeStacks", StackName=stack_id))["Stacks"][0]
-        if not stack["StackStatus"].endswith("IN_PROGRESS"):
-            return stack  # type: ignore[no-any-return]
-        platform.run(platform.cloud.world.sleep(0.02))
-    raise AssertionError(stack)
+        return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack
+
+    stack = until(platform, look, patience=400)  # who is asked something answers in real time
+    assert stack is not None, why(platform, stack_id)
+    return stack  # type: ignore[no-any-return]
+
+
+def signal(platform: Platform, stack_id: str) -> None:
+    """What the world outside tells those that wait: through the API, and two times through each handle's URL."""
+    h = Harness(platform.cloud)
+    shown = platform.run(h("cloudformation", "DescribeStackResources", StackName=stack_id))
+    for one in shown["StackResources"]:
+        kind, status = one["ResourceType"], one["ResourceStatus"]
+        name, physical_id = one["LogicalResourceId"], one.get("PhysicalResourceId")
+        if kind == "AWS::CloudFormation::WaitCondition" and status == "CREATE_IN_PROGRESS":
+            said = {"StackName": stack_id, "LogicalResourceId": name}
+            with contextlib.suppress(Fault):  # not every condition takes signals so
+                platform.run(
+                    h("cloudformation", "SignalResource", **said, UniqueId="u", Status="SUCCESS")
+                )
+        if kind == "AWS::CloudFormation::WaitConditionHandle" and physical_id:
+            for n in "ab":
+                said = {"Status": "SUCCESS", "UniqueId": n, "Data": n, "Reason": "done"}
+                url = urlsplit(physical_id)
+                headers = {"host": url.netloc, "content-type": ""}
+                body = json.dumps(said).encode()
+                platform.send(HttpRequest("PUT", url.path, url.query, headers, body))
 
 
 def why(platform: Platform, stack_id: str) -> str:
@@ -103,20 +212,109 @@ def why(platform: Platform, stack_id: str) -> str:
     return "\n".join(said)
 
 
-def drifted(platform: Platform, stack_id: str) -> list[Any]:
+def drifted(platform: Platform, stack_id: str) -> dict[str, Any]:
+    """Logical id -> the top-level properties that differ, with how; or why nothing could be said."""
     h = Harness(platform.cloud)
     started = platform.run(h("cloudformation", "DetectStackDrift", StackName=stack_id))
-    for _ in range(6_000):
+
+    def look() -> bool:
         status = platform.run(h("cloudformation", "DescribeStackDriftDetectionStatus", **started))
-        if status["DetectionStatus"] != "DETECTION_IN_PROGRESS":
-            break
-        platform.run(platform.cloud.world.sleep(0.01))
+        return bool(status["DetectionStatus"] == "DETECTION_COMPLETE")
+
+    assert until(platform, look)
     shown = platform.run(h("cloudformation", "DescribeStackResourceDrifts", StackName=stack_id))
-    return [
-        (d["LogicalResourceId"], d.get("PropertyDifferences"), d.get("DriftStatusReason"))
-        for d in shown["StackResourceDrifts"]
-        if d["StackResourceDriftStatus"] not in ("IN_SYNC", "NOT_CHECKED")
-    ]
+    found = {}
+    for d in shown["StackResourceDrifts"]:
+        if d["StackResourceDriftStatus"] not in ("IN_SYNC", "NOT_CHECKED"):
+            at = {
+                one["PropertyPath"].split("/")[1]: one for one in d.get("PropertyDifferences", ())
+            }
+            found[d["LogicalResourceId"]] = at or d.get("DriftStatusReason") or "DELETED"
+    return found
+
+
+def records(platform: Platform, stack_id: str) -> dict[str, dict[str, Any]]:
+    """What the engine keeps of a stack's resources."""
+    call = Harness(platform.cloud).call()
+    rows = state.rows_of(call)
+    uuid = stack_id.rpartition("/")[2]
+    found = platform.run(platform.cloud.db.transact(lambda tx: state.records(tx, rows, uuid)))
+    return {record["id"]: record for record in found}
+
+
+def behind(platform: Platform, steps: list[dict[str, dict[str, Any]]]) -> list[Behind]:
+    """What of a stack an earlier step had otherwise, with what a drift back to it must name."""
+    found = []
+    ids = [{name: r["physical_id"] for name, r in step.items()} for step in steps]
+    for name, record in steps[-1].items():
+        handler = platform.cloud.resource(record["type"])
+        if handler is None or not (handler.can("read") and handler.can("update")):
+            continue
+        if record["type"] == "AWS::CloudFormation::Stack":
+            continue  # its update is part of an operation on the stack around it
+        now = record["private"]["properties"]
+        compared = drift.compared("us-east-1", handler, now)
+        for n, earlier in reversed(list(enumerate(steps[:-1]))):
+            then = earlier.get(name)
+            if then is None or any(ids[n][it] != ids[-1].get(it) for it in (name, *then["needs"])):
+                break  # it or what it names was another one
+            was = then["private"]["properties"]
+            differ = {
+                key
+                for key in compared
+                if drift.differences("us-east-1", handler, {key: compared[key]}, was)
+                and (record["type"], key) not in UNSEEN
+                and not (key not in was and DEFAULTS.get((record["type"], key)) == now[key])
+            }
+            if differ and not differ & handler.create_only:
+                one, other = (
+                    Spec(record["type"], name, "s", "arn:s/s/s", record["token"], p, "behind")
+                    for p in (now, was)
+                )
+                may = {key for key in compared if now[key] != was.get(key)}
+                found.append(Behind(handler, record["physical_id"], one, other, differ, may))
+                break
+    return found
+
+
+def bring(platform: Platform, changes: list[Behind], *, back: bool) -> None:
+    call = Harness(platform.cloud).call()
+    for handler, physical_id, now, was, *_ in changes:
+        old, new = (was, now) if back else (now, was)
+        new = replace(new, step=platform.world.uuid())
+        platform.run(handler.update(call, physical_id, old, new))
+        if handler.can("stabilise"):
+            asked = partial(handler.stabilise, call, physical_id, new)
+            assert until(platform, lambda asked=asked: platform.run(asked()))
+
+
+def take_away(platform: Platform, resources: dict[str, dict[str, Any]]) -> str:
+    """Delete a resource that no other needs, of a type that no template before had; its logical id."""
+    call = Harness(platform.cloud).call()
+    needed = {name for record in resources.values() for name in record["needs"]}
+    for name, record in resources.items():
+        kind, physical_id = record["type"], record["physical_id"]
+        handler = platform.cloud.resource(kind)
+        if name in needed or kind in TAKEN or handler is None or not handler.can("read"):
+            continue
+        if kind.startswith("AWS::CloudFormation::") or kind == "AWS::ApiGateway::Account":
+            continue
+        TAKEN.add(kind)
+        properties = record["private"]["properties"]
+        spec = Spec(kind, name, "s", "arn:s/s/s", record["token"], properties, "behind")
+        platform.run(handler.delete(call, physical_id, spec))
+        asked = partial(handler.deleted, call, physical_id, spec)
+        assert until(platform, lambda asked=asked: platform.run(asked()))
+        return name
+    return ""
+
+
+def forget_lines(platform: Platform) -> None:
+    """What functions that ran wrote stays when they are gone, as on AWS: whoever wants it away deletes the group."""
+    h = Harness(platform.cloud)
+    found = platform.run(h("logs", "DescribeLogGroups", logGroupNamePrefix="/aws/lambda/"))
+    for group in found["logGroups"]:
+        platform.run(h("logs", "DeleteLogGroup", logGroupName=group["logGroupName"]))
 
 
 def still_there(platform: Platform, stack_id: str) -> list[str]:
@@ -130,6 +328,8 @@ def still_there(platform: Platform, stack_id: str) -> list[str]:
             continue
         if one["ResourceType"].startswith(("AWS::KMS::", "AWS::CloudFormation::")):
             continue
+        if one["ResourceType"] == "AWS::ApiGateway::Account":
+            continue  # it has its settings for good
         spec = Spec(one["ResourceType"], one["LogicalResourceId"], "s", stack_id, "", {})
         try:
             left = platform.run(handler.read(h.call(), one["PhysicalResourceId"], spec))
@@ -147,6 +347,8 @@ def test_a_template_lives_its_whole_life(platform: Platform, path: Path) -> None
     stack = ended(platform, "CreateStack", name, TemplateBody=text, Capabilities=CAPABILITIES)
     stack_id = stack["StackId"]
     assert stack["StackStatus"] == "CREATE_COMPLETE", why(platform, stack_id)
+    assert drifted(platform, stack_id) == {}
+    steps = [records(platform, stack_id)]
     for step in ("2", "3"):
         stack = ended(
             platform,
@@ -157,19 +359,29 @@ def test_a_template_lives_its_whole_life(platform: Platform, path: Path) -> None
             Capabilities=CAPABILITIES,
         )
         assert stack["StackStatus"] == "UPDATE_COMPLETE", (step, why(platform, stack_id))
-    assert drifted(platform, stack_id) == []
+        assert drifted(platform, stack_id) == {}, step
+        steps.append(records(platform, stack_id))
+    if changes := behind(platform, steps):
+        bring(platform, changes, back=False)
+        found = {name: set(at) for name, at in drifted(platform, stack_id).items()}
+        expected = {change.now.logical_id: change.differ for change in changes}
+        may = {change.now.logical_id: change.may for change in changes}
+        assert found.keys() == expected.keys(), (found, expected)
+        for name, differ in found.items():
+            assert expected[name] <= differ <= may[name], (name, differ, expected[name])
+        bring(platform, changes[::-1], back=True)
+        assert drifted(platform, stack_id) == {}, "brought back"
+    if taken := take_away(platform, steps[-1]):
+        assert drifted(platform, stack_id) == {taken: "DELETED"}
     stack = ended(platform, "DeleteStack", stack_id)
-    stack = platform.run(
-        Harness(platform.cloud)("cloudformation", "DescribeStacks", StackName=stack_id)
-    )["Stacks"][0]
     assert stack["StackStatus"] == "DELETE_COMPLETE", why(platform, stack_id)
     assert still_there(platform, stack_id) == []
-    for _ in range(3_000):  # what is taken away by jobs
-        if not (left := held(platform) - before):
-            break
-        platform.run(platform.cloud.world.sleep(0.02))
-    # that queues of an account are measured is a fact of the account's, not of the stack's
-    assert [unpack(key)[:6] for key in sorted(left) if unpack(key)[3] != "sampled"] == []
+
+    def left() -> list[Any]:
+        forget_lines(platform)
+        return [unpack(key)[:6] for key in sorted(held(platform) - before)]
+
+    assert until(platform, lambda: not left()), left()  # what is taken away by jobs
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda p: p.stem)

@@ -12,6 +12,8 @@ from lambdas import TRUST, zipped
 
 from stratolite.errors import Fault
 from stratolite.service import Spec
+from stratolite.services.cloudformation.handlers import handler_of
+from stratolite.services.cloudformation.schema import not_offered
 
 FUNCTION = "AWS::Lambda::Function"
 CODE = "def handler(event, context): return [event, context.function_version]"
@@ -94,15 +96,24 @@ def test_a_name_that_is_someone_elses_fails_the_step(tmp_path):
 @pytest.mark.parametrize(
     "properties",
     [
-        {"Layers": ["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]},
         {"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"},
         {"PackageType": "Image"},
         {"FileSystemConfigs": [{"Arn": "arn:x", "LocalMountPath": "/mnt/x"}]},
+        {"VpcConfig": {"SubnetIds": ["subnet-1"]}},
+        {"SnapStart": {"ApplyOn": "PublishedVersions"}},
+        {"LoggingConfig": {"LogFormat": "JSON"}},
     ],
 )
-def test_what_is_not_offered_fails_the_step_by_name(tmp_path, properties):
+def test_what_is_not_offered_is_named_before_anything_is_touched(properties):
+    (problem,) = not_offered(handler_of(FUNCTION), properties)
+    assert "not offered by Stratolite" in problem
+    assert next(iter(properties)) in problem
+
+
+def test_a_layer_of_another_account_fails_the_step_by_name(tmp_path):
     async def body(h: Any) -> None:
-        wanted = await function(h, **properties)
+        layers = ["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]
+        wanted = await function(h, Layers=layers)
         with pytest.raises(Fault, match="not offered by Stratolite"):
             await h.cloud.resource(FUNCTION).create(h.call(), wanted)
 

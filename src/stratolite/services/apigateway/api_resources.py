@@ -33,7 +33,6 @@ class RestApi(RestType):
         "EndpointAccessMode": EMPTY,
         "EndpointConfiguration.VpcEndpointIds": EMPTY,
     }
-    _texts = ("Name", "Description", "ApiKeySourceType", "DisableExecuteApiEndpoint", "MinimumCompressionSize")  # fmt: skip
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
@@ -70,12 +69,16 @@ class RestApi(RestType):
 
     def _operations(self, found: Request, old: Request, wanted: Request) -> list[Request]:
         made: list[Request] = []
-        for name in ("Name", "Description", "ApiKeySourceType", "DisableExecuteApiEndpoint"):
+        for name in ("Name", "Description", "Version", "ApiKeySourceType", "DisableExecuteApiEndpoint"):  # fmt: skip
             member = {"ApiKeySourceType": "apiKeySource"}.get(name, lower(name))
             if name in wanted:
                 made.append(replaced(f"/{member}", wanted[name]))
             elif name in old and not _has_body(wanted):
-                reset = {"ApiKeySourceType": "HEADER", "DisableExecuteApiEndpoint": False}
+                reset = {
+                    "ApiKeySourceType": "HEADER",
+                    "DisableExecuteApiEndpoint": False,
+                    "Version": "",
+                }
                 if name in reset:
                     made.append(replaced(f"/{member}", reset[name]))
                 elif name == "Description":
@@ -137,7 +140,7 @@ class RestApi(RestType):
             },
             "Tags": tag_list(found.get("tags") or {}),
         }
-        for name in ("Description", "MinimumCompressionSize"):
+        for name in ("Description", "MinimumCompressionSize", "Version"):
             if lower(name) in found:
                 made[name] = found[lower(name)]
         if "binaryMediaTypes" in found:
@@ -145,8 +148,11 @@ class RestApi(RestType):
             kinds = {str(kind).replace("~1", "/"): kind for kind in stated}
             made["BinaryMediaTypes"] = [kinds.get(k, k) for k in found["binaryMediaTypes"]]
         if "policy" in found:
-            # it is shown escaped once more
-            made["Policy"] = json.loads(json.loads(f'"{found["policy"]}"'))
+            text = json.loads(f'"{found["policy"]}"')  # it is shown escaped once more
+            if "execute-api:/" in json.dumps(spec.properties.get("Policy")):  # and its ARNs whole
+                arn = f"arn:aws:execute-api:{call.region}:{call.account}:{physical_id}/"
+                text = text.replace(arn, "execute-api:/")
+            made["Policy"] = json.loads(text)
         return made
 
 
@@ -413,6 +419,7 @@ class Method(RestType):
             shown = upper(integration)
             for ours in ("CacheKeyParameters",):
                 shown.pop(ours, None)
+            shown = {"ConnectionType": "INTERNET", "ResponseTransferMode": "BUFFERED", **shown}
             if "HttpMethod" in shown:
                 shown["IntegrationHttpMethod"] = shown.pop("HttpMethod")
             responses = shown.pop("IntegrationResponses", None)

@@ -58,29 +58,29 @@ class Deployment(Part):
         )
         if wanted.get("StageName") and more:
             with created(made["id"]):
-                await self._describe(call, spec)
+                await self._describe(call, {"Variables": more.get("Variables")}, spec)
         return self._made(made["id"])
 
-    async def _describe(self, call: Call, spec: Spec) -> None:
-        """The rest of StageDescription: settings of all methods, of some, tags."""
+    async def _describe(self, call: Call, old: Request, spec: Spec) -> None:
+        """Bring the stage from ``old``, a StageDescription, to the one of ``spec``."""
         wanted = spec.properties
-        more = wanted.get("StageDescription") or {}
-        names = ("MetricsEnabled", "ThrottlingBurstLimit", "ThrottlingRateLimit")
-        general = {"ResourcePath": "/*", "HttpMethod": "*", **picked(more, *names)}
-        settings = [general] if len(general) > 2 else []
-        operations = _settings([], [*settings, *(more.get("MethodSettings") or [])])
+        where = {"restApiId": wanted["RestApiId"], "stageName": wanted["StageName"]}
+        new = wanted.get("StageDescription") or {}
+        operations = entry_operations("variables", old.get("Variables") or {}, new.get("Variables") or {})  # fmt: skip
+        if "Description" in old or "Description" in new:
+            operations.append(replaced("/description", new.get("Description", "")))
+        operations += _settings(_general(old), _general(new))
         if operations:
-            await self.ask(
-                call,
-                "UpdateStage",
-                restApiId=wanted["RestApiId"],
-                stageName=wanted["StageName"],
-                patchOperations=operations,
-            )
-        if more.get("Tags"):
-            place = f"restapis/{wanted['RestApiId']}/stages/{wanted['StageName']}"
-            tags = {tag["Key"]: tag["Value"] for tag in more["Tags"]}
-            await self.ask(call, "TagResource", resourceArn=arn_of(call, place), tags=tags)
+            operations = await _still_needed(self, call, where, operations)
+            await self.ask(call, "UpdateStage", **where, patchOperations=operations)
+        arn = arn_of(call, f"restapis/{where['restApiId']}/stages/{where['stageName']}")
+        before, after = (
+            {t["Key"]: t["Value"] for t in one.get("Tags") or ()} for one in (old, new)
+        )
+        if gone := sorted(before.keys() - after.keys()):
+            await self.ask(call, "UntagResource", resourceArn=arn, tagKeys=gone)
+        if after:
+            await self.ask(call, "TagResource", resourceArn=arn, tags=after)
 
     def _operations(self, old: Request, new: Request) -> list[Request]:
         if old.get("Description") == new.get("Description"):
@@ -88,8 +88,9 @@ class Deployment(Part):
         return [replaced("/description", new.get("Description", ""))]
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        if old.properties.get("StageDescription") != new.properties.get("StageDescription"):
-            await self._describe(call, new)
+        before = old.properties.get("StageDescription") or {}
+        if new.properties.get("StageName") and before != new.properties.get("StageDescription", {}):
+            await self._describe(call, before, new)
         return await super().update(call, physical_id, old, new)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -161,26 +162,11 @@ class Stage(RestType):
         operations += _settings(before.get("MethodSettings") or [], after.get("MethodSettings") or [])  # fmt: skip
         where = self._where(physical_id, new)
         if operations:
-            operations = await self._still_needed(call, where, operations)
+            operations = await _still_needed(self, call, where, operations)
             await self.ask(call, "UpdateStage", **where, patchOperations=operations)
         place = f"restapis/{where['restApiId']}/stages/{physical_id}"
         await self._retag(call, arn_of(call, place), old, new)
         return Made(physical_id)
-
-    async def _still_needed(
-        self, call: Call, where: Request, operations: list[Request]
-    ) -> list[Request]:
-        """Without what would take away something that is gone already, after an attempt before this."""
-        found = await self.ask(call, "GetStage", **where)
-        known = {f"/variables/{escaped(name)}" for name in found.get("variables") or {}}
-        known |= {_setting_path(key) for key in found["methodSettings"]}
-        kept = [o for o in operations if o["op"] != "remove" or o["path"] in known]
-        return [
-            {**o, "op": "add"}
-            if o["path"].startswith("/variables/") and o["path"] not in known
-            else o
-            for o in kept
-        ]
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteStage", **self._where(physical_id, spec))
@@ -203,6 +189,27 @@ class Stage(RestType):
         if found["methodSettings"]:
             made["MethodSettings"] = _read_settings(found["methodSettings"], spec)
         return made
+
+
+async def _still_needed(
+    kind: RestType, call: Call, where: Request, operations: list[Request]
+) -> list[Request]:
+    """Without what would take away something that is gone already, after an attempt before this."""
+    found = await kind.ask(call, "GetStage", **where)
+    known = {f"/variables/{escaped(name)}" for name in found.get("variables") or {}}
+    known |= {_setting_path(key) for key in found["methodSettings"]}
+    kept = [o for o in operations if o["op"] != "remove" or o["path"] in known]
+    return [
+        {**o, "op": "add"} if o["path"].startswith("/variables/") and o["path"] not in known else o
+        for o in kept
+    ]
+
+
+def _general(description: Request) -> list[Request]:
+    """The MethodSettings of a StageDescription, what it says of all methods among them."""
+    names = ("MetricsEnabled", "ThrottlingBurstLimit", "ThrottlingRateLimit", "CacheDataEncrypted", "CacheTtlInSeconds")  # fmt: skip
+    general = {"ResourcePath": "/*", "HttpMethod": "*", **picked(description, *names)}
+    return [*([general] if len(general) > 2 else []), *(description.get("MethodSettings") or [])]
 
 
 _SETTINGS = {

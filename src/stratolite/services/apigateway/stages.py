@@ -282,9 +282,7 @@ def _patch(record: dict[str, Any], operation: dict[str, Any]) -> None:
     if setting is None:
         raise bad(_OFFERED_PATHS.format(path=path))
     resource, verb, name = setting.groups()
-    key = f"{unescape(resource).strip('/') if resource != '*' else '*'}/{verb}"
-    if resource == "~1":
-        key = f"//{verb}"
+    key = _setting_key(resource, verb)
     member, read = _SETTINGS[name]
     value = (
         DEFAULT_SETTING.get(member) if op == "remove" else read(str(operation.get("value") or ""))
@@ -295,6 +293,13 @@ def _patch(record: dict[str, Any], operation: dict[str, Any]) -> None:
     settings[key] = {**base, member: value}
     if value is None:
         del settings[key][member]
+
+
+def _setting_key(resource: str, verb: str) -> str:
+    """``pets/GET`` of ``~1pets`` and GET; the root's is ``//GET``."""
+    if resource == "~1":
+        return f"//{verb}"
+    return f"{unescape(resource).strip('/') if resource != '*' else '*'}/{verb}"
 
 
 def check_setting(member: str, value: Any) -> None:
@@ -311,8 +316,8 @@ def check_setting(member: str, value: Any) -> None:
 
 def _remove_settings(record: dict[str, Any], path: str) -> None:
     """``/*/*`` or ``/~1pets/GET``: all settings of a method."""
-    parts = path.strip("/").split("/")
-    key = "/".join(unescape(part).strip("/") for part in parts)
+    resource, _, verb = path.strip("/").rpartition("/")
+    key = _setting_key(resource, verb)
     if key not in record["methodSettings"]:
         raise bad(
             f"Cannot remove method setting {path.strip('/')} because there is no method setting for this method "

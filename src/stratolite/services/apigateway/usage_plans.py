@@ -298,7 +298,9 @@ def _patch_stage(record: dict[str, Any], parts: list[str], op: str, value: str) 
         raise bad(_NO_STAGE)
     limit = parts[-1] if parts[-1] in ("rateLimit", "burstLimit") else ""
     named = parts[3:-1] if limit else parts[3:]
-    method = "/" + "/".join(named).strip("/") if named else ""
+    method = "/".join(named)
+    if named and not method.startswith("/"):
+        method = f"/{method}"  # the root's is //GET
     throttles = served.setdefault("throttle", {})
     if op == "remove":
         if not method:

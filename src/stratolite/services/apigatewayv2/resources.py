@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Request, Resource, Spec, created
+from stratolite.service import Call, Made, Request, Resource, Spec, created, picked
 
 _MADE_BY = "stratolite:made-by"
 _NOTHING = frozenset({""})
@@ -95,8 +95,11 @@ class Api(_Type):
         found = await self.ask_if_there(call, "GetApi", ApiId=physical_id)
         if found is None:
             return None
-        names = ("CorsConfiguration", "Description", "DisableExecuteApiEndpoint", "Name", "ProtocolType", "Version")  # fmt: skip
-        made = {name: found[name] for name in names if name in found}
+        names = (
+            "CorsConfiguration", "Description", "DisableExecuteApiEndpoint", "IpAddressType", "Name", "ProtocolType",
+            "RouteSelectionExpression", "Version",
+        )  # fmt: skip
+        made = {"IpAddressType": "ipv4"} | picked(found, *names)
         tags = found.get("Tags") or {}
         return {**made, "Tags": {k: v for k, v in tags.items() if k != _MADE_BY}}
 
@@ -162,6 +165,8 @@ class _Part(_Type):
     """Something with an id of its own under an API."""
 
     noun: ClassVar[str]
+    unset: ClassVar[Request] = {}
+    """What a property that a template no longer has goes back to."""
     create_only = frozenset({"ApiId"})
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
@@ -186,9 +191,9 @@ class _Part(_Type):
         return None if found is None else {**found, "ApiId": api}
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        await self.ask(
-            call, f"Update{self.noun}", **{f"{self.noun}Id": physical_id}, **new.properties
-        )
+        gone = {k: v for k, v in self.unset.items() if k in old.properties}
+        members = {**gone, **new.properties, f"{self.noun}Id": physical_id}
+        await self.ask(call, f"Update{self.noun}", **members)
         return self._made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -217,6 +222,7 @@ class Route(_Part):
         "AuthorizationType": frozenset({"NONE"}),
     }
     noun = "Route"
+    unset: ClassVar[Request] = {"Target": ""}
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
         return bool(
@@ -248,6 +254,7 @@ class Integration(_Part):
         "IntegrationType": frozenset({"AWS_PROXY"}),
     }
     noun = "Integration"
+    unset: ClassVar[Request] = {"Description": "", "TimeoutInMillis": 30_000}
 
     def _same(self, found: dict[str, Any], wanted: Request) -> bool:
         return False

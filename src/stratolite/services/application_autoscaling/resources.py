@@ -6,11 +6,11 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, created, picked
+from stratolite.service import Call, Made, Resource, Spec, created, picked, tag_list
 
 _PLACE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 _BOUNDS = ("MinCapacity", "MaxCapacity")
@@ -30,7 +30,7 @@ class ScalableTarget(Resource):
     unread = frozenset({"RoleARN"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
-        await self._register(call, spec)
+        await self._register(call, spec, spec.tags())
         place = spec.properties
         name = f"{place['ResourceId']}|{place['ScalableDimension']}|{place['ServiceNamespace']}"
         with created(name):
@@ -38,7 +38,12 @@ class ScalableTarget(Resource):
         return Made(name, {"Id": name})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        await self._register(call, new)
+        arn = await self._register(call, new, None)
+        before, tags = old.tags(), new.tags()
+        if gone := sorted(before.keys() - tags.keys()):
+            await self.ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
+        if tags:
+            await self.ask(call, "TagResource", ResourceARN=arn, Tags=tags)
         await self._schedule(call, old.properties, new.properties)
         return Made(physical_id, {"Id": physical_id})
 
@@ -55,9 +60,10 @@ class ScalableTarget(Resource):
         found = picked(answer["ScalableTargets"][0], *_PLACE, *_BOUNDS, "SuspendedState")
         actions = await self.every(call, "DescribeScheduledActions", "ScheduledActions", **place)
         if actions:
-            members = ("ScheduledActionName", "Schedule", "Timezone", "ScalableTargetAction")
-            found["ScheduledActions"] = [picked(action, *members) for action in actions]
-        return found
+            found["ScheduledActions"] = [_action(action) for action in actions]
+        arn = answer["ScalableTargets"][0]["ScalableTargetARN"]
+        tags = await self.ask(call, "ListTagsForResource", ResourceARN=arn)
+        return found | {"Tags": tag_list(tags.get("Tags") or {})}
 
     def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
         return "|".join(
@@ -72,7 +78,8 @@ class ScalableTarget(Resource):
         found = [self.physical_id_of(target) for target in answer["ScalableTargets"]]
         return found, answer.get("NextToken", "")
 
-    async def _register(self, call: Call, spec: Spec) -> None:
+    async def _register(self, call: Call, spec: Spec, tags: Mapping[str, str] | None) -> str:
+        """Its ARN. Tags are taken from whoever registers first only, so a repeat of that goes without."""
         wanted = picked(spec.properties, *_PLACE, *_BOUNDS, "RoleARN")
         off = dict.fromkeys(
             (
@@ -83,7 +90,14 @@ class ScalableTarget(Resource):
             False,
         )
         wanted["SuspendedState"] = off | (spec.properties.get("SuspendedState") or {})
-        await self.ask(call, "RegisterScalableTarget", **wanted)
+        try:
+            made = await self.ask(call, "RegisterScalableTarget", **wanted, Tags=tags or None)
+        except Fault as fault:
+            if not tags or "add tags to an existing" not in fault.message:
+                raise
+            made = await self.ask(call, "RegisterScalableTarget", **wanted)
+            await self.ask(call, "TagResource", ResourceARN=made["ScalableTargetARN"], Tags=tags)
+        return str(made["ScalableTargetARN"])
 
     async def _schedule(self, call: Call, old: dict[str, Any], new: dict[str, Any]) -> None:
         place = picked(new, *_PLACE)
@@ -101,6 +115,16 @@ class ScalableTarget(Resource):
             await self.ask(call, "PutScheduledAction", **request)
 
 
+def _action(found: Mapping[str, Any]) -> dict[str, Any]:
+    members = ("ScheduledActionName", "Schedule", "Timezone", "ScalableTargetAction")
+    made = picked(found, *members)
+    for member in ("StartTime", "EndTime"):
+        if member in found:
+            moment = datetime.fromtimestamp(found[member], UTC)
+            made[member] = moment.isoformat().replace("+00:00", "Z")
+    return made
+
+
 class ScalingPolicy(Resource):
     type = "AWS::ApplicationAutoScaling::ScalingPolicy"
     service = "application-autoscaling"
@@ -111,6 +135,11 @@ class ScalingPolicy(Resource):
     properties: ClassVar[frozenset[str] | None] = frozenset(
         {*_PLACE, "PolicyName", "PolicyType", "ScalingTargetId", "TargetTrackingScalingPolicyConfiguration"}
     )  # fmt: skip
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "PolicyType": frozenset({"TargetTrackingScaling"}),
+        "TargetTrackingScalingPolicyConfiguration.CustomizedMetricSpecification": frozenset({""}),
+        "TargetTrackingScalingPolicyConfiguration.PredefinedMetricSpecification.ResourceLabel": frozenset({""}),
+    }  # fmt: skip
     unread = frozenset({"ScalingTargetId"})
 
     async def create(self, call: Call, spec: Spec) -> Made:

@@ -339,22 +339,23 @@ class Macro(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name, function = spec.properties["Name"], spec.properties["FunctionName"]
+        description = str(spec.properties.get("Description") or "")
 
         def put(inner: Call) -> None:
             rows = state.rows_of(inner)
             known = state.macro_of(inner.tx, rows, name)
             if known is not None and known[0] != spec.token:
                 raise Fault("AlreadyExistsException", f"Macro with name {name} already exists")
-            state.put_macro(inner.tx, rows, name, spec.token, function)
+            state.put_macro(inner.tx, rows, name, spec.token, function, description)
 
         await call.transact(put)
         return Made(name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         function = new.properties["FunctionName"]
-        await call.transact(
-            lambda c: state.put_macro(c.tx, state.rows_of(c), physical_id, new.token, function)
-        )
+        description = str(new.properties.get("Description") or "")
+        row = (physical_id, new.token, function, description)
+        await call.transact(lambda c: state.put_macro(c.tx, state.rows_of(c), *row))
         return Made(physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -364,4 +365,8 @@ class Macro(Resource):
         found = await call.transact(lambda c: state.macro_of(c.tx, state.rows_of(c), physical_id))
         if found is None:
             return None
-        return {"Name": physical_id, "FunctionName": found[1]}
+        description = await call.transact(
+            lambda c: state.macro_description(c.tx, state.rows_of(c), physical_id)
+        )
+        made = {"Name": physical_id, "FunctionName": found[1]}
+        return made | ({"Description": description} if description else {})

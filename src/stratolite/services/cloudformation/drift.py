@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import orjson
 
 from stratolite.core import work
-from stratolite.errors import Fault
+from stratolite.errors import Fault, Unavailable
 from stratolite.service import (
     Call,
     Cloud,
@@ -45,6 +46,8 @@ from stratolite.services.cloudformation.quotas import (
 from stratolite.services.cloudformation.roles import role_principal
 from stratolite.services.cloudformation.schema import DYNAMIC, load_schema
 from stratolite.services.cloudformation.state import Record, Stack
+
+_log = logging.getLogger("stratolite.cloudformation")
 
 QUEUE = "cloudformation.drift"
 _CHECKABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")  # fmt: skip
@@ -238,6 +241,12 @@ async def _checked(call: Call, stack: Stack, record: Record) -> dict[str, Any]:
             "StackResourceDriftStatus": "UNKNOWN",
             "DriftStatusReason": fault.message[:500],
         }
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 - as in ``steps``: a handler's bug is its resource's, the others are told
+        _log.exception("a handler failed to read: type=%s", record["type"])
+        unknown = {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": "Internal Failure"}
+        return {**shape, **unknown}
     secrets = {
         stack["private"]["parameters"].get(name) or "" for name in stack.get("secret") or ()
     } - {""}
@@ -297,7 +306,7 @@ def _compare(
     elif isinstance(wanted, str) and isinstance(there, dict | list):
         wanted = _parsed(wanted)
     if there is None:
-        if wanted not in (None, "", [], {}, False) and not _is_off(wanted):
+        if not _is_nothing(wanted) and not _is_off(wanted):
             _differ(wanted, None, at, "REMOVE", found)
     elif isinstance(wanted, dict) and isinstance(there, dict):
         for key in sorted(wanted):
@@ -312,6 +321,13 @@ def _compare(
         _compare_lists(wanted, there, at, unread, found)
     elif not _same(wanted, there):
         _differ(wanted, there, at, "NOT_EQUAL", found)
+
+
+def _is_nothing(wanted: Any) -> bool:
+    """Empty, or a mapping of what is empty: a read may leave it out."""
+    if isinstance(wanted, dict):
+        return all(_is_nothing(value) for value in wanted.values())
+    return wanted in (None, "", [], False)
 
 
 def _is_off(wanted: Any) -> bool:
@@ -371,7 +387,7 @@ def _compare_lists(
 
 def _fits(item: Any, other: Any, unread: set[tuple[str, ...]]) -> bool:
     found: list[dict[str, str]] = []
-    _compare(item, other, "", {path[1:] for path in unread if path[:1] == ("*",)}, found)
+    _compare(item, other, "", unread, found)
     return not found
 
 

@@ -540,6 +540,7 @@ _RUN: dict[str, Callable[[Any, Scope, int], Any]] = {
     "Fn::Length": _length,
     "Fn::ToJsonString": _to_json_string,
 }
+FUNCTIONS = frozenset(_RUN)
 EXTENSIONS = frozenset({"Fn::Length", "Fn::ToJsonString"})
 """Functions of the transform AWS::LanguageExtensions."""
 
@@ -616,6 +617,7 @@ _RULES: dict[str, Callable[[list[str], list[str]], bool]] = {
     "Fn::EachMemberEquals": lambda values, wanted: all(v == w for v in values for w in wanted),
     "Fn::EachMemberIn": lambda values, allowed: all(v in allowed for v in values),
 }
+RULE_FUNCTIONS = frozenset(_RULES)
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-rules.html"""
 
 

@@ -35,6 +35,8 @@ def _uuid(stack_id: str) -> str:
 
 class Nested(Resource):
     type = "AWS::CloudFormation::Stack"
+    unread = frozenset({"TimeoutInMinutes"})
+    """It is about the creation alone."""
     by_identifier = False
     attributes_open = True
     time_s_max = 86_400.0
@@ -124,7 +126,9 @@ class Nested(Resource):
         shown = await call.transact(lambda c: _shown(c, new))
         proposal = await self._proposal(call, new, before_of(stack, records), shown)
         tags = new.tags()
-        if shown is None and not proposal.changed and tags == stack["tags"]:
+        notify = new.properties.get("NotificationARNs") or []
+        same = tags == stack["tags"] and notify == (stack.get("notify") or [])
+        if shown is None and not proposal.changed and same:
             return _made(stack)
         stack = await call.transact(
             lambda c: self._begin_update(c, stack, new, proposal, tags, shown)
@@ -218,6 +222,7 @@ class Nested(Resource):
         made: dict[str, Any] = {
             "TemplateURL": spec.properties.get("TemplateURL"),
             "Tags": [{"Key": k, "Value": v} for k, v in stack["tags"].items()],
+            "NotificationARNs": stack.get("notify") or [],
         }
         if given:
             made["Parameters"] = {

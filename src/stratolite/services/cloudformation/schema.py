@@ -127,7 +127,7 @@ class Schema:
         name = self.tags.removeprefix("/properties/")
         form = self.root.get("properties", {}).get(name)
         while isinstance(form, dict) and "$ref" in form:
-            form = self._find(form["$ref"])
+            form = self.find(form["$ref"])
         if not isinstance(form, dict):
             return properties
         if form.get("type") == "object":
@@ -148,7 +148,7 @@ class Schema:
         if depth > _DEPTH_MAX or not isinstance(schema, dict):
             return value
         if (ref := schema.get("$ref")) is not None:
-            return self._check(self._find(ref), value, at, problems, depth + 1)
+            return self._check(self.find(ref), value, at, problems, depth + 1)
         wanted = schema.get("type")
         if wanted is not None:
             kinds = wanted if isinstance(wanted, list) else [wanted]
@@ -230,7 +230,8 @@ class Schema:
                 )
         return value
 
-    def _find(self, ref: str) -> Any:
+    def find(self, ref: str) -> Any:
+        """What ``#/definitions/Name`` means."""
         found: Any = self.root
         for part in ref.removeprefix("#/").split("/"):
             found = found.get(part, True) if isinstance(found, dict) else True

@@ -15,7 +15,7 @@ Under (account, region, "cloudformation"); values are JSON unless said otherwise
     ("export", export name)               -> [value, stack uuid, stack id]
     ("import", export name, uuid)         -> stack name (text)
     ("drift", uuid, logical id), ("detection", id): see ``drift``; ("signal", ...): see ``signals``
-    ("macro", name)                       -> [token of its resource, its function's name or ARN]
+    ("macro", name)                       -> [token of its resource, its function's name or ARN, its description if it has one]
 
 Stack and change set are dicts written by ``service.py``, ``operations.py`` and ``engine.py``; their ``private``
 member holds parameter values, a Record's ``private`` its resolved properties. ``private`` is stored under ``sealed``
@@ -408,8 +408,17 @@ def drifts_page(tx: Tx, rows: Rows, uuid: str, after: str, limit: int) -> list[d
 # -- macros
 
 
-def put_macro(tx: Tx, rows: Rows, name: str, token: str, function: str) -> None:
-    tx.put(rows.keys.key("macro", name), orjson.dumps([token, function]))
+def put_macro(
+    tx: Tx, rows: Rows, name: str, token: str, function: str, description: str = ""
+) -> None:
+    row = [token, function, *([description] if description else [])]
+    tx.put(rows.keys.key("macro", name), orjson.dumps(row))
+
+
+def macro_description(tx: Tx, rows: Rows, name: str) -> str:
+    raw = tx.get(rows.keys.key("macro", name))
+    row = orjson.loads(raw) if raw else []
+    return str(row[2]) if len(row) > 2 else ""
 
 
 def macro_of(tx: Tx, rows: Rows, name: str) -> tuple[str, str] | None:
@@ -417,7 +426,7 @@ def macro_of(tx: Tx, rows: Rows, name: str) -> tuple[str, str] | None:
     raw = tx.get(rows.keys.key("macro", name))
     if raw is None:
         return None
-    token, function = orjson.loads(raw)
+    token, function, *_ = orjson.loads(raw)
     return token, function
 
 

@@ -167,7 +167,10 @@ def _section(raw: dict[str, Any], name: str, count_max: int) -> dict[str, Any]:
     section = raw.get(name)
     if section is None:
         return {}
-    if not isinstance(section, dict) or (name != "Metadata" and _is_call(section)):
+    is_included = isinstance(section, dict) and section.keys() == {"Fn::Transform"}
+    if not isinstance(section, dict) or (
+        name != "Metadata" and _is_call(section) and not is_included
+    ):
         raise _error(f"Template format error: Every {name} member must be a map.", name)
     if len(section) > count_max:
         raise _error(

@@ -31,7 +31,7 @@ _METRIC = (
     "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData",
     "EvaluateLowSampleCountPercentile", "Metrics",
 )  # fmt: skip
-_NOT_OFFERED = (
+NOT_OFFERED = (
     "ThresholdMetricId", "EvaluationWindow", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval",
     "ActionConfiguration", "ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod",
 )  # fmt: skip
@@ -260,27 +260,35 @@ class Alarms(Service):
     # -- tags
 
     def tag_resource(self, call: Call, request: Request) -> Response:
-        found = self._tagged(call, request)
-        tags = {**found["tags"], **{t["Key"]: t["Value"] for t in request["Tags"]}}
-        state.put_alarm(call.tx, keys_of(call.account, call.region), {**found, "tags": tags})
+        tags = self._tags(call, request["ResourceARN"])
+        given = {t["Key"]: t["Value"] for t in request["Tags"]}
+        self._keep_tags(call, request["ResourceARN"], tags | given)
         return {}
 
     def untag_resource(self, call: Call, request: Request) -> Response:
-        found = self._tagged(call, request)
-        tags = {k: v for k, v in found["tags"].items() if k not in request["TagKeys"]}
-        state.put_alarm(call.tx, keys_of(call.account, call.region), {**found, "tags": tags})
+        tags = self._tags(call, request["ResourceARN"])
+        kept = {k: v for k, v in tags.items() if k not in request["TagKeys"]}
+        self._keep_tags(call, request["ResourceARN"], kept)
         return {}
 
     def list_tags_for_resource(self, call: Call, request: Request) -> Response:
-        tags = self._tagged(call, request)["tags"]
+        tags = self._tags(call, request["ResourceARN"])
         return {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
 
-    def _tagged(self, call: Call, request: Request) -> Record:
-        name = request["ResourceARN"].partition(":alarm:")[2]
-        found = state.alarm(call.tx, keys_of(call.account, call.region), name) if name else None
+    def _tags(self, call: Call, arn: str) -> dict[str, str]:
+        """An alarm's or a dashboard's."""
+        found = _thing(call, arn)
         if found is None:
-            raise Fault("ResourceNotFoundException", f"Unknown resource: {request['ResourceARN']}")
-        return found
+            raise Fault("ResourceNotFoundException", f"Unknown resource: {arn}")
+        tags: dict[str, str] = found.get("tags") or {}
+        return tags
+
+    def _keep_tags(self, call: Call, arn: str, tags: dict[str, str]) -> None:
+        record = {**(_thing(call, arn) or {}), "tags": tags}
+        if name := _dashboard_name(arn):
+            state.put_dashboard(call.tx, keys_of(call.account, ""), name, record)
+        else:
+            state.put_alarm(call.tx, keys_of(call.account, call.region), record)
 
     def alarm_access(self, call: Call, operation: str, request: Request) -> list[Access]:
         action = f"cloudwatch:{operation}"
@@ -320,7 +328,7 @@ def _check_common(request: Request) -> None:
     name = request.get("AlarmName") or ""
     if not 1 <= len(name) <= 255:
         raise Fault("ValidationError", "AlarmName must be 1 to 255 characters.")
-    for member in _NOT_OFFERED:
+    for member in NOT_OFFERED:
         if request.get(member):
             raise Fault("ValidationError", f"{member} is not offered by Stratolite")
     for member in _ACTIONS:
@@ -406,3 +414,15 @@ def _reaches(call: Call, start: str, goal: str) -> bool:
             return True
         left += children
     return False
+
+
+def _dashboard_name(arn: str) -> str:
+    return arn.partition(":dashboard/")[2]
+
+
+def _thing(call: Call, arn: str) -> Record | None:
+    """What has the ARN and may have tags: an alarm, a dashboard."""
+    if name := _dashboard_name(arn):
+        return state.dashboard(call.tx, keys_of(call.account, ""), name)
+    name = arn.partition(":alarm:")[2]
+    return state.alarm(call.tx, keys_of(call.account, call.region), name) if name else None

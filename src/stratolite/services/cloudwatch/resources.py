@@ -5,11 +5,13 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import orjson
 
-from stratolite.service import Call, Made, Resource, Spec
+from stratolite.service import Call, Made, Resource, Spec, tag_list
+from stratolite.services.cloudwatch.alarms import NOT_OFFERED
 
 _NUMBERS = {
     "DatapointsToAlarm": int,
@@ -95,11 +97,15 @@ class _AlarmType(Resource):
 
 class AlarmType(_AlarmType):
     type = "AWS::CloudWatch::Alarm"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        (*NOT_OFFERED, "Metrics.*.AccountId"), frozenset({""})
+    )
     operation, member = "PutMetricAlarm", "MetricAlarms"
 
 
 class CompositeAlarmType(_AlarmType):
     type = "AWS::CloudWatch::CompositeAlarm"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(NOT_OFFERED, frozenset({""}))
     operation, member = "PutCompositeAlarm", "CompositeAlarms"
 
 
@@ -114,7 +120,13 @@ class DashboardType(Resource):
         return await self._put(call, name, spec)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        return await self._put(call, physical_id, new)
+        made = await self._put(call, physical_id, new)
+        arn, tags = self._arn(call, physical_id), new.tags()
+        if gone := sorted(old.tags().keys() - tags.keys()):
+            await self.ask(call, "UntagResource", ResourceARN=arn, TagKeys=gone)
+        if tags:
+            await self.ask(call, "TagResource", ResourceARN=arn, Tags=tag_list(tags))
+        return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteDashboards", DashboardNames=[physical_id])
@@ -123,7 +135,15 @@ class DashboardType(Resource):
         found = await self.ask_if_there(call, "GetDashboard", DashboardName=physical_id)
         if found is None:
             return None
-        return {"DashboardName": physical_id, "DashboardBody": found["DashboardBody"]}
+        tags = await self.ask(call, "ListTagsForResource", ResourceARN=found["DashboardArn"])
+        return {
+            "DashboardName": physical_id,
+            "DashboardBody": found["DashboardBody"],
+            "Tags": tags["Tags"],
+        }
+
+    def _arn(self, call: Call, name: str) -> str:
+        return f"arn:aws:cloudwatch::{call.account}:dashboard/{name}"
 
     async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
         page = await self.ask(call, "ListDashboards", NextToken=token or None)
@@ -133,7 +153,8 @@ class DashboardType(Resource):
     async def _put(self, call: Call, name: str, spec: Spec) -> Made:
         body = spec.properties["DashboardBody"]
         text = body if isinstance(body, str) else orjson.dumps(body).decode()
-        await self.ask(call, "PutDashboard", DashboardName=name, DashboardBody=text)
+        tags = tag_list(spec.tags()) or None
+        await self.ask(call, "PutDashboard", DashboardName=name, DashboardBody=text, Tags=tags)
         return Made(name)
 
 

@@ -248,8 +248,7 @@ def drop(call: Call, table: Table) -> None:
                 record["Description"].pop("GlobalTableVersion", None)
             state.put_table(tx, other.account, other.region, record)
     state.delete_table(tx, table.account, table.region, table.name)
-    if table.has_policy:
-        state.delete_policy(tx, table.account, table.region, table.name, "")
+    state.delete_policies(tx, table.account, table.region, table.name)
     if table.sse is not None:
         ring(call.cloud).retire(tx, table.record, table.sse)
     if table.stream_label:

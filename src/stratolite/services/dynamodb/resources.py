@@ -41,10 +41,17 @@ class TableResource(Resource):
     service = "dynamodb"
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "ContributorInsightsSpecification.Enabled": _NO,
+        "ContributorInsightsSpecification.Mode": frozenset(),
+        "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Mode": frozenset(),
         "GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
+        "KeySchema.AttributeName": frozenset(),
+        "KeySchema.KeyType": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.AttributeName": frozenset(),
+        "LocalSecondaryIndexes.*.KeySchema.KeyType": frozenset(),
         "StreamSpecification.Tags": frozenset(),
         "VectorIndexes": frozenset(),
     }
+    """AWS's schema has a KeySchema that is one object, for nobody: CreateTable takes a list."""
     unread = frozenset({"ImportSourceSpecification"})
     create_only = frozenset(
         ("TableName", "KeySchema", "LocalSecondaryIndexes", "ImportSourceSpecification")
@@ -140,6 +147,7 @@ async def read_table(call: Call, name: str) -> dict[str, Any] | None:
         found["ProvisionedThroughput"] = _capacity(table)
     if "TableClassSummary" in table:
         found["TableClass"] = table["TableClassSummary"]["TableClass"]
+    found["WarmThroughput"] = _warm(table)
     if "OnDemandThroughput" in table:
         found["OnDemandThroughput"] = table["OnDemandThroughput"]
     if (sse := table.get("SSEDescription")) is not None:
@@ -150,6 +158,10 @@ async def read_table(call: Call, name: str) -> dict[str, Any] | None:
     if "StreamSpecification" in table:
         view = table["StreamSpecification"]["StreamViewType"]
         found["StreamSpecification"] = {"StreamViewType": view}
+        of_stream = await _policy(call, table["LatestStreamArn"])
+        if of_stream is not None:
+            document = {"PolicyDocument": orjson.loads(of_stream)}
+            found["StreamSpecification"]["ResourcePolicy"] = document
     ttl = await call.request("dynamodb", "DescribeTimeToLive", {"TableName": name})
     if attribute := ttl["TimeToLiveDescription"].get("AttributeName"):
         found["TimeToLiveSpecification"] = {"AttributeName": attribute, "Enabled": True}
@@ -179,7 +191,13 @@ def _index_properties(index: dict[str, Any], on_demand: bool) -> dict[str, Any]:
         made["ProvisionedThroughput"] = _capacity(index)
     if "OnDemandThroughput" in index:
         made["OnDemandThroughput"] = index["OnDemandThroughput"]
+    if "WarmThroughput" in index:  # a local index has its table's
+        made["WarmThroughput"] = _warm(index)
     return made
+
+
+def _warm(thing: dict[str, Any]) -> dict[str, int]:
+    return {k: thing["WarmThroughput"][k] for k in ("ReadUnitsPerSecond", "WriteUnitsPerSecond")}
 
 
 def _capacity(thing: dict[str, Any]) -> dict[str, int]:

@@ -383,6 +383,13 @@ def put_policy(
     tx.put(key, orjson.dumps([text, revision]))
 
 
+def delete_policies(tx: Tx, account: str, region: str, table: str) -> None:
+    """A table's own and those of its streams, which go with it."""
+    keys = Keyspace(account, region, "dynamodb")
+    for key, _ in tx.scan(keys.span("policy", table)):
+        tx.delete(key)
+
+
 def delete_policy(tx: Tx, account: str, region: str, table: str, label: str) -> None:
     tx.delete(Keyspace(account, region, "dynamodb").key("policy", table, label))
 

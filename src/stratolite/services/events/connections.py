@@ -81,6 +81,9 @@ class Connections(Service):
         record["description"] = request.get("Description", record["description"])
         if parameters is not None:
             old = _unsealed(call, record) if record["sealed"] else {}
+            for other in _NEEDED.values():
+                if other != _NEEDED[kind]:
+                    old.pop(other, None)  # of the type it was
             if not old and _NEEDED[kind] not in parameters:
                 raise invalid(f"{_NEEDED[kind]} must be provided for authorization type {kind}.")
             _seal(call, record, _merged(old, parameters))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.service import Call, Made, Resource, Spec, created, picked
+from stratolite.services.events.rules import NOT_OFFERED
+
+_RATE = 300  # an API destination's, a second, where its template does not say
 
 
 def _text(value: Any) -> str | None:
@@ -38,6 +41,9 @@ class _Type(Resource):
 class EventBus(_Type):
     type = "AWS::Events::EventBus"
     create_only = frozenset({"Name"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("EventSourceName", "KmsKeyIdentifier", "LogConfig"), frozenset({""})
+    )
 
     async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
         return await self.page_of(call, "ListEventBuses", "EventBuses", "Name", token)
@@ -46,7 +52,7 @@ class EventBus(_Type):
         found = await self.ask_if_there(call, "DescribeEventBus", Name=physical_id)
         if found is None:
             return None
-        names = ("DeadLetterConfig", "Description", "KmsKeyIdentifier", "Name", "Policy")
+        names = ("DeadLetterConfig", "Description", "Name", "Policy")
         made = {name: found[name] for name in names if name in found}
         tags = await self.ask(call, "ListTagsForResource", ResourceARN=found["Arn"])
         return {**made, "Tags": tags.get("Tags") or []}
@@ -58,10 +64,7 @@ class EventBus(_Type):
             "CreateEventBus",
             Name=wanted["Name"],
             Description=wanted.get("Description"),
-            EventSourceName=wanted.get("EventSourceName"),
-            KmsKeyIdentifier=wanted.get("KmsKeyIdentifier"),
             DeadLetterConfig=wanted.get("DeadLetterConfig"),
-            LogConfig=wanted.get("LogConfig"),
             Tags=_tags(spec),
             StackToken=spec.token,
         )
@@ -77,8 +80,6 @@ class EventBus(_Type):
             Name=physical_id,
             Description=wanted.get("Description", ""),
             DeadLetterConfig=wanted.get("DeadLetterConfig") or {},
-            KmsKeyIdentifier=wanted.get("KmsKeyIdentifier"),
-            LogConfig=wanted.get("LogConfig"),
         )
         await self.tag(call, answer["Arn"], old, new)
         await self._policy(call, physical_id, old.properties.get("Policy"), wanted.get("Policy"))
@@ -99,7 +100,18 @@ class EventBus(_Type):
 
 class EventBusPolicy(_Type):
     type = "AWS::Events::EventBusPolicy"
+    by_identifier = False
     create_only = frozenset({"EventBusName", "StatementId"})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        bus, _, sid = physical_id.partition("|")
+        found = await self.ask_if_there(call, "DescribeEventBus", Name=bus)
+        policy = orjson.loads((found or {}).get("Policy") or '{"Statement":[]}')
+        statement = next((s for s in policy["Statement"] if s.get("Sid") == sid), None)
+        if statement is None:
+            return None
+        place = {"EventBusName": spec.properties.get("EventBusName", bus), "StatementId": sid}
+        return place | {"Statement": statement}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         await self._put(call, spec)
@@ -150,6 +162,9 @@ class Rule(_Type):
 
     type = "AWS::Events::Rule"
     create_only = frozenset({"Name", "EventBusName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        (f"Targets.*.{name}" for name in NOT_OFFERED), frozenset({""})
+    )
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)
@@ -230,6 +245,7 @@ class Rule(_Type):
 class Archive(_Type):
     type = "AWS::Events::Archive"
     create_only = frozenset({"ArchiveName", "SourceArn"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {"KmsKeyIdentifier": frozenset({""})}
 
     async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
         return await self.page_of(call, "ListArchives", "Archives", "ArchiveName", token)
@@ -274,13 +290,30 @@ def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
         "Description": wanted.get("Description"),
         "EventPattern": _text(wanted.get("EventPattern")),
         "RetentionDays": wanted.get("RetentionDays"),
-        "KmsKeyIdentifier": wanted.get("KmsKeyIdentifier"),
     }
 
 
 class Connection(_Type):
     type = "AWS::Events::Connection"
     create_only = frozenset({"Name"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("InvocationConnectivityParameters", "KmsKeyIdentifier", "AuthParameters.ConnectivityParameters"),
+        frozenset({""}),
+    )  # fmt: skip
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        return await self.page_of(call, "ListConnections", "Connections", "Name", token)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """Without its secrets, which nobody is shown."""
+        found = await self.ask_if_there(call, "DescribeConnection", Name=physical_id)
+        if found is None:
+            return None
+        return picked(found, "Name", "Description", "AuthorizationType", "AuthParameters")
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        found = await self.ask(call, "DescribeConnection", Name=physical_id)
+        return Made(physical_id, {"Arn": found["ConnectionArn"]})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
@@ -304,8 +337,9 @@ class Connection(_Type):
 
 
 def _linked(wanted: dict[str, Any]) -> dict[str, Any]:
-    members = ("AuthorizationType", "AuthParameters", "Description", "InvocationConnectivityParameters", "KmsKeyIdentifier")  # fmt: skip
-    return {m: wanted.get(m) for m in members}
+    return {"Description": ""} | picked(
+        wanted, "AuthorizationType", "AuthParameters", "Description"
+    )
 
 
 class ApiDestination(_Type):
@@ -342,13 +376,8 @@ class ApiDestination(_Type):
 
 
 def _pointed(wanted: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "ConnectionArn": wanted.get("ConnectionArn"),
-        "Description": wanted.get("Description"),
-        "HttpMethod": wanted.get("HttpMethod"),
-        "InvocationEndpoint": wanted.get("InvocationEndpoint"),
-        "InvocationRateLimitPerSecond": wanted.get("InvocationRateLimitPerSecond"),
-    }
+    names = ("ConnectionArn", "Description", "HttpMethod", "InvocationEndpoint", "InvocationRateLimitPerSecond")  # fmt: skip
+    return {"Description": "", "InvocationRateLimitPerSecond": _RATE} | picked(wanted, *names)
 
 
 RESOURCES = (EventBus(), EventBusPolicy(), Rule(), Archive(), Connection(), ApiDestination())

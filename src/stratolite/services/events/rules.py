@@ -24,7 +24,7 @@ _PREDEFINED = frozenset((
     "aws.events.rule-arn", "aws.events.rule-name", "aws.events.event.ingestion-time", "aws.events.event", "aws.events.event.json",
 ))  # fmt: skip
 _INPUTS = ("Input", "InputPath", "InputTransformer")
-_NOT_OFFERED = (
+NOT_OFFERED = (
     "RunCommandParameters", "EcsParameters", "BatchParameters", "RedshiftDataParameters", "SageMakerPipelineParameters", "AppSyncParameters",
 )  # fmt: skip
 _OWN = ("event-bus/", "api-destination/")
@@ -186,7 +186,7 @@ class Rules(Service):
 
     def _check_target(self, call: Call, target: dict[str, Any]) -> None:
         """Raises Fault for a target nothing could be sent to, or not in the way it asks for."""
-        for member in _NOT_OFFERED:
+        for member in NOT_OFFERED:
             if target.get(member):
                 raise names.not_offered(f"Target {member}")
         arn, own = target["Arn"], False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Spec, tag_list
+from stratolite.service import Call, Made, Resource, Spec, picked, tag_list
 
 _DESTINATIONS = (
     "S3DestinationConfiguration",
@@ -31,6 +32,18 @@ class _DeliveryStream(Resource):
             "DeliveryStreamEncryptionConfigurationInput", "Tags",
         }
     )  # fmt: skip
+
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ExtendedS3DestinationConfiguration.DataFormatConversionConfiguration.InputFormatConfiguration.Deserializer"
+        ".HiveJsonSerDe.TimestampFormats.*": frozenset({"millis"}),
+        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.Enabled": frozenset(
+            {"false"}
+        ),
+        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.RoleARN": frozenset({""}),
+        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.SecretARN": frozenset(
+            {""}
+        ),
+    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
         props = spec.properties
@@ -102,6 +115,11 @@ class _DeliveryStream(Resource):
                 props[name] = _template(destination[given])
         if not any(name in props for name in _DESCRIBED.values()):
             props["S3DestinationConfiguration"] = _template(destination["S3DestinationDescription"])
+        sealed = described["DeliveryStreamEncryptionConfiguration"]
+        if sealed["Status"] == "ENABLED":
+            props["DeliveryStreamEncryptionConfigurationInput"] = picked(
+                sealed, "KeyType", "KeyARN"
+            )
         tags = await self.ask(call, "ListTagsForDeliveryStream", DeliveryStreamName=physical_id)
         if tags["Tags"]:
             props["Tags"] = tags["Tags"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -30,6 +31,9 @@ class _Type(Resource):
 class _Database(_Type):
     type = "AWS::Glue::Database"
     create_only = frozenset({"CatalogId", "DatabaseName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "DatabaseInput.FederatedDatabase": frozenset({""})
+    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
         given = _database_input(spec)
@@ -90,6 +94,9 @@ class _Table(_Type):
         return bool(call.world.cloud() - found["Table"]["CreateTime"] < 60)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        before, after = (s.properties["TableInput"].get("Name") for s in (old, new))
+        if before != after and "Name" not in new.properties:
+            raise Fault("InvalidInputException", "TableInput.Name cannot change: give the table a Name, whose change replaces it")  # fmt: skip
         given = {**_table_input(new), "Name": physical_id}
         await self.ask(
             call, "UpdateTable", DatabaseName=new.properties["DatabaseName"], TableInput=given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
@@ -26,6 +27,7 @@ class AccessKey(_Type):
     type = "AWS::IAM::AccessKey"
     by_identifier = False
     create_only = frozenset({"UserName", "Serial"})
+    unread = frozenset({"Serial"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         user = spec.properties["UserName"]
@@ -137,11 +139,15 @@ class ServiceLinkedRole(_Type):
         return Made(name, {"RoleName": name})
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        if old.properties.get("Description") != new.properties.get("Description"):
-            raise Fault(
-                "InvalidInput",
-                f"{self.type} Description cannot be changed: the role is its service's",
-            )
+        description = new.properties.get("Description", "")
+        await self.ask(call, "UpdateRole", RoleName=physical_id, Description=description)
+        return Made(physical_id, {"RoleName": physical_id})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetRole", RoleName=physical_id)
+        return None if found is None else picked(found["Role"], "Description")
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
         return Made(physical_id, {"RoleName": physical_id})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
@@ -207,6 +213,9 @@ class OidcProvider(_Type):
 class SamlProvider(_Type):
     type = "AWS::IAM::SAMLProvider"
     create_only = frozenset({"Name"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("AddPrivateKey", "PrivateKeyList", "RemovePrivateKey"), frozenset({""})
+    )
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
@@ -235,6 +244,23 @@ class SamlProvider(_Type):
         )
         await self.retag(call, "SAMLProvider", named, old.properties, new.properties)
         return await self._made(call, physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetSAMLProvider", SAMLProviderArn=physical_id)
+        if found is None:
+            return None
+        made = {
+            "Name": physical_id.rpartition("/")[2],
+            "SamlMetadataDocument": found["SAMLMetadataDocument"],
+        }
+        return made | picked(found, "AssertionEncryptionMode", "Tags")
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return await self._made(call, physical_id)
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        found = await self.ask(call, "ListSAMLProviders")
+        return [p["Arn"] for p in found["SAMLProviderList"]], ""
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteSAMLProvider", SAMLProviderArn=physical_id)
@@ -270,12 +296,31 @@ class ServerCertificate(_Type):
         metadata = found["ServerCertificate"]["ServerCertificateMetadata"]
         return Made(physical_id, {"Arn": metadata["Arn"]})
 
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        named = {"ServerCertificateName": physical_id}
+        found = await self.ask_if_there(call, "GetServerCertificate", **named)
+        if found is None:
+            return None
+        path = found["ServerCertificate"]["ServerCertificateMetadata"]["Path"]
+        return named | {"Path": path} | picked(found["ServerCertificate"], "Tags")
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        found = await self.ask(call, "GetServerCertificate", ServerCertificateName=physical_id)
+        metadata = found["ServerCertificate"]["ServerCertificateMetadata"]
+        return Made(physical_id, {"Arn": metadata["Arn"]})
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "ListServerCertificates", Marker=token or None)
+        listed = page["ServerCertificateMetadataList"]
+        return [c["ServerCertificateName"] for c in listed], page.get("Marker", "")
+
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteServerCertificate", ServerCertificateName=physical_id)
 
 
 class UserToGroupAddition(_Type):
     type = "AWS::IAM::UserToGroupAddition"
+    by_identifier = False
     create_only: ClassVar[frozenset[str]] = frozenset()
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -294,6 +339,18 @@ class UserToGroupAddition(_Type):
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         await self._set(call, old.properties, new.properties)
         return Made(physical_id, {"Id": physical_id})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """Of the group's users those that the template states: the others came otherwise."""
+        name, stated = spec.properties["GroupName"], spec.properties.get("Users", [])
+        try:
+            users = await self.every(call, "GetGroup", "Users", "Marker", GroupName=name)
+        except Fault as fault:
+            if fault.code in self.gone:
+                return None
+            raise
+        members = [user["UserName"] for user in users if user["UserName"] in stated]
+        return {"GroupName": name, "Users": members} if members else None
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self._set(call, spec.properties, {})

@@ -74,7 +74,7 @@ class _Holder(_Type):
         before, after = old.get("PermissionsBoundary"), new.get("PermissionsBoundary")
         if before and not after:
             await self.ask(call, f"Delete{self.kind}PermissionsBoundary", **holder)
-        elif before and before != after:
+        elif after and before != after:
             await self.ask(
                 call, f"Put{self.kind}PermissionsBoundary", **holder, PermissionsBoundary=after
             )
@@ -231,6 +231,22 @@ class User(_Holder):
                 await self.ask(call, "UpdateLoginProfile", UserName=name, **given)
         elif before and not after:
             await self.ask_if_there(call, "DeleteLoginProfile", UserName=name)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        """Its groups as far as the template states them: others may be other resources of it. Outside of a stack, all."""
+        made = await super().read(call, physical_id, spec)
+        if made is None:
+            return None
+        groups = await self.every(
+            call, "ListGroupsForUser", "Groups", "Marker", UserName=physical_id
+        )
+        stated = spec.properties.get("Groups", [])
+        names = [group["GroupName"] for group in groups]
+        made["Groups"] = [name for name in names if name in stated or not spec.stack_id]
+        profile = await self.ask_if_there(call, "GetLoginProfile", UserName=physical_id)
+        if profile is not None:
+            made["LoginProfile"] = picked(profile["LoginProfile"], "PasswordResetRequired")
+        return made
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         for group in spec.properties.get("Groups", []):

@@ -140,13 +140,18 @@ class Iam(
         return holders.listed(call, "role", request, "Roles", "Tags", "PermissionsBoundary")
 
     def update_role_description(self, call: Call, request: Request) -> Response:
-        record = holders.load_own(call, "role", request["RoleName"])
+        record = holders.load(call, "role", request["RoleName"])
         record["Description"] = request["Description"]
         state.put(call.tx, call.account, "role", request["RoleName"], record)
         return {"Role": holders.role_made(record)}
 
     def update_role(self, call: Call, request: Request) -> Response:
-        record = holders.load_own(call, "role", request["RoleName"])
+        """Of a service's own role the description may be changed, nothing else.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_update-service-linked-role.html
+        """
+        load = holders.load_own if "MaxSessionDuration" in request else holders.load
+        record = load(call, "role", request["RoleName"])
         if "Description" in request:
             record["Description"] = request["Description"]
         if "MaxSessionDuration" in request:

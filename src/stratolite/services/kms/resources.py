@@ -14,13 +14,6 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
 
-_KEY_PROPERTIES = frozenset(
-    {
-        "Description", "Enabled", "EnableKeyRotation", "RotationPeriodInDays", "KeyPolicy", "KeySpec", "KeyUsage",
-        "MultiRegion", "Origin", "PendingWindowInDays", "Tags", "BypassPolicyLockoutSafetyCheck",
-    }
-)  # fmt: skip
-
 
 class Key(Resource):
     type = "AWS::KMS::Key"
@@ -31,12 +24,6 @@ class Key(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
-        if unknown := sorted(set(properties) - _KEY_PROPERTIES):
-            raise Fault(
-                "NotImplemented",
-                f"AWS::KMS::Key property {', '.join(unknown)} is not offered by Stratolite",
-                status=501,
-            )
         request: dict[str, Any] = {"_token": spec.token}
         for name in ("Description", "KeySpec", "KeyUsage", "Origin"):
             if name in properties:

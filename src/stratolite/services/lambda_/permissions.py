@@ -109,6 +109,22 @@ def _check_revision(call: Call, ref: Ref, policy: state.Record | None, request: 
         raise names.stale()
 
 
+def asked_for(statement: dict[str, Any]) -> Request:
+    """What AddPermission was asked to make the statement, but for the function; an account is its root's ARN."""
+    principal = statement["Principal"]
+    if isinstance(principal, dict):
+        (principal,) = principal.values()
+    made: Request = {"Action": statement["Action"], "Principal": principal}
+    conditions = statement.get("Condition") or {}
+    for member, operator, key in _CONDITIONS:
+        if key in conditions.get(operator, {}):
+            made[member] = conditions[operator][key]
+    for name, value in conditions.get("Bool", {}).items():
+        if name == "lambda:InvokedViaFunctionUrl":
+            made["InvokedViaFunctionUrl"] = str(value).lower() == "true"
+    return made
+
+
 def _check_exists(call: Call, ref: Ref) -> None:
     if state.resolve(call.tx, ref) is not None:
         return
@@ -124,7 +140,7 @@ def _principal(given: str) -> Any:
         return {"AWS": f"arn:aws:iam::{given}:root"}
     if re.fullmatch(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", given):
         return {"AWS": given}
-    if re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", given):
+    if re.fullmatch(r"[a-z0-9.-]+\.amazon(aws)?\.com(\.cn)?", given):  # Alexa's are at amazon.com
         return {"Service": given}
     raise invalid("The provided principal was invalid. Please check the principal and try again.")
 

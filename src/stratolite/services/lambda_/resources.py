@@ -6,14 +6,16 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 from __future__ import annotations
 
 import io
+import json
 import zipfile
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created, tag_list
 from stratolite.services.lambda_ import cfn_response
 from stratolite.services.lambda_.mapping_resources import EventSourceMapping
-from stratolite.services.lambda_.names import not_offered
+from stratolite.services.lambda_.permissions import asked_for
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
 _NUMBERS = ("Timeout", "MemorySize")
@@ -33,22 +35,26 @@ _UNSET: Request = {
     "Layers": [],
     "DeadLetterConfig": {"TargetArn": ""},
 }
-_REFUSED = {
-    "KmsKeyArn": None,
-    "RuntimeManagementConfig": {"UpdateRuntimeOn": "Auto"},
-    "RecursiveLoop": "Terminate",
-    "TenancyConfig": None,
-    "CapacityProviderConfig": None,
-    "DurableConfig": None,
-    "FunctionScalingConfig": None,
-    "PublishToLatestPublished": None,
-}
-
-
-def _refuse(properties: Request, refused: dict[str, Any]) -> None:
-    for name, harmless in refused.items():
-        if name in properties and properties[name] != harmless:
-            raise not_offered(name)
+_NOTHING = frozenset({""})
+_REFUSED: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            "CapacityProviderConfig", "Code.ImageUri", "Code.SourceKMSKeyArn", "CodeSigningConfigArn", "DurableConfig",
+            "FileSystemConfigs", "FunctionScalingConfig", "ImageConfig", "KmsKeyArn", "LoggingConfig.ApplicationLogLevel",
+            "LoggingConfig.SystemLogLevel", "RuntimeManagementConfig.RuntimeVersionArn", "TenancyConfig",
+            "VpcConfig.SecurityGroupIds", "VpcConfig.SubnetIds",
+        ),
+        _NOTHING,
+    ),
+    "Code.S3ObjectStorageMode": frozenset({"COPY"}),
+    "LoggingConfig.LogFormat": frozenset({"Text"}),
+    "PackageType": frozenset({"Zip"}),
+    "PublishToLatestPublished": frozenset({"false"}),
+    "RecursiveLoop": frozenset({"Terminate"}),
+    "RuntimeManagementConfig.UpdateRuntimeOn": frozenset({"Auto"}),
+    "SnapStart.ApplyOn": frozenset({"None"}),
+    "VpcConfig.Ipv6AllowedForDualStack": frozenset({"false"}),
+}  # fmt: skip
 
 
 def _picked(properties: Request, *names: str) -> Request:
@@ -62,11 +68,11 @@ class _Type(Resource):
 class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
-    unread = frozenset({"Code"})
+    refused = _REFUSED
+    unread = frozenset({"Code", "RecursiveLoop", "RuntimeManagementConfig"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
-        _refuse(wanted, _REFUSED)
         name = wanted.get("FunctionName") or spec.generated_name(64)
         request = {
             **_configuration(wanted),
@@ -83,8 +89,9 @@ class Function(_Type):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         wanted, before = new.properties, old.properties
-        _refuse(wanted, _REFUSED)
         changed = {**_UNSET, **_configuration(wanted)}
+        if "LoggingConfig" in before:
+            changed.setdefault("LoggingConfig", {"LogGroup": f"/aws/lambda/{physical_id}"})
         answer = await self.ask(
             call, "UpdateFunctionConfiguration", **{**changed, "FunctionName": physical_id}
         )
@@ -148,6 +155,7 @@ class Function(_Type):
 
 class Permission(_Type):
     type = "AWS::Lambda::Permission"
+    by_identifier = False
     create_only = frozenset({
         "Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "InvokedViaFunctionUrl",
         "Principal", "PrincipalOrgID", "SourceAccount", "SourceArn",
@@ -166,6 +174,18 @@ class Permission(_Type):
             if fault.code != "ResourceConflictException":  # the id is ours: made before a crash
                 raise
         return Made(sid, {"Id": sid})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        name = spec.properties["FunctionName"]
+        found = await self.ask_if_there(call, "GetPolicy", FunctionName=name)
+        for statement in json.loads(found["Policy"])["Statement"] if found else ():
+            if statement["Sid"] == physical_id:
+                made = {**asked_for(statement), "FunctionName": name}
+                stated = str(spec.properties.get("Principal"))
+                if made["Principal"] == f"arn:aws:iam::{stated}:root":
+                    made["Principal"] = stated
+                return made
+        return None
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         name = spec.properties["FunctionName"]
@@ -221,6 +241,9 @@ def _stated(spec: Spec, arn: str) -> str:
 class Version(_Type):
     type = "AWS::Lambda::Version"
     create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("FunctionScalingConfig", "ProvisionedConcurrencyConfig", "RuntimePolicy"), _NOTHING
+    )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetFunctionConfiguration", FunctionName=physical_id)
@@ -230,14 +253,6 @@ class Version(_Type):
         return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def create(self, call: Call, spec: Spec) -> Made:
-        _refuse(
-            spec.properties,
-            {
-                "ProvisionedConcurrencyConfig": None,
-                "RuntimePolicy": None,
-                "FunctionScalingConfig": None,
-            },
-        )
         wanted = _picked(spec.properties, "FunctionName", "Description", "CodeSha256")
         answer = await self.ask(call, "PublishVersion", **wanted)
         arn = answer["FunctionArn"]
@@ -250,6 +265,7 @@ class Version(_Type):
 class Alias(_Type):
     type = "AWS::Lambda::Alias"
     create_only = frozenset({"FunctionName", "Name"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {"ProvisionedConcurrencyConfig": _NOTHING}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         try:
@@ -275,11 +291,14 @@ class Alias(_Type):
         if found is None:
             return None
         made = _picked(found, "Name", "FunctionVersion", "Description")
+        if weights := (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
+            listed = [{"FunctionVersion": v, "FunctionWeight": w} for v, w in weights.items()]
+            made["RoutingConfig"] = {"AdditionalVersionWeights": listed}
         return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
-        _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
-        wanted = _picked(spec.properties, "FunctionName", "Name", "FunctionVersion", "Description")
+        names = ("FunctionName", "Name", "FunctionVersion", "Description")
+        wanted = {"Description": "", **_picked(spec.properties, *names)}
         weights = (spec.properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights", [])
         wanted["RoutingConfig"] = {
             "AdditionalVersionWeights": {
@@ -329,6 +348,9 @@ class LayerVersion(_Type):
     create_only = frozenset({
         "LayerName", "Content", "Description", "CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo",
     })  # fmt: skip
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "Content.S3ObjectStorageMode": frozenset({"COPY"})
+    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
@@ -347,6 +369,16 @@ class LayerVersion(_Type):
         answer = await self.ask(call, "PublishLayerVersion", **request)
         arn = answer["LayerVersionArn"]
         return Made(arn, {"LayerVersionArn": arn})
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        found = await self.ask_if_there(call, "GetLayerVersionByArn", Arn=physical_id)
+        if found is None:
+            return None
+        names = ("Description", "CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
+        return {**_picked(found, *names), "LayerName": physical_id.split(":")[6]}
+
+    async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
+        return Made(physical_id, {"LayerVersionArn": physical_id})
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         layer, _, number = physical_id.rpartition(":")

@@ -25,6 +25,7 @@ class LogGroup(_Type):
         "DataProtectionPolicy": frozenset({""}),
         "FieldIndexPolicies": frozenset({""}),
         "ResourcePolicyDocument": frozenset({""}),
+        "BearerTokenAuthenticationEnabled": frozenset({"false"}),
         "DeletionProtectionEnabled": frozenset({"false"}),
         "LogGroupClass": frozenset({"STANDARD"}),
     }
@@ -65,7 +66,7 @@ class LogGroup(_Type):
         found = next((g for g in page["logGroups"] if g["logGroupName"] == physical_id), None)
         if found is None:
             return None
-        made: dict[str, Any] = {"LogGroupName": physical_id}
+        made: dict[str, Any] = {"LogGroupName": physical_id, "LogGroupClass": "STANDARD"}
         if "retentionInDays" in found:
             made["RetentionInDays"] = found["retentionInDays"]
         tags = await self.ask(call, "ListTagsLogGroup", logGroupName=physical_id)

@@ -90,6 +90,8 @@ def _check_target(call: Call, request: dict[str, Any]) -> None:
     about = request.get("TargetParameters") or {}
     if foreign := about.keys() - _TARGET_PARAMETERS:
         raise _not_offered(f"TargetParameters.{min(foreign)}")
+    if (about.get("EventBridgeEventBusParameters") or {}).get("EndpointId"):
+        raise _not_offered("EventBridgeEventBusParameters.EndpointId")
     if kind == "kinesis" and "KinesisStreamParameters" not in about:
         raise invalid("KinesisStreamParameters.PartitionKey must be provided.")
     if kind == "sqs" and target.endswith(".fifo") and not (about.get("SqsQueueParameters") or {}).get("MessageGroupId"):  # fmt: skip

@@ -11,6 +11,16 @@ from stratolite.service import Call, Made, Resource, Spec, picked
 _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn",
 )  # fmt: skip
+_NOT_OFFERED = (
+    "LogConfiguration", "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
+    "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
+    "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
+    "SourceParameters.DynamoDBStreamParameters.OnPartialBatchItemFailure",
+    "SourceParameters.KinesisStreamParameters.OnPartialBatchItemFailure",
+    "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters", "TargetParameters.HttpParameters",
+    "TargetParameters.RedshiftDataParameters", "TargetParameters.SageMakerPipelineParameters",
+    "TargetParameters.EventBridgeEventBusParameters.EndpointId", "TargetParameters.TimestreamParameters",
+)  # fmt: skip
 
 
 class Pipe(Resource):
@@ -19,8 +29,9 @@ class Pipe(Resource):
     gone = frozenset({"NotFoundException"})
     create_only = frozenset({"Name", "Source"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "LogConfiguration": frozenset({""}),
-        "KmsKeyIdentifier": frozenset({""}),
+        **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
+        "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
+        "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:

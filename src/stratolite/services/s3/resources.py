@@ -6,6 +6,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
 from stratolite.services.s3 import names
+from stratolite.services.s3.bucket_properties import READ
 
 _OFFERED = frozenset(
     {
@@ -55,16 +57,6 @@ _CANNED = {
 }
 
 
-_READ: tuple[tuple[str, str, str | None, tuple[str, ...]], ...] = (
-    ("Tags", "BucketTagging", "TagSet", ()),
-    ("PublicAccessBlockConfiguration", "PublicAccessBlock", "PublicAccessBlockConfiguration", ()),
-    ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls", ()),
-    ("VersioningConfiguration", "BucketVersioning", None, ("Status",)),
-)
-_UNREAD = _OFFERED - {"AbacStatus", "BucketName", *(row[0] for row in _READ)}
-"""Compared by nobody: their API spells them otherwise."""
-
-
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
     service = "s3"
@@ -73,7 +65,13 @@ class Bucket(Resource):
         {"BucketName", "BucketNamePrefix", "BucketNamespace", "ObjectLockEnabled"}
     )
     properties: ClassVar[frozenset[str] | None] = _OFFERED
-    unread = _UNREAD
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "AnalyticsConfigurations.*.StorageClassAnalysis.DataExport": frozenset({""}),
+        "InventoryConfigurations.*.Destination.Format": frozenset({"CSV"}),
+        "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
+        "ReplicationConfiguration.Rules.*.SourceSelectionCriteria.SseKmsEncryptedObjects.Status": frozenset({"Disabled"}),
+    }  # fmt: skip
+    unread = frozenset({"ObjectLockEnabled"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
@@ -116,26 +114,24 @@ class Bucket(Resource):
         )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        """Of what hangs on the bucket only that which has the same form in both spellings."""
+        """In a stack only what its template states."""
         if await self.ask_if_there(call, "HeadBucket", Bucket=physical_id) is None:
             return None
         made: dict[str, Any] = {"BucketName": physical_id}
         abac = (await self.ask(call, "GetBucketAbac", Bucket=physical_id))["AbacStatus"]["Status"]
         if abac == "Enabled" or "AbacStatus" in spec.properties:
             made["AbacStatus"] = abac
-        for name, operation, member, inner in _READ:
+        for name, (operation, spelled) in READ.items():
             if spec.stack_id and name not in spec.properties:
                 continue
             try:
-                answer = await self.ask(call, f"Get{operation}", Bucket=physical_id)
+                answer = await self.ask(call, operation, Bucket=physical_id)
             except Fault as fault:
-                if not fault.code.startswith(("NoSuch", "OwnershipControlsNotFound")):
+                if "NoSuch" not in fault.code and "NotFound" not in fault.code:
                     raise
                 continue
-            if member is None:
-                made[name] = {k: answer[k] for k in inner if k in answer}
-            elif answer.get(member):
-                made[name] = answer[member]
+            if found := spelled(answer):
+                made[name] = found
         return made
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
@@ -193,12 +189,6 @@ class AccessPoint(Resource):
         properties = spec.properties
         name = properties.get("Name") or spec.generated_name(50, lower=True)
         asked: dict[str, Any] = {"AccountId": call.account, "Name": name}
-        if "VpcConfiguration" in properties:
-            raise Fault(
-                "NotImplemented",
-                "AWS::S3::AccessPoint property VpcConfiguration is not offered by Stratolite",
-                status=501,
-            )
         for member in ("Bucket", "BucketAccountId"):
             if member in properties:
                 asked[member] = properties[member]
@@ -331,13 +321,6 @@ _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restrict
 
 
 def _check(properties: dict[str, Any]) -> None:
-    unknown = sorted(set(properties) - _OFFERED)
-    if unknown:
-        raise Fault(
-            "NotImplemented",
-            f"AWS::S3::Bucket property {', '.join(unknown)} is not offered by Stratolite",
-            status=501,
-        )
     control = properties.get("AccessControl", "Private")
     if control not in _CANNED:
         raise Fault("ValidationException", f"{control} is not a valid AccessControl")

@@ -18,7 +18,9 @@ class Schedule(Resource):
     create_only = frozenset({"Name"})
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {"KmsKeyArn": frozenset({""})}
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("KmsKeyArn", "Target.EcsParameters", "Target.SageMakerPipelineParameters"), frozenset({""})
+    )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         group = spec.properties.get("GroupName")

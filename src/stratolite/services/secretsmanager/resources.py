@@ -113,6 +113,10 @@ class Secret(Resource):
             return None
         read = {m: found[m] for m in ("Name", "Description", "KmsKeyId", "Tags") if m in found}
         replicas = await self._replicas(call, physical_id)
+        stated = {one["Region"]: one for one in spec.properties.get("ReplicaRegions") or ()}
+        for one in replicas:
+            if stated.get(one["Region"], {}).get("KmsKeyId") == _AWS_KEY:
+                one.setdefault("KmsKeyId", _AWS_KEY)
         return read | ({"ReplicaRegions": replicas} if replicas else {})
 
 

@@ -5,7 +5,8 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import orjson
 
@@ -21,7 +22,7 @@ _TOPIC = (
     "SignatureVersion",
     "TracingConfig",
 )
-_NOT_OFFERED = ("DataProtectionPolicy", "DeliveryStatusLogging")
+_NOT_OFFERED = ("DataProtectionPolicy", "DeliveryStatusLogging", "MaximumMessageSize")
 _DEFAULTS = {
     "ContentBasedDeduplication": "false",
     "SignatureVersion": "1",
@@ -70,14 +71,10 @@ def _attributes(properties: dict[str, Any], names: tuple[str, ...]) -> dict[str,
 class TopicType(_Type):
     type = "AWS::SNS::Topic"
     create_only = frozenset({"FifoTopic", "TopicName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(_NOT_OFFERED, frozenset({""}))
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties
-        for refused in _NOT_OFFERED:
-            if properties.get(refused):
-                raise Fault(
-                    "InvalidParameter", f"AWS::SNS::Topic {refused} is not offered by Stratolite"
-                )
         is_fifo = _text(properties.get("FifoTopic", False)).lower() == "true"
         name = properties.get("TopicName")
         if not name:
@@ -282,6 +279,10 @@ class TopicInlinePolicy(_Type):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         return await self.create(call, new)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        policy = await _policy(self, call, physical_id)
+        return None if policy is None else {"TopicArn": physical_id, "PolicyDocument": policy}
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await _put_policy(self, call, physical_id, "", gone_is_fine=True)

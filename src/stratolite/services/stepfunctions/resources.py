@@ -15,8 +15,10 @@ from stratolite.services.stepfunctions.bodies import TooLarge, drained
 _DEFINITION_BYTES_MAX = 1 << 20
 _NO_KEY: Mapping[str, frozenset[str]] = {
     "EncryptionConfiguration.Type": frozenset({"AWS_OWNED_KEY"}),
+    "EncryptionConfiguration.KmsDataKeyReusePeriodSeconds": frozenset({""}),
     "EncryptionConfiguration.KmsKeyId": frozenset({""}),
 }
+_OWNED: Mapping[str, str] = {"Type": "AWS_OWNED_KEY"}
 
 
 class StateMachine(Resource):
@@ -94,6 +96,7 @@ class StateMachine(Resource):
                 "IncludeExecutionData": logging["includeExecutionData"],
             },
             "TracingConfiguration": {"Enabled": found["tracingConfiguration"]["enabled"]},
+            "EncryptionConfiguration": dict(_OWNED),
             "StateMachineRevisionId": found.get("revisionId", "INITIAL"),
             "Tags": [{"Key": t["key"], "Value": t["value"]} for t in tags["tags"]],
         }
@@ -140,7 +143,8 @@ class Activity(Resource):
             return None
         tags = await self.ask(call, "ListTagsForResource", resourceArn=physical_id)
         shown = [{"Key": t["key"], "Value": t["value"]} for t in tags["tags"]]
-        return {"Arn": physical_id, "Name": found["name"], "Tags": shown}
+        named = {"Arn": physical_id, "Name": found["name"]}
+        return named | {"EncryptionConfiguration": dict(_OWNED), "Tags": shown}
 
 
 class StateMachineVersion(Resource):
@@ -189,6 +193,8 @@ class StateMachineAlias(Resource):
     create_only = frozenset({"Name"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "DeploymentPreference.Type": frozenset({"ALL_AT_ONCE"}),
+        "DeploymentPreference.Interval": frozenset({""}),
+        "DeploymentPreference.Percentage": frozenset({""}),
         "DeploymentPreference.Alarms": frozenset({""}),
     }
     unread = frozenset({"DeploymentPreference"})
@@ -228,6 +234,7 @@ class StateMachineAlias(Resource):
         made = {
             "Arn": physical_id,
             "Name": found["name"],
+            "StateMachineArn": physical_id.rpartition(":")[0],
             "RoutingConfiguration": [
                 {"StateMachineVersionArn": r["stateMachineVersionArn"], "Weight": r["weight"]}
                 for r in found["routingConfiguration"]
@@ -296,13 +303,20 @@ def _tracing(wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _routes(wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    preference = wanted.get("DeploymentPreference")
-    if preference:
-        return [{"stateMachineVersionArn": preference["StateMachineVersionArn"], "weight": 100}]
-    return [
-        {"stateMachineVersionArn": r["StateMachineVersionArn"], "weight": r["Weight"]}
-        for r in wanted.get("RoutingConfiguration") or ()
-    ]
+    """Raises Fault where a version is not one of the machine that is named beside."""
+    if preference := wanted.get("DeploymentPreference"):
+        routes = [{"stateMachineVersionArn": preference["StateMachineVersionArn"], "weight": 100}]
+    else:
+        routes = [
+            {"stateMachineVersionArn": r["StateMachineVersionArn"], "weight": r["Weight"]}
+            for r in wanted.get("RoutingConfiguration") or ()
+        ]
+    machine = wanted.get("StateMachineArn")
+    for route in routes:
+        version = route["stateMachineVersionArn"]
+        if machine and version.rpartition(":")[0] != machine:
+            raise Fault("ValidationException", f"{version} is not a version of {machine}")
+    return routes
 
 
 def _tags(spec: Spec) -> list[dict[str, str]] | None:
