@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILE = $(BIN)/python -m compileall -q src
 JOBS ?= 2
 
-.PHONY: demo test check format docs bench soak conformance tools clean
+.PHONY: demo test check format docs bench soak cgroup2 conformance tools clean
 
 demo: $(VENV)/.installed  ## set up, start, deploy the examples, drive them with real requests
 	$(COMPILE)
@@ -36,7 +36,11 @@ bench: $(VENV)/.installed-dev bench/out/peers/.installed  ## peers side by side;
 	$(BIN)/python bench/run.py
 
 soak: $(VENV)/.installed-dev  ## the kill and simulation tests, and random policies, for longer
-	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live tests/policy
+	STRATOLITE_SOAK=1 $(BIN)/python -m pytest -q tests/sim tests/live tests/policy $(shell grep -rl STRATOLITE_SOAK tests/services)
+
+cgroup2: $(VENV)/.installed-dev  ## what sandboxes may use up, under a kernel with control groups of version 2 (QEMU, as root)
+	$(COMPILE)
+	$(BIN)/python tests/machines/cgroup2.py
 
 conformance: $(VENV)/.installed-dev bench/out/clients/.installed  ## DynamoDB as AWS documents it, DynamoDB and S3 through the clients people use
 	STRATOLITE_CLIENTS=$(CURDIR)/bench/out/clients $(BIN)/python -m pytest -q tests/conformance tests/services/test_dynamodb*.py tests/live/test_s3_tools.py

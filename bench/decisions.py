@@ -1,6 +1,6 @@
 """What deciding costs: the same server, the same signed requests, with IAM asked and with nobody asked (``undecided``).
 
-``decisions`` compares CPU time, in turns, on whatever machine this is; ``instructions`` counts what the processor is told
+``decisions`` compares CPU time on whatever machine this is, and says how sure it is; ``instructions`` counts what the processor is told
 outside the kernel, under callgrind: minutes, on a quiet machine, or clocks and workers run in every request.
 """
 
@@ -12,14 +12,16 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 
 import run as bench
-from load import Recorder, replay
+from load import Recorder, replay, run
 from peers import ROOT, Stratolite
 
-ROUNDS = 25
+GENERATIONS = 3
+QUADS = 8
 BAR = 1.1
 TRUST = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 ALLOW = {
@@ -32,8 +34,13 @@ ALLOW = {
 class Decided(Stratolite):
     name = "IAM on"
 
+    def environment(self):
+        return super().environment() | {
+            "PYTHONHASHSEED": "0"
+        }  # or one of them has the luckier tables
 
-class Undecided(Stratolite):
+
+class Undecided(Decided):
     name = "IAM off"
 
     def command(self):
@@ -94,23 +101,48 @@ def filled(server, some=range(200)):
 
 
 def decisions(bars, seconds):
+    """``seconds`` for each call, signer and generation of servers.
+
+    Two processes differ by chance (where their memory lies) by some per cent, for as long as they live: so there are
+    ``GENERATIONS`` of them. The machine drifts: so turns are on, off, off, on, and what counts is each quad's ratio. The
+    figure is the median of all, and stands with the interval that holds the true median 19 times of 20.
+    """
     print(f"\nIAM asked and nobody asked: 1 KiB, {bench.CONNECTIONS} connections")
-    with bench.together((Decided, Undecided)) as servers:
-        asked = {server.name: filled(server) for server in servers}
-        for call in asked[Decided.name]["user"]:
-            for signer in asked[Decided.name]:
-                sides = {
-                    server.name: (server, asked[server.name][signer][call](), bench.CONNECTIONS)
-                    for server in servers
-                }
-                found = bench.in_turns(sides, seconds, ROUNDS)
-                for name, results in found.items():
-                    bench.show(name, f"{call} by a {signer}", bench.middle(results))
-                bars.at_most(
-                    f"{call} by a {signer}: CPU with IAM on, of off",
-                    bench.ratio(found[Decided.name], found[Undecided.name]),
-                    BAR,
-                )
+    ratios = {}
+    for _ in range(GENERATIONS):
+        with bench.together((Decided, Undecided)) as servers:
+            asked = [filled(server) for server in servers]
+            for signer, calls in asked[0].items():
+                for call in calls:
+                    sides = [(s, a[signer][call]()) for s, a in zip(servers, asked, strict=True)]
+                    made = quads(*sides, seconds / QUADS / 4)
+                    ratios.setdefault(f"{call} by a {signer}", []).append(made)
+    for name, found in ratios.items():
+        every = sorted(ratio for made in found for ratio in made)
+        low, high = interval(every)
+        each = ", ".join(f"{statistics.median(made):.3f}" for made in found)
+        print(
+            f"  {name:28} {statistics.median(every):.3f}, from {low:.3f} to {high:.3f}  by generation {each}"
+        )
+        bars.at_most(f"{name}: CPU with IAM on, of off", statistics.median(every), BAR)
+
+
+def quads(on, off, seconds):
+    """Ratios of CPU a request, each of four runs in turns."""
+    found = []
+    for server, requests in (on, off):
+        run(server, requests, bench.CONNECTIONS, seconds)  # the first is for the caches
+    for _ in range(QUADS):
+        cpu = [run(*side, bench.CONNECTIONS, seconds).cpu_us for side in (on, off, off, on)]
+        found.append((cpu[0] + cpu[3]) / (cpu[1] + cpu[2]))
+    return found
+
+
+def interval(ordered):
+    """Bounds of the median by order statistics, 95 %: https://www.itl.nist.gov/div898/software/dataplot/refman1/auxillar/mediancl.htm"""
+    half = 0.98 * len(ordered) ** 0.5
+    low, high = int(len(ordered) / 2 - half), int(len(ordered) / 2 + half)
+    return ordered[max(low, 0)], ordered[min(high, len(ordered) - 1)]
 
 
 def counted(kind):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 
@@ -22,7 +23,8 @@ SPOKEN = (
     "sqs", "sns", "events", "scheduler", "pipes", "kinesis", "firehose", "apigateway", "stepfunctions", "cloudwatch", "kms",
     "secretsmanager", "ssm", "athena", "glue", "rds-data", "cognito-idp", "appsync", "xray", "s3control", "dynamodbstreams",
 )  # fmt: skip
-# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look.
+# Why somebody who looks for an operation does not find it, where the service's front page is not the place to look. Names may be
+# patterns; an operation belongs to the first reason that names it.
 REASONS: dict[str, dict[str, tuple[str, ...]]] = {
     "dynamodb": {
         "their results are read from rules of CloudWatch Contributor Insights, which are not offered": (
@@ -75,8 +77,157 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "GetKeyLastUsage",
         ),
     },
+    "s3": {
+        "only directory buckets (S3 Express One Zone) have it": ("CreateSession", "ListDirectoryBuckets", "RenameObject"),
+        "Object Lambda takes no new customers since November 2025": ("WriteGetObjectResponse",),
+        "BitTorrent, which AWS has in no region launched after May 2016": ("GetObjectTorrent",),
+    },
+    "s3control": {
+        "Object Lambda takes no new customers since November 2025": (
+            "CreateAccessPointForObjectLambda", "DeleteAccessPointForObjectLambda",
+            "DeleteAccessPointPolicyForObjectLambda", "GetAccessPointConfigurationForObjectLambda",
+            "GetAccessPointForObjectLambda", "GetAccessPointPolicyForObjectLambda",
+            "GetAccessPointPolicyStatusForObjectLambda", "ListAccessPointsForObjectLambda",
+            "PutAccessPointConfigurationForObjectLambda", "PutAccessPointPolicyForObjectLambda",
+        ),
+        "for buckets on Outposts; s3 has it for the others": (
+            "CreateBucket", "DeleteBucket", "DeleteBucketLifecycleConfiguration", "DeleteBucketPolicy",
+            "DeleteBucketReplication", "DeleteBucketTagging", "GetBucket", "GetBucketLifecycleConfiguration",
+            "GetBucketPolicy", "GetBucketReplication", "GetBucketTagging", "GetBucketVersioning", "ListRegionalBuckets",
+            "PutBucketLifecycleConfiguration", "PutBucketPolicy", "PutBucketReplication", "PutBucketTagging",
+            "PutBucketVersioning",
+        ),
+        "only access points of directory buckets have it": (
+            "DeleteAccessPointScope", "GetAccessPointScope", "ListAccessPointsForDirectoryBuckets", "PutAccessPointScope",
+        ),
+        "which region's bucket is nearest has no answer where all regions are one machine, and its requests are signed"
+        " with SigV4A": (
+            "CreateMultiRegionAccessPoint", "DeleteMultiRegionAccessPoint", "DescribeMultiRegionAccessPointOperation",
+            "GetMultiRegionAccessPoint", "GetMultiRegionAccessPointPolicy", "GetMultiRegionAccessPointPolicyStatus",
+            "GetMultiRegionAccessPointRoutes", "ListMultiRegionAccessPoints", "PutMultiRegionAccessPointPolicy",
+            "SubmitMultiRegionAccessPointRoutes",
+        ),
+        "it fills dashboards of AWS's console, which are not offered; an inventory says what is stored, object by object": (
+            "CreateStorageLensGroup", "DeleteStorageLensConfiguration", "DeleteStorageLensConfigurationTagging",
+            "DeleteStorageLensGroup", "GetStorageLensConfiguration", "GetStorageLensConfigurationTagging",
+            "GetStorageLensGroup", "ListStorageLensConfigurations", "ListStorageLensGroups",
+            "PutStorageLensConfiguration", "PutStorageLensConfigurationTagging", "UpdateStorageLensGroup",
+        ),
+        "IAM Identity Center is not offered": (
+            "AssociateAccessGrantsIdentityCenter", "DissociateAccessGrantsIdentityCenter",
+        ),
+    },
+    "cloudformation": {
+        "types are AWS's own and those of services offered here; none can be registered, activated or published": (
+            "ActivateType", "BatchDescribeTypeConfigurations", "DeactivateType", "DeregisterType", "DescribePublisher",
+            "DescribeTypeRegistration", "ListTypeRegistrations", "PublishType", "RecordHandlerProgress", "RegisterPublisher",
+            "RegisterType", "SetTypeConfiguration", "SetTypeDefaultVersion", "TestType",
+        ),
+        "a stack keeps the one name it was made with": ("RemoveAlias", "SetAlias"),
+        "hooks, which are such types": ("DescribeChangeSetHooks", "GetHookResult", "ListHookResults"),
+        "stack sets with permissions that AWS Organizations manages": (
+            "ActivateOrganizationsAccess", "DeactivateOrganizationsAccess", "DescribeOrganizationsAccess",
+            "ListStackSetAutoDeploymentTargets",
+        ),
+        "CreateStackInstances makes a set's stacks": ("ImportStacksToStackSet",),
+        "a template from what is there: a change set of type IMPORT takes it in under one that was written": (
+            "CreateGeneratedTemplate", "DeleteGeneratedTemplate", "DescribeGeneratedTemplate", "DescribeResourceScan",
+            "GetGeneratedTemplate", "ListGeneratedTemplates", "ListResourceScanRelatedResources", "ListResourceScanResources",
+            "ListResourceScans", "StartResourceScan", "UpdateGeneratedTemplate",
+        ),
+        "a resource moves by DeletionPolicy Retain in the one template and an import into the other": (
+            "CreateStackRefactor", "DescribeStackRefactor", "ExecuteStackRefactor", "ListStackRefactorActions",
+            "ListStackRefactors",
+        ),
+    },
+    "resourcegroupstaggingapi": {
+        "there are no tag policies here that something could comply with": (
+            "DescribeReportCreation", "GetComplianceSummary", "ListRequiredTags", "StartReportCreation",
+        ),
+    },
+    "secretsmanager": {
+        "replicas lie in other regions of the same account": ("AssociateCrossAccountReplica", "DisassociateCrossAccountReplica"),
+        "GetResourcePolicy has a secret's one policy": ("ListResourcePolicies",),
+    },
+    "serverlessrepo": {
+        "an application is its account's own": ("GetApplicationPolicy", "PutApplicationPolicy", "UnshareApplication"),
+        "nested applications are in the template, which GetCloudFormationTemplate has": ("ListApplicationDependencies",),
+    },
+    "ssm": {
+        "a parameter is its account's own": ("DeleteResourcePolicy", "GetResourcePolicies", "PutResourcePolicy"),
+        "Systems Manager beyond its Parameter Store looks after machines, of which there are none here": ("*",),
+    },
+    "cloudwatch": {
+        "AWS's models learn what is usual for a metric; there is nothing like them here": ("*AnomalyDetector*",),
+        "Contributor Insights: rules over log groups that need CloudWatch Logs Insights": ("*Insight*", "DescribeAlarmContributors"),
+        "a metric goes to whoever asks for it; streams of them to Firehose are for others' systems": ("*MetricStream*",),
+        "pictures are drawn by the console": ("GetMetricWidgetImage",),
+        "no alarm can be muted: switch its actions off (DisableAlarmActions)": ("*AlarmMuteRule*",),
+        "an alarm over a query of CloudWatch Logs Insights": ("PutLogAlarm",),
+        "OpenTelemetry's way in, its data sets and the queries kept for it": ("*OTel*", "*Dataset*", "*MetricDataQueryDefinition*", "*ResourceMetricsConfiguration*"),
+    },
+    "events": {
+        "a Route 53 health check decides which Region a global endpoint sends to, and Route 53 is not offered": (
+            "CreateEndpoint", "DeleteEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint",
+        ),
+        "partner event sources are set up between AWS and the partner": (
+            "ActivateEventSource", "DeactivateEventSource", "DescribeEventSource", "ListEventSources", "*Partner*",
+        ),
+    },
+    "glue": {
+        "ETL: jobs, sessions, workflows, triggers and blueprints are Spark's and Python shell's, and no engine is here": (
+            "*Job*", "*Session*", "*Statement*", "*Workflow*", "*Trigger*", "*Blueprint*", "*DevEndpoint*", "*Script*", "GetPlan", "GetMapping",
+            "GetDataflowGraph", "*UsageProfile*", "*SecurityConfiguration*", "GetDashboardUrl",
+        ),
+        "crawlers look for tables; here they are made": ("*Crawler*", "*Crawls*", "*Classifier*"),
+        "connections, entities and integrations reach databases and applications elsewhere": (
+            "*Connection*", "*Entity*", "*Entities*", "*Integration*", "*IdentityCenter*",
+        ),
+        "the Schema Registry is a service of its own": ("*Registry*", "*Registries*", "*Schema*"),
+        "data quality, machine learning and statistics of columns run over the data, which the catalog does not read": (
+            "*DataQuality*", "*MLT*", "*MLE*", "*MLL*", "*LabelsTaskRun*", "*ColumnStatistics*",
+        ),
+        "the business catalog: glossaries, assets and forms": ("*Glossar*", "*Asset*", "*Attachment*", "*FormType*", "*IterableForms*"),
+        "one catalog, the account's own, read by who IAM lets": (
+            "*Catalog*", "*ResourcePolic*", "GetUnfiltered*",
+        ),
+        "what only engines use: partition indexes, optimizers, functions, materialized views, searching": (
+            "*PartitionIndex*", "*TableOptimizer*", "*UserDefinedFunction*", "*MaterializedView*", "SearchTables",
+        ),
+    },
+    "kinesis": {
+        "channels write a stream to S3 or S3 Tables: Firehose does the former": ("*Channel*",),
+        "queues hand out a stream's records one by one: an event source mapping, a consumer of the Kinesis Client Library or SQS does": ("*Queue*",),
+    },
+    "lambda": {
+        "durable functions need an SDK of AWS's and a runtime that goes on where it stood; Step Functions is offered": ("*DurableExecution*",),
+        "functions run on this machine, not on instances of one's own": ("*CapacityProvider*", "*FunctionScalingConfig*"),
+        "nobody signs code here": ("*CodeSigningConfig*",),
+        "a sandbox starts in some 10 ms; there is nothing to provision": ("*ProvisionedConcurrency*",),
+        "layers and functions are shared by AddPermission on the function; a layer's own policy and resource policies as such are not kept": (
+            "*LayerVersionPermission", "GetLayerVersionPolicy", "*ResourcePolicy",
+        ),
+        "the runtime is this machine's": ("*RuntimeManagementConfig",),
+        "no loops are looked for": ("*RecursionConfig",),
+        "deprecated by AWS: Invoke with InvocationType Event": ("InvokeAsync",),
+    },
+    "logs": {
+        "CloudWatch Logs Insights and what is made with it: queries, fields, indexes, scheduled queries, lookup tables": (
+            "*Quer*", "*Index*", "GetLogGroupFields", "GetLogFields", "GetLogRecord", "GetLogObject", "*LookupTable*",
+        ),
+        "StartLiveTail answers on a host of its own; FilterLogEvents from the last event on does as well": ("StartLiveTail",),
+        "exports and imports between services: a subscription filter to Firehose writes to S3": ("*ExportTask*", "*Import*", "*S3TableIntegration", "*Integration*"),
+        "logs that other services of AWS deliver": ("*Deliver*", "*ConfigurationTemplates", "*Syslog*", "*BearerToken*"),
+        "logical destinations are for subscriptions across accounts; a function or stream is named by its ARN": ("*Destination*",),
+        "metrics out of logs: functions write the embedded metric format, which is offered": ("*MetricFilter*",),
+        "AWS's models: anomalies, masking of personal data, transformers": ("*Anomal*", "*DataProtection*", "*Transformer*"),
+        "policies of accounts and resources; who may write is said by IAM": ("*AccountPolic*", "*ResourcePolic*"),
+        "all groups are of the class STANDARD, and DescribeLogGroups lists them": ("ListLogGroups", "ListAggregate*", "*StorageTier*", "*DeletionProtection"),
+    },
+    "sns": {
+        "AWS's models find personal data in messages": ("GetDataProtectionPolicy", "PutDataProtectionPolicy"),
+    },
     "sts": {
-        "an assertion is an XML signature, which no library kept here checks": ("AssumeRoleWithSAML",),
         "AssumeRole and GetFederationToken with a policy give a narrower session": ("GetScopedCredentials",),
         "see iam": ("AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"),
     },
@@ -111,12 +262,14 @@ def page() -> str:
             f"| [{offer.service}](#{offer.service}) | {len(offered)} | {len(names)} | {', '.join(t.removeprefix('AWS::') for t in types)} |"
         )
         details += ["", f"## {offer.service}", "", f"**Offered:** {', '.join(offered)}."]
-        reasons = REASONS.get(offer.service, {})
-        for why, of_this in reasons.items():
-            if named := [n for n in missing if n in of_this]:
+        left = missing
+        for why, of_this in REASONS.get(offer.service, {}).items():
+            named = [n for n in left if any(fnmatchcase(n, pattern) for pattern in of_this)]
+            if named:
                 details += ["", f"Not offered: {', '.join(named)} - {why}."]
-        if rest := [n for n in missing if not any(n in of_this for of_this in reasons.values())]:
-            details += ["", f"Not offered: {', '.join(rest)}."]
+                left = [n for n in left if n not in named]
+        if left:
+            details += ["", f"Not offered: {', '.join(left)}."]
     offered_services = {offer.service for offer in OFFERS}
     absent = [name for name in SPOKEN if name not in offered_services]
     if absent:

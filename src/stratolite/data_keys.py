@@ -1,11 +1,16 @@
-"""Data keys at work: AES-256-GCM under them, and which are known for how long without KMS being asked."""
+"""Data keys at work: AES-256-GCM under them, and which are known for how long without KMS being asked.
+
+What is written and read often keeps its data keys (``Known``); a text of a configuration has one of its own (``seal_text``).
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
 
 from stratolite.clock import World
-from stratolite.service import Principal
+from stratolite.service import Call, Principal
 
 _NONCE_BYTES = 12
 _KEPT_MAX = 4096
@@ -54,6 +59,32 @@ def decrypt(key: bytes, sealed: bytes, bound: bytes | None = None) -> bytes:
     """Raises cryptography's InvalidTag for what was not sealed so."""
     plain: bytes = _aes(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
     return plain
+
+
+class SealedText(TypedDict):
+    """As it is kept, in JSON; both base64."""
+
+    data_key: str
+    text: str
+
+
+def seal_text(call: Call, key: str, text: str, context: Mapping[str, str], via: str) -> SealedText:
+    """Sealed under the KMS key ``key``, for whoever ``call`` is. ``via``: the service that asks. Raises Fault, KMS's own."""
+    ask = {"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": dict(context), "_via": via}
+    made = call.invoke("kms", "GenerateDataKey", ask)
+    row = encrypt(call.world, made["Plaintext"], text.encode())
+    return {
+        "data_key": b64encode(made["CiphertextBlob"]).decode(),
+        "text": b64encode(row).decode(),
+    }
+
+
+def open_text(call: Call, sealed: SealedText, context: Mapping[str, str], via: str) -> str:
+    """Raises Fault, KMS's own, where it does not let whoever ``call`` is."""
+    blob = b64decode(sealed["data_key"])
+    ask = {"CiphertextBlob": blob, "EncryptionContext": dict(context), "_via": via}
+    key = call.invoke("kms", "Decrypt", ask)["Plaintext"]
+    return decrypt(key, b64decode(sealed["text"])).decode()
 
 
 def _aes(key: bytes) -> Any:

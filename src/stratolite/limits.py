@@ -115,7 +115,7 @@ TRAIL_DATA_SIZE_BYTES_MAX = (
     128 << 20
 )  # of data events, compressed, of one account in one region: millions of calls
 TRAIL_DATA_BATCH_COUNT_MAX = 1_000  # data events compressed together
-TRAIL_DATA_INLINE_COUNT_MAX = 200  # more of them are compressed in a thread
+TRAIL_DATA_LINE_COUNT_MAX = 250  # data events made into a line at once, which holds the loop
 TRAIL_DATA_LOOKED_AT_COUNT_MAX = 8  # batches one page reads
 TRAIL_UNPACKED_BYTES_MAX = 64 << 20  # of a batch
 TRAIL_EXPLAINED_A_SECOND_MAX = 50  # denials kept with every statement that was asked

@@ -37,7 +37,7 @@ from stratolite.services.cloudtrail.recorder import Recorder
 from stratolite.services.iam import state
 from stratolite.services.iam.authorize import authorize
 from stratolite.services.iam.usage import Usage
-from stratolite.wire import check, documents, redacted
+from stratolite.wire import check, documents, redacted, spoken
 
 if TYPE_CHECKING:
     from stratolite.services.s3.doctor import Finding
@@ -103,6 +103,7 @@ async def open_cloud(
         clock=clock,
         validate=check,
         documents=documents,
+        spoken=spoken,
         egress=way_out,
         keeper=keeper,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stratolite.cli import main
+from stratolite.cli.package import load
 
 TEMPLATE = """\
 Parameters:
@@ -72,3 +73,21 @@ def test_what_is_not_looked_up_is_named(tmp_path: Path, capsys: Any) -> None:
     assert said == [
         "t.yaml:2: warning: Net: that there is such an AWS::EC2::VPC::Id is not looked up here: its service is not offered"
     ]
+
+
+def test_names_are_text_whatever_yaml_takes_them_for(tmp_path: Path, capsys: Any) -> None:
+    """A resource called Off, an event called On, a response called 200: as the server reads them."""
+    (tmp_path / "t.yaml").write_text(
+        "Transform: AWS::Serverless-2016-10-31\n"
+        "Resources:\n"
+        "  Off:\n"
+        "    Type: AWS::Serverless::Function\n"
+        "    Properties:\n"
+        "      {InlineCode: x, Handler: index.h, Runtime: python3.12, Events: {On: {Type: HttpApi}}}\n"
+        "Mappings: {M: {Yes: {No: n, 200: a}}}\n"
+    )
+    assert check(capsys, tmp_path / "t.yaml") == (0, ["t.yaml: everything in it is offered here"])
+    template = load(str(tmp_path / "t.yaml"))
+    assert list(template["Resources"]) == ["Off"]
+    assert list(template["Resources"]["Off"]["Properties"]["Events"]) == ["On"]
+    assert template["Mappings"] == {"M": {"Yes": {"No": "n", "200": "a"}}}

@@ -26,6 +26,8 @@ from stratolite.runtime.guest import calls, shares, walls
 from stratolite.runtime.zygote import Zygote
 
 GUEST = Path(calls.__file__).parent
+SLOW = float(os.environ.get("STRATOLITE_SLOW", "1"))
+"""How many times as long as usual what takes work may take: on an emulated processor (``tests/machines``)."""
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces")
 needs_filter = pytest.mark.skipif(
     os.uname().machine not in ("x86_64", "aarch64"), reason="no filter for this machine"
@@ -35,9 +37,11 @@ try:
 except OSError:
     WALLS = 0
 try:
-    GROUPS = list(shares._version_1("/proc").values())
+    GROUPS = shares._version_1("/proc")
+    VERSION = 1 if GROUPS else 2
+    GROUPS = GROUPS or {"": shares._version_2("/proc")}
 except OSError:
-    GROUPS = []
+    GROUPS, VERSION = {}, 0
 needs_walls = pytest.mark.skipif(WALLS < 6, reason="needs Landlock of version 6")
 COLUMN = 1 if os.uname().machine == "aarch64" else 0
 
@@ -234,6 +238,11 @@ def daemon(event, context):
         os.execvp("sleep", ["sleep", event])
     time.sleep(60)
 
+def spins(event, context):
+    end, began = time.monotonic() + event, time.process_time()
+    while time.monotonic() < end: pass
+    return time.process_time() - began
+
 def fills_memory(event, context):
     held = []
     if event == "heap":
@@ -253,7 +262,7 @@ def fills_memory(event, context):
                 held = [bytearray(b"x" * (1 << 20)) for _ in range(100)]
                 time.sleep(60); os._exit(0)
             children.append(pid)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             ready = 0
             for pid in children:
@@ -397,7 +406,7 @@ def test_a_sandbox_sees_and_kills_no_process_but_its_own(tmp_path):
 @needs_root
 def test_a_fork_bomb_ends_at_the_sandboxs_limit(tmp_path):
     async def body(rig: Rig) -> None:
-        outcome = await rig("forks", timeout_s=100)
+        outcome = await rig("forks", timeout_s=100 * SLOW)
         if outcome.answer is not None:  # else their tables took all its memory first
             made, why = json.loads(outcome.answer)
             assert (made <= 1024, why) == (True, "EAGAIN")
@@ -456,7 +465,7 @@ needs_groups = pytest.mark.skipif(
 
 def test_a_full_heap_ends_the_sandbox_only(tmp_path):
     async def body(rig: Rig) -> None:
-        assert (await rig("fills_memory", "heap", timeout_s=20)).ended == ("memory", -9)
+        assert (await rig("fills_memory", "heap", timeout_s=20 * SLOW)).ended == ("memory", -9)
         assert (await rig("poisoned")).answer is not None
 
     attack(tmp_path, body)
@@ -467,15 +476,27 @@ def test_memory_that_belongs_to_no_process_is_counted(tmp_path):
     """1.6 GB in memory files by a function of 128 MB with 512 MB of /tmp."""
 
     async def body(rig: Rig) -> None:
-        assert (await rig("fills_memory", "shared", timeout_s=20)).ended == ("memory", -9)
+        assert (await rig("fills_memory", "shared", timeout_s=20 * SLOW)).ended == ("memory", -9)
 
     attack(tmp_path, body)
 
 
 @needs_groups
 def test_the_memory_of_child_processes_is_counted_together(tmp_path):
-    """20 children of 100 MB each: every one is within the limit on a process, together they are not."""
-    assert say(tmp_path, "fills_memory", "children", timeout_s=120) <= 6
+    """20 children of 100 MB each: every one is within the limit on a process, together they are not.
+
+    With version 2 the kernel ends the whole group (memory.oom.group), with 1 process after process until the rest fits.
+    """
+
+    async def body(rig: Rig) -> None:
+        outcome = await rig("fills_memory", "children", timeout_s=120 * SLOW)
+        if VERSION == 2:
+            assert outcome.ended == ("memory", -9)
+        else:
+            assert outcome.answer is not None
+            assert json.loads(outcome.answer) <= 6
+
+    attack(tmp_path, body)
 
 
 @needs_groups
@@ -503,7 +524,60 @@ def test_control_groups_end_with_their_sandbox(tmp_path):
 
 
 def _groups(start: str) -> list[str]:
-    return [n for parent in GROUPS for n in os.listdir(parent) if n.startswith(start)]
+    return [n for parent in GROUPS.values() for n in os.listdir(parent) if n.startswith(start)]
+
+
+def _limits(start: str) -> dict[str, str]:
+    """What the only sandbox's groups say."""
+    found: dict[str, str] = {}
+    for parent in GROUPS.values():
+        for group in Path(parent).glob(f"{start}*/**"):
+            if not group.name.endswith("-all"):
+                assert (group / "cgroup.procs").read_text().split()
+                found |= {
+                    k: (group / k).read_text().strip() for k in _LIMITS if (group / k).exists()
+                }
+    return found
+
+
+_LIMITS = ("memory.limit_in_bytes", "memory.max", "pids.max", "cpu.shares", "cpu.weight")
+
+
+@needs_groups
+def test_a_sandboxs_group_has_the_limits_of_its_function(tmp_path):
+    """As the kernel has taken them: memory with /tmp, processes, and CPU by memory size among sandboxes."""
+
+    async def body(rig: Rig) -> None:
+        await rig("poisoned")
+        found = _limits(f"stratolite-{rig.runtime.pids[0]}-")
+        memory = str((128 + 512) << 20)
+        assert found == (
+            {"memory.limit_in_bytes": memory, "pids.max": "1024", "cpu.shares": "74"}
+            if VERSION == 1
+            else {"memory.max": memory, "pids.max": "1024", "cpu.weight": "7"}
+        )
+
+    attack(tmp_path, body)
+
+
+@needs_groups
+@pytest.mark.skipif(
+    os.cpu_count() != 1, reason="needs one CPU, so that two sandboxes want the same one"
+)
+def test_a_larger_function_gets_the_larger_share_of_the_cpu(tmp_path):
+    """14 times the memory, 14 times the share; counted by the kernel, asked for three times at least."""
+
+    async def body(rig: Rig) -> None:
+        asked = (("large", 1792), ("small", 128))
+        for key, memory_mb in asked:  # both are there before either spins
+            await rig("spins", 0, timeout_s=20 * SLOW, key=key, memory_mb=memory_mb)
+        spun = await asyncio.gather(*(
+            rig("spins", 4, timeout_s=100, key=key, memory_mb=memory_mb) for key, memory_mb in asked
+        ))  # fmt: skip
+        used = [json.loads(outcome.answer) for outcome in spun]
+        assert used[0] > 3 * used[1], used
+
+    attack(tmp_path, body)
 
 
 # -- files
@@ -713,7 +787,7 @@ def test_a_strict_sandbox_has_every_guard(tmp_path):
         tries = [["write", "/proc/self/oom_score_adj"], ["tmp", 0], ["connect", 22]]
         said = list(json.loads((await rig("tries", tries)).answer).values())
         assert said == ["EACCES", "done", "ECONNREFUSED"]
-        assert (await rig("fills_memory", "shared", timeout_s=20)).ended == ("memory", -9)
+        assert (await rig("fills_memory", "shared", timeout_s=20 * SLOW)).ended == ("memory", -9)
         assert (await rig("works")).answer is not None
 
     attack(tmp_path, body, strict=True)

@@ -97,9 +97,12 @@ class Rig:
         timeout_s: float = 5,
         key: str = "",
         most: int | None = None,
+        memory_mb: int = 128,
     ) -> Outcome:
         handler = handler if "." in handler else f"m.{handler}"
-        launch = Launch("owner", f"edition {handler}", key or handler, handler, "python3.12", 128)
+        launch = Launch(
+            "owner", f"edition {handler}", key or handler, handler, "python3.12", self.memory_mb
+        )
         invocation = Invocation(
             "id-1", "arn:x", json.dumps(event).encode(), timeout_s, client='{"custom": {"k": "v"}}'
         )

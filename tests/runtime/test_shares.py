@@ -48,9 +48,12 @@ def kernel(monkeypatch: Any) -> None:
         if "stratolite-" in os.path.basename(path):
             for knob in KNOBS:
                 Path(path, knob).touch()
+            Path(path, "cgroup.controllers").write_text("cpu memory pids")
+            Path(path, "cgroup.subtree_control").write_text("")
 
     def open_(path: str, flags: int, *given: Any, **more: Any) -> int:
-        if "subtree_control" in str(path) and not os.stat(path).st_mode & 0o200:
+        known = "subtree_control" in str(path) and os.path.exists(path)
+        if known and not os.stat(path).st_mode & 0o200:
             raise OSError(16, "Device or resource busy")
         return opened(path, flags, *given, **more)
 
@@ -66,7 +69,8 @@ def test_a_sandbox_gets_its_share_beside_the_scope_the_server_runs_in(tmp_path):
     tree.group("user.slice/session-1.scope", "memory pids", "", takes=False)
     found = shares.Shares(str(tree.proc))
     found.join(7, SPEC)
-    (group,) = slice_.glob("stratolite-*-7")
+    (group,) = slice_.glob("stratolite-*-all/stratolite-*-7")
+    assert int((group.parent / "cpu.weight").read_text()) >= 100  # as much as the server, a CPU
     said = {knob: (group / knob).read_text() for knob in KNOBS[:-1]}
     assert said == {
         "memory.max": str(640 << 20),
@@ -87,7 +91,7 @@ def test_in_the_root_of_all_our_own_group_will_do(tmp_path):
     root = tree.group("", "memory", "")
     shares.Shares(str(tree.proc)).join(1, SPEC)
     assert (root / "cgroup.subtree_control").read_text() == "+memory"
-    assert list(root.glob("stratolite-*-1"))
+    assert list(root.glob("stratolite-*-all/stratolite-*-1"))
 
 
 def test_where_nothing_is_handed_down_it_is_said(tmp_path):
@@ -101,9 +105,9 @@ def test_where_nothing_is_handed_down_it_is_said(tmp_path):
 def test_groups_of_a_zygote_that_is_gone_are_removed(tmp_path):
     tree = Tree(tmp_path, "/")
     root = tree.group("", "memory", "memory")
-    (root / "left").mkdir()
-    (root / "left").rename(
-        root / "stratolite-4000000-3"
-    )  # without the files that only look like the kernel's
+    # without the files that only look like the kernel's
+    (root / "left" / "inside").mkdir(parents=True)
+    (root / "left" / "inside").rename(root / "left" / "stratolite-4000000-3")
+    (root / "left").rename(root / "stratolite-4000000-all")
     shares.Shares(str(tree.proc))
-    assert not list(root.glob("stratolite-*"))
+    assert not list(root.glob("stratolite-4000000-*"))

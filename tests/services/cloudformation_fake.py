@@ -1,7 +1,7 @@
 """A service with resource types of its own, whose things live outside the cloud: what a stack did can be seen there.
 
 ``Test::Fake::Thing`` takes ``Name`` (create only), ``Size``, ``Text``, ``Refuse`` (fail at create | half way | update | delete);
-``Test::Fake::Fixed`` cannot be updated. A thing's Ref is its id, its attributes are Arn and Size.
+``Test::Fake::Fixed`` cannot be updated, ``Test::Fake::Moving`` is another after each update. A thing's Ref is its id, its attributes are Arn and Size.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Outside:
         self.together = self.most_together = 0
         self.cut_at, self.passed = cut_at, 0
         self.cut = asyncio.Event()
+        self.undeletable: set[str] = set()
+        """Ids that cannot be deleted now."""
         self.gate: asyncio.Event | None = None
         """While it is there and not set, handlers wait before their effect."""
 
@@ -76,6 +78,8 @@ class _Thing(Resource):
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.enter("delete", spec)
+        if physical_id in self.outside.undeletable:
+            raise Fault("InvalidRequest", f"{physical_id} cannot be deleted now")
         self.outside.things.pop(physical_id, None)
         await self.outside.boundary()
 
@@ -108,12 +112,26 @@ class _Fixed(_Thing):
     update = Resource.update
 
 
+class _Moving(_Thing):
+    """Every update makes another, as a custom resource may: the one before is the engine's to delete."""
+
+    type = "Test::Fake::Moving"
+    create_only = frozenset()
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        await self.enter("update", new)
+        made, outside = f"{physical_id}+", self.outside
+        outside.things[made] = {"logical_id": new.logical_id, **new.properties}
+        await outside.boundary()
+        return self.made(made)
+
+
 def offer(cloud: Cloud, outside: Outside) -> None:
     class Fake(Service):
         name = "fake"
 
         def resources(self) -> Any:
-            return (_Thing(outside), _Fixed(outside))
+            return (_Thing(outside), _Fixed(outside), _Moving(outside))
 
     cloud.services = {**cloud.services, "fake": Fake}
     cloud.resource_owner = lambda t: "fake" if t.startswith("Test::Fake::") else resource_owner(t)

@@ -90,6 +90,7 @@ def test_what_is_not_there_is_nothing_and_null(body: Any, path: str, made: str) 
         ("#set($p = $util.parseJson('{\"a\":[1,{\"b\":2}]}'))$p.a[1].b", "2"),
         ("$util.escapeJavaScript('it''s \"q\" \\ ü')", "it\\'s \\\"q\\\" \\\\ \\u00FC"),
         ("$input.body.length() $input.json('$.none')", '2 ""'),
+        ("#set($s = '')#if($s && !$s.empty)a#{else}b#end#set($s = 'x')#if(!$s.empty)c#end", "bc"),
         ("#set($s = 'aXbXc')$s.replaceAll('X', '-') $s.split('X').size() $s.substring(1, 3) $s.indexOf('b')", "a-b-c 3 Xb 2"),
         ("#set($s = \"a'b\")$s.replaceAll(\"'\", \"\\\\'\") $s.contains('b') $s.toUpperCase()", "a\\'b true A'B"),
     ],

@@ -257,3 +257,63 @@ def test_the_way_back_of_a_nested_stacks_resource_can_be_given_up(tmp_path: Any)
 
     in_cloud(str(tmp_path), outside, body)
     assert size(outside, "B") == [1]
+
+
+def moving(size_: int) -> dict[str, Any]:
+    return {"Type": "Test::Fake::Moving", "Properties": {"Size": size_}}
+
+
+@pytest.mark.parametrize("ends", ["carried on", "taken back"])
+@pytest.mark.parametrize("begins", ["stable", "never made"])
+def test_what_came_and_went_in_between_is_deleted(tmp_path: Any, begins: str, ends: str) -> None:
+    """A resource that is another after each update, through several failed ones: in the end there is one, or none."""
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        bad = {"B": thing(1, Refuse="create")}
+        if begins == "stable":
+            await act(h, "CreateStack", {"M": moving(1)})
+            outcomes = {"taken back": "UPDATE_ROLLBACK_COMPLETE", "carried on": "UPDATE_COMPLETE"}
+        else:
+            await act(h, "CreateStack", {"M": moving(1), **bad}, **KEEP)
+            outcomes = {"taken back": "ROLLBACK_COMPLETE", "carried on": "UPDATE_COMPLETE"}
+        for n in (2, 3):
+            assert await act(h, "UpdateStack", {"M": moving(n), **bad}, **KEEP) == "UPDATE_FAILED"
+        if ends == "taken back":
+            assert await rolled_back(h) == outcomes[ends]
+        else:
+            last = {"M": moving(4), "B": thing(1)}
+            assert await act(h, "UpdateStack", last, **KEEP) == outcomes[ends]
+        if begins == "stable" or ends == "carried on":
+            (shown,) = [r for r in await resources(h) if r["LogicalResourceId"] == "M"]
+            assert shown["PhysicalResourceId"] in outside.things
+
+    in_cloud(str(tmp_path), outside, body)
+    sizes = {"carried on": [4], "taken back": [1] if begins == "stable" else []}
+    assert size(outside, "M") == sizes[ends]
+
+
+async def resources(h: Any) -> list[dict[str, Any]]:
+    found = await h("cloudformation", "DescribeStackResources", StackName="s")
+    return list(found["StackResources"])
+
+
+def test_what_a_failed_creation_left_is_remembered_until_it_is_gone(tmp_path: Any) -> None:
+    """Also where it cannot be deleted at first, or another type stands in its place by then."""
+    outside = Outside()
+
+    async def body(h: Any) -> None:
+        half = {"B": thing(1, Refuse="half way")}
+        assert await act(h, "CreateStack", {"A": thing(1), **half}, **KEEP) == "CREATE_FAILED"
+        (left,) = [i for i, t in outside.things.items() if t["logical_id"] == "B"]
+        moved = {"A": thing(1), "B": moving(2)}
+        outside.undeletable = {left}
+        assert await act(h, "UpdateStack", moved, **KEEP) == "UPDATE_FAILED"
+        (shown,) = [r for r in await resources(h) if r["LogicalResourceId"] == "B"]
+        assert (shown["PhysicalResourceId"], shown["ResourceType"]) == (left, "Test::Fake::Thing")
+        outside.undeletable = set()
+        assert await act(h, "UpdateStack", moved, **KEEP) == "UPDATE_COMPLETE"
+        assert left not in outside.things
+
+    in_cloud(str(tmp_path), outside, body)
+    assert size(outside, "B") == [2]

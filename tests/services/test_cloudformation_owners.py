@@ -73,7 +73,7 @@ def test_the_owner_is_found_at_the_same_cost_among_many_stacks(tmp_path: Any) ->
         meter = Meter(h.cloud.db)
         assert await owner(h, last["A"]) == "z"
         alone = meter.taken()
-        for n in range(30):
+        for n in range(12):
             await make(h, f"a{n}")
         meter.taken()
         assert await owner(h, last["A"]) == "z"

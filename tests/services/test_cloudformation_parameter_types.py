@@ -108,6 +108,32 @@ def test_rules_ask_for_the_zones_there_are(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("assertion", "holds"),
+    [
+        ({"Fn::Contains": [["a", "b"], {"Ref": "One"}]}, True),
+        ({"Fn::Contains": [["b", "c"], {"Ref": "One"}]}, False),
+        ({"Fn::Contains": [{"Ref": "P"}, "b"]}, True),
+        ({"Fn::EachMemberEquals": [["a", "a"], {"Ref": "One"}]}, True),
+        ({"Fn::EachMemberEquals": [{"Ref": "P"}, "a"]}, False),
+        ({"Fn::EachMemberIn": [{"Ref": "P"}, ["a", "b", "c"]]}, True),
+        ({"Fn::EachMemberIn": [["a", "b", "c"], {"Ref": "P"}]}, False),
+        ({"Fn::Not": [{"Fn::EachMemberIn": [["c"], {"Ref": "P"}]}]}, True),
+        ({"Fn::And": [{"Fn::Contains": [{"Ref": "P"}, "a"]}, {"Fn::Equals": ["x", "y"]}]}, False),
+    ],
+)
+def test_rules_compare_lists(client: Any, assertion: Any, holds: bool) -> None:
+    """P is a,b and One is a; the stack may be made, or the rule says no before anything is there."""
+    parameters = {"P": {"Type": "CommaDelimitedList"}, "One": {"Type": "String", "Default": "a"}}
+    outputs = {"O": {"Value": "made"}}
+    body = text("String", **rule(assertion), Parameters=parameters, Outputs=outputs)
+    if holds:
+        assert create(client, body, "a,b") == "made"
+        return
+    with pytest.raises(ClientError, match="Template validation error: Rule R: no"):
+        create(client, body, "a,b")
+
+
+@pytest.mark.parametrize(
     ("assertion", "said"),
     [
         (

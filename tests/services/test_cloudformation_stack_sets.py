@@ -164,3 +164,34 @@ def test_the_limits_of_the_account_are_those_that_hold(client: Any) -> None:
         cfn.create_stack(
             StackName="s", TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs})
         )
+
+
+def test_an_operation_from_before_targets_had_rows_is_carried_on(
+    client: Any, platform: Any
+) -> None:
+    """One of two targets was done when the older server ended."""
+    roles(client)
+    cfn = client("cloudformation")
+    cfn.create_stack_set(StackSetName="set", TemplateBody=TEMPLATE)
+    where = {"Accounts": [ADMIN], "Regions": ["us-east-1", "eu-west-1"]}
+    made = cfn.create_stack_instances(StackSetName="set", **where)["OperationId"]
+    ended(cfn, made)
+    done = {"Account": ADMIN, "Region": "us-east-1", "Status": "SUCCEEDED"}
+
+    def older(tx: Any) -> None:
+        call = platform.cloud.call(ADMIN, "us-east-1", "test")
+        keys = call.keys("cloudformation")
+        ((key, raw),) = list(tx.scan(keys.span("setop")))
+        op = json.loads(raw)
+        for gone, _ in list(tx.scan(keys.span("settarget"))):
+            tx.delete(gone)
+        del op["total"], op["failed"]
+        op |= {"targets": [[ADMIN, r] for r in where["Regions"]], "results": [done], "done": 1}
+        op |= {"status": "RUNNING", "ended_s": None}
+        tx.put(key, json.dumps(op).encode())
+        payload = json.dumps([ADMIN, "us-east-1", "set", made]).encode()
+        platform.cloud.work.put(tx, "cloudformation.stackset", payload, partition=b"set")
+
+    platform.run(platform.cloud.db.transact(older))
+    assert ended(cfn, made)["Status"] == "SUCCEEDED"
+    assert days(client, ADMIN, "eu-west-1") == 1

@@ -297,16 +297,21 @@ def test_data_events_are_kept_in_a_ring(client, platform, things, monkeypatch):
     assert len(platform.run(platform.cloud.db.transact(stored))) <= 5
 
 
-def test_what_comes_too_fast_is_counted_and_said(client, platform, things, monkeypatch):
-    monkeypatch.setattr(recorder, "TRAIL_HELD_COUNT_MAX", 3)
-    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+def test_what_comes_too_fast_is_counted_and_said(client, platform, things, monkeypatch, caplog):
+    """The oldest go; where they are missing it says how many."""
     platform.run(platform.cloud.trail.flush())
-    sqs = client("sqs")
-    for _ in range(5):
-        sqs.send_message(QueueUrl=things["url"], MessageBody="x")
-    read = list(pages(platform, kind="data"))
-    assert sum(page["dropped"] for page in read) >= 2
-    assert sum(page["dropped"] + len(page["events"]) for page in read) >= 5
+    monkeypatch.setattr(recorder, "TRAIL_HELD_COUNT_MAX", 4)
+    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+    monkeypatch.setattr(recorder, "TRAIL_DATA_LINE_COUNT_MAX", 2)
+    sent = [
+        client("sqs").send_message(QueueUrl=things["url"], MessageBody="x")["ResponseMetadata"]["RequestId"]
+        for _ in range(9)
+    ]  # fmt: skip
+    read = list(pages(platform, kind="data", action="sqs:SendMessage"))
+    found = [e["requestID"] for page in read for e in page["events"]]
+    assert found == sent[-len(found) :]
+    assert 0 < len(found) == 9 - sum(page["dropped"] for page in read)
+    assert "data events were not recorded: they came too fast" in caplog.text
     assert sum(page["dropped"] for page in pages(platform, token=read[-1]["token"])) == 0
 
 
@@ -333,11 +338,12 @@ def test_while_the_log_cannot_be_written_the_newest_stay_held(
     assert sum(page["dropped"] for page in read) == 2
 
 
-def test_many_at_once_are_packed_in_a_thread_and_nothing_is_lost(
+def test_many_at_once_are_cut_into_lines_and_batches_and_nothing_is_lost(
     client, platform, things, monkeypatch
 ):
-    monkeypatch.setattr(recorder, "TRAIL_DATA_INLINE_COUNT_MAX", 2)
-    monkeypatch.setattr(recorder, "TRAIL_DATA_BATCH_COUNT_MAX", 7)
+    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+    monkeypatch.setattr(recorder, "TRAIL_DATA_LINE_COUNT_MAX", 3)
+    monkeypatch.setattr(batches, "TRAIL_DATA_BATCH_COUNT_MAX", 7)
     sent = {
         client("sqs").send_message(QueueUrl=things["url"], MessageBody="x")["ResponseMetadata"]["RequestId"]
         for _ in range(20)

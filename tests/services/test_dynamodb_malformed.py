@@ -193,6 +193,8 @@ WORDS = [
      "One or more parameter values were invalid: Input collection [a, a] contains duplicates."),
     ("GetItem", {**T, "Key": {}}, "The provided key element does not match the schema"),
     ("GetItem", {**T, "Key": {**KEY, "x": {"S": "a"}}}, "The provided key element does not match the schema"),
+    ("GetItem", {**T, "Key": {"pk": {"S": "not there"}}, "ProjectionExpression": "pk.a"},
+     "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"),
     ("GetItem", {**T, "Key": KEY, "ProjectionExpression": ""},
      "Invalid ProjectionExpression: The expression can not be empty;"),
     ("UpdateItem", {**T, "Key": KEY, "UpdateExpression": "SET pk = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}},

@@ -412,7 +412,8 @@ def test_a_record_costs_one_more_row(platform: Any, db: Any) -> None:
     merge = database._merge
 
     def counted(tx: Any) -> None:
-        writes.append(len(tx.writes))
+        if not tx.relaxed:  # the trail's batches come when they come
+            writes.append(len(tx.writes))
         merge(tx)
 
     make(db)

@@ -543,6 +543,27 @@ def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(pla
     assert len(site.got) == 3
 
 
+def test_a_destination_gets_no_more_events_a_second_than_it_takes(platform, client, events, site):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: what is over waits, and is no failed attempt."""
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    events.update_api_destination(Name="d", InvocationRateLimitPerSecond=2)
+    _, dead = queue(client, "dead")
+    rule(events, arn, RoleArn=role(client, "caller", "events.amazonaws.com", "events:*"), DeadLetterConfig={"Arn": dead}, RetryPolicy={"MaximumRetryAttempts": 0})  # fmt: skip
+    begun_s = platform.cloud.world.cloud()
+    events.put_events(Entries=[entry(detail={"n": n}) for n in range(5)])
+    for _ in range(3):
+        come_to_rest(platform, "events.route", "events.deliver")
+        second = int(platform.cloud.world.cloud()) - int(begun_s)
+        assert len(site.got) <= 2 * (second + 1)
+        advance(platform, 1.0)
+    for _ in range(5):
+        come_to_rest(platform, "events.deliver")
+        advance(platform, 1.0)
+    assert sorted(json.loads(body)["detail"]["n"] for _, _, body in site.got) == list(range(5))
+    assert nothing_came(client, client("sqs").get_queue_url(QueueName="dead")["QueueUrl"])
+
+
 def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site):
     """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeauthorizeConnection.html"""
     given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}

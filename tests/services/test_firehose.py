@@ -302,6 +302,70 @@ def test_a_function_changes_drops_and_fails_records(play):
     play(body)
 
 
+def test_records_of_cloudwatch_logs_are_decompressed_and_only_their_messages_kept(play):
+    """https://docs.aws.amazon.com/firehose/latest/dev/writing-with-cloudwatch-logs-decompression.html"""
+
+    async def body(s):
+        def record(kind, *texts):
+            events = [{"id": "1", "timestamp": 1, "message": text} for text in texts]
+            said = {"messageType": kind, "logGroup": "g", "logStream": "s", "logEvents": events}
+            return gzip.compress(json.dumps(said).encode())
+
+        steps = [("Decompression", {"CompressionFormat": "GZIP"}), ("CloudWatchLogProcessing", {"DataMessageExtraction": "true"})]  # fmt: skip
+        await s.stream(ProcessingConfiguration=processors(*steps), Prefix="out/", ErrorOutputPrefix="err/!{firehose:error-output-type}/")  # fmt: skip
+        cut = record("DATA_MESSAGE", "lost")[:-3]
+        await s.put(record("CONTROL_MESSAGE", "checking"), record("DATA_MESSAGE", "one", "two"), b"no gzip", cut, gzip.compress(b"[]"), record("DATA_MESSAGE", "three"))  # fmt: skip
+        s.world.advance(61)
+        found = {key.split("/")[1] if key.startswith("err") else "out": data for key, data in (await s.until(3)).items()}  # fmt: skip
+        assert found["out"] == b"one\ntwo\nthree\n"
+        broken = [json.loads(line) for line in found["decompression-failed"].splitlines()]
+        assert [base64.b64decode(one["rawData"]) for one in broken] == [b"no gzip", cut]
+        [other] = [json.loads(line) for line in found["processing-failed"].splitlines()]
+        assert other["errorCode"] == "CloudWatchLogProcessing.Failed"
+        for bad, why in (
+            ([steps[1]], "needs a Decompression processor"),
+            ([("Decompression", {"CompressionFormat": "ZIP"})], "must be GZIP"),
+            ([steps[0], ("CloudWatchLogProcessing", {})], "must be true"),
+        ):
+            with pytest.raises(Fault, match=why):
+                await s.stream("e", ProcessingConfiguration=processors(*bad))
+
+    play(body)
+
+
+def test_what_goes_wrong_is_in_the_log_stream_it_names(play):
+    """https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-logs.html"""
+
+    async def body(s):
+        await s.h("logs", "CreateLogGroup", logGroupName="g")
+        await s.h("logs", "CreateLogStream", logGroupName="g", logStreamName="errors")
+        options = {"Enabled": True, "LogGroupName": "g", "LogStreamName": "errors"}
+        s.transform = lambda _: ValueError("no")
+        lambda_ = processors(("Lambda", {"LambdaArn": FUNCTION, "NumberOfRetries": "0"}))
+        await s.stream(ProcessingConfiguration=lambda_, CloudWatchLoggingOptions=options)
+        await s.stream("other", BucketARN="arn:aws:s3:::gone", CloudWatchLoggingOptions=options)
+        await s.put("a", "b")
+        s.world.advance(61)
+        await s.until(1)
+        await s.put("c", name="other")
+        s.world.advance(61)
+        for _ in range(6_000):
+            events = (await s.h("logs", "GetLogEvents", logGroupName="g", logStreamName="errors"))["events"]  # fmt: skip
+            if len(events) >= 2:
+                break
+            await asyncio.sleep(0.005)
+        said = [json.loads(event["message"]) for event in events[:2]]
+        arn = "arn:aws:firehose:us-east-1:000000000000:deliverystream/"
+        assert said == [
+            {"deliveryStreamARN": arn + "d", "destination": BUCKET, "deliveryStreamVersionId": 1, "message": "no", "errorCode": "Lambda.FunctionError", "processor": FUNCTION},
+            {"deliveryStreamARN": arn + "other", "destination": "arn:aws:s3:::gone", "deliveryStreamVersionId": 1, "message": said[1]["message"], "errorCode": "S3.NoSuchBucket"},
+        ]  # fmt: skip
+        with pytest.raises(Fault, match="LogGroupName and LogStreamName are required"):
+            await s.stream("e", CloudWatchLoggingOptions={"Enabled": True})
+
+    play(body)
+
+
 def test_a_function_that_keeps_failing_is_tried_four_times(play):
     async def body(s):
         s.transform = lambda _: ValueError("no")

@@ -342,13 +342,17 @@ def test_expired_material_leaves_the_store(kms, platform):
     until(lambda: not platform.run(platform.cloud.db.transact(held)))
 
 
-def test_new_material_waits_to_be_rotated_to_and_the_old_still_opens(kms):
+def test_new_material_waits_to_be_rotated_to_and_the_old_still_opens(kms, platform):
     key = make(kms, Origin="EXTERNAL")
     kms.import_key_material(**wrapped(kms, key, b"1" * 32), **FOREVER)
     old = kms.encrypt(KeyId=key, Plaintext=b"old")["CiphertextBlob"]
     assert code(kms.rotate_key_on_demand, KeyId=key) == "KMSInvalidStateException"
     assert code(kms.enable_key_rotation, KeyId=key) == "UnsupportedOperationException"
-    fresh = wrapped(kms, key, b"2" * 32)
+    fresh, short = wrapped(kms, key, b"2" * 32), {"ImportType": "NEW_KEY_MATERIAL"}
+    now_s = platform.run(platform.cloud.db.transact(lambda tx: tx.time_s))
+    kms.import_key_material(**fresh, **short, ValidTo=now_s + 60)
+    travel(platform, 61)
+    assert code(kms.rotate_key_on_demand, KeyId=key) == "KMSInvalidStateException"
     given = kms.import_key_material(**fresh, **FOREVER, ImportType="NEW_KEY_MATERIAL")
     listed = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
     assert [one["KeyMaterialState"] for one in listed] == ["CURRENT", "PENDING_ROTATION"]

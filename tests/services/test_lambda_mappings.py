@@ -106,6 +106,13 @@ class Scene:
         await self.state(made["UUID"], "Enabled")
         return made["UUID"]
 
+    async def twin(self):
+        """Another function like ``fn``; its ARN."""
+        role = await self.h("iam", "GetRole", RoleName="r")
+        made = await self.h("lambda", "CreateFunction", FunctionName="twin", Runtime="python3.12", Role=role["Role"]["Arn"],
+                            Handler="index.handler", Code={"ZipFile": zipped()}, Timeout=3)  # fmt: skip
+        return made["FunctionArn"]
+
     async def mapped(self, uuid):
         return await self.h("lambda", "GetEventSourceMapping", UUID=uuid)
 
@@ -533,7 +540,65 @@ def test_a_partial_failure_goes_on_from_the_failed_record(play):
     play(body)
 
 
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        ({}, False), (None, False), ({"batchItemFailures": []}, False), ({"batchItemFailures": None}, False),
+        ({"batchItemFailures": [{"itemIdentifier": ""}]}, True), ({"batchItemFailures": [{"itemIdentifier": None}]}, True),
+        ({"batchItemFailures": [{"sequence": "1"}]}, True), ({"batchItemFailures": [{"itemIdentifier": "not-in-batch"}]}, True),
+        (ValueError(), True),
+    ],
+)  # fmt: skip
+def test_what_a_function_may_say_of_a_stream_s_batch(play, answer, again):
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html: success and failure conditions."""
+
+    async def body(s):
+        left = [answer]
+        s.function.answer = lambda _: left.pop() if left else {}
+        await s.put(*"abc")
+        await s.map(
+            STREAM,
+            StartingPosition="TRIM_HORIZON",
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+        )
+        await s.until(lambda: s.function.events)
+        await s.put("d")
+        await s.until(lambda: s.function.datas()[-1][-1] == "d", step_s=0.2)
+        first = [d for batch in s.function.datas()[1:] for d in batch]
+        assert first == (list("abcd") if again else ["d"])
+
+    play(body)
+
+
+def test_bisecting_cuts_where_the_function_says(play):
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html: at the sequence number it returned."""
+
+    async def body(s):
+        def answer(event):
+            named = {s.function.datas()[-1][n]: r for n, r in enumerate(event["Records"])}
+            if "bad" not in named:
+                return {}
+            return {"batchItemFailures": [{"itemIdentifier": named["bad"]["kinesis"]["sequenceNumber"]}]}  # fmt: skip
+
+        s.function.answer = answer
+        await s.put("a", "b", "bad", "c")
+        await s.map(
+            STREAM, StartingPosition="TRIM_HORIZON", BisectBatchOnFunctionError=True, MaximumRetryAttempts=1,
+            FunctionResponseTypes=["ReportBatchItemFailures"], DestinationConfig={"OnFailure": {"Destination": QUEUE}},
+        )  # fmt: skip
+        await s.until(lambda: s.function.datas()[-1:] == [["c"]], step_s=0.2)
+        seen = s.function.datas()
+        assert seen[:2] == [["a", "b", "bad", "c"], ["bad", "c"]], "the rest, before it is halved"
+        assert [d for batch in seen for d in batch if d in "ab"] == ["a", "b"], "what was before it is done"  # fmt: skip
+        (said,) = await s.received()
+        assert said["KinesisBatchInfo"]["batchSize"] == 1
+
+    play(body)
+
+
 def test_too_old_records_are_given_up(play):
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html: MaximumRecordAgeInSeconds."""
+
     async def body(s):
         await s.put("old")
         s.world.advance(100)
@@ -590,6 +655,52 @@ def test_filters_see_the_decoded_data(play):
         await s.until(lambda: s.function.events)
         await s.quiet()
         assert s.function.datas() == [['{"temp": 30}']]
+
+    play(body)
+
+
+def test_a_mapping_counts_its_events_if_it_is_to(play):
+    """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics"""
+
+    async def body(s):
+        counts = {}
+
+        def measure(account, region, namespace, dimensions, name, value, *_, **__):
+            if dimensions[0][0] == "EventSourceMappingUUID":
+                place = counts.setdefault(dimensions[0][1], {})
+                place[name] = place.get(name, 0) + value
+
+        s.h.cloud.measure = measure
+
+        def answer(event):
+            if "messageId" in event["Records"][0]:
+                return {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+            return ValueError() if len(event["Records"]) > 1 else {}
+
+        s.function.answer = answer
+        want = {"Metrics": ["EventCount"]}
+        filters = {"Filters": [{"Pattern": json.dumps({"body": {"n": [1]}})}]}
+        await s.send('{"n": 1}', '{"n": 1}', '{"n": 2}')
+        queue = await s.map(QUEUE, FunctionResponseTypes=["ReportBatchItemFailures"], FilterCriteria=filters, MetricsConfig=want)  # fmt: skip
+        await s.until(lambda: s.has_left(1))
+        await s.h("lambda", "UpdateEventSourceMapping", UUID=queue, Enabled=False)
+        await s.state(queue, "Disabled")
+        assert (await s.mapped(queue))["MetricsConfig"] == want
+        assert counts.pop(queue) == {
+            "PolledEventCount": 3, "FilteredOutEventCount": 1, "InvokedEventCount": 2, "FailedInvokeEventCount": 1, "DeletedEventCount": 2,
+        }  # fmt: skip
+        await s.put("a", "b")
+        failed = {"OnFailure": {"Destination": QUEUE}}
+        stream = await s.map(STREAM, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=0, DestinationConfig=failed, MetricsConfig=want)  # fmt: skip
+        uncounted = await s.map(STREAM, FunctionName=await s.twin(), StartingPosition="TRIM_HORIZON")  # fmt: skip
+        await s.until(lambda: s.has_left(2))
+        await s.put("c")
+        await s.until(lambda: counts[stream].get("InvokedEventCount") == 3)
+        assert counts[stream] == {
+            "PolledEventCount": 3, "InvokedEventCount": 3, "FailedInvokeEventCount": 2, "DroppedEventCount": 2,
+            "OnFailureDestinationDeliveredEventCount": 2,
+        }  # fmt: skip
+        assert uncounted not in counts
 
     play(body)
 

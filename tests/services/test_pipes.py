@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -119,6 +120,63 @@ def test_an_enrichment_makes_the_target_s_events(platform, client, pipes, worker
     assert received(client, url) == [{"sum": 6}]
 
 
+STEPS = {
+    "ERROR": [],
+    "INFO": [
+        "EXECUTION_STARTED", "ENRICHMENT_STAGE_ENTERED", "ENRICHMENT_STAGE_EXITED", "TARGET_STAGE_ENTERED", "TARGET_STAGE_EXITED",
+        "EXECUTION_SUCCEEDED",
+    ],
+    "TRACE": [
+        "EXECUTION_STARTED", "ENRICHMENT_STAGE_ENTERED", "ENRICHMENT_INVOCATION_STARTED", "ENRICHMENT_INVOCATION_SUCCEEDED",
+        "ENRICHMENT_STAGE_EXITED", "TARGET_STAGE_ENTERED", "TARGET_TRANSFORMATION_STARTED", "TARGET_TRANSFORMATION_SUCCEEDED",
+        "TARGET_INVOCATION_STARTED", "TARGET_INVOCATION_SUCCEEDED", "TARGET_STAGE_EXITED", "EXECUTION_SUCCEEDED",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["ERROR", "INFO", "TRACE"])
+def test_a_pipe_logs_the_steps_of_its_level(platform, client, pipes, worker, level):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    code = "def handler(events, context):\n    if 'bad' in events[0]['body']: raise ValueError('no')\n    return [{'n': 1}]"
+    function = create_function(client, "f", code)["FunctionArn"]
+    config = {
+        "Level": level, "CloudwatchLogsLogDestination": {"LogGroupArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"},
+        "IncludeExecutionData": ["ALL"],
+    }  # fmt: skip
+    template = {"InputTemplate": '{"is": <$.n>}'}
+    make(platform, pipes, worker, source, target, Enrichment=function, TargetParameters=template, LogConfiguration=config)  # fmt: skip
+    assert pipes.describe_pipe(Name="p")["LogConfiguration"] == config
+
+    def told():
+        for _ in range(600):
+            found = [json.loads(e["message"]) for e in logs.filter_log_events(logGroupName="g")["events"]]  # fmt: skip
+            if found and found[-1]["messageType"] in ("EXECUTION_FAILED", "EXECUTION_SUCCEEDED"):
+                return found
+            time.sleep(0.01)
+        return []
+
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="good")
+    assert received(client, url) == [{"is": 1}]
+    found = told() if level != "ERROR" else []
+    assert [r["messageType"] for r in found] == STEPS[level]
+    assert len({r["executionId"] for r in found}) == (level != "ERROR")
+    if level == "TRACE":
+        made = {r["messageType"]: r for r in found}
+        assert made["TARGET_INVOCATION_STARTED"]["awsRequest"] == '[{"is": 1}]'
+        assert made["ENRICHMENT_INVOCATION_SUCCEEDED"]["awsResponse"] == '[{"n": 1}]'
+        assert json.loads(made["EXECUTION_STARTED"]["payload"])[0]["body"] == "good"
+        assert made["EXECUTION_STARTED"]["resourceArn"].endswith(":pipe/p")
+    if level == "ERROR":
+        client("sqs").send_message(QueueUrl=source_url, MessageBody="bad")
+        failed = told()
+        assert [r["messageType"] for r in failed] == ["ENRICHMENT_INVOCATION_FAILED", "EXECUTION_FAILED"]  # fmt: skip
+        assert "no" in failed[0]["error"]["message"]
+
+
 def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     dead_url, dead = queue(client, "dead", services=())
@@ -168,6 +226,76 @@ def test_a_batch_that_fails_too_often_goes_to_the_dead_letter_queue(
             break
     assert message["context"]["condition"] == "RetryAttemptsExhausted"
     assert message["KinesisBatchInfo"]["batchSize"] == 1
+
+
+def test_only_the_messages_a_target_failed_with_stay_in_the_queue(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html: by their message ids; another id means all."""
+    source_url, source = queue(client, "in", services=())
+    dead_url, dead = queue(client, "dead", services=())
+    client("sqs").set_queue_attributes(QueueUrl=source_url, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})})  # fmt: skip
+    code = """
+def handler(events, context):
+    failed = [e["messageId"] for e in events if "bad" in e["body"]]
+    failed += ["nobody" for e in events if "odd" in e["body"]]
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
+"""
+    function = create_function(client, "f", code)["FunctionArn"]
+    for body in ("a", "bad", "b"):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    make(platform, pipes, worker, source, function)
+    found = []
+    for _ in range(200):
+        advance(platform, 31)
+        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if found:
+            break
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="odd")
+    for _ in range(200):
+        advance(platform, 31)
+        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if len({m["MessageId"] for m in found}) == 2:
+            break
+    assert {m["Body"] for m in found} == {"bad", "odd"}
+    assert nothing_came(client, source_url)
+
+
+def test_a_stream_s_batch_is_halved_until_the_poison_is_alone(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html: by eventID; AUTOMATIC_BISECT halves what is left."""
+    source = stream(client)
+    dead_url, dead = queue(client, "dead", services=())
+    code = """
+import base64
+def handler(events, context):
+    for e in events:
+        if base64.b64decode(e["data"]) == b"3":
+            return {"batchItemFailures": [{"itemIdentifier": e["eventID"]}]}
+"""
+    function = create_function(client, "f", code)["FunctionArn"]
+    about = {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 1, "OnPartialBatchItemFailure": "AUTOMATIC_BISECT", "DeadLetterConfig": {"Arn": dead}}  # fmt: skip
+    put(client, 1, 2, 3, 4)
+    make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    letters = []
+    for _ in range(200):
+        advance(platform, 5)
+        letters += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
+        if letters:
+            break
+    [letter] = [json.loads(m["Body"]) for m in letters]
+    assert letter["KinesisBatchInfo"]["batchSize"] == 1
+    assert letter["KinesisBatchInfo"]["startSequenceNumber"] == letter["KinesisBatchInfo"]["endSequenceNumber"]  # fmt: skip
+
+
+def test_an_express_state_machine_enriches(platform, client, pipes):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/pipes-enrichment.html: it is waited for."""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"body.$": "$[0].body"}, "End": True}}}  # fmt: skip
+    runner = role(client, "runner", "states.amazonaws.com")
+    machine = client("stepfunctions").create_state_machine(name="m", definition=json.dumps(definition), roleArn=runner, type="EXPRESS")["stateMachineArn"]  # fmt: skip
+    may = role(client, "may", SERVICE, "sqs:*", "states:StartSyncExecution")
+    make(platform, pipes, may, source, target, Enrichment=machine)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="hello")
+    assert received(client, url) == [{"body": "hello"}]
 
 
 def test_a_table_s_changes_reach_a_bus(platform, client, pipes, worker):
@@ -228,11 +356,13 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
     [
         ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
         ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
-        ({"Enrichment": "arn:aws:states:us-east-1:000000000000:stateMachine:s"}, "Enrichment arn:aws:states"),
+        ({"Enrichment": "arn:aws:events:us-east-1:000000000000:api-destination/d/1"}, "Enrichment arn:aws:events"),
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),
-        ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration is not offered"),
+        ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
+        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000"}}}, "LogConfiguration.S3LogDestination is not offered"),
+        ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),
         ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
     ],
 )  # fmt: skip

@@ -49,6 +49,7 @@ VALUES = {
         {"ContentType": "text/plain"}, {"a": "b"}, {}, "private", 77,
     ),
     "part inline": state.Part("5d41402abc4b2a76b9719d911017c592", 5, 1_700_000_000_123, "NhCmhg==", []),
+    "annotation": state.Annotation("e" * 32, 9, 1, "CRC64NVME", "M3eFcAZSQlc=", "0" * 32, b"sealed"),
     "part of blobs": state.Part("e" * 32, 9, 1, "NhCmhg==", [("0" * 32, 2, 4), ("1" * 32, 0, 5)]),
 }  # fmt: skip
 BUCKET = state.Bucket(
@@ -62,7 +63,12 @@ BUCKET = state.Bucket(
     ["notification"],
     "Enabled",
 )
-CODECS = {"head": state._decode_head, "upload": state.decode_upload, "part": state._decode_part}
+CODECS = {
+    "annotation": state.decode_annotation,
+    "head": state._decode_head,
+    "upload": state.decode_upload,
+    "part": state._decode_part,
+}
 
 
 class Rows(dict):
@@ -84,6 +90,8 @@ def written() -> dict[str, str]:
         "body key of a version": BUCKET.bodies.key(b"a/b", 7).hex(),
         "version key": BUCKET.versions.key(b"a/b", -7).hex(),
         "null key": BUCKET.nulls.key(b"a/b").hex(),
+        "annotation key": BUCKET.annotations.key(7 << 24, "a.b").hex(),
+        "annotation body key": BUCKET.annotation_bodies.key(7 << 24, "a.b").hex(),
         "config key": BUCKET.config.key("website").hex(),
     }
     return rows

@@ -369,3 +369,57 @@ def test_configuring_needs_the_rights_to_make_the_tables(made: Metadata) -> None
         assert code(caught) == ("AccessDenied", 403), left_out
     allow(*rights)
     ann.create_bucket_metadata_configuration(Bucket="my-bucket", MetadataConfiguration=asked)
+
+
+def test_tables_are_sealed_with_a_key_that_lets_s3_metadata_use_it(made: Metadata) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-permissions.html"""
+    kms = made.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    made.enable(EncryptionConfiguration={"SseAlgorithm": "aws:kms", "KmsKeyArn": key})
+    assert made.status()["Journal"] == "FAILED"
+    assert made.shown()["JournalTableConfigurationResult"]["Error"]["ErrorCode"] == "AccessDenied"
+    made.s3.delete_bucket_metadata_configuration(Bucket="my-bucket")
+    services = ["metadata.s3.amazonaws.com", "maintenance.s3tables.amazonaws.com"]
+    whose: dict[str, Any] = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": whose, "Action": "kms:*", "Resource": "*"},
+            {"Effect": "Allow", "Principal": {"Service": services}, "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"},
+        ],
+    }  # fmt: skip
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
+    made.enable(EncryptionConfiguration={"SseAlgorithm": "aws:kms", "KmsKeyArn": key})
+    assert made.status()["Journal"] == "ACTIVE"
+    made.s3.put_object(Bucket="my-bucket", Key="a", Body=b"x")
+    assert [r["key"] for r in made.journal()] == ["a"]
+    table = loaded(made.tables, made.s3, made.arn("Journal"))
+    (file,) = table.inspect.files()["file_path"].to_pylist()
+    bucket, _, path = file.removeprefix("s3://").partition("/")
+    assert made.s3.head_object(Bucket=bucket, Key=path)["SSEKMSKeyId"] == key
+
+
+def test_a_bucket_that_goes_takes_its_configuration_and_what_waited_along(made: Metadata) -> None:
+    made.enable()
+    made.s3.put_object(Bucket="my-bucket", Key="a", Body=b"x")
+    made.s3.delete_object(Bucket="my-bucket", Key="a")
+    assert made.left() == 2
+    made.s3.delete_bucket(Bucket="my-bucket")
+    assert made.left() == 0
+    made.s3.create_bucket(Bucket="my-bucket")
+    with pytest.raises(ClientError) as caught:
+        made.shown()
+    assert code(caught) == ("MetadataConfigurationNotFound", 404)
+    made.s3.put_object(Bucket="my-bucket", Key="a", Body=b"x")
+    assert made.left() == 0
+
+
+def test_without_its_libraries_it_is_refused_by_name(made: Metadata) -> None:
+    from stratolite.services.s3tables import writing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "find_spec", lambda _: None)
+        with pytest.raises(ClientError) as caught:
+            made.enable()
+    assert code(caught) == ("NotImplemented", 501)
+    assert "stratolite[tables]" in caught.value.response["Error"]["Message"]

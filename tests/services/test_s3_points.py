@@ -111,3 +111,30 @@ def test_an_access_point_s_tags_decide_who_may(client):
         user.get_object(Bucket=ARN, Key="k")
     control.untag_resource(**door, TagKeys=["team"])
     assert control.list_tags_for_resource(**door)["Tags"] == []
+
+
+def test_an_access_point_of_another_s_bucket_gives_what_its_policy_gives(client):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-policies.html#access-points-cross-account"""
+    s3, theirs = client("s3"), "111111111111"
+    s3.create_bucket(Bucket="box")
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    control, other = client("s3control", account=theirs), client("s3", account=theirs)
+    made = {"AccountId": theirs, "Name": "far", "Bucket": "box"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        control.create_access_point(**made)
+    arn = control.create_access_point(**made, BucketAccountId=ACCOUNT)["AccessPointArn"]
+    shown = control.get_access_point(AccountId=theirs, Name="far")
+    assert (shown["BucketAccountId"], arn.split(":")[4]) == (ACCOUNT, theirs)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        other.get_object(Bucket=arn, Key="k")
+    delegated = {
+        "Effect": "Allow", "Principal": {"AWS": theirs}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::box/*",
+        "Condition": {"StringEquals": {"s3:DataAccessPointAccount": theirs}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="box", Policy=document(delegated))
+    assert other.get_object(Bucket=arn, Key="k")["Body"].read() == b"x"
+    for asked in ({"Bucket": "box"}, {"Bucket": arn}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            other.put_object(**asked, Key="k", Body=b"y")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        other.get_object(Bucket="box", Key="k")

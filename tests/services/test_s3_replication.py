@@ -9,6 +9,7 @@ import json
 import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 DAY_S = 86_400
 TRUST = {
@@ -86,7 +87,7 @@ def test_a_role_that_may_not_leaves_the_version_failed(client, s3):
     assert s3.list_objects_v2(Bucket="target")["KeyCount"] == 0
 
 
-def test_an_inventory_names_every_object(s3, platform):
+def test_an_inventory_names_every_object(client, s3, platform):
     for number in range(5):
         s3.put_object(Bucket="source", Key=f"k ä{number}", Body=b"x" * number)
     s3.delete_object(Bucket="source", Key="k ä0")
@@ -95,7 +96,19 @@ def test_an_inventory_names_every_object(s3, platform):
         "Resource": "arn:aws:s3:::target/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
     }  # fmt: skip
     s3.put_bucket_policy(Bucket="target", Policy=document(allow))
-    target = {"Bucket": "arn:aws:s3:::target", "Format": "CSV", "Prefix": "lists"}
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    policy["Statement"].append(
+        {
+            "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "kms:GenerateDataKey",
+            "Resource": "*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
+        }
+    )  # fmt: skip
+    kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
+    target = {
+        "Bucket": "arn:aws:s3:::target", "Format": "CSV", "Prefix": "lists", "Encryption": {"SSEKMS": {"KeyId": key}},
+    }  # fmt: skip
     s3.put_bucket_inventory_configuration(
         Bucket="source",
         Id="daily",
@@ -111,6 +124,7 @@ def test_an_inventory_names_every_object(s3, platform):
     (name,) = [key for key in keys(s3) if key.endswith("manifest.json")]
     assert name.startswith("lists/source/daily/")
     manifest = json.loads(s3.get_object(Bucket="target", Key=name)["Body"].read())
+    assert s3.head_object(Bucket="target", Key=name)["SSEKMSKeyId"] == key
     assert manifest["fileSchema"] == "Bucket, Key, Size, ETag"
     (file,) = manifest["files"]
     body = gzip.decompress(s3.get_object(Bucket="target", Key=file["key"])["Body"].read())
@@ -149,3 +163,81 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
         ["REST.GET.OBJECT", "a%20b"],
         ["REST.GET.BUCKET", "-"],
     ]
+
+
+def test_what_is_under_a_kms_key_goes_under_the_destination_s(client, s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-config-for-kms-objects.html"""
+    kms = client("kms")
+    one, two = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    found = s3.get_bucket_replication(Bucket="source")["ReplicationConfiguration"]
+    rule = found["Rules"][0]
+    plain = s3.put_object(
+        Bucket="source", Key="a/old", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=one
+    )
+    assert status(s3, "a/old", plain["VersionId"]) is None  # nobody said how
+    chosen = {"SseKmsEncryptedObjects": {"Status": "Enabled"}}
+    with pytest.raises(ClientError, match="InvalidRequest"):
+        s3.put_bucket_replication(
+            Bucket="source",
+            ReplicationConfiguration={
+                "Role": found["Role"],
+                "Rules": [rule | {"SourceSelectionCriteria": chosen}],
+            },
+        )
+    there = {"Bucket": "arn:aws:s3:::target", "EncryptionConfiguration": {"ReplicaKmsKeyID": two}}
+    rule |= {"SourceSelectionCriteria": chosen, "Destination": there}
+    s3.put_bucket_replication(
+        Bucket="source", ReplicationConfiguration={"Role": found["Role"], "Rules": [rule]}
+    )
+    about = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": one}
+    body = b"r" * 300_000
+    version = s3.put_object(Bucket="source", Key="a/k", Body=body, **about)["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "FAILED")  # its role may use no key yet
+    may = {"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}
+    client("iam").put_role_policy(RoleName="copier", PolicyName="p", PolicyDocument=document(may))
+    version = s3.put_object(Bucket="source", Key="a/k", Body=body, **about)["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    kms.disable_key(KeyId=one)
+    got = s3.get_object(Bucket="target", Key="a/k", VersionId=version)
+    assert (got["SSEKMSKeyId"], got["Body"].read()) == (two, body)
+
+
+def test_annotations_and_changes_of_them_arrive(s3, platform):
+    version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    about = {"Key": "a/k", "VersionId": version}
+
+    def names():
+        listed = s3.list_object_annotations(Bucket="target", **about)["Annotations"]
+        return [one["AnnotationName"] for one in listed]
+
+    for name in ("one", "two"):
+        s3.put_object_annotation(
+            Bucket="source", **about, AnnotationName=name, AnnotationPayload=b"t" * 30_000
+        )
+    until(lambda: names() == ["one", "two"])
+    s3.delete_object_annotation(Bucket="source", **about, AnnotationName="one")
+    until(lambda: names() == ["two"])
+    got = s3.get_object_annotation(Bucket="target", **about, AnnotationName="two")
+    assert got["AnnotationPayload"].read() == b"t" * 30_000
+    s3.delete_object(Bucket="source", Key="a/k", VersionId=version)
+    assert names() == ["two"]  # a replica's are its own
+
+
+def test_what_is_changed_of_a_replica_goes_back_where_a_rule_says_so(client, s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-for-metadata-changes.html"""
+    found = s3.get_bucket_replication(Bucket="source")["ReplicationConfiguration"]
+    back = found["Rules"][0] | {
+        "Destination": {"Bucket": "arn:aws:s3:::source"},
+        "SourceSelectionCriteria": {"ReplicaModifications": {"Status": "Enabled"}},
+    }
+    s3.put_bucket_replication(
+        Bucket="target", ReplicationConfiguration={"Role": found["Role"], "Rules": [back]}
+    )
+    version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    about = {"Key": "a/k", "VersionId": version}
+    tags = [{"Key": "seen", "Value": "there"}]
+    s3.put_object_tagging(Bucket="target", **about, Tagging={"TagSet": tags})
+    until(lambda: s3.get_object_tagging(Bucket="source", **about)["TagSet"] == tags)
+    assert s3.head_object(Bucket="target", **about)["ReplicationStatus"] == "REPLICA"

@@ -7,7 +7,6 @@ from harness import run_in_cloud
 
 from stratolite.errors import Fault
 from stratolite.service import Spec
-from stratolite.services.cloudformation.handlers import handler_of
 from stratolite.services.cloudformation.schema import not_offered
 
 BUCKET, POLICY = "AWS::S3::Bucket", "AWS::S3::BucketPolicy"
@@ -109,16 +108,61 @@ def test_somebody_s_bucket_is_not_taken_over(tmp_path):
     run_in_cloud(str(tmp_path), body)
 
 
-@pytest.mark.parametrize(
-    "property_",
-    [
-        {"MetadataConfiguration": {}},
-        {"MetadataTableConfiguration": {}},
-    ],
-)
-def test_a_property_that_is_not_offered_is_named(property_):
-    (problem,) = not_offered(handler_of(BUCKET), property_)
-    assert next(iter(property_)) in problem
+def test_the_first_version_of_s3_metadata_is_set_and_changed(tmp_path):
+    """Its table is in a table bucket of one's own, where it stays when the configuration goes."""
+
+    async def body(h):
+        kind = h.cloud.resource(BUCKET)
+        lake = (await h("s3tables", "CreateTableBucket", name="lake"))["arn"]
+
+        def told(name):
+            target = {"TableBucketArn": lake, "TableName": name}
+            return spec(BUCKET, MetadataTableConfiguration={"S3TablesDestination": target})
+
+        made = await kind.create(h.call(), told("one"))
+        place = made.attributes["MetadataTableConfiguration"]["S3TablesDestination"]
+        assert place["TableNamespace"] == "aws_s3_metadata"
+
+        async def ready(wanted):
+            for _ in range(500):
+                if await kind.stabilise(h.call(), made.physical_id, wanted):
+                    return
+                await h.cloud.world.sleep(0.01)
+            raise AssertionError("the table is not made")
+
+        await ready(told("one"))
+        assert (await h("s3tables", "GetTable", tableArn=place["TableArn"]))["name"] == "one"
+        await kind.update(h.call(), made.physical_id, told("one"), told("two"))
+        await ready(told("two"))
+        read = await kind.read(h.call(), made.physical_id, told("two"))
+        assert read["MetadataTableConfiguration"] == told("two").properties["MetadataTableConfiguration"]  # fmt: skip
+        await kind.update(h.call(), made.physical_id, told("two"), spec(BUCKET))
+        read = await kind.read(h.call(), made.physical_id, told("two"))
+        assert "MetadataTableConfiguration" not in read
+        named = await h("s3tables", "ListTables", tableBucketARN=lake)
+        assert [t["name"] for t in named["tables"]] == ["one", "two"]
+        await kind.update(h.call(), made.physical_id, spec(BUCKET), told("two"))
+        with pytest.raises(Fault, match="identical name"):
+            await ready(told("two"))
+
+    run_in_cloud(str(tmp_path), body)
+
+
+def test_a_metadata_table_that_stays_is_not_encrypted_anew(tmp_path):
+    async def body(h):
+        kind = h.cloud.resource(BUCKET)
+        key = (await h("kms", "CreateKey"))["KeyMetadata"]["Arn"]
+
+        def sealed(encryption):
+            journal = {"RecordExpiration": {"Expiration": "DISABLED"}, **encryption}
+            return spec(BUCKET, MetadataConfiguration={"JournalTableConfiguration": journal})
+
+        made = await kind.create(h.call(), sealed({}))
+        anew = sealed({"EncryptionConfiguration": {"SseAlgorithm": "aws:kms", "KmsKeyArn": key}})
+        with pytest.raises(Fault, match="settled when it is made"):
+            await kind.update(h.call(), made.physical_id, sealed({}), anew)
+
+    run_in_cloud(str(tmp_path), body)
 
 
 def test_a_bucket_with_objects_is_not_deleted(tmp_path):

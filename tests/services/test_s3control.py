@@ -508,3 +508,36 @@ def test_what_was_there_before_the_rule_is_replicated_by_a_job(client, control, 
     assert s3.head_object(Bucket="box", Key="go/a")["ReplicationStatus"] == "COMPLETED"
     versions = [s3.head_object(Bucket=b, Key="go/a")["VersionId"] for b in ("box", "copies")]
     assert versions[0] == versions[1]
+
+
+def test_a_copy_says_of_the_copies_what_the_job_says(control, s3, role):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_S3CopyObjectOperation.html"""
+    s3.put_object(Bucket="box", Key="k", Body=b"x", Metadata={"old": "1"})
+    s3.put_bucket_ownership_controls(
+        Bucket="copies", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    )
+    owner = s3.get_bucket_acl(Bucket="copies")["Owner"]["ID"]
+    grants = [
+        {"Grantee": {"TypeIdentifier": "id", "Identifier": owner}, "Permission": permission}
+        for permission in ("FULL_CONTROL", "READ_ACP")
+    ]
+    said = {
+        "TargetResource": "arn:aws:s3:::copies",
+        "AccessControlGrants": grants,
+        "NewObjectMetadata": {
+            "UserMetadata": {"new": "2"},
+            "CacheControl": "no-store",
+            "HttpExpiresDate": 1_900_000_000,
+            "SSEAlgorithm": "AES256",
+        },
+        "NewObjectTagging": [{"Key": "a", "Value": "b c"}],
+    }
+    job_id = make_generated(control, role, {"S3PutObjectCopy": said}, generator())
+    assert ended(control, job_id)["ProgressSummary"]["NumberOfTasksSucceeded"] == 1
+    got = s3.head_object(Bucket="copies", Key="k")
+    assert (got["Metadata"], got["CacheControl"]) == ({"new": "2"}, "no-store")
+    assert got["Expires"].timestamp() == 1_900_000_000
+    acl = s3.get_object_acl(Bucket="copies", Key="k")["Grants"]
+    assert sorted(one["Permission"] for one in acl) == ["FULL_CONTROL", "READ_ACP"]
+    tags = s3.get_object_tagging(Bucket="copies", Key="k")["TagSet"]
+    assert tags == [{"Key": "a", "Value": "b c"}]

@@ -160,6 +160,29 @@ def test_a_table_is_renamed_and_deleted_with_its_files(
     raise AssertionError("the files of a deleted table stay")
 
 
+def test_tables_are_listed_across_namespaces_a_page_at_a_time(lake: Any) -> None:
+    lake.create_namespace(tableBucketARN=ARN, namespace=["clean"])
+    for namespace, name in (("raw", "a1"), ("raw", "b1"), ("clean", "a2"), ("clean", "c")):
+        lake.create_table(tableBucketARN=ARN, namespace=namespace, name=name, format="ICEBERG")
+
+    def listed(**asked: Any) -> list[tuple[str, str]]:
+        found, token = [], {}
+        while True:
+            page = lake.list_tables(tableBucketARN=ARN, maxTables=1, **asked, **token)
+            found += [(t["namespace"][0], t["name"]) for t in page["tables"]]
+            if "continuationToken" not in page:
+                return found
+            token = {"continuationToken": page["continuationToken"]}
+
+    assert listed() == [("clean", "a2"), ("clean", "c"), ("raw", "a1"), ("raw", "b1")]
+    assert listed(prefix="a") == [("clean", "a2"), ("raw", "a1")]
+    assert listed(namespace="raw") == [("raw", "a1"), ("raw", "b1")]
+    assert listed(namespace="raw", prefix="b") == [("raw", "b1")]
+    with pytest.raises(ClientError) as caught:
+        lake.list_tables(tableBucketARN=ARN, continuationToken="x")
+    assert code(caught) == ("BadRequestException", 400, "The continuation token is not valid.")
+
+
 @pytest.mark.parametrize(
     "iceberg",
     [
@@ -326,3 +349,84 @@ def test_a_table_is_kept_in_order_every_day(lake: Any, client: Any, platform: An
     found = loaded(lake, s3, arn)
     assert len(found.metadata.snapshots) == 1
     assert sorted(r["id"] for r in found.scan().to_arrow().to_pylist()) == list(range(11))
+
+
+class Rest:
+    """The Iceberg REST catalog, asked as ``key``; in this process, signed as botocore signs."""
+
+    def __init__(self, platform: Any, key: str = ACCOUNT, secret: str = "test") -> None:
+        self.platform, self.key, self.secret = platform, key, secret
+
+    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+        from conftest import ENDPOINT, to_http
+
+        raw = (
+            b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
+        request = AWSRequest(method, f"{ENDPOINT}/iceberg/v1/{path}", data=raw)
+        SigV4Auth(Credentials(self.key, self.secret), "s3tables", "us-east-1").add_auth(request)
+        status, _, answer = self.platform.send(to_http(request.prepare()))
+        return status, json.loads(answer) if answer else None
+
+
+PREFIX = ARN.replace(":", "%3A").replace("/", "%2F")
+WANTED = {"name": "made", "schema": {"type": "struct", "fields": [{"id": 0, "name": "a", "type": "long", "required": False}]}}  # fmt: skip
+
+
+def test_an_engine_attaches_the_bucket_as_a_rest_catalog(lake: Any, platform: Any) -> None:
+    pytest.importorskip("pyiceberg")
+    rest = Rest(platform)
+    status, config = rest("GET", f"config?warehouse={PREFIX}")
+    assert (status, config["overrides"]["prefix"]) == (200, PREFIX)
+    assert rest("GET", f"{PREFIX}/namespaces") == (200, {"namespaces": [["raw"]]})
+    status, made = rest("POST", f"{PREFIX}/namespaces/raw/tables", WANTED)
+    assert status == 200, made
+    assert made["metadata"]["location"] == lake.get_table(**named("made"))["warehouseLocation"]
+    assert made["metadata"]["schemas"][0]["fields"][0]["id"] == 1  # ids are given out anew
+    commit = {
+        "requirements": [{"type": "assert-table-uuid", "uuid": made["metadata"]["table-uuid"]}],
+        "updates": [{"action": "set-properties", "updates": {"owner": "ann"}}],
+    }
+    table = f"{PREFIX}/namespaces/raw/tables/made"
+    status, answer = rest("POST", table, commit)
+    assert (status, answer["metadata"]["properties"]) == (200, {"owner": "ann"})
+    commit["requirements"][0]["uuid"] = "0b5e1c5a-0000-4000-8000-000000000000"
+    status, answer = rest("POST", table, commit)
+    assert (status, answer["error"]["type"]) == (409, "CommitFailedException")
+    moved = {"requirements": [], "updates": [{"action": "set-location", "location": "s3://mine/x"}]}
+    assert rest("POST", table, moved)[0] == 400
+    assert rest("HEAD", table)[0] == 204
+    assert rest("GET", f"{PREFIX}/namespaces/raw/tables")[1]["identifiers"] == [
+        {"namespace": ["raw"], "name": "made"}
+    ]
+    assert rest("DELETE", table)[0] == 400
+    assert rest("DELETE", f"{table}?purgeRequested=true")[0] == 204
+    assert rest("GET", table)[1]["error"]["type"] == "NoSuchTableException"
+
+
+def test_what_the_rest_catalog_refuses(lake: Any, client: Any, platform: Any) -> None:
+    rest, tables = Rest(platform), f"{PREFIX}/namespaces/raw/tables"
+    for asked, wanted in (
+        (("POST", tables, {**WANTED, "stage-create": True}), 501),
+        (("GET", f"{PREFIX}/namespaces/raw/views"), 501),
+        (("POST", tables, b"{"), 400),
+        (("POST", tables, b"[]"), 400),
+        (("POST", f"{PREFIX}/namespaces", {}), 400),
+        (("POST", tables, {}), 400),
+        (("POST", f"{PREFIX}/tables/rename", {"source": {}}), 400),
+        (("POST", f"{PREFIX}/namespaces", {"namespace": ["a", "b"]}), 400),
+        (("POST", f"{PREFIX}/namespaces", {"namespace": ["raw"]}), 409),
+        (("GET", f"{PREFIX}/namespaces/none"), 404),
+        (("GET", "config?warehouse=nothing"), 400),
+    ):
+        status, answer = rest(*asked)
+        assert (status, answer["error"]["code"]) == (wanted, wanted), (asked, answer)
+    assert Rest(platform, secret="wrong")("GET", tables)[0] == 403
+    client("iam").create_user(UserName="ann")
+    keys = client("iam").create_access_key(UserName="ann")["AccessKey"]
+    ann = Rest(platform, keys["AccessKeyId"], keys["SecretAccessKey"])
+    status, answer = ann("GET", tables)
+    assert (status, answer["error"]["type"]) == (403, "ForbiddenException")

@@ -546,8 +546,6 @@ def test_logs(client: Any, functions: Functions) -> None:
     [
         ("{Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}", "AWS::IoT::TopicRule"),
         ("{Type: Cognito, Properties: {UserPool: !Ref Pool, Trigger: PreSignUp}}", "AWS::Cognito::UserPool"),
-        ("{Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
-        ("{Type: SQS, Properties: {Queue: 'arn:aws:sqs:us-east-1:000000000000:q', KmsKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k'}}", "KmsKeyArn"),
         ("{Type: MSK, Properties: {Stream: 'arn:aws:kafka:us-east-1:000000000000:cluster/c/1', StartingPosition: LATEST, Topics: [topic]}}", "Topics"),
         ("{Type: SelfManagedKafka, Properties: {KafkaBootstrapServers: ['a:9092'], Topics: [topic], SourceAccessConfigurations: [{Type: VPC_SUBNET, URI: 'subnet:s'}, {Type: VPC_SECURITY_GROUP, URI: 'security_group:s'}]}}", "SelfManagedEventSource"),
         ("{Type: MQ, Properties: {Broker: 'arn:aws:mq:us-east-1:000000000000:broker:b:1', Queues: [q], SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:s'}]}}", "Queues"),

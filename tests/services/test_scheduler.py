@@ -163,7 +163,7 @@ def test_an_expression_that_is_none_is_refused(scheduler, sender, expression):
     [
         ({"ScheduleExpressionTimezone": "Mars/Olympus"}, "Invalid Schedule Expression Timezone Mars/Olympus."),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "MaximumWindowInMinutes must be provided"),
-        ({"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"}, "KmsKeyArn is not offered"),
+        ({"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"}, "The KmsKeyArn cannot be used"),
         ({"Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}}, "targets of the service ecs are not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:startInstances"}}, "The universal target service ec2 is not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:receiveMessage"}}, "is a read-only operation"),

@@ -231,6 +231,37 @@ def queues_used(platform: Any) -> set[str]:
     return {str(keys.parts(key)[1]) for key in found}
 
 
+def looked_up(platform: Any, call: Any) -> int:
+    """How many keys of EventBridge are looked up or scanned meanwhile."""
+    db, count = platform.cloud.db, 0
+    get, scan = db.get_committed, db.scan_committed
+
+    def one(tx: Any, key: bytes) -> Any:
+        nonlocal count
+        count += b"\x02events\x00" in key
+        return get(tx, key)
+
+    def rows(tx: Any, start: bytes, stop: bytes, **how: Any) -> Any:
+        nonlocal count
+        for key, value in scan(tx, start, stop, **how):
+            count += b"\x02events\x00" in key
+            yield key, value
+
+    db.get_committed, db.scan_committed = one, rows
+    try:
+        call()
+    finally:
+        db.get_committed, db.scan_committed = get, scan
+    return count
+
+
+def test_an_account_without_rules_pays_one_look_for_an_event(client, platform):
+    ssm = client("ssm")
+    ssm.put_parameter(Name="p", Value="1", Type="String")
+    put = lambda: ssm.put_parameter(Name="p", Value="2", Overwrite=True)  # noqa: E731
+    assert looked_up(platform, put) == 1
+
+
 def test_where_nobody_listens_nothing_is_put_on_the_bus(client, platform):
     """No job either: a rule by the clock, one that is disabled and one of another bus hear nothing."""
     events, ssm = client("events"), client("ssm")
@@ -248,6 +279,8 @@ def test_where_nobody_listens_nothing_is_put_on_the_bus(client, platform):
     used = queues_used(platform)
     assert "cloudformation.stack" in used, used
     assert not used & {"events.route", "cloudformation.bus", "ssm.tell"}
+    cost = looked_up(platform, lambda: ssm.put_parameter(Name="p", Value="2", Overwrite=True))
+    assert cost <= 4, "the bus's edition and the rules there are"
     events.enable_rule(Name="off")
     ssm.put_parameter(Name="q", Value="1", Type="String")
     assert "events.route" in queues_used(platform)

@@ -220,7 +220,8 @@ class Bucket(Kind):
 
 
 class Table(Kind):
-    """dynamodb/table.go"""
+    """dynamodb/table.go, in its order: an update deletes indexes, changes the table in one call, makes indexes one by one, then
+    changes encryption, time to live, tags and recovery, each awaited as wait.go does"""
 
     name = "aws_dynamodb_table"
     gone = {"ResourceNotFoundException"}
@@ -228,13 +229,24 @@ class Table(Kind):
         "ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"},
         "recovery": "ENABLED",
         "tags": LISTED,
+        "billing": "PAY_PER_REQUEST",
+        "indexes": ["by-g"],
+        "stream": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     }
-    then = {"ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}, "recovery": "DISABLED", "tags": []}  # fmt: skip
+    then = {
+        "ttl": {"TimeToLiveStatus": "DISABLED"},
+        "recovery": "DISABLED",
+        "tags": [{"Key": "owner", "Value": "b"}],
+        "billing": "PROVISIONED",
+        "indexes": ["by-h"],
+        "stream": None,
+    }
+    table = {"TableName": "tf-table"}
 
     def create(self) -> None:
         dynamodb = self.client("dynamodb")
         dynamodb.create_table(
-            TableName="tf-table",
+            **self.table,
             BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
             AttributeDefinitions=[
@@ -254,69 +266,113 @@ class Table(Kind):
             Tags=LISTED,
         )
         self.settle()
-        dynamodb.update_time_to_live(
-            TableName="tf-table",
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"},
-        )
-        dynamodb.update_continuous_backups(
-            TableName="tf-table",
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-        )
+        self.live_until(enabled=True)
+        self.recover(enabled=True)
+
+    def described(self) -> dict[str, Any]:
+        found = self.client("dynamodb").describe_table(**self.table)
+        return dict(found["Table"])
 
     def settle(self) -> None:
+        """waitTableActive wants it twice in a row."""
+        for _ in range(2):
+            until(lambda: self.described()["TableStatus"], "ACTIVE")
+
+    def indexes(self) -> dict[str, str]:
+        found = self.described().get("GlobalSecondaryIndexes") or []
+        return {index["IndexName"]: index["IndexStatus"] for index in found}
+
+    def live_until(self, *, enabled: bool) -> None:
+        dynamodb, wanted = self.client("dynamodb"), "ENABLED" if enabled else "DISABLED"
+        rule = {"Enabled": enabled, "AttributeName": "until"}
+        dynamodb.update_time_to_live(**self.table, TimeToLiveSpecification=rule)
+        pending = {"DISABLED", "ENABLING"} if enabled else {"ENABLED", "DISABLING"}
+
+        def status() -> str:
+            said = dynamodb.describe_time_to_live(**self.table)["TimeToLiveDescription"]
+            found = str(said["TimeToLiveStatus"])
+            assert found in {*pending, wanted}, "waitTTLUpdated gives up at any other"
+            return found
+
+        until(status, wanted)
+
+    def recovery(self) -> str:
+        said = self.client("dynamodb").describe_continuous_backups(**self.table)
+        found = said["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+        return str(found["PointInTimeRecoveryStatus"])
+
+    def recover(self, *, enabled: bool) -> None:
+        rule = {"PointInTimeRecoveryEnabled": enabled}
         dynamodb = self.client("dynamodb")
-        until(
-            lambda: dynamodb.describe_table(TableName="tf-table")["Table"]["TableStatus"], "ACTIVE"
-        )
+        dynamodb.update_continuous_backups(**self.table, PointInTimeRecoverySpecification=rule)
+        until(self.recovery, "ENABLED" if enabled else "DISABLED")
 
     def read(self) -> dict[str, Any]:
-        dynamodb = self.client("dynamodb")
-        table = dynamodb.describe_table(TableName="tf-table")["Table"]
-        backups = dynamodb.describe_continuous_backups(TableName="tf-table")
-        found = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
-        ttl = dynamodb.describe_time_to_live(TableName="tf-table")["TimeToLiveDescription"]
-        tags = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+        dynamodb, table = self.client("dynamodb"), self.described()
+        ttl = dynamodb.describe_time_to_live(**self.table)["TimeToLiveDescription"]
         return {
             "table": {
                 key: table.get(key)
                 for key in (
                     "AttributeDefinitions", "BillingModeSummary", "DeletionProtectionEnabled", "GlobalSecondaryIndexes", "KeySchema",
-                    "ProvisionedThroughput", "SSEDescription", "StreamSpecification", "LatestStreamArn", "TableArn", "TableClassSummary",
+                    "LocalSecondaryIndexes", "ProvisionedThroughput", "Replicas", "SSEDescription", "LatestStreamArn", "LatestStreamLabel",
+                    "TableArn", "TableClassSummary",
                 )
             },
+            "billing": (table.get("BillingModeSummary") or {"BillingMode": "PROVISIONED"})["BillingMode"],
+            "indexes": sorted(self.indexes()),
+            "stream": table.get("StreamSpecification"),
             "ttl": ttl,
-            "recovery": found["PointInTimeRecoveryStatus"],
-            "tags": tags,
+            "recovery": self.recovery(),
+            "tags": dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"],
         }  # fmt: skip
 
     def update(self) -> None:
         dynamodb = self.client("dynamodb")
-        dynamodb.update_continuous_backups(
-            TableName="tf-table",
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False},
-        )
+        gone = [{"Delete": {"IndexName": "by-g"}}]
+        dynamodb.update_table(**self.table, GlobalSecondaryIndexUpdates=gone)
+        until(self.indexes, {})
+        units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
         dynamodb.update_table(
-            TableName="tf-table",
-            GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-g"}}],
+            **self.table,
+            BillingMode="PROVISIONED",
+            ProvisionedThroughput=units,
+            StreamSpecification={"StreamEnabled": False},
+            DeletionProtectionEnabled=True,
         )
         self.settle()
-        arn = dynamodb.describe_table(TableName="tf-table")["Table"]["TableArn"]
-        dynamodb.untag_resource(ResourceArn=arn, TagKeys=["team"])
-        until(
-            lambda: dynamodb.describe_table(TableName="tf-table")["Table"].get(
-                "GlobalSecondaryIndexes"
-            ),
-            None,
+        made = {
+            "IndexName": "by-h",
+            "KeySchema": [{"AttributeName": "h", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"]},
+            "ProvisionedThroughput": units,
+        }
+        dynamodb.update_table(
+            **self.table,
+            AttributeDefinitions=[
+                {"AttributeName": "k", "AttributeType": "S"},
+                {"AttributeName": "h", "AttributeType": "N"},
+            ],
+            GlobalSecondaryIndexUpdates=[{"Create": made}],
         )
+        until(self.indexes, {"by-h": "ACTIVE"})
+        dynamodb.update_table(**self.table, SSESpecification={"Enabled": True})
+        until(lambda: self.described()["SSEDescription"]["Status"], "ENABLED")
+        self.live_until(enabled=False)
+        arn = self.described()["TableArn"]
+        dynamodb.untag_resource(ResourceArn=arn, TagKeys=["team"])
+        dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "b"}])
+        self.recover(enabled=False)
 
     def destroy(self) -> None:
         dynamodb = self.client("dynamodb")
-        dynamodb.delete_table(TableName="tf-table")
+        with pytest.raises(ClientError, match="protected against deletion"):
+            dynamodb.delete_table(**self.table)
+        dynamodb.update_table(**self.table, DeletionProtectionEnabled=False)
+        self.settle()
+        dynamodb.delete_table(**self.table)
         until(
-            lambda: (
-                unless(self.gone, lambda: dynamodb.describe_table(TableName="tf-table")) is None
-            ),
-            True,
+            lambda: unless(self.gone, lambda: dynamodb.describe_table(**self.table)) is None, True
         )
 
 
@@ -1497,9 +1553,108 @@ class Catalog(Kind):
         glue.delete_database(CatalogId=ACCOUNT, Name="tf_db")
 
 
+class Lake(Kind):
+    """s3tables/table_bucket.go, namespace.go, table.go (maintenance is read each time), s3/bucket_metadata_configuration.go"""
+
+    name = "aws_s3tables_table"
+    gone = {"NotFoundException"}
+    arn = f"arn:aws:s3tables:us-east-1:{ACCOUNT}:bucket/tf-lake"
+    first = {
+        "name": "t",
+        "namespace": "raw",
+        "keep": 1,
+        "days": 3,
+        "tags": TAGS,
+        "expires": "ENABLED",
+    }
+    then = {
+        "name": "u",
+        "namespace": "raw",
+        "keep": 2,
+        "days": 5,
+        "tags": {},
+        "expires": "DISABLED",
+    }
+
+    def place(self) -> dict[str, Any]:
+        return {"tableBucketARN": self.arn, "namespace": "raw", "name": self.made["name"]}
+
+    def create(self) -> None:
+        tables, s3 = self.client("s3tables"), self.client("s3")
+        assert tables.create_table_bucket(name="tf-lake", tags=TAGS)["arn"] == self.arn
+        tables.create_namespace(tableBucketARN=self.arn, namespace=["raw"])
+        self.made["name"] = "t"
+        fields = [{"name": "id", "type": "long", "required": True}]
+        iceberg = {"schema": {"fields": fields}}
+        tables.create_table(**self.place(), format="ICEBERG", metadata={"iceberg": iceberg})
+        s3.create_bucket(Bucket="tf-told")
+        s3.create_bucket_metadata_configuration(
+            Bucket="tf-told",
+            MetadataConfiguration={
+                "JournalTableConfiguration": {
+                    "RecordExpiration": {"Expiration": "ENABLED", "Days": 7}
+                },
+                "InventoryTableConfiguration": {"ConfigurationState": "DISABLED"},
+            },
+        )
+        until(lambda: self.told()["JournalTableConfigurationResult"]["TableStatus"], "ACTIVE")
+
+    def told(self) -> dict[str, Any]:
+        answer = self.client("s3").get_bucket_metadata_configuration(Bucket="tf-told")
+        return answer["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
+
+    def read(self) -> dict[str, Any]:
+        tables = self.client("s3tables")
+        bucket = tables.get_table_bucket(tableBucketARN=self.arn)
+        kept = tables.get_table_bucket_maintenance_configuration(tableBucketARN=self.arn)
+        removal = kept["configuration"]["icebergUnreferencedFileRemoval"]
+        tables.get_table_bucket_encryption(tableBucketARN=self.arn)
+        tables.get_namespace(tableBucketARN=self.arn, namespace="raw")
+        table = tables.get_table(**self.place())
+        upkeep = tables.get_table_maintenance_configuration(**self.place())["configuration"]
+        snapshots = upkeep["icebergSnapshotManagement"]["settings"]["icebergSnapshotManagement"]
+        encryption = tables.get_table_encryption(**self.place())
+        told = self.told()
+        return {
+            "name": table["name"],
+            "namespace": table["namespace"][0],
+            "keep": snapshots["minSnapshotsToKeep"],
+            "days": removal["settings"]["icebergUnreferencedFileRemoval"]["unreferencedDays"],
+            "tags": tables.list_tags_for_resource(resourceArn=self.arn)["tags"],
+            "expires": told["JournalTableConfigurationResult"]["RecordExpiration"]["Expiration"],
+            "else": (bucket["createdAt"], table["versionToken"], table["warehouseLocation"], encryption["encryptionConfiguration"], told["DestinationResult"]),
+        }  # fmt: skip
+
+    def update(self) -> None:
+        tables = self.client("s3tables")
+        tables.put_table_bucket_maintenance_configuration(
+            tableBucketARN=self.arn, type="icebergUnreferencedFileRemoval",
+            value={"status": "enabled", "settings": {"icebergUnreferencedFileRemoval": {"unreferencedDays": 5, "nonCurrentDays": 10}}},
+        )  # fmt: skip
+        tables.untag_resource(resourceArn=self.arn, tagKeys=list(TAGS))
+        tables.rename_table(**self.place(), newName="u")
+        self.made["name"] = "u"
+        tables.put_table_maintenance_configuration(
+            **self.place(), type="icebergSnapshotManagement",
+            value={"status": "enabled", "settings": {"icebergSnapshotManagement": {"minSnapshotsToKeep": 2, "maxSnapshotAgeHours": 120}}},
+        )  # fmt: skip
+        self.client("s3").update_bucket_metadata_journal_table_configuration(
+            Bucket="tf-told",
+            JournalTableConfiguration={"RecordExpiration": {"Expiration": "DISABLED"}},
+        )
+
+    def destroy(self) -> None:
+        tables, s3 = self.client("s3tables"), self.client("s3")
+        s3.delete_bucket_metadata_configuration(Bucket="tf-told")
+        s3.delete_bucket(Bucket="tf-told")
+        tables.delete_table(**self.place())
+        tables.delete_namespace(tableBucketARN=self.arn, namespace="raw")
+        tables.delete_table_bucket(tableBucketARN=self.arn)
+
+
 KINDS = [
     Bucket, Table, Queue, Topic, Role, User, Function, Group, Rule, Schedule, Pipe, Stream, Firehose, Key, Secret, Parameter, Api, RestApi,
-    Stack, Alarm, Catalog,
+    Stack, Alarm, Catalog, Lake,
 ]  # fmt: skip
 
 

@@ -304,6 +304,7 @@ PAGED: list[tuple[str, str, Callable[[Client], None], str, dict[str, Any]]] = [
     ("apigatewayv2", "get_apis", each("apigatewayv2", "create_api", Name="a{n}", ProtocolType="HTTP"), "Items[].Name", {}),
     ("scheduler", "list_schedule_groups", each("scheduler", "create_schedule_group", Name="g{n}"), "ScheduleGroups[?Name != 'default'].Name", {}),
     ("glue", "get_databases", lambda c: [c("glue").create_database(DatabaseInput={"Name": f"d{n}"}) for n in range(3)] and None, "DatabaseList[].Name", {}),
+    ("s3tables", "list_table_buckets", each("s3tables", "create_table_bucket", name="lake-{n}"), "tableBuckets[].name", {}),
     ("ecr", "describe_repositories", each("ecr", "create_repository", repositoryName="repo{n}"), "repositories[].repositoryName", {}),
 ]  # fmt: skip
 

@@ -1173,6 +1173,122 @@ def holder(values: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# -- S3 Tables, and the tables of S3 Metadata
+_FIELDS = [
+    {"Name": "id", "Type": "long", "Required": True, "Id": 1},
+    {"Name": "at", "Type": "timestamp", "Required": False, "Id": 2},
+]
+_TABLE = {
+    "TableBucketARN": ref("Lake"),
+    "Namespace": "raw",
+    "TableName": "events",
+    "OpenTableFormat": "ICEBERG",
+}
+made(
+    "s3tables-table",
+    Lake=R(
+        "AWS::S3Tables::TableBucket",
+        {"TableBucketName": "corpus-lake", "Tags": tags(a="1")},
+        {"UnreferencedFileRemoval": {"Status": "Enabled", "UnreferencedDays": 4, "NoncurrentDays": 5}},
+        {"UnreferencedFileRemoval": {"Status": "Disabled"}, "Tags": tags(b="2")},
+    ),
+    Raw=R("AWS::S3Tables::Namespace", {"TableBucketARN": ref("Lake"), "Namespace": "raw"}),
+    Clean=R("AWS::S3Tables::Namespace", {"TableBucketARN": ref("Lake"), "Namespace": "clean"}),
+    Table=R(
+        "AWS::S3Tables::Table",
+        {
+            **_TABLE,
+            "IcebergMetadata": {
+                "IcebergSchema": {"SchemaFieldList": _FIELDS},
+                "IcebergPartitionSpec": {"Fields": [{"SourceId": 2, "Transform": "day", "Name": "at_day"}]},
+            },
+            "Compaction": {"Status": "enabled", "TargetFileSizeMB": 128},
+            "Tags": tags(a="1"),
+        },
+        {"Namespace": "clean", "TableName": "kept", "Compaction": {"Status": "disabled"}, "Tags": tags(a="2", b="3")},
+        {"Compaction": None, "SnapshotManagement": {"Status": "enabled", "MinSnapshotsToKeep": 2, "MaxSnapshotAgeHours": 24}},
+        DependsOn=["Raw", "Clean"],
+    ),
+    Nested=R(
+        "AWS::S3Tables::Table",
+        {
+            **_TABLE,
+            "TableName": "nested",
+            "StorageClassConfiguration": {"StorageClass": "INTELLIGENT_TIERING"},
+            "IcebergMetadata": {
+                "IcebergSchemaV2": {
+                    "SchemaV2FieldType": "struct",
+                    "SchemaV2FieldList": [
+                        {"Id": 1, "Name": "id", "Type": "long", "Required": True},
+                        {"Id": 2, "Name": "tags", "Type": {"type": "list", "element-id": 3, "element": "string"}, "Required": False},
+                    ],
+                    "IdentifierFieldIds": [1],
+                },
+                "IcebergSortOrder": {
+                    "Fields": [{"SourceId": 1, "Transform": "identity", "Direction": "asc", "NullOrder": "nulls-last"}]
+                },
+                "TableProperties": {"write.parquet.compression-codec": "zstd"},
+            },
+        },
+        {"Tags": tags(a="1")},
+        {"Tags": None},
+        DependsOn="Raw",
+    ),
+    Bare=R("AWS::S3Tables::Table", {**_TABLE, "TableName": "bare", "WithoutMetadata": "Yes"}, DependsOn="Raw"),
+    BucketPolicy=R(
+        "AWS::S3Tables::TableBucketPolicy",
+        *(
+            {
+                "TableBucketARN": ref("Lake"),
+                "ResourcePolicy": allow(action, sub("${Lake}/*"), Principal={"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")}),
+            }
+            for action in ("s3tables:GetTable", "s3tables:GetTableData", "s3tables:*")
+        ),
+    ),
+    TablePolicy=R(
+        "AWS::S3Tables::TablePolicy",
+        *(
+            {
+                "TableARN": att("Bare", "TableARN"),
+                "ResourcePolicy": allow(action, att("Bare", "TableARN"), Principal={"AWS": sub("arn:aws:iam::${AWS::AccountId}:root")}),
+            }
+            for action in ("s3tables:GetTable", "s3tables:GetTableData", "s3tables:*")
+        ),
+    ),
+)  # fmt: skip
+made(
+    "s3-bucket-metadata",
+    Bucket=R(
+        "AWS::S3::Bucket",
+        {
+            "MetadataConfiguration": {
+                "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "ENABLED", "Days": 7}},
+                "InventoryTableConfiguration": {"ConfigurationState": "ENABLED"},
+            }
+        },
+        {
+            "MetadataConfiguration": {
+                "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}},
+                "InventoryTableConfiguration": {"ConfigurationState": "ENABLED"},
+            }
+        },
+        {
+            "MetadataConfiguration": {
+                "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}},
+                "InventoryTableConfiguration": {"ConfigurationState": "DISABLED"},
+            }
+        },
+    ),
+    Journal=R(
+        "AWS::SSM::Parameter",
+        {"Type": "String", "Value": att("Bucket", "MetadataConfiguration.JournalTableConfiguration.TableArn")},
+    ),
+    Place=R(
+        "AWS::SSM::Parameter",
+        {"Type": "String", "Value": att("Bucket", "MetadataConfiguration.Destination.TableBucketArn")},
+    ),
+)  # fmt: skip
+
 # -- what was in no template yet: a type each, with the properties people use
 made(
     "glue-catalog",

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from tools.toolbox import Shop, find, needs_node, until
@@ -163,3 +165,108 @@ def test_the_cdks_own_helpers_in_node_work(shop: Shop) -> None:
     assert shop.stacks() == {"CDKToolkit"}
     assert bucket not in {b["Name"] for b in shop.client("s3").list_buckets()["Buckets"]}
     assert shop.client("ssm").get_parameters(Names=["made"])["Parameters"] == []
+
+
+REST = """
+const cdk = require('aws-cdk-lib');
+const api = require('aws-cdk-lib/aws-apigateway');
+const lambda = require('aws-cdk-lib/aws-lambda');
+const iam = require('aws-cdk-lib/aws-iam');
+const sfn = require('aws-cdk-lib/aws-stepfunctions');
+const { Queue } = require('aws-cdk-lib/aws-sqs');
+
+const stack = new cdk.Stack(new cdk.App(), 'Rest');
+const fn = new lambda.Function(stack, 'Fn', {
+  runtime: lambda.Runtime.PYTHON_3_11, handler: 'app.handler', code: lambda.Code.fromAsset('src'),
+});
+const all = new api.LambdaRestApi(stack, 'All', { handler: fn });
+
+const site = new api.RestApi(stack, 'Site', {
+  deployOptions: { stageName: 'live', throttlingRateLimit: 100, variables: { greeting: 'hi' } },
+  defaultCorsPreflightOptions: { allowOrigins: api.Cors.ALL_ORIGINS }, cloudWatchRole: true,
+});
+const notes = site.root.addResource('notes');
+const model = site.addModel('Note', {
+  contentType: 'application/json',
+  schema: { type: api.JsonSchemaType.OBJECT, required: ['text'], properties: { text: { type: api.JsonSchemaType.STRING } } },
+});
+notes.addMethod('POST', new api.LambdaIntegration(fn), {
+  apiKeyRequired: true, requestModels: { 'application/json': model },
+  requestValidator: new api.RequestValidator(stack, 'Valid', { restApi: site, validateRequestBody: true }),
+});
+notes.addResource('{id}').addMethod('GET', new api.LambdaIntegration(fn));
+const key = site.addApiKey('Key', { value: 'aKeyOfMoreThanTwentyLetters' });
+const plan = site.addUsagePlan('Plan', { throttle: { rateLimit: 50, burstLimit: 50 } });
+plan.addApiKey(key);
+plan.addApiStage({ stage: site.deploymentStage });
+
+const machine = new sfn.StateMachine(stack, 'Machine', {
+  stateMachineType: sfn.StateMachineType.EXPRESS,
+  definitionBody: sfn.DefinitionBody.fromChainable(new sfn.Pass(stack, 'Pass', { result: sfn.Result.fromObject({ passed: true }) })),
+});
+site.root.addResource('run').addMethod('POST', api.StepFunctionsIntegration.startExecution(machine));
+
+const queue = new Queue(stack, 'Queue');
+const role = new iam.Role(stack, 'Sender', { assumedBy: new iam.ServicePrincipal('apigateway.amazonaws.com') });
+queue.grantSendMessages(role);
+site.root.addResource('send').addMethod('POST', new api.AwsIntegration({
+  service: 'sqs', path: `${stack.account}/${queue.queueName}`, integrationHttpMethod: 'POST',
+  options: {
+    credentialsRole: role,
+    requestParameters: { 'integration.request.header.Content-Type': "'application/x-www-form-urlencoded'" },
+    requestTemplates: { 'application/json': 'Action=SendMessage&MessageBody=$util.urlEncode($input.body)' },
+    integrationResponses: [{ statusCode: '202', responseTemplates: { 'application/json': '{"sent": true}' } }],
+  },
+}), { methodResponses: [{ statusCode: '202' }] });
+new cdk.CfnOutput(stack, 'AllId', { value: all.restApiId });
+new cdk.CfnOutput(stack, 'SiteId', { value: site.restApiId });
+new cdk.CfnOutput(stack, 'QueueUrl', { value: queue.queueUrl });
+"""
+SAYS = """
+import json
+def handler(event, context):
+    said = {"path": event["path"], "id": (event["pathParameters"] or {}).get("id"), "greeting": (event["stageVariables"] or {}).get("greeting")}
+    return {"statusCode": 200, "body": json.dumps(said)}
+"""
+
+
+def test_a_rest_api_of_the_cdk_answers_as_it_is_written(shop: Shop) -> None:
+    """LambdaRestApi, and a RestApi with keys, a plan, a model, CORS, a state machine and a queue behind it."""
+    needs_node()
+    tool = find("node/node_modules/aws-cdk/bin/cdk")
+    os.symlink(find("node/node_modules"), shop.project / "node_modules")
+    shop.write(app__js=REST, src___app__py=SAYS, cdk__json='{"app": "node app.js"}')
+    shop.run("node", tool, "bootstrap")
+    shop.run("node", tool, "deploy", "--require-approval", "never")
+    outputs = shop.outputs("Rest")
+    site = f"{shop.server.endpoint}/_aws/execute-api/{outputs['SiteId']}/live"
+
+    def ask(method: str, path: str, body: str = "", **headers: str) -> tuple[int, str, dict[str, str]]:  # fmt: skip
+        more = {"content-type": "application/json", **headers}
+        request = Request(f"{site}/{path}", body.encode() or None, more, method=method)
+        try:
+            with urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode(), dict(answer.headers)
+        except HTTPError as error:
+            return error.code, error.read().decode(), dict(error.headers)
+
+    everything = json.loads(shop.api(outputs["AllId"], "/prod/any/where"))
+    assert everything == {"path": "/any/where", "id": None, "greeting": None}
+    assert json.loads(ask("GET", "notes/7")[1]) == {"path": "/notes/7", "id": "7", "greeting": "hi"}
+    key = {"x-api-key": "aKeyOfMoreThanTwentyLetters"}
+    assert ask("POST", "notes", '{"text": "a"}')[0] == 403
+    assert ask("POST", "notes", '{"text": 1}', **key)[0] == 400
+    assert ask("POST", "notes", '{"text": "a"}', **key)[0] == 200
+    status, _, headers = ask("OPTIONS", "notes")
+    assert (status, headers["Access-Control-Allow-Origin"]) == (204, "*")
+    status, said, _ = ask("POST", "run", '{"n": 1}')
+    assert (status, json.loads(said)) == (200, {"passed": True})
+    assert ask("POST", "send", '{"n": 2}')[:2] == (202, '{"sent": true}')
+    (message,) = shop.client("sqs").receive_message(QueueUrl=outputs["QueueUrl"])["Messages"]
+    assert message["Body"] == '{"n": 2}'
+    assert "no differences" in shop.run("node", tool, "diff").lower()
+    shop.change("app.js", "greeting: 'hi'", "greeting: 'hello'")
+    shop.run("node", tool, "deploy", "--require-approval", "never")
+    assert json.loads(ask("GET", "notes/7")[1])["greeting"] == "hello"
+    assert "destroyed" in shop.run("node", tool, "destroy", "--force")
+    assert shop.client("apigateway").get_rest_apis()["items"] == []

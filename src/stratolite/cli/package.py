@@ -42,8 +42,22 @@ _DOCUMENTS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+_PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp"))  # fmt: skip
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: !Ref X is {Ref: X}, !Sub X is {Fn::Sub: X}."""
+    """YAML with CloudFormation's short forms: !Ref X is {Ref: X}, !Sub X is {Fn::Sub: X}.
+
+    Keys are text, as the server reads them: a resource may be called Off, a response 200.
+    """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag in _PLAIN:
+                    key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
 def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:

@@ -223,6 +223,9 @@ class Visit:
         elif path.startswith("/restapis/") and (door := _rest_door(path)) is not None:
             self._door(door)
             return
+        elif path.startswith("/iceberg/v1/") and "/s3tables/" in headers.get("authorization", ""):
+            self._door(Door("iceberg", "", path.removeprefix("/iceberg"), "/iceberg"))
+            return
         if place.name:
             if place.name != "s3":
                 self._door(Door(place.name, place.label, path, ""))
@@ -640,7 +643,7 @@ class Visit:
             self.service, self.protocol = "s3", "rest-xml"
 
 
-_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
+_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"})
 """Of STS: the token they bring stands for a signature."""
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {

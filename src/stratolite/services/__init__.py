@@ -69,7 +69,7 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer("s3", "s3:S3", ("s3-website",), ("AWS::S3::",), queues=True),
     Offer("s3control", "s3control:S3control", queues=True),
-    Offer("s3tables", "s3tables:S3tables", types=("AWS::S3Tables::",), queues=True),
+    Offer("s3tables", "s3tables:S3tables", ("iceberg",), ("AWS::S3Tables::",), queues=True),
     Offer("scheduler", "scheduler:Scheduler", types=("AWS::Scheduler::",), queues=True),
     Offer(
         "secretsmanager",

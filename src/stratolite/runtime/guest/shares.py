@@ -1,6 +1,6 @@
 """A sandbox's share of the machine by control groups: memory that is resident, processes, time on the CPU.
 
-One group a sandbox, under the zygote's own: ``stratolite-ZYGOTE-N``. Limits on single processes cannot say
+One group a sandbox, ``stratolite-ZYGOTE-N``, for CPU (version 2: for all) under the zygote's own ``stratolite-ZYGOTE-all``. Limits on single processes cannot say
 what counts here: many processes, shared memory, files in /tmp and what the kernel keeps for them together.
 
     v1   memory, pids and cpu each mounted somewhere (/proc/self/mountinfo)
@@ -36,8 +36,17 @@ class Shares:
         self._left: set[str] = set()
         self._sweep()
         self._all = ""
-        if "cpu" in self._parents:
-            # Shares count among sandboxes only: against everything else a small function would starve.
+        # Shares count among sandboxes only: against everything else a small function would starve.
+        if self._new:
+            self._all = f"{self._parents['']}/{self._prefix}all"
+            os.mkdir(self._all)
+            weight = min(10000, 100 * (os.cpu_count() or 1))
+            _write(self._all, "cpu.weight", weight, needed=False)
+            if not _hands_down(self._all):
+                _removed(self._all)
+                raise OSError("no control group for memory")
+            self._parents[""] = self._all
+        elif "cpu" in self._parents:
             self._all = self._parents["cpu"] = f"{self._parents['cpu']}/{self._prefix}all"
             os.makedirs(self._all, exist_ok=True)
             _write(self._all, "cpu.shares", 1024 * (os.cpu_count() or 1))

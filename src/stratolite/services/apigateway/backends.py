@@ -1,4 +1,4 @@
-"""What integrations do: ask a function or an address, or make the answer up.
+"""What integrations do: ask a function, an AWS API or an address, or make the answer up.
 
 Sources https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-integration-settings.html
         https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-mock-integration.html
@@ -19,14 +19,19 @@ from stratolite.egress import Failed
 from stratolite.errors import Fault
 from stratolite.http import HttpResponse
 from stratolite.service import Call
-from stratolite.services.apigateway import proxy
+from stratolite.services.apigateway import aws_apis, proxy
 from stratolite.services.apigateway.context import Context
 from stratolite.services.apigateway.deployed import Deployed
 from stratolite.services.apigateway.incoming import BODY_BYTES_MAX, Incoming
 from stratolite.services.apigateway.mapping import Answer, Mapping, Outgoing
 from stratolite.services.apigateway.refusals import Refusal, internal
 from stratolite.services.apigateway.routing import Match
-from stratolite.services.apigateway.targets import function_text, is_function, with_variables
+from stratolite.services.apigateway.targets import (
+    function_text,
+    is_api,
+    is_function,
+    with_variables,
+)
 
 _NO_BODY = ("GET", "HEAD", "OPTIONS")
 _NOT_PASSED_ON = frozenset(
@@ -66,6 +71,8 @@ class Backend:
         outgoing = mapping.request(integration)
         if kind == "MOCK":
             answer = Answer(_mocked(outgoing.body), [], b"")
+        elif kind == "AWS" and is_api(with_variables(integration["uri"], self._variables)):
+            answer = await self._api(match, integration, outgoing)
         elif kind == "AWS":
             answer = await self._function(match, integration, outgoing)
         else:
@@ -111,6 +118,34 @@ class Backend:
         headers = [("Content-Type", "application/json"), ("X-Amzn-Trace-Id", self._trace)]
         return Answer(int(answer.get("StatusCode", 200)), headers, payload, error)
 
+    async def _api(self, match: Match, integration: dict[str, Any], outgoing: Outgoing) -> Answer:
+        uri = with_variables(integration["uri"], self._variables)
+        method = integration["httpMethod"]
+        method = self._incoming.method if method == "ANY" else method
+        try:
+            hop = await self._hop(match, integration)
+            work = aws_apis.asked(hop, uri, method, outgoing, self._incoming.content_type)
+            return await asyncio.wait_for(work, integration["timeoutInMillis"] / 1000)
+        except TimeoutError as error:
+            raise Refusal("INTEGRATION_TIMEOUT") from error
+        except Fault as fault:
+            _log.info("api=%s cannot ask %s: %s", self._context["apiId"], uri, fault.message)
+            raise internal(500) from fault
+
+    async def _hop(self, match: Match, integration: dict[str, Any]) -> Call:
+        """Who asks: the service principal for this method, the role the integration names, or the caller."""
+        call, context, name = self._call, self._context, "apigateway.amazonaws.com"
+        source = (
+            f"arn:aws:execute-api:{call.region}:{call.account}:{context['apiId']}/{context['stage']}/"
+            f"{_method_name(match)}{match.resource['path']}"
+        )
+        role = with_variables(integration.get("credentials") or "", self._variables)
+        if role == "arn:aws:iam::*:user/*":
+            return call
+        if role:
+            return await call.as_role(role, name, source, "BackplaneAssumeRoleSession")
+        return call.as_service(name, source)
+
     async def _invoke(
         self,
         match: Match,
@@ -122,27 +157,15 @@ class Backend:
         function = with_variables(function_text(integration["uri"]) or "", self._variables)
         if not is_function(function):
             raise internal()
-        call, context = self._call, self._context
-        source = (
-            f"arn:aws:execute-api:{call.region}:{call.account}:{context['apiId']}/{context['stage']}/"
-            f"{_method_name(match)}{match.resource['path']}"
-        )
         request = {"FunctionName": function, "Payload": payload, "InvocationType": kind}
-        name = "apigateway.amazonaws.com"
         try:
-            role = with_variables(integration.get("credentials") or "", self._variables)
-            if role == "arn:aws:iam::*:user/*":
-                hop = call
-            elif role:
-                hop = await call.as_role(role, name, source, "BackplaneAssumeRoleSession")
-            else:
-                hop = call.as_service(name, source)
+            hop = await self._hop(match, integration)
             work = hop.request("lambda", "Invoke", request)
             return await asyncio.wait_for(work, integration["timeoutInMillis"] / 1000)
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT") from error
         except Fault as fault:
-            _log.info("api=%s cannot invoke: %s", context["apiId"], fault.message)
+            _log.info("api=%s cannot invoke: %s", self._context["apiId"], fault.message)
             refused = fault.code in ("AccessDeniedException", "AccessDenied")
             raise internal(500 if refused else 502) from fault
 

@@ -1,6 +1,6 @@
 """Integrations of methods, and what becomes of the integrations' answers.
 
-Offered: AWS_PROXY and AWS with a Lambda function, HTTP, HTTP_PROXY and MOCK.
+Offered: AWS_PROXY and AWS with a Lambda function, AWS with the APIs of services offered (``aws_apis``), HTTP, HTTP_PROXY and MOCK.
 Source  https://docs.aws.amazon.com/apigateway/latest/api/API_PutIntegration.html
         words as recorded against AWS by LocalStack, tests/aws/services/apigateway
 """
@@ -18,9 +18,11 @@ from stratolite.services.apigateway.methods import NO_STATUS, check_status, meth
 from stratolite.services.apigateway.parts import bad, given, missing, not_offered, store
 from stratolite.services.apigateway.patches import Entries, Field, Rule, apply, number
 from stratolite.services.apigateway.targets import (
+    APIS,
     aws_parts,
     function_text,
     has_variables,
+    is_api,
     is_function,
 )
 
@@ -159,7 +161,7 @@ def check(made: dict[str, Any]) -> None:
     if kind != "MOCK":
         if not made.get("httpMethod"):
             raise bad("Enumeration value for HttpMethod must be non-empty")
-        _check_uri(kind, uri)
+        _check_uri(kind, uri, made.get("credentials") or "")
     if made["passthroughBehavior"] not in PASSTHROUGH:
         raise bad(
             f"Invalid passthrough behavior specified. Valid options are {', '.join(PASSTHROUGH)}"
@@ -179,7 +181,7 @@ def check(made: dict[str, Any]) -> None:
     _check_templates(made.get("requestTemplates") or {})
 
 
-def _check_uri(kind: str, uri: str) -> None:
+def _check_uri(kind: str, uri: str, credentials: str) -> None:
     if kind in ("HTTP", "HTTP_PROXY"):
         split = urlsplit(uri.replace("{", "").replace("}", ""))
         if not has_variables(uri) and (split.scheme not in ("http", "https") or not split.netloc):
@@ -190,12 +192,14 @@ def _check_uri(kind: str, uri: str) -> None:
     found = aws_parts(uri)
     if found is None:
         raise bad("AWS ARN for integration must contain path or action")
-    if found[1] != "lambda" and kind == "AWS":
+    if found[1] not in APIS and kind == "AWS":
         raise not_offered(f"An AWS integration with {found[1]}")
+    if kind == "AWS" and is_api(uri):
+        if not credentials:
+            raise bad("Role ARN must be specified for AWS integrations")
+        return
     function = function_text(uri)
     if function is None or not (is_function(function) or has_variables(function)):
-        if kind == "AWS":
-            raise not_offered(f"An AWS integration with {found[1]}:{found[2]}/{found[3]}")
         raise bad(
             "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose stream invocations."
         )

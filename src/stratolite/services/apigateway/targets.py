@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+APIS = frozenset(
+    ["cloudformation", "dynamodb", "events", "firehose", "glue", "iam", "kinesis", "kms", "lambda", "logs", "monitoring", "s3",
+     "scheduler", "secretsmanager", "sns", "sqs", "ssm", "states", "sts"]
+)  # fmt: skip
+"""What an AWS integration may call, named as its endpoint is."""
 _AWS = re.compile(r"arn:aws:apigateway:([a-z0-9-]+):([a-z0-9.-]+):(path|action)/(.*)\Z", re.DOTALL)
 _LAMBDA_PATH = re.compile(r"(?:/)?2015-03-31/functions/(.+)/invocations\Z")
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_.:$-]+\Z")
@@ -23,6 +28,12 @@ def function_text(uri: str) -> str | None:
         return None
     path = _LAMBDA_PATH.match(found[3])
     return None if path is None else path[1]
+
+
+def is_api(uri: str) -> bool:
+    """Whether it is a call of an AWS API that is offered, and no function's invocation."""
+    found = aws_parts(uri)
+    return found is not None and function_text(uri) is None and found[1] in APIS
 
 
 def is_function(arn: str) -> bool:

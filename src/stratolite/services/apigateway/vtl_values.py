@@ -176,7 +176,7 @@ def item(holder: Any, name: Any) -> Any:
         return found
     if isinstance(holder, list) and isinstance(name, int):
         return holder[name] if -len(holder) <= name < len(holder) else None
-    if isinstance(holder, list) and name == "empty":
+    if isinstance(holder, list | str) and name == "empty":
         return not holder
     return None
 

@@ -17,7 +17,9 @@ What happens to a template, and where:
     template_source, proposal       from a request to what a stack shall become, nested stacks with it
     stacks, change_sets, reading, drift     the operations; ``change_tree``: a change set with those of nested stacks
     costs                           what a template's resources are billed by: EstimateTemplateCost and its page
-    stack_sets                      one template as stacks in accounts and regions
+    drift_aware, differing          change sets against what resources are, and what counts as a difference
+    stack_sets, stack_set_drift     one template as stacks in accounts and regions
+    registry                        which types there are, with AWS's schemas
     stack_policy, roles             what an update may do, and whom it works as
     engine          carries an operation out and survives a crash; steps, forward, rollback, removal are its parts
     nested, custom, signals         its own types, and the doors through which others answer (``resources`` lists the types)
@@ -31,8 +33,8 @@ Handlers work as the caller or the stack's role, with aws:CalledVia = cloudforma
 Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
          https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
 Missing, refused by name: modules, hooks, UpdatePolicy, CreationPolicy of other types than WaitCondition, DeletionPolicy
-Snapshot (no type here has snapshots), DeploymentMode, in Rules Fn::ValueOf, Fn::ValueOfAll and Fn::RefAll of what is not here
-(all but availability zones), SERVICE_MANAGED stack sets, the registry, generated templates, stack refactoring. A new value of an ssm dynamic reference alone changes nothing until its resource changes.
+Snapshot (no type here has snapshots), in Rules Fn::ValueOf, Fn::ValueOfAll and Fn::RefAll of what is not here
+(all but availability zones), SERVICE_MANAGED stack sets, registering types, generated templates, stack refactoring. A new value of an ssm dynamic reference alone changes nothing until its resource changes.
 With IncludeNestedStacks a nested stack has a change set of its own if it would change; it has none, and says nothing of what is
 inside, where a condition, rule or transform of its template hangs on a value that only a resource still to be made has.
 Of AWS-specific parameter types the form is checked and availability zones are looked up; networks, instances, keys and

@@ -10,7 +10,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, Spec, prepared
-from stratolite.services.cloudformation import state
+from stratolite.services.cloudformation import drift_aware, state
 from stratolite.services.cloudformation.change_tree import drop_changes, is_whole
 from stratolite.services.cloudformation.examination import KNOWN_LATER, Before, with_values
 from stratolite.services.cloudformation.finding import (
@@ -36,6 +36,7 @@ from stratolite.services.cloudformation.stacks import (
     UPDATABLE,
     acknowledge,
     begin_with,
+    check_request,
     clear_changes,
     current_text,
     enter,
@@ -44,7 +45,6 @@ from stratolite.services.cloudformation.stacks import (
     needed_text,
     new_name,
     new_stack,
-    refuse_unoffered,
     rollback_disabled,
     tags_of,
     take_role,
@@ -59,7 +59,7 @@ _CHANGES_PAGE_COUNT = 100
 
 class ChangeSets(Service):
     async def _prepare(self, call: Call, request: Request) -> Request:
-        refuse_unoffered("CreateChangeSet", request)
+        check_request(request)
         name, kind = request["ChangeSetName"], request.get("ChangeSetType", "UPDATE")
         if not _NAME.match(name):
             raise invalid(
@@ -83,6 +83,9 @@ class ChangeSets(Service):
         before = replace(before, notify=notify)
         if kind == "IMPORT":
             before = replace(before, imports=_to_import(call, request))
+        if _reverts(request, kind):
+            assert stack is not None, "an update has one"
+            before = replace(before, live=await drift_aware.live_of(call, stack, records))
         tags = tags_of(request) if "Tags" in request or stack is None else stack["tags"]
         given = request.get("Parameters") or []
         nest = Nest(whole=bool(request.get("IncludeNestedStacks")))
@@ -94,7 +97,14 @@ class ChangeSets(Service):
         acknowledge(proposal, request, expands=False)
         if kind == "IMPORT":
             await check_import(call, proposal, before)
-        return {**request, "stack": stack, "uuid": uuid, "proposal": proposal, "tags": tags}
+        return {
+            **request,
+            "stack": stack,
+            "uuid": uuid,
+            "proposal": proposal,
+            "tags": tags,
+            "live": before.live,
+        }
 
     @prepared(_prepare)
     def create_change_set(self, call: Call, request: Request) -> Response:
@@ -129,6 +139,9 @@ class ChangeSets(Service):
             "capabilities": request.get("Capabilities") or [],
             "whole": bool(request.get("IncludeNestedStacks")),
         }
+        if request["live"] is not None:
+            changes["drift"] = drift_aware.overall(request["live"])
+            changes["private"]["live"] = proposal.live
         if known := state.changes_named(call.tx, rows, stack["uuid"], name):
             drop_changes(call, stack, known)
         if changed and changes["whole"]:
@@ -164,6 +177,9 @@ class ChangeSets(Service):
         }
         if changes.get("deployment"):
             answer["DeploymentConfig"] = changes["deployment"]
+        if changes.get("drift"):
+            answer["DeploymentMode"] = drift_aware.REVERT
+            answer["StackDriftStatus"] = changes["drift"]
         if changes["on_failure"]:
             answer["OnStackFailure"] = changes["on_failure"]
         values = changes["private"].get("values") or []
@@ -246,6 +262,8 @@ class ChangeSets(Service):
         state.put_changes(call.tx, rows, uuid, changes)
         stack["on_failure"] = on_failure
         stack["change_set_id"] = changes["id"]
+        if changes.get("drift"):
+            drift_aware.take_over(call, stack, changes)
         begin_with(
             call,
             stack,
@@ -257,6 +275,7 @@ class ChangeSets(Service):
                 "notify": changes.get("notify") or [],
                 "monitor": changes.get("monitor") or {},
                 "adopt": changes.get("adopt") or {},
+                "drift_aware": bool(changes.get("drift")),
                 "nested": changes.get("nested") or {},
                 "retain_except_on_create": bool(request.get("RetainExceptOnCreate")),
                 "on_failure": on_failure,
@@ -267,6 +286,17 @@ class ChangeSets(Service):
             changes["private"].get("looked_up") or {},
         )
         return str(stack["id"])
+
+
+def _reverts(request: Request, kind: str) -> bool:
+    mode = request.get("DeploymentMode")
+    if mode and mode != drift_aware.REVERT:
+        raise invalid(
+            f"1 validation error detected: Value '{mode}' at 'deploymentMode' failed to satisfy constraint: Member must satisfy enum value set: [REVERT_DRIFT]"
+        )
+    if mode and kind != "UPDATE":
+        raise invalid(f"DeploymentMode {mode} is for change sets of type UPDATE, not {kind}")
+    return bool(mode)
 
 
 def _changes(

@@ -12,9 +12,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cf
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -28,15 +26,14 @@ from stratolite.service import (
     Job,
     Principal,
     Request,
-    Resource,
     Response,
     Service,
     Settle,
     Spec,
 )
 from stratolite.services.cloudformation import bus, state
+from stratolite.services.cloudformation.differing import compared, differences
 from stratolite.services.cloudformation.finding import invalid, must_find
-from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.parameters import MASK
 from stratolite.services.cloudformation.quotas import (
     DETECTIONS_KEPT,
@@ -44,7 +41,6 @@ from stratolite.services.cloudformation.quotas import (
     STEPS_AT_ONCE_MAX,
 )
 from stratolite.services.cloudformation.roles import role_principal
-from stratolite.services.cloudformation.schema import DYNAMIC, load_schema
 from stratolite.services.cloudformation.state import Record, Stack
 
 _log = logging.getLogger("stratolite.cloudformation")
@@ -110,7 +106,7 @@ class Drift(Service):
         handler = call.cloud.resource(record["type"])
         if handler is None or not handler.can("read"):
             raise invalid(f"Drift detection is not supported for resource type {record['type']}")
-        shape = await _checked(_acting(call, stack, call.principal), stack, record)
+        shape = await _checked(acting_for(call, stack, call.principal), stack, record)
         await call.transact(lambda c: _note(c, stack["uuid"], [shape]))
         return {"StackResourceDrift": shape}
 
@@ -161,7 +157,7 @@ class DriftWorker:
         if found is None:
             return None
         row, stack, records = found
-        acting = _acting(call, stack, Principal(**row["principal"]))
+        acting = acting_for(call, stack, Principal(**row["principal"]))
         at_once = asyncio.Semaphore(STEPS_AT_ONCE_MAX)
 
         async def one(record: Record) -> dict[str, Any]:
@@ -199,7 +195,7 @@ def _to_check(call: Call, name: str) -> Stack:
     return stack
 
 
-def _acting(call: Call, stack: Stack, who: Principal) -> Call:
+def acting_for(call: Call, stack: Stack, who: Principal) -> Call:
     if role := stack.get("role_arn"):
         who = role_principal(role)
     return call.scoped(call.account, call.region, who)
@@ -218,7 +214,13 @@ def _note(call: Call, uuid: str, shapes: list[dict[str, Any]]) -> None:
 
 
 async def _checked(call: Call, stack: Stack, record: Record) -> dict[str, Any]:
-    """A resource's drift. What cannot be read is UNKNOWN and says why."""
+    return (await looked_at(call, stack, record))[0]
+
+
+async def looked_at(
+    call: Call, stack: Stack, record: Record
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A resource's drift, and its properties as they are. What cannot be read is UNKNOWN and says why."""
     shape: dict[str, Any] = {
         "StackId": stack["id"],
         "LogicalResourceId": record["id"],
@@ -230,38 +232,35 @@ async def _checked(call: Call, stack: Stack, record: Record) -> dict[str, Any]:
     }
     handler = call.cloud.resource(record["type"])
     if handler is None or not handler.can("read"):
-        return shape
+        return shape, None
     expected = record["private"]["properties"]
     spec = Spec(record["type"], record["id"], stack["name"], stack["id"], record["token"], expected)
     try:
         actual = await handler.read(call, record["physical_id"], spec)
     except Fault as fault:
-        return {
-            **shape,
-            "StackResourceDriftStatus": "UNKNOWN",
-            "DriftStatusReason": fault.message[:500],
-        }
+        unknown = {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": fault.message[:500]}
+        return {**shape, **unknown}, None
     except Unavailable:
         raise
     except Exception:  # noqa: BLE001 - as in ``steps``: a handler's bug is its resource's, the others are told
         _log.exception("a handler failed to read: type=%s", record["type"])
         unknown = {"StackResourceDriftStatus": "UNKNOWN", "DriftStatusReason": "Internal Failure"}
-        return {**shape, **unknown}
+        return {**shape, **unknown}, None
     secrets = {
         stack["private"]["parameters"].get(name) or "" for name in stack.get("secret") or ()
     } - {""}
-    looked_at = compared(call.region, handler, expected)
-    shape["ExpectedProperties"] = _text(looked_at, secrets)
+    wanted = compared(call.region, handler, expected)
+    shape["ExpectedProperties"] = _text(wanted, secrets)
     if actual is None:
-        return {**shape, "StackResourceDriftStatus": "DELETED"}
-    shape["ActualProperties"] = _text({k: actual[k] for k in looked_at if k in actual}, secrets)
-    found = differences(call.region, handler, looked_at, actual)
+        return {**shape, "StackResourceDriftStatus": "DELETED"}, None
+    shape["ActualProperties"] = _text({k: actual[k] for k in wanted if k in actual}, secrets)
+    found = differences(call.region, handler, wanted, actual)
     for one in found:
         for side in ("ExpectedValue", "ActualValue"):
             one[side] = _hidden(one[side], secrets)
     shape["PropertyDifferences"] = found
     shape["StackResourceDriftStatus"] = "MODIFIED" if found else "IN_SYNC"
-    return shape
+    return shape, actual
 
 
 def _text(properties: Any, secrets: set[str]) -> str:
@@ -272,129 +271,3 @@ def _hidden(text: str, secrets: set[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text
-
-
-def compared(region: str, handler: Resource, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the properties can be compared: not what nobody can read."""
-    schema = load_schema(region, handler.type)
-    hidden = set(handler.unread)
-    if schema is not None:
-        hidden |= {path[0] for path in schema.write_only if len(path) == 1}
-    return {key: value for key, value in expected.items() if key not in hidden}
-
-
-def differences(
-    region: str, handler: Resource, expected: Mapping[str, Any], actual: Mapping[str, Any]
-) -> list[dict[str, str]]:
-    """PropertyDifferences, in the order of their paths."""
-    schema = load_schema(region, handler.type)
-    found: list[dict[str, str]] = []
-    inner = schema.write_only if schema is not None else frozenset()
-    for key in sorted(expected):
-        unread = {path[1:] for path in inner if path[0] == key}
-        _compare(expected[key], actual.get(key), f"/{key}", unread, found)
-    return found
-
-
-def _compare(
-    wanted: Any, there: Any, at: str, unread: set[tuple[str, ...]], found: list[dict[str, str]]
-) -> None:
-    if isinstance(wanted, str) and DYNAMIC in wanted:
-        return
-    if isinstance(there, str) and isinstance(wanted, dict | list):
-        there = _parsed(there)
-    elif isinstance(wanted, str) and isinstance(there, dict | list):
-        wanted = _parsed(wanted)
-    if there is None:
-        if not _is_nothing(wanted) and not _is_off(wanted):
-            _differ(wanted, None, at, "REMOVE", found)
-    elif isinstance(wanted, dict) and isinstance(there, dict):
-        for key in sorted(wanted):
-            if (key,) in unread:
-                continue
-            below = {path[1:] for path in unread if path[0] == key and len(path) > 1}
-            _compare(wanted[key], there.get(key), f"{at}/{key}", below, found)
-        if at.endswith("/Variables") or "Policy" in at or "Document" in at:
-            for key in sorted(set(there) - set(wanted)):
-                _differ(None, there[key], f"{at}/{key}", "ADD", found)
-    elif isinstance(wanted, list) and isinstance(there, list):
-        _compare_lists(wanted, there, at, unread, found)
-    elif not _same(wanted, there):
-        _differ(wanted, there, at, "NOT_EQUAL", found)
-
-
-def _is_nothing(wanted: Any) -> bool:
-    """Empty, or a mapping of what is empty: a read may leave it out."""
-    if isinstance(wanted, dict):
-        return all(_is_nothing(value) for value in wanted.values())
-    return wanted in (None, "", [], False)
-
-
-def _is_off(wanted: Any) -> bool:
-    """``{"Enabled": false, ...}``: switched off, which a read may say by leaving it out."""
-    flags = [v for v in wanted.values() if isinstance(v, bool)] if isinstance(wanted, dict) else []
-    return bool(flags) and not any(flags)
-
-
-def _same(wanted: Any, there: Any) -> bool:
-    numbers = [v for v in (wanted, there) if isinstance(v, int | float) and not isinstance(v, bool)]
-    if numbers:
-        with contextlib.suppress(TypeError, ValueError):
-            return float(wanted) == float(there)
-    return text_of(wanted) == text_of(there)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-
-
-def _compare_lists(
-    wanted: list[Any], there: list[Any], at: str, unread: set[tuple[str, ...]], found: list[Any]
-) -> None:
-    """Lists of equal items in whatever order are the same; tags are found by their keys."""
-    left = list(there)
-    missing = []
-    for n, item in enumerate(wanted):
-        match = next((m for m, other in enumerate(left) if _fits(item, other, unread)), None)
-        if match is None:
-            missing.append((n, item))
-        else:
-            left.pop(match)
-    left = [
-        item
-        for item in left
-        if not (isinstance(item, dict) and str(item.get("Key", "")).startswith("aws:"))
-    ]
-    for n, item in missing:
-        key = item.get("Key") if isinstance(item, dict) else None
-        other = next(
-            (o for o in left if key is not None and isinstance(o, dict) and o.get("Key") == key),
-            None,
-        )
-        if other is None and len(missing) == len(left):
-            other = left[0]
-        if other is None:
-            _differ(item, None, f"{at}/{n}", "REMOVE", found)
-        else:
-            left.remove(other)
-            _compare(item, other, f"{at}/{n}", unread, found)
-    for n, item in enumerate(left, len(wanted)):
-        _differ(None, item, f"{at}/{n}", "ADD", found)
-
-
-def _fits(item: Any, other: Any, unread: set[tuple[str, ...]]) -> bool:
-    found: list[dict[str, str]] = []
-    _compare(item, other, "", unread, found)
-    return not found
-
-
-def _differ(wanted: Any, there: Any, at: str, kind: str, found: list[dict[str, str]]) -> None:
-    def said(value: Any) -> str:
-        if value is None:
-            return "null"
-        return orjson.dumps(value).decode() if isinstance(value, dict | list) else text_of(value)
-
-    found.append({"PropertyPath": at, "ExpectedValue": said(wanted), "ActualValue": said(there), "DifferenceType": kind})  # fmt: skip

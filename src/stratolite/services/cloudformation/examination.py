@@ -10,6 +10,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Made, Resource
+from stratolite.services.cloudformation.differing import differences
 from stratolite.services.cloudformation.dynamic import refuse_secure
 from stratolite.services.cloudformation.intrinsics import (
     Mention,
@@ -39,6 +40,19 @@ KNOWN_LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 
 @dataclass(frozen=True)
+class Live:
+    """How a resource is, where that counts and not what its stack says (``drift_aware``)."""
+
+    status: str
+    """IN_SYNC, MODIFIED, DELETED, UNKNOWN or UNSUPPORTED."""
+    drifted: Mapping[str, Any]
+    """Property -> what it is in truth, None for nothing."""
+    at_s: float
+    unread: list[str]
+    """Properties that nobody can read."""
+
+
+@dataclass(frozen=True)
 class Before:
     """What is there already: nothing for a new stack."""
 
@@ -53,6 +67,8 @@ class Before:
     """The stack's NotificationARNs."""
     imports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Logical id -> primary identifier of what is there already and shall be taken in."""
+    live: Mapping[str, Live] | None = None
+    """Logical id -> how the resource is, for a drift-aware change set."""
 
 
 class Examination:
@@ -74,6 +90,8 @@ class Examination:
         self.changes: list[Change] = []
         self.changed = False
         self.order: list[str] = []
+        self.live: dict[str, Any] = {}
+        """Of drifted resources the properties they have, None for those that were deleted."""
         self.stacks: dict[str, Any] = {}
         """Nested stacks' properties as far as they are known."""
 
@@ -142,6 +160,9 @@ class Examination:
         retyped = []
         for name in self.order:
             resource, record = scope.resources[name], self.before.records.get(name)
+            live = (self.before.live or {}).get(name)
+            if live is not None and live.status == "DELETED":
+                record, self.live[name] = None, None
             properties, needs = needs_of(name, scope)
             properties = conform(
                 self.region, self.handlers[resource["Type"]], name, properties, self.tags
@@ -152,6 +173,7 @@ class Examination:
                 if action == "Import":
                     handler = self.handlers[resource["Type"]]
                     added.physical_id = handler.physical_id_of(self.before.imports[name])
+                added.live = live
                 self.changes.append(added)
                 continue
             if record["type"] != resource["Type"]:
@@ -191,7 +213,11 @@ class Examination:
         around: dict[str, Any],
         is_nested: bool,
     ) -> Change | None:
-        old = record["private"]["properties"]
+        stated = record["private"]["properties"]
+        live = (self.before.live or {}).get(record["id"])
+        old = stated
+        if live is not None and live.drifted:
+            old = self.live[record["id"]] = self._as_it_is(record, live, properties)
         differing = sorted(k for k in {*old, *properties} if old.get(k) != properties.get(k))
         again = replacing(self.handlers[record["type"]], differing)
         physical_id = record.get("physical_id") or ""
@@ -206,6 +232,10 @@ class Examination:
                     }
                 )
                 return change
+            if stated != properties:
+                synced = Change("SyncWithActual", record["id"], record["type"], physical_id)
+                synced.live = live
+                return synced
             if all(record.get(key) == value for key, value in around.items()):
                 return None
             metadata = record.get("metadata") != around["metadata"]
@@ -225,6 +255,7 @@ class Examination:
         word = "True" if sure else "Conditional" if again else "False"
         change = Change("Modify", record["id"], record["type"], physical_id, word)
         change.before, change.after = old, properties
+        change.live, change.stated = live, stated
         for name in differing:
             recreation = "Never"
             if name in again:
@@ -236,7 +267,12 @@ class Examination:
             }
             if name == "Tags":
                 del target["Name"]
-            for source in self._sources((resource.get("Properties") or {}).get(name)):
+            if live is not None:
+                target |= _drift_of(name, live, stated)
+            sources = self._sources((resource.get("Properties") or {}).get(name))
+            if live is not None and stated.get(name) == properties.get(name):
+                sources = [{"Evaluation": "Static", "ChangeSource": "NoModification"}]
+            for source in sources:
                 change.details.append({"Target": target, **source})
         if again:
             policy = record.get("replace_policy") or "Delete"
@@ -244,6 +280,20 @@ class Examination:
                 "ReplaceAndRetain" if policy.startswith("Retain") else "ReplaceAndDelete"
             )
         return change
+
+    def _as_it_is(self, record: Record, live: Live, properties: Mapping[str, Any]) -> Any:
+        """What the stack says of a resource, with what drifted as it is; in the template's words where it is what that wants."""
+        old, handler = dict(record["private"]["properties"]), self.handlers[record["type"]]
+        for name, value in live.drifted.items():
+            wanted = properties.get(name)
+            same = name in properties and not has_unknown(wanted)
+            if same and not differences(self.region, handler, {name: wanted}, {name: value}):
+                old[name] = wanted
+            elif value is None:
+                old.pop(name, None)
+            else:
+                old[name] = value
+        return old
 
     def _sources(self, node: Any) -> list[dict[str, str]]:
         """Why a property changes, in DescribeChangeSet's words."""
@@ -300,6 +350,9 @@ class Change:
     before: Any = None
     after: Any = None
     """Properties, where they are known."""
+    live: Live | None = None
+    stated: Any = None
+    """What the stack said of it, for a drift-aware change set."""
 
     def shape(self) -> dict[str, Any]:
         change: dict[str, Any] = {
@@ -315,18 +368,27 @@ class Change:
             change["Replacement"] = self.replacement
         if self.policy:
             change["PolicyAction"] = self.policy
+        if self.live is not None:
+            change["ResourceDriftStatus"] = self.live.status
+            change["ResourceDriftIgnoredAttributes"] = [
+                {"Path": f"/Properties/{name}", "Reason": "WRITE_ONLY_PROPERTY"}
+                for name in self.live.unread
+            ]
         return {"Type": "Resource", "ResourceChange": change}
 
     def values(self) -> list[Any]:
         """Properties before and after, what is not known yet as AWS writes it."""
-        return [_shown(self.before), _shown(self.after)]
+        stated = [_shown(self.stated)] if self.live is not None else []
+        return [_shown(self.before), _shown(self.after), *stated]
 
 
 def with_values(shape: dict[str, Any], values: list[Any]) -> dict[str, Any]:
     """A change's ``shape`` with what DescribeChangeSet adds for IncludePropertyValues."""
-    before, after = values
+    before, after, *stated = values
     change = {**shape["ResourceChange"]}
-    for member, properties in (("BeforeContext", before), ("AfterContext", after)):
+    contexts = [("BeforeContext", before), ("AfterContext", after)]
+    contexts += [("PreviousDeploymentContext", one) for one in stated]
+    for member, properties in contexts:
         if properties is not None:
             change[member] = orjson.dumps({"Properties": properties}).decode()
     details = []
@@ -346,6 +408,17 @@ def with_values(shape: dict[str, Any], values: list[Any]) -> dict[str, Any]:
         details.append({**detail, "Target": target})
     change["Details"] = details
     return {**shape, "ResourceChange": change}
+
+
+def _drift_of(name: str, live: Live, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a property's values come from, and how it drifted."""
+    if name not in live.drifted:
+        return {"BeforeValueFrom": "PREVIOUS_DEPLOYMENT_STATE", "AfterValueFrom": "TEMPLATE"}
+    drift: dict[str, Any] = {"DriftDetectionTimestamp": live.at_s}
+    for member, value in (("PreviousValue", stated.get(name)), ("ActualValue", live.drifted[name])):
+        if value is not None:
+            drift[member] = _as_text(value)
+    return {"BeforeValueFrom": "ACTUAL_STATE", "AfterValueFrom": "TEMPLATE", "Drift": drift}
 
 
 def _as_text(value: Any) -> str:

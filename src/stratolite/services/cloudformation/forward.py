@@ -278,6 +278,8 @@ class Forward(Steps):
         }
         if taken is not None:
             begun["import_id"] = taken
+        if record is not None and "stated" in record["private"]:
+            begun["private"]["stated"] = record["private"]["stated"]
         if again and record:
             begun["private"].update({key: record["private"][key] for key in olds(record)})
         if unmade and record and record.get("physical_id"):
@@ -289,8 +291,10 @@ class Forward(Steps):
             begun["step"]["state"] = "failed"
             if now is not None:
                 begun["private"]["properties"] = now["properties"]
-            if unmade and record:
-                begun["physical_id"] = record.get("physical_id")
+            if "debris" in begun["private"]:
+                _be_debris(begun)
+            if again and record and record["step"].get("undo") == "failed":
+                begun["step"]["undo"] = "failed"
             self._say(call, stack, begun, _word(verb, "FAILED"), reason=reason)
         elif verb == "keep":
             begun["step"]["state"] = "done"
@@ -353,8 +357,9 @@ class Forward(Steps):
         verb = record["step"]["verb"]
         if made is None:
             record["step"]["state"] = "failed"
-            debris = record["private"].get("debris") or {}
-            record["physical_id"] = record.get("physical_id") or left or debris.get("physical_id")
+            record["physical_id"] = record.get("physical_id") or left
+            if record["physical_id"] is None and "debris" in record["private"]:
+                _be_debris(record)
             if verb == "update" and stays(stack):
                 record["step"]["undo"] = "started"
             self._say(call, stack, record, _word(verb, "FAILED"), reason=reason)
@@ -494,6 +499,13 @@ def is_unmade(record: Record) -> bool:
     return bool(
         step["state"] == "failed" and step["verb"] == "create" and whole(record) == "create"
     )
+
+
+def _be_debris(record: Record) -> None:
+    """The record is of what an earlier creation has left: nothing came of clearing it, or of what should come instead."""
+    debris = record["private"].pop("debris")
+    record.update({key: debris[key] for key in ("type", "physical_id", "token")})
+    record["private"]["properties"] = debris["properties"]
 
 
 def alarms_of(stack: Stack) -> list[str]:

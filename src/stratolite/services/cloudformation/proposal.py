@@ -69,6 +69,8 @@ class Proposal:
     """(capabilities, transforms) of the templates of nested stacks."""
     inside: dict[str, Inside] = field(default_factory=dict)
     """Logical id -> nested stack, where what it shall become is known."""
+    live: dict[str, Any] = field(default_factory=dict)
+    """Of drifted resources what they are, for a drift-aware change set."""
 
 
 @dataclass
@@ -171,6 +173,7 @@ async def _prepared(
             for pair in ((child.template.capabilities()[0], child.transforms), *child.nested)
         ],
         inside,
+        examine.live,
     )
 
 
@@ -249,7 +252,8 @@ def _child(call: Call, record: Record | None, parent: Before, name: str) -> Befo
 
 def before_of(stack: Stack, records: list[Record]) -> Before:
     """What an update starts from; where an update failed and stayed so, that is what it tried to be."""
-    there = {r["id"]: r for r in records if r.get("physical_id") and r["status"] != "CREATE_FAILED"}
+    made = [r for r in records if r.get("physical_id") is not None]
+    there = {r["id"]: r for r in made if r["status"] != "CREATE_FAILED"}
     private = stack["private"]
     tried = has_failed(stack) and "op_parameters" in private
     return Before(

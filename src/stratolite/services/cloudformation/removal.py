@@ -7,7 +7,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Resource
-from stratolite.services.cloudformation import signals, state
+from stratolite.services.cloudformation import drift_aware, signals, state
 from stratolite.services.cloudformation.change_tree import drop_below
 from stratolite.services.cloudformation.dynamic import Looked
 from stratolite.services.cloudformation.examination import STACK
@@ -39,6 +39,8 @@ class Removal(Steps):
 
         def done(call: Call) -> None:
             stack = self._stack(call)
+            if stack["op"].get("drift_aware"):
+                drift_aware.forget(call, self.uuid, restore=False)
             stack["private"].pop("undo", None)
             undo = stack.pop("undo", None)
             if undo is not None:
@@ -80,6 +82,8 @@ class Removal(Steps):
             stack = self._stack(call)
             op = stack["op"]
             drop_below(call, stack["op"])
+            if op.get("drift_aware"):
+                drift_aware.forget(call, self.uuid, restore=True)
             if not creating:
                 if op["template"] not in (None, stack["template"]):
                     state.drop_template(call.tx, self.rows, self.uuid, op["template"])

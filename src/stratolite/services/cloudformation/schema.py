@@ -426,6 +426,16 @@ def _table(region: str) -> dict[str, str]:
     return table
 
 
+@functools.lru_cache(16)
+def schema_text(region: str, type_name: str) -> str | None:
+    """AWS's schema as it is; None for a type AWS does not have."""
+    name = _table(region).get(type_name)
+    if name is None:
+        return None
+    with open(f"{_folder()}/resources/{name}.json", encoding="utf-8") as file:
+        return file.read()
+
+
 @functools.lru_cache(64)
 def load_schema(region: str, type_name: str) -> Schema | None:
     """None for a type AWS does not have."""

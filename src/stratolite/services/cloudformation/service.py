@@ -14,6 +14,7 @@ from stratolite.services.cloudformation.drift import Drift, DriftWorker
 from stratolite.services.cloudformation.engine import ExpiryWorker, StackWorker
 from stratolite.services.cloudformation.notices import BusWorker, NotifyWorker
 from stratolite.services.cloudformation.reading import Reading
+from stratolite.services.cloudformation.registry import Registry
 from stratolite.services.cloudformation.stack_sets import (
     StackSets,
     StackSetWorker,
@@ -24,7 +25,7 @@ from stratolite.services.cloudformation.stacks import StackChanges
 _TAGGED_PAGE = 100
 
 
-class Cloudformation(StackChanges, ChangeSets, Reading, Costs, Drift, StackSets):
+class Cloudformation(StackChanges, ChangeSets, Reading, Costs, Drift, StackSets, Registry):
     name: ClassVar[str] = "cloudformation"
 
     tag_types: ClassVar[tuple[str, ...]] = ("cloudformation:stack",)

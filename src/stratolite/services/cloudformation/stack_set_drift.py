@@ -95,8 +95,7 @@ def page(
 
 def details(op: dict[str, Any]) -> dict[str, Any]:
     """StackSetDriftDetectionDetails of an operation."""
-    done, total = len(op["results"]), len(op["targets"])
-    failed = sum(result["Status"] == "FAILED" for result in op["results"])
+    failed = op["failed"]
     status = {
         "RUNNING": "IN_PROGRESS",
         "STOPPING": "IN_PROGRESS",
@@ -107,10 +106,10 @@ def details(op: dict[str, Any]) -> dict[str, Any]:
     shape = {
         "DriftStatus": "DRIFTED" if drifted else "IN_SYNC" if in_sync else "NOT_CHECKED",
         "DriftDetectionStatus": status,
-        "TotalStackInstancesCount": total,
+        "TotalStackInstancesCount": op["total"],
         "DriftedStackInstancesCount": drifted,
         "InSyncStackInstancesCount": in_sync,
-        "InProgressStackInstancesCount": total - done,
+        "InProgressStackInstancesCount": op["total"] - op["done"],
         "FailedStackInstancesCount": failed,
     }
     if op["ended_s"]:

@@ -2,10 +2,11 @@
 
     (..., "set", name)                         -> {"private": {text, parameters}, uuid, id, description, tags, roles, ...}
     (..., "instance", set uuid, account, region) -> {stack name, stack id, status, reason, "private": {overrides}}
-    (..., "setop", set uuid, stamp)            -> {id, action, status, created_s, ended_s, targets, done, results, ...}
+    (..., "setop", set uuid, stamp)            -> {id, action, status, created_s, ended_s, total, done, failed, ...}
+    (..., "settarget", set uuid, stamp, n)     -> the operation's n-th target, as ListStackSetOperationResults shows it
 
-An operation is a durable job: it takes its targets one after another, in the order of the regions, and remembers which are
-done. As on AWS it works through two roles: the administration role here, which cloudformation.amazonaws.com must be trusted
+An operation is a durable job: it takes its targets one after another, in the order of the regions, and remembers how many are
+done; a step writes its own target's row. As on AWS it works through two roles: the administration role here, which cloudformation.amazonaws.com must be trusted
 by, and the execution role in the target's account, which the administration role must be allowed to assume.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/what-is-cfnstacksets.html
 Missing, refused by name: SERVICE_MANAGED permissions, ImportStacksToStackSet. Drift: ``stack_set_drift``.
@@ -37,6 +38,8 @@ QUEUE = "cloudformation.stackset"
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}\Z", re.ASCII)
 _TARGETS_COUNT_MAX = 2_000
 _SETTLED_LOOK_S = 0.05
+_OPERATIONS_KEPT = 20
+_DROPPED_AT_ONCE = 500
 Row = dict[str, Any]
 _FILTERS = {
     "DETAILED_STATUS": lambda shape: shape["StackInstanceStatus"]["DetailedStatus"],
@@ -119,17 +122,9 @@ class StackSets(Service):
 
         return {"OperationId": await call.transact(put)}
 
-    def delete_stack_set(self, call: Call, request: Request) -> Response:
-        row = _set(call, request["StackSetName"])
-        if row is None:
-            return {}
-        if _instances(call, row["uuid"]):
-            raise Fault("StackSetNotEmptyException", "StackSet is not empty", status=409)
-        rows = state.rows_of(call)
-        for key, _ in list(call.tx.scan(rows.keys.span("setop", row["uuid"]), limit=10_000)):
-            call.tx.delete(key)
-        call.tx.delete(rows.keys.key("set", row["name"]))
-        bus.tell_of_set(call, row, "DELETED")
+    async def delete_stack_set(self, call: Call, request: Request) -> Response:
+        while not await call.transact(lambda c: _drop_part(c, request["StackSetName"])):
+            pass
         return {}
 
     def describe_stack_set(self, call: Call, request: Request) -> Response:
@@ -290,8 +285,22 @@ class StackSets(Service):
 
     def list_stack_set_operation_results(self, call: Call, request: Request) -> Response:
         row = _must(call, request["StackSetName"])
-        op = _operation(call, row["uuid"], request["OperationId"])
-        return {"Summaries": op["results"]}
+        op, rows = _operation(call, row["uuid"], request["OperationId"]), state.rows_of(call)
+        if "results" in op and op["ended_s"]:
+            return {"Summaries": op["results"]}
+        place = (row["uuid"], op["stamp"])
+        start, stop = rows.keys.span("settarget", *place)
+        token = request.get("NextToken") or ""
+        if token and not token.isdecimal():
+            raise invalid("Invalid NextToken")
+        if token:
+            start = rows.keys.key("settarget", *place, int(token)) + b"\x00"
+        limit = min(int(request.get("MaxResults") or STACKS_PAGE_COUNT), STACKS_PAGE_COUNT)
+        found = list(call.tx.scan((start, stop), limit=limit + 1))
+        answer: Response = {"Summaries": [orjson.loads(raw) for _, raw in found[:limit]]}
+        if len(found) > limit:
+            answer["NextToken"] = str(rows.keys.parts(found[limit - 1][0])[3])
+        return answer
 
     def stop_stack_set_operation(self, call: Call, request: Request) -> Response:
         row = _must(call, request["StackSetName"])
@@ -528,27 +537,83 @@ def _begin(
         "status": "RUNNING",
         "created_s": call.tx.time_s,
         "ended_s": None,
-        "targets": targets,
+        "total": len(targets),
         "done": 0,
+        "failed": 0,
         "tolerated": int(preferences.get("FailureToleranceCount") or 0),
         "preferences": preferences,
-        "results": [],
         "stamp": call.tx.stamp(),
     }
     _put_operation(call, row["uuid"], op)
     bus.tell_of_operation(call, row, op)
+    for n, target in enumerate(targets):
+        _put_target(call, row["uuid"], op, n, target, "PENDING")
     payload = orjson.dumps([call.account, call.region, row["name"], op["id"]])
     work.put(call.tx, QUEUE, payload, partition=row["uuid"].encode())
-    for old in known[20:]:
+    for old in known[_OPERATIONS_KEPT:]:
+        for key, _ in list(call.tx.scan(rows.keys.span("settarget", row["uuid"], old["stamp"]))):
+            call.tx.delete(key)
         call.tx.delete(rows.keys.key("setop", row["uuid"], old["stamp"]))
     return str(op["id"])
+
+
+def _put_target(
+    call: Call,
+    uuid: str,
+    op: Row,
+    n: int,
+    target: tuple[str, str],
+    status: str,
+    reason: str = "",
+) -> None:
+    rows = state.rows_of(call)
+    shown = {"Account": target[0], "Region": target[1], "Status": status}
+    if reason:
+        shown["StatusReason"] = reason
+    call.tx.put(rows.keys.key("settarget", uuid, op["stamp"], n), orjson.dumps(shown))
+
+
+def _target(call: Call, uuid: str, op: Row, n: int) -> tuple[str, str]:
+    rows = state.rows_of(call)
+    raw = call.tx.get(rows.keys.key("settarget", uuid, op["stamp"], n))
+    if raw is None:
+        account, region = op["targets"][n]
+        return account, region
+    shown = orjson.loads(raw)
+    return shown["Account"], shown["Region"]
+
+
+def _drop_part(call: Call, name: str) -> bool:
+    """A page of what a set leaves; True when nothing of it is left. Raises Fault for a set that has instances."""
+    row, rows = _set(call, name), state.rows_of(call)
+    if row is None:
+        return True
+    if any(call.tx.scan(rows.keys.span("instance", row["uuid"]), limit=1)):
+        raise Fault("StackSetNotEmptyException", "StackSet is not empty", status=409)
+    for kind in ("settarget", "setop"):
+        found = list(call.tx.scan(rows.keys.span(kind, row["uuid"]), limit=_DROPPED_AT_ONCE))
+        for key, _ in found:
+            call.tx.delete(key)
+        if found:
+            return False
+    call.tx.delete(rows.keys.key("set", row["name"]))
+    bus.tell_of_set(call, row, "DELETED")
+    return True
 
 
 def _operations(call: Call, uuid: str) -> list[Row]:
     """Newest first; the last twenty are kept."""
     rows = state.rows_of(call)
     found = call.tx.scan(rows.keys.span("setop", uuid), reverse=True, limit=50)
-    return [orjson.loads(raw) for _, raw in found]
+    return [_current(orjson.loads(raw)) for _, raw in found]
+
+
+def _current(op: Row) -> Row:
+    """Operations had their ``targets`` and ``results`` in themselves before each target had a row."""
+    if "targets" in op and "total" not in op:
+        op["total"] = len(op["targets"])
+        op["failed"] = sum(result["Status"] == "FAILED" for result in op["results"])
+    return op
 
 
 def _operation(call: Call, uuid: str, op_id: str) -> Row:
@@ -573,13 +638,12 @@ def _next(call: Call, name: str, op_id: str) -> tuple[Row, Row, tuple[str, str]]
         op = _operation(call, row["uuid"], op_id)
     if op is None or op["status"] not in ("RUNNING", "STOPPING"):
         return None
-    failed = sum(result["Status"] == "FAILED" for result in op["results"])
-    over = failed > op["tolerated"]
-    if op["done"] < len(op["targets"]) and not over and op["status"] == "RUNNING":
-        account, region = op["targets"][op["done"]]
-        return row, op, (account, region)
-    for account, region in op["targets"][op["done"] :]:
-        op["results"].append({"Account": account, "Region": region, "Status": "CANCELLED", "StatusReason": "Cancelled since failure tolerance has exceeded" if over else "Stopped by user"})  # fmt: skip
+    over = op["failed"] > op["tolerated"]
+    if op["done"] < op["total"] and not over and op["status"] == "RUNNING":
+        return row, op, _target(call, row["uuid"], op, op["done"])
+    why = "Cancelled since failure tolerance has exceeded" if over else "Stopped by user"
+    for n in range(op["done"], op["total"]):
+        _put_target(call, row["uuid"], op, n, _target(call, row["uuid"], op, n), "CANCELLED", why)
     stopped = op["status"] == "STOPPING"
     op["status"] = "STOPPED" if stopped else "FAILED" if over else "SUCCEEDED"
     op["ended_s"] = call.tx.time_s
@@ -596,11 +660,10 @@ def _done(call: Call, name: str, op_id: str, target: tuple[str, str], reason: st
         return
     op = _operation(call, row["uuid"], op_id)
     account, region = target
-    result = {"Account": account, "Region": region, "Status": "FAILED" if reason else "SUCCEEDED"}
-    if reason:
-        result["StatusReason"] = reason
-    op["results"].append(result)
+    status = "FAILED" if reason else "SUCCEEDED"
+    _put_target(call, row["uuid"], op, op["done"], target, status, reason)
     op["done"] += 1
+    op["failed"] += bool(reason)
     found = _instance(call, row["uuid"], account, region)
     drift = (found or {}).get("drift") or {}
     if op["action"] == "DETECT_DRIFT" and drift.get("operation") == op_id:
@@ -674,9 +737,7 @@ def _op_shape(op: Row) -> dict[str, Any]:
         "Status": op["status"],
         "CreationTimestamp": op["created_s"],
         "OperationPreferences": op["preferences"],
-        "StatusDetails": {
-            "FailedStackInstancesCount": sum(r["Status"] == "FAILED" for r in op["results"])
-        },
+        "StatusDetails": {"FailedStackInstancesCount": op["failed"]},
     }
     if op["ended_s"]:
         shape["EndTimestamp"] = op["ended_s"]

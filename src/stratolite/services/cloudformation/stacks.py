@@ -46,13 +46,12 @@ UPDATABLE = (
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}\Z", re.ASCII)
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/.+\Z", re.ASCII)
-_NOT_OFFERED = ["DeploymentMode"]
 
 
 class StackChanges(Service):
     async def _prepare_create(self, call: Call, request: Request) -> Request:
         name = new_name(request.get("StackName"))
-        refuse_unoffered("CreateStack", request)
+        check_request(request)
         text = await needed_text(call, request)
         policy = await policy_of(call, request, "StackPolicyBody", "StackPolicyURL")
         uuid = call.world.uuid()
@@ -118,7 +117,7 @@ class StackChanges(Service):
         return {"StackId": stack["id"], "OperationId": stack["op"]["id"]}
 
     async def _prepare_update(self, call: Call, request: Request) -> Request:
-        refuse_unoffered("UpdateStack", request)
+        check_request(request)
         stack, records, current = await call.transact(lambda c: _to_update(c, request))
         if request.get("UsePreviousTemplate"):
             text = current
@@ -359,10 +358,7 @@ def new_name(name: Any) -> str:
     return name
 
 
-def refuse_unoffered(operation: str, request: Request) -> None:
-    for member in _NOT_OFFERED:
-        if request.get(member):
-            raise invalid(f"{operation} {member} is not offered by Stratolite yet")
+def check_request(request: Request) -> None:
     check_deployment(request)
     monitor_of(request)
     notify = request.get("NotificationARNs") or []
@@ -651,6 +647,7 @@ def _carry_on(call: Call, stack: Stack, failed: dict[str, Any]) -> None:
         "chain": [*failed.get("chain", ()), failed["id"]],
         "from_create": failed["kind"] == "create" or bool(failed.get("from_create")),
         "imports_before": failed.get("imports_before") or [],
+        "drift_aware": bool(failed.get("drift_aware") or stack["op"].get("drift_aware")),
     }
     if failed["template"] not in (stack["template"], stack["op"]["template"]):
         state.drop_template(call.tx, state.rows_of(call), stack["uuid"], failed["template"])

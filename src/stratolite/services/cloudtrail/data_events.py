@@ -1,6 +1,6 @@
 """Calls on items, objects and messages in a line each: what names the resource, what IAM calls the action, and the record read again.
 
-While a call runs only what names its resource is taken from the request (``Kind.named``, some 50 ns); ARN and action are
+While a call runs only what names its resource is taken from the request (``Kind.named``); ARN and action are
 made of it when somebody reads the trail. Bodies, items, statements and parameters are never held.
 Source  https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-data-events-with-cloudtrail.html
         https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -32,6 +32,9 @@ class Kind(NamedTuple):
     named: Named | None
     """Takes from a request what names its resources: a str, or a sequence of str and None. May raise. None: they are
     what IAM was asked about (``Service.access``), as ARNs."""
+    code: str = ""
+    """Of the error they ended with."""
+    decision: str = "allowed"
 
 
 class Row(NamedTuple):

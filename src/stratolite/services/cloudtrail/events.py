@@ -29,7 +29,7 @@ DATA: dict[str, frozenset[str]] = {
         "GetRecords", "GetShardIterator", "PutRecord", "PutRecords", "SubscribeToShard",
     }),
     "kms": frozenset({  # management events on AWS, where they are nearly all there are and are left out by a switch, too
-        "Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
+        "Decapsulate", "Decrypt", "Encapsulate", "Encrypt", "GenerateDataKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
         "GenerateDataKeyWithoutPlaintext", "GenerateMac", "GenerateRandom", "ReEncrypt", "Sign", "Verify", "VerifyMac",
     }),
     "lambda": frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"}),
@@ -37,11 +37,13 @@ DATA: dict[str, frozenset[str]] = {
     "cloudwatch": frozenset({"GetMetricData", "GetMetricStatistics", "PutMetricData"}),
     "s3": frozenset({
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "DeleteObject",
-        "DeleteObjects", "DeleteObjectTagging", "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectLegalHold",
+        "DeleteObjectAnnotation", "DeleteObjects", "DeleteObjectTagging", "GetObject", "GetObjectAcl",
+        "GetObjectAnnotation", "GetObjectAttributes", "GetObjectLegalHold",
         "GetObjectRetention", "GetObjectTagging", "GetObjectTorrent", "HeadBucket", "HeadObject", "ListMultipartUploads",
-        "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "PutObjectAcl",
-        "PutObjectLegalHold", "PutObjectRetention", "PutObjectTagging", "RestoreObject", "SelectObjectContent",
-        "UploadPart", "UploadPartCopy",
+        "ListObjectAnnotations", "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "PutObjectAcl",
+        "PutObjectAnnotation", "PutObjectLegalHold", "PutObjectRetention", "PutObjectTagging", "RestoreObject", "SelectObjectContent",
+        "UpdateObjectEncryption", "UploadPart", "UploadPartCopy",
+        "ComputeChecksum", "InitiateReplication", "ListForBatch",  # what S3 Batch Operations asks of S3 itself
     }),
     "sns": frozenset({"Publish", "PublishBatch"}),
     "sqs": frozenset({

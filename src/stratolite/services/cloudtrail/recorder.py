@@ -1,8 +1,8 @@
 """Gathers what calls did and writes it a few times a second, after the answers and before any sync.
 
 ``service.perform`` asks ``notes`` and ``data_kind`` once for each operation. A management call's record is made at its end;
-of a data event a tuple is kept (``around_data``: 0.6 us), and made into batches when they are written (``batches``).
-A transaction that runs again (a lost race on a shared log) may note a nested call twice.
+of a data event a tuple is ``held``, some of them are made into a line, and lines into batches when they are written (``batches``).
+A transaction that runs again (a lost race on a shared log) may note a call twice; readers leave out the second.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault, Unavailable
 from stratolite.limits import (
     TRAIL_BATCH_COUNT_MAX,
-    TRAIL_DATA_BATCH_COUNT_MAX,
-    TRAIL_DATA_INLINE_COUNT_MAX,
+    TRAIL_DATA_LINE_COUNT_MAX,
     TRAIL_EVENT_BYTES_MAX,
     TRAIL_EXPLAINED_A_SECOND_MAX,
     TRAIL_GATHER_S,
@@ -30,7 +29,7 @@ from stratolite.limits import (
 )
 from stratolite.service import Call, Cloud, Principal, Request, Service
 from stratolite.services.cloudtrail import batches, bus, data_events, events, state
-from stratolite.services.cloudtrail.batches import Batch, Held
+from stratolite.services.cloudtrail.batches import Held, Line
 from stratolite.services.cloudtrail.data_events import Kind
 from stratolite.services.cloudtrail.state import Place
 
@@ -38,6 +37,7 @@ Redact = Callable[[str, str, Request], dict[str, Any]]
 Done = Callable[[Any, BaseException | None], None]
 _log = logging.getLogger("stratolite.trail")
 _PURPOSE = "authorization-message"
+_FAILED_COUNT_MAX = 4_096
 _REFUSED = ("", "", "", "")
 """``Call.noted`` of a data event that was denied: its whole record is held already."""
 
@@ -47,10 +47,16 @@ class Recorder:
         self._cloud, self._redact, self._data_events = cloud, redact, data_events
         self._held: deque[tuple[Place, state.Record]] = deque()
         self._dropped_count = 0
-        self._held_data: deque[Held] = deque()
+        self.held: list[Held] = []
+        """Data events as ``service.perform`` keeps them; see ``room``."""
+        self.room = 0
+        """How many may be held before ``attend`` is called: none as long as nothing is under way to write them."""
         self._dropped_data: dict[tuple[str, str], int] = {}
-        self._batches: deque[Batch] = deque()
-        """Not written yet."""
+        self._lines: deque[Line] = deque()
+        """Data events not yet written, all but the newest."""
+        self._failed: dict[tuple[str, str, str], Kind] = {}
+        self._has_packed = False
+        """Whether what packs is loaded: that takes its time, in a thread."""
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,37 +74,12 @@ class Recorder:
         named = data_events.named(service.name, operation)
         return Kind(service.name, operation, service.prefix or service.name, named)
 
-    def around_data(
-        self, call: Call, kind: Kind, request: Request, done: Done, *, lasting: bool
-    ) -> Done:
-        """``done`` that keeps first how a data event ended. ``lasting``: it ends when its transaction is long over.
-
-        On the way of every GetItem and SendMessage: what is in here counts in tenths of a microsecond.
-        """
-        who = call.principal
-        if call.depth and _is_platform(who):
-            return done
+    def around_data(self, call: Call, kind: Kind, request: Request, done: Done) -> Done:
+        """``done`` that keeps first how a data event ended, for those that are more than one transaction."""
         call.owner = ""
-        try:
-            call.named = kind.named(request)  # type: ignore[misc]
-        except Exception:  # noqa: BLE001 - what the client left out, the operation answers; None: ``authorize_data``
-            call.named = ""
-        held = self._held_data
 
         def finished(result: Any, error: BaseException | None) -> None:
-            if error is None and not lasting and len(held) < TRAIL_HELD_COUNT_MAX:
-                try:
-                    held.append((
-                        call.tx.time_s, call.request_id, call.named, who, call.region, kind, call.owner,
-                        call.context.source, "", "allowed", call.depth,  # type: ignore[attr-defined]
-                    ))  # fmt: skip
-                except AttributeError:  # a call of the platform's own, which came from nowhere
-                    self.add_data(call, kind, None)
-                else:
-                    if self._task is None:
-                        self._arm()
-            else:
-                self.add_data(call, kind, error)
+            self.add_data(call, kind, request, error)
             done(result, error)
 
         return finished
@@ -221,46 +202,52 @@ class Recorder:
         if self._task is None:
             self._arm()
 
-    def add_nested(
+    def add_data(
         self, call: Call, kind: Kind, request: Request, error: BaseException | None
     ) -> None:
-        """A data event inside another call's transaction."""
-        if _is_platform(call.principal):
-            return
-        if kind.named is not None:
-            try:
-                call.named = kind.named(request)
-            except Exception:  # noqa: BLE001 - as above
-                call.named = ""
-        self.add_data(call, kind, error)
-
-    def add_data(self, call: Call, kind: Kind, error: BaseException | None) -> None:
-        """A data event that has ended, however. Must not raise."""
-        if error is not None and call.noted is _REFUSED:
-            return
-        who, owner = call.principal, getattr(call, "owner", "")
-        if len(self._held_data) >= TRAIL_HELD_COUNT_MAX:
-            place = (who.account or owner, call.region)
-            self._dropped_data[place] = self._dropped_data.get(place, 0) + 1
+        """A data event that has ended, however, from wherever. Must not raise."""
+        who = call.principal
+        if (call.depth and _is_platform(who)) or (error is not None and call.noted is _REFUSED):
             return
         names = getattr(call, "named", "")
-        self._held_data.append((
-            self._cloud.world.cloud(), call.request_id, names if error is None else data_events.shown(names), who,
-            call.region, kind, owner, call.context.get("aws:SourceIp", ""), "" if error is None else events.code(error),
-            events.decision(error), call.depth,
+        if kind.named is not None:
+            try:
+                names = kind.named(request)
+            except Exception:  # noqa: BLE001 - what the client left out: the operation has answered that
+                names = ""
+        if error is not None:
+            names, kind = data_events.shown(names), self._ended(kind, error)
+        self.held.append((
+            self._cloud.world.cloud(), call.request_id, names, who, call.region, kind, getattr(call, "owner", ""),
+            call.context.get("aws:SourceIp", ""), call.depth,
         ))  # fmt: skip
+        if len(self.held) >= self.room:
+            self.attend()
+
+    def _ended(self, kind: Kind, error: BaseException) -> Kind:
+        """The kind of those that ended so, one for all of them."""
+        ended = kind._replace(code=events.code(error), decision=events.decision(error))
+        if len(self._failed) >= _FAILED_COUNT_MAX:
+            self._failed.clear()
+        return self._failed.setdefault((kind.service, kind.operation, ended.code), ended)
+
+    def attend(self) -> None:
+        """See to it that what is held is written; make a line of it if it is much."""
         if self._task is None:
             self._arm()
+        if len(self.held) >= TRAIL_DATA_LINE_COUNT_MAX:
+            self._gather()
 
     def _arm(self) -> None:
         if not self._closed:
+            self.room = TRAIL_DATA_LINE_COUNT_MAX
             self._task = asyncio.get_running_loop().create_task(self._soon(), name="trail")
 
     # -- what is written
 
     async def _soon(self) -> None:
         await self._cloud.world.sleep(TRAIL_GATHER_S)
-        self._task = None
+        self._task, self.room = None, 0
         await self.flush()
 
     async def flush(self) -> None:
@@ -295,46 +282,52 @@ class Recorder:
                 self._held.extendleft(reversed(batch))
                 return
 
+    def _gather(self) -> None:
+        """What is held as lines. Soon after the calls: then it is in the processor's caches yet, and the loop is held for 0.1 ms."""
+        some = list(self.held)
+        self.held.clear()
+        dropped, self._dropped_data = self._dropped_data, {}
+        try:
+            self._lines += batches.lines_of(some, dropped, int(self._cloud.world.cloud() * 1000))
+        except Exception:  # noqa: BLE001 - some that cannot be written must not stop the rest
+            _log.exception("%d data events were not recorded", len(some))
+        if dropped:
+            _log.warning(
+                "%d data events were not recorded: they came too fast", sum(dropped.values())
+            )
+        self._forget_oldest()
+
     async def _flush_data(self) -> None:
-        held = self._held_data
-        while held or self._dropped_data:
-            some = [held.popleft() for _ in range(min(len(held), TRAIL_DATA_BATCH_COUNT_MAX))]
-            dropped, self._dropped_data = self._dropped_data, {}
-            given = some, dropped, int(self._cloud.world.cloud() * 1000)
-            try:
-                if len(some) <= TRAIL_DATA_INLINE_COUNT_MAX:
-                    made = batches.packed(*given)
-                else:
-                    loop = asyncio.get_running_loop()
-                    made = await loop.run_in_executor(None, batches.packed, *given)
-            except Exception:  # noqa: BLE001 - one that cannot be written must not stop the rest
-                _log.exception("%d data events were not recorded", len(some))
-                continue
-            self._batches.extend(made)
-            if dropped:
-                _log.warning(
-                    "%d data events were not recorded: they came too fast", sum(dropped.values())
-                )
-        while self._batches:
-            some_batches = list(self._batches)
-            self._batches.clear()
+        if self.held or self._dropped_data:
+            self._gather()
+        if not self._lines:
+            return
+        lines = list(self._lines)
+        self._lines.clear()
+        if len(lines) == 1 and self._has_packed:
+            made = batches.packed(lines)
+        else:
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(None, batches.packed, lines)
+        self._has_packed = True
 
-            def write(tx: Tx, made: list[Batch] = some_batches) -> None:
-                tx.relaxed = True  # cloudtrail:events in limits.RELAXED
-                for batch in made:
-                    state.write_data(tx, batch)
+        def write(tx: Tx) -> None:
+            tx.relaxed = True  # cloudtrail:events in limits.RELAXED
+            for batch in made:
+                state.write_data(tx, batch)
 
-            try:
-                await self._cloud.db.transact(write)
-            except Unavailable:
-                self._keep(some_batches)
-                return
+        try:
+            await self._cloud.db.transact(write)
+        except Unavailable:
+            self._lines.extendleft(reversed(lines))
+            self._forget_oldest()
 
-    def _keep(self, unwritten: list[Batch]) -> None:
-        """The log cannot be written: what is held meanwhile is bounded, and the oldest goes."""
-        self._batches.extendleft(reversed(unwritten))
-        while sum(batch.rows for batch in self._batches) > TRAIL_HELD_COUNT_MAX:
-            gone = self._batches.popleft()
+    def _forget_oldest(self) -> None:
+        """What is held while the log cannot be written, or not so fast, is bounded."""
+        count = sum([line.rows for line in self._lines])
+        while count > TRAIL_HELD_COUNT_MAX:
+            gone = self._lines.popleft()
+            count -= gone.rows
             place = (gone.account, gone.region)
             self._dropped_data[place] = self._dropped_data.get(place, 0) + gone.rows
 

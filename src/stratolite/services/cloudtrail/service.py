@@ -205,7 +205,7 @@ def _after(token: str) -> tuple[At, At]:
 def _events_of(read: _Read, wanted: _Wanted, account: str, region: str) -> tuple[list[Event], int]:
     """(the events wanted in the order of time, calls that were not recorded)."""
     found: list[tuple[int, Event]] = []
-    dropped = 0
+    dropped, seen = 0, set()
     for at, raw in read.whole:
         event = orjson.loads(raw)
         if wanted.event_id or wanted.takes(event):
@@ -214,7 +214,8 @@ def _events_of(read: _Read, wanted: _Wanted, account: str, region: str) -> tuple
         left_out, rows = batches.rows(raw, at.stamp)
         dropped += left_out
         for row in rows:
-            if row.time_ms >= read.since_ms:
+            if row.time_ms >= read.since_ms and row.event_id not in seen:
+                seen.add(row.event_id)  # a transaction that ran again
                 event = data_events.record(row, account, region)
                 if wanted.takes(event):
                     found.append((row.time_ms, event))

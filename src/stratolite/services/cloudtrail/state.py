@@ -98,11 +98,11 @@ def oldest_first(
 
 
 def write_data(tx: Tx, batch: Batch) -> None:
-    """A batch; makes room for it among the oldest."""
+    """A batch, closed now: later batches are closed later, whatever times their calls have. Makes room among the oldest."""
     keys = Place(batch.account, batch.region).keys
     size_key = keys.key("data-size")
     count, size_bytes, oldest_ms = orjson.loads(tx.get(size_key) or b"[0,0,0]")
-    tx.put(keys.key("data", batch.closed_ms, tx.stamp()), batch.raw)
+    tx.put(keys.key("data", int(tx.time_s * 1000), tx.stamp()), batch.raw)
     count, size_bytes = count + 1, size_bytes + len(batch.raw)
     gone_ms = int((tx.time_s - TRAIL_KEEP_S) * 1000)
     if size_bytes > TRAIL_DATA_SIZE_BYTES_MAX or oldest_ms < gone_ms:

@@ -49,13 +49,14 @@ class Items(Base):
             row = table.row(key)
         if table.limits:
             self.meter.admit(table, READ, call.tx.time_s)
+        if paths is not None:
+            table.check_nested(nested_of(paths))
         raw = state.get(call.tx, row, table.seal)
         response: Response = {}
         if raw is not None:
             if paths is None:
                 response["Item"] = orjson.Fragment(raw)
             else:
-                table.check_nested(nested_of(paths))
                 response["Item"] = project(orjson.loads(raw), paths)
         mode = request.get("ReturnConsumedCapacity")
         if table.limits or (mode is not None and mode != "NONE"):

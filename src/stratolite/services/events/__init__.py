@@ -21,8 +21,7 @@ has changed. Targets: SQS, SNS, Lambda, Kinesis, Firehose, Step Functions, log g
 destinations, each as far as its service is offered; every other kind is refused by name.
 
 Different from AWS, knowingly: connections keep their secrets sealed here, not in Secrets Manager (no SecretArn). An OAuth
-connection is AUTHORIZED at once; its token is asked for with every event. InvocationRateLimitPerSecond is recorded
-and not enforced. An event that has come over 5 buses goes no further. A firing that fell into more than a day
+connection is AUTHORIZED at once; its token is asked for with every event. An event that has come over 5 buses goes no further. A firing that fell into more than a day
 without a running cloud is not made up for.
 
 Missing, refused by name: partner event sources, global endpoints, KMS keys, logging of buses, private connectivity.

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.policy import Document
+from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.events import names, state
 from stratolite.services.events.names import invalid
@@ -201,7 +201,7 @@ def _policy(text: str) -> str:
         )
     try:
         Document.parse(text, has_principal=True)
-    except ValueError as error:
+    except Malformed as error:
         raise invalid(f"Parameter Policy is not valid. Reason: {error}") from error
     return text
 

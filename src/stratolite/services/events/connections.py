@@ -165,6 +165,7 @@ class Connections(Service):
         name = request["Name"]
         _find_destination(call, name)
         state.delete(call.tx, call.keys("events"), "destination", name)
+        state.delete(call.tx, call.keys("events"), "turn", name)
         return {}
 
     def _check_endpoint(self, call: Call, url: str) -> None:

@@ -37,8 +37,7 @@ async def send(service: Any, call: Call, said: Said) -> Settle | None:
     arn = delivery.parse(target["Arn"])
     role = target.get("RoleArn")
     if arn.service == "events" and arn.resource.startswith("api-destination/"):
-        await _to_destination(call, said, arn)
-        return None
+        return await _to_destination(call, said, arn)
     if role:
         session = said["rule"].rpartition("/")[2][:64].ljust(2, "_")
         acting = await call.as_role(role, jobs.SERVICE, said["rule"], session)
@@ -145,10 +144,11 @@ async def _to_bus(service: Any, acting: Call, said: Said) -> Settle | None:
 # -- somewhere else
 
 
-async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> None:
+async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> Settle | None:
+    """Later, where the destination's InvocationRateLimitPerSecond asks for it: that is no attempt of the event's."""
     name = arn.resource.split("/")[1]
 
-    def look(inner: Call) -> tuple[state.Record, state.Record]:
+    def look(inner: Call) -> tuple[state.Record, state.Record, float]:
         tx, keys = inner.tx, inner.keys("events")
         found = state.get(tx, keys, "destination", name)
         if found is None:
@@ -156,9 +156,17 @@ async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> None:
         link = state.get(tx, keys, "connection", found["connection"].split("/")[1])
         if link is None:
             raise names.missing(f"Connection '{found['connection']}' does not exist.")
-        return found, link
+        turn_s = 0.0 if said.get("has_turn") else state.turn_s(tx, keys, name, found["rate"])
+        return found, link, turn_s - tx.time_s
 
-    destination, connection = await call.transact(look)
+    destination, connection, wait_s = await call.transact(look)
+    if wait_s > 0:
+        later = orjson.dumps({**said, "has_turn": True})
+
+        def wait(tx: Tx) -> None:
+            call.cloud.work.put(tx, jobs.DELIVER, later, due_s=tx.time_s + wait_s)
+
+        return wait
     if not connection["sealed"]:
         raise NotTaken(
             0, f"Connection '{destination['connection']}' is deauthorized", is_final=True
@@ -193,6 +201,7 @@ async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> None:
     if not 200 <= answer.status < 300:
         final = answer.status < 500 and answer.status not in _RETRIED_STATUSES
         raise NotTaken(answer.status, f"HTTP status {answer.status}", is_final=final)
+    return None
 
 
 def _fill_path(endpoint: str, values: list[str]) -> str:

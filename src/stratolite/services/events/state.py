@@ -13,6 +13,7 @@ All under (account, region, "events"); values are JSON unless said otherwise:
     ("replay", name)               -> {archive, destination, only, start_s, end_s, state, reason, begun_s, ended_s, last_s, at}
     ("connection", name)           -> {uuid, type, parameters, description, created_s, modified_s, authorized_s, sealed}
                                       sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters
+    ("turn", destination name)     -> [second, how many events may go in it and were told so]
     ("destination", name)          -> {uuid, connection, description, endpoint, method, rate, created_s, modified_s}
 """
 
@@ -164,6 +165,21 @@ def rules_aimed_at(
             return found, found[-1]
         found.append(rule)
     return found, ""
+
+
+# -- API destinations
+
+
+def turn_s(tx: Tx, keys: Keyspace, destination: str, rate: int) -> float:
+    """When the next event may go to a destination that takes ``rate`` a second; the turn is taken."""
+    key = keys.key("turn", destination)
+    second, taken = orjson.loads(tx.get(key) or b"[0,0]")
+    if second < int(tx.time_s):
+        second, taken = int(tx.time_s), 0
+    if taken >= rate:
+        second, taken = second + 1, 0
+    tx.put(key, orjson.dumps([second, taken + 1]))
+    return float(second)
 
 
 # -- archives

@@ -218,6 +218,7 @@ class _Deliver:
                 return None
             return await outgoing.send(self._service, call, said)
         except (Fault, ValueError, outgoing.NotTaken) as error:
+            said.pop("has_turn", None)  # another attempt waits for another
             failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error))
             return delivery.failed(self._cloud, DELIVER, said, failure)
 

@@ -19,7 +19,7 @@ written: deliveries are tried again, up to five minutes apart; from ``quotas.WAI
 slow down.
 
 Files  ``streams`` ``writing`` operations; ``settings`` what a stream may say; ``delivery`` from a cut to objects, with
-       ``transformation`` (a function's or a query's), ``prefixes`` ``timestamps`` where objects lie, ``packing`` what is in
+       ``transformation`` (a function's or a query's; ``items``, ``log_records``), ``error_logs``, ``prefixes`` ``timestamps`` where objects lie, ``packing`` what is in
        them, ``endpoint`` HTTP; ``source`` reads a Kinesis stream; ``child`` (started by ``children``) runs jq and pyarrow
 
 jq programs, Parquet, ORC and Snappy run in a child with capped memory and time; pyarrow is an extra
@@ -27,9 +27,8 @@ jq programs, Parquet, ORC and Snappy run in a child with capped memory and time;
 
 From a Kinesis source, what the Kinesis Producer Library put into one record is delivered one by one (``aggregated``).
 
-Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources, Decompression and
-CloudWatchLogProcessing processors, secrets in Secrets Manager, error logs in CloudWatch Logs (the option is kept):
-refused by name, but for the last. A dynamic partition's objects are written when the stream's buffer is cut, not each
+Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources (none of these services is offered), secrets in
+Secrets Manager: refused by name. A dynamic partition's objects are written when the stream's buffer is cut, not each
 at its own size. The HadoopSnappy of ORC and Parquet's padding and dictionary options are as pyarrow has them.
 
 Sources  https://docs.aws.amazon.com/firehose/latest/APIReference/

@@ -13,11 +13,20 @@ from stratolite.core import Tx
 from stratolite.core.dropping import Dropper
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.firehose import endpoint, jobs, packing, prefixes, quotas, state
+from stratolite.services.firehose import (
+    endpoint,
+    error_logs,
+    jobs,
+    packing,
+    prefixes,
+    quotas,
+    state,
+)
 from stratolite.services.firehose.children import ChildFailed
+from stratolite.services.firehose.items import Failure, Item
 from stratolite.services.firehose.state import Record, Ref, Row
 from stratolite.services.firehose.streams import access_key
-from stratolite.services.firehose.transformation import Failure, Item, transformed
+from stratolite.services.firehose.transformation import transformed
 
 _log = logging.getLogger("stratolite.firehose")
 
@@ -78,6 +87,10 @@ class Deliver:
                 await _Delivery(call, ref, stream, number, cut).run()
             except (Fault, ChildFailed) as error:
                 _log.warning("firehose=%s waits to deliver: %r", ref.name, error)
+                code = error.code if isinstance(error, Fault) else "Processing.Failed"
+                await error_logs.note(
+                    call, ref, stream, [error_logs.Line(f"S3.{code}", str(error))]
+                )
                 return _again(call, ref, stream_id, number, cut)
             await self._cloud.db.transact(
                 lambda tx: state.put_cut(tx, ref, stream_id, number, {**cut, "done": True})
@@ -138,7 +151,15 @@ class _Delivery:
             await self._to_endpoint(items, bucket)
         else:
             await self._to_s3(items, failures)
-        await self._put_failures(bucket, failures, "processing-failed")
+        for kind in sorted({failure.kind for failure in failures}):
+            found = [failure for failure in failures if failure.kind == kind]
+            await self._put_failures(bucket, found, kind)
+        await self._note_failures(failures)
+
+    async def _note_failures(self, failures: list[Failure]) -> None:
+        """One line for each code and function."""
+        lines = {(f.code, f.function): error_logs.Line(f.code, f.message, f.function) for f in failures}  # fmt: skip
+        await error_logs.note(self.call, self.ref, self.stream, list(lines.values()))
 
     async def _rows(self) -> list[Row]:
         rows: list[Row] = []

@@ -16,8 +16,8 @@ import orjson
 
 from stratolite.egress import Failed
 from stratolite.service import Call
+from stratolite.services.firehose.items import Item
 from stratolite.services.firehose.state import Ref
-from stratolite.services.firehose.transformation import Item
 
 _TIME_S_MAX = 180.0
 _ANSWER_BYTES_MAX = 1 << 20

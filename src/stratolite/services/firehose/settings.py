@@ -14,7 +14,9 @@ _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.+\Z")
 _BUCKET = re.compile(r"arn:aws:s3:::[\w.-]{1,255}\Z")
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
 _MODULES = re.compile(r"(^|;)\s*(import|include|module)\b")
-_PROCESSORS = ("Lambda", "MetadataExtraction", "AppendDelimiterToRecord", "RecordDeAggregation")
+_PROCESSORS = (
+    "Lambda", "MetadataExtraction", "AppendDelimiterToRecord", "RecordDeAggregation", "Decompression", "CloudWatchLogProcessing",
+)  # fmt: skip
 DESTINATIONS = {
     "S3DestinationConfiguration": "s3",
     "ExtendedS3DestinationConfiguration": "extended-s3",
@@ -92,6 +94,7 @@ def http(given: Config) -> Config:
         raise bad("EndpointConfiguration.Url must be an HTTP or HTTPS URL.")
     if (given.get("SecretsManagerConfiguration") or {}).get("Enabled"):
         raise not_offered("SecretsManagerConfiguration")
+    _check_logging(given)
     config: Config = {"EndpointConfiguration": endpoint}
     _buffering(config, given, quotas.SIZE_MB, 1, 64)
     for member in ("CloudWatchLoggingOptions", "RoleARN"):
@@ -121,6 +124,7 @@ def _s3_part(given: Config) -> Config:
         raise bad(f"RoleARN {role} is not the ARN of a role.")
     if not _BUCKET.match(bucket):
         raise bad(f"BucketARN {bucket} is not the ARN of a bucket.")
+    _check_logging(given)
     form = given.get("CompressionFormat") or "UNCOMPRESSED"
     if form not in prefixes.EXTENSIONS:
         raise bad(f"CompressionFormat {form} is not one of {', '.join(prefixes.EXTENSIONS)}.")
@@ -199,6 +203,13 @@ def _processing(given: Config) -> Config | None:
                 )
             if _MODULES.search(query):
                 raise bad("MetadataExtractionQuery must not import modules.")
+        if kind == "Decompression" and wanted.get("CompressionFormat") != "GZIP":
+            raise bad("CompressionFormat of a Decompression processor must be GZIP.")
+        if kind == "CloudWatchLogProcessing":
+            if wanted.get("DataMessageExtraction", "").lower() != "true":
+                raise bad("DataMessageExtraction of a CloudWatchLogProcessing processor must be true.")  # fmt: skip
+            if not any(p.get("Type") == "Decompression" for p in processing["Processors"]):
+                raise bad("CloudWatchLogProcessing needs a Decompression processor.")
         if kind == "RecordDeAggregation" and wanted.get("SubRecordType") not in (
             "JSON",
             "DELIMITED",
@@ -208,6 +219,12 @@ def _processing(given: Config) -> Config | None:
         "Enabled": processing.get("Enabled", True),
         "Processors": processing.get("Processors") or [],
     }
+
+
+def _check_logging(given: Config) -> None:
+    options = given.get("CloudWatchLoggingOptions") or {}
+    if options.get("Enabled") and not (options.get("LogGroupName") and options.get("LogStreamName")):  # fmt: skip
+        raise bad("LogGroupName and LogStreamName are required when CloudWatchLoggingOptions is enabled.")  # fmt: skip
 
 
 def _conversion(given: Config) -> Config:

@@ -9,52 +9,18 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from stratolite.service import Call
-from stratolite.services.firehose import children, quotas
+from stratolite.services.firehose import children, log_records, quotas
+from stratolite.services.firehose.items import Failure, Item
 from stratolite.services.firehose.settings import parameters
 from stratolite.services.firehose.state import Ref, Row
 
 _RETRIES = 3
 _DELIMITED_MAX = 500
-
-
-@dataclass(slots=True)
-class Item:
-    """A record on its way."""
-
-    row: Row
-    """As it was accepted."""
-    data: bytes
-    keys: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Namespace (partitionKeyFromQuery, ...) -> key -> value."""
-
-
-@dataclass(slots=True)
-class Failure:
-    row: Row
-    code: str
-    message: str
-    attempts: int
-    function: str = ""
-
-    def line(self, now_s: float) -> bytes:
-        """As AWS writes it under the error prefix."""
-        said = {
-            "attemptsMade": self.attempts,
-            "arrivalTimestamp": self.row.arrival_ms,
-            "errorCode": self.code,
-            "errorMessage": self.message,
-            "attemptEndingTimestamp": int(now_s * 1000),
-            "rawData": base64.b64encode(self.row.data).decode(),
-        }
-        if self.function:
-            said["lambdaArn"] = self.function
-        return orjson.dumps(said) + b"\n"
 
 
 ActAs = Callable[[str], Awaitable[Call]]
@@ -77,6 +43,10 @@ async def transformed(
                 items = await _by_function(call, await act_as(role), ref, wanted, items, failures)
             elif kind == "MetadataExtraction":
                 items = await _by_query(wanted["MetadataExtractionQuery"], items, failures)
+            elif kind == "Decompression":
+                items = log_records.decompressed(items, failures)
+            elif kind == "CloudWatchLogProcessing":
+                items = log_records.messages(items, failures)
             elif kind == "RecordDeAggregation":
                 items = _taken_apart(wanted, items, failures)
             else:

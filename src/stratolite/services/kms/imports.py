@@ -27,6 +27,7 @@ from stratolite.services.kms.lookup import (
     is_external,
     is_replica,
     state_of,
+    without_expired,
 )
 from stratolite.services.kms.specs import SPECS, SYMMETRIC
 from stratolite.services.kms.state import Key, Place, material_id
@@ -235,7 +236,7 @@ def _check_primary_has(call: Call, found: Key, digest: str) -> None:
 
 def rotate(call: Call, found: Key) -> None:
     """To the material that waits for it, in all regions at once. Raises KMSInvalidStateException."""
-    family = [found, *state.relatives(call.tx, found)]
+    family = [found, *(without_expired(call, one) for one in state.relatives(call.tx, found))]
     if any(not one.record["pending"] for one in family):
         raise wrong_state(found.arn, "without new key material to rotate to in each of its regions")
     for one in family:
@@ -261,10 +262,8 @@ class Expirer:
             found = state.key(tx, Place(account, region), key_id)
             if found is None:
                 return
-            left = expired(found.record["materials"], tx.time_s)
-            pending = found.record["pending"]
-            if pending and (pending["valid_to_s"] or tx.time_s + 1) <= tx.time_s:
-                pending = None
-            state.put_key(tx, found.place, {**found.record, "materials": left, "pending": pending})
+            left = expired(found.record, tx.time_s)
+            if left is not None:
+                state.put_key(tx, found.place, left)
 
         return expire

@@ -64,17 +64,23 @@ def _there(call: Call, place: Place, key_id: str) -> Key:
 
 def without_expired(call: Call, found: Key) -> Key:
     """The key as it is once imported material whose time has come is gone; a job removes it from the store."""
-    now_s, entries = call.tx.time_s, found.record["materials"]
-    if is_external(found) and any((one["valid_to_s"] or now_s + 1) <= now_s for one in entries):
-        return Key(found.place, {**found.record, "materials": expired(entries, now_s)})
-    return found
+    if not is_external(found):
+        return found
+    left = expired(found.record, call.tx.time_s)
+    return found if left is None else Key(found.place, left)
 
 
-def expired(entries: list[dict[str, Any]], now_s: float) -> list[dict[str, Any]]:
-    return [
-        {**one, "sealed": ""} if (one["valid_to_s"] or now_s + 1) <= now_s else one
-        for one in entries
-    ]
+def expired(record: dict[str, Any], now_s: float) -> dict[str, Any] | None:
+    """The record of a key without its expired materials, None if there are none."""
+
+    def over(one: dict[str, Any] | None) -> bool:
+        return bool(one and one["sealed"] and one["valid_to_s"] and one["valid_to_s"] <= now_s)
+
+    entries, pending = record["materials"], record["pending"]
+    if not over(pending) and not any(map(over, entries)):
+        return None
+    left = [{**one, "sealed": ""} if over(one) else one for one in entries]
+    return {**record, "materials": left, "pending": None if over(pending) else pending}
 
 
 def is_external(found: Key) -> bool:

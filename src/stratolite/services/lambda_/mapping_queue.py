@@ -93,6 +93,7 @@ class QueueReader(Reader):
             return []
         found = received.result().get("Messages") or ()
         items = [mapping_events.message(one, self.source.arn) for one in found]
+        self.count("PolledEventCount", len(items))
         wanted = self.wanted(items)
         if len(wanted) < len(items):
             keep = {item.id for item in wanted}
@@ -127,11 +128,14 @@ class QueueReader(Reader):
                     raise
             await self._until(self.call.world.cloud() + pause_s)
             pause_s = min(pause_s * 2, _THROTTLED_S[1])
+        self.count("InvokedEventCount", len(batch))
         if answer.error is not None:
+            self.count("FailedInvokeEventCount", len(batch))
             return
         failed: set[str] = set()
         if self.config["FunctionResponseTypes"]:
             failed = mapping_answers.failed(answer.payload, [item.id for item in batch])
+            self.count("FailedInvokeEventCount", len(failed))
         await self._delete(acting, [item for item in batch if item.id not in failed])
 
     async def _visible_s(self, acting: Call) -> int:
@@ -146,4 +150,5 @@ class QueueReader(Reader):
                 for n, item in enumerate(items[at : at + _RECEIVED_MAX])
             ]
             ask = source_request(self.call, self.source) | {"Entries": entries}
-            await acting.request("sqs", "DeleteMessageBatch", ask)
+            answer = await acting.request("sqs", "DeleteMessageBatch", ask)
+            self.count("DeletedEventCount", len(answer.get("Successful") or ()))

@@ -14,7 +14,7 @@ from stratolite.core import Span, Tx
 from stratolite.errors import Fault
 from stratolite.patterns import Pattern, compile_pattern
 from stratolite.service import Call, Settle
-from stratolite.services.lambda_ import invoking, mapping_events, mapping_state
+from stratolite.services.lambda_ import invoking, mapping_events, mapping_sealing, mapping_state
 from stratolite.services.lambda_.mapping_access import as_function
 from stratolite.services.lambda_.mapping_settings import Source, source
 from stratolite.services.lambda_.names import Ref
@@ -41,6 +41,7 @@ class Reader:
         self.source: Source
         self.ref: Ref
         self.filters: Sequence[Pattern] = ()
+        self._filters_of: mapping_state.Record | None = None
         self._seen: mapping_state.Record | None = None
         self._changed: asyncio.Future[None] | None = None
         self._acting: tuple[str, Call] | None = None
@@ -52,6 +53,7 @@ class Reader:
             while True:
                 await self.load()
                 try:
+                    await self._open_filters()
                     done = await self.read()
                 except (
                     Fault
@@ -96,14 +98,27 @@ class Reader:
         self.ref = Ref(
             self.call.account, self.call.region, record["name"], record["qualifier"] or None
         )
-        patterns = (self.config.get("FilterCriteria") or {}).get("Filters") or ()
-        self.filters = [compile_pattern(one["Pattern"]) for one in patterns]
+        if "sealed" not in record:
+            self._filter_by(record["config"])
 
         def changed(inner: Call) -> None:
             if look(inner) == record:
                 inner.tx.wait([mapping_state.span(self.keys, self.uuid)], _NEVER)
 
         self._changed = asyncio.ensure_future(self.call.transact(changed))
+
+    async def _open_filters(self) -> None:
+        """Those of the mapping as it is now, before the next turn. Raises Fault where a key does not let Lambda have them."""
+        record = self._seen
+        assert record is not None
+        if self._filters_of is not record:
+            opened = mapping_sealing.opened_by_lambda
+            self._filter_by(await self.call.transact(lambda inner: opened(inner, record)))
+
+    def _filter_by(self, config: dict[str, Any]) -> None:
+        patterns = (config.get("FilterCriteria") or {}).get("Filters") or ()
+        self.filters = [compile_pattern(one["Pattern"]) for one in patterns]
+        self._filters_of = self._seen
 
     @property
     def is_changed(self) -> bool:
@@ -185,4 +200,15 @@ class Reader:
 
     def wanted(self, items: Sequence[mapping_events.Item]) -> list[mapping_events.Item]:
         kind = self.source.kind
-        return [i for i in items if mapping_events.is_wanted(i, kind, self.filters)]
+        found = [i for i in items if mapping_events.is_wanted(i, kind, self.filters)]
+        self.count("FilteredOutEventCount", len(items) - len(found))
+        return found
+
+    def count(self, name: str, events: int) -> None:
+        """A metric of a mapping that is to have them (MetricsConfig).
+
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
+        """
+        if events and "EventCount" in (self.config.get("MetricsConfig") or {}).get("Metrics", ()):
+            dimensions = (("EventSourceMappingUUID", self.uuid),)
+            self.call.cloud.measure(self.call.account, self.call.region, "AWS/Lambda", dimensions, name, float(events))  # fmt: skip

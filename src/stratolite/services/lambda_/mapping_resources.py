@@ -9,8 +9,8 @@ from stratolite.service import Call, Made, Resource, Spec, created, picked
 
 _SAME = (
     "BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "Enabled", "FilterCriteria", "FunctionName",
-    "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts",
-    "ParallelizationFactor", "ScalingConfig", "TumblingWindowInSeconds",
+    "FunctionResponseTypes", "KmsKeyArn", "MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts",
+    "MetricsConfig", "ParallelizationFactor", "ScalingConfig", "TumblingWindowInSeconds",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "BatchSize": None,
@@ -20,6 +20,7 @@ _DEFAULTS: dict[str, Any] = {
     "FilterCriteria": {},
     "FunctionResponseTypes": [],
     "MaximumBatchingWindowInSeconds": 0,
+    "MetricsConfig": {},
     "MaximumRecordAgeInSeconds": -1,
     "MaximumRetryAttempts": -1,
     "ParallelizationFactor": 1,
@@ -39,7 +40,7 @@ class EventSourceMapping(Resource):
 
     async def create(self, call: Call, spec: Spec) -> Made:
         props = spec.properties
-        ask = picked(props, *_SAME, "EventSourceArn", "StartingPosition")
+        ask = _asked(picked(props, *_SAME, "EventSourceArn", "StartingPosition"))
         if "StartingPositionTimestamp" in props:
             ask["StartingPositionTimestamp"] = float(props["StartingPositionTimestamp"])
         if tags := spec.tags():
@@ -67,9 +68,11 @@ class EventSourceMapping(Resource):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         props = new.properties
-        ask = picked(props, *_SAME)
+        ask = _asked(picked(props, *_SAME))
         for name in old.properties.keys() - props.keys():
-            if name in _DEFAULTS and _DEFAULTS[name] is not None:
+            if name == "KmsKeyArn":
+                ask["KMSKeyArn"] = ""
+            elif name in _DEFAULTS and _DEFAULTS[name] is not None:
                 ask[name] = _DEFAULTS[name]
         made = await self.ask(call, "UpdateEventSourceMapping", UUID=physical_id, **ask)
         arn, tags = made["EventSourceMappingArn"], new.tags()
@@ -94,6 +97,8 @@ class EventSourceMapping(Resource):
         if found is None:
             return None
         props = picked(found, *_SAME, "EventSourceArn", "StartingPosition")
+        if "KMSKeyArn" in found:
+            props["KmsKeyArn"] = found["KMSKeyArn"]
         if "StartingPositionTimestamp" in found:
             props["StartingPositionTimestamp"] = found["StartingPositionTimestamp"]
         given = spec.properties.get("FunctionName", "")
@@ -109,6 +114,12 @@ class EventSourceMapping(Resource):
         more = {"Marker": token} if token else {}
         page = await self.ask(call, "ListEventSourceMappings", **more)
         return [m["UUID"] for m in page["EventSourceMappings"]], page.get("NextMarker", "")
+
+
+def _asked(props: dict[str, Any]) -> dict[str, Any]:
+    """A key is spelt otherwise in the API."""
+    key = props.pop("KmsKeyArn", None)
+    return props if key is None else {**props, "KMSKeyArn": key}
 
 
 def _made(mapping: dict[str, Any]) -> Made:

@@ -24,8 +24,8 @@ BATCH_MAX = 10_000
 FILTERS_MAX = 10
 _NOT_OFFERED = (
     "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig", "Topics",
-    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "KMSKeyArn", "ProvisionedPollerConfig",
-    "LoggingConfig", "MetricsConfig",
+    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "ProvisionedPollerConfig",
+    "LoggingConfig",
 )  # fmt: skip
 _STREAM_ONLY = (
     "StartingPosition", "StartingPositionTimestamp", "ParallelizationFactor", "MaximumRecordAgeInSeconds",
@@ -97,6 +97,10 @@ def checked(source: Source, request: Request, before: dict[str, Any]) -> dict[st
                 f"[{kind}]",
                 "Member must satisfy constraint: [Member must satisfy enum value set: [ReportBatchItemFailures]]",
             )
+    if metrics := _metrics(request, before):
+        settings["MetricsConfig"] = {"Metrics": metrics}
+    if key := request.get("KMSKeyArn", before.get("KMSKeyArn")):
+        settings["KMSKeyArn"] = key
     if filters := _filters(request, before):
         settings["FilterCriteria"] = filters
     if source.is_stream:
@@ -202,6 +206,20 @@ def _number(
         side = f"greater than or equal to {low}" if value < low else f"less than or equal to {high}"
         raise names.bad(member[:1].lower() + member[1:], value, f"Member must have value {side}")
     return int(value)
+
+
+def _metrics(request: Request, before: dict[str, Any]) -> list[str]:
+    """Which metrics the mapping is to have; ErrorCount and KafkaMetrics are of Kafka's."""
+    given = request.get("MetricsConfig", before.get("MetricsConfig")) or {}
+    wanted: list[str] = given.get("Metrics") or []
+    for kind in wanted:
+        if kind != "EventCount":
+            raise names.bad(
+                "metricsConfig.metrics",
+                f"[{kind}]",
+                "Member must satisfy constraint: [Member must satisfy enum value set: [EventCount]]",
+            )
+    return wanted
 
 
 def _filters(request: Request, before: dict[str, Any]) -> dict[str, Any] | None:

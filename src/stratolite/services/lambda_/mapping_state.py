@@ -1,6 +1,6 @@
 """The keys of event source mappings, under (account, region, "lambda"); the only file that knows them.
 
-("mapping", uuid)               -> JSON {config, name, qualifier, kind, enabled, deleting, epoch}; ``config`` is in the
+("mapping", uuid)               -> JSON {config, name, qualifier, kind, enabled, deleting, epoch, sealed: see ``mapping_sealing``}; ``config`` is in the
                                    shape AWS answers it, ``epoch`` counts how often it was switched on
 ("mapping-of", source, uuid)    -> ""    mappings by their source's ARN
 ("mapping-to", name, uuid)      -> ""    mappings by their function's name

@@ -234,6 +234,7 @@ class ShardReader(Reader):
         items = self._items(page["Records"])
         if items and not self._pending:
             self._since_s = self.call.world.cloud()
+        self.count("PolledEventCount", len(items))
         self._pending += items
         return bool(page["Records"])
 
@@ -326,7 +327,8 @@ class ShardReader(Reader):
             if left is None:
                 self._tried.pop(piece.items[0].id, None)
                 continue
-            if self.config["BisectBatchOnFunctionError"] and len(left.items) > 1 and left.is_error:
+            bisects = self.config["BisectBatchOnFunctionError"] and len(left.items) > 1
+            if bisects and left.is_error and not left.is_cut:
                 middle = -(-len(left.items) // 2)
                 todo[:0] = [_Piece(left.items[:middle], 0), _Piece(left.items[middle:], 0)]
             else:
@@ -383,6 +385,7 @@ class ShardReader(Reader):
             is_throttled = fault.code == "TooManyRequestsException"
             await self._note(f"PROBLEM: {'Function throttled' if is_throttled else fault.message}")
             return _Left(items, attempts, is_error=False)
+        self.count("InvokedEventCount", len(items))
         failed_from = 0
         if answer.error is None:
             failed_from = len(items)
@@ -394,6 +397,7 @@ class ShardReader(Reader):
             await self._note("OK")
             self._answered(answer)
             return None
+        self.count("FailedInvokeEventCount", len(items) - failed_from)
         await self._note("PROBLEM: Function call failed")
         if failed_from:  # what came before is done; the rest begins its own attempts
             attempts = 0
@@ -404,7 +408,7 @@ class ShardReader(Reader):
         if 0 <= retries < attempts and not can_bisect:
             await self._discard(items, "RetryAttemptsExhausted", attempts, (request_id, answer))
             return None
-        return _Left(items, attempts, is_error=True)
+        return _Left(items, attempts, is_error=True, is_cut=failed_from > 0)
 
     def _event(self, items: list[Item]) -> dict[str, Any]:
         if self._in_window is None or self._row is None:
@@ -430,6 +434,7 @@ class ShardReader(Reader):
         attempts: int,
         last: tuple[str, Answer] | None,
     ) -> None:
+        self.count("DroppedEventCount", len(items))
         where = self.config["DestinationConfig"]["OnFailure"].get("Destination")
         if not where:
             return
@@ -440,6 +445,7 @@ class ShardReader(Reader):
         while True:
             try:
                 await send(await self.acting(), where, discarded, self._event(items))
+                self.count("OnFailureDestinationDeliveredEventCount", len(items))
                 return
             except Fault as fault:
                 await self._note(f"PROBLEM: {fault.code} for the on-failure destination")
@@ -598,6 +604,8 @@ class _Left(NamedTuple):
     attempts: int
     is_error: bool
     """The function failed, not the way to it."""
+    is_cut: bool = False
+    """The function said where: that is the cut, and the rest is tried as it is."""
 
 
 def _batches(items: Sequence[Item], most: int) -> list[list[Item]]:

@@ -14,6 +14,7 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Worker
 from stratolite.services.lambda_ import (
     mapping_jobs,
+    mapping_sealing,
     mapping_settings,
     mapping_state,
     mapping_worker,
@@ -79,7 +80,7 @@ class Mappings(Invoking):
                 "begun": 0,
                 "tags": request.get("Tags") or {},
             }
-            mapping_state.put(inner.tx, keys, uuid, record)
+            mapping_state.put(inner.tx, keys, uuid, mapping_sealing.sealed(inner, record))
             mapping_jobs.carry_out(inner, uuid)
             return _described(inner, uuid, record)
 
@@ -103,15 +104,19 @@ class Mappings(Invoking):
                     Type="User",
                 )
             source = mapping_settings.source(record["config"]["EventSourceArn"])
-            settings = mapping_settings.checked(source, request, record["config"])
+            before = record["config"]
+            if "FilterCriteria" not in request:
+                before = mapping_sealing.opened(inner, record)
+            settings = mapping_settings.checked(source, request, before)
             _check_source(inner, acting, source, ref)
             enabled = request.get("Enabled", record["enabled"])
             changing = "Updating"
             if enabled != record["enabled"]:
                 changing = "Enabling" if enabled else "Disabling"
             config = {**record["config"], **settings}
-            if "FilterCriteria" not in settings:
-                config.pop("FilterCriteria", None)
+            for member in ("FilterCriteria", "KMSKeyArn"):
+                if member not in settings:
+                    config.pop(member, None)
             config |= {"FunctionArn": ref.arn, "LastModified": inner.tx.time_s, "State": changing}
             changed = {
                 **record,
@@ -123,14 +128,19 @@ class Mappings(Invoking):
             }
             if ref.name != record["name"]:
                 mapping_state.moved(inner.tx, keys, uuid, record["name"])
-            mapping_state.put(inner.tx, keys, uuid, changed)
+            mapping_state.put(inner.tx, keys, uuid, mapping_sealing.sealed(inner, changed))
             mapping_jobs.carry_out(inner, uuid)
             return _described(inner, uuid, changed)
 
         return await call.transact(update)
 
     def get_event_source_mapping(self, call: Call, request: Request) -> Response:
-        return _described(call, request["UUID"], _known(call, request["UUID"]))
+        record = _known(call, request["UUID"])
+        described = _described(call, request["UUID"], record)
+        try:
+            return {**mapping_sealing.opened(call, record), **described}
+        except Fault as fault:
+            return {**described, "FilterCriteriaError": {"ErrorCode": fault.code, "Message": fault.message}}  # fmt: skip
 
     def delete_event_source_mapping(self, call: Call, request: Request) -> Response:
         uuid = request["UUID"]

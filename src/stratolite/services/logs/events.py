@@ -6,11 +6,13 @@ import heapq
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Cloud, Request, Response, Service
 from stratolite.services.logs import embedded, patterns, state, worker
+from stratolite.services.logs.sealing import Sealer
 from stratolite.services.logs.state import TIME_MAX, Event, Place
 
 _BATCH_BYTES_MAX = 1_048_576
@@ -33,6 +35,13 @@ Written = tuple[int, int, str]
 
 
 class Events(Service):
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.sealer = Sealer()
+
+    def _opened(self, call: Call, request: Request, group: state.Record) -> state.Opened:
+        return partial(self.sealer.opened, call, group_name(call, request), group)
+
     def forward(
         self,
         call: Call,
@@ -65,7 +74,8 @@ class Events(Service):
         place, kept = (stream["id"], name), []
         for event, message in zip(events[old:new], messages[old:new], strict=True):
             at_ms = event["timestamp"]
-            stamp = state.put_event(tx, keys, group["id"], place, at_ms, now_ms, message)
+            row = self.sealer.sealed(call, group_name(call, request), group, message)
+            stamp = state.put_event(tx, keys, group["id"], place, at_ms, now_ms, row)
             kept.append((at_ms, stamp, event["message"]))
         if group.get("subscriptions"):
             self.forward(call, group_name(call, request), group, place, kept)
@@ -108,7 +118,10 @@ class Events(Service):
         found: list[Event] = []
         if low < high:
             place = (stream["id"], name)
-            rows = state.stream_events(tx, keys, group["id"], place, low, high, reverse=reverse)
+            opened = self._opened(call, request, group)
+            rows = state.stream_events(
+                tx, keys, group["id"], place, low, high, opened=opened, reverse=reverse
+            )
             found = list(_page(rows, _limit(request)))
         if reverse:
             found.reverse()
@@ -158,6 +171,7 @@ class Events(Service):
         """Events of the asked streams in order of time."""
         tx, keys, number = call.tx, call.keys("logs"), group["id"]
         names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
+        opened = self._opened(call, request, group)
         if names and prefix:
             raise Fault(
                 "InvalidParameterException",
@@ -172,9 +186,13 @@ class Events(Service):
                 if stream is None:
                     raise Fault("ResourceNotFoundException", _NO_STREAM)
                 place = (stream["id"], name)
-                rows.append(state.stream_events(tx, keys, number, place, low, high, reverse=False))
+                rows.append(
+                    state.stream_events(
+                        tx, keys, number, place, low, high, opened=opened, reverse=False
+                    )
+                )
             return heapq.merge(*rows)
-        every = state.group_events(tx, keys, number, low, high)
+        every = state.group_events(tx, keys, number, low, high, opened)
         return (e for e in every if e.stream.startswith(prefix)) if prefix else every
 
 

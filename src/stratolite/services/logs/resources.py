@@ -21,7 +21,6 @@ class LogGroup(_Type):
     type = "AWS::Logs::LogGroup"
     create_only = frozenset({"LogGroupName"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "KmsKeyId": frozenset({""}),
         "DataProtectionPolicy": frozenset({""}),
         "FieldIndexPolicies": frozenset({""}),
         "ResourcePolicyDocument": frozenset({""}),
@@ -33,7 +32,12 @@ class LogGroup(_Type):
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("LogGroupName") or spec.generated_name(512)
         await self.ask(
-            call, "CreateLogGroup", logGroupName=name, tags=_tags(spec), StackToken=spec.token
+            call,
+            "CreateLogGroup",
+            logGroupName=name,
+            tags=_tags(spec),
+            StackToken=spec.token,
+            kmsKeyId=spec.properties.get("KmsKeyId") or None,
         )
         with created(name):
             return await self._made(call, name, spec)
@@ -44,6 +48,11 @@ class LogGroup(_Type):
             await self.ask(call, "UntagLogGroup", logGroupName=physical_id, tags=gone)
         if after:
             await self.ask(call, "TagLogGroup", logGroupName=physical_id, tags=after)
+        key = new.properties.get("KmsKeyId")
+        if key and key != old.properties.get("KmsKeyId"):
+            await self.ask(call, "AssociateKmsKey", logGroupName=physical_id, kmsKeyId=key)
+        elif not key and old.properties.get("KmsKeyId"):
+            await self.ask(call, "DisassociateKmsKey", logGroupName=physical_id)
         if "RetentionInDays" in old.properties and "RetentionInDays" not in new.properties:
             await self.ask(call, "DeleteRetentionPolicy", logGroupName=physical_id)
         return await self._made(call, physical_id, new)
@@ -69,6 +78,8 @@ class LogGroup(_Type):
         made: dict[str, Any] = {"LogGroupName": physical_id, "LogGroupClass": "STANDARD"}
         if "retentionInDays" in found:
             made["RetentionInDays"] = found["retentionInDays"]
+        if "kmsKeyId" in found:
+            made["KmsKeyId"] = found["kmsKeyId"]
         tags = await self.ask(call, "ListTagsLogGroup", logGroupName=physical_id)
         made["Tags"] = tag_list(tags.get("tags") or {})
         return made

@@ -50,6 +50,7 @@ class Logs(Subscriptions):
             return ((action, arn),)
         if operation == "DescribeLogGroups":
             return ((action, f"{base}:log-stream:"),)
+        request = _by_identifier(call, request)
         if not (request.get("logGroupName") or request.get("logGroupIdentifier")):
             return ((action, "*"),)
         stream = request.get("logStreamName") or ""
@@ -77,9 +78,8 @@ class Logs(Subscriptions):
     def create_log_group(self, call: Call, request: Request) -> Response:
         name, keys = request["logGroupName"], call.keys("logs")
         _check_name("logGroupName", name, _GROUP_NAME)
-        for member in ("kmsKeyId", "deletionProtectionEnabled"):
-            if request.get(member):
-                raise _not_offered(member)
+        if request.get("deletionProtectionEnabled"):
+            raise _not_offered("deletionProtectionEnabled")
         if request.get("logGroupClass", "STANDARD") != "STANDARD":
             raise _not_offered(f"logGroupClass {request['logGroupClass']}")
         token = request.get(
@@ -97,6 +97,8 @@ class Logs(Subscriptions):
             "tags": request.get("tags") or {},
             "token": token,
         }
+        if request.get("kmsKeyId"):
+            group = self.sealer.associated(call, name, group, request["kmsKeyId"])
         state.put_group(call.tx, keys, name, group)
         return {}
 
@@ -127,6 +129,18 @@ class Logs(Subscriptions):
         name, keys = request["logGroupName"], call.keys("logs")
         group = group_of(call, request)
         self._sweep(call, state.drop_group(call.tx, keys, name, group))
+        return {}
+
+    def associate_kms_key(self, call: Call, request: Request) -> Response:
+        request = _by_identifier(call, request)
+        group, name = group_of(call, request), group_name(call, request)
+        sealed = self.sealer.associated(call, name, group, request["kmsKeyId"])
+        state.put_group(call.tx, call.keys("logs"), name, sealed)
+        return {}
+
+    def disassociate_kms_key(self, call: Call, request: Request) -> Response:
+        """What comes in from now on is not sealed; what came in before needs the key as before."""
+        self._change(call, _by_identifier(call, request), sealed_by=None)
         return {}
 
     def put_retention_policy(self, call: Call, request: Request) -> Response:
@@ -246,7 +260,7 @@ class Logs(Subscriptions):
     # --
 
     def workers(self) -> Iterable[Worker]:
-        return (*worker.workers(self.cloud), Sender(self.cloud))
+        return (*worker.workers(self.cloud), Sender(self.cloud, self.sealer))
 
     def resources(self) -> Iterable[Resource]:
         from stratolite.services.logs.resources import RESOURCES
@@ -274,6 +288,8 @@ def _described(call: Call, name: str, group: state.Record) -> Response:
     }
     if group["retention_days"]:
         described["retentionInDays"] = group["retention_days"]
+    if (number := group.get("sealed_by")) is not None:
+        described["kmsKeyId"] = group["data_keys"][number]["key"]
     return described
 
 
@@ -295,6 +311,16 @@ def _described_stream(call: Call, group: str, name: str, stream: state.Record) -
     if stream["ingested_ms"] is not None:
         described["uploadSequenceToken"] = f"{stream['id']:056d}"
     return described
+
+
+def _by_identifier(call: Call, request: Request) -> Request:
+    """A request that names its group by resourceIdentifier, as it would by name. Raises Fault for what is no log group's."""
+    given = request.get("resourceIdentifier")
+    if not given:
+        return request
+    if ":query-result:" in given:
+        raise _not_offered("resourceIdentifier of query results")
+    return {**request, "logGroupName": group_name(call, {"logGroupIdentifier": given})}
 
 
 def _by_arn(call: Call, request: Request) -> Request:

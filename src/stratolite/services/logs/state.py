@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +21,10 @@ class Event(NamedTuple):
     stream: str
     ingested_ms: int
     message: str
+
+
+Opened = Callable[[bytes], str]
+"""The text of a message as it is kept (``sealing``)."""
 
 
 class Place(NamedTuple):
@@ -124,17 +128,17 @@ def put_event(
     now_ms: int,
     message: bytes,
 ) -> int:
-    """The stamp it is kept under."""
+    """The stamp it is kept under. ``message`` is as ``sealing`` makes it."""
     stamp = tx.stamp()
     tx.put(keys.key("event", group, stream[0], ms, stamp), now_ms.to_bytes(8, "big") + message)
     tx.put(keys.key("time", group, ms, stamp), stream[0].to_bytes(8, "big") + stream[1].encode())
     return stamp
 
 
-def message(tx: Tx, keys: Keyspace, group: int, stream: int, ms: int, stamp: int) -> str | None:
-    """Of one event, None if it is gone."""
+def message(tx: Tx, keys: Keyspace, group: int, stream: int, ms: int, stamp: int) -> bytes | None:
+    """Of one event as it is kept, None if it is gone."""
     raw = tx.get(keys.key("event", group, stream, ms, stamp))
-    return None if raw is None else raw[8:].decode()
+    return None if raw is None else raw[8:]
 
 
 def event_id(ms: int, stamp: int) -> str:
@@ -150,6 +154,7 @@ def stream_events(
     low: Place,
     high: Place,
     *,
+    opened: Opened,
     reverse: bool,
 ) -> Iterator[Event]:
     """Events behind ``low`` and before ``high``."""
@@ -158,10 +163,12 @@ def stream_events(
         ms, stamp = events.parts(key)
         assert isinstance(ms, int)
         assert isinstance(stamp, int)
-        yield Event(ms, stamp, stream[1], int.from_bytes(raw[:8], "big"), raw[8:].decode())
+        yield Event(ms, stamp, stream[1], int.from_bytes(raw[:8], "big"), opened(raw[8:]))
 
 
-def group_events(tx: Tx, keys: Keyspace, group: int, low: Place, high: Place) -> Iterator[Event]:
+def group_events(
+    tx: Tx, keys: Keyspace, group: int, low: Place, high: Place, opened: Opened
+) -> Iterator[Event]:
     times, events = keys["time"][group], keys["event"][group]
     alive: dict[bytes, bool] = {}  # a stream that is being deleted still has rows
     for key, raw in tx.scan(_between(times, low, high)):
@@ -174,7 +181,7 @@ def group_events(tx: Tx, keys: Keyspace, group: int, low: Place, high: Place) ->
             alive[raw] = stream is not None and stream["id"] == number
         value = tx.get(events.key(number, ms, stamp)) if alive[raw] else None
         if value is not None:
-            yield Event(ms, stamp, name, int.from_bytes(value[:8], "big"), value[8:].decode())
+            yield Event(ms, stamp, name, int.from_bytes(value[:8], "big"), opened(value[8:]))
 
 
 def _between(keys: Keyspace, low: Place, high: Place) -> Span:

@@ -23,11 +23,12 @@ from typing import Any
 import orjson
 
 from stratolite import delivery
-from stratolite.core import Keyspace, Tx
+from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
 from stratolite.services.logs import patterns, state
 from stratolite.services.logs.events import Events, Written, group_name, group_of
+from stratolite.services.logs.sealing import Sealer
 from stratolite.services.logs.state import Record, event_id
 
 QUEUE = "logs.subscription"
@@ -132,12 +133,16 @@ def _job(
 class Sender:
     queue, ordered, concurrency = QUEUE, False, 16
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Cloud, sealer: Sealer) -> None:
+        self._cloud, self._sealer = cloud, sealer
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
-        events = await self._cloud.db.transact(lambda tx: _read(tx, said))
+        call = self._cloud.call(said["account"], said["region"])
+        try:
+            events = await call.transact(lambda inner: self._read(inner, said))
+        except Fault as fault:  # its key does not let Logs read it
+            return self._failed(said, fault)
         if not events:
             return None  # deleted since
         document = {
@@ -148,7 +153,6 @@ class Sender:
             "subscriptionFilters": [said["filter"]],
             "logEvents": events,
         }
-        call = self._cloud.call(said["account"], said["region"])
         try:
             size = await _send(call, said["group"], said, document)
         except Fault as fault:
@@ -156,6 +160,18 @@ class Sender:
         self._measure(said, "ForwardedLogEvents", len(events))
         self._measure(said, "ForwardedBytes", size, "Bytes")
         return None
+
+    def _read(self, call: Call, said: dict[str, Any]) -> list[dict[str, Any]]:
+        keys, found = call.keys("logs"), []
+        group = state.get_group(call.tx, keys, said["group"])
+        if group is None or group["id"] != said["number"]:
+            return []
+        for ms, stamp in said["events"]:
+            row = state.message(call.tx, keys, said["number"], said["stream_number"], ms, stamp)
+            if row is not None:
+                text = self._sealer.opened(call, said["group"], group, row)
+                found.append({"id": event_id(ms, stamp), "timestamp": ms, "message": text})
+        return found
 
     def _failed(self, said: dict[str, Any], fault: Fault) -> Settle | None:
         again = delivery.may_retry(fault)
@@ -180,17 +196,6 @@ class Sender:
             ("LogGroupName", said["group"]),
         )
         self._cloud.measure(said["account"], said["region"], "AWS/Logs", dimensions, name, value, unit)  # fmt: skip
-
-
-def _read(tx: Tx, said: dict[str, Any]) -> list[dict[str, Any]]:
-    keys = Keyspace(said["account"], said["region"], "logs")
-    place = said["number"], said["stream_number"]
-    found = []
-    for ms, stamp in said["events"]:
-        text = state.message(tx, keys, *place, ms, stamp)
-        if text is not None:
-            found.append({"id": event_id(ms, stamp), "timestamp": ms, "message": text})
-    return found
 
 
 def _checked(call: Call, request: Request) -> Record:

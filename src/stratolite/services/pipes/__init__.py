@@ -10,12 +10,12 @@ Work    pipes.change  {account, region, name}: bring a pipe to the state that is
         pipes.read    {account, region, name, epoch, shard}: read a queue (shard "") or a shard for as long as the epoch holds.
                       Endless; one owner for each, which a restart gives to the next
 
-Files   ``service`` the operations; ``checks`` what a pipe may say; ``reading`` queues and shards; ``carrying`` what was read, through the
+Files   ``service`` the operations; ``checks`` what a pipe may say; ``journal`` its logs; ``reading`` queues and shards; ``carrying`` what was read, through the
         enrichment to the target; ``worker``; ``items`` records as a pipe's events; ``resources`` the CloudFormation type
 
 All of it is done as the pipe's role, which must trust pipes.amazonaws.com, in one session until something fails or an hour is over. Sources: SQS, Kinesis, DynamoDB streams.
-Enrichment: Lambda. Targets: Lambda, SQS, SNS, Kinesis, Firehose, Step Functions, log groups, event buses. Everything else is refused by name, as are
-OnPartialBatchItemFailure, logging of pipes, KMS keys, HTTP parameters and ParallelizationFactor above 1. A message whose target fails goes
+Enrichment: Lambda, express state machines. Targets: Lambda, SQS, SNS, Kinesis, Firehose, Step Functions, log groups, event buses. Everything else is refused by name, as are
+logs to S3, KMS keys, HTTP parameters and ParallelizationFactor above 1. A message whose target fails goes
 back to its queue; a batch of a stream is tried again until its retries or its age are used up, then goes to the dead-letter queue.
 
 Sources https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from stratolite.input_template import MISSING, fill, select
 from stratolite.patterns import compile_pattern
 from stratolite.service import Call
 from stratolite.services.pipes.items import Item, opened
+from stratolite.services.pipes.journal import Journal
 
 _EVENTS_A_CALL = 10
 
@@ -31,19 +33,111 @@ def wanted(request: dict[str, Any], batch: Sequence[Item]) -> list[Item]:
     return [i for i in batch if any(p.matches(opened(i.event)) for p in patterns)]
 
 
-async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence[Item]) -> None:
+async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence[Item]) -> set[str]:
+    """The ids of those that the target says it failed with.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html#pipes-partial-batch-failure
+    """
+    journal = Journal(acting, arn, request)
     events: list[Any] = [item.event for item in batch]
+    journal.note("EXECUTION_STARTED", payload=_text(events))
+    try:
+        answer = await _carry(acting, arn, request, events, journal)
+    except (Fault, ValueError, Failed) as error:
+        journal.note("EXECUTION_FAILED", error)
+        await journal.send()
+        raise
+    failed = _failed(answer, batch)
+    journal.note("EXECUTION_PARTIALLY_FAILED" if failed else "EXECUTION_SUCCEEDED")
+    await journal.send()
+    return failed
+
+
+def _failed(answer: bytes, batch: Sequence[Item]) -> set[str]:
+    """What {"batchItemFailures": [{"itemIdentifier": id}]} names; all of the batch where it names what is not in it."""
+    try:
+        said = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return set()
+    named = said.get("batchItemFailures") if isinstance(said, dict) else None
+    if not named:
+        return set()
+    known = {item.identifier: item.id for item in batch}
+    given = [one.get("itemIdentifier") if isinstance(one, dict) else None for one in named] if isinstance(named, list) else [None]  # fmt: skip
+    if any(one not in known for one in given):
+        return set(known.values())
+    return {known[str(one)] for one in given}
+
+
+async def _carry(
+    acting: Call, arn: str, request: dict[str, Any], events: list[Any], journal: Journal
+) -> bytes:
+    """What the target answered; nothing where it answers nothing."""
     if enrichment := request.get("Enrichment"):
         template = (request.get("EnrichmentParameters") or {}).get("InputTemplate")
-        asked = [_shaped(acting, arn, request, template, event) for event in events]
-        answer = await _call_function(acting, enrichment, f"[{','.join(asked)}]")
+        journal.note("ENRICHMENT_STAGE_ENTERED", payload=_text(events))
+        asked = _transformed(acting, arn, request, template, events, ("ENRICHMENT", journal))
+        with _invoking("ENRICHMENT", f"[{','.join(asked)}]", journal) as said:
+            answer = await _enriched(acting, enrichment, said.request)
+            said.response = (answer or b"null").decode("utf-8", "replace")
         found = orjson.loads(answer or b"null")
         events = found if isinstance(found, list) else [] if found in (None, "", {}) else [found]
+        journal.note("ENRICHMENT_STAGE_EXITED", payload=_text(events))
     if not events:
-        return
+        journal.note("TARGET_INVOCATION_SKIPPED")
+        return b""
     about = request.get("TargetParameters") or {}
-    texts = [_shaped(acting, arn, request, about.get("InputTemplate"), event) for event in events]
-    await _deliver(acting, request["Target"], about, texts, events)
+    journal.note("TARGET_STAGE_ENTERED", payload=_text(events))
+    template = about.get("InputTemplate")
+    texts = _transformed(acting, arn, request, template, events, ("TARGET", journal))
+    with _invoking("TARGET", f"[{','.join(texts)}]", journal) as said:
+        answer = await _deliver(acting, request["Target"], about, texts, events)
+        said.response = answer.decode("utf-8", "replace")
+    journal.note("TARGET_STAGE_EXITED")
+    return answer
+
+
+def _text(events: list[Any]) -> str:
+    return orjson.dumps(events).decode()
+
+
+def _transformed(
+    acting: Call,
+    arn: str,
+    request: dict[str, Any],
+    template: str | None,
+    events: list[Any],
+    noted: tuple[str, Journal],
+) -> list[str]:
+    """The events as a stage is sent them. Raises ValueError for a template that does not fit one."""
+    stage, journal = noted
+    if template:
+        journal.note(f"{stage}_TRANSFORMATION_STARTED", payload=_text(events))
+    try:
+        texts = [_shaped(acting, arn, request, template, event) for event in events]
+    except ValueError as error:
+        journal.note(f"{stage}_TRANSFORMATION_FAILED", error)
+        raise
+    if template:
+        journal.note(f"{stage}_TRANSFORMATION_SUCCEEDED", payload=f"[{','.join(texts)}]")
+    return texts
+
+
+class _Said:
+    def __init__(self, request: str) -> None:
+        self.request, self.response = request, ""
+
+
+@contextmanager
+def _invoking(stage: str, request: str, journal: Journal) -> Iterator[_Said]:
+    said = _Said(request)
+    journal.note(f"{stage}_INVOCATION_STARTED", awsRequest=request)
+    try:
+        yield said
+    except (Fault, ValueError, Failed) as error:
+        journal.note(f"{stage}_INVOCATION_FAILED", error, awsRequest=request)
+        raise
+    journal.note(f"{stage}_INVOCATION_SUCCEEDED", awsRequest=request, awsResponse=said.response)
 
 
 def _shaped(acting: Call, arn: str, request: dict[str, Any], template: str | None, event: Any) -> str:  # fmt: skip
@@ -74,8 +168,15 @@ async def _call_function(acting: Call, arn: str, payload: str) -> bytes:
     return found
 
 
-async def _start(acting: Call, machine: str, payload: str, how: str) -> None:
-    """An execution with the whole batch; one that is waited for, if the machine is an express one, as is the default.
+async def _enriched(acting: Call, arn: str, payload: str) -> bytes:
+    """By a function, or by an express state machine that is waited for."""
+    if delivery.parse(arn).service == "states":
+        return await _start(acting, arn, payload, "REQUEST_RESPONSE")
+    return await _call_function(acting, arn, payload)
+
+
+async def _start(acting: Call, machine: str, payload: str, how: str) -> bytes:
+    """Its output, where it is waited for. An execution with the whole batch; one that is waited for, if the machine is an express one, as is the default.
 
     https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_PipeTargetStateMachineParameters.html
     """
@@ -90,28 +191,28 @@ async def _start(acting: Call, machine: str, payload: str, how: str) -> None:
         else:
             if answer["status"] != "SUCCEEDED":
                 raise Failed(f"{answer['status']} {answer.get('error', '')}")
-            return
+            output: str = answer.get("output") or ""
+            return output.encode()
     await there.request("stepfunctions", "StartExecution", ask)
+    return b""
 
 
 async def _deliver(
     acting: Call, target: str, about: dict[str, Any], texts: list[str], events: list[Any]
-) -> None:
+) -> bytes:
     kind = delivery.parse(target).service
     if kind == "lambda":
         how = (about.get("LambdaFunctionParameters") or {}).get("InvocationType", "REQUEST_RESPONSE")  # fmt: skip
         if how == "REQUEST_RESPONSE":
-            await _call_function(acting, target, f"[{','.join(texts)}]")
-        else:
-            await delivery.send(acting, target, f"[{','.join(texts)}]")
-        return
+            return await _call_function(acting, target, f"[{','.join(texts)}]")
+        await delivery.send(acting, target, f"[{','.join(texts)}]")
+        return b""
     if kind == "states":
         how = (about.get("StepFunctionStateMachineParameters") or {}).get("InvocationType", "")
-        await _start(acting, target, f"[{','.join(texts)}]", how)
-        return
+        return await _start(acting, target, f"[{','.join(texts)}]", how)
     if kind == "events":
         await _put_events(acting, target, about.get("EventBridgeEventBusParameters") or {}, texts, events)  # fmt: skip
-        return
+        return b""
     queue = about.get("SqsQueueParameters") or {}
     key = (about.get("KinesisStreamParameters") or {}).get("PartitionKey", "")
     stream = (about.get("CloudWatchLogsParameters") or {}).get("LogStreamName", "")
@@ -123,6 +224,7 @@ async def _deliver(
             name=_value(stream, event),
         )
         await delivery.send(acting, target, text, options)
+    return b""
 
 
 async def _put_events(

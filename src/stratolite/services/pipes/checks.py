@@ -38,18 +38,27 @@ def parameters_of(request: dict[str, Any]) -> dict[str, Any]:
 
 def check(call: Call, request: dict[str, Any]) -> None:
     """Raises Fault for a pipe AWS would not take, or we could not carry out."""
-    for member in ("LogConfiguration", "KmsKeyIdentifier"):
-        if request.get(member):
-            raise _not_offered(member)
+    if request.get("KmsKeyIdentifier"):
+        raise _not_offered("KmsKeyIdentifier")
+    _check_logs(request.get("LogConfiguration") or {})
     _check_source(call, request)
     if enrichment := request.get("Enrichment"):
-        if not enrichment.startswith("arn:") or kind_of(enrichment) != "lambda":
+        kind = kind_of(enrichment) if enrichment.startswith("arn:") else ""
+        if kind not in ("lambda", "states") or (kind == "states" and ":stateMachine:" not in enrichment):  # fmt: skip
             raise _not_offered(f"Enrichment {enrichment}")
         about = request.get("EnrichmentParameters") or {}
         if about.get("HttpParameters"):
             raise _not_offered("EnrichmentParameters.HttpParameters")
         _check_template(about.get("InputTemplate"))
     _check_target(call, request)
+
+
+def _check_logs(config: dict[str, Any]) -> None:
+    if config.get("S3LogDestination"):
+        raise _not_offered("LogConfiguration.S3LogDestination")
+    named = config.get("CloudwatchLogsLogDestination") or config.get("FirehoseLogDestination")
+    if config.get("Level", "OFF") != "OFF" and not named:
+        raise invalid("LogConfiguration must have a destination when its Level is not OFF.")
 
 
 def _check_source(call: Call, request: dict[str, Any]) -> None:
@@ -68,8 +77,6 @@ def _check_source(call: Call, request: dict[str, Any]) -> None:
     own = parameters_of(request)
     if kind != "sqs" and "StartingPosition" not in own:
         raise invalid(f"{_SOURCES[kind]}.StartingPosition must be provided.")
-    if own.get("OnPartialBatchItemFailure"):
-        raise _not_offered("OnPartialBatchItemFailure")
     if own.get("ParallelizationFactor", 1) != 1:
         raise _not_offered("ParallelizationFactor above 1")
     for one in (about.get("FilterCriteria") or {}).get("Filters") or ():

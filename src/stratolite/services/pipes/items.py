@@ -20,6 +20,11 @@ class Item(NamedTuple):
     handle: str = ""
     """A message's receipt handle."""
 
+    @property
+    def identifier(self) -> str:
+        """What a target calls it that says it failed: a message's id, a record's eventID."""
+        return str(self.event.get("messageId") or self.event["eventID"])
+
 
 def message(received: dict[str, Any], arn: str) -> Item:
     event = {

@@ -145,12 +145,12 @@ class QueueReader(Reader):
         wanted = carrying.wanted(self.request, batch)
         if wanted:
             try:
-                await carrying.carry(acting, self.arn, self.request, wanted)
+                kept = await carrying.carry(acting, self.arn, self.request, wanted)
             except (Fault, ValueError, carrying.Failed) as error:
                 _log.info("pipe=%s: %d messages go back after %r", self.name, len(wanted), error)
                 self._acting = None
                 kept = {item.id for item in wanted}
-                batch = [item for item in batch if item.id not in kept]
+            batch = [item for item in batch if item.id not in kept]
         if batch:
             entries = [{"Id": str(n), "ReceiptHandle": i.handle} for n, i in enumerate(batch)]
             await there.request("sqs", "DeleteMessageBatch", place | {"Entries": entries})
@@ -230,28 +230,45 @@ class ShardReader(Reader):
         return asyncio.ensure_future(owner.transact(wait))
 
     async def _carry(self, about: dict[str, Any], batch: list[Item]) -> None:
-        """Again and again until it is done, or too old, or tried too often."""
+        """Each piece until it is done, or too old, or tried too often; in halves where the pipe says so."""
         wanted = carrying.wanted(self.request, batch)
+        todo = [wanted] if wanted else []
+        while todo:
+            left = await self._piece(about, todo.pop(0))
+            if left:  # in halves
+                middle = -(-len(left) // 2)
+                todo[:0] = [left[:middle], left[middle:]]
+        await self.call.transact(lambda c: self._mark(c.tx, {"sequence": batch[-1].id}))
+
+    async def _piece(self, about: dict[str, Any], piece: list[Item]) -> list[Item]:
+        """What is to be tried in halves; nothing if all of it is done or given up."""
         retries, age_s = about.get("MaximumRetryAttempts", -1), about.get("MaximumRecordAgeInSeconds", -1)  # fmt: skip
+        bisects = about.get("OnPartialBatchItemFailure") == "AUTOMATIC_BISECT"
         attempts, pause_s = 0, _PAUSE_S[0]
-        while wanted:
+        while True:
             now_s = self.call.world.cloud()
-            if age_s >= 0 and now_s - wanted[0].arrived_s > age_s:
-                await self._bury(about, wanted, "MaximumRecordAgeExceeded", attempts)
-                break
+            if age_s >= 0 and now_s - piece[0].arrived_s > age_s:
+                await self._bury(about, piece, "MaximumRecordAgeExceeded", attempts)
+                return []
+            failed_from = 0
             try:
-                await carrying.carry(await self.acting(), self.arn, self.request, wanted)
-                break
+                failed = await carrying.carry(await self.acting(), self.arn, self.request, piece)
+                failed_from = next((n for n, i in enumerate(piece) if i.id in failed), len(piece))
             except (Fault, ValueError, carrying.Failed) as error:
-                attempts += 1
                 _log.info("pipe=%s shard=%s attempt=%d %r", self.name, self.shard, attempts, error)
                 self._acting = None
-                if 0 <= retries < attempts:
-                    await self._bury(about, wanted, "RetryAttemptsExhausted", attempts)
-                    break
+            if failed_from == len(piece):
+                return []
+            if failed_from:  # what came before is done; the rest begins its own attempts
+                piece, attempts, pause_s = piece[failed_from:], 0, _PAUSE_S[0]
+            attempts += 1
+            if bisects and len(piece) > 1:
+                return piece
+            if 0 <= retries < attempts:
+                await self._bury(about, piece, "RetryAttemptsExhausted", attempts)
+                return []
             await self._sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_S[1])
-        await self.call.transact(lambda c: self._mark(c.tx, {"sequence": batch[-1].id}))
 
     def _mark(self, tx: Tx, row: dict[str, Any]) -> None:
         """Behind what was carried out; not if the pipe is another by now."""

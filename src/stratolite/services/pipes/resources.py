@@ -9,10 +9,10 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, picked
 
 _ASKED = (
-    "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn",
+    "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "LogConfiguration", "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
+    "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
     "SourceParameters.DynamoDBStreamParameters.OnPartialBatchItemFailure",
@@ -32,6 +32,7 @@ class Pipe(Resource):
         **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
         "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
         "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
+        "LogConfiguration.S3LogDestination": frozenset({""}),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:

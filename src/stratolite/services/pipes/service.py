@@ -11,7 +11,7 @@ from stratolite.services.pipes import checks, reading, state, worker
 
 _PAGE = 100
 _ASKED = (
-    "Description", "Source", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn",
+    "Description", "Source", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Pipes(Service):
             asked["SourceParameters"] = {k: {**(old.get(k) or {}), **v} if isinstance(v, dict) and k != "FilterCriteria" else v for k, v in {**old, **new}.items()}  # fmt: skip
         if request.get("Enrichment") == "":
             asked.pop("Enrichment", None)
-        checks.check(call, asked | {m: request[m] for m in ("LogConfiguration", "KmsKeyIdentifier") if request.get(m)})  # fmt: skip
+        checks.check(call, asked | {m: request[m] for m in ("KmsKeyIdentifier",) if request.get(m)})
         record |= {"request": asked, "state": "UPDATING"}
         record["wanted"] = request.get("DesiredState", record["wanted"])
         return self._keep(call, name, record)

@@ -91,7 +91,7 @@ class _Change:
 
 
 class _Read:
-    queue, ordered, concurrency = _READ, True, _READERS_MAX
+    queue, ordered, concurrency, endless = _READ, True, _READERS_MAX, True
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

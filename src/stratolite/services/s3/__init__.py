@@ -9,10 +9,12 @@
     object_lock, lock_rules     retention and legal holds  archive_rules    classes that must be restored before reading
     lifecycle, lifecycle_rules  rules carried out over time        replication, replication_rules    into other buckets
     notifications, notification_rules, events    who is told what happened to an object, and the telling
+    journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
+    table_buckets               where S3 Tables keeps the files of its tables
     inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
-    worker      removes what is too much for one transaction       resources    CloudFormation types
+    worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
 
 Keys (details in ``state``): bucket names in one global namespace; all else under the owner's account and
 the bucket's region, in the order S3 lists. Bodies up to 256 KiB lie in the store; larger are blobs, synced
@@ -21,9 +23,9 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: MFA delete, replication of objects encrypted with KMS keys, inventories in ORC and
-Parquet or encrypted with a KMS key, export of storage class analyses, checksums by MD5 and xxHash, grants to email
-addresses, torrents, Object Lambda, metadata tables (they are S3 Tables), event holds, directory buckets and what only they have (sessions, renaming, appending).
+Not offered, and refused by name: MFA delete, inventories in ORC and Parquet, export of storage class analyses, checksums
+by MD5 and xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
+directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in

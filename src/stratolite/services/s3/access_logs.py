@@ -51,13 +51,18 @@ _NAMED = {
     "ListObjectVersions": "REST.GET.BUCKETVERSIONS",
     "ListMultipartUploads": "REST.GET.UPLOADS",
     "RestoreObject": "REST.POST.RESTORE",
+    "UpdateObjectEncryption": "REST.PUT.OBJECT_ENCRYPTION",
 }
+_SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "ListForBatch"})
+"""S3 Control's calls for what it keeps with us: no requests."""
 
 Method = Callable[[Call, Request], Response]
 
 
 def logging_too(operation: str, method: Method) -> Method:
     """The operation, leaving a line where its bucket is logged."""
+    if operation in _SILENT:
+        return method
     name = operation_name(operation)
 
     def logged(call: Call, request: Request) -> Response:

@@ -16,7 +16,15 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, prepared
-from stratolite.services.s3 import content, encryption, lock_rules, sealing, state, versions
+from stratolite.services.s3 import (
+    content,
+    encryption,
+    lock_rules,
+    replication_rules,
+    sealing,
+    state,
+    versions,
+)
 from stratolite.services.s3.conditions import matches
 from stratolite.services.s3.content import Content, Sealed
 from stratolite.services.s3.faults import entity_too_large, invalid_request, precondition_failed
@@ -90,6 +98,7 @@ class Annotations(Objects):
         assert made.blob or taken.data is not None
         state.put_annotation(call.tx, bucket, held["space"], name, made, taken.data)
         head.more = {**head.more, "annotations": held}
+        _note(call, found)
         versions.save(call, found)
         touched(call, bucket, request["Key"], head, "ObjectAnnotation:Put")
         return {
@@ -166,6 +175,7 @@ class Annotations(Objects):
             self._drop_blob(call, old)
             state.delete_annotation(call.tx, bucket, held["space"], name)
             head.more = {**head.more, "annotations": {**held, "count": held["count"] - 1}}
+            _note(call, found)
             versions.save(call, found)
             touched(call, bucket, request["Key"], head, "ObjectAnnotation:Delete")
         return {"ObjectVersionId": versions.shown(head)}
@@ -200,6 +210,12 @@ class Annotations(Objects):
     def _drop_blob(self, call: Call, old: Annotation) -> None:
         if old.blob:
             self.cloud.blobs.unlink(call.tx, old.blob)
+
+
+def _note(call: Call, found: Found) -> None:
+    """What changed goes where the object went."""
+    if "replication" in found.bucket.on and found.head.version:
+        replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
 
 
 async def _whole(body: Any) -> bytes:

@@ -90,7 +90,7 @@ class Batch(Copying):
             return [
                 replication_rules.job(inner, bucket, key, head, rule, role)
                 for rule in replication_rules.chosen(every, asked["Key"], head.tags)
-                if _is_replicated(head)
+                if rule.opens(head)
             ]
 
         jobs = await call.transact(look)
@@ -107,10 +107,6 @@ class Batch(Copying):
             if failed is not None:
                 raise failed
         return {}
-
-
-def _is_replicated(head: Head) -> bool:
-    return not (head.more.get("sse") or {}).get("alg", "").startswith("aws:kms")
 
 
 def _filter(call: Call, bucket: Bucket, said: dict[str, Any]) -> Callable[[str, Head], bool]:
@@ -143,8 +139,7 @@ def _filter(call: Call, bucket: Bucket, said: dict[str, Any]) -> Callable[[str, 
         )
 
     def _goes(head: Head, key: str) -> bool:
-        goes = next(replication_rules.chosen(rules, key, head.tags), None) is not None
-        return goes and _is_replicated(head)
+        return any(rule.opens(head) for rule in replication_rules.chosen(rules, key, head.tags))
 
     return meets
 

@@ -320,8 +320,6 @@ def _check_inventory(said: dict[str, Any]) -> None:
         raise malformed_xml()
     if target["Format"] != "CSV":
         raise not_offered(f"inventory in {target['Format']}")
-    if (target.get("Encryption") or {}).get("SSEKMS"):
-        raise not_offered("inventory encrypted with a KMS key")
     if said.get("IncludedObjectVersions") not in ("All", "Current"):
         raise malformed_xml()
     if (said.get("Schedule") or {}).get("Frequency") not in ("Daily", "Weekly"):

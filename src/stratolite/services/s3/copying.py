@@ -154,7 +154,7 @@ class Copying(Objects):
             )
         if exclude == "COPY" and (held := source.more.get("annotations")):
             said = said._replace(
-                more={**said.more, "annotations": self._copy_annotations(call, found, bucket, held)}
+                more={**said.more, "annotations": self.copy_annotations(call, found, bucket, held)}
             )
         head = self._put_copy(call, bucket, key, old, found, said, weighed)
         result = {"ETag": f'"{head.etag}"', "LastModified": float(head.modified_ms // 1000)}
@@ -242,7 +242,7 @@ class Copying(Objects):
         self._place(call, bucket, key, old, head, data, "Copy")
         return head
 
-    def _copy_annotations(
+    def copy_annotations(
         self, call: Call, found: Found, bucket: Bucket, held: dict[str, Any]
     ) -> dict[str, Any]:
         space = call.tx.stamp()

@@ -168,7 +168,12 @@ def _place(said: dict[str, Any], report: Report) -> str:
 
 async def _deliver(call: Call, said: dict[str, Any], key: str, body: bytes, kind: str) -> None:
     target = said["Destination"]["S3BucketDestination"]["Bucket"].removeprefix("arn:aws:s3:::")
-    put = {"Bucket": target, "Key": key, "Body": body, "ContentType": kind}
+    put: dict[str, Any] = {"Bucket": target, "Key": key, "Body": body, "ContentType": kind}
+    sealed = said["Destination"]["S3BucketDestination"].get("Encryption") or {}
+    if sealed.get("SSEKMS"):  # the key's policy must let S3 use it
+        put |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sealed["SSEKMS"]["KeyId"]}
+    elif "SSES3" in sealed:
+        put["ServerSideEncryption"] = "AES256"
     await call.request("s3", "PutObject", {**put, "ACL": "bucket-owner-full-control"})
 
 

@@ -95,7 +95,7 @@ class MetadataTables(Service):
         inventory = given.get("InventoryTableConfiguration")
         if inventory and _is_enabled(inventory):
             config["inventory"] = _new_inventory(call, inventory)
-        _start(call.tx, bucket, config)
+        _start(call, bucket, config)
         return {}
 
     def get_bucket_metadata_configuration(self, call: Call, request: Request) -> Response:
@@ -143,7 +143,7 @@ class MetadataTables(Service):
             return {}
         config = dict(config)
         if wanted:
-            config["inventory"] = _new_inventory(call, said)
+            config["inventory"] = _with_arn(call, bucket, config, _new_inventory(call, said))
             journal.put_job(call.tx, bucket, config["number"], "create")
         else:
             _drop(call.tx, bucket.stale.span(config.pop("inventory")["number"]))
@@ -177,7 +177,7 @@ class MetadataTables(Service):
                 "encryption": None,
             },
         }
-        _start(call.tx, bucket, config)
+        _start(call, bucket, config)
         return {}
 
     def get_bucket_metadata_table_configuration(self, call: Call, request: Request) -> Response:
@@ -189,7 +189,7 @@ class MetadataTables(Service):
                 "S3TablesDestinationResult": {
                     "TableBucketArn": arn,
                     "TableName": table["name"],
-                    "TableArn": table.get("arn") or "",
+                    "TableArn": table["arn"],
                     "TableNamespace": config["namespace"],
                 }
             },
@@ -234,9 +234,21 @@ class MetadataTables(Service):
         return bucket, config
 
 
-def _start(tx: Tx, bucket: Bucket, config: dict[str, Any]) -> None:
+def _start(call: Call, bucket: Bucket, config: dict[str, Any]) -> None:
+    tx = call.tx
+    for name in ("journal", "inventory"):
+        if name in config:
+            config[name] = _with_arn(call, bucket, config, config[name])
     state.put_config(tx, bucket, "metadata", config)
     journal.put_job(tx, bucket, config["number"], "create")
+
+
+def _with_arn(
+    call: Call, bucket: Bucket, config: dict[str, Any], table: dict[str, Any]
+) -> dict[str, Any]:
+    """The table that is to be made has its ARN already: a stack that makes the bucket gives it to others."""
+    there = tables_arn(bucket.account, bucket.region, config["bucket"])
+    return {**table, "arn": f"{there}/table/{call.world.uuid()}"}
 
 
 def forget(tx: Tx, bucket: Bucket) -> None:
@@ -266,9 +278,11 @@ def expect_expiry(tx: Tx, bucket: Bucket, config: dict[str, Any]) -> None:
 
 
 def _shown(table: dict[str, Any]) -> dict[str, Any]:
-    shown = {"TableStatus": table["status"], "TableName": table["name"]}
-    if "arn" in table:
-        shown["TableArn"] = table["arn"]
+    shown = {
+        "TableStatus": table["status"],
+        "TableName": table["name"],
+        "TableArn": table["arn"],
+    }
     if "error" in table:
         shown["Error"] = table["error"]
     return shown

@@ -146,18 +146,19 @@ def _create(task: _Task) -> None:
             "Bucket": task.config["bucket"],
             "Namespace": task.config["namespace"],
             "Name": table["name"],
+            "Id": table["arn"].rpartition("/")[2],
             "Service": PRINCIPAL,
             "Encryption": table["encryption"],
             "Schema": journal.schema(of_journal=name == "journal"),
         }
         try:
-            arn = task.call.invoke("s3tables", "KeepManagedTable", asked)["TableArn"]
+            task.call.invoke("s3tables", "KeepManagedTable", asked)
         except Fault as fault:
             _fail(task, name, fault)
             task = _task_again(task)
             continue
         status = "ACTIVE" if name == "journal" else "BACKFILLING"
-        task = _put_table(task, name, status=status, arn=arn)
+        task = _put_table(task, name, status=status)
         if name == "inventory":
             due_s = task.call.tx.time_s + BACKFILL_LATE_S
             put_job(task.call.tx, task.bucket, task.number, "backfill", due_s)

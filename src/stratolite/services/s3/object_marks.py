@@ -30,7 +30,7 @@ class ObjectMarks(Objects):
         found = self._found(call, request)
         found.head.tags = tags
         if "replication" in found.bucket.on and found.head.version:
-            replication_rules.note(call, found.bucket, found.key, found.head)
+            replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
         versions.save(call, found)
         touched(call, found.bucket, request["Key"], found.head, event)
         return {"VersionId": versions.shown(found.head)} if found.bucket.versioning else {}

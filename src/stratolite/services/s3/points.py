@@ -27,7 +27,8 @@ def is_closed_to(call: Call, bucket: Bucket) -> bool:
     """RestrictPublicBuckets: the public policy of the access point that was named says nothing to this caller."""
     who, point = call.principal, bucket.point
     assert point is not None
-    if who.account == bucket.account or who.kind == "service" or not point.policy:
+    own = point.arn.split(":")[4]  # which may be another's than the bucket
+    if who.account == own or who.kind == "service" or not point.policy:
         return False
     if "RestrictPublicBuckets" in point.open:
         return False
@@ -36,15 +37,16 @@ def is_closed_to(call: Call, bucket: Bucket) -> bool:
 
 class Points(Service):
     def keep_access_point(self, call: Call, asked: Request) -> Response:
-        """``asked``: {Arn, Bucket, Policy or None, Alias, Tags, Open: names of what its block leaves open}.
+        """``asked``: {Arn, Bucket, Owner: its account, Policy or None, Alias, Tags, Open: names of what its block leaves open}.
 
-        Answers {Region, IsPublic}. Raises NoSuchBucket, AccessDenied for another's bucket and for a public policy
-        that is blocked.
+        An access point of another's bucket gives nobody anything that the bucket's policy does not.
+        Answers {Region, IsPublic}. Raises NoSuchBucket, AccessDenied for a bucket of another account than was said and
+        for a public policy that is blocked.
         """
         bucket = state.bucket(call.tx, asked["Bucket"])
         if bucket is None or bucket.point is not None:
             raise no_such_bucket(asked["Bucket"])
-        if bucket.account != call.account:
+        if bucket.account != asked["Owner"]:
             raise Fault("AccessDenied", "Access Denied", status=403)
         point = Point(
             asked["Arn"], bucket.name, asked["Policy"], asked["Tags"], tuple(asked["Open"])

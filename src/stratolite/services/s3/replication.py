@@ -16,13 +16,14 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
-from stratolite.services.s3 import replication_rules, state, versions
+from stratolite.services.s3 import encryption, replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created
 from stratolite.services.s3.replication_rules import QUEUE, Rule
 from stratolite.services.s3.state import Bucket, Head
 from stratolite.services.s3.versions import Found
+from stratolite.services.s3.worker import drop_annotations
 
 if TYPE_CHECKING:
     from stratolite.services.s3.copying import Copying
@@ -94,12 +95,12 @@ class Replicator:
                 self._copy(call, found, rule, role)
         except (_CannotReplicate, Fault) as why:
             _log.warning("replication of %s/%s failed: %s", bucket.name, key, why)
-            self._tell_failure(call, found, rule, said, str(why))
             failure = why if isinstance(why, Fault) else Fault(str(why), "Replication failed")
+            self._tell_failure(call, found, rule, said, failure.code)
             status = "FAILED"
         else:
             status = "COMPLETED"
-        if found.head.place != state.MARKER:
+        if found.head.place != state.MARKER and found.head.more.get("replication") != "REPLICA":
             fresh = versions.find(call, bucket, key, said["version"] or versions.NULL)
             assert fresh is not None
             fresh.head.more = {**fresh.head.more, "replication": status}
@@ -127,9 +128,19 @@ class Replicator:
                 self._allowed(writing, "ReplicateTags", target, name)
                 there.head.tags = source.tags
                 self._tell_tables(call, there, "ObjectTagging:Put")
+            self._bring_annotations(writing, found, there)
             versions.save(writing, there)
             return
+        sse = source.more.get("sse") or {}
+        if sse.get("alg") == "C" and encryption.blocks_customers(writing, target):
+            raise _CannotReplicate("DstPutObjectNotPermitted")
         replica = self._replica(writing, found, target, rule)
+        if sse.get("alg", "").startswith("aws:kms"):
+            data_key = encryption.open_key(reading, bucket, name, sse, {})
+            master = rule.said["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"]
+            said: dict[str, Any] = {"alg": "aws:kms", "key": master, "bucket_key": "bk" in sse}
+            sealed = encryption.wrapped(writing, target, name, said, data_key)
+            replica.more = {**replica.more, "sse": sealed}
         versions.insert(writing, target, key, replica)
         if is_marker:
             what = "ObjectRemoved:DeleteMarkerCreated"
@@ -155,7 +166,10 @@ class Replicator:
     def _replica(self, call: Call, found: Found, target: Bucket, rule: Rule) -> Head:
         bucket, key, source, _ = found
         destination = rule.said["Destination"]
-        more = {k: v for k, v in source.more.items() if k not in ("replication", "owner", "grants")}
+        own = ("replication", "owner", "grants", "annotations")
+        more = {k: v for k, v in source.more.items() if k not in own}
+        if held := source.more.get("annotations"):
+            more["annotations"] = self._service.copy_annotations(call, found, target, held)
         if source.place != state.MARKER:
             more["replication"] = "REPLICA"
         translated = (destination.get("AccessControlTranslation") or {}).get("Owner")
@@ -191,6 +205,26 @@ class Replicator:
         elif source.place == state.IN_PARTS:
             replica.upload = self._service.copy_parts(call, found, target)
         return replica
+
+    def _bring_annotations(self, call: Call, found: Found, there: Found) -> None:
+        """Those of the source in place of the replica's, if they are not the same."""
+        source, replica = found.head, there.head
+        held, old = source.more.get("annotations"), replica.more.get("annotations")
+
+        def told(bucket: Bucket, one: dict[str, Any] | None) -> list[tuple[str, str]]:
+            if one is None:
+                return []
+            every = state.annotations_of(call.tx, bucket, one["space"])
+            return [(name, annotation.etag) for name, annotation in every]
+
+        if told(found.bucket, held) == told(there.bucket, old):
+            return
+        if old is not None:
+            drop_annotations(call.cloud, call.tx, there.bucket, old["space"])
+        more = {k: v for k, v in replica.more.items() if k != "annotations"}
+        if held is not None:
+            more["annotations"] = self._service.copy_annotations(call, found, there.bucket, held)
+        replica.more = more
 
     def _tell_failure(
         self, call: Call, found: Found, rule: Rule, said: dict[str, Any], why: str

@@ -20,7 +20,6 @@ from stratolite.services.s3.faults import (
     invalid_argument,
     invalid_request,
     malformed_xml,
-    not_offered,
 )
 from stratolite.services.s3.state import Bucket, Head
 
@@ -39,6 +38,20 @@ class Rule(NamedTuple):
     to: str
     """Name of the destination bucket."""
     said: dict[str, Any]
+
+    def takes(self, head: Head, *, modified: bool = False) -> bool:
+        """Whether versions like this one go: those under KMS keys where the rule says so, and what was changed of a replica."""
+        said = self.said.get("SourceSelectionCriteria") or {}
+        goes_back = modified and _is_on(said, "ReplicaModifications")
+        if head.more.get("replication") == "REPLICA" and not goes_back:
+            return False
+        return self.opens(head)
+
+    def opens(self, head: Head) -> bool:
+        """Whether the rule goes for what is sealed as this one is."""
+        chosen = self.said.get("SourceSelectionCriteria") or {}
+        algorithm = (head.more.get("sse") or {}).get("alg", "")
+        return not algorithm.startswith("aws:kms") or _is_on(chosen, "SseKmsEncryptedObjects")
 
     def meets(self, key: str, tags: dict[str, str]) -> bool:
         return (
@@ -77,6 +90,10 @@ def _rule(said: dict[str, Any]) -> Rule:
     )
 
 
+def _is_on(chosen: dict[str, Any], name: str) -> bool:
+    return bool((chosen.get(name) or {}).get("Status") == "Enabled")
+
+
 def rules(call: Call, bucket: Bucket) -> Rules:
     return call.tx.parsed(bucket.config.key("replication"), parse) or Rules("", ())
 
@@ -90,18 +107,18 @@ def chosen(found: Sequence[Rule], key: str, tags: dict[str, str]) -> Iterator[Ru
             yield rule
 
 
-def note(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
-    """Leave the version for replication and say so in its head, which the caller writes."""
-    if head.more.get("replication") == "REPLICA":
-        return
-    if (head.more.get("sse") or {}).get("alg", "").startswith("aws:kms"):
-        return  # nor does S3, unless it is told how
+def note(call: Call, bucket: Bucket, key: bytes, head: Head, *, modified: bool = False) -> None:
+    """Leave the version for replication and say so in its head, which the caller writes.
+
+    ``modified``: it is what is said about it that has changed, of a replica, perhaps, which stays one.
+    """
     role, every = rules(call, bucket)
     left = False
     for rule in chosen(every, key.decode(), head.tags):
-        put(call, bucket, key, head, rule, role)
-        left = True
-    if left:
+        if rule.takes(head, modified=modified):
+            put(call, bucket, key, head, rule, role)
+            left = True
+    if left and head.more.get("replication") != "REPLICA":
         head.more = {**head.more, "replication": "PENDING"}
 
 
@@ -167,10 +184,11 @@ def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]
                 f"Found duplicate priority {rule['Priority']}. Priorities must be unique."
             )
         priorities.add(rule.get("Priority"))
-        if ((rule.get("SourceSelectionCriteria") or {}).get("SseKmsEncryptedObjects") or {}).get(
-            "Status"
-        ) == "Enabled":
-            raise not_offered("replication of objects encrypted with KMS keys")
+        sealed = _is_on(rule.get("SourceSelectionCriteria") or {}, "SseKmsEncryptedObjects")
+        if sealed != bool((rule["Destination"].get("EncryptionConfiguration") or {}).get("ReplicaKmsKeyID")):  # fmt: skip
+            raise invalid_request(
+                "SseKmsEncryptedObjects must be specified if EncryptionConfiguration is present, and the other way round."
+            )
         _check_destination(call, bucket, rule["Destination"])
         kept.append(rule)
     return {"Role": role, "Rules": kept}

@@ -15,7 +15,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
-from stratolite.services.s3 import names
+from stratolite.services.s3 import metadata_resources, names
 from stratolite.services.s3.bucket_properties import READ
 
 _OFFERED = frozenset(
@@ -33,6 +33,8 @@ _OFFERED = frozenset(
         "InventoryConfigurations",
         "LifecycleConfiguration",
         "LoggingConfiguration",
+        "MetadataConfiguration",
+        "MetadataTableConfiguration",
         "MetricsConfigurations",
         "NotificationConfiguration",
         "ObjectLockConfiguration",
@@ -57,6 +59,9 @@ _CANNED = {
 }
 
 
+_TABLES = ("MetadataConfiguration", "MetadataTableConfiguration")
+
+
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
     service = "s3"
@@ -70,6 +75,7 @@ class Bucket(Resource):
         "InventoryConfigurations.*.Destination.Format": frozenset({"CSV"}),
         "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
         "ReplicationConfiguration.Rules.*.SourceSelectionCriteria.SseKmsEncryptedObjects.Status": frozenset({"Disabled"}),
+        "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
     }  # fmt: skip
     unread = frozenset({"ObjectLockEnabled"})
 
@@ -88,12 +94,26 @@ class Bucket(Resource):
         await call.request("s3", "CreateBucket", request)
         with created(name):
             await _configure(call, name, {}, properties)
-        return _made(call, name)
+            return await self._whole(call, name, properties)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         _check(new.properties)
         await _configure(call, physical_id, old.properties, new.properties)
-        return _made(call, physical_id)
+        return await self._whole(call, physical_id, new.properties)
+
+    async def _whole(self, call: Call, name: str, properties: dict[str, Any]) -> Made:
+        made = _made(call, name)
+        for kind in _TABLES:
+            if kind in properties:
+                made.attributes[kind] = await metadata_resources.attributes(call, name, kind)
+        return made
+
+    async def stabilise(self, call: Call, physical_id: str, spec: Spec) -> bool:
+        """Ready once the metadata tables are there; a table that cannot be made is the bucket's failure."""
+        for kind in _TABLES:
+            if kind in spec.properties:
+                return await metadata_resources.are_there(call, physical_id, kind)
+        return True
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         try:
@@ -132,10 +152,15 @@ class Bucket(Resource):
                 continue
             if found := spelled(answer):
                 made[name] = found
+        for kind in _TABLES:
+            if kind in spec.properties or not spec.stack_id:
+                found = await metadata_resources.read(call, physical_id, kind, spec.properties)
+                if found is not None:
+                    made[kind] = found
         return made
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
-        return _made(call, physical_id)
+        return await self._whole(call, physical_id, spec.properties)
 
 
 class BucketPolicy(Resource):
@@ -347,6 +372,7 @@ async def _configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str
         for one in old.get(name) or ():
             if one["Id"] not in wanted:
                 await _forget(call, operation, bucket, one["Id"])
+    await metadata_resources.configure(call, bucket, old, new)
     control = new.get("AccessControl", "Private")
     if control != old.get("AccessControl", "Private"):
         await call.request("s3", "PutBucketAcl", {"Bucket": bucket, "ACL": _CANNED[control]})

@@ -98,9 +98,10 @@ class S3(
         )
 
     def resources(self) -> Iterable[Resource]:
+        from stratolite.services.s3.grant_resources import GRANTING
         from stratolite.services.s3.resources import RESOURCES
 
-        return RESOURCES
+        return RESOURCES + GRANTING
 
     def cors(
         self, call: Call, bucket: str, origin: str, method: str, headers: Mapping[str, str]

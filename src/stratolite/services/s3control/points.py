@@ -34,8 +34,6 @@ class AccessPoints(Service):
                     f"s3control: access points with {member} are not offered by Stratolite",
                     status=501,
                 )
-        if request.get("BucketAccountId") not in (None, call.account):
-            raise Fault("AccessDenied", "Access Denied", status=403)
         rows = state.space(call.account, call.region)
         if state.point(call.tx, rows, name) is not None:
             raise Fault(
@@ -50,6 +48,8 @@ class AccessPoints(Service):
             "alias": f"{name[:30]}-{call.world.token(17).hex()[:34]}-s3alias"[-63:].lstrip("-"),
             "policy": None,
         }
+        if (owner := request.get("BucketAccountId") or call.account) != call.account:
+            record["owner"] = owner
         if tags := given_tags(request.get("Tags") or ()):
             record["tags"] = tags
         if opened := _open(request.get("PublicAccessBlockConfiguration")):
@@ -63,6 +63,7 @@ class AccessPoints(Service):
         asked = {
             "Arn": _arn(call, record["name"]),
             "Bucket": record["bucket"],
+            "Owner": record.get("owner", call.account),
             "Alias": record["alias"],
             "Policy": record["policy"],
             "Tags": record.get("tags", {}),
@@ -228,5 +229,5 @@ def _shown(call: Call, record: dict[str, Any]) -> dict[str, Any]:
         "Bucket": record["bucket"],
         "AccessPointArn": _arn(call, record["name"]),
         "Alias": record["alias"],
-        "BucketAccountId": call.account,
+        "BucketAccountId": record.get("owner", call.account),
     }

@@ -1,4 +1,4 @@
-"""Where jobs and access points lie in the store; the only file that knows their keys.
+"""Where jobs, access points and access grants lie in the store; the only file that knows their keys.
 
 Under the account and region, service "s3control":
 
@@ -7,7 +7,12 @@ Under the account and region, service "s3control":
     ("token", client request token)   -> JSON id
     ("result", id, number)            -> JSON rows [[bucket, key, version, status, code, http, message], ...]
     ("manifest", id, number)          -> JSON [[key, version id or ""], ...]     of a generated manifest
-    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?}
+    ("point", name)                   -> JSON {name, bucket, created_s, alias, policy, tags?, open?, owner? (the bucket's, if another's)}
+    ("grants",)                       -> JSON {created_s, tags, token, policy?, policy_s?}     the instance of S3 Access Grants
+    ("location", id)                  -> JSON {id, scope, role, created_s, tags, token}
+    ("grant", id)                     -> JSON {id, created_s, location, prefix, grantee, who, permission, scope, tags, token}
+    ("granted", who, scope, id)       -> ""     grants by grantee, ACCOUNT:user/NAME or ACCOUNT:role/NAME
+    ("at", location, id)              -> ""     grants by location
 
 Job: the request's Operation, Report, Manifest, Description, Priority, RoleArn, ConfirmationRequired and Tags, and
 {id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results, generated? {ObjectArn,
@@ -151,5 +156,88 @@ def points(tx: Tx, rows: Keyspace, after: str) -> Iterator[Record]:
     low, high = rows["point"].span()
     if after:
         low = rows["point"].key(after) + b"\x00"
+    for _, raw in tx.scan((low, high)):
+        yield orjson.loads(raw)
+
+
+# -- access grants
+
+
+def instance(tx: Tx, rows: Keyspace) -> Record | None:
+    raw = tx.get(rows.key("grants"))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_instance(tx: Tx, rows: Keyspace, record: Record | None) -> None:
+    if record is None:
+        tx.delete(rows.key("grants"))
+    else:
+        tx.put(rows.key("grants"), orjson.dumps(record))
+
+
+def location(tx: Tx, rows: Keyspace, location_id: str) -> Record | None:
+    raw = tx.get(rows["location"].key(location_id))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_location(tx: Tx, rows: Keyspace, record: Record) -> None:
+    tx.put(rows["location"].key(record["id"]), orjson.dumps(record))
+
+
+def delete_location(tx: Tx, rows: Keyspace, location_id: str) -> None:
+    tx.delete(rows["location"].key(location_id))
+
+
+def locations(tx: Tx, rows: Keyspace, after: str) -> Iterator[Record]:
+    return _records(tx, rows["location"], after)
+
+
+def access_grant(tx: Tx, rows: Keyspace, grant_id: str) -> Record | None:
+    raw = tx.get(rows["grant"].key(grant_id))
+    return None if raw is None else orjson.loads(raw)
+
+
+def put_grant(tx: Tx, rows: Keyspace, record: Record) -> None:
+    tx.put(rows["grant"].key(record["id"]), orjson.dumps(record))
+    tx.put(rows["granted"].key(record["who"], record["scope"], record["id"]), b"")
+    tx.put(rows["at"].key(record["location"], record["id"]), b"")
+
+
+def delete_grant(tx: Tx, rows: Keyspace, record: Record) -> None:
+    tx.delete(rows["grant"].key(record["id"]))
+    tx.delete(rows["granted"].key(record["who"], record["scope"], record["id"]))
+    tx.delete(rows["at"].key(record["location"], record["id"]))
+
+
+def has_grants(tx: Tx, rows: Keyspace, location_id: str) -> bool:
+    return next(tx.scan(rows["at"].span(location_id), limit=1), None) is not None
+
+
+def access_grants(tx: Tx, rows: Keyspace, after: str) -> Iterator[Record]:
+    return _records(tx, rows["grant"], after)
+
+
+def grants_of(tx: Tx, rows: Keyspace, who: str, scope: str, after: str = "") -> Iterator[Record]:
+    """A grantee's, by scope; from ``scope`` on, or behind ``after``, which is an id and its scope."""
+    space_of = rows["granted"][who]
+    low, high = space_of.span()
+    if after:
+        last, _, behind = after.partition(" ")
+        low = space_of.key(behind, last) + b"\x00"
+    elif scope:
+        low = space_of.span(scope)[0]
+    for key, _ in tx.scan((low, high)):
+        grant_id = space_of.parts(key)[-1]
+        found = access_grant(tx, rows, str(grant_id))
+        assert found is not None, grant_id
+        if scope and found["scope"] != scope:
+            return
+        yield found
+
+
+def _records(tx: Tx, space_of: Keyspace, after: str) -> Iterator[Record]:
+    low, high = space_of.span()
+    if after:
+        low = space_of.key(after) + b"\x00"
     for _, raw in tx.scan((low, high)):
         yield orjson.loads(raw)

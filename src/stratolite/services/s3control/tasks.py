@@ -13,6 +13,12 @@ from stratolite.service import Call
 from stratolite.services.s3control.manifests import Task, whole
 
 _ANSWER_BYTES_MAX = 6 << 20
+_GRANTS = {
+    "FULL_CONTROL": "GrantFullControl",
+    "READ": "GrantRead",
+    "READ_ACP": "GrantReadACP",
+    "WRITE_ACP": "GrantWriteACP",
+}
 
 
 async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, str, int, str]:
@@ -118,6 +124,21 @@ def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, 
         for name in ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType"):  # fmt: skip
             if fresh.get(name):
                 asked[name] = fresh[name]
+        if fresh.get("HttpExpiresDate") is not None:
+            asked["Expires"] = fresh["HttpExpiresDate"]
+        if fresh.get("SSEAlgorithm"):
+            algorithm = {"KMS": "aws:kms"}.get(fresh["SSEAlgorithm"], fresh["SSEAlgorithm"])
+            asked["ServerSideEncryption"] = algorithm
+    if said.get("RequesterPays"):
+        asked["RequestPayer"] = "requester"
+    for permission, member in _GRANTS.items():
+        given = [
+            f'{one["Grantee"]["TypeIdentifier"]}="{one["Grantee"]["Identifier"]}"'
+            for one in said.get("AccessControlGrants") or ()
+            if one.get("Permission") == permission
+        ]
+        if given:
+            asked[member] = ", ".join(given)
     if said.get("NewObjectTagging") is not None:
         asked["TaggingDirective"] = "REPLACE"
         asked["Tagging"] = "&".join(

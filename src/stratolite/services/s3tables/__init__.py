@@ -3,6 +3,7 @@
     buckets, tables    operations on table buckets and namespaces; on tables and where their metadata is
     settings           policies, encryption, storage class, tags        iceberg    the metadata of a table that is new
     managed            tables that AWS services keep (S3 Metadata's): how they are made and who may write them
+    iceberg_rest       the table bucket as an Iceberg REST catalog, at /iceberg
     writing, child     Iceberg's own work (append, replace, expire) done by pyiceberg in a child process
     maintenance, upkeep    files joined, snapshots expired, superfluous files removed: once a day
     names, state       ARNs and faults; the keys        service    all of it as one Service, and its IAM
@@ -26,7 +27,7 @@ The table bucket ``aws-s3`` is made by S3 Metadata. Everybody who may can read i
 only metadata.s3.amazonaws.com makes tables there and writes them.
 
 Not offered, and refused by name: replication, migration from Glue, server access logging, request metrics, record expiration
-other than S3 Metadata's own, compaction by sorting, an Iceberg REST endpoint, Lake Formation. Files of more than 64 MiB together
+other than S3 Metadata's own, compaction by sorting, Lake Formation. Files of more than 64 MiB together
 are not joined; an unreferenced file goes after both its days at once.
 
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_S3_Tables.html

@@ -25,7 +25,7 @@ class Buckets(Service):
             raise names.conflict(
                 "The bucket that you tried to create already exists, and you own it."
             )
-        made = new_bucket(call, "customer")
+        made = {**new_bucket(call, "customer"), **token_of(request)}
         if request.get("tags"):
             made["tags"] = dict(request["tags"])
         if encryption := request.get("encryptionConfiguration"):
@@ -66,9 +66,11 @@ class Buckets(Service):
         check_owned(call, record)
         (name,) = request["namespace"]
         names.check_namespace(name)
-        if state.namespace(call.tx, where.keys, where.bucket, name) is not None:
+        old = state.namespace(call.tx, where.keys, where.bucket, name)
+        if old is not None and not made_by(old, request):
             raise names.conflict("A namespace with an identical name already exists in the bucket.")
-        put_namespace(call, where, name)
+        if old is None:
+            put_namespace(call, where, name, token_of(request))
         return {"tableBucketARN": where.arn, "namespace": [name]}
 
     def get_namespace(self, call: Call, request: Request) -> Response:
@@ -111,8 +113,21 @@ def new_bucket(call: Call, kind: str) -> state.Record:
     return {"id": call.world.uuid(), "made_s": call.tx.time_s, "kind": kind, "tags": {}}
 
 
-def put_namespace(call: Call, where: Place, name: str) -> None:
+def token_of(request: Request) -> dict[str, str]:
+    """What a record keeps of our CloudFormation step that makes it; nothing from outside carries it."""
+    token = request.get("_token")
+    return {"token_of_step": token} if token else {}
+
+
+def made_by(record: state.Record | None, request: Request) -> bool:
+    """Whether an earlier attempt of the same step made it."""
+    token = request.get("_token")
+    return record is not None and bool(token) and record.get("token_of_step") == token
+
+
+def put_namespace(call: Call, where: Place, name: str, more: dict[str, str] | None = None) -> None:
     record = {"id": call.world.uuid(), "made_s": call.tx.time_s, "by": call.principal.account}
+    record |= more or {}
     state.put_namespace(call.tx, where.keys, where.bucket, name, record)
 
 

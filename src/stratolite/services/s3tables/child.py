@@ -1,22 +1,25 @@
 """The child that changes an Iceberg table with pyiceberg: reads and writes its files by asking the parent for them.
 
-Started by file name, without stratolite: what it imports stays out of the server. It has no network, no credentials, no
-files and limited memory; the parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
+Started by file name, without stratolite: what it imports stays out of the server. It is jailed: a user
+and network namespace of its own where the kernel allows, no new privileges, no file written, memory and CPU bounded; the
+parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
 
     parent  {location, steps, now_ms, properties, tidy, listed?, before_ms?}          the task, once
     child   {get: location}        parent  {data} | {}     {}: there is no such file
     child   {put: location, data}  parent  {}
     child   {done: {location: of the new metadata or "", rows, gone: locations nobody needs any more}} | {error: text}
 
-A task's steps become one commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too,
-{append: rows} adds some (timestamps are milliseconds). Then the table is tidied as {files, snapshots, age_ms, keep} says: files
-are joined once there are so many, 0 for never; once there are so many snapshots those older than ``age_ms`` go, 0 for never,
-but for the ``keep`` newest. ``gone`` has what only they named, and of ``listed`` ([location, time of writing] of the files
-there are) what is older than ``before_ms`` and named by nobody.
+A task {create: what an Iceberg client wants, location, now_ms} is done as {metadata: JSON}. Any other's steps become one
+commit, in this order: {expire: {column, before_ms}} deletes rows, {drop: {column, values}} too, {append: rows} adds some
+(timestamps are milliseconds); {commit: {requirements, updates}} stands alone and is an Iceberg client's. Then the table is
+tidied as {files, snapshots, age_ms, keep} says: files are joined once there are so many, 0 for never; once there are so many
+snapshots those older than ``age_ms`` go, 0 for never, but for the ``keep`` newest. ``gone`` has what only they named, and of
+``listed`` ([location, time of writing] of the files there are) what is older than ``before_ms`` and named by nobody.
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import re
@@ -58,13 +61,33 @@ class Pipe:
             return self.read()
 
 
-def main() -> None:
-    memory_bytes = int(sys.argv[1])
+class WithoutPandas:
+    """Where pandas is installed pyarrow takes half a second to load it, and nothing here needs it."""
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
+        if name == "pandas":
+            raise ImportError(name)
+
+
+_CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_NO_NEW_PRIVS = 0x10000000, 0x40000000, 38
+
+
+def jail(memory_bytes: int, cpu_s: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        libc.unshare(_CLONE_NEWNET)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def main() -> None:
+    jail(int(sys.argv[1]), int(sys.argv[2]))
     pipe = Pipe(0, os.dup(1))
     os.dup2(2, 1)  # what a library prints is no answer
+    sys.meta_path.insert(0, WithoutPandas())
     task = pipe.read()
     try:
         answer: dict[str, Any] = {"done": work(pipe, task)}
@@ -77,6 +100,8 @@ def main() -> None:
 
 def work(pipe: Pipe, task: dict[str, Any]) -> dict[str, Any]:
     _keep_time(task["now_ms"])
+    if "create" in task:
+        return {"metadata": _created(task["create"], task["location"])}
     table, catalog = _open(pipe, task["location"])
     before = table.metadata
     rows = _change(table, task)
@@ -90,6 +115,29 @@ def work(pipe: Pipe, task: dict[str, Any]) -> dict[str, Any]:
         kept = _named_by(table.io, after) | {location or task["location"]}
         gone |= {one for one, at in task["listed"] if at < task["before_ms"] and one not in kept}
     return {"location": location, "rows": rows, "gone": sorted(gone)}
+
+
+def _created(wanted: dict[str, Any], location: str) -> str:
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import new_table_metadata
+    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
+
+    if not wanted.get("schema"):
+        raise ValueError("a table needs a schema")
+    spec, order = wanted.get("partition-spec"), wanted.get("write-order")
+    properties = wanted.get("properties") or {}
+    if properties.get("format-version", "2") != "2":
+        raise ValueError("tables are of format version 2")
+    made = new_table_metadata(
+        schema=Schema.model_validate(wanted["schema"]),
+        partition_spec=PartitionSpec.model_validate(spec) if spec else UNPARTITIONED_PARTITION_SPEC,
+        sort_order=SortOrder.model_validate(order) if order else UNSORTED_SORT_ORDER,
+        location=location,
+        properties=properties,
+    )
+    text: str = made.model_dump_json(exclude_none=True)
+    return text
 
 
 def _keep_time(now_ms: int) -> None:
@@ -203,7 +251,17 @@ def _change(table: Any, task: dict[str, Any]) -> int:
     if not task["steps"]:
         return 0
     from pyiceberg.expressions import In, LessThan
+    from pyiceberg.table import CommitTableRequest
 
+    if commit := task["steps"][0].get("commit"):
+        asked = CommitTableRequest.model_validate(
+            {"identifier": {"namespace": [], "name": "table"}, **commit}
+        )
+        base = table.metadata.location
+        table.catalog.commit_table(table, asked.requirements, asked.updates)
+        if table.catalog.metadata.location != base or table.catalog.metadata.format_version != 2:
+            raise ValueError("location and format version of a table cannot be changed")
+        return 0
     added = 0
     with table.transaction() as tx:
         wanted = task["properties"]
@@ -252,7 +310,7 @@ def _join_files(table: Any, tidy: dict[str, int]) -> None:
 
 
 def _expire_snapshots(table: Any, tidy: dict[str, int], now_ms: int) -> None:
-    found = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms, reverse=True)
+    found = sorted(table.metadata.snapshots, key=_age)
     if not tidy["snapshots"] or len(found) < tidy["snapshots"]:
         return
     heads = {ref.snapshot_id for ref in table.metadata.refs.values()}
@@ -263,6 +321,11 @@ def _expire_snapshots(table: Any, tidy: dict[str, int], now_ms: int) -> None:
     ]
     if old:
         table.maintenance.expire_snapshots().by_ids(old).commit()
+
+
+def _age(snapshot: Any) -> tuple[int, int]:
+    """For an order with the newest first."""
+    return -snapshot.timestamp_ms, -(snapshot.sequence_number or 0)
 
 
 def _gone(files: Any, before: Any, after: Any) -> set[str]:

@@ -31,7 +31,7 @@ class Managed(Settings):
     def keep_managed_table(self, call: Call, asked: Request) -> Response:
         """Make a table that ``asked["Service"]`` keeps, in a bucket of its own or the customer's. Answers {TableArn}.
 
-        ``asked``: {Bucket, Namespace, Name, Service, Schema: as CreateTable's iceberg, Encryption?}. Raises NotFound for
+        ``asked``: {Bucket, Namespace, Name, Id, Service, Schema: as CreateTable's iceberg, Encryption?}. Raises NotFound for
         a customer's bucket that is not there, Conflict for a table that is.
         """
         where = Place(call.account, call.region, asked["Bucket"])
@@ -57,6 +57,7 @@ class Managed(Settings):
             storage="STANDARD",
             tags={},
             service=asked["Service"],
+            table_id=asked["Id"],
         )
         write_first(call, found, asked["Schema"])
         return {"TableArn": found.arn}

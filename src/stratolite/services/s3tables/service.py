@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from stratolite.service import Access, Call, Request, Resource, Tagged, Worker
 from stratolite.services.s3tables import names, state
+from stratolite.services.s3tables.iceberg_rest import IcebergRest
 from stratolite.services.s3tables.maintenance import Keeper, Maintenance
 from stratolite.services.s3tables.managed import Managed
 from stratolite.services.s3tables.names import Place
@@ -35,7 +36,7 @@ _ALSO = {
 """Operation -> member of the request -> action it needs beside."""
 
 
-class S3tables(Managed, Maintenance):
+class S3tables(Managed, Maintenance, IcebergRest):
     name: ClassVar[str] = "s3tables"
     validated: ClassVar[bool] = True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3tables import iceberg, names, state
@@ -12,7 +14,9 @@ from stratolite.services.s3tables.buckets import (
     after_of,
     check_owned,
     checked_encryption,
+    made_by,
     page,
+    token_of,
 )
 from stratolite.services.s3tables.names import Place
 from stratolite.services.s3tables.state import Name, Record
@@ -47,6 +51,10 @@ class Tables(Buckets):
         check_owned(call, bucket)
         name = Name(where.bucket, request["namespace"], request["name"])
         names.check_table(name.table)
+        old = state.table(call.tx, where.keys, name)
+        if old is not None and made_by(old, request):
+            there = Found(where, name, old)
+            return {"tableARN": there.arn, "versionToken": old["token"]}
         self._check_free(call, where, name, names.no_namespace())
         encryption = request.get("encryptionConfiguration")
         chosen = checked_encryption(encryption) if encryption else bucket.get("encryption")
@@ -60,8 +68,12 @@ class Tables(Buckets):
             storage=storage or bucket.get("storage") or "STANDARD",
             tags=dict(request.get("tags") or {}),
         )
+        if step := token_of(request):
+            found.put(call, **step)
         given = (request.get("metadata") or {}).get("iceberg")
-        if given is not None:
+        if first := request.get("_first"):  # of an Iceberg client; nothing from outside carries it
+            put_first(call, found, first)
+        elif given is not None:
             write_first(call, found, given)
         return {"tableARN": found.arn, "versionToken": found.record["token"]}
 
@@ -215,12 +227,13 @@ def make_table(
     storage: str,
     tags: dict[str, str],
     service: str = "",
+    table_id: str = "",
 ) -> Found:
     """A table without metadata, and the bucket for its files."""
     chance = call.world.token(17).hex()
     bucket = f"{call.world.uuid()[:18]}-{chance}--table-s3"
     record: Record = {
-        "id": call.world.uuid(),
+        "id": table_id or call.world.uuid(),
         "made_s": call.tx.time_s,
         "by": call.principal.account or where.account,
         "warehouse": f"s3://{bucket}",
@@ -250,10 +263,22 @@ def write_first(call: Call, found: Found, given: dict[str, Any]) -> None:
     location = found.record["warehouse"]
     now_ms = int(call.tx.time_s * 1000)
     raw = iceberg.metadata(given, location, call.world.uuid(), now_ms)
+    _put_first(call, found, raw)
+
+
+def put_first(call: Call, found: Found, metadata: dict[str, Any]) -> None:
+    """The first metadata file, as it came but for its place."""
+    raw = orjson.dumps({**metadata, "location": found.record["warehouse"]})
+    if len(raw) > iceberg.METADATA_BYTES_MAX:
+        raise names.bad(f"The table's metadata is larger than {iceberg.METADATA_BYTES_MAX} bytes.")
+    _put_first(call, found, raw)
+
+
+def _put_first(call: Call, found: Found, raw: bytes) -> None:
     key = f"{_METADATA_FOLDER}/00000-{call.world.uuid()}.metadata.json"
     asked = {"Bucket": warehouse_of(found.record), "Key": key, "Body": raw}
     call.scoped(found.where.account, found.where.region).invoke("s3", "PutTableObject", asked)
-    found.put(call, metadata=f"{location}/{key}")
+    found.put(call, metadata=f"{found.record['warehouse']}/{key}")
 
 
 def _changed(call: Call) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import msgspec
+import orjson
 
 from stratolite.errors import Fault
 from stratolite.http import FileSlice
@@ -55,6 +56,15 @@ class Writing(Tables):
         """{Can}: whether WriteTable finds its libraries."""
         return {"Can": is_possible()}
 
+    async def _first_metadata(self, call: Call, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Metadata of a table that an Iceberg client wants made, without its location. ``wanted`` as the client writes it."""
+        if not is_possible():
+            raise not_offered("making tables so without the packages pyiceberg and pyarrow")
+        task = {"create": wanted, "location": _NOWHERE, "now_ms": int(call.world.cloud() * 1000)}
+        done = await _run(call, _NOWHERE, task)
+        found: dict[str, Any] = orjson.loads(done["metadata"])
+        return found
+
     async def write_table(self, call: Call, asked: Request) -> Response:
         """``asked``: {TableArn, Steps, Tidy?, Unreferenced?: {BeforeMs}, all as in ``child``}. Answers {MetadataLocation: "" if nothing changed, VersionToken:
         the one to give UpdateTableMetadataLocation, Rows, Gone: keys of files to drop with it, Bucket}.
@@ -92,6 +102,16 @@ class Writing(Tables):
         }
 
 
+async def read_json(call: Call, location: str) -> dict[str, Any]:
+    """A metadata file of a table, as the caller may read it."""
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    answer = await call.request("s3", "GetObject", {"Bucket": bucket, "Key": key})
+    if answer["ContentLength"] > FILE_BYTES_MAX:
+        raise WriteFailed(f"{location} is larger than {FILE_BYTES_MAX} bytes")
+    found: dict[str, Any] = orjson.loads(await _whole(answer["Body"]))
+    return found
+
+
 async def _listed(call: Call, warehouse: str) -> list[tuple[str, int]]:
     """(location, when it was written in ms) of every file of a table."""
     found: list[tuple[str, int]] = []
@@ -105,12 +125,16 @@ async def _listed(call: Call, warehouse: str) -> list[tuple[str, int]]:
         after = page["Objects"][-1][0]
 
 
+_NOWHERE = "s3://nowhere"
+
+
 async def _run(call: Call, warehouse: str, task: dict[str, Any]) -> dict[str, Any]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
         _PROGRAM,
         str(CHILD_MEMORY_BYTES_MAX),
+        str(int(CHILD_TIME_S_MAX)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

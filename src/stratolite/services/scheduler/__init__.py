@@ -3,8 +3,9 @@
 Stored under (account, region, "scheduler"), JSON:
 
     ("group", name)           -> {created_s, modified_s, state, tags, token}; "default" is there unwritten
-    ("schedule", group, name) -> {request, created_s, modified_s, timer, anchor_s, token}
+    ("schedule", group, name) -> {request, created_s, modified_s, timer, anchor_s, token, sealed}
                                  request: what CreateSchedule or UpdateSchedule asked for, in the API's shape
+                                 sealed: the target's input under the schedule's KMS key, null: there is no key
                                  timer: the stamp its pending ``scheduler.fire`` job must carry, 0: none
 
 Work    scheduler.fire     {account, region, group, name, timer, due_s, at_s}: one invocation, then the next. at_s: in the window
@@ -12,12 +13,12 @@ Work    scheduler.fire     {account, region, group, name, timer, due_s, at_s}: o
                            dead-letter queue, repeated as RetryPolicy says
         scheduler.drop     {account, region, group}: the schedules of a deleted group, a page a transaction
 
-Files   ``service`` the operations; ``checks`` what a schedule may say; ``worker`` when and how targets are called;
+Files   ``service`` the operations; ``checks`` what a schedule may say; ``worker`` when and how targets are called; ``sealing``;
         ``resources`` CloudFormation types
 
 Targets are called under the schedule's role, which must trust scheduler.amazonaws.com. Templated: Lambda, SQS, SNS, Kinesis,
 Firehose, Step Functions, PutEvents. Universal (arn:aws:scheduler:::aws-sdk:SERVICE:action): those services and
-operations of this cloud whose input is JSON as it stands (``checks.UNIVERSAL``). Others are refused by name, as are KMS keys.
+operations of this cloud whose input is JSON as it stands (``checks.UNIVERSAL``). Others are refused by name.
 Invocations that were missed while the cloud was off, or leapt over by its clock, are made up for as far as a day back.
 A rate without a StartDate begins at once.
 

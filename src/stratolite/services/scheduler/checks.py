@@ -45,8 +45,6 @@ def table_of(request: dict[str, Any]) -> timetable.Timetable:
 def check(call: Call, request: dict[str, Any], arn: str) -> None:
     """Raises Fault for a schedule AWS would not take, or we could not carry out."""
     table_of(request)
-    if request.get("KmsKeyArn"):
-        raise invalid("KmsKeyArn is not offered by Stratolite; see docs/coverage.md")
     window = request["FlexibleTimeWindow"]
     if (window["Mode"] == "FLEXIBLE") != ("MaximumWindowInMinutes" in window):
         raise invalid(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from stratolite.service import Call, Made, Resource, Spec, picked
 
 _MEMBERS = (
-    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "FlexibleTimeWindow", "Target",
+    "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "FlexibleTimeWindow", "Target", "KmsKeyArn",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ class Schedule(Resource):
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
-        ("KmsKeyArn", "Target.EcsParameters", "Target.SageMakerPipelineParameters"), frozenset({""})
+        ("Target.EcsParameters", "Target.SageMakerPipelineParameters"), frozenset({""})
     )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:

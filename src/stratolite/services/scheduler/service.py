@@ -10,14 +10,14 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service, Tagged, Worker
-from stratolite.services.scheduler import checks, state, worker
+from stratolite.services.scheduler import checks, sealing, state, worker
 
 _PAGE = 100
 _GROUPS_MAX = 500
 _TAGS_MAX = 200
 _ASKED = (
     "ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "EndDate", "Description", "State", "Target", "FlexibleTimeWindow",
-    "ActionAfterCompletion",
+    "ActionAfterCompletion", "KmsKeyArn",
 )  # fmt: skip
 _GROUP_ARN = re.compile(r"arn:aws[\w-]*:scheduler:[a-z0-9-]+:\d{12}:schedule-group/([0-9a-zA-Z-_.]+)\Z")  # fmt: skip
 
@@ -81,9 +81,13 @@ class Scheduler(Service):
 
     def get_schedule(self, call: Call, request: Request) -> Response:
         group, name, record = _find(call, request)
-        answer = {"Arn": _arn(call, group, name), "GroupName": group, "Name": name}
+        answer: Response = {"Arn": _arn(call, group, name), "GroupName": group, "Name": name}
         answer |= {"CreationDate": record["created_s"], "LastModificationDate": record["modified_s"]}  # fmt: skip
-        return {**answer, **record["request"]}
+        answer |= record["request"]
+        if (text := record.get("sealed")) is not None:
+            whole = sealing.opened(call, answer["Arn"], text)
+            answer["Target"] = {**answer["Target"], "Input": whole}
+        return answer
 
     def delete_schedule(self, call: Call, request: Request) -> Response:
         group, name, _ = _find(call, request)
@@ -216,6 +220,7 @@ def _keep(call: Call, group: str, name: str, record: state.Record, request: Requ
     retries = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
     target = asked["Target"]
     asked["Target"] = target | {"RetryPolicy": retries | (target.get("RetryPolicy") or {})}
+    record["sealed"] = sealing.sealed(call, _arn(call, group, name), asked)
     record |= {"request": asked, "modified_s": call.tx.time_s, "anchor_s": call.tx.time_s}
     record["timer"] = worker.start(call, group, name, record)
     state.put_schedule(call.tx, call.keys("scheduler"), group, name, record)

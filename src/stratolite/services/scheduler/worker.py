@@ -13,7 +13,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.input_template import MISSING, fill
 from stratolite.service import Call, Job, Settle, Worker
-from stratolite.services.scheduler import checks, state
+from stratolite.services.scheduler import checks, sealing, state
 
 if TYPE_CHECKING:
     from stratolite.service import Cloud
@@ -93,7 +93,7 @@ class _Fire:
             delivered = {
                 "account": call.account, "region": call.region, "target": request["Target"], "execution": execution,
                 "schedule": f"arn:aws:scheduler:{call.region}:{call.account}:schedule/{group}/{name}", "due_s": said["due_s"],
-                "attempts": 0, "first_s": tx.time_s, "dead": None,
+                "attempts": 0, "first_s": tx.time_s, "dead": None, "sealed": record.get("sealed"),
             }  # fmt: skip
             self._cloud.work.put(tx, _DELIVER, orjson.dumps(delivered))
             table = checks.table_of(request)
@@ -116,11 +116,12 @@ class _Deliver:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
-        document = _document(said)
+        document = "{}"
         try:
             session = said["schedule"].rpartition("/")[2][:64].ljust(2, "_")
             role = said["target"]["RoleArn"]
             acting = await call.as_role(role, SERVICE, said["schedule"], session)
+            document = _document(said, await self._input(acting, said))
             if said["dead"]:
                 await _bury(acting, said, document)
             else:
@@ -131,8 +132,20 @@ class _Deliver:
             return delivery.failed(self._cloud, _DELIVER, said, failure)
         return None
 
+    async def _input(self, acting: Call, said: Said) -> str:
+        """As the schedule's role. Raises Fault, but for what goes to the dead-letter queue: that goes without it."""
+        sealed = said.get("sealed")
+        if sealed is None:
+            return said["target"].get("Input") or "{}"
+        try:
+            return await acting.transact(lambda c: sealing.opened(c, said["schedule"], sealed))
+        except Fault:
+            if said["dead"]:
+                return "{}"
+            raise
 
-def _document(said: Said) -> str:
+
+def _document(said: Said, text: str) -> str:
     """The target's Input, with the scheduler's own placeholders filled in."""
     own = {
         "aws.scheduler.schedule-arn": said["schedule"],
@@ -140,9 +153,8 @@ def _document(said: Said) -> str:
         "aws.scheduler.execution-id": said["execution"],
         "aws.scheduler.attempt-number": str(said["attempts"] + 1),
     }
-    text = said["target"].get("Input") or "{}"
     if "<aws.scheduler." not in text:
-        return str(text)
+        return text
     return fill(text, lambda name: own.get(name, MISSING), must_be_json=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.policy import Document
+from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response
 from stratolite.services.secretsmanager import faults, replicas
 from stratolite.services.secretsmanager.faults import arn_of
@@ -57,7 +57,7 @@ class Policies(Listing):
 def _problem(text: str) -> str:
     try:
         Document.parse(text, has_principal=True)
-    except ValueError as error:
+    except Malformed as error:
         return str(error)
     return ""
 

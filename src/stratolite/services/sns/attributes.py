@@ -51,6 +51,8 @@ _RETRY = {
 _BACKOFFS = ("linear", "arithmetic", "geometric", "exponential")
 _CONTENT_TYPE = "text/plain; charset=UTF-8"
 _DISPLAY_NAME_MAX = 100
+_POLICY_BYTES_MAX = 30_720
+"""https://docs.aws.amazon.com/general/latest/gr/sns.html"""
 _RETRIES_MAX = 100
 _DELAY_S_MAX = 3600
 
@@ -66,10 +68,7 @@ def check_topic(name: str, value: str, *, is_fifo: bool, is_new: bool) -> None:
     if name in _OF_FIFO and not is_fifo and value != "false":
         raise invalid(f"Attributes Reason: {name} is only valid for FIFO topics")
     if name == "Policy" and value:
-        try:
-            Document.parse(value, has_principal=True)
-        except Malformed as error:
-            raise invalid("Policy Error: null") from error
+        _check_policy(value)
     elif name == "DisplayName" and len(value) > _DISPLAY_NAME_MAX:
         raise invalid("DisplayName")
     elif name in ("ContentBasedDeduplication", "FifoTopic"):
@@ -282,3 +281,15 @@ def replay_times(value: str) -> tuple[int, int | None] | None:
 
 def kms_refusal() -> Fault:
     return invalid("Attributes Reason: KmsMasterKeyId is not offered by Stratolite yet")
+
+
+def _check_policy(value: str) -> None:
+    try:
+        statements = Document.parse(value, has_principal=True).statements
+    except Malformed as error:
+        raise invalid("Policy Error: null") from error
+    actions = [action.lower() for one in statements for action in one.actions]
+    if any(action != "*" and not action.startswith("sns:") for action in actions):
+        raise invalid("Policy statement action out of service scope!")
+    if len(value.encode()) > _POLICY_BYTES_MAX:
+        raise invalid(f"Policy: must be at most {_POLICY_BYTES_MAX} bytes")

@@ -60,6 +60,30 @@ _SETTABLE = (
 ALL = (*COMPUTED, *_SETTABLE)
 _ARN = re.compile(r"arn:aws[a-z-]*:sqs:([a-z0-9-]*):(\d{12}):([a-zA-Z0-9_.-]+)")
 _SOURCES_MAX = 10
+_POLICY_BYTES_MAX, _STATEMENTS_MAX, _ACTIONS_MAX, _PRINCIPALS_MAX = 8_192, 20, 7, 50
+
+
+def _policy(value: str) -> None:
+    """Raises Fault for what is no queue policy.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html
+    """
+    try:
+        statements = Document.parse(value, has_principal=True).statements
+    except Malformed as error:
+        raise bad_value("Policy") from error
+    every = [action.lower() for one in statements for action in one.actions]
+    if len(value.encode()) > _POLICY_BYTES_MAX or any(a != "*" and not a.startswith("sqs:") for a in every):  # fmt: skip
+        raise bad_value("Policy")
+    for one in statements:
+        if (count := len(one.actions)) > _ACTIONS_MAX:
+            raise Fault("OverLimit", f"{count} actions were found in a statement from the submitted policy, max allowed is {_ACTIONS_MAX}")  # fmt: skip
+    for what, count, most in (
+        ("statements", len(statements), _STATEMENTS_MAX),
+        ("principals", sum(len(one.principals or ()) for one in statements), _PRINCIPALS_MAX),
+    ):
+        if count > most:
+            raise Fault("OverLimit", f"{count} {what} were found in the submitted policy, max allowed is {most}")  # fmt: skip
 
 
 def bad_value(name: str, reason: str = "") -> Fault:
@@ -124,10 +148,7 @@ def _checked(name: str, value: str) -> str:
             raise bad_value(name)
         return value
     if name == "Policy" and value:
-        try:
-            Document.parse(value, has_principal=True)
-        except Malformed as error:
-            raise bad_value("Policy") from error
+        _policy(value)
     elif name == "RedrivePolicy" and value:
         _redrive_policy(value)
     elif name == "RedriveAllowPolicy" and value:

@@ -14,6 +14,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Principal, Request, Response, Service, prepared, root
 from stratolite.services.sts import sessions
+from stratolite.services.sts.saml import Asserted, asserted
 from stratolite.services.sts.tokens import issue
 from stratolite.services.sts.web_identity import Believed, believed
 
@@ -31,12 +32,21 @@ async def _check_token(_: Sts, call: Call, request: Request) -> Request:
     return {**request, "Believed": found}
 
 
+async def _check_assertion(_: Sts, call: Call, request: Request) -> Request:
+    """Before AssumeRoleWithSAML's transaction: the assertion's signature."""
+    _role_of(request["RoleArn"])
+    return {**request, "Asserted": await asserted(call, request)}
+
+
+_VOUCHED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
+
+
 class Sts(Service):
     name: ClassVar[str] = "sts"
     validated: ClassVar[bool] = True
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        if operation == "AssumeRoleWithWebIdentity" and call.principal.kind != "provider":
+        if operation in _VOUCHED and call.principal.kind != "provider":
             return ()  # whoever has a token that is to be believed may ask: see the operation
         resource = request.get("RoleArn", "*")
         if resource != "*" and not _ARN.match(resource):
@@ -120,37 +130,62 @@ class Sts(Service):
     @prepared(_check_token)
     def assume_role_with_web_identity(self, call: Call, request: Request) -> Response:
         found: Believed = request["Believed"]
-        match = _role_of(request["RoleArn"])
         asked = {**request, **found.session()}
-        who = Principal(
-            "provider", match[1], found.provider, found.provider, provider=found.provider
-        )
-        inner = call.scoped(match[1], call.region, who)
-        inner.context = dict(call.context) | {k: v[0] for k, v in found.condition_keys().items()}
-        role = _role(call, request["RoleArn"])
-        if role is None:
-            raise Fault(
-                "AccessDenied",
-                "Not authorized to perform sts:AssumeRoleWithWebIdentity",
-                status=403,
-            )
-        inner.noted = call.noted  # it is one call, whoever the token speaks of
-        try:
-            call.cloud.authorize(inner, self, "AssumeRoleWithWebIdentity", asked)
-        finally:
-            call.noted = inner.noted
         duration_s = request.get("DurationSeconds", 3600)
-        session = replace(
-            self._session(inner, asked, match[1], role, duration_s),
-            provider=found.provider,
-            source_identity=asked.get("SourceIdentity", ""),
-        )
-        answer = _role_answer(call, session, asked, duration_s)
+        answer = self._vouched(call, "AssumeRoleWithWebIdentity", found, asked, duration_s)
         return answer | {
             "SubjectFromWebIdentityToken": found.subject,
             "Provider": found.provider,
             "Audience": found.audience,
         }
+
+    @prepared(_check_assertion)
+    def assume_role_with_saml(self, call: Call, request: Request) -> Response:
+        """For as long as is asked for, or until the provider says that the session ends."""
+        found: Asserted = request["Asserted"]
+        asked = {**request, **found.session()}
+        left_s = found.until_s - call.world.wall()
+        if left_s < 1:
+            raise Fault("ExpiredTokenException", "The session has ended", status=400)
+        duration_s = min(request.get("DurationSeconds", 3600), int(min(left_s, 1e9)))
+        answer = self._vouched(call, "AssumeRoleWithSAML", found, asked, duration_s)
+        return answer | {
+            "Subject": found.subject,
+            "SubjectType": found.subject_type,
+            "Issuer": found.issuer,
+            "Audience": found.audience,
+            "NameQualifier": found.qualifier,
+        }
+
+    def _vouched(
+        self,
+        call: Call,
+        operation: str,
+        found: Believed | Asserted,
+        asked: Request,
+        duration_s: int,
+    ) -> Response:
+        """A role's session for whom an identity provider vouches."""
+        match = _role_of(asked["RoleArn"])
+        who = Principal(
+            "provider", match[1], found.provider, found.provider, provider=found.provider
+        )
+        inner = call.scoped(match[1], call.region, who)
+        inner.context = dict(call.context) | {k: v[0] for k, v in found.condition_keys().items()}
+        role = _role(call, asked["RoleArn"])
+        if role is None:
+            raise Fault("AccessDenied", f"Not authorized to perform sts:{operation}", status=403)
+        inner.noted = call.noted  # it is one call, whoever the token speaks of
+        try:
+            call.cloud.authorize(inner, self, operation, asked)
+        finally:
+            call.noted = inner.noted
+        session = replace(
+            self._session(inner, asked, match[1], role, duration_s),
+            provider=found.provider,
+            source_identity=asked.get("SourceIdentity", ""),
+        )
+        return _role_answer(call, session, asked, duration_s)
 
     def _session(
         self, call: Call, request: Request, account: str, role: dict[str, Any], duration_s: int
