@@ -76,6 +76,14 @@ UNSEEN = {
     ("AWS::IAM::UserToGroupAddition", "GroupName"): "in another group it is another one",
     ("AWS::IAM::UserToGroupAddition", "Users"): "nor is a user that the group has otherwise",
 }
+ONE_WAY = {
+    (
+        "AWS::S3::Bucket",
+        "MetadataConfiguration",
+    ): "its tables stay when it goes, and their names are taken",
+    ("AWS::S3::Bucket", "MetadataTableConfiguration"): "likewise",
+}
+"""What cannot go back to how it was."""
 DEFAULTS = {
     ("AWS::Lambda::EventSourceMapping", "Enabled"): True,
     ("AWS::SNS::Topic", "TracingConfig"): "PassThrough",
@@ -167,14 +175,19 @@ def until(platform: Platform, look: Callable[[], Any], *, patience: int = 10) ->
 def drop_metadata_tables(platform: Platform) -> None:
     """What a bucket's metadata configuration leaves behind: on AWS, too, its tables are deleted by hand."""
     h = Harness(platform.cloud)
-    where = {"tableBucketARN": "arn:aws:s3tables:us-east-1:000000000000:bucket/aws-s3"}
-    try:
-        tables = platform.run(h("s3tables", "ListTables", **where))["tables"]
-    except Fault:
-        return
-    for one in tables:
-        place = {"namespace": one["namespace"][0], "name": one["name"]}
-        platform.run(h("s3tables", "DeleteTable", **where, **place))
+    for bucket in ("aws-s3", "corpus-described"):
+        where = {"tableBucketARN": f"arn:aws:s3tables:us-east-1:000000000000:bucket/{bucket}"}
+        try:
+            tables = platform.run(h("s3tables", "ListTables", **where))["tables"]
+        except Fault:
+            continue
+        for one in tables:
+            place = {"namespace": one["namespace"][0], "name": one["name"]}
+            platform.run(h("s3tables", "DeleteTable", **where, **place))
+        if bucket == "corpus-described":
+            for space in platform.run(h("s3tables", "ListNamespaces", **where))["namespaces"]:
+                named = {"namespace": space["namespace"][0]}
+                platform.run(h("s3tables", "DeleteNamespace", **where, **named))
 
 
 def ended(platform: Platform, operation: str, name: str, **request: Any) -> dict[str, Any]:
@@ -274,6 +287,8 @@ def behind(platform: Platform, steps: list[dict[str, dict[str, Any]]]) -> list[B
             if then is None or any(ids[n][it] != ids[-1].get(it) for it in (name, *then["needs"])):
                 break  # it or what it names was another one
             was = then["private"]["properties"]
+            if any((record["type"], k) in ONE_WAY and now[k] != was.get(k) for k in compared):
+                break
             differ = {
                 key
                 for key in compared

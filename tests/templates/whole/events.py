@@ -203,6 +203,7 @@ made(
 # -- Scheduler
 made(
     "scheduler-targets-whole",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": allow("kms:*", Principal="*")}),
     Role=role(
         "scheduler.amazonaws.com",
         Policies=[
@@ -224,6 +225,7 @@ made(
         *(
             {
                 "Description": "every night",
+                "KmsKeyArn": att("Key", "Arn") if year == 2091 else None,
                 "GroupName": group,
                 "ScheduleExpression": "rate(1 day)",
                 "StartDate": f"{year}-01-01T00:00:00Z",
@@ -312,6 +314,18 @@ def pipe(source: Any, target: Any, *steps: dict[str, Any]) -> R:
 
 made(
     "pipes-enriched-whole",
+    Lines=R("AWS::Logs::LogGroup"),
+    Bucket=R("AWS::S3::Bucket"),
+    Delivers=role("firehose.amazonaws.com"),
+    Delivery=R(
+        "AWS::KinesisFirehose::DeliveryStream",
+        {
+            "S3DestinationConfiguration": {
+                "BucketARN": att("Bucket", "Arn"),
+                "RoleARN": att("Delivers", "Arn"),
+            }
+        },
+    ),
     Role=PIPE_ROLE,
     Other=PIPE_ROLE,
     FunctionRole=role(),
@@ -334,10 +348,19 @@ made(
             "TargetParameters": {
                 "SqsQueueParameters": {"MessageGroupId": "$.kind", "MessageDeduplicationId": "$.id"}
             },
+            "LogConfiguration": {
+                "CloudwatchLogsLogDestination": {"LogGroupArn": att("Lines", "Arn")},
+                "IncludeExecutionData": ["ALL"],
+                "Level": "ERROR",
+            },
             "Tags": {"a": "1"},
         },
         {
             "Description": None,
+            "LogConfiguration": {
+                "FirehoseLogDestination": {"DeliveryStreamArn": att("Delivery", "Arn")},
+                "Level": "INFO",
+            },
             "RoleArn": att("Other", "Arn"),
             "SourceParameters": {
                 "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"kind": ["offer"]}}'}]},
@@ -350,6 +373,7 @@ made(
         {
             "Enrichment": None,
             "EnrichmentParameters": None,
+            "LogConfiguration": None,
             "TargetParameters": {
                 "SqsQueueParameters": {"MessageGroupId": "$.body", "MessageDeduplicationId": "$.messageId"}
             },

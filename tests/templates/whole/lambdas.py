@@ -6,7 +6,7 @@ import base64
 from hashlib import sha256
 from pathlib import Path
 
-from makers import NO_VALUE, R, allow, att, code, function, made, ref, role, tags
+from makers import NO_VALUE, R, allow, att, code, function, key_policy, made, ref, role, tags
 
 READS = role(
     Policies=[
@@ -172,6 +172,7 @@ made(
 made(
     "lambda-mappings-whole",
     Role=READS,
+    Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     Function=function({}),
     Other=function({}),
     Dead=R("AWS::SQS::Queue"),
@@ -184,6 +185,8 @@ made(
             "EventSourceArn": att("Queue", "Arn"),
             "FunctionName": ref("Function"),
             "Enabled": False,
+            "KmsKeyArn": att("Key", "Arn"),
+            "MetricsConfig": {"Metrics": ["EventCount"]},
             "ScalingConfig": {"MaximumConcurrency": 5},
             "MaximumBatchingWindowInSeconds": 1,
             "BatchSize": 50,
@@ -191,6 +194,8 @@ made(
         },
         {
             "FunctionName": ref("Other"),
+            "KmsKeyArn": None,
+            "MetricsConfig": None,
             "ScalingConfig": {"MaximumConcurrency": 6},
             "MaximumBatchingWindowInSeconds": 2,
             "BatchSize": 60,
