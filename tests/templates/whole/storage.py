@@ -297,7 +297,7 @@ made(
                             "Filter": {"And": {"Prefix": f"p{n}/", "TagFilters": TAGGED}},
                             "SourceSelectionCriteria": {
                                 "ReplicaModifications": {"Status": "Enabled"},
-                                "SseKmsEncryptedObjects": {"Status": "Disabled"},
+                                "SseKmsEncryptedObjects": {"Status": "Enabled"},
                             },
                             "Destination": {
                                 "AccessControlTranslation": {"Owner": "Destination"},

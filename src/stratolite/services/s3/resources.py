@@ -74,7 +74,6 @@ class Bucket(Resource):
         "AnalyticsConfigurations.*.StorageClassAnalysis.DataExport": frozenset({""}),
         "InventoryConfigurations.*.Destination.Format": frozenset({"CSV"}),
         "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
-        "ReplicationConfiguration.Rules.*.SourceSelectionCriteria.SseKmsEncryptedObjects.Status": frozenset({"Disabled"}),
         "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
     }  # fmt: skip
     unread = frozenset({"ObjectLockEnabled"})
