@@ -30,8 +30,8 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         "their results are read from rules of CloudWatch Contributor Insights, which are not offered": (
             "DescribeContributorInsights", "ListContributorInsights", "UpdateContributorInsights",
         ),
-        "global tables of version 2017.11.29, which AWS asks its users to leave: UpdateTable makes replicas of version "
-        "2019.11.21, UpdateTableReplicaAutoScaling scales them; of those, AWS says GlobalTableNotFoundException here too": (
+        "only of global tables of version 2017.11.29, which AWS says should be avoided; UpdateTable makes replicas of version "
+        "2019.11.21, UpdateTableReplicaAutoScaling scales them": (
             "CreateGlobalTable", "DescribeGlobalTable", "DescribeGlobalTableSettings", "ListGlobalTables",
             "UpdateGlobalTable", "UpdateGlobalTableSettings",
         ),

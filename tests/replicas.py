@@ -44,3 +44,7 @@ def add(db: Any, region: str) -> Any:
 def statuses(db: Any) -> dict[str, str]:
     table = db.describe_table(TableName="table")["Table"]
     return {r["RegionName"]: r["ReplicaStatus"] for r in table.get("Replicas", ())}
+
+
+def contents_of(db: Any) -> list[Any]:
+    return sorted(db.scan(TableName="table")["Items"], key=lambda i: i["pk"]["S"])

@@ -108,6 +108,7 @@ TRAIL_KEEP_S = 90 * 86_400.0  # as long as AWS's event history, by the cloud clo
 TRAIL_SIZE_BYTES_MAX = 256 << 20  # of one account in one region
 TRAIL_EVENT_BYTES_MAX = 16 << 10
 TRAIL_GATHER_S = 0.25  # a batch
+TRAIL_GATHER_SHARED_S = 1.0  # where each write is a request to a bucket
 TRAIL_BATCH_COUNT_MAX = 500  # events a transaction
 TRAIL_HELD_COUNT_MAX = 20_000  # events not yet written; more are dropped and counted
 TRAIL_LOOKED_AT_COUNT_MAX = 1_000  # events one lookup reads

@@ -101,7 +101,7 @@ class Rig:
     ) -> Outcome:
         handler = handler if "." in handler else f"m.{handler}"
         launch = Launch(
-            "owner", f"edition {handler}", key or handler, handler, "python3.12", self.memory_mb
+            "owner", f"edition {handler}", key or handler, handler, "python3.12", memory_mb
         )
         invocation = Invocation(
             "id-1", "arn:x", json.dumps(event).encode(), timeout_s, client='{"custom": {"k": "v"}}'

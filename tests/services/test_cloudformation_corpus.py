@@ -411,7 +411,9 @@ def test_a_template_lives_its_whole_life(platform: Platform, path: Path) -> None
 
     def left() -> list[Any]:
         forget_lines(platform)
-        return [unpack(key)[:6] for key in sorted(held(platform) - before)]
+        rows = [unpack(key)[:6] for key in sorted(held(platform) - before)]
+        # that queues of an account are measured is a fact of the account's, not of the stack's
+        return [row for row in rows if row[3] != "sampled"]
 
     assert until(platform, lambda: not left()), left()  # what is taken away by jobs
 

@@ -123,6 +123,21 @@ def things(client):
 SECRET = "do-not-keep-this"
 
 
+def unhurried(platform, monkeypatch):
+    """From here on nothing is written until somebody asks."""
+    trail = platform.cloud.trail
+    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+
+    async def begin():
+        if trail._task is not None:
+            trail._task.cancel()
+            trail._task = None
+        await trail.flush()
+
+    platform.run(begin())
+    trail.room = 0
+
+
 def test_every_data_event_is_recorded_with_who_what_and_what_was_decided(client, platform, things):
     """Without any option; without bodies, items, statements or messages; found by each of what it may be asked for."""
     keys = keys_of(client("iam"), "ann", {"Effect": "Allow", "Action": "*", "Resource": "*"})
@@ -182,6 +197,25 @@ def test_every_data_event_is_recorded_with_who_what_and_what_was_decided(client,
     assert trail_of(platform, kind="data", decision="denied") == []
     assert ask(platform, "POST", "trail", {"kind": "insight"})[0] == 400
     assert ask(platform, "POST", "trail", {"token": "x"})[0] == 400
+
+
+def test_a_data_event_that_fails_is_recorded_with_its_error(client, platform, things):
+    """Refused by the operation, or before it by the request's own form; what it named stays, what it said does not."""
+    db = client("dynamodb")
+    with pytest.raises(ClientError):
+        db.get_item(TableName="nowhere", Key={"k": {"S": SECRET}})
+    with pytest.raises(ClientError):
+        db.put_item(TableName="table", Item={"other": {"S": SECRET}})
+    with pytest.raises(ClientError):
+        client("sqs").send_message(QueueUrl=things["url"] + "x", MessageBody=SECRET)
+    with pytest.raises(ClientError):
+        client("kinesis").put_record(StreamName="stream", Data=b"x", PartitionKey="p" * 300)
+    found = trail_of(platform, kind="data")
+    assert [(*brief(e)[:-1], e["errorCode"]) for e in found] == [
+        ("GetItem", "table/nowhere", "ResourceNotFoundException"), ("PutItem", "table/table", "ValidationException"),
+        ("SendMessage", "queuex", "QueueDoesNotExist"), ("PutRecord", "stream/stream", "ValidationException"),
+    ]  # fmt: skip
+    assert SECRET not in json.dumps(found)
 
 
 def test_a_data_event_that_is_denied_is_recorded_once_and_whole(client, platform, things):
@@ -299,9 +333,8 @@ def test_data_events_are_kept_in_a_ring(client, platform, things, monkeypatch):
 
 def test_what_comes_too_fast_is_counted_and_said(client, platform, things, monkeypatch, caplog):
     """The oldest go; where they are missing it says how many."""
-    platform.run(platform.cloud.trail.flush())
+    unhurried(platform, monkeypatch)
     monkeypatch.setattr(recorder, "TRAIL_HELD_COUNT_MAX", 4)
-    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
     monkeypatch.setattr(recorder, "TRAIL_DATA_LINE_COUNT_MAX", 2)
     sent = [
         client("sqs").send_message(QueueUrl=things["url"], MessageBody="x")["ResponseMetadata"]["RequestId"]
@@ -320,8 +353,7 @@ def test_while_the_log_cannot_be_written_the_newest_stay_held(
 ):
     """Bounded, and what had to go is counted."""
     trail = platform.cloud.trail
-    platform.run(trail.flush())
-    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+    unhurried(platform, monkeypatch)
 
     async def fails(_):
         raise Unavailable("the disk is full")
@@ -341,7 +373,7 @@ def test_while_the_log_cannot_be_written_the_newest_stay_held(
 def test_many_at_once_are_cut_into_lines_and_batches_and_nothing_is_lost(
     client, platform, things, monkeypatch
 ):
-    monkeypatch.setattr(recorder, "TRAIL_GATHER_S", 3600.0)
+    unhurried(platform, monkeypatch)
     monkeypatch.setattr(recorder, "TRAIL_DATA_LINE_COUNT_MAX", 3)
     monkeypatch.setattr(batches, "TRAIL_DATA_BATCH_COUNT_MAX", 7)
     sent = {

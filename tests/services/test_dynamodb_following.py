@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 import pytest
-from replicas import BY_G, TABLE, G, add, eventually, refused, statuses
+from replicas import BY_G, TABLE, G, add, contents_of, eventually, refused, statuses
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
 
@@ -26,10 +26,6 @@ def rows(platform: Any, region: str, kind: str) -> int:
 
     span = Keyspace("000000000000", region, "dynamodb").span(kind)
     return platform.run(platform.cloud.db.transact(lambda tx: len(list(tx.scan(span)))))
-
-
-def contents(db: Any) -> list[Any]:
-    return sorted(db.scan(TableName="table")["Items"], key=lambda i: i["pk"]["S"])
 
 
 def test_replicas_agree_whoever_writes(regions: dict[str, Any], platform: Any) -> None:
@@ -71,12 +67,12 @@ def test_replicas_agree_whoever_writes(regions: dict[str, Any], platform: Any) -
             db.update_item(TableName="table", Key=key, **update)
     platform.reopen()
     eventually(lambda: not any(rows(platform, r, "feed") for r in REGIONS))
-    assert contents(east) == contents(west) == contents(south)
+    assert contents_of(east) == contents_of(west) == contents_of(south)
     assert {
         i["ItemCount"]
         for i in (db.describe_table(TableName="table")["Table"] for db in regions.values())
-    } == {len(contents(east))}
-    hidden = {name for item in contents(east) for name in item}
+    } == {len(contents_of(east))}
+    hidden = {name for item in contents_of(east) for name in item}
     assert hidden <= {"pk", "old", "new", "from", "v", "w"}
     assert not any(rows(platform, r, "feed-job") for r in REGIONS)
 
@@ -93,7 +89,7 @@ def test_how_far_behind_a_replica_is_can_be_seen(
     add(east, "eu-west-1")
     eventually(lambda: statuses(east) == {"eu-west-1": "ACTIVE"})
     east.put_item(TableName="table", Item={"pk": {"S": "a"}})
-    eventually(lambda: contents(west) == [{"pk": {"S": "a"}}])
+    eventually(lambda: contents_of(west) == [{"pk": {"S": "a"}}])
     cloudwatch = client("cloudwatch", region="us-east-1")
     names = {"TableName": "table", "ReceivingRegion": "eu-west-1"}
 
@@ -157,7 +153,7 @@ def test_a_replica_has_its_own_stream_and_the_groups_indexes(
     assert statuses(west) == {}
     west.put_item(TableName="table", Item={"pk": {"S": "b"}})
     eventually(lambda: not rows(platform, "eu-west-1", "feed"))
-    assert len(contents(west)) == 2
+    assert len(contents_of(west)) == 2
 
 
 def test_what_cannot_be_a_replica_is_refused(regions: dict[str, Any]) -> None:

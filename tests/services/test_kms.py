@@ -537,6 +537,9 @@ def test_what_is_not_offered_says_so(kms):
     assert code(kms.create_key, Origin="AWS_CLOUDHSM") == "UnsupportedOperationException"
     assert code(kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY") == "UnsupportedOperationException"  # fmt: skip
     assert code(kms.describe_custom_key_stores) == "NotImplemented"
+    key = make(kms, KeySpec="ECC_NIST_EDWARDS25519", KeyUsage="SIGN_VERIFY")
+    hashed = {"SigningAlgorithm": "ED25519_PH_SHA_512", "MessageType": "DIGEST"}
+    assert code(kms.sign, KeyId=key, Message=b"d" * 64, **hashed) == "UnsupportedOperationException"
 
 
 def test_a_replica_key_comes_with_a_stack_of_its_region(client, kms, far):

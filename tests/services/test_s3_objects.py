@@ -245,6 +245,8 @@ def b64(data: bytes) -> str:
         ("CRC32", lambda d: zlib.crc32(d).to_bytes(4, "big")),
         ("SHA1", lambda d: hashlib.sha1(d).digest()),
         ("SHA256", lambda d: hashlib.sha256(d).digest()),
+        ("SHA512", lambda d: hashlib.sha512(d).digest()),
+        ("MD5", lambda d: hashlib.md5(d).digest()),
     ],
 )
 @pytest.mark.parametrize("size", [100, 100_000, 1_000_000])

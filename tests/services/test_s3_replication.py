@@ -241,3 +241,33 @@ def test_what_is_changed_of_a_replica_goes_back_where_a_rule_says_so(client, s3)
     s3.put_object_tagging(Bucket="target", **about, Tagging={"TagSet": tags})
     until(lambda: s3.get_object_tagging(Bucket="source", **about)["TagSet"] == tags)
     assert s3.head_object(Bucket="target", **about)["ReplicationStatus"] == "REPLICA"
+
+
+def test_what_arrives_is_told_to_the_metadata_tables_of_the_target(s3, platform):
+    """Of a copy, new tags and a delete marker, though only the copy is an event that anybody is notified of."""
+    pytest.importorskip("pyiceberg")
+    journal = {"RecordExpiration": {"Expiration": "DISABLED"}}
+    s3.create_bucket_metadata_configuration(
+        Bucket="target", MetadataConfiguration={"JournalTableConfiguration": journal}
+    )
+
+    def told():
+        def look(tx):
+            rows = [v for k, v in tx.scan((b"\x00", b"\xfe")) if b"\x02s3\x00\x02m\x00" in k]
+            return [json.loads(bytes(row)) for row in rows]
+
+        return platform.run(platform.cloud.db.transact(look))
+
+    put = s3.put_object(Bucket="source", Key="a/k", Body=b"x")
+    until(lambda: status(s3, "a/k", put["VersionId"]) == "COMPLETED")
+    s3.put_object_tagging(
+        Bucket="source", Key="a/k", Tagging={"TagSet": [{"Key": "t", "Value": "1"}]}
+    )
+    until(lambda: len(told()) == 2)
+    s3.delete_object(Bucket="source", Key="a/k")
+    until(lambda: len(told()) == 3)
+    assert [(r["record_type"], r["is_delete_marker"]) for r in told()] == [
+        ("CREATE", False), ("UPDATE_METADATA", False), ("DELETE", True),
+    ]  # fmt: skip
+    assert told()[1]["object_tags"] == {"t": "1"}
+    assert {r["version_id"] for r in told()[:2]} == {put["VersionId"]}

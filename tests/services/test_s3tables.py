@@ -259,6 +259,21 @@ def test_who_may_read_a_table_may_get_its_objects(lake: Any, client: Any) -> Non
     assert code(caught)[:2] == ("MethodNotAllowed", 405)
 
 
+def test_the_trail_has_what_was_asked_and_not_how_it_was_done(
+    lake: Any, client: Any, platform: Any
+) -> None:
+    make(lake)
+    place = lake.get_table(**named())["metadataLocation"].removeprefix("s3://").partition("/")
+    client("s3").get_object(Bucket=place[0], Key=place[2])
+    trail = client("cloudtrail")
+    for _ in range(500):
+        told = {e["EventName"] for e in trail.lookup_events()["Events"]}
+        if "GetTable" in told:
+            break
+        platform.run(platform.cloud.world.sleep(0.02))
+    assert told == {"CreateTableBucket", "CreateNamespace", "CreateTable", "GetTable"}
+
+
 def test_settings_are_what_was_set(lake: Any, client: Any) -> None:
     key = client("kms").create_key()["KeyMetadata"]["Arn"]
     sealed = {"sseAlgorithm": "aws:kms", "kmsKeyArn": key}

@@ -1274,8 +1274,8 @@ made(
         },
         {
             "MetadataConfiguration": {
-                "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}},
-                "InventoryTableConfiguration": {"ConfigurationState": "DISABLED"},
+                "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "ENABLED", "Days": 30}},
+                "InventoryTableConfiguration": {"ConfigurationState": "ENABLED"},
             }
         },
     ),

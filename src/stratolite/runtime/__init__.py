@@ -47,8 +47,8 @@ HTTP proxy that HTTPS_PROXY names (``Runtime.proxy``; who may reach what is the 
 from the fork: hash seed and memory layout are the same in all sandboxes of a zygote; random numbers never are.
 
 Not done: no hard limit on CPU time (shares only), a sandbox is not frozen between invocations. What is asked for /tmp is
-memory too and counted together with the function's. Control groups of version 2 are written for as documented (and tested
-against files that look like theirs) and were not tried on a machine that has only those.
+memory too and counted together with the function's. With control groups of version 2 a function that is over its memory ends
+as a whole, with version 1 process after process (``make cgroup2`` runs the tests under a kernel that has only version 2).
 
 Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
 (``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours

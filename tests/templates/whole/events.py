@@ -420,6 +420,7 @@ made(
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
                         "ParallelizationFactor": 1,
+                        "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "AT_TIMESTAMP",
                         "StartingPositionTimestamp": "2024-01-01T00:00:00Z",
                     }
@@ -449,6 +450,7 @@ made(
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
                         "ParallelizationFactor": 1,
+                        "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "LATEST",
                     }
                 },

@@ -281,3 +281,23 @@ made(
         ),
     ),
 )  # fmt: skip
+made(
+    "dynamodb-global-table-strong",
+    Table=R(
+        "AWS::DynamoDB::GlobalTable",
+        *(
+            {
+                "AttributeDefinitions": KEYS["AttributeDefinitions"][:1],
+                "KeySchema": KEYS["KeySchema"][:1],
+                "BillingMode": "PAY_PER_REQUEST",
+                "MultiRegionConsistency": "STRONG",
+                "GlobalTableWitnesses": [{"Region": "us-west-2"}],
+                "Replicas": [
+                    {"Region": ref("AWS::Region"), "Tags": tags(a=str(n))},
+                    {"Region": "us-east-2"},
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+)

@@ -12,7 +12,7 @@ Keys      (account, region, cloudtrail)  event/<time, ms>/<stamp> -> a whole rec
                                          data/<closed, ms>/<stamp> -> a batch of data events (``batches``)
                                          data-size -> JSON [batches, bytes, ms of the oldest]
           The record is CloudTrail's, see ``events``; ``eventID`` is the request's id where it is the caller's own.
-Written   by ``recorder`` four times a second, after the answer and before any sync (``limits.RELAXED``): a crash loses the
+Written   by ``recorder`` four times a second (once, into a bucket), after the answer and before any sync (``limits.RELAXED``): a crash loses the
           newest. Kept 90 days of the cloud clock and ``TRAIL_SIZE_BYTES_MAX`` (data events: ``TRAIL_DATA_SIZE_BYTES_MAX``)
           an account and region; the oldest go when new ones come. What came too fast is counted, and the count stands in the
           trail where the calls are missing.

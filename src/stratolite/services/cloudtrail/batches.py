@@ -48,6 +48,8 @@ class Line(NamedTuple):
     region: str
     rows: int
     """How many calls are in it."""
+    dropped: int
+    """How many it says were left out."""
     raw: bytes
 
 
@@ -109,7 +111,7 @@ def packed(lines: Sequence[Line]) -> list[Batch]:
 def _line(account: str, region: str, groups: list[list[Held]], dropped: int, now_ms: int) -> Line:
     start_ms = int(min([min(map(_time, rows)) for rows in groups], default=now_ms / 1000) * 1000)
     said = [start_ms, dropped, [_group(rows, start_ms) for rows in groups]]
-    return Line(account, region, sum(map(len, groups)), orjson.dumps(said))
+    return Line(account, region, sum(map(len, groups)), dropped, orjson.dumps(said))
 
 
 def _group(rows: list[Held], start_ms: int) -> list[Any]:

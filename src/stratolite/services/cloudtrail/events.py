@@ -52,6 +52,14 @@ DATA: dict[str, frozenset[str]] = {
     }),
     "stepfunctions": frozenset({"GetActivityTask", "SendTaskHeartbeat", "StartSyncExecution"}),
 }  # fmt: skip
+INSIDE: dict[str, frozenset[str]] = {
+    "s3": frozenset({
+        "CheckTableObject", "DropAccessPoint", "DropTableBucket", "DropTableObjects", "KeepAccessPoint", "KeepAccountBlock",
+        "KeepTableBucket", "ListTableObjects", "PutTableObject",
+    }),
+    "s3tables": frozenset({"CanWrite", "KeepManagedTable", "RulesOfTable", "WriteTable"}),
+}  # fmt: skip
+"""What one part of the platform asks of another and AWS does not have: no event of anybody's."""
 _READS = re.compile(
     r"(Get|List|Describe|Head|Lookup|Search|BatchGet|Query|Scan|Select|Filter|Receive|Simulate|Decode|Validate|Check"
     r"|Estimate|Detect|AssumeRole)(?=[A-Z]|$)"

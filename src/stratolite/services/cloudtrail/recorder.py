@@ -25,6 +25,7 @@ from stratolite.limits import (
     TRAIL_EVENT_BYTES_MAX,
     TRAIL_EXPLAINED_A_SECOND_MAX,
     TRAIL_GATHER_S,
+    TRAIL_GATHER_SHARED_S,
     TRAIL_HELD_COUNT_MAX,
 )
 from stratolite.service import Call, Cloud, Principal, Request, Service
@@ -67,6 +68,8 @@ class Recorder:
 
     def notes(self, service: str, operation: str) -> bool:
         """Whether calls of this operation are recorded however they end."""
+        if operation in events.INSIDE.get(service, ()):
+            return False
         return self._data_events or not events.is_data(service, operation)
 
     def data_kind(self, service: Service, operation: str) -> Kind | None:
@@ -246,7 +249,8 @@ class Recorder:
     # -- what is written
 
     async def _soon(self) -> None:
-        await self._cloud.world.sleep(TRAIL_GATHER_S)
+        shared = self._cloud.db.shared
+        await self._cloud.world.sleep(TRAIL_GATHER_SHARED_S if shared else TRAIL_GATHER_S)
         self._task, self.room = None, 0
         await self.flush()
 
@@ -298,7 +302,7 @@ class Recorder:
         self._forget_oldest()
 
     async def _flush_data(self) -> None:
-        if self.held or self._dropped_data:
+        while self.held or self._dropped_data:
             self._gather()
         if not self._lines:
             return
@@ -329,7 +333,8 @@ class Recorder:
             gone = self._lines.popleft()
             count -= gone.rows
             place = (gone.account, gone.region)
-            self._dropped_data[place] = self._dropped_data.get(place, 0) + gone.rows
+            lost = gone.rows + gone.dropped
+            self._dropped_data[place] = self._dropped_data.get(place, 0) + lost
 
     async def close(self) -> None:
         self._closed = True

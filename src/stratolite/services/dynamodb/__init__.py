@@ -15,7 +15,8 @@ Calls    ``items``, ``reading``, ``batches``, ``transactions``, ``tables``, ``po
          ``backups``, ``transfers`` (exports, imports); ``access`` says what IAM must allow;
          ``service`` puts them together.
 Follow   ``feeds`` what is left for those who are told of each change, ``following`` tells them: ``destinations`` in Kinesis,
-         replicas of ``globaltables``; ``overrides`` what a replica has for itself, ``scaling`` how all are scaled.
+         replicas of ``globaltables``; ``overrides`` what a replica has for itself, ``scaling`` how all are scaled,
+         ``strong`` those in which every region has what one was told.
 Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
          ``copying`` (backups and restores, from a table's ``history``), ``carrying`` (exports and imports; ``ion`` one of
          their formats), ``recasting``.
@@ -51,8 +52,8 @@ Not offered, refused by name, and why:
   UpdateGlobalTableSettings: version 2017.11.29, which AWS tells its users to leave; replicas are UpdateTable's (2019.11.21).
 - SearchVectors and vector indexes: no index here finds what is near.
 - StartBulkPutItems, DescribeBulkOperation, ListBulkOperations, CancelBulkOperation: ImportTable makes a table of the same files.
-- Of what is offered: keys of several attributes in indexes, FilterSpecification of exports, strong consistency, witnesses, replicas
-  of other accounts. What a replicated table once held stays known by key and time.
+- Of what is offered: keys of several attributes in indexes, FilterSpecification of exports, replicas of other accounts,
+  KMS keys of strongly consistent replicas, disassociation. What a replicated table once held stays known by key and time.
 """
 
 from stratolite.services.dynamodb.service import Dynamodb as Dynamodb

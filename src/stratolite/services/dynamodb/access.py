@@ -50,6 +50,10 @@ _EXPRESSIONS = (
 )
 
 
+_OF_REGIONS = (
+    ("ReplicaUpdates", "TableReplica"),
+    ("GlobalTableWitnessUpdates", "GlobalTableWitness"),
+)
 _READING = frozenset({"Query", "Scan"})
 _OF_ONE_ITEM = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
 
@@ -99,10 +103,14 @@ def needed(call: Call, operation: str, request: Request) -> Sequence[Access]:
         arn = f"{arn}/index/{request['IndexName']}"
     if operation == "CreateTable" and request.get("Tags"):
         return ((action, arn), ("dynamodb:TagResource", arn))
-    if operation == "UpdateTable" and isinstance(updates := request.get("ReplicaUpdates"), list):
-        kinds = {kind for each in updates if isinstance(each, dict) for kind in each}
-        more = [(f"dynamodb:{k}TableReplica", arn) for k in ("Create", "Delete") if k in kinds]
-        return ((action, arn), *more)
+    if operation == "UpdateTable":
+        more = []
+        for member, what in _OF_REGIONS:
+            updates = request.get(member)
+            for each in updates if isinstance(updates, list) else ():
+                kinds = each if isinstance(each, dict) else ()
+                more += [(f"dynamodb:{k}{what}", arn) for k in ("Create", "Delete") if k in kinds]
+        return list(dict.fromkeys(((action, arn), *more)))
     return ((action, arn),)
 
 

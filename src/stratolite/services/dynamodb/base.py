@@ -42,6 +42,14 @@ class Base(Service):
         cost = Cost(write.table)
         cost.add_write(write.old, write.new, times)
         self.meter.pay(write.table, WRITE, write.tx.time_s, cost)
+        for region in (
+            write.table.replicas if write.table.is_strong and write.version is None else ()
+        ):
+            there = state.table(write.tx, write.table.account, region, write.table.name)
+            if there is not None:
+                cost = Cost(there)
+                cost.add_write(write.old, write.new, times)
+                self.meter.pay(there, WRITE, write.tx.time_s, cost)
 
     def known(self, call: Call, name: str, message: str) -> Table:
         """The same, of tables that are still being filled as well."""

@@ -3,7 +3,7 @@
 What it says of capacity is ``global_capacity``'s to read.
 Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-globaltable.html
 Refused by name: replicas of other accounts (GlobalTableSourceArn, TableType, GlobalTableSettingsReplicationMode), contributor
-insights, strong consistency and witnesses, vector indexes, tags of streams.
+insights, vector indexes, tags of streams. The consistency of a table that is there does not change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Made, Resource, Response, Spec, created
+from stratolite.service import Call, Made, Resource, Response, Spec, created, picked
 from stratolite.services.dynamodb import global_capacity
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.resources import (
@@ -55,16 +55,14 @@ class GlobalTableResource(Resource):
         "KeySchema.AttributeName": frozenset(),
         "LocalSecondaryIndexes.*.KeySchema.AttributeName": frozenset(),
         "LocalSecondaryIndexes.*.KeySchema.KeyType": frozenset(),
-        "GlobalTableWitnesses": frozenset(),
         "GlobalTableSettingsReplicationMode": frozenset(),
-        "MultiRegionConsistency": frozenset({"EVENTUAL"}),
         "TableType": frozenset(),
         "VectorIndexes": frozenset(),
         "Replicas.*.DisassociationProtectionEnabled": _NO,
         "Replicas.*.ContributorInsightsSpecification.Enabled": _NO,
         "Replicas.*.GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Enabled": _NO,
-        "Replicas.*.ContributorInsightsSpecification.Mode": frozenset(),
         "Replicas.*.GlobalSecondaryIndexes.*.ContributorInsightsSpecification.Mode": frozenset(),
+        "Replicas.*.ContributorInsightsSpecification.Mode": frozenset(),
         "Replicas.*.GlobalTableSettingsReplicationMode": frozenset(),
         "Replicas.*.ReplicaStreamSpecification.Tags": frozenset(),
     }
@@ -76,7 +74,12 @@ class GlobalTableResource(Resource):
         return Made(made.physical_id, (await _made(call, made.physical_id)).attributes)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        if "StreamSpecification" not in new.properties and len(new.properties["Replicas"]) > 1:
+        if _is_strong(old) is not _is_strong(new):
+            raise invalid(
+                "AWS::DynamoDB::GlobalTable: MultiRegionConsistency cannot be changed once the table is there"
+            )
+        has_stream = "StreamSpecification" in new.properties or _is_strong(new)
+        if not has_stream and len(new.properties["Replicas"]) > 1:
             raise invalid(
                 "AWS::DynamoDB::GlobalTable: StreamSpecification is needed with several replicas"
             )
@@ -92,6 +95,8 @@ class GlobalTableResource(Resource):
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         """All replicas, the others first; none is scaled any more."""
         await _scale_no_more(call, physical_id, spec)
+        if _is_strong(spec):
+            await _end_strong(call, physical_id)
         for region in [r["Region"] for r in spec.properties["Replicas"]]:
             if region != call.region:
                 there = call.scoped(call.account, region)
@@ -107,11 +112,15 @@ class GlobalTableResource(Resource):
             return None
         found = {name: here[name] for name in _SHARED if name in here}
         table = await _describe(call, physical_id)
+        found["MultiRegionConsistency"] = table.get("MultiRegionConsistency", "EVENTUAL")
+        if "MultiRegionConsistency" in table:
+            witnesses = [{"Region": w["RegionName"]} for w in table.get("GlobalTableWitnesses", ())]
+            found |= {"GlobalTableWitnesses": witnesses} if witnesses else {}
         scalers = await _scalers(call, physical_id, here)
         found |= _capacity(table, scalers.get(call.region), "")
         if "GlobalSecondaryIndexes" in here:
             found["GlobalSecondaryIndexes"] = [
-                {k: index[k] for k in ("IndexName", "KeySchema", "Projection", "WarmThroughput")}
+                picked(index, "IndexName", "KeySchema", "Projection", "WarmThroughput")
                 | _capacity(table, scalers.get(call.region), index["IndexName"])
                 for index in here["GlobalSecondaryIndexes"]
             ]
@@ -133,7 +142,7 @@ class GlobalTableResource(Resource):
                 own["ReplicaStreamSpecification"] = {"ResourcePolicy": policy}
             replicas.append({"Region": region, **own})
         _common_reads(spec, found, replicas)
-        return {**found, "MultiRegionConsistency": "EVENTUAL", "Replicas": replicas}
+        return {**found, "Replicas": replicas}
 
 
 def _thing(table: Response, index: str) -> dict[str, Any]:
@@ -338,6 +347,13 @@ async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
     """
     wanted = [r["Region"] for r in spec.properties["Replicas"]]
     there = [r["RegionName"] for r in (await _describe(call, name)).get("Replicas", ())]
+    if _is_strong(spec):
+        if there and wanted == [call.region]:
+            await _end_strong(call, name)
+        await _scale(call, name, spec)
+        if not there and len(wanted) > 1:
+            await _begin_strong(call, name, spec)
+            there = wanted
     for region in [r for r in there if r not in wanted]:
         await _change(call, name, {"Delete": {"RegionName": region}})
     await _scale(call, name, spec)
@@ -362,6 +378,50 @@ async def _set_replicas(call: Call, name: str, spec: Spec) -> None:
         here = _here(call, spec, region, await _describe(scoped, name))
         await TableResource().update(scoped, name, here, here)
     await _scale(call, name, spec)
+
+
+def _is_strong(spec: Spec) -> bool:
+    return spec.properties.get("MultiRegionConsistency") == "STRONG"
+
+
+async def _begin_strong(call: Call, name: str, spec: Spec) -> None:
+    """All replicas and the witness at once, while the table is empty."""
+    on_demand = global_capacity.is_on_demand(spec.properties)
+    creates = []
+    for region in [r["Region"] for r in spec.properties["Replicas"]]:
+        if region != call.region:
+            own = _here(call, spec, region).properties
+            create = global_capacity.override(own, on_demand=on_demand)
+            creates.append({"Create": {"RegionName": region, **create}})
+    request: dict[str, Any] = {
+        "TableName": name,
+        "MultiRegionConsistency": "STRONG",
+        "ReplicaUpdates": creates,
+    }
+    witnesses = [w["Region"] for w in spec.properties.get("GlobalTableWitnesses") or ()]
+    if witnesses:
+        request["GlobalTableWitnessUpdates"] = [{"Create": {"RegionName": w}} for w in witnesses]
+    await call.request("dynamodb", "UpdateTable", request)
+
+
+async def _end_strong(call: Call, name: str) -> None:
+    """What is left is a table of the stack's region alone; none if that is gone already."""
+    try:
+        table = await _describe(call, name)
+    except Fault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return
+        raise
+    if "Replicas" not in table:
+        return
+    request: dict[str, Any] = {
+        "TableName": name,
+        "ReplicaUpdates": [{"Delete": {"RegionName": r["RegionName"]}} for r in table["Replicas"]],
+    }
+    if witnesses := table.get("GlobalTableWitnesses"):
+        gone = [{"Delete": {"RegionName": w["RegionName"]}} for w in witnesses]
+        request["GlobalTableWitnessUpdates"] = gone
+    await call.request("dynamodb", "UpdateTable", request)
 
 
 async def _change(call: Call, name: str, update: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.service import Call
 from stratolite.services.dynamodb import overrides, recasting, scaling, state, streams
-from stratolite.services.dynamodb.faults import in_use, invalid
+from stratolite.services.dynamodb.faults import in_use, invalid, not_offered
 from stratolite.services.dynamodb.following import COPY_REPLICA
 from stratolite.services.dynamodb.keyring import MANAGED, ring
 from stratolite.services.dynamodb.table import Record, Table
@@ -41,6 +41,8 @@ def change(call: Call, table: Table, updates: list[dict[str, Any]], key: str | N
                 "One and only one of Create, Update, Delete must be given in a replica update"
             )
         kind, wanted = actions[0]
+        if kind == "Disassociate":
+            raise not_offered("UpdateTable", "ReplicaUpdates.Disassociate")
         region = wanted["RegionName"]
         if region == table.region:
             raise invalid(
@@ -56,7 +58,7 @@ def change(call: Call, table: Table, updates: list[dict[str, Any]], key: str | N
                 "Replica specified in the Replica Update or Replica Delete action of the request was not found."
             )
         elif kind == "Delete":
-            _delete(call, current, region)
+            take_away(call, current, region)
         elif kind != "Update" or wanted.keys() - _OWN:
             raise invalid(f"ReplicaUpdates: {', '.join(wanted)} is not offered by Stratolite")
         else:
@@ -107,10 +109,7 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
         raise invalid(f"A global table has at most {REPLICAS_COUNT_MAX} replicas")
     tx, account = call.tx, table.account
     if region in table.replicas or state.table(tx, account, region, table.name) is not None:
-        raise invalid(
-            f"Failed to create a the new replica of table with name: '{table.name}' because one or more replicas "
-            "already existed as tables."
-        )
+        raise invalid(_THERE.format(name=table.name))
     if any(one.get("Creating") for one in table.replicas.values()):
         raise invalid("Only one replica may be created at a time")
     if not table.is_on_demand:
@@ -126,9 +125,7 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
         state.put_table(tx, account, member, record)
     made = _replica(call, table, region)
     made["Replicas"] = {member: _feed(call) for member in members}
-    if "TableClassOverride" in wanted:
-        made["Description"]["TableClassSummary"] = {"TableClass": wanted["TableClassOverride"]}
-    overrides.apply(made, wanted, round(tx.time_s, 3))
+    _set_own(call, made, wanted)
     if (key := _key_of_replica(table, wanted)) is not None:
         ring(call.cloud).begin(call, made, key)
     begin_stream(call, account, region, made)
@@ -136,6 +133,33 @@ def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
     if not table.is_on_demand:
         scaling.copy(call, table, region)
     work.put(tx, COPY_REPLICA, orjson.dumps([account, table.region, table.name, region]))
+
+
+def bare(call: Call, table: Table, wanted: dict[str, Any]) -> Record:
+    """The record of a replica with nothing in it, without a stream, that belongs to nobody yet: what a Create asks for."""
+    region = wanted["RegionName"]
+    if extra := wanted.keys() - _OWN | wanted.keys() & {"KMSMasterKeyId"}:
+        raise invalid(
+            f"ReplicaUpdates.Create: {', '.join(sorted(extra))} is not offered by Stratolite; see docs/coverage.md"
+        )
+    if state.table(call.tx, table.account, region, table.name) is not None:
+        raise invalid(_THERE.format(name=table.name))
+    made = _replica(call, table, region)
+    made["Description"]["TableStatus"] = "ACTIVE"
+    _set_own(call, made, wanted)
+    return made
+
+
+def _set_own(call: Call, made: Record, wanted: dict[str, Any]) -> None:
+    if "TableClassOverride" in wanted:
+        made["Description"]["TableClassSummary"] = {"TableClass": wanted["TableClassOverride"]}
+    overrides.apply(made, wanted, round(call.tx.time_s, 3))
+
+
+_THERE = (
+    "Failed to create a the new replica of table with name: '{name}' because one or more replicas "
+    "already existed as tables."
+)
 
 
 def _feed(call: Call) -> dict[str, Any]:
@@ -216,7 +240,7 @@ def _key_of_replica(table: Table, wanted: dict[str, Any]) -> str | None:
     return given or MANAGED
 
 
-def _delete(call: Call, table: Table, region: str) -> None:
+def take_away(call: Call, table: Table, region: str) -> None:
     """The replica's table goes, and the others forget it."""
     there = state.table(call.tx, table.account, region, table.name)
     if there is not None:
@@ -245,6 +269,7 @@ def drop(call: Call, table: Table) -> None:
             sweep_feed(call, other, gone["Feed"])
             if not record["Replicas"]:
                 del record["Replicas"]
+                record.pop("Strong", None)
                 record["Description"].pop("GlobalTableVersion", None)
             state.put_table(tx, other.account, other.region, record)
     state.delete_table(tx, table.account, table.region, table.name)

@@ -25,8 +25,6 @@ def check_offered(operation: str, request: Wanted) -> None:
         "VectorIndexes",
         "VectorIndexUpdates",
         "GlobalTableSourceArn",
-        "GlobalTableWitnessUpdates",
-        "MultiRegionConsistency",
         "GlobalTableSettingsReplicationMode",
         "DisassociationProtectionEnabled",
     ):

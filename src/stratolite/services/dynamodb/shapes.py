@@ -662,10 +662,15 @@ _REPLICA = Structure(
         "GlobalSecondaryIndexes": Listed(Structure({"IndexName": _INDEX_NAME, **_OWN_READS}), 1),
     }
 )
+_WITNESS = Structure({"RegionName": Text(required=True)})
 UPDATE_TABLE = Structure(
     {
         "ReplicaUpdates": Listed(
             Structure({"Create": _REPLICA, "Update": _REPLICA, "Delete": _REPLICA}), 1
+        ),
+        "MultiRegionConsistency": Text(enum=("EVENTUAL", "STRONG")),
+        "GlobalTableWitnessUpdates": Listed(
+            Structure({"Create": _WITNESS, "Delete": _WITNESS}), 1, 1
         ),
         "TableName": TABLE,
         "AttributeDefinitions": _DEFINITIONS,

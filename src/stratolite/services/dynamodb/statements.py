@@ -16,7 +16,7 @@ import orjson
 from stratolite.core import Span
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import partiql, shapes, state
+from stratolite.services.dynamodb import partiql, shapes, state, strong
 from stratolite.services.dynamodb.bound import (
     Bound,
     access,
@@ -240,6 +240,7 @@ class Statements(Reading, Transactions):
             if bound.statement.index is not None:
                 raise _failed(i, "Reads on indices are not supported within transactions.")
             table = self.table(call, bound.statement.table)
+            strong.check_transaction(table)
             try:
                 key = _read_key(bound, table, _SELECT_IN_TRANSACTION)
             except Fault as fault:
@@ -287,6 +288,7 @@ class Statements(Reading, Transactions):
         actions = []
         for i, (bound, each) in enumerate(zip(bounds, statements, strict=True)):
             table = self.table(call, bound.statement.table)
+            strong.check_transaction(table)
             try:
                 actions.append(_action(bound, table, each))
             except Fault as fault:

@@ -13,6 +13,7 @@ The record (JSON, under state's ("table", name)):
      "HasPolicy": true            there is a resource policy
      "Sse": {...}                 it is under a KMS key, see ``keyring``
      "Own": {"" or global index: ["Read", "MaxRead"]}   a replica's capacities that are not the group's, see ``overrides``
+     "Strong": region or ""          its replicas are strongly consistent, with a witness there or none, see ``strong``
      "Kinesis": {stream ARN: {"Feed": number, "Status", "Precision"}}, "Replicas": {region: {"Feed": number, "Status"}}}
 """
 
@@ -165,6 +166,7 @@ class Table:
         """Whether its items are there to be read as they are stored."""
         self.has_policy = bool(record.get("HasPolicy"))
         self.replicas: dict[str, Any] = record.get("Replicas") or {}
+        self.is_strong = "Strong" in record
         self.feeds = [
             Feed(kind, one["Feed"], keys.key("feed", one["Feed"]))
             for kind, member in (("kinesis", "Kinesis"), ("replica", "Replicas"))

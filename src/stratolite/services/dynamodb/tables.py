@@ -22,6 +22,7 @@ from stratolite.services.dynamodb import (
     shapes,
     state,
     streams,
+    strong,
 )
 from stratolite.services.dynamodb.base import Base, table_arn
 from stratolite.services.dynamodb.faults import in_use, invalid, not_found
@@ -99,6 +100,7 @@ class Tables(Base):
                 f"Attempt to change a resource which is still in use: Table is being copied: {table.name}"
             )
         _check_unmoved(table)
+        strong.check_deletion(table)
         globaltables.drop(call, table)
         return {"TableDescription": described(call.tx, table.record, status="DELETING")}
 
@@ -124,9 +126,19 @@ class Tables(Base):
         _check_changes(changes)
         table = self._settled(call, request["TableName"])
         updates = request.get("ReplicaUpdates")
+        if strong.concerns(table, request):
+            others = [name for name in _UPDATES if request.get(name) is not None]
+            if set(others) - _OF_STRONG:
+                raise invalid(
+                    _INVALID + "Replicas cannot be changed together with " + ", ".join(others)
+                )
+            strong.change(call, table, request)
+            changed = state.table(call.tx, table.account, table.region, table.name)
+            assert changed is not None, "its replicas were changed"
+            return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
         if updates:
             others = [name for name in _UPDATES if request.get(name) is not None]
-            if set(others) - {"ReplicaUpdates", "SSESpecification"}:
+            if set(others) - {"ReplicaUpdates", "SSESpecification", "MultiRegionConsistency"}:
                 raise invalid(
                     _INVALID + "ReplicaUpdates cannot be combined with " + ", ".join(others[:-1])
                 )
@@ -138,6 +150,8 @@ class Tables(Base):
             return {"TableDescription": described(call.tx, changed.record, status="UPDATING")}
         if table.replicas:
             globaltables.check_key(table, key)
+        if table.is_strong and key is not None:
+            strong.check_key(table)
         answer = self._update(call, table, request)
         shared = {k: v for k, v in request.items() if k in _SHARED}
         for region in table.replicas if shared.keys() - {"AttributeDefinitions"} else ():
@@ -234,6 +248,8 @@ class Tables(Base):
         wanted = request["TimeToLiveSpecification"]
         table = self._settled(call, request["TableName"])
         current, name = table.ttl_attribute, wanted["AttributeName"]
+        if wanted["Enabled"] and table.is_strong:
+            raise invalid("Time to Live is not supported with multi-Region strong consistency")
         if wanted["Enabled"] and current == name:
             raise invalid("TimeToLive is already enabled")
         if not wanted["Enabled"] and current is None:
@@ -302,7 +318,10 @@ _UPDATES = (
     "OnDemandThroughput",
     "WarmThroughput",
     "ReplicaUpdates",
+    "GlobalTableWitnessUpdates",
+    "MultiRegionConsistency",
 )
+_OF_STRONG = frozenset(("ReplicaUpdates", "GlobalTableWitnessUpdates", "MultiRegionConsistency"))
 _SHARED = frozenset(
     (
         "AttributeDefinitions",
@@ -337,6 +356,7 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
     out["WarmThroughput"] = schema.warm(out, out)
     if replicas := globaltables.described(tx, record):
         out["Replicas"] = replicas
+    out |= strong.described(record)
     if (sse := record.get("Sse")) is not None:
         out["SSEDescription"] = keyring.description(sse)
         if sse["Status"] == "UPDATING":
@@ -367,7 +387,7 @@ def _change_stream(call: Call, table: Table, record: Record, wanted: dict[str, A
         view = wanted["StreamViewType"]
         globaltables.begin_stream(call, table.account, table.region, record, view)
         return
-    if table.replicas:
+    if table.replicas and not table.is_strong:
         raise invalid(
             f"Streams cannot be disabled on a table with replicas: TableName: {table.name}"
         )

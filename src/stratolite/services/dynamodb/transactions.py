@@ -14,7 +14,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.dynamodb import shapes, state
+from stratolite.services.dynamodb import shapes, state, strong
 from stratolite.services.dynamodb.base import Base
 from stratolite.services.dynamodb.capacity import Cost
 from stratolite.services.dynamodb.expressions import NO_VALUES, Plan, plan
@@ -156,6 +156,7 @@ class Transactions(Base):
         labels = ("ConditionExpression",)
         forms = plan(request, ("UpdateExpression", *labels) if kind == "Update" else labels)
         table = self.table(call, request["TableName"])
+        strong.check_transaction(table)
         check_targets(table, forms.targets)
         if forms.nested:
             table.check_nested(forms.nested)
@@ -170,6 +171,7 @@ class Transactions(Base):
             paths = projection_of(get)
             checked_item_size(get["Key"])
             table = self.table(call, get["TableName"])
+            strong.check_transaction(table)
             fault = _key_fault(table.check_key, get["Key"])
             reasons.append({"Code": "None"} if fault is None else _reason(fault))
             if paths is not None:

@@ -136,11 +136,28 @@ class Write:
             expiry.note(tx, table, self.row, self.old, self.new)
         if table.past_prefix is not None and before != after:
             state.put_past(tx, table, self.row, before)
-        if table.replicas:
+        if table.is_strong:
+            if self.version is None:
+                self._write_everywhere()
+        elif table.replicas:
             made = self.version or feeds.Version(int(tx.time_s * 1000), table.region)
             feeds.put_version(tx, table, self.row, made)
         if (table.stream_prefix is not None or table.feeds) and (before or after):
             self._tell(before, after, expired=expired)
+
+    def _write_everywhere(self) -> None:
+        """The same in all other regions; they are no callers' writes there, and told of nowhere but in streams."""
+        item = self.new or self.old
+        assert item is not None, "there was an item, or there is one"
+        made = feeds.Version(0, self.table.region)
+        for region in self.table.replicas:
+            other = state.table(self.tx, self.table.account, region, self.table.name)
+            assert other is not None, "they end together"
+            write = Write(self.tx, other, other.row(item), made)
+            if self.new is None:
+                write.delete()
+            else:
+                write.put(self.new, self.after)
 
     def _tell(self, before: bytes | None, after: bytes | None, *, expired: bool) -> None:
         """The table's stream and those who follow it; nothing but replicas of a write that changes nothing."""

@@ -84,7 +84,7 @@ class Connections(Service):
             for other in _NEEDED.values():
                 if other != _NEEDED[kind]:
                     old.pop(other, None)  # of the type it was
-            if not old and _NEEDED[kind] not in parameters:
+            if _NEEDED[kind] not in old and _NEEDED[kind] not in parameters:
                 raise invalid(f"{_NEEDED[kind]} must be provided for authorization type {kind}.")
             _seal(call, record, _merged(old, parameters))
             record["authorized_s"] = call.tx.time_s

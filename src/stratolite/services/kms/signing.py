@@ -7,7 +7,7 @@ import hmac
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import material, state
-from stratolite.services.kms.faults import bad_ciphertext, invalid
+from stratolite.services.kms.faults import bad_ciphertext, invalid, unsupported
 from stratolite.services.kms.keys import shown
 from stratolite.services.kms.lookup import check_state, find, usable
 from stratolite.services.kms.specs import AGREE, ENCAPSULATE, MAC, SIGN, SPECS, SYMMETRIC, hash_of
@@ -38,6 +38,8 @@ class Signing(Service):
         """(key, how ``material`` signs, what it is given)."""
         found = usable(call, request["KeyId"], SIGN, operation)
         algorithm = request["SigningAlgorithm"]
+        if algorithm == "ED25519_PH_SHA_512":
+            raise unsupported(f"SigningAlgorithm {algorithm}")
         if algorithm not in SPECS[found.record["spec"]].signing:
             raise Fault(
                 "InvalidKeyUsageException",

@@ -12,11 +12,9 @@ _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
+    "LogConfiguration.S3LogDestination", "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
-    "SourceParameters.DynamoDBStreamParameters.OnPartialBatchItemFailure",
-    "SourceParameters.KinesisStreamParameters.OnPartialBatchItemFailure",
     "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters", "TargetParameters.HttpParameters",
     "TargetParameters.RedshiftDataParameters", "TargetParameters.SageMakerPipelineParameters",
     "TargetParameters.EventBridgeEventBusParameters.EndpointId", "TargetParameters.TimestreamParameters",
@@ -32,7 +30,6 @@ class Pipe(Resource):
         **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
         "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
         "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
-        "LogConfiguration.S3LogDestination": frozenset({""}),
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:

@@ -24,7 +24,7 @@ Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
 Not offered, and refused by name: MFA delete, inventories in ORC and Parquet, export of storage class analyses, checksums
-by MD5 and xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
+by xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
 directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,

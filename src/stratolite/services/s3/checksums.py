@@ -26,15 +26,16 @@ _HASHES: dict[str, Callable[..., Any]] = {
     "SHA1": hashlib.sha1,
     "SHA256": hashlib.sha256,
     "SHA512": hashlib.sha512,
+    "MD5": hashlib.md5,
 }
 _IMPORTED = frozenset({"CRC32C", "CRC64NVME"})
 ALGORITHMS = (*CRC_BYTES, *_HASHES)
-_REFUSED = ("MD5", "XXHASH64", "XXHASH3", "XXHASH128")
+_REFUSED = ("XXHASH64", "XXHASH3", "XXHASH128")
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
 _REFUSED_MEMBERS = {f"Checksum{name}": name for name in _REFUSED}
 _ALL_MEMBERS = frozenset((*MEMBERS, *_REFUSED_MEMBERS))
 _NAMING = _ALL_MEMBERS | {"ChecksumAlgorithm"}
-DIGEST_BYTES = {**CRC_BYTES, "SHA1": 20, "SHA256": 32, "SHA512": 64}
+DIGEST_BYTES = {**CRC_BYTES, "SHA1": 20, "SHA256": 32, "SHA512": 64, "MD5": 16}
 
 
 class Running(Protocol):

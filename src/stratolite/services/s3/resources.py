@@ -73,9 +73,9 @@ class Bucket(Resource):
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "AnalyticsConfigurations.*.StorageClassAnalysis.DataExport": frozenset({""}),
         "InventoryConfigurations.*.Destination.Format": frozenset({"CSV"}),
-        "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
         "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
-    }  # fmt: skip
+        "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
+    }
     unread = frozenset({"ObjectLockEnabled"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -153,9 +153,9 @@ class Bucket(Resource):
                 made[name] = found
         for kind in _TABLES:
             if kind in spec.properties or not spec.stack_id:
-                found = await metadata_resources.read(call, physical_id, kind, spec.properties)
-                if found is not None:
-                    made[kind] = found
+                tables = await metadata_resources.read(call, physical_id, kind, spec.properties)
+                if tables is not None:
+                    made[kind] = tables
         return made
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
