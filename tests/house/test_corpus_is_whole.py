@@ -22,6 +22,7 @@ from stratolite.services.cloudformation.template_text import read_template
 TEMPLATES = sorted(GOOD.glob("*.yaml"))
 NEVER_CHANGED = {
     "AWS::CloudFormation::WaitCondition": "AWS refuses every update of one",
+    "AWS::DynamoDB::GlobalTable GlobalTableWitnesses": "a table keeps its consistency, and its witness with it",
     "AWS::SSM::Parameter Type": "Parameter Store keeps a parameter's type",
 }
 """Types or properties that no update of a template can change."""

@@ -30,7 +30,7 @@ from stratolite.gateway.listener import Server, serve, serve_sandbox
 from stratolite.http import HttpRequest
 from stratolite.runtime import Gateway
 from stratolite.service import Resource, Spec
-from stratolite.services.cloudformation import drift, state
+from stratolite.services.cloudformation import differing, state
 
 HERE = Path(__file__).parents[1] / "templates"
 GOOD = sorted((HERE / "good").glob("*.yaml"))
@@ -69,9 +69,21 @@ UNSEEN = {
         "Queues",
     ): "a queue that has the policy too is not known to be one of them",
     ("AWS::SNS::TopicPolicy", "Topics"): "likewise",
+    (
+        "AWS::DynamoDB::GlobalTable",
+        "ReadProvisionedThroughputSettings",
+    ): "nowhere in force where each replica has its own",
     ("AWS::IAM::UserToGroupAddition", "GroupName"): "in another group it is another one",
     ("AWS::IAM::UserToGroupAddition", "Users"): "nor is a user that the group has otherwise",
 }
+ONE_WAY = {
+    (
+        "AWS::S3::Bucket",
+        "MetadataConfiguration",
+    ): "its tables stay when it goes, and their names are taken",
+    ("AWS::S3::Bucket", "MetadataTableConfiguration"): "likewise",
+}
+"""What cannot go back to how it was."""
 DEFAULTS = {
     ("AWS::Lambda::EventSourceMapping", "Enabled"): True,
     ("AWS::SNS::Topic", "TracingConfig"): "PassThrough",
@@ -104,12 +116,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         body = path.read_bytes()
         made.run(harness("s3", "PutObject", Bucket=BUCKET, Key=path.name, Body=body))
     server = made.run(listening(made))
-    there = harness.call(region="eu-west-1")
-    primary = made.run(there.request("kms", "CreateKey", {"MultiRegion": True}))
-    key = primary["KeyMetadata"]["Arn"]
-    made.run(harness("ssm", "PutParameter", Name="/corpus/primary-key", Type="String", Value=key))
     exports = (HERE / "parts" / "exports.yaml").read_text()
-    ended(made, "CreateStack", "corpus-exports", TemplateBody=exports)
+    elsewhere = harness.call(region="eu-west-1").request("kms", "CreateKey", {"MultiRegion": True})
+    key = {
+        "ParameterKey": "PrimaryKey",
+        "ParameterValue": made.run(elsewhere)["KeyMetadata"]["Arn"],
+    }
+    ended(made, "CreateStack", "corpus-exports", TemplateBody=exports, Parameters=[key])
     yield made
     made.loop.call_soon_threadsafe(server.cut)
     made.close()
@@ -148,19 +161,6 @@ def held(platform: Platform) -> set[bytes]:
     return platform.run(platform.cloud.db.transact(look))  # type: ignore[no-any-return]
 
 
-def drop_metadata_tables(platform: Platform) -> None:
-    """What a bucket's metadata configuration leaves behind: on AWS, too, its tables are deleted by hand."""
-    h = Harness(platform.cloud)
-    where = {"tableBucketARN": "arn:aws:s3tables:us-east-1:000000000000:bucket/aws-s3"}
-    try:
-        tables = platform.run(h("s3tables", "ListTables", **where))["tables"]
-    except Fault:
-        return
-    for one in tables:
-        place = {"namespace": one["namespace"][0], "name": one["name"]}
-        platform.run(h("s3tables", "DeleteTable", **where, **place))
-
-
 def until(platform: Platform, look: Callable[[], Any], *, patience: int = 10) -> Any:
     """What ``look`` gives once it gives something; the cloud clock goes a minute further with every look after ``patience``."""
     for n in range(1_200):
@@ -170,6 +170,24 @@ def until(platform: Platform, look: Callable[[], Any], *, patience: int = 10) ->
             platform.run(further(platform.world))
         platform.run(platform.cloud.world.sleep(0.005 if n < 50 else 0.02))
     return None
+
+
+def drop_metadata_tables(platform: Platform) -> None:
+    """What a bucket's metadata configuration leaves behind: on AWS, too, its tables are deleted by hand."""
+    h = Harness(platform.cloud)
+    for bucket in ("aws-s3", "corpus-described"):
+        where = {"tableBucketARN": f"arn:aws:s3tables:us-east-1:000000000000:bucket/{bucket}"}
+        try:
+            tables = platform.run(h("s3tables", "ListTables", **where))["tables"]
+        except Fault:
+            continue
+        for one in tables:
+            place = {"namespace": one["namespace"][0], "name": one["name"]}
+            platform.run(h("s3tables", "DeleteTable", **where, **place))
+        if bucket == "corpus-described":
+            for space in platform.run(h("s3tables", "ListNamespaces", **where))["namespaces"]:
+                named = {"namespace": space["namespace"][0]}
+                platform.run(h("s3tables", "DeleteNamespace", **where, **named))
 
 
 def ended(platform: Platform, operation: str, name: str, **request: Any) -> dict[str, Any]:
@@ -263,16 +281,18 @@ def behind(platform: Platform, steps: list[dict[str, dict[str, Any]]]) -> list[B
         if record["type"] == "AWS::CloudFormation::Stack":
             continue  # its update is part of an operation on the stack around it
         now = record["private"]["properties"]
-        compared = drift.compared("us-east-1", handler, now)
+        compared = differing.compared("us-east-1", handler, now)
         for n, earlier in reversed(list(enumerate(steps[:-1]))):
             then = earlier.get(name)
             if then is None or any(ids[n][it] != ids[-1].get(it) for it in (name, *then["needs"])):
                 break  # it or what it names was another one
             was = then["private"]["properties"]
+            if any((record["type"], k) in ONE_WAY and now[k] != was.get(k) for k in compared):
+                break
             differ = {
                 key
                 for key in compared
-                if drift.differences("us-east-1", handler, {key: compared[key]}, was)
+                if differing.differences("us-east-1", handler, {key: compared[key]}, was)
                 and (record["type"], key) not in UNSEEN
                 and not (key not in was and DEFAULTS.get((record["type"], key)) == now[key])
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from makers import R, allow, att, function, key_policy, made, ref, role, sub, tags
+from makers import R, allow, att, function, made, ref, role, sub, tags
 
 ROOT = {"AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")}
 
@@ -203,6 +203,7 @@ made(
 # -- Scheduler
 made(
     "scheduler-targets-whole",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": allow("kms:*", Principal="*")}),
     Role=role(
         "scheduler.amazonaws.com",
         Policies=[
@@ -219,14 +220,13 @@ made(
     Stream=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Bus=R("AWS::Events::EventBus", {"Name": "corpus-scheduled"}),
     Group=R("AWS::Scheduler::ScheduleGroup", {"Name": "corpus-nightly"}),
-    Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     ToQueue=R(
         "AWS::Scheduler::Schedule",
         *(
             {
                 "Description": "every night",
+                "KmsKeyArn": att("Key", "Arn") if year == 2091 else None,
                 "GroupName": group,
-                "KmsKeyArn": att("Key", "Arn") if year != 2091 else None,
                 "ScheduleExpression": "rate(1 day)",
                 "StartDate": f"{year}-01-01T00:00:00Z",
                 "EndDate": f"{year + 5}-01-01T00:00:00Z",
@@ -314,6 +314,18 @@ def pipe(source: Any, target: Any, *steps: dict[str, Any]) -> R:
 
 made(
     "pipes-enriched-whole",
+    Lines=R("AWS::Logs::LogGroup"),
+    Bucket=R("AWS::S3::Bucket"),
+    Delivers=role("firehose.amazonaws.com"),
+    Delivery=R(
+        "AWS::KinesisFirehose::DeliveryStream",
+        {
+            "S3DestinationConfiguration": {
+                "BucketARN": att("Bucket", "Arn"),
+                "RoleARN": att("Delivers", "Arn"),
+            }
+        },
+    ),
     Role=PIPE_ROLE,
     Other=PIPE_ROLE,
     FunctionRole=role(),
@@ -336,10 +348,19 @@ made(
             "TargetParameters": {
                 "SqsQueueParameters": {"MessageGroupId": "$.kind", "MessageDeduplicationId": "$.id"}
             },
+            "LogConfiguration": {
+                "CloudwatchLogsLogDestination": {"LogGroupArn": att("Lines", "Arn")},
+                "IncludeExecutionData": ["ALL"],
+                "Level": "ERROR",
+            },
             "Tags": {"a": "1"},
         },
         {
             "Description": None,
+            "LogConfiguration": {
+                "FirehoseLogDestination": {"DeliveryStreamArn": att("Delivery", "Arn")},
+                "Level": "INFO",
+            },
             "RoleArn": att("Other", "Arn"),
             "SourceParameters": {
                 "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"kind": ["offer"]}}'}]},
@@ -352,6 +373,7 @@ made(
         {
             "Enrichment": None,
             "EnrichmentParameters": None,
+            "LogConfiguration": None,
             "TargetParameters": {
                 "SqsQueueParameters": {"MessageGroupId": "$.body", "MessageDeduplicationId": "$.messageId"}
             },
@@ -398,6 +420,7 @@ made(
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
                         "ParallelizationFactor": 1,
+                        "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "AT_TIMESTAMP",
                         "StartingPositionTimestamp": "2024-01-01T00:00:00Z",
                     }
@@ -427,6 +450,7 @@ made(
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
                         "ParallelizationFactor": 1,
+                        "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "LATEST",
                     }
                 },

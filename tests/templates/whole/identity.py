@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ made(
             "KeyPolicy": key_policy(),
             "KeySpec": "RSA_2048",
             "KeyUsage": "SIGN_VERIFY",
-            "MultiRegion": False,
+            "MultiRegion": True,
             "Origin": "AWS_KMS",
             "PendingWindowInDays": 7,
         },
@@ -164,14 +163,41 @@ made(
         {"TargetKeyId": ref("Turning")},
     ),
     Other=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
+    Replica=R(
+        "AWS::KMS::ReplicaKey",
+        {
+            "PrimaryKeyArn": {"Fn::ImportValue": "corpus-primary-key"},
+            "Description": "the copy here",
+            "KeyPolicy": key_policy(),
+            "PendingWindowInDays": 7,
+            "Tags": tags(a="1"),
+        },
+        {
+            "Enabled": False,
+            "KeyPolicy": allow("kms:*", Principal=ROOT, Sid="all"),
+            "PendingWindowInDays": 8,
+            "Tags": tags(a="2"),
+        },
+        {"Description": None, "Enabled": True},
+    ),
 )
 
 
-def expires(year: int) -> str:
-    at = {"Timestamp": f"{year}-01-01T00:00:00.000Z"}
-    return json.dumps([{"Type": "Expiration", "Version": "1.0", "Attributes": at}])
+def ends(year: int) -> str:
+    when = f'{{"Timestamp": "{year}-01-01T00:00:00.000Z"}}'
+    return f'[{{"Type": "Expiration", "Version": "1.0", "Attributes": {when}}}]'
 
 
+made(
+    "ssm-parameter-policies",
+    Parameter=R(
+        "AWS::SSM::Parameter",
+        *(
+            {"Type": "String", "Value": str(year), "Tier": "Advanced", "Policies": ends(year)}
+            for year in (2090, 2091, 2092)
+        ),
+    ),
+)
 made(
     "ssm-parameter-changes",
     Parameter=R(
@@ -183,8 +209,8 @@ made(
             "DataType": "text",
             "Tier": "Standard",
         },
-        {"Value": "b1", "AllowedPattern": "b[0-9]", "Tier": "Advanced", "Policies": expires(2090)},
-        {"Value": "b2", "AllowedPattern": None, "DataType": None, "Policies": expires(2091)},
+        {"Value": "b1", "AllowedPattern": "b[0-9]", "Tier": "Advanced"},
+        {"Value": "b2", "AllowedPattern": None, "DataType": None},
     ),
 )
 ROTATES = """import boto3
@@ -239,11 +265,10 @@ made(
                 "GenerateSecretString": password(n),
                 "KmsKeyId": ref("Key") if n == 2 else None,
                 "ReplicaRegions": [
-                    {"Region": "eu-west-1"},
-                    {"Region": f"us-west-{n}", "KmsKeyId": "alias/aws/secretsmanager"},
-                ][:n]
-                if n < 3
-                else [{"Region": "us-west-2"}],
+                    {"Region": "eu-west-1", "KmsKeyId": "alias/aws/secretsmanager"},
+                    {"Region": "ap-south-1"},
+                ][: 3 - n]
+                or None,
                 "Tags": tags(a=str(n)),
             }
             for n in (1, 2, 3)
@@ -278,22 +303,5 @@ made(
         },
         {"RotationRules": {"AutomaticallyAfterDays": 5}, "RotateImmediatelyOnUpdate": None},
         DependsOn=["Allowed", "AllowedInstead"],
-    ),
-)
-made(
-    "kms-replica-whole",
-    Replica=R(
-        "AWS::KMS::ReplicaKey",
-        *(
-            {
-                "PrimaryKeyArn": "{{resolve:ssm:/corpus/primary-key}}",  # lies in another region
-                "Description": f"step {n}",
-                "Enabled": n != 2,
-                "KeyPolicy": allow(["kms:*", f"kms:step{n}"], Principal=ROOT),
-                "PendingWindowInDays": 6 + n,
-                "Tags": tags(a=str(n)),
-            }
-            for n in (1, 2, 3)
-        ),
     ),
 )

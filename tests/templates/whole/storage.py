@@ -409,3 +409,135 @@ made(
         ),
     ),
 )
+
+# -- who may have what, and tables
+made(
+    "s3-access-grants",
+    Bucket=R("AWS::S3::Bucket"),
+    Role=role("access-grants.s3.amazonaws.com"),
+    Boss=role("access-grants.s3.amazonaws.com"),
+    Reader=R("AWS::IAM::User"),
+    Instance=R(
+        "AWS::S3::AccessGrantsInstance",
+        {"Tags": tags(a="1")},
+        {"Tags": tags(a="2", b="1")},
+        {"Tags": tags(b="2")},
+    ),
+    Location=R(
+        "AWS::S3::AccessGrantsLocation",
+        {"LocationScope": sub("s3://${Bucket}/*"), "IamRoleArn": att("Role", "Arn"), "Tags": tags(a="1")},
+        {"IamRoleArn": att("Boss", "Arn"), "Tags": tags(a="2")},
+        {"Tags": tags(b="1")},
+        DependsOn="Instance",
+    ),
+    Grant=R(
+        "AWS::S3::AccessGrant",
+        *(
+            {
+                "AccessGrantsLocationId": ref("Location"),
+                "AccessGrantsLocationConfiguration": {"S3SubPrefix": f"{prefix}.txt"},
+                "Grantee": {"GranteeType": "IAM", "GranteeIdentifier": att("Reader", "Arn")},
+                "Permission": "READ",
+                "S3PrefixType": "Object",
+                "Tags": tags(a=tag),
+            }
+            for prefix, tag in (("a", "1"), ("a", "2"), ("b", "3"))
+        ),
+    ),
+)  # fmt: skip
+SEALS = allow("kms:*", Principal="*")
+made(
+    "s3tables-whole",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": SEALS}),
+    Lake=R(
+        "AWS::S3Tables::TableBucket",
+        *(
+            {
+                "TableBucketName": "corpus-whole",
+                "EncryptionConfiguration": {"SSEAlgorithm": "aws:kms", "KMSKeyArn": att("Key", "Arn")}
+                if n == 2
+                else {"SSEAlgorithm": "AES256"},
+                "StorageClassConfiguration": {
+                    "StorageClass": "INTELLIGENT_TIERING" if n == 2 else "STANDARD"
+                },
+                "MetricsConfiguration": {"Status": "Disabled"} if n == 1 else None,
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+    Raw=R("AWS::S3Tables::Namespace", {"TableBucketARN": ref("Lake"), "Namespace": "raw"}),
+    Numbered=R(
+        "AWS::S3Tables::Table",
+        {
+            "TableBucketARN": ref("Lake"),
+            "Namespace": "raw",
+            "TableName": "numbered",
+            "OpenTableFormat": "ICEBERG",
+            "IcebergMetadata": {
+                "IcebergSchemaV2": {
+                    "SchemaId": 0,
+                    "SchemaV2FieldType": "struct",
+                    "SchemaV2FieldList": [
+                        {"Id": 1, "Name": "id", "Type": "long", "Required": True, "Doc": "its number"}
+                    ],
+                    "IdentifierFieldIds": [1],
+                },
+                "IcebergPartitionSpec": {
+                    "SpecId": 0,
+                    "Fields": [
+                        {"FieldId": 1000, "SourceId": 1, "Transform": "identity", "Name": "p"}
+                    ],
+                },
+                "IcebergSortOrder": {
+                    "OrderId": 1,
+                    "Fields": [
+                        {
+                            "SourceId": 1,
+                            "Transform": "identity",
+                            "Direction": "asc",
+                            "NullOrder": "nulls-last",
+                        }
+                    ],
+                },
+            },
+        },
+        DependsOn="Raw",
+    ),
+)  # fmt: skip
+SEALED = {"SseAlgorithm": "aws:kms", "KmsKeyArn": att("Key", "Arn")}
+made(
+    "s3-bucket-metadata-whole",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": SEALS}),
+    Sealed=R(
+        "AWS::S3::Bucket",
+        *(
+            {
+                "MetadataConfiguration": {
+                    "InventoryTableConfiguration": {
+                        "ConfigurationState": "ENABLED",
+                        "EncryptionConfiguration": SEALED,
+                    },
+                    "JournalTableConfiguration": {
+                        "EncryptionConfiguration": SEALED,
+                        "RecordExpiration": {"Expiration": "ENABLED", "Days": days},
+                    },
+                }
+            }
+            for days in (7, 8, 9)
+        ),
+    ),
+    Described=R(
+        "AWS::S3::Bucket",
+        *(
+            {
+                "MetadataTableConfiguration": {
+                    "S3TablesDestination": {
+                        "TableBucketArn": {"Fn::ImportValue": "corpus-lake"},
+                        "TableName": name,
+                    }
+                }
+            }
+            for name in ("one", "two", "three")
+        ),
+    ),
+)

@@ -182,3 +182,122 @@ made(
         },
     ),
 )  # fmt: skip
+
+
+def scaled(n: int) -> dict[str, Any]:
+    return {
+        "MinCapacity": n,
+        "MaxCapacity": 10 * n,
+        "SeedCapacity": n,
+        "TargetTrackingScalingPolicyConfiguration": {
+            "DisableScaleIn": n == 2,
+            "ScaleInCooldown": n,
+            "ScaleOutCooldown": n,
+            "TargetValue": 50 + n,
+        },
+    }
+
+
+def reads(n: int) -> dict[str, Any]:
+    return {"ReadProvisionedThroughputSettings": {"ReadCapacityAutoScalingSettings": scaled(n)}}
+
+
+def fixed(n: int) -> dict[str, Any]:
+    return {"ReadProvisionedThroughputSettings": {"ReadCapacityUnits": n}}
+
+
+def writes(n: int) -> dict[str, Any]:
+    return {"WriteProvisionedThroughputSettings": {"WriteCapacityAutoScalingSettings": scaled(n)}}
+
+
+def limit(n: int) -> dict[str, Any]:
+    return {"ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": n}}
+
+
+made(
+    "dynamodb-global-table-scaled",
+    Table=R(
+        "AWS::DynamoDB::GlobalTable",
+        *(
+            {
+                **KEYS,
+                "BillingMode": "PROVISIONED",
+                **writes(n),
+                **fixed(n),
+                "GlobalSecondaryIndexes": [index(**writes(n), **fixed(n))],
+                "Replicas": [
+                    {
+                        "Region": ref("AWS::Region"),
+                        **(reads(n) if n != 2 else fixed(n)),
+                        "GlobalSecondaryIndexes": [
+                            {
+                                "IndexName": "global",
+                                "ContributorInsightsSpecification": {"Enabled": False},
+                                **(reads(n) if n != 2 else fixed(n)),
+                            }
+                        ],
+                    }
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+    Plainly=R(
+        "AWS::DynamoDB::GlobalTable",
+        {
+            "AttributeDefinitions": KEYS["AttributeDefinitions"][:1],
+            "KeySchema": KEYS["KeySchema"][:1],
+            "BillingMode": "PROVISIONED",
+            **writes(1),
+            **fixed(1),
+            "Replicas": [{"Region": ref("AWS::Region")}],
+        },
+        {
+            "BillingMode": "PAY_PER_REQUEST",
+            **dict.fromkeys((*writes(1), *fixed(1))),
+        },
+    ),
+    Everywhere=R(
+        "AWS::DynamoDB::GlobalTable",
+        *(
+            {
+                **KEYS,
+                "BillingMode": "PAY_PER_REQUEST",
+                "GlobalSecondaryIndexes": [index()],
+                "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+                "Replicas": [
+                    {
+                        "Region": ref("AWS::Region"),
+                        "ReplicaStreamSpecification": {"ResourcePolicy": policy("dynamodb:GetRecords" if n == 2 else "dynamodb:DescribeStream")},
+                    },
+                    {
+                        "Region": "eu-west-1",
+                        **limit(n),
+                        "GlobalSecondaryIndexes": [{"IndexName": "global", **limit(n)}],
+                    },
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+)  # fmt: skip
+made(
+    "dynamodb-global-table-strong",
+    Table=R(
+        "AWS::DynamoDB::GlobalTable",
+        *(
+            {
+                "AttributeDefinitions": KEYS["AttributeDefinitions"][:1],
+                "KeySchema": KEYS["KeySchema"][:1],
+                "BillingMode": "PAY_PER_REQUEST",
+                "MultiRegionConsistency": "STRONG",
+                "GlobalTableWitnesses": [{"Region": "us-west-2"}],
+                "Replicas": [
+                    {"Region": ref("AWS::Region"), "Tags": tags(a=str(n))},
+                    {"Region": "us-east-2"},
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+)

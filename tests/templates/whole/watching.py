@@ -111,6 +111,7 @@ made(
         ),
     ),
 )  # fmt: skip
+OPEN = allow("kms:*", Principal="*")
 SAID_ANYWAY = {
     "BearerTokenAuthenticationEnabled": False,
     "DeletionProtectionEnabled": False,
@@ -122,38 +123,28 @@ WRITES = role(
 )
 made(
     "logs-whole",
+    Key=R("AWS::KMS::Key", {"KeyPolicy": OPEN}),
+    OtherKey=R("AWS::KMS::Key", {"KeyPolicy": OPEN}),
     Role=WRITES,
     Boss=WRITES,
-    Key=R(
-        "AWS::KMS::Key",
-        {
-            "KeyPolicy": allow(
-                "kms:*",
-                Principal={
-                    "AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root"),
-                    "Service": sub("logs.${AWS::Region}.amazonaws.com"),
-                },
-            )
-        },
-    ),
     Out=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Other=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     Group=R(
         "AWS::Logs::LogGroup",
         {
             "LogGroupName": "/corpus/whole",
-            "RetentionInDays": 7,
             "KmsKeyId": att("Key", "Arn"),
+            "RetentionInDays": 7,
             "Tags": tags(a="1"),
             **SAID_ANYWAY,
         },
         {
+            "KmsKeyId": att("OtherKey", "Arn"),
             "RetentionInDays": 14,
-            "KmsKeyId": None,
             "Tags": tags(a="2"),
             **dict.fromkeys(SAID_ANYWAY),
         },
-        {"RetentionInDays": None, "Tags": None},
+        {"KmsKeyId": None, "RetentionInDays": None, "Tags": None},
     ),
     Filter=R(
         "AWS::Logs::SubscriptionFilter",

@@ -138,7 +138,10 @@ class GlobalTableResource(Resource):
                 own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
             described = await _describe(scoped, physical_id)
             own |= _reads(described, table, scalers.get(region), region)
+            if policy := there.get("StreamSpecification", {}).get("ResourcePolicy"):
+                own["ReplicaStreamSpecification"] = {"ResourcePolicy": policy}
             replicas.append({"Region": region, **own})
+        _common_reads(spec, found, replicas)
         return {**found, "Replicas": replicas}
 
 
@@ -193,6 +196,28 @@ def _reads(
         }
     indexes = [{"IndexName": name, **found[name]} for name in names if name in found]
     return found.get("", {}) | ({"GlobalSecondaryIndexes": indexes} if indexes else {})
+
+
+def _common_reads(spec: Spec, found: dict[str, Any], replicas: list[dict[str, Any]]) -> None:
+    """Put into ``found`` what the template says of reads everywhere: as it is where no replica says something else."""
+    stated = {replica["Region"]: replica for replica in spec.properties.get("Replicas") or ()}
+    for thing in (found, *(found.get("GlobalSecondaryIndexes") or ())):
+        name = thing.get("IndexName", "")
+        said = _named(spec.properties, name).get(_READ)
+        for replica in replicas if said else ():
+            if _READ not in _named(stated.get(replica["Region"], {}), name):
+                said = _named(replica, name).get(_READ, said)
+                break
+        if said:
+            thing[_READ] = said
+
+
+def _named(thing: Mapping[str, Any], index: str) -> Mapping[str, Any]:
+    """The table's own properties, or those of one of its indexes."""
+    if not index:
+        return thing
+    indexes = thing.get("GlobalSecondaryIndexes") or ()
+    return next((i for i in indexes if i["IndexName"] == index), {})
 
 
 def _here(call: Call, spec: Spec, region: str = "", current: Response | None = None) -> Spec:

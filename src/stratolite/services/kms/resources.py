@@ -7,8 +7,7 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 
@@ -20,7 +19,6 @@ class Key(Resource):
     type = "AWS::KMS::Key"
     service = "kms"
     gone = frozenset({"NotFoundException"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {"MultiRegion": frozenset({"false"})}
     unread = frozenset({"BypassPolicyLockoutSafetyCheck", "PendingWindowInDays"})
     create_only = frozenset({"KeySpec", "KeyUsage", "MultiRegion", "Origin"})
 
@@ -30,6 +28,8 @@ class Key(Resource):
         for name in ("Description", "KeySpec", "KeyUsage", "Origin"):
             if name in properties:
                 request[name] = properties[name]
+        if _true(properties.get("MultiRegion")):
+            request["MultiRegion"] = True
         if "KeyPolicy" in properties:
             request["Policy"] = _text(properties["KeyPolicy"])
         if _true(properties.get("BypassPolicyLockoutSafetyCheck")):

@@ -83,7 +83,6 @@ class Secret(Resource):
     async def _replicate(self, call: Call, arn: str, wanted: list[dict[str, str]]) -> None:
         """Replicas where ``wanted`` has them, and nowhere else."""
         there = await self._replicas(call, arn)
-        wanted = [{k: v for k, v in one.items() if v != _AWS_KEY} for one in wanted]
         named = {one["Region"] for one in wanted}
         if gone := [one["Region"] for one in there if one["Region"] not in named]:
             await self.ask(call, "RemoveRegionsFromReplication", SecretId=arn, RemoveReplicaRegions=gone)  # fmt: skip
@@ -114,13 +113,9 @@ class Secret(Resource):
             return None
         read = {m: found[m] for m in ("Name", "Description", "KmsKeyId", "Tags") if m in found}
         replicas = await self._replicas(call, physical_id)
-        stated = [
-            r["Region"]
-            for r in spec.properties.get("ReplicaRegions") or ()
-            if r.get("KmsKeyId") == _AWS_KEY
-        ]
+        stated = {one["Region"]: one for one in spec.properties.get("ReplicaRegions") or ()}
         for one in replicas:
-            if one["Region"] in stated:
+            if stated.get(one["Region"], {}).get("KmsKeyId") == _AWS_KEY:
                 one.setdefault("KmsKeyId", _AWS_KEY)
         return read | ({"ReplicaRegions": replicas} if replicas else {})
 
