@@ -30,6 +30,8 @@ from botocore.config import Config
 from load import Recorder, Result, replay, run
 from peers import ROOT, Dynalite, MiniStack, Moto, S3rver, Stratolite
 
+from stratolite.testing import Cloud
+
 ARGS = argparse.ArgumentParser()
 ARGS.add_argument("--seconds", type=float, default=5.0)
 ARGS.add_argument("--only", action="append")
@@ -641,6 +643,17 @@ def start(bars, _seconds):
     mine = starts["stratolite"]
     bars.at_most("start, ms", sorted(f[0] for f in mine)[1], 400)
     bars.at_most("idle memory of server and zygote, MB PSS", mine[-1][1], 80)
+    bars.at_most("a throw-away cloud of the pytest fixture, ms", fixture_ms(), 500)
+
+
+def fixture_ms():
+    """The middle of five clouds made and thrown away, as the fixture ``cloud`` makes one for a test."""
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        with Cloud():
+            took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
 
 
 def deploy(bars, _seconds):

@@ -4,7 +4,7 @@ Or a server: ``python ordinary.py WHO FOLDER up``, or a race of ``racing``: ``py
 
 WHO      root | user            who the server is: this user, or an ordinary one where this is root
          .../refused            and the kernel refuses namespaces: a filter on this process stands for it
-ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $SOCKET (one, too),
+ATTACKS  JSON [[handler, event], ...] of ``test_attacks.CODE``; in it stand $FOLDER, $SECRET (a file in it), $SOCKET (one, too), $DISK (a block device in it),
          $CODE, $PID, $PORT (the server listens there) and $OTHER (nobody does). [handler, event, s] ends it after s seconds;
          ["gone", s] is no attack: whether no ``sleep s`` runs any more, waited for
 Prints JSON {"guards", "missing", "said": [answer | {"ended": ...}], "secret": what is in $SECRET at the end}.
@@ -84,7 +84,12 @@ async def main(folder: str, attacks: str) -> None:
     other.close()
     for name, number in numbers.items():
         attacks = attacks.replace(f'"${name}"', str(number)).replace(f"${name}", str(number))
-    paths = {"FOLDER": folder, "SECRET": secret, "SOCKET": named.getsockname()}
+    paths = {
+        "FOLDER": folder,
+        "SECRET": secret,
+        "SOCKET": named.getsockname(),
+        "DISK": f"{folder}/disk",
+    }
     for name, path in {**paths, "CODE": f"{rig.folder}/m.py"}.items():
         attacks = attacks.replace(f"${name}", str(path))
     said: list[object] = []

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ TABLE: dict[str, tuple[list[Any], tuple[str, str, str, str]]] = {
     "read the server's environment": (["read", "/proc/$PID/environ"], (GONE, GONE, WALL, WALL)),
     "read its memory": (["read", "/proc/$PID/mem"], (GONE, GONE, WALL, WALL)),
     "read password hashes": (["read", "/etc/shadow"], (GONE, GONE, WALL, WALL)),
-    "read a disk": (["read", "/dev/vda"], (GONE, GONE, WALL, WALL)),
+    "read a disk": (["read", "$DISK"], (GONE, GONE, WALL, WALL)),
     "kill the server": (["signal", "$PID"], ("ESRCH", "ESRCH", "EPERM", "EPERM")),
     "reach a service of the host": (["reach", ["127.0.0.1", "$PORT"]], (NONE, NONE, WALL, WALL)),
     "reach another sandbox": (["reach", ["127.0.0.1", "$OTHER"]], (NONE, NONE, WALL, WALL)),
@@ -107,6 +108,9 @@ def run() -> Iterator[Run]:
         )  # /tmp itself is open to functions in two of the modes
         folders.append(folder)
         os.chmod(folder, 0o777)
+        if os.geteuid() == 0:  # a block device that its mode lets everybody read
+            os.mknod(f"{folder}/disk", stat.S_IFBLK, os.makedev(7, 0))
+            os.chmod(f"{folder}/disk", 0o666)
         ran = subprocess.run(
             [sys.executable, str(SCRIPT), who, folder, json.dumps(attacks)],
             capture_output=True, text=True, timeout=120, env={"PYTHONDONTWRITEBYTECODE": "1"},
