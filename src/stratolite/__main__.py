@@ -1,5 +1,7 @@
 """``python -m stratolite`` is the command ``stratolite``."""
 
+import sys
+
 from stratolite.cli import main
 
-main()
+sys.exit(main())
