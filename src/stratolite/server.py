@@ -12,6 +12,7 @@ import re
 import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -20,7 +21,7 @@ from stratolite.core.blobs import Blobs, open_shelf
 from stratolite.core.cloud_clock import CloudClock
 from stratolite.core.disk import Disk
 from stratolite.core.floors import Floors
-from stratolite.core.home import Home
+from stratolite.core.home import Home, Place
 from stratolite.core.keeper import Keeper
 from stratolite.core.seals import Seals
 from stratolite.core.vault import FirstKey, Rekeyed, Vault, open_vault
@@ -157,6 +158,21 @@ def _place(data: str) -> tuple[str, str | None]:
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     views = os.environ.get("STRATOLITE_VIEWS") or os.path.expanduser("~/.stratolite-views")
     return f"{views}/{name}", data
+
+
+def _inhabited(data: str) -> tuple[str, str | None]:
+    """As ``_place``; raises OSError where there is no log, and makes nothing there."""
+    folder, url = _place(data)
+    if url is None:
+        there = os.path.isdir(f"{folder}/log")
+    elif url.startswith("file://") and not os.path.isdir(unquote(urlsplit(url).path)):
+        there = False
+    else:
+        place = Place(folder, url, World()).objects()
+        there = any(place.names(prefix) for prefix in ("log/", "floor/"))
+    if not there:
+        raise OSError(f"{data} holds no cloud")
+    return folder, url
 
 
 def _is_new(folder: str, url: str | None) -> bool:
@@ -323,8 +339,11 @@ class Examined(NamedTuple):
 
 
 async def doctor(data: str) -> Examined:
-    """Read every stored body (see ``services.s3.doctor``) and let go of blobs that nobody names."""
-    folder, url = _place(data)
+    """Read every stored body (see ``services.s3.doctor``) and let go of blobs that nobody names.
+
+    Raises OSError where no cloud is.
+    """
+    folder, url = _inhabited(data)
     cloud = await open_cloud(folder, World(), url=url)
     from stratolite.services.s3.doctor import Finding, examine
 
@@ -341,8 +360,11 @@ async def doctor(data: str) -> Examined:
 
 
 async def rekey(data: str) -> Rekeyed:
-    """Seal everything secret in ``data`` anew (see ``core.vault.rekey``); no server may be running on it."""
-    folder, url = _place(data)
+    """Seal everything secret in ``data`` anew (see ``core.vault.rekey``); no server may be running on it.
+
+    Raises OSError where no cloud is.
+    """
+    folder, url = _inhabited(data)
     world = World()
     cloud = await open_cloud(folder, world, url=url)
     try:

@@ -1009,6 +1009,7 @@ def _keep(task: asyncio.Task[None]) -> None:
     task.add_done_callback(_TASKS.discard)
 
 
+_DIGITS_MAX = 18
 _FIRST_CAP = re.compile(r"(.)([A-Z][a-z]+)")
 _END_CAP = re.compile(r"([a-z0-9])([A-Z])")
 _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")
@@ -1020,3 +1021,8 @@ def snake(name: str) -> str:
     if plural := _PLURAL_ACRONYM.search(name):
         name = f"{name[: plural.start()]}_{plural[0].lower()}"
     return _END_CAP.sub(r"\1_\2", _FIRST_CAP.sub(r"\1_\2", name)).lower()
+
+
+def is_number(text: str) -> bool:
+    """Whether ``int`` takes it, as a count or an id: ``isdigit`` says yes to "²", and too many digits are refused."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX

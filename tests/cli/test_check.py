@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import stratolite
 from stratolite.cli import main
 from stratolite.cli.package import load
 
@@ -91,3 +95,16 @@ def test_names_are_text_whatever_yaml_takes_them_for(tmp_path: Path, capsys: Any
     assert list(template["Resources"]) == ["Off"]
     assert list(template["Resources"]["Off"]["Properties"]["Events"]) == ["On"]
     assert template["Mappings"] == {"M": {"Yes": {"No": "n", "200": "a"}}}
+
+
+def test_the_module_ends_as_the_command_does(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m stratolite check`` in a script or CI must fail where ``stratolite check`` does."""
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    (tmp_path / "child.yaml").write_text(CHILD)
+    monkeypatch.setattr("sys.argv", ["stratolite", "check", str(tmp_path / "template.yaml")])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(Path(stratolite.__file__).with_name("__main__.py")), run_name="__main__")
+    assert end.value.code == 1
+    assert "extraneous key [BucketNam]" in capsys.readouterr().out

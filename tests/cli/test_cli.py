@@ -423,3 +423,20 @@ def test_a_rule_of_egress_that_is_none_stops_the_start(capsys, tmp_path, rule):
     assert code == 1
     assert err.startswith(f"stratolite: cannot start: --egress {rule}: ")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("command", ["doctor", "rekey"])
+def test_where_no_cloud_is_nothing_is_examined_or_made(capsys, tmp_path, command):
+    """A mistyped folder must not be called sound, and must not become a cloud."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("not ours")
+    for data in ("typo", "other"):
+        code, _, err = run(capsys, command, "--data", str(tmp_path / data))
+        assert (code, err) == (1, f"stratolite: {tmp_path / data} holds no cloud\n")
+    url = f"file://{tmp_path}/shared"
+    code, _, err = run(capsys, command, "--data", url)
+    assert (code, err) == (1, f"stratolite: {url} holds no cloud\n")
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
+        "other",
+        "other/file",
+    ]

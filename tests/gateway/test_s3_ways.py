@@ -7,11 +7,13 @@ import hmac
 import json
 import urllib.parse
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from botocore.exceptions import ClientError
 from conftest import Arriving, to_http
 
+from stratolite.gateway.post_form import Form, answer
 from stratolite.http import HttpRequest
 
 
@@ -97,6 +99,14 @@ def test_a_form_says_things_beyond_ascii(s3, platform) -> None:
         "response-cache-control",
         "a — b",
     )
+
+
+def test_the_answer_to_a_form_is_xml_whatever_the_key() -> None:
+    """The key is echoed: characters that XML 1.0 cannot carry must not break the answer."""
+    form = Form({"success_action_status": "201"}, "f", None)  # type: ignore[arg-type]
+    body = answer(form, "bucket", "a\x01<\0", '"e"', "http://localhost").body
+    assert isinstance(body, bytes)
+    assert ET.fromstring(body).findtext("Key") == "a\ufffd<\ufffd"
 
 
 @pytest.mark.parametrize("version", ["s3v4", "s3"])

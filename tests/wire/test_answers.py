@@ -9,6 +9,7 @@ import io
 import os
 from email.utils import formatdate
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import botocore.parsers
 import cbor2
@@ -18,6 +19,7 @@ from botocore.awsrequest import HeadersDict
 from wire.samples import Sampler, expected, is_xml, service_model, spoken, without_empty
 
 from stratolite import wire
+from stratolite.errors import Fault
 from stratolite.http import HttpResponse
 from stratolite.wire.overlays import JSON_SHAPES
 
@@ -183,11 +185,33 @@ def test_fragments_of_items_are_spliced_in() -> None:
     assert codec.encode_body(answer) == codec.encode(answer, "r").body
 
 
-def test_characters_xml_cannot_carry_are_written_as_references() -> None:
-    """As S3 does; ``EncodingType=url`` is how clients ask for better."""
+def test_characters_xml_cannot_carry_do_not_break_the_answer() -> None:
+    """S3 writes ``&#x1;``, which is no XML 1.0: parsers give up the listing. ``EncodingType=url`` keeps such keys exact."""
     codec = wire.codec("s3", "ListObjectsV2", "rest-xml")
     body = codec.encode({"Contents": [{"Key": "a\x01\r<&>"}]}, "r").body
-    assert b"<Key>a&#x1;&#xd;&lt;&amp;&gt;</Key>" in body
+    assert "<Key>a\ufffd&#xd;&lt;&amp;&gt;</Key>".encode() in body
+
+
+def test_every_character_gets_through_an_xml_parser() -> None:
+    """In texts, in attributes and in errors that quote what they were given: as itself, or as U+FFFD where XML 1.0 has no way."""
+    every = "".join(map(chr, [*range(0x300), *range(0xD7F0, 0xE010), *range(0xFFF0, 0x10010)]))
+    spoken = set("\t\n\r").union(c for c in every if c >= " " and c not in "\ufffe\uffff")
+    expected = "".join(
+        c if c in spoken and not 0xD800 <= ord(c) < 0xE000 else "\ufffd" for c in every
+    )
+    codec = wire.codec("s3", "GetBucketAcl", "rest-xml")
+    grant = {"Grantee": {"Type": every, "DisplayName": every}, "Permission": "READ"}
+    grantee = ET.fromstring(codec.encode({"Grants": [grant]}, "r").body).find(".//{*}Grantee")
+    assert grantee is not None
+    assert grantee.findtext("{*}DisplayName") == expected
+    assert list(grantee.attrib.values()) == [expected]
+    for service, operation, protocol in (
+        ("s3", "ListBuckets", "rest-xml"),
+        ("iam", "GetRole", "query"),
+    ):
+        fault = Fault("NoSuchEntity", every)
+        body = wire.codec(service, operation, protocol).encode_fault(fault, "r").body
+        assert ET.fromstring(body).findtext(".//{*}Message") == expected
 
 
 def test_s3_roots_are_named_as_in_the_api_reference() -> None:

@@ -22,6 +22,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
+from stratolite.wire.xml import escape
 
 FIELDS_SIZE_BYTES_MAX = 20_000  # AWS: "no more than 20 KB" before the file
 FILE_SIZE_BYTES_MAX = 5 << 30
@@ -285,8 +286,6 @@ def _tags(xml: str) -> str:
 
 def answer(form: Form, bucket: str, key: str, etag: str, endpoint: str) -> HttpResponse:
     """204, or what ``success_action_redirect`` or ``success_action_status`` ask for."""
-    from xml.sax.saxutils import escape  # it imports an HTTP client: not at start-up
-
     location = f"{endpoint}/{bucket}/{quote(key, safe='~')}"
     headers = [("ETag", etag), ("Location", location)]
     target = form.fields.get("success_action_redirect") or form.fields.get("redirect") or ""

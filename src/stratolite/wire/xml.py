@@ -16,12 +16,22 @@ Convert = Callable[[Any], Any]
 Append = Callable[[str], None]
 
 _SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_SPECIAL_IN_ATTRIBUTE = re.compile('[&<>"\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f]')
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_SPECIAL_IN_ATTRIBUTE = re.compile(
+    '[&<>"\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]'
+)
+_REFERENCES = {"\r": "&#xd;", "\n": "&#xa;", "\t": "&#x9;"}
+_UNSPEAKABLE = "\ufffd"
 
 
 def escape(text: str) -> str:
-    """Text of an element. Characters XML 1.0 cannot carry become references, as AWS writes them."""
+    """Text of an element. A character XML 1.0 cannot carry becomes U+FFFD.
+
+    A reference to it (``&#x1;``, which S3 writes for a key listed without EncodingType=url) is not XML either
+    (https://www.w3.org/TR/xml/#charsets): most parsers give up the whole answer, so that one key hides all the others,
+    and an error that quotes its input is seen as an error 500. Those who want such keys exactly ask for
+    EncodingType=url, here as at AWS.
+    """
     if text.isprintable() and "&" not in text and "<" not in text and ">" not in text:
         return text
     return _SPECIAL.sub(_reference, text)
@@ -32,7 +42,7 @@ def escape_attribute(text: str) -> str:
 
 
 def _reference(found: re.Match[str]) -> str:
-    return _ENTITIES.get(found[0]) or f"&#x{ord(found[0]):x};"
+    return _ENTITIES.get(found[0]) or _REFERENCES.get(found[0], _UNSPEAKABLE)
 
 
 def parse(body: bytes) -> Any:

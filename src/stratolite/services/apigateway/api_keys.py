@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response
+from stratolite.service import Call, Request, Response, is_number
 from stratolite.services.apigateway import state
 from stratolite.services.apigateway.parts import (
     SERVICE,
@@ -123,7 +123,7 @@ def paged(found: list[Any], request: Request) -> tuple[list[Any], Response]:
     limit = int(request.get("limit") or _PAGE_COUNT)
     limit = limit if 0 < limit <= _PAGE_COUNT_MAX else _PAGE_COUNT
     text = position_of(request.get("position"))
-    if text and not text.isdecimal():
+    if text and not is_number(text):
         raise bad("Invalid position parameter specified")
     start = int(text or 0)
     more = start + limit < len(found)

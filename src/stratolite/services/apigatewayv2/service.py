@@ -442,7 +442,7 @@ class Apigatewayv2(Service):
     ) -> Response:
         if prefix:
             self._load(call, "api", *prefix)
-        limit = int(request.get("MaxResults") or _PAGE_COUNT)
+        limit = _limit(request.get("MaxResults"))
         after = _token(request.get("NextToken"))
         found, last = state.page(call.tx, call.keys(self.name), kind, prefix, after, limit)
         answer: Response = {"Items": [show(r) if show else r for r in found]}
@@ -488,6 +488,15 @@ def _api_shown(call: Call, record: dict[str, Any]) -> Response:
 def _id(call: Call) -> str:
     """Ten characters of a-z and 0-9, as AWS makes them."""
     return base64.b32encode(call.world.token(7))[:10].decode().lower()
+
+
+def _limit(text: str | None) -> int:
+    """How many are on a page: MaxResults is a string in the model, and a number."""
+    if not text:
+        return _PAGE_COUNT
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise Fault("BadRequestException", f"Invalid value for maxResults: {text}")
+    return int(text)
 
 
 def _token(text: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service, Spec, prepared
+from stratolite.service import Call, Request, Response, Service, Spec, is_number, prepared
 from stratolite.services.cloudformation import drift_aware, state
 from stratolite.services.cloudformation.change_tree import drop_changes, is_whole
 from stratolite.services.cloudformation.examination import KNOWN_LATER, Before, with_values
@@ -156,7 +156,7 @@ class ChangeSets(Service):
         stack = state.stack_of(call.tx, state.rows_of(call), uuid)
         assert stack is not None
         token = request.get("NextToken") or "0"
-        if not token.isdecimal():
+        if not is_number(token):
             raise invalid("Invalid NextToken")
         start = int(token)
         answer: Response = {

@@ -33,7 +33,7 @@ from stratolite.service import (
 )
 from stratolite.services.cloudformation import bus, state
 from stratolite.services.cloudformation.differing import compared, differences
-from stratolite.services.cloudformation.finding import invalid, must_find
+from stratolite.services.cloudformation.finding import invalid, must_find, page_size
 from stratolite.services.cloudformation.parameters import MASK
 from stratolite.services.cloudformation.quotas import (
     DETECTIONS_KEPT,
@@ -116,7 +116,7 @@ class Drift(Service):
             state.rows_of(call),
         )
         wanted = set(request.get("StackResourceDriftStatusFilters") or [])
-        limit = min(int(request.get("MaxResults") or RESOURCES_PAGE_COUNT), RESOURCES_PAGE_COUNT)
+        limit = page_size(request, RESOURCES_PAGE_COUNT)
         after = request.get("NextToken") or ""
         found = state.drifts_page(call.tx, rows, stack["uuid"], after, limit + 1)
         shapes = [row["private"] for row in found[:limit]]

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call
+from stratolite.service import Call, is_number
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.places import Misplaced
 
@@ -105,7 +105,7 @@ class Looked:
         if service == "secretsmanager":
             return await self._secret(rest)
         name, colon, version = rest.rpartition(":")
-        if not colon or not version.isdecimal():
+        if not colon or not is_number(version):
             name, version = rest, ""
         is_secure = service == "ssm-secure"
         answer = await self._call.request(

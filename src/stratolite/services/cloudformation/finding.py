@@ -24,6 +24,17 @@ def invalid(message: str) -> Fault:
     return Fault("ValidationError", message)
 
 
+def page_size(request: Request, most: int) -> int:
+    """How many are on a page: MaxResults, and ``most`` at most. Raises Fault."""
+    asked = request.get("MaxResults", most)
+    if asked < 1:
+        raise invalid(
+            f"1 validation error detected: Value '{asked}' at 'maxResults' failed to satisfy constraint: "
+            "Member must have value greater than or equal to 1"
+        )
+    return min(int(asked), most)
+
+
 def stack_arn(call: Call, name: str, uuid: str) -> str:
     return f"arn:aws:cloudformation:{call.region}:{call.account}:stack/{name}/{uuid}"
 

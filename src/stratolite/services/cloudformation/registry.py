@@ -11,7 +11,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.cloudformation.finding import invalid
+from stratolite.services.cloudformation.finding import invalid, page_size
 from stratolite.services.cloudformation.handlers import all_handlers, handler_of
 from stratolite.services.cloudformation.schema import schema_text
 
@@ -63,7 +63,7 @@ class Registry(Service):
         if kind := request.get("ProvisioningType"):
             wanted = {"FULLY_MUTABLE": True, "IMMUTABLE": False}.get(kind)
             found = [handler for handler in found if handler.can("update") is wanted]
-        limit = min(int(request.get("MaxResults") or _PAGE_COUNT), _PAGE_COUNT)
+        limit = page_size(request, _PAGE_COUNT)
         answer: Response = {
             "TypeSummaries": [
                 {

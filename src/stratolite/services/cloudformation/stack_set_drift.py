@@ -15,7 +15,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call
 from stratolite.services.cloudformation import state
-from stratolite.services.cloudformation.finding import invalid
+from stratolite.services.cloudformation.finding import invalid, page_size
 from stratolite.services.cloudformation.quotas import RESOURCES_PAGE_COUNT
 
 _LOOK_S = 0.05
@@ -73,7 +73,7 @@ def page(
             status=404,
         )
     rows, limit = state.rows_of(call), RESOURCES_PAGE_COUNT
-    limit = min(int(request.get("MaxResults") or limit), limit)
+    limit = page_size(request, limit)
     place = (uuid, instance["account"], instance["region"])
     start, stop = rows.keys.span("setdrift", *place)
     if after := request.get("NextToken"):

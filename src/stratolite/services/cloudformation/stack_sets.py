@@ -24,9 +24,9 @@ import orjson
 
 from stratolite.core import work
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, root
+from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, is_number, root
 from stratolite.services.cloudformation import bus, stack_set_drift, state
-from stratolite.services.cloudformation.finding import invalid
+from stratolite.services.cloudformation.finding import invalid, page_size
 from stratolite.services.cloudformation.parameters import check_declared
 from stratolite.services.cloudformation.quotas import STACKS_PAGE_COUNT
 from stratolite.services.cloudformation.roles import role_principal
@@ -236,7 +236,7 @@ class StackSets(Service):
         start, stop = rows.keys.span("instance", row["uuid"], *place)
         if after := request.get("NextToken"):
             start = rows.keys.key("instance", row["uuid"], *after.split("/", 1)) + b"\x00"
-        limit = min(int(request.get("MaxResults") or STACKS_PAGE_COUNT), STACKS_PAGE_COUNT)
+        limit = page_size(request, STACKS_PAGE_COUNT)
         scanned = call.tx.scan((start, stop), limit=limit + 1)
         found = [state.unpack_row(rows, raw) for _, raw in scanned]
         answer: Response = {
@@ -291,11 +291,11 @@ class StackSets(Service):
         place = (row["uuid"], op["stamp"])
         start, stop = rows.keys.span("settarget", *place)
         token = request.get("NextToken") or ""
-        if token and not token.isdecimal():
+        if token and not is_number(token):
             raise invalid("Invalid NextToken")
         if token:
             start = rows.keys.key("settarget", *place, int(token)) + b"\x00"
-        limit = min(int(request.get("MaxResults") or STACKS_PAGE_COUNT), STACKS_PAGE_COUNT)
+        limit = page_size(request, STACKS_PAGE_COUNT)
         found = list(call.tx.scan((start, stop), limit=limit + 1))
         answer: Response = {"Summaries": [orjson.loads(raw) for _, raw in found[:limit]]}
         if len(found) > limit:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Response, Service
+from stratolite.service import Access, Call, Request, Response, Service, is_number
 from stratolite.services.cloudwatch import alarm_rules, evaluation, reading, state, worker
 from stratolite.services.cloudwatch.alarm_rules import BadRule
 from stratolite.services.cloudwatch.naming import UNITS, combination, dimensions_of, wrong
@@ -194,7 +194,7 @@ class Alarms(Service):
         stop_ms = int(stop * 1000) if stop is not None else 1 << 62
         reverse = request.get("ScanBy", "TimestampDescending") != "TimestampAscending"
         if token := request.get("NextToken"):
-            if not token.isdigit():
+            if not is_number(token):
                 raise Fault("InvalidNextToken", "The next token is invalid.")
             start_ms, stop_ms = (
                 (start_ms, min(stop_ms, int(token))) if reverse else (int(token), stop_ms)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.cloudwatch import expressions, state, statistics
 from stratolite.services.cloudwatch.expressions import BadExpression, Scope, Series, Value
 from stratolite.services.cloudwatch.naming import combination, dimensions_of, wrong
@@ -333,6 +333,6 @@ def _skip(token: str | None) -> int:
     if not token:
         return 0
     digits = token.removeprefix("skip-")
-    if digits == token or not digits.isdigit():
+    if digits == token or not is_number(digits):
         raise Fault("InvalidNextToken", "The next token is invalid.")
     return int(digits)

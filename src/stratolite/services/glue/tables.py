@@ -6,7 +6,7 @@ from typing import Any
 
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.glue import bus, names, state, worker
 
 
@@ -118,7 +118,7 @@ class Tables(Service):
         shown = []
         if not token:
             shown.append(_described(call, table, record))
-        before = int(token) if token and token.isdigit() else record["version"]
+        before = int(token) if token and is_number(token) else record["version"]
         for number, old in state.versions(call.tx, table, before):
             if len(shown) >= most:
                 return {"TableVersions": _versions(shown), "NextToken": str(before)}
@@ -148,7 +148,7 @@ class Tables(Service):
 
 
 def _version(call: Call, table: state.Table, record: state.Record, wanted: str) -> dict[str, Any]:
-    if not wanted.isdigit():
+    if not is_number(wanted):
         raise Fault("InvalidInputException", f"Version id {wanted[:100]} is not a number.")
     if wanted == str(record["version"]):
         return _described(call, table, record)

@@ -12,9 +12,10 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.policy import Decision, Document, Malformed, Question, Statement, decide
-from stratolite.service import Call, Request, Response
+from stratolite.service import Call, Request, Response, is_number
 from stratolite.services.iam import holders, names, state
 
+_ACCOUNT = re.compile(r"(?:arn:aws:iam::)?(\d{12})(?::.*)?")
 _ARN = re.compile(r"arn:aws:iam::(\d{12}):(user|role|group)/(?:.*/)?([\w+=,.@-]+)\Z", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([^},]+)")
 Source = tuple[str, str, Document]
@@ -121,11 +122,18 @@ def _simulated(
             resource_policy = Document.parse(text, has_principal=True)
         except Malformed as error:
             raise Fault("InvalidInput", f"Invalid resource policy: {error}") from error
-    owner = (request.get("ResourceOwner") or f":::: {account}").split(":")[4].strip() or account
+    owner = account
+    if given := request.get("ResourceOwner"):
+        found = _ACCOUNT.fullmatch(given)
+        if found is None:
+            raise Fault("InvalidInput", f"Invalid resource owner: {given}")
+        owner = found[1]
     context = {"aws:principalarn": [caller], "aws:principalaccount": [account]}
     if kind == "user":
         context["aws:username"] = [caller.rsplit("/", 1)[-1]]
-    for entry in request.get("ContextEntries", ()):
+    for number, entry in enumerate(request.get("ContextEntries", ()), 1):
+        if "ContextKeyName" not in entry:  # the model does not ask for it
+            raise Fault("InvalidInput", f"Context entry {number} has no ContextKeyName.")
         context[entry["ContextKeyName"].lower()] = entry.get("ContextKeyValues", [])
     boundary = None
     if boundaries:
@@ -153,7 +161,10 @@ def _simulated(
                 inside = all(decide(question, identity=level).allowed for level in levels)
                 result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": inside}
             results.append(result)
-    limit, start = request.get("MaxItems", 100), int(request.get("Marker") or 0)
+    limit, marker = request.get("MaxItems", 100), request.get("Marker") or "0"
+    if not is_number(marker):
+        raise Fault("ValidationError", "Invalid Marker.")
+    start = int(marker)
     shown, more = results[start : start + limit], len(results) > start + limit
     return {"EvaluationResults": shown, "IsTruncated": more} | (
         {"Marker": str(start + limit)} if more else {}

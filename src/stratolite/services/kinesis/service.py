@@ -82,7 +82,8 @@ class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Accoun
 
 
 def _is_of(account: str, arn: str) -> bool:
-    return arn.split(":", 5)[4] == account
+    """Whether it is an ARN of that account. What is no ARN is nobody's; the operation says so."""
+    return arn.split(":", 5)[4:5] == [account]
 
 
 def _resource(call: Call, operation: str, request: Request) -> str:

@@ -24,6 +24,13 @@ def invalid(message: str) -> Fault:
     return Fault("ValidationException", message)
 
 
+def absent(member: str) -> Fault:
+    at = f"{member[:1].lower()}{member[1:]}"
+    return invalid(
+        f"1 validation error detected: Value null at '{at}' failed to satisfy constraint: Member must not be null"
+    )
+
+
 def disabled(arn: str) -> Fault:
     return Fault("DisabledException", f"{arn} is disabled.")
 

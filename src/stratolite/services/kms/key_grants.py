@@ -10,7 +10,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
-from stratolite.services.kms.faults import invalid
+from stratolite.services.kms.faults import absent, invalid, unsupported
 from stratolite.services.kms.lookup import check_state, find
 from stratolite.services.kms.specs import ENCAPSULATE, SPECS, SYMMETRIC
 from stratolite.services.kms.use import dry_run
@@ -34,6 +34,11 @@ class KeyGrants(Service):
         check_state(found)
         operations = list(dict.fromkeys(request["Operations"]))
         self._check_operations(found, operations, request.get("Constraints") or {})
+        for member in ("GranteeServicePrincipal", "RetiringServicePrincipal"):
+            if request.get(member):
+                raise unsupported(member)
+        if "GranteePrincipal" not in request:  # the model lets it out for GranteeServicePrincipal
+            raise absent("GranteePrincipal")
         for member in ("GranteePrincipal", "RetiringPrincipal"):
             who = request.get(member)
             is_service = request.get("_via") and who and who.endswith(".amazonaws.com")

@@ -12,6 +12,7 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Cloud, Job, Request, Resource, Settle, Tagged, Worker
 from stratolite.services.kms import bus, lookup, state, use
 from stratolite.services.kms.aliases import Aliases
+from stratolite.services.kms.faults import absent
 from stratolite.services.kms.imports import Expirer, Imports
 from stratolite.services.kms.key_grants import GRANTS_COUNT_MAX, KeyGrants, grant_to_retire
 from stratolite.services.kms.keys import DAY_S, PURGE, Keys
@@ -73,8 +74,10 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         if operation == "ReEncrypt":
             if request.get("SourceKeyId"):
                 source = lookup.find(call, request["SourceKeyId"])
-            else:
+            elif "CiphertextBlob" in request:
                 source = use.key_of_blob(call, request["CiphertextBlob"])
+            else:  # the model lets it out for DryRunModifiers, which are not offered
+                raise absent("CiphertextBlob")
             target = lookup.find(call, request["DestinationKeyId"])
             return (("kms:ReEncryptFrom", source.arn), ("kms:ReEncryptTo", target.arn))
         if operation in _ON_ALIAS:
@@ -95,11 +98,7 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
             return ((action, found.arn),)
         for member in _NEEDED.get(operation, ()):
             if member not in request:
-                raise Fault(
-                    "ValidationException",
-                    f"1 validation error detected: Value null at '{member[:1].lower()}{member[1:]}' failed to satisfy"
-                    " constraint: Member must not be null",
-                )
+                raise absent(member)
         if operation == "Decrypt" and not request.get("KeyId"):
             return ((action, use.key_of_blob(call, request["CiphertextBlob"]).arn),)
         if request.get("KeyId"):

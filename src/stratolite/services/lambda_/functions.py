@@ -9,7 +9,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.limits import SANDBOXES_MAX
-from stratolite.service import Call, Request, Response, prepared
+from stratolite.service import Call, Request, Response, is_number, prepared
 from stratolite.services.lambda_ import bundle, destinations, layers, names, settings, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref, invalid
@@ -160,7 +160,7 @@ class Functions(Credentials):
         every = request.get("FunctionVersion")
         if every not in (None, "ALL"):
             raise names.bad("functionVersion", every, "Member must satisfy enum value set: [ALL]")
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         last = ""
         for name, record in state.functions(
@@ -301,7 +301,7 @@ def _delete(call: Call, ref: Ref) -> None:
         return
     if state.get_function(call.tx, ref) is None:
         raise names.no_function(ref._replace(qualifier=None))
-    if not ref.qualifier.isdigit():
+    if not is_number(ref.qualifier):
         raise invalid("Deletion of aliases is not currently supported.")
     found = state.get_version(call.tx, ref, int(ref.qualifier))
     if found is None:

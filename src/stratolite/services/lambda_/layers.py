@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from stratolite.service import Call, Request, Response, Service, prepared
+from stratolite.service import Call, Request, Response, Service, is_number, prepared
 from stratolite.services.lambda_ import bundle, names, state
 from stratolite.services.lambda_.names import Ref, invalid, mismatch, missing
 
@@ -66,9 +66,9 @@ class Layers(Service):
 
     def list_layer_versions(self, call: Call, request: Request) -> Response:
         ref = _layer(call, request["LayerName"])
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         given = request.get("Marker")
-        if given is not None and not given.isdigit():
+        if given is not None and not is_number(given):
             raise invalid("Invalid pagination token")
         before = int(given) if given else None
         found: list[Any] = []
@@ -80,7 +80,7 @@ class Layers(Service):
         return {"LayerVersions": found}
 
     def list_layers(self, call: Call, request: Request) -> Response:
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         for name in state.layer_names(
             call.tx, call.account, call.region, request.get("Marker") or ""

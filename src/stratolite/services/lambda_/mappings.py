@@ -153,7 +153,7 @@ class Mappings(Invoking):
 
     def list_event_source_mappings(self, call: Call, request: Request) -> Response:
         tx, keys = call.tx, call.keys("lambda")
-        most = min(request.get("MaxItems") or _PAGE, _PAGE)
+        most = names.page_size(request, _PAGE)
         after = request.get("Marker") or ""
         arn, given = request.get("EventSourceArn"), request.get("FunctionName")
         wanted = names.function(call, given) if given else None

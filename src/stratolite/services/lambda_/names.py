@@ -108,6 +108,14 @@ def stale(source: str = "GetFunction/GetAlias") -> Fault:
     )
 
 
+def page_size(request: dict[str, Any], most: int) -> int:
+    """How many are on a page: MaxItems, and ``most`` at most. Raises Fault."""
+    asked = request.get("MaxItems", most)
+    if asked < 1:
+        raise bad("maxItems", asked, "Member must have value greater than or equal to 1")
+    return min(int(asked), most)
+
+
 def bad(field: str, value: Any, constraint: str) -> Fault:
     return Fault(
         "ValidationException",

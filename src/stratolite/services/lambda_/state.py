@@ -11,6 +11,7 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.core.vault import Vault
+from stratolite.service import is_number
 from stratolite.services.lambda_.names import LATEST, Ref
 
 Record = dict[str, Any]
@@ -96,7 +97,7 @@ def resolve(tx: Tx, ref: Ref) -> tuple[Record, Record | None] | None:
     qualifier = ref.qualifier or LATEST
     if qualifier == LATEST:
         record, alias = get_function(tx, ref), None
-    elif qualifier.isdigit():
+    elif is_number(qualifier):
         record, alias = get_version(tx, ref, int(qualifier)), None
     else:
         alias = get_alias(tx, ref, qualifier)

@@ -75,7 +75,7 @@ class Urls(Service):
         ref = names.function(call, request["FunctionName"])._replace(qualifier=None)
         if state.get_function(call.tx, ref) is None:
             raise missing("Function does not exist")
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         last = ""
         # The function's own comes first, under ""; a marker stands behind a name, so "" needs none.
@@ -110,7 +110,7 @@ class Urls(Service):
         ref = names.function(call, request["FunctionName"])
         if state.get_function(call.tx, ref) is None:
             raise missing("The function doesn't exist.")
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         last = ""
         for name, record in state.named(call.tx, ref, "async", request.get("Marker") or ""):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.lambda_ import names, state
 from stratolite.services.lambda_.names import LATEST, Ref, invalid
 
@@ -34,10 +34,10 @@ class Versions(Service):
         ref = _function(call, request["FunctionName"])
         latest = state.get_function(call.tx, ref)
         assert latest is not None
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         given = request.get("Marker")
-        if given is not None and not given.isdigit():
+        if given is not None and not is_number(given):
             raise invalid("Invalid pagination token")
         if given is None:
             config = {**latest["config"], "Version": LATEST}
@@ -96,7 +96,7 @@ class Versions(Service):
 
     def list_aliases(self, call: Call, request: Request) -> Response:
         ref = _function(call, request["FunctionName"])
-        most = min(request.get("MaxItems") or _PAGE_COUNT_MAX, _PAGE_COUNT_MAX)
+        most = names.page_size(request, _PAGE_COUNT_MAX)
         found: list[Any] = []
         wanted = request.get("FunctionVersion")
         for name, alias in state.named(call.tx, ref, "alias", request.get("Marker") or ""):
@@ -178,7 +178,7 @@ def _routing(routing: state.Record | None) -> state.Record:
 
 def _check_target(call: Call, ref: Ref, version: str, routing: state.Record | None) -> None:
     target = ref._replace(qualifier=version)
-    if version != LATEST and not version.isdigit():
+    if version != LATEST and not is_number(version):
         raise names.mismatch("functionVersion", version, r"(\$LATEST|[0-9]+)")
     if state.resolve(call.tx, target) is None:
         raise names.no_function(target)
@@ -195,7 +195,7 @@ def _check_target(call: Call, ref: Ref, version: str, routing: state.Record | No
                 "Map value must satisfy constraint: [Member must have value less than or equal to 1.0,"
                 " Member must have value greater than or equal to 0.0, Member must not be null]",
             )
-        if not other.isdigit():
+        if not is_number(other):
             raise names.bad(
                 field,
                 shown,

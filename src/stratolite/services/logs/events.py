@@ -122,7 +122,7 @@ class Events(Service):
             rows = state.stream_events(
                 tx, keys, group["id"], place, low, high, opened=opened, reverse=reverse
             )
-            found = list(_page(rows, _limit(request)))
+            found = list(_page(rows, page_size(request, _PAGE_EVENTS_MAX)))
         if reverse:
             found.reverse()
         stay = token[1] if token is not None else low
@@ -143,7 +143,7 @@ class Events(Service):
         token = _token(request.get("nextToken"), "n")
         if token is not None:
             low = max(low, token[1])
-        most = _limit(request)
+        most = page_size(request, _PAGE_EVENTS_MAX)
         found: list[dict[str, Any]] = []
         size = 0
         answer: Response = {"events": found, "searchedLogStreams": []}
@@ -277,13 +277,15 @@ def _bounds(
     return Place(start, -1), Place(stop, -1)
 
 
-def _limit(request: Request) -> int:
-    limit = request.get("limit") or _PAGE_EVENTS_MAX
-    if not 1 <= limit <= _PAGE_EVENTS_MAX:
+def page_size(request: Request, most: int) -> int:
+    """How many are on a page: ``limit``, or ``most``. Raises Fault."""
+    limit = request.get("limit") or most
+    if not 1 <= limit <= most:
+        side = "greater than or equal to 1" if limit < 1 else f"less than or equal to {most}"
         raise Fault(
             "InvalidParameterException",
             f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint:"
-            " Member must have value less than or equal to 10000",
+            f" Member must have value {side}",
         )
     return int(limit)
 

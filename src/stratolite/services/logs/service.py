@@ -10,9 +10,9 @@ import orjson
 
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
-from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker
+from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker, is_number
 from stratolite.services.logs import state, worker
-from stratolite.services.logs.events import group_name, group_of
+from stratolite.services.logs.events import group_name, group_of, page_size
 from stratolite.services.logs.subscriptions import Sender, Subscriptions
 
 _GROUP_NAME = r"[\.\-_/#A-Za-z0-9]+"
@@ -114,7 +114,7 @@ class Logs(Subscriptions):
                 "InvalidParameterException",
                 "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.",
             )
-        most = _limit(request)
+        most = page_size(request, _PAGE_COUNT_MAX)
         found: list[Response] = []
         rows = state.groups(call.tx, call.keys("logs"), prefix, request.get("nextToken") or "")
         for name, group in rows:
@@ -183,7 +183,7 @@ class Logs(Subscriptions):
         keys, number = call.keys("logs"), group["id"]
         prefix, order = request.get("logStreamNamePrefix") or "", request.get("orderBy")
         reverse = bool(request.get("descending"))
-        most = _limit(request)
+        most = page_size(request, _PAGE_COUNT_MAX)
         found: list[Response] = []
         token = request.get("nextToken") or ""
         if order == "LastEventTime":
@@ -193,7 +193,7 @@ class Logs(Subscriptions):
                     "Cannot order by LastEventTime with a logStreamNamePrefix.",
                 )
             last_ms, _, last_name = token.partition("/")
-            if token and not last_ms.isdigit():
+            if token and not is_number(last_ms):
                 raise Fault("InvalidParameterException", "The specified nextToken is invalid.")
             after = (int(last_ms), last_name) if token else None
             place = token
@@ -329,17 +329,6 @@ def _by_arn(call: Call, request: Request) -> Request:
         **request,
         "logGroupName": group_name(call, {"logGroupIdentifier": request["resourceArn"]}),
     }
-
-
-def _limit(request: Request) -> int:
-    limit = request.get("limit") or _PAGE_COUNT_MAX
-    if not 1 <= limit <= _PAGE_COUNT_MAX:
-        raise Fault(
-            "InvalidParameterException",
-            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint:"
-            " Member must have value less than or equal to 50",
-        )
-    return int(limit)
 
 
 def _check_name(field: str, name: str, pattern: str) -> None:

@@ -27,7 +27,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
 from stratolite.services.logs import patterns, state
-from stratolite.services.logs.events import Events, Written, group_name, group_of
+from stratolite.services.logs.events import Events, Written, group_name, group_of, page_size
 from stratolite.services.logs.sealing import Sealer
 from stratolite.services.logs.state import Record, event_id
 
@@ -63,7 +63,7 @@ class Subscriptions(Events):
 
     def describe_subscription_filters(self, call: Call, request: Request) -> Response:
         name, prefix = request["logGroupName"], request.get("filterNamePrefix") or ""
-        most, after = request.get("limit") or _PAGE, request.get("nextToken") or ""
+        most, after = page_size(request, _PAGE), request.get("nextToken") or ""
         found = sorted(filters(group_of(call, request)), key=lambda f: str(f["name"]))
         found = [f for f in found if f["name"].startswith(prefix) and f["name"] > after]
         answer: Response = {"subscriptionFilters": [_described(name, f) for f in found[:most]]}

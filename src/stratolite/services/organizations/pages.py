@@ -22,6 +22,13 @@ def paged(
 ) -> Response:
     """One page of records in the order of their ids."""
     limit, token = request.get("MaxResults", _PAGE_COUNT), request.get("NextToken")
+    if not 1 <= limit <= _PAGE_COUNT:
+        reason = "MIN_VALUE_EXCEEDED" if limit < 1 else "MAX_VALUE_EXCEEDED"
+        raise Fault(
+            "InvalidInputException",
+            f"MaxResults must be between 1 and {_PAGE_COUNT}.",
+            Reason=reason,
+        )
     after = ""
     if token:
         try:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, prepared
+from stratolite.service import Call, Request, Response, is_number, prepared
 from stratolite.services.s3 import (
     archive_rules,
     checksums,
@@ -513,9 +513,9 @@ def _copy_slice(request: Request, size: int) -> tuple[int, int]:
     if not (
         given.startswith("bytes=")
         and first.isascii()
-        and first.isdigit()
+        and is_number(first)
         and last.isascii()
-        and last.isdigit()
+        and is_number(last)
     ):
         raise invalid_argument(
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and "

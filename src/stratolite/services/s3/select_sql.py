@@ -12,6 +12,7 @@ from typing import NamedTuple
 from stratolite.errors import Fault
 
 EXPRESSION_SIZE_BYTES_MAX = 256 << 10
+_DIGITS_MAX = 18
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*")|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"""
     r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign><=|>=|<>|!=|\|\||[-+*/%=<>(),.\[\]]))"""
@@ -203,7 +204,7 @@ def parse(text: str, columns: list[str] | None = None) -> Query:
     if at < len(tokens):
         if tokens[at].word != "LIMIT" or at + 2 != len(tokens) or not tokens[at + 1].text.isdigit():
             raise _unexpected(tokens[at])
-        limit = int(tokens[at + 1].text)
+        limit = int(tokens[at + 1].text[:_DIGITS_MAX])  # no object has that many records anyway
     said = _Writer(columns)
     items, names = said.items(listed, alias)
     return Query(path, alias, items, names, said.all(where), limit)
@@ -229,7 +230,7 @@ def _source(tokens: list[Token], at: int) -> tuple[list[str | int], str, int]:
         inside = tokens[at + 1] if at + 2 < len(tokens) else None
         if inside is None or tokens[at + 2].text != "]":
             raise _unexpected(inside)
-        if inside.text != "*" and not inside.text.isdigit():
+        if inside.text != "*" and not (inside.text.isdigit() and len(inside.text) <= _DIGITS_MAX):
             raise _unexpected(inside)
         path.append(-1 if inside.text == "*" else int(inside.text))
         at += 3

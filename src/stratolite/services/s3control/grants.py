@@ -22,7 +22,7 @@ from stratolite.policy.document import Malformed
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3control import state
 from stratolite.services.s3control.job_rules import invalid
-from stratolite.services.s3control.jobs import check_account
+from stratolite.services.s3control.jobs import check_account, page_size
 from stratolite.services.s3control.points import given_tags
 
 PRINCIPAL = "access-grants.s3.amazonaws.com"
@@ -177,7 +177,7 @@ class Grants(Service):
         )
         if scope := request.get("LocationScope"):
             every = (one for one in every if one["scope"] == scope)
-        most = min(request.get("MaxResults") or PAGE_COUNT_MAX, PAGE_COUNT_MAX)
+        most = page_size(request, PAGE_COUNT_MAX)
         listed = list(islice(every, most + 1))
         response: Response = {
             "AccessGrantsLocationsList": [
@@ -278,7 +278,7 @@ class Grants(Service):
             for one in every
             if kind == "IAM" and all(one[name] == value for name, value in wanted.items())
         )
-        most = min(request.get("MaxResults") or PAGE_COUNT_MAX, PAGE_COUNT_MAX)
+        most = page_size(request, PAGE_COUNT_MAX)
         listed = list(islice(found, most + 1))
         response: Response = {
             "AccessGrantsList": [_shown_grant(call, one, account) for one in listed[:most]]
@@ -302,7 +302,7 @@ class Grants(Service):
         every = state.grants_of(call.tx, rows, _caller(call), "", request.get("NextToken") or "")
         scope = request.get("GrantScope")
         found = (one for one in every if not scope or one["scope"].startswith(scope.rstrip("*")))
-        most = min(request.get("MaxResults") or PAGE_COUNT_MAX, PAGE_COUNT_MAX)
+        most = page_size(request, PAGE_COUNT_MAX)
         listed = list(islice(found, most + 1))
         response: Response = {
             "CallerAccessGrantsList": [

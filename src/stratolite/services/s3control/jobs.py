@@ -65,7 +65,7 @@ class Jobs(Service):
     def list_jobs(self, call: Call, request: Request) -> Response:
         check_account(call, request)
         statuses = set(request.get("JobStatuses") or ())
-        most = min(request.get("MaxResults") or JOBS_PAGE_COUNT_MAX, JOBS_PAGE_COUNT_MAX)
+        most = page_size(request, JOBS_PAGE_COUNT_MAX)
         rows = state.space(call.account, call.region)
         shown: list[dict[str, Any]] = []
         response: Response = {}
@@ -139,6 +139,14 @@ def check_account(call: Call, request: Request) -> None:
     account = request.get("AccountId") or call.account
     if account != call.account:
         raise Fault("AccessDenied", "Access Denied", status=403)
+
+
+def page_size(request: Request, most: int) -> int:
+    """How many are on a page: MaxResults, and ``most`` at most. Raises Fault."""
+    asked = request.get("MaxResults") or most
+    if asked < 0:
+        raise Fault("InvalidRequest", "MaxResults must not be negative", status=400)
+    return min(int(asked), most)
 
 
 def job_arn(call: Call, job_id: str) -> str:

@@ -13,7 +13,7 @@ from stratolite.policy.document import Malformed
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3control import state
 from stratolite.services.s3control.job_rules import invalid
-from stratolite.services.s3control.jobs import check_account
+from stratolite.services.s3control.jobs import check_account, page_size
 
 PAGE_COUNT_MAX = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,48}[a-z0-9]")
@@ -113,7 +113,7 @@ class AccessPoints(Service):
 
     def list_access_points(self, call: Call, request: Request) -> Response:
         check_account(call, request)
-        most = min(request.get("MaxResults") or PAGE_COUNT_MAX, PAGE_COUNT_MAX)
+        most = page_size(request, PAGE_COUNT_MAX)
         rows = state.space(call.account, call.region)
         every = state.points(call.tx, rows, request.get("NextToken") or "")
         if bucket := request.get("Bucket"):

@@ -66,7 +66,7 @@ def replicate(
     """
     replicas = record.setdefault("replicas", {})
     for one in wanted:
-        if one["Region"] == call.region:
+        if one.get("Region") in (None, call.region):
             raise bad_parameter("Invalid replica region.")
     values = _values(call, name, record)
     for one in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.secretsmanager import faults, replicas, state
 from stratolite.services.secretsmanager.faults import arn_of, bad_parameter, bad_request, not_found
 
@@ -217,6 +217,6 @@ def stages_of_versions(record: state.Record) -> dict[str, list[str]]:
 def _position(token: str | None, count: int) -> int:
     if token is None:
         return 0
-    if not token.isdigit() or int(token) > count:
+    if not is_number(token) or int(token) > count:
         raise Fault("InvalidNextTokenException", "Invalid NextToken.")
     return int(token)

@@ -141,7 +141,7 @@ class Serverlessrepo(Service):
         return _shape(call, name, request.get("SemanticVersion"))
 
     def list_applications(self, call: Call, request: Request) -> Response:
-        limit = min(int(request.get("MaxItems") or _PAGE), _PAGE)
+        limit = _page_size(request)
         keys = call.keys("serverlessrepo")
         found = state.apps_page(call.tx, keys, request.get("NextToken") or "", limit + 1)
         answer: Response = {"Applications": [_summary(call, n, row) for n, row in found[:limit]]}
@@ -152,7 +152,7 @@ class Serverlessrepo(Service):
     def list_application_versions(self, call: Call, request: Request) -> Response:
         name = _name(call, request["ApplicationId"])
         _found(call, name)
-        limit = min(int(request.get("MaxItems") or _PAGE), _PAGE)
+        limit = _page_size(request)
         keys = call.keys("serverlessrepo")
         found = state.versions_page(call.tx, keys, name, request.get("NextToken") or "", limit + 1)
         answer: Response = {
@@ -340,6 +340,13 @@ def _version_shape(call: Call, name: str, version: str) -> Response:
         "TemplateUrl": _url(call, row),
         **{member: row[member] for member in _SOURCES if member in row},
     }
+
+
+def _page_size(request: Request) -> int:
+    asked = request.get("MaxItems") or _PAGE
+    if asked < 0:
+        raise _bad(f"MaxItems must not be negative: {asked}")
+    return min(int(asked), _PAGE)
 
 
 def _definition(parameter: dict[str, Any]) -> dict[str, Any]:

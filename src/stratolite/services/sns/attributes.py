@@ -15,6 +15,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
+from stratolite.service import is_number
 from stratolite.services.sns import filtering
 from stratolite.services.sns.finding import invalid
 
@@ -96,7 +97,7 @@ def check_topic(name: str, value: str, *, is_fifo: bool, is_new: bool) -> None:
     elif name == "ArchivePolicy" and value:
         said = parse_object("ArchivePolicy", value)
         days = str(said.get("MessageRetentionPeriod", "0" if not said else ""))
-        if not days.isdigit() or (said and not 1 <= int(days) <= 365):
+        if not is_number(days) or (said and not 1 <= int(days) <= 365):
             raise invalid("ArchivePolicy: MessageRetentionPeriod must be between 1 and 365 days")
 
 

@@ -108,6 +108,9 @@ class Permissions(Service):
             raise invalid("Statement already exists")
         if any(action not in _ACTIONS for action in request["ActionName"]):
             raise invalid("Policy statement action out of service scope!")
+        for member in ("ActionName", "AWSAccountId"):
+            if not request[member]:
+                raise invalid(f"{member} must not be empty")
         principals = [f"arn:aws:iam::{account}:root" for account in request["AWSAccountId"]]
         statements.append({
             "Sid": request["Label"],

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.sns import attributes, fanout, replays, state
 from stratolite.services.sns.finding import invalid, read, subscription_of, topic_of
 from stratolite.services.sns.phones import PHONE
@@ -135,7 +135,7 @@ class Subscriptions(Service):
         after = None
         if token:
             number, _, after_id = token.partition("/")
-            if not number.isdigit():
+            if not is_number(number):
                 raise invalid("NextToken")
             after = (int(number), after_id)
         keys = keys_of(call.account, call.region)

@@ -102,6 +102,9 @@ class Permissions(Service):
                     f"Value SQS:{action} for parameter ActionName is invalid. Reason: Please refer to the"
                     " appropriate WSDL for a list of valid actions. "
                 )
+        for member in ("Actions", "AWSAccountIds"):
+            if not request[member]:
+                raise Fault("MissingParameter", f"The request must contain the parameter {member}.")
         accounts = request["AWSAccountIds"]
         for account in accounts:
             if len(account) != 12 or not account.isdigit():

@@ -6,7 +6,7 @@ from typing import Any
 
 from stratolite import allowed_pattern
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, is_number
 from stratolite.services.ssm import names, policies, state, worker
 from stratolite.services.ssm.names import arn, invalid, not_found
 
@@ -73,7 +73,7 @@ class Parameters(Service):
         name, record = find(call, request["Name"])
         limit = request.get("MaxResults") or _HISTORY_PAGE
         token = request.get("NextToken") or "0"
-        if not token.isdigit():
+        if not is_number(token):
             raise Fault("InvalidNextToken", "The specified token is not valid.")
         found: list[Response] = []
         for version in state.versions(call.tx, call.keys("ssm"), name, int(token)):
@@ -113,13 +113,13 @@ class Parameters(Service):
             return None
         version: state.Record | None = record
         if selector:
-            number = int(selector) if selector.isdigit() else record["labels"].get(selector)
+            number = int(selector) if is_number(selector) else record["labels"].get(selector)
             if number != record["version"]:
                 version = None
                 if number is not None:
                     version = state.get_version(call.tx, keys, candidate, number)
             if version is None:
-                what = "version" if selector.isdigit() else "label"
+                what = "version" if is_number(selector) else "label"
                 raise Fault("ParameterVersionNotFound", f"Systems Manager could not find {what} {selector} of {candidate}. Verify the {what} and try again.")  # fmt: skip
         assert version is not None
         answer = shown(call, candidate, version, decrypt=decrypt)

@@ -150,7 +150,7 @@ class Executions:
             raise Fault("InvalidEncryptionConfiguration", "Customer managed keys are not offered by Stratolite; see docs/coverage.md")  # fmt: skip
         record = state.get(call.tx, keys, "activity", name)
         if record is None:
-            tags = {tag["key"]: tag.get("value", "") for tag in request.get("tags") or ()}
+            tags = machines.with_tags({}, request.get("tags"))
             record = {"created_s": call.tx.time_s, "tags": tags, "token": request.get("StackToken")}
             state.put(call.tx, keys, record, "activity", name)
         elif (token := request.get("StackToken")) is not None and record["token"] != token:

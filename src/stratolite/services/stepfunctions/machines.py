@@ -112,7 +112,7 @@ class Machines:
             "created_s": call.tx.time_s,
             "revision": "",
             "versions": 0,
-            "tags": _tags({}, request.get("tags")),
+            "tags": with_tags({}, request.get("tags")),
             "token": request.get("StackToken"),
         }
         state.put(call.tx, keys, record, "machine", name)
@@ -355,7 +355,7 @@ class Machines:
 
     def tag_resource(self, call: Call, request: Request) -> Response:
         key, record = _tagged(call, request["resourceArn"])
-        record["tags"] = _tags(record["tags"], request["tags"])
+        record["tags"] = with_tags(record["tags"], request["tags"])
         state.put(call.tx, call.keys("stepfunctions"), record, *key)
         return {}
 
@@ -502,7 +502,14 @@ def _tagged(call: Call, arn: str) -> tuple[tuple[str, str], Record]:
     return (kind, name), record
 
 
-def _tags(old: dict[str, str], more: list[dict[str, str]] | None) -> dict[str, str]:
+def with_tags(old: dict[str, str], more: list[dict[str, str]] | None) -> dict[str, str]:
+    """Tags, with ``more`` of them. Raises Fault: the model lets a tag be without a key, the service does not."""
+    for number, tag in enumerate(more or (), 1):
+        if "key" not in tag:
+            raise Fault(
+                "ValidationException",
+                f"1 validation error detected: Value null at 'tags.{number}.member.key' failed to satisfy constraint: Member must not be null",
+            )
     made = old | {tag["key"]: tag.get("value", "") for tag in more or ()}
     if len(made) > _TAGS_MAX:
         raise Fault("TooManyTags", f"A resource can have at most {_TAGS_MAX} tags.")
