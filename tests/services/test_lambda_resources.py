@@ -95,7 +95,6 @@ def test_a_name_that_is_someone_elses_fails_the_step(tmp_path):
     "properties",
     [
         {"Layers": ["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]},
-        {"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"},
         {"PackageType": "Image"},
         {"FileSystemConfigs": [{"Arn": "arn:x", "LocalMountPath": "/mnt/x"}]},
     ],

@@ -5,11 +5,13 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.service import Call, Made, Resource, Spec
+from stratolite.services.cloudwatch import alarms, evaluation, reading
 
 _NUMBERS = {
     "DatapointsToAlarm": int,
@@ -96,6 +98,18 @@ class _AlarmType(Resource):
 class AlarmType(_AlarmType):
     type = "AWS::CloudWatch::Alarm"
     operation, member = "PutMetricAlarm", "MetricAlarms"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(alarms.NOT_OFFERED, frozenset({""})),
+        "ComparisonOperator": frozenset(evaluation.COMPARISONS),
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "Statistic": reading.check_statistic,
+        "ExtendedStatistic": reading.check_statistic,
+        "Period": reading.check_period,
+        "Metrics.*.MetricStat.Stat": reading.check_statistic,
+        "Metrics.*.MetricStat.Period": reading.check_period,
+        **{f"{member}.*": alarms.check_action for member in alarms.ACTIONS},
+    }
 
 
 class CompositeAlarmType(_AlarmType):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created, tag_list
-from stratolite.services.lambda_ import cfn_response
+from stratolite.services.lambda_ import cfn_response, settings
 from stratolite.services.lambda_.mapping_resources import EventSourceMapping
-from stratolite.services.lambda_.names import not_offered
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same text is the same zip, so the same CodeSha256
 _NUMBERS = ("Timeout", "MemorySize")
@@ -33,26 +34,15 @@ _UNSET: Request = {
     "Layers": [],
     "DeadLetterConfig": {"TargetArn": ""},
 }
-_REFUSED = {
-    "KmsKeyArn": None,
-    "RuntimeManagementConfig": {"UpdateRuntimeOn": "Auto"},
-    "RecursiveLoop": "Terminate",
-    "TenancyConfig": None,
-    "CapacityProviderConfig": None,
-    "DurableConfig": None,
-    "FunctionScalingConfig": None,
-    "PublishToLatestPublished": None,
-}
-
-
-def _refuse(properties: Request, refused: dict[str, Any]) -> None:
-    for name, harmless in refused.items():
-        if name in properties and properties[name] != harmless:
-            raise not_offered(name)
+_NOTHING = frozenset({""})
 
 
 def _picked(properties: Request, *names: str) -> Request:
     return {name: properties[name] for name in names if name in properties}
+
+
+def _check_setting(name: str, value: Any) -> None:
+    settings.check({name: value}, creating=False)
 
 
 class _Type(Resource):
@@ -63,10 +53,24 @@ class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
     unread = frozenset({"Code"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(
+            (
+                "CapacityProviderConfig", "DurableConfig", "FunctionScalingConfig", "KmsKeyArn",
+                "PublishToLatestPublished", "RuntimeManagementConfig.RuntimeVersionArn", "TenancyConfig",
+            ),
+            _NOTHING,
+        ),
+        "RecursiveLoop": frozenset({"Terminate"}),
+        "RuntimeManagementConfig.UpdateRuntimeOn": frozenset({"Auto"}),
+    }  # fmt: skip
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        name: partial(_check_setting, name) for name in (*_CONFIGURATION, *_ONLY_AT_CREATION)
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"Environment": "later", "VpcConfig": "later"}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
-        _refuse(wanted, _REFUSED)
         name = wanted.get("FunctionName") or spec.generated_name(64)
         request = {
             **_configuration(wanted),
@@ -83,7 +87,6 @@ class Function(_Type):
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         wanted, before = new.properties, old.properties
-        _refuse(wanted, _REFUSED)
         changed = {**_UNSET, **_configuration(wanted)}
         answer = await self.ask(
             call, "UpdateFunctionConfiguration", **{**changed, "FunctionName": physical_id}
@@ -221,6 +224,9 @@ def _stated(spec: Spec, arn: str) -> str:
 class Version(_Type):
     type = "AWS::Lambda::Version"
     create_only = frozenset({"FunctionName", "Description", "CodeSha256"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("FunctionScalingConfig", "ProvisionedConcurrencyConfig", "RuntimePolicy"), _NOTHING
+    )
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         found = await self.ask_if_there(call, "GetFunctionConfiguration", FunctionName=physical_id)
@@ -230,14 +236,6 @@ class Version(_Type):
         return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def create(self, call: Call, spec: Spec) -> Made:
-        _refuse(
-            spec.properties,
-            {
-                "ProvisionedConcurrencyConfig": None,
-                "RuntimePolicy": None,
-                "FunctionScalingConfig": None,
-            },
-        )
         wanted = _picked(spec.properties, "FunctionName", "Description", "CodeSha256")
         answer = await self.ask(call, "PublishVersion", **wanted)
         arn = answer["FunctionArn"]
@@ -250,6 +248,7 @@ class Version(_Type):
 class Alias(_Type):
     type = "AWS::Lambda::Alias"
     create_only = frozenset({"FunctionName", "Name"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {"ProvisionedConcurrencyConfig": _NOTHING}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         try:
@@ -278,7 +277,6 @@ class Alias(_Type):
         return {**made, "FunctionName": _stated(spec, physical_id)}
 
     async def _set(self, call: Call, operation: str, spec: Spec) -> Made:
-        _refuse(spec.properties, {"ProvisionedConcurrencyConfig": None})
         wanted = _picked(spec.properties, "FunctionName", "Name", "FunctionVersion", "Description")
         weights = (spec.properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights", [])
         wanted["RoutingConfig"] = {
