@@ -192,6 +192,51 @@ def test_a_secret_reaches_the_resource_and_nothing_that_is_shown(client: Any) ->
     assert "hunter-2" not in said
 
 
+@pytest.mark.parametrize(
+    ("reference", "named"), [("ssm:/nobody", "ssm:/nobody"), ("ssm:/nobody:3", "ssm:/nobody:3")]
+)
+def test_a_parameter_that_a_reference_finds_nowhere_is_named(
+    client: Any, reference: str, named: str
+) -> None:
+    cfn = client("cloudformation")
+    topic = {
+        "Type": "AWS::SNS::Topic",
+        "Properties": {"DisplayName": f"{{{{resolve:{reference}}}}}"},
+    }
+    cfn.create_stack(StackName="s", TemplateBody=text({"T": topic}))
+    assert status(cfn, "s") == "ROLLBACK_COMPLETE"
+    events = cfn.describe_stack_events(StackName="s")["StackEvents"]
+    failed = [e for e in events if e["ResourceStatus"] == "CREATE_FAILED"]
+    said = [e["ResourceStatusReason"] for e in failed]
+    assert said == [f"Parameters: [{named}] cannot be found."]
+
+
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        ("describe_stacks", {}),
+        ("describe_stack_events", {}),
+        ("delete_stack", {}),
+        ("update_stack", {"TemplateBody": "{}"}),
+        ("get_template", {}),
+        ("list_change_sets", {}),
+        ("detect_stack_drift", {}),
+    ],
+)
+def test_what_can_be_no_stacks_name_is_said_to_be_none(
+    client: Any, operation: str, more: dict[str, str]
+) -> None:
+    """Not that there is no such stack: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+    with pytest.raises(ClientError) as caught:
+        getattr(client("cloudformation"), operation)(StackName="a_stack", **more)
+    said = caught.value.response["Error"]
+    assert said["Code"] == "ValidationError"
+    assert said["Message"] == (
+        "1 validation error detected: Value 'a_stack' at 'stackName' failed to satisfy constraint: Member must satisfy"
+        " regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*"
+    )
+
+
 def test_a_value_that_its_service_would_refuse_stops_an_update_before_it_begins(
     client: Any,
 ) -> None:
