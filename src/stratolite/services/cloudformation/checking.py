@@ -168,6 +168,11 @@ def _resources(
     handlers: dict[str, Resource] = {}
     for name, resource in scope.resources.items():
         kind = resource["Type"]
+        if _has_transform(resource.get("Properties")):
+            yield _Warning(
+                f"{name}: what Fn::Transform makes of it is not checked", ("Resources", name)
+            )
+            continue
         try:
             properties, needs[name] = needs_of(name, scope)
         except Misplaced as fault:
@@ -200,6 +205,12 @@ def _resources(
             )
     in_order(needs)
     yield from _attributes(template, scope, handlers, region)
+
+
+def _has_transform(node: Any) -> bool:
+    if isinstance(node, dict):
+        return "Fn::Transform" in node or any(_has_transform(item) for item in node.values())
+    return isinstance(node, list) and any(_has_transform(item) for item in node)
 
 
 def _attributes(

@@ -23,6 +23,7 @@ from stratolite.services.s3 import (
     lifecycle_rules,
     metadata_resources,
     names,
+    notification_rules,
     website,
 )
 
@@ -98,6 +99,10 @@ class Bucket(Resource):
         "CorsConfiguration": lambda given: cors.check(_cors(given)["CORSRules"]),
         "InventoryConfigurations.*": lambda one: bucket_settings.check_inventory(_inventory(one)),
         "LifecycleConfiguration": _check_lifecycle,
+        **{
+            f"NotificationConfiguration.{kind}.*.Event": notification_rules.check_event
+            for kind in ("LambdaConfigurations", "QueueConfigurations", "TopicConfigurations")
+        },
         "WebsiteConfiguration": lambda given: website.check(_website(given)),
     }
     stand_ins: ClassVar[Mapping[str, str | None]] = {
