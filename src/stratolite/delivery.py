@@ -54,11 +54,17 @@ def parse(arn: str) -> Arn:
     return Arn(parts[2], parts[3], parts[4], parts[5])
 
 
-def check(cloud: Cloud, arn: str) -> str:
-    """The kind of target (``sqs``). Raises ValueError saying why nothing can be sent there."""
+def kind_of(arn: str) -> str:
+    """The kind of target (``sqs``). Raises ValueError for one that is not offered."""
     kind = parse(arn).service
     if kind not in _KINDS:
         raise ValueError(f"targets of the service {kind} are not offered by Stratolite")
+    return kind
+
+
+def check(cloud: Cloud, arn: str) -> str:
+    """The kind of target. Raises ValueError saying why nothing can be sent there."""
+    kind = kind_of(arn)
     if _SERVICES.get(kind, kind) not in cloud.services:
         raise ValueError(f"the service {kind} is not offered by Stratolite; see docs/coverage.md")
     return kind

@@ -564,6 +564,8 @@ class Resource:
        arrive known, required ones there, in their types (5, not "5"), enumerations right. Of what AWS knows you
        offer ``properties`` (top level), except the places in ``refused``. Templates that ask for more are refused
        before anything is touched, with the line; so no ``if`` in ``create``. Never ignore a property in silence.
+       What the service refuses of a value (a schedule, a pattern, a runtime) it refuses there, too: ``values`` names
+       the service's own checks, so that a template is refused and not rolled back.
     3. ``create``, ``update``, ``delete`` work through ``self.ask(call, "CreateThing", ...)``, as any caller would: IAM
        applies. A Fault is the resource's failure reason. Each may run again after a crash, with the same
        ``spec.token``: derive names from it (``spec.generated_name(64)``), or pass it where the service keeps
@@ -594,6 +596,13 @@ class Resource:
     """Top-level properties offered; None: all that AWS's schema has, except what is ``refused``."""
     refused: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Place -> what may stand there nevertheless (scalars as text, "" for empty). ``"Kms.KeyId"``, ``"Rules.*.Transition"``."""
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {}
+    """Place as in ``refused``, "" for all properties -> what raises the service's Fault for a value there.
+
+    A value that, or part of which, only another resource will have is not looked at; see ``stand_ins``.
+    """
+    stand_ins: ClassVar[Mapping[str, str | None]] = {}
+    """Place of ``values`` -> the text that stands for what is not known in it; None: an object comes without such members."""
     unread: ClassVar[frozenset[str]] = frozenset()
     """Top-level properties that ``read`` cannot give; those AWS's schema calls write-only need no entry."""
     attributes: ClassVar[frozenset[str] | None] = None

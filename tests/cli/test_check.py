@@ -108,3 +108,53 @@ def test_the_module_ends_as_the_command_does(
         runpy.run_path(str(Path(stratolite.__file__).with_name("__main__.py")), run_name="__main__")
     assert end.value.code == 1
     assert "extraneous key [BucketNam]" in capsys.readouterr().out
+
+
+def test_values_are_told_as_well_and_what_is_not_known_is_not(tmp_path: Path, capsys: Any) -> None:
+    """A schedule given later may be right; a state machine's function may be one that is made beside it."""
+    (tmp_path / "t.yaml").write_text(
+        "Parameters: {When: {Type: String}, Wait: {Type: Number}}\n"
+        "Transform: AWS::Serverless-2016-10-31\n"
+        "Resources:\n"
+        "  F:\n"
+        "    Type: AWS::Serverless::Function\n"
+        "    Properties:\n"
+        "      {InlineCode: x, Handler: index.h, Runtime: java21, Tracing: Active, AutoPublishAlias: live,\n"
+        "       ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}}\n"
+        "  R: {Type: AWS::Events::Rule, Properties: {ScheduleExpression: !Ref When}}\n"
+        "  M:\n"
+        "    Type: AWS::Serverless::StateMachine\n"
+        "    Properties:\n"
+        "      DefinitionSubstitutions: {Fn: !GetAtt F.Arn}\n"
+        "      Definition:\n"
+        "        StartAt: A\n"
+        "        States:\n"
+        "          A: {Type: Task, Resource: '${Fn}', Next: B}\n"
+        "          B: {Type: Task, Resource: 'arn:aws:states:::ecs:runTask', End: true}\n"
+        "  Later:\n"
+        "    Type: AWS::Serverless::StateMachine\n"
+        "    Properties: {Definition: {StartAt: W, States: {W: {Type: Wait, Seconds: !Ref Wait, End: true}}}}\n"
+    )
+    code, said = check(capsys, tmp_path / "t.yaml")
+    assert code == 1
+    task = "The resource arn:aws:states:::ecs:runTask is not offered by Stratolite; see docs/coverage.md at /States/B/Resource"
+    shown = [line.partition("; offered: ")[0] for line in said]
+    assert shown == [
+        "t.yaml:4: error: FAliaslive: #: property [ProvisionedConcurrencyConfig] of AWS::Lambda::Alias is not offered by Stratolite",
+        "t.yaml:6: warning: F: tracing is accepted, but nothing is traced here",
+        "t.yaml:7: error: F: #/Runtime: The runtime java21 is not offered by Stratolite yet",
+        f"t.yaml:12: error: M: #: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {task}'",
+    ]
+
+
+def test_what_a_transform_inside_makes_is_said_to_be_unchecked(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "t.yaml").write_text(
+        "Resources:\n"
+        "  Q:\n"
+        "    Type: AWS::SQS::Queue\n"
+        "    Properties: {'Fn::Transform': {Name: Mine}}\n"
+    )
+    assert check(capsys, tmp_path / "t.yaml") == (
+        0,
+        ["t.yaml:2: warning: Q: what Fn::Transform makes of it is not checked"],
+    )

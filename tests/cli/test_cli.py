@@ -14,8 +14,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from stratolite.cli import clock, deploy, main, outbox, screen, stack
-from stratolite.cli.package import load, package
+from stratolite.cli.layout import laid_out
+from stratolite.cli.package import load, load_with_lines, package
 from stratolite.cli.stack import local_url
+from stratolite.services.cloudformation.places import line_of
 
 
 def run(capsys, *words):
@@ -233,6 +235,38 @@ def test_local_code_becomes_one_object_named_by_its_content(project):
     assert resources["A"]["Properties"]["Role"] == {"Fn::GetAtt": ["R", "Arn"]}
     assert resources["A"]["Properties"]["Environment"]["Variables"]["T"] == {"Fn::Sub": "${X}-y"}
     assert zipfile.ZipFile(io.BytesIO(next(iter(seen.values())))).namelist() == ["a.py"]
+
+
+def test_a_packaged_template_keeps_the_lines_of_its_file(project):
+    """Else every refusal of a deploy is said to be of line 1."""
+    text = (
+        (project / "template.yaml").read_text()
+        + """
+  D:  # a comment
+    Type: AWS::SQS::Queue
+
+    Properties:
+      QueueName: !Join
+        - "-"
+        - [a,
+           !Ref B]
+      Tags:
+        - {Key: a, Value: 'two
+            lines'}
+        - Key: b
+"""
+    )
+    (project / "template.yaml").write_text(text)
+    body, root = load_with_lines(str(project / "template.yaml"))
+    package(body, str(project), lambda key, _: ("bucket", key))
+    written = laid_out(body, root)
+    assert json.loads(written) == body
+    places = [
+        (), ("Resources", "C", "Properties", "Code"), ("Resources", "D"), ("Resources", "D", "Properties", "QueueName"),
+        ("Resources", "D", "Properties", "QueueName", "Fn::Join", "1", "1"), ("Resources", "D", "Properties", "Tags", "1"),
+    ]  # fmt: skip
+    for place in places:
+        assert line_of(written, place) == line_of(text, place), place
 
 
 def test_the_same_files_give_the_same_object_whenever_they_were_written(project):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stratolite.cli import target
+from stratolite.cli import main, target
 from stratolite.cli.quick_client import QuickClient
 
 TEMPLATE = """
@@ -82,6 +82,16 @@ def test_a_redeploy_imports_no_sdk(cloud, tmp_path):
     assert "s UPDATE_COMPLETE" in ran.stdout
     assert "a <b> & c — ü" in ran.stdout
     assert ran.stdout.endswith("none\n")
+
+
+def test_a_refused_deploy_names_the_line_of_the_file(cloud, tmp_path, capsys):
+    (tmp_path / "template.yaml").write_text(
+        "Resources:\n  Q: {Type: AWS::SQS::Queue}\n  # a comment\n  R:\n    Type: AWS::Events::Rule\n    Properties:\n"
+        "      ScheduleExpression: cron(* * * * *)\n"
+    )
+    with pytest.raises(SystemExit):
+        main(["deploy", str(tmp_path / "template.yaml"), "--endpoint", cloud.endpoint])
+    assert "ScheduleExpression is not valid. (line 7)" in capsys.readouterr().err
 
 
 def test_it_answers_and_refuses_as_boto3_does(cloud):

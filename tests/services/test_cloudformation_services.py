@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
+
+from stratolite.errors import Fault
+from stratolite.service import Resource
+from stratolite.services.cloudformation.intrinsics import Unknown
+from stratolite.services.cloudformation.places import Misplaced
+from stratolite.services.cloudformation.values import check_values
 
 QUEUE = {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"}
 
@@ -183,3 +190,88 @@ def test_a_secret_reaches_the_resource_and_nothing_that_is_shown(client: Any) ->
         [cfn.describe_stack_events(StackName="s"), cfn.get_template(StackName="s")], default=str
     )
     assert "hunter-2" not in said
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"), [("ssm:/nobody", "ssm:/nobody"), ("ssm:/nobody:3", "ssm:/nobody:3")]
+)
+def test_a_parameter_that_a_reference_finds_nowhere_is_named(
+    client: Any, reference: str, named: str
+) -> None:
+    cfn = client("cloudformation")
+    topic = {
+        "Type": "AWS::SNS::Topic",
+        "Properties": {"DisplayName": f"{{{{resolve:{reference}}}}}"},
+    }
+    cfn.create_stack(StackName="s", TemplateBody=text({"T": topic}))
+    assert status(cfn, "s") == "ROLLBACK_COMPLETE"
+    events = cfn.describe_stack_events(StackName="s")["StackEvents"]
+    failed = [e for e in events if e["ResourceStatus"] == "CREATE_FAILED"]
+    said = [e["ResourceStatusReason"] for e in failed]
+    assert said == [f"Parameters: [{named}] cannot be found."]
+
+
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        ("describe_stacks", {}),
+        ("describe_stack_events", {}),
+        ("delete_stack", {}),
+        ("update_stack", {"TemplateBody": "{}"}),
+        ("get_template", {}),
+        ("list_change_sets", {}),
+        ("detect_stack_drift", {}),
+    ],
+)
+def test_what_can_be_no_stacks_name_is_said_to_be_none(
+    client: Any, operation: str, more: dict[str, str]
+) -> None:
+    """Not that there is no such stack: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+    with pytest.raises(ClientError) as caught:
+        getattr(client("cloudformation"), operation)(StackName="a_stack", **more)
+    said = caught.value.response["Error"]
+    assert said["Code"] == "ValidationError"
+    assert said["Message"] == (
+        "1 validation error detected: Value 'a_stack' at 'stackName' failed to satisfy constraint: Member must satisfy"
+        " regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*"
+    )
+
+
+def test_a_value_that_its_service_would_refuse_stops_an_update_before_it_begins(
+    client: Any,
+) -> None:
+    """Not a rollback later."""
+    cfn = client("cloudformation")
+    rule = {"Type": "AWS::Events::Rule", "Properties": {"ScheduleExpression": "rate(1 day)"}}
+    cfn.create_stack(StackName="s", TemplateBody=text({"R": rule}))
+    assert status(cfn, "s") == "CREATE_COMPLETE"
+    rule["Properties"] = {"ScheduleExpression": "rate(1 days)"}
+    for operation in ("update_stack", "create_change_set"):
+        more = {"ChangeSetName": "c"} if operation == "create_change_set" else {}
+        with pytest.raises(ClientError, match=r"#/ScheduleExpression: .* is not valid. \(line 1\)"):
+            getattr(cfn, operation)(StackName="s", TemplateBody=text({"R": rule}), **more)
+    assert status(cfn, "s") == "CREATE_COMPLETE"
+
+
+def test_values_are_asked_about_where_they_are_known_and_new() -> None:
+    """A resource that stays as it is may have what is refused by now; what another resource will have is not known yet."""
+    asked: list[Any] = []
+
+    def refuse(value: Any) -> None:
+        asked.append(value)
+        raise Fault("Bad", "no")
+
+    class Thing(Resource):
+        type = "Test::Thing"
+        values: ClassVar[Mapping[str, Any]] = {"A": refuse, "List.*": refuse, "Tree": refuse}
+        stand_ins: ClassVar[Mapping[str, Any]] = {"Tree": "later"}
+
+    later = Unknown("Other")
+    stated = {"A": "x", "List": [1, later, "{{resolve:ssm:x}}"], "Tree": {"K": [later]}}
+    check_values(Thing(), "T", stated, stated)
+    check_values(Thing(), "T", {"A": later})
+    assert asked == []
+    with pytest.raises(Misplaced) as caught:
+        check_values(Thing(), "T", stated, {"A": "x"})
+    assert [at for _, at in caught.value.further] == [("List", "0"), ("Tree",)]
+    assert asked == ["x", 1, {"K": ["later"]}]

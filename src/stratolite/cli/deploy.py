@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from typing import Any
@@ -11,7 +10,8 @@ import click
 
 from stratolite.cli import screen, target
 from stratolite.cli import stack as stacks
-from stratolite.cli.package import load, package
+from stratolite.cli.layout import laid_out
+from stratolite.cli.package import load_with_lines, package
 
 _TEMPLATE_BYTES_INLINE_MAX = 51_200
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -39,13 +39,13 @@ def command(
 ) -> None:
     """Deploy TEMPLATE: package its local code, create or update its stack, print its outputs."""
     name = stack_name or name_of(template)
-    body = load(template)
+    body, root = load_with_lines(template)
     s3 = target.quick_client("s3", endpoint, region)
     bucket = _Bucket(s3, endpoint, region)
     uploads = package(body, os.path.dirname(os.path.abspath(template)), bucket.upload)
     if uploads and not as_json:
         click.echo(f"packaged {uploads} code folder{'s' if uploads > 1 else ''}")
-    text = json.dumps(body, default=str)
+    text = laid_out(body, root)
     request: dict[str, Any] = {"Capabilities": _CAPABILITIES}
     if len(text.encode()) > _TEMPLATE_BYTES_INLINE_MAX:
         place, key = bucket.upload(f"{name}.template.json", text.encode())

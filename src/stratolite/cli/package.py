@@ -84,16 +84,24 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
 
 def load(path: str) -> dict[str, Any]:
     """The template with short forms written out. Raises ClickException."""
+    return load_with_lines(path)[0]
+
+
+def load_with_lines(path: str) -> tuple[dict[str, Any], yaml.Node]:
+    """The same beside what its file says, whose nodes know their lines."""
     try:
         with open(path, encoding="utf-8") as file:
-            template = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
+            loader = _Loader(file)
+            root = loader.get_single_node()
+            template = None if root is None else loader.construct_document(root)
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise click.ClickException(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise click.ClickException(f"{path} is not a template: it has no Resources")
-    return template
+    assert root is not None
+    return template, root
 
 
 Upload = Callable[[str, bytes], tuple[str, str]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created, picked
+from stratolite.services.apigatewayv2 import openapi
 
 _MADE_BY = "stratolite:made-by"
 _NOTHING = frozenset({""})
@@ -44,7 +45,10 @@ class Api(_Type):
         "FailOnWarnings": frozenset({"false"}),
         "RouteSelectionExpression": frozenset({"$request.method $request.path"}),
         "IpAddressType": frozenset({"ipv4"}),
+        "ProtocolType": frozenset({"HTTP"}),
     }  # fmt: skip
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {"Body": openapi.read}
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"Body": "later"}
 
     def _members(self, wanted: Request) -> dict[str, Any]:
         found: Request = {k: wanted[k] for k in ("Name", "Description", "Version") if k in wanted}

@@ -10,6 +10,7 @@ What happens to a template, and where:
     intrinsics      Ref, Fn::..., conditions -> plain values, or Unknown as long as a resource is not there
     dynamic         {{resolve:...}}: kept as they stand, looked up for a handler at its step
     schema          AWS's resource schemas: forms, types, attributes; what a handler does not offer
+    values          what a resource's service would refuse of them
     resolution      a template beside what is known: properties, needs, outputs
     examination     all of that before anything is touched, and the changes against what is there
     places          a fault that knows its place in the template, and the line of a place

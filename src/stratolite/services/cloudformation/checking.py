@@ -21,6 +21,7 @@ from stratolite.services.cloudformation.places import Misplaced, line_of
 from stratolite.services.cloudformation.resolution import conform, needs_of, scope_of
 from stratolite.services.cloudformation.schema import has_type, load_schema
 from stratolite.services.cloudformation.template import SAM, Template, check_template, in_order
+from stratolite.services.cloudformation.values import check_values
 
 Find = Callable[[str], Resource | None]
 """A type's handler."""
@@ -167,6 +168,11 @@ def _resources(
     handlers: dict[str, Resource] = {}
     for name, resource in scope.resources.items():
         kind = resource["Type"]
+        if _has_transform(resource.get("Properties")):
+            yield _Warning(
+                f"{name}: what Fn::Transform makes of it is not checked", ("Resources", name)
+            )
+            continue
         try:
             properties, needs[name] = needs_of(name, scope)
         except Misplaced as fault:
@@ -180,7 +186,9 @@ def _resources(
             continue
         handlers[name] = handler
         try:
-            refuse_secure(conform(region, handler, name, properties, {}), kind, name)
+            checked = conform(region, handler, name, properties, {})
+            refuse_secure(checked, kind, name)
+            check_values(handler, name, checked)
         except Misplaced as fault:
             yield fault
         wanted = properties.get("Architectures") if kind == "AWS::Lambda::Function" else None
@@ -189,8 +197,20 @@ def _resources(
                 f"{name}: architecture arm64 is accepted and runs as {platform.machine()}",
                 ("Resources", name, "Properties", "Architectures"),
             )
+        tracing = properties.get("TracingConfig") if kind == "AWS::Lambda::Function" else None
+        if isinstance(tracing, dict) and tracing.get("Mode") == "Active":
+            yield _Warning(
+                f"{name}: tracing is accepted, but nothing is traced here",
+                ("Resources", name, "Properties", "TracingConfig"),
+            )
     in_order(needs)
     yield from _attributes(template, scope, handlers, region)
+
+
+def _has_transform(node: Any) -> bool:
+    if isinstance(node, dict):
+        return "Fn::Transform" in node or any(_has_transform(item) for item in node.values())
+    return isinstance(node, list) and any(_has_transform(item) for item in node)
 
 
 def _attributes(

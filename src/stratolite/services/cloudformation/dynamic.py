@@ -14,6 +14,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, is_number
+from stratolite.services.cloudformation.finding import Plain
 from stratolite.services.cloudformation.intrinsics import text_of
 from stratolite.services.cloudformation.places import Misplaced
 
@@ -108,11 +109,15 @@ class Looked:
         if not colon or not is_number(version):
             name, version = rest, ""
         is_secure = service == "ssm-secure"
-        answer = await self._call.request(
-            "ssm",
-            "GetParameter",
-            {"Name": f"{name}:{version}" if version else name, "WithDecryption": is_secure},
-        )
+        wanted = f"{name}:{version}" if version else name
+        try:
+            answer = await self._call.request(
+                "ssm", "GetParameter", {"Name": wanted, "WithDecryption": is_secure}
+            )
+        except Fault as fault:
+            if fault.code != "ParameterNotFound":  # which says nothing more, as AWS's
+                raise
+            raise Plain(f"Parameters: [{service}:{wanted}] cannot be found.") from fault
         parameter = answer["Parameter"]
         if (parameter["Type"] == "SecureString") != is_secure:
             raise Fault(

@@ -33,6 +33,7 @@ from stratolite.services.cloudformation.resolution import (
 from stratolite.services.cloudformation.schema import load_schema
 from stratolite.services.cloudformation.state import Record
 from stratolite.services.cloudformation.template import Template, in_order
+from stratolite.services.cloudformation.values import check_values
 
 Values = dict[str, str]
 STACK = "AWS::CloudFormation::Stack"
@@ -104,11 +105,17 @@ class Examination:
             handler = self.handlers[resource["Type"]]
             properties = conform(self.region, handler, name, properties, self.tags)
             refuse_secure(properties, resource["Type"], name)
+            check_values(handler, name, properties, self._stated(name))
             if resource["Type"] == STACK:
                 self.stacks[name] = properties
         self.order = in_order(needs)
         self._check_attributes(scope)
         resolved_outputs(self.template, scope)
+
+    def _stated(self, name: str) -> Mapping[str, Any] | None:
+        record = self.before.records.get(name)
+        found: Mapping[str, Any] | None = record["private"]["properties"] if record else None
+        return found
 
     def _note_import(self, name: str) -> str:
         self.imports.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.state import Stack
 
 _STACKS_PAGE_COUNT = 20
+_NAME_OR_ID = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*")
 
 
 class Plain(Fault):
@@ -40,7 +42,11 @@ def stack_arn(call: Call, name: str, uuid: str) -> str:
 
 
 def find_stack(call: Call, name: str) -> Stack | None:
-    """By name (the one there is now) or by id (deleted ones too)."""
+    """By name (the one there is now) or by id (deleted ones too). Raises Fault for what can be neither."""
+    if not _NAME_OR_ID.fullmatch(name):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: {_NAME_OR_ID.pattern}"
+        )
     rows = state.rows_of(call)
     if not name.startswith("arn:"):
         return state.named_stack(call.tx, rows, name)

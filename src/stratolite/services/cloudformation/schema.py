@@ -341,8 +341,11 @@ def not_offered(handler: Resource, properties: dict[str, Any]) -> list[str]:
             if name not in handler.properties
         ]
     for path, harmless in handler.refused.items():
-        for at, value in _at(properties, path.split("."), "#"):
-            if isinstance(value, Unknown) or _text(value) in harmless:
+        for at, value in places_at(properties, path):
+            if isinstance(value, Unknown):
+                if harmless - {""} or not value.logical_id:
+                    continue
+            elif _text(value) in harmless:
                 continue
             if isinstance(value, str | int | float) and harmless - {""}:
                 problems.append(
@@ -358,6 +361,11 @@ def not_offered(handler: Resource, properties: dict[str, Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     return ("" if not value else "set") if isinstance(value, dict | list) else text_of(value)
+
+
+def places_at(properties: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """(``#/Rules/0/Id``, what stands there) for everything at ``Rules.*.Id``; "" is all properties."""
+    return _at(properties, path.split(".") if path else [], "#")
 
 
 def _at(node: Any, path: list[str], at: str) -> Iterator[tuple[str, Any]]:

@@ -20,12 +20,12 @@ from stratolite.services.cloudwatch.naming import UNITS, combination, dimensions
 from stratolite.services.cloudwatch.state import Record, keys_of
 
 _STATES = ("INSUFFICIENT_DATA", "ALARM", "OK")
-_ACTIONS = ("OKActions", "AlarmActions", "InsufficientDataActions")
+ACTIONS = ("OKActions", "AlarmActions", "InsufficientDataActions")
 _ACTIONS_MAX = 5
 _OFFERED_ACTION = re.compile(r"arn:aws[a-z-]*:(sns|lambda):[a-z0-9-]+:\d{12}:.+")
 _PAGE_MAX = 100
 _LOOKED_AT_MAX = 2000
-_COMMON = ("AlarmDescription", "ActionsEnabled", *_ACTIONS)
+_COMMON = ("AlarmDescription", "ActionsEnabled", *ACTIONS)
 _METRIC = (
     *_COMMON, "MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit",
     "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData",
@@ -83,7 +83,7 @@ class Alarms(Service):
             raise Fault("ValidationError", f"The alarm {name} already exists.")
         if found is not None and found["kind"] != kind:
             raise Fault("ValidationError", f"An alarm of another type exists with the name {name}.")
-        for name_, default in (("ActionsEnabled", True), *((n, []) for n in _ACTIONS)):
+        for name_, default in (("ActionsEnabled", True), *((n, []) for n in ACTIONS)):
             settings.setdefault(name_, default)
         if kind == "metric":
             settings.setdefault("Dimensions", [])
@@ -320,7 +320,7 @@ def _is_asked_for(one: Record, request: Request) -> bool:
     wanted, prefix = request.get("StateValue"), request.get("ActionPrefix")
     if wanted and one["state"] != wanted:
         return False
-    actions = [a for name in _ACTIONS for a in one["settings"][name]]
+    actions = [a for name in ACTIONS for a in one["settings"][name]]
     return not prefix or any(action.startswith(prefix) for action in actions)
 
 
@@ -331,16 +331,21 @@ def _check_common(request: Request) -> None:
     for member in NOT_OFFERED:
         if request.get(member):
             raise Fault("ValidationError", f"{member} is not offered by Stratolite")
-    for member in _ACTIONS:
+    for member in ACTIONS:
         listed = request.get(member) or []
         if len(listed) > _ACTIONS_MAX:
             raise Fault("ValidationError", f"{member} must have at most {_ACTIONS_MAX} entries.")
         for action in listed:
-            if not _OFFERED_ACTION.fullmatch(action):
-                raise Fault(
-                    "ValidationError",
-                    f"Invalid arn syntax or an action that is not offered by Stratolite: {action}",
-                )
+            check_action(action)
+
+
+def check_action(arn: str) -> None:
+    """Raises Fault for an action that no alarm can take here."""
+    if not _OFFERED_ACTION.fullmatch(arn):
+        raise Fault(
+            "ValidationError",
+            f"Invalid arn syntax or an action that is not offered by Stratolite: {arn}",
+        )
 
 
 def _check_metric(settings: Record) -> None:

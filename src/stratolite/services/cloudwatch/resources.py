@@ -5,13 +5,13 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.service import Call, Made, Resource, Spec, tag_list
-from stratolite.services.cloudwatch.alarms import NOT_OFFERED
+from stratolite.services.cloudwatch import alarms, evaluation, reading
 
 _NUMBERS = {
     "DatapointsToAlarm": int,
@@ -97,15 +97,26 @@ class _AlarmType(Resource):
 
 class AlarmType(_AlarmType):
     type = "AWS::CloudWatch::Alarm"
-    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
-        (*NOT_OFFERED, "Metrics.*.AccountId"), frozenset({""})
-    )
     operation, member = "PutMetricAlarm", "MetricAlarms"
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys((*alarms.NOT_OFFERED, "Metrics.*.AccountId"), frozenset({""})),
+        "ComparisonOperator": frozenset(evaluation.COMPARISONS),
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "Statistic": reading.check_statistic,
+        "ExtendedStatistic": reading.check_statistic,
+        "Period": reading.check_period,
+        "Metrics.*.MetricStat.Stat": reading.check_statistic,
+        "Metrics.*.MetricStat.Period": reading.check_period,
+        **{f"{member}.*": alarms.check_action for member in alarms.ACTIONS},
+    }
 
 
 class CompositeAlarmType(_AlarmType):
     type = "AWS::CloudWatch::CompositeAlarm"
-    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(NOT_OFFERED, frozenset({""}))
+    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        alarms.NOT_OFFERED, frozenset({""})
+    )
     operation, member = "PutCompositeAlarm", "CompositeAlarms"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created, picked
-from stratolite.services.events.rules import NOT_OFFERED
+from stratolite.services.events import rules
 
 _RATE = 300  # an API destination's, a second, where its template does not say
 
@@ -162,9 +162,15 @@ class Rule(_Type):
 
     type = "AWS::Events::Rule"
     create_only = frozenset({"Name", "EventBusName"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
-        (f"Targets.*.{name}" for name in NOT_OFFERED), frozenset({""})
-    )
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        f"Targets.*.{member}": frozenset({""}) for member in rules.NOT_OFFERED
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "EventPattern": lambda pattern: rules.check_pattern(_text(pattern) or ""),
+        "ScheduleExpression": rules.parse_schedule,
+        "Targets.*.Arn": rules.check_target_arn,
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"EventPattern": "10.0.0.0/24"}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("Name") or spec.generated_name(64)

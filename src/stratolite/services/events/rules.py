@@ -10,7 +10,7 @@ from stratolite import delivery, timetable
 from stratolite.errors import Fault
 from stratolite.input_template import placeholders, steps
 from stratolite.patterns import PatternError, compile_pattern
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Cloud, Request, Response, Service
 from stratolite.services.events import jobs, names, state
 from stratolite.services.events.buses import find, merged
 from stratolite.services.events.names import invalid
@@ -189,13 +189,8 @@ class Rules(Service):
         for member in NOT_OFFERED:
             if target.get(member):
                 raise names.not_offered(f"Target {member}")
-        arn, own = target["Arn"], False
-        try:
-            parsed = delivery.parse(arn)
-            own = parsed.service == "events" and parsed.resource.startswith(_OWN)
-            kind = "events" if own else delivery.check(call.cloud, arn)
-        except ValueError as error:
-            raise invalid(f"Parameter Arn is not valid. Reason: {error}.") from error
+        arn = target["Arn"]
+        kind = check_target_arn(arn, call.cloud)
         if kind in ("kinesis", "firehose", "states") and not target.get("RoleArn"):
             raise invalid(f"RoleArn is required for target {arn}.")
         if target.get("HttpParameters") and not arn.split(":", 5)[5].startswith("api-destination/"):
@@ -206,6 +201,17 @@ class Rules(Service):
                 f"Parameter(s) SqsParameters must be specified for target: {target['Id']}."
             )
         _check_input(target)
+
+
+def check_target_arn(arn: str, cloud: Cloud | None = None) -> str:
+    """The kind of target. Raises Fault for one that nothing can be sent to, as far as can be said without ``cloud``."""
+    try:
+        parsed = delivery.parse(arn)
+        if parsed.service == "events" and parsed.resource.startswith(_OWN):
+            return "events"
+        return delivery.kind_of(arn) if cloud is None else delivery.check(cloud, arn)
+    except ValueError as error:
+        raise invalid(f"Parameter Arn is not valid. Reason: {error}.") from error
 
 
 def check_pattern(text: str) -> Any:

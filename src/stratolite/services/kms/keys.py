@@ -42,6 +42,32 @@ def _needs_no_thread(request: Request) -> bool:
     return found is None or not found.is_rsa or request.get("Origin") == EXTERNAL
 
 
+def check_origin(origin: str) -> None:
+    """Raises Fault for where material cannot come from here."""
+    if origin not in ("AWS_KMS", EXTERNAL):
+        raise unsupported(f"Origin {origin}")
+
+
+def check_spec(spec: str) -> None:
+    """Raises Fault for a key spec that is none, or not offered."""
+    if spec in REFUSED:
+        raise unsupported(f"KeySpec {spec}")
+    if spec not in SPECS:
+        raise invalid(f"KeySpec {spec} is not supported")
+
+
+def checked_usage(spec: str, usage: str | None) -> str:
+    """The usage of a key of that spec, given or the default. Raises Fault where they do not fit."""
+    check_spec(spec)
+    if usage is None and spec != SYMMETRIC:
+        raise invalid(
+            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+        )
+    if (usage or ENCRYPT) not in SPECS[spec].usages:
+        raise invalid(f"KeyUsage {usage or ENCRYPT} is not compatible with KeySpec {spec}")
+    return usage or ENCRYPT
+
+
 class Keys(Service):
     async def _make_rsa(self, call: Call, request: Request) -> Request:
         made = await asyncio.to_thread(material.make, call.world, _spec_of(request))
@@ -51,22 +77,10 @@ class Keys(Service):
     def create_key(self, call: Call, request: Request) -> Response:
         spec = _spec_of(request)
         origin = request.get("Origin") or "AWS_KMS"
-        if origin not in ("AWS_KMS", EXTERNAL):
-            raise unsupported(f"Origin {origin}")
+        check_origin(origin)
         if request.get("CustomKeyStoreId") or request.get("XksKeyId"):
             raise unsupported("A custom key store")
-        if spec in REFUSED:
-            raise unsupported(f"KeySpec {spec}")
-        if spec not in SPECS:
-            raise invalid(f"KeySpec {spec} is not supported")
-        usages = SPECS[spec].usages
-        usage = request.get("KeyUsage") or ENCRYPT
-        if request.get("KeyUsage") is None and spec != SYMMETRIC:
-            raise invalid(
-                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
-            )
-        if usage not in usages:
-            raise invalid(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
+        usage = checked_usage(spec, request.get("KeyUsage"))
         place, key_id = state.here(call), call.world.uuid()
         token = request.get("_token")  # of our CloudFormation step: a repeat finds its own
         if token is not None:

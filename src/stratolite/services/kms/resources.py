@@ -7,12 +7,21 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.services.kms.keys import check_origin, check_spec, checked_usage
+from stratolite.services.kms.specs import SPECS, SYMMETRIC
+
+
+def _check_usage(known: Mapping[str, Any]) -> None:
+    """A spec that is none is said where it stands."""
+    if known.get("KeySpec", SYMMETRIC) in SPECS and "KeyUsage" in known:
+        checked_usage(known.get("KeySpec", SYMMETRIC), known["KeyUsage"])
 
 
 class Key(Resource):
@@ -21,6 +30,12 @@ class Key(Resource):
     gone = frozenset({"NotFoundException"})
     unread = frozenset({"BypassPolicyLockoutSafetyCheck", "PendingWindowInDays"})
     create_only = frozenset({"KeySpec", "KeyUsage", "MultiRegion", "Origin"})
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "KeySpec": check_spec,
+        "Origin": check_origin,
+        "": _check_usage,
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"": None}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties

@@ -28,7 +28,7 @@ How far  python3.9 .. python3.14 are accepted and all run on the server's own Py
 provided.al2 and provided.al2023 on this machine's system and processor. They are spoken to over Lambda's Runtime API, without
 extensions. InvokeWithResponseStream and URLs of mode RESPONSE_STREAM answer once the handler has returned.
 Other runtimes, AWS_LAMBDA_EXEC_WRAPPER, container images, VPC, file systems, SnapStart, layer permissions, code signing and
-provisioned concurrency are refused by name. Functions are Active when CreateFunction answers. A
+provisioned concurrency are refused by name. TracingConfig Active is kept, but nothing is traced: there is no X-Ray. Functions are Active when CreateFunction answers. A
 function may be invoked at most ``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's
 account limit. Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.

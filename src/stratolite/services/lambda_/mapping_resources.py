@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created, picked
+from stratolite.services.lambda_ import mapping_settings
 
 _SAME = (
     "BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "Enabled", "FilterCriteria", "FunctionName",
@@ -37,6 +39,11 @@ class EventSourceMapping(Resource):
     properties: ClassVar[frozenset[str] | None] = frozenset(
         {*_SAME, "EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"}
     )
+
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "EventSourceArn": mapping_settings.source,
+        "FilterCriteria": mapping_settings.filters,
+    }
 
     async def create(self, call: Call, spec: Spec) -> Made:
         props = spec.properties

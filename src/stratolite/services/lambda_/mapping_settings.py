@@ -101,8 +101,8 @@ def checked(source: Source, request: Request, before: dict[str, Any]) -> dict[st
         settings["MetricsConfig"] = {"Metrics": metrics}
     if key := request.get("KMSKeyArn", before.get("KMSKeyArn")):
         settings["KMSKeyArn"] = key
-    if filters := _filters(request, before):
-        settings["FilterCriteria"] = filters
+    if kept := _filters(request, before):
+        settings["FilterCriteria"] = kept
     if source.is_stream:
         settings |= _of_stream(request, before)
         return settings
@@ -227,12 +227,17 @@ def _filters(request: Request, before: dict[str, Any]) -> dict[str, Any] | None:
     if given is None:
         found: dict[str, Any] | None = before.get("FilterCriteria")
         return found
-    filters = given.get("Filters") or []
-    if len(filters) > FILTERS_MAX:
+    return filters(given)
+
+
+def filters(given: dict[str, Any]) -> dict[str, Any] | None:
+    """A FilterCriteria as it is kept; None for one without filters. Raises Fault."""
+    wanted = given.get("Filters") or []
+    if len(wanted) > FILTERS_MAX:
         raise names.invalid(f"Only up to {FILTERS_MAX} filters are allowed.")
-    for one in filters:
+    for one in wanted:
         try:
             compile_pattern(one.get("Pattern") or "")
         except PatternError as error:
             raise names.invalid("Invalid filter pattern definition.") from error
-    return {"Filters": filters} if filters else None
+    return {"Filters": wanted} if wanted else None

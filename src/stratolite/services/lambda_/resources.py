@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Request, Resource, Spec, created, tag_list
-from stratolite.services.lambda_ import cfn_response
+from stratolite.services.lambda_ import cfn_response, settings
 from stratolite.services.lambda_.mapping_resources import EventSourceMapping
 from stratolite.services.lambda_.permissions import asked_for
 
@@ -61,6 +62,10 @@ def _picked(properties: Request, *names: str) -> Request:
     return {name: properties[name] for name in names if name in properties}
 
 
+def _check_setting(name: str, value: Any) -> None:
+    settings.check({name: value}, creating=False)
+
+
 class _Type(Resource):
     service = "lambda"
 
@@ -70,6 +75,10 @@ class Function(_Type):
     create_only = frozenset({"FunctionName", "PackageType"})
     refused = _REFUSED
     unread = frozenset({"Code", "RecursiveLoop", "RuntimeManagementConfig"})
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        name: partial(_check_setting, name) for name in (*_CONFIGURATION, *_ONLY_AT_CREATION)
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"Environment": "later", "VpcConfig": "later"}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties

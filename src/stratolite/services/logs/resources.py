@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created, tag_list
+from stratolite.services.logs import patterns
 
 
 def _tags(spec: Spec) -> dict[str, str]:
@@ -134,6 +135,7 @@ class SubscriptionFilter(_Type):
         "FieldSelectionCriteria": frozenset({""}),
         "EmitSystemFields": frozenset({""}),
     }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {"FilterPattern": patterns.compiled}
 
     def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
         return str(identifier["FilterName"])

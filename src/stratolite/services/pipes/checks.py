@@ -8,7 +8,7 @@ from stratolite import delivery
 from stratolite.errors import Fault
 from stratolite.input_template import placeholders, steps
 from stratolite.patterns import PatternError, compile_pattern
-from stratolite.service import Call
+from stratolite.service import Call, Cloud
 
 _SOURCES = {"sqs": "SqsQueueParameters", "kinesis": "KinesisStreamParameters", "dynamodb": "DynamoDBStreamParameters"}  # fmt: skip
 _READERS = {"sqs": "sqs", "kinesis": "kinesis", "dynamodb": "dynamodbstreams"}
@@ -20,6 +20,16 @@ _TARGET_PARAMETERS = {
     "LambdaFunctionParameters", "StepFunctionStateMachineParameters", "KinesisStreamParameters", "SqsQueueParameters",
     "EventBridgeEventBusParameters", "CloudWatchLogsParameters", "InputTemplate",
 }  # fmt: skip
+
+
+SOURCES_NOT_OFFERED = (
+    "ActiveMQBrokerParameters", "ManagedStreamingKafkaParameters", "RabbitMQBrokerParameters", "SelfManagedKafkaParameters",
+)  # fmt: skip
+TARGETS_NOT_OFFERED = (
+    "BatchJobParameters", "EcsTaskParameters", "HttpParameters", "RedshiftDataParameters", "SageMakerPipelineParameters",
+    "TimestreamParameters",
+)  # fmt: skip
+"""What AWS has beside them."""
 
 
 def invalid(message: str) -> Fault:
@@ -43,14 +53,19 @@ def check(call: Call, request: dict[str, Any]) -> None:
     _check_logs(request.get("LogConfiguration") or {})
     _check_source(call, request)
     if enrichment := request.get("Enrichment"):
-        kind = kind_of(enrichment) if enrichment.startswith("arn:") else ""
-        if kind not in ("lambda", "states") or (kind == "states" and ":stateMachine:" not in enrichment):  # fmt: skip
-            raise _not_offered(f"Enrichment {enrichment}")
+        check_enrichment(enrichment)
         about = request.get("EnrichmentParameters") or {}
         if about.get("HttpParameters"):
             raise _not_offered("EnrichmentParameters.HttpParameters")
         _check_template(about.get("InputTemplate"))
     _check_target(call, request)
+
+
+def check_enrichment(arn: str) -> None:
+    """Raises Fault for what enriches nothing here."""
+    kind = kind_of(arn) if arn.startswith("arn:") else ""
+    if kind not in ("lambda", "states") or (kind == "states" and ":stateMachine:" not in arn):
+        raise _not_offered(f"Enrichment {arn}")
 
 
 def _check_logs(config: dict[str, Any]) -> None:
@@ -63,14 +78,9 @@ def _check_logs(config: dict[str, Any]) -> None:
 
 def _check_source(call: Call, request: dict[str, Any]) -> None:
     source = request["Source"]
-    try:
-        kind = kind_of(source)
-    except ValueError as error:
-        raise _not_offered(f"Source {source}") from error
-    if kind not in _SOURCES or _READERS[kind] not in call.cloud.services:
+    kind = check_source_arn(source)
+    if _READERS[kind] not in call.cloud.services:
         raise _not_offered(f"Source {source}")
-    if kind == "dynamodb" and "/stream/" not in source:
-        raise invalid(f"Source {source} is not the ARN of a stream.")
     about = request.get("SourceParameters") or {}
     if foreign := about.keys() - {_SOURCES[kind], "FilterCriteria"}:
         raise invalid(f"Source parameters {min(foreign)} do not belong to the source {source}.")  # fmt: skip
@@ -80,20 +90,44 @@ def _check_source(call: Call, request: dict[str, Any]) -> None:
     if own.get("ParallelizationFactor", 1) != 1:
         raise _not_offered("ParallelizationFactor above 1")
     for one in (about.get("FilterCriteria") or {}).get("Filters") or ():
-        try:
-            compile_pattern(one.get("Pattern") or "")
-        except PatternError as error:
-            raise invalid(f"Event pattern is not valid. Reason: {error}") from error
+        check_filter(one.get("Pattern") or "")
+
+
+def check_filter(pattern: str) -> None:
+    """Raises Fault for a pattern that is none."""
+    try:
+        compile_pattern(pattern)
+    except PatternError as error:
+        raise invalid(f"Event pattern is not valid. Reason: {error}") from error
+
+
+def check_source_arn(source: str) -> str:
+    """The kind of source. Raises Fault for one that nothing is read from here."""
+    try:
+        kind = kind_of(source)
+    except ValueError as error:
+        raise _not_offered(f"Source {source}") from error
+    if kind not in _SOURCES:
+        raise _not_offered(f"Source {source}")
+    if kind == "dynamodb" and "/stream/" not in source:
+        raise invalid(f"Source {source} is not the ARN of a stream.")
+    return kind
+
+
+def check_target_arn(target: str, cloud: Cloud | None = None) -> str:
+    """The kind of target. Raises Fault for one that nothing can be sent to, as far as can be said without ``cloud``."""
+    try:
+        parsed = delivery.parse(target)
+        if parsed.service == "events" and parsed.resource.startswith("event-bus/"):
+            return "events"
+        return delivery.kind_of(target) if cloud is None else delivery.check(cloud, target)
+    except ValueError as error:
+        raise invalid(f"Target {target} is not offered: {error}.") from error
 
 
 def _check_target(call: Call, request: dict[str, Any]) -> None:
     target = request["Target"]
-    try:
-        parsed = delivery.parse(target)
-        is_bus = parsed.service == "events" and parsed.resource.startswith("event-bus/")
-        kind = "events" if is_bus else delivery.check(call.cloud, target)
-    except ValueError as error:
-        raise invalid(f"Target {target} is not offered: {error}.") from error
+    kind = check_target_arn(target, call.cloud)
     about = request.get("TargetParameters") or {}
     if foreign := about.keys() - _TARGET_PARAMETERS:
         raise _not_offered(f"TargetParameters.{min(foreign)}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, picked
+from stratolite.services.pipes import checks
 
 _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
@@ -30,6 +31,14 @@ class Pipe(Resource):
         **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
         "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
         "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
+        **{f"SourceParameters.{name}": frozenset({""}) for name in checks.SOURCES_NOT_OFFERED},
+        **{f"TargetParameters.{name}": frozenset({""}) for name in checks.TARGETS_NOT_OFFERED},
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "Source": checks.check_source_arn,
+        "SourceParameters.FilterCriteria.Filters.*.Pattern": checks.check_filter,
+        "Enrichment": checks.check_enrichment,
+        "Target": checks.check_target_arn,
     }
 
     async def create(self, call: Call, spec: Spec) -> Made:

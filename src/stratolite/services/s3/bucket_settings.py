@@ -185,7 +185,7 @@ class BucketSettings(Service):
 
     def put_bucket_inventory_configuration(self, call: Call, request: Request) -> Response:
         bucket, said = _put(call, request, "inventory", "InventoryConfiguration")
-        _check_inventory(said)
+        check_inventory(said)
         inventory.start(call.tx, bucket, said, call.tx.time_s)
         return {}
 
@@ -201,10 +201,7 @@ class BucketSettings(Service):
     def put_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
         """Kept; the report of a storage class analysis is not made."""
         _, said = _put(call, request, "analytics", "AnalyticsConfiguration")
-        if "StorageClassAnalysis" not in said:
-            raise malformed_xml()
-        if said["StorageClassAnalysis"].get("DataExport"):
-            raise not_offered("export of a storage class analysis")
+        check_analytics(said)
         return {}
 
     def delete_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
@@ -312,7 +309,16 @@ def _list(call: Call, request: Request, kind: str, member: str) -> Response:
     return response
 
 
-def _check_inventory(said: dict[str, Any]) -> None:
+def check_analytics(said: dict[str, Any]) -> None:
+    """Raises Fault for an AnalyticsConfiguration that is wrong, or not offered."""
+    if "StorageClassAnalysis" not in said:
+        raise malformed_xml()
+    if said["StorageClassAnalysis"].get("DataExport"):
+        raise not_offered("export of a storage class analysis")
+
+
+def check_inventory(said: dict[str, Any]) -> None:
+    """Raises Fault for an InventoryConfiguration that is wrong, or not offered."""
     target = (said.get("Destination") or {}).get("S3BucketDestination") or {}
     if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
         raise malformed_xml()

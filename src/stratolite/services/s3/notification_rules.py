@@ -155,11 +155,16 @@ def _events(one: dict[str, Any]) -> list[str]:
     if not events:
         raise malformed_xml()
     for event in events:
-        if event not in EVENTS and event not in GROUPS:
-            raise invalid_argument(
-                "A specified event is not supported for notifications.", "Event", event
-            )
+        check_event(event)
     return list(events)
+
+
+def check_event(event: str) -> None:
+    """Raises Fault for an event that nobody is told of."""
+    if event not in EVENTS and event not in GROUPS:
+        raise invalid_argument(
+            "A specified event is not supported for notifications.", "Event", event
+        )
 
 
 def _filter_rules(one: dict[str, Any]) -> list[dict[str, str]]:

@@ -6,8 +6,10 @@ Sources  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -15,7 +17,15 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
-from stratolite.services.s3 import metadata_resources, names
+from stratolite.services.s3 import (
+    bucket_settings,
+    cors,
+    lifecycle_rules,
+    metadata_resources,
+    names,
+    notification_rules,
+    website,
+)
 from stratolite.services.s3.bucket_properties import READ
 
 _OFFERED = frozenset(
@@ -62,6 +72,10 @@ _CANNED = {
 _TABLES = ("MetadataConfiguration", "MetadataTableConfiguration")
 
 
+def _check_lifecycle(given: dict[str, Any]) -> None:
+    lifecycle_rules.checked(_lifecycle(given), partial(next, map("unnamed-{}".format, count())))
+
+
 class Bucket(Resource):
     type = "AWS::S3::Bucket"
     service = "s3"
@@ -75,6 +89,21 @@ class Bucket(Resource):
         "InventoryConfigurations.*.Destination.Format": frozenset({"CSV"}),
         "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
         "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "AnalyticsConfigurations.*": lambda one: bucket_settings.check_analytics(_of_id(one)),
+        "CorsConfiguration": lambda given: cors.check(_cors(given)["CORSRules"]),
+        "InventoryConfigurations.*": lambda one: bucket_settings.check_inventory(_inventory(one)),
+        "LifecycleConfiguration": _check_lifecycle,
+        **{
+            f"NotificationConfiguration.{kind}.*.Event": notification_rules.check_event
+            for kind in ("LambdaConfigurations", "QueueConfigurations", "TopicConfigurations")
+        },
+        "WebsiteConfiguration": lambda given: website.check(_website(given)),
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {
+        "AnalyticsConfigurations.*": "later",
+        "InventoryConfigurations.*": "arn:aws:s3:::known-later",
     }
     unread = frozenset({"ObjectLockEnabled"})
 

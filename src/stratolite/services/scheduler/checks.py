@@ -10,7 +10,7 @@ import orjson
 
 from stratolite import delivery, timetable
 from stratolite.errors import Fault
-from stratolite.service import Call, snake
+from stratolite.service import Call, Cloud, snake
 
 UNIVERSAL = {
     "dynamodb": "dynamodb", "eventbridge": "events", "lambda": "lambda", "scheduler": "scheduler", "secretsmanager": "secretsmanager",
@@ -18,7 +18,7 @@ UNIVERSAL = {
 }  # fmt: skip
 """AWS SDK for Java's service name -> ours, for arn:aws:scheduler:::aws-sdk:NAME:action."""
 _UNIVERSAL = re.compile(r"arn:aws[\w-]*:scheduler:::aws-sdk:([a-z0-9]+):([a-zA-Z0-9]+)\Z")
-_NOT_OFFERED = (
+NOT_OFFERED = (
     "EcsParameters", "SageMakerPipelineParameters", "EventBridgePutEventsV2Parameters", "EventBridgePutRawEventsParameters",
 )  # fmt: skip
 _READING = ("get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "lookup", "discover", "validate", "batchGet")  # fmt: skip
@@ -31,15 +31,19 @@ def invalid(message: str) -> Fault:
 def table_of(request: dict[str, Any]) -> timetable.Timetable:
     """Raises Fault for an expression or a time zone that is none."""
     expression = request["ScheduleExpression"]
-    try:
-        zone = ZoneInfo(request.get("ScheduleExpressionTimezone") or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        name = request["ScheduleExpressionTimezone"]
-        raise invalid(f"Invalid Schedule Expression Timezone {name}.") from error
+    zone = zone_of(request.get("ScheduleExpressionTimezone") or "UTC")
     try:
         return timetable.parse(expression, zone=zone)
     except ValueError as error:
         raise invalid(f"Invalid Schedule Expression {expression}.") from error
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Raises Fault for a time zone that is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid(f"Invalid Schedule Expression Timezone {name}.") from error
 
 
 def check(call: Call, request: dict[str, Any], arn: str) -> None:
@@ -69,21 +73,14 @@ def universal(arn: str) -> tuple[str, str] | None:
 
 
 def _check_target(call: Call, target: dict[str, Any]) -> None:
-    for member in _NOT_OFFERED:
+    for member in NOT_OFFERED:
         if target.get(member):
             raise invalid(f"Target {member} is not offered by Stratolite; see docs/coverage.md")
     arn = target["Arn"]
     if (found := universal(arn)) is not None:
         _check_universal(call, target, *found)
         return
-    try:
-        parsed = delivery.parse(arn)
-        is_bus = parsed.service == "events" and parsed.resource.startswith("event-bus/")
-        kind = "events" if is_bus else delivery.check(call.cloud, arn)
-    except ValueError as error:
-        raise invalid(f"Provided Arn is not in correct format or not offered: {error}.") from error
-    if kind == "logs":
-        raise invalid(f"The target {arn} is not supported.")
+    kind = _kind_of(arn, call.cloud)
     needed = {"kinesis": "KinesisParameters", "events": "EventBridgeParameters"}.get(kind)
     if needed and not target.get(needed):
         raise invalid(f"{needed} must be provided for target {arn}.")
@@ -96,11 +93,38 @@ def _check_target(call: Call, target: dict[str, Any]) -> None:
             raise invalid(f"Invalid Input: {text[:100]} is not valid JSON.") from error
 
 
-def _check_universal(call: Call, target: dict[str, Any], service: str, operation: str) -> None:
-    if service not in UNIVERSAL.values() or service not in call.cloud.services:
+def check_target_arn(arn: str) -> None:
+    """Raises Fault for a target that nothing can be sent to, as far as its ARN says."""
+    if (found := universal(arn)) is None:
+        _kind_of(arn)
+        return
+    _check_action(*found)
+
+
+def _kind_of(arn: str, cloud: Cloud | None = None) -> str:
+    try:
+        parsed = delivery.parse(arn)
+        if parsed.service == "events" and parsed.resource.startswith("event-bus/"):
+            return "events"
+        kind = delivery.kind_of(arn) if cloud is None else delivery.check(cloud, arn)
+    except ValueError as error:
+        raise invalid(f"Provided Arn is not in correct format or not offered: {error}.") from error
+    if kind == "logs":
+        raise invalid(f"The target {arn} is not supported.")
+    return kind
+
+
+def _check_action(service: str, operation: str) -> None:
+    if service not in UNIVERSAL.values():
         raise invalid(f"The universal target service {service} is not offered by Stratolite.")
     if snake(operation).split("_")[0] in _READING:
         raise invalid(f"Invalid RequestJson provided. Reason: {operation} is a read-only operation.")  # fmt: skip
+
+
+def _check_universal(call: Call, target: dict[str, Any], service: str, operation: str) -> None:
+    _check_action(service, operation)
+    if service not in call.cloud.services:
+        raise invalid(f"The universal target service {service} is not offered by Stratolite.")
     try:
         call.cloud.service(service).route(operation)
     except Fault as fault:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from stratolite.service import Call, Made, Resource, Spec, picked
+from stratolite.services.scheduler import checks
 
 _MEMBERS = (
     "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Description", "State", "FlexibleTimeWindow", "Target", "KmsKeyArn",
@@ -18,9 +19,14 @@ class Schedule(Resource):
     create_only = frozenset({"Name"})
     service = "scheduler"
     unread = frozenset({"StartDate", "EndDate"})
-    refused: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
-        ("Target.EcsParameters", "Target.SageMakerPipelineParameters"), frozenset({""})
-    )
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        f"Target.{member}": frozenset({""}) for member in checks.NOT_OFFERED
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "ScheduleExpression": lambda text: checks.table_of({"ScheduleExpression": text}),
+        "ScheduleExpressionTimezone": checks.zone_of,
+        "Target.Arn": checks.check_target_arn,
+    }
 
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
         group = spec.properties.get("GroupName")

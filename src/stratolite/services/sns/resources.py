@@ -5,13 +5,15 @@ Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
+from stratolite.services.sns.attributes import check_subscription
+from stratolite.services.sns.subscriptions import check_protocol
 
 _TOPIC = (
     "ArchivePolicy",
@@ -64,7 +66,7 @@ def _tags(spec: Spec) -> list[dict[str, str]]:
     return [{"Key": t["Key"], "Value": str(t["Value"])} for t in spec.properties.get("Tags") or ()]
 
 
-def _attributes(properties: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
+def _attributes(properties: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
     return {name: _text(properties[name]) for name in names if name in properties}
 
 
@@ -169,9 +171,23 @@ def _made(arn: str) -> Made:
     return Made(arn, {"TopicArn": arn, "TopicName": arn.rpartition(":")[2]})
 
 
+def _check_policy(known: Mapping[str, Any]) -> None:
+    """A filter policy beside its scope."""
+    if policy := _attributes(known, ("FilterPolicy",)).get("FilterPolicy"):
+        scope = known.get("FilterPolicyScope") or "MessageAttributes"
+        check_subscription(
+            "FilterPolicy", policy, protocol="", is_fifo=False, scope=scope, policy=policy
+        )
+
+
 class SubscriptionType(_Type):
     type = "AWS::SNS::Subscription"
     create_only = frozenset({"Endpoint", "Protocol", "TopicArn"})
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "Protocol": check_protocol,
+        "": _check_policy,
+    }
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"": None}
 
     async def create(self, call: Call, spec: Spec) -> Made:
         properties = spec.properties

@@ -280,9 +280,14 @@ def _check_attributes(
             raise invalid(where + said) from fault
 
 
-def _check_endpoint(topic: Topic, protocol: str, endpoint: str) -> None:
+def check_protocol(protocol: str) -> None:
+    """Raises Fault for one that SNS does not have, or that is not offered."""
     if protocol not in _PROTOCOLS:
         raise invalid(f"Amazon SNS does not support this protocol string: {protocol}")
+
+
+def _check_endpoint(topic: Topic, protocol: str, endpoint: str) -> None:
+    check_protocol(protocol)
     if protocol in _ARNS:
         form, said = _ARNS[protocol]
         if not form.fullmatch(endpoint):

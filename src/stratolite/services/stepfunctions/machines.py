@@ -379,10 +379,13 @@ def check_definition(cloud: Cloud, text: str, kind: str) -> list[Problem]:
 
 def _check_definition(cloud: Cloud, text: str, kind: str) -> None:
     """Raises Fault InvalidDefinition with all that is wrong."""
-    found = check_definition(cloud, text, kind)
-    if found:
-        said = ", ".join(f"{p.code}: {p.message}" + (f" at {p.place}" if p.place else "") for p in found)  # fmt: skip
-        raise Fault("InvalidDefinition", f"Invalid State Machine Definition: '{said}'")
+    if found := check_definition(cloud, text, kind):
+        raise invalid_definition(found)
+
+
+def invalid_definition(found: list[Problem]) -> Fault:
+    said = ", ".join(f"{p.code}: {p.message}" + (f" at {p.place}" if p.place else "") for p in found)  # fmt: skip
+    return Fault("InvalidDefinition", f"Invalid State Machine Definition: '{said}'")
 
 
 def _check_role(call: Call, role: str, arn: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec
+from stratolite.services.stepfunctions import tasks
 from stratolite.services.stepfunctions.bodies import TooLarge, drained
+from stratolite.services.stepfunctions.machines import invalid_definition
+from stratolite.workflow import compile_definition
 
 _DEFINITION_BYTES_MAX = 1 << 20
 _NO_KEY: Mapping[str, frozenset[str]] = {
@@ -19,6 +22,38 @@ _NO_KEY: Mapping[str, frozenset[str]] = {
     "EncryptionConfiguration.KmsKeyId": frozenset({""}),
 }
 _OWNED: Mapping[str, str] = {"Type": "AWS_OWNED_KEY"}
+
+
+_LATER = "arn:aws:lambda:us-east-1:000000000000:function:known-later"
+"""Stands for what another resource will be: most often it is a task's function."""
+
+
+def _check_known(wanted: Mapping[str, Any]) -> None:
+    """Raises Fault for a definition that is wrong, whatever stands for ``_LATER`` in it."""
+    if "DefinitionS3Location" in wanted:
+        return
+    text = _filled_in(_stated(wanted), wanted)
+    machine, found = compile_definition(text)
+    if machine is not None:
+        is_express = wanted.get("StateMachineType") == "EXPRESS"
+        found = tasks.resource_problems(machine, is_express=is_express)
+    if found := [problem for problem in found if not _hangs_on_later(text, problem.place)]:
+        raise invalid_definition(found)
+
+
+def _hangs_on_later(text: str, place: str) -> bool:
+    if _LATER not in text:
+        return False
+    try:
+        node = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return True  # what comes may make it JSON
+    for part in place.split("/")[1:]:
+        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+    return isinstance(node, str) and _LATER in node
 
 
 class StateMachine(Resource):
@@ -33,6 +68,8 @@ class StateMachine(Resource):
         "LoggingConfiguration.Level": frozenset({"OFF"}),
         "LoggingConfiguration.Destinations": frozenset({""}),
     }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {"": _check_known}
+    stand_ins: ClassVar[Mapping[str, str | None]] = {"": _LATER}
     unread = frozenset({"Definition", "DefinitionS3Location", "DefinitionSubstitutions"})
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -245,15 +282,23 @@ class StateMachineAlias(Resource):
 
 async def _definition(call: Call, wanted: dict[str, Any]) -> str:
     """The text of a definition, wherever it stands, with its ${NAME} filled in. Raises Fault."""
+    text = _stated(wanted)
+    if "DefinitionS3Location" in wanted:
+        text = await _from_s3(call, wanted["DefinitionS3Location"])
+    return _filled_in(text, wanted)
+
+
+def _stated(wanted: Mapping[str, Any]) -> str:
+    """The text that stands in the template, "" where it is in S3."""
     said = [n for n in ("DefinitionString", "Definition", "DefinitionS3Location") if n in wanted]
     if len(said) != 1:
         raise Fault("InvalidDefinition", "Exactly one of DefinitionString, Definition and DefinitionS3Location must be given")  # fmt: skip
     if said[0] == "DefinitionString":
-        text = str(wanted["DefinitionString"])
-    elif said[0] == "Definition":
-        text = orjson.dumps(wanted["Definition"]).decode()
-    else:
-        text = await _from_s3(call, wanted["DefinitionS3Location"])
+        return str(wanted["DefinitionString"])
+    return orjson.dumps(wanted["Definition"]).decode() if said[0] == "Definition" else ""
+
+
+def _filled_in(text: str, wanted: Mapping[str, Any]) -> str:
     names = wanted.get("DefinitionSubstitutions") or {}
     if not names:
         return text

@@ -128,20 +128,36 @@ def problems(cloud: Cloud, machine: Machine, *, is_express: bool) -> list[Proble
     return found
 
 
-def _problem(cloud: Cloud, state: State, *, is_express: bool) -> tuple[str, str]:
+def resource_problems(machine: Machine, *, is_express: bool) -> list[Problem]:
+    """Those of them that can be told without knowing which services there are."""
+    return [
+        Problem("SCHEMA_VALIDATION_FAILED", message, f"{state.place}/Resource")
+        for state in machine.tasks()
+        if (message := _of_resource(state, is_express=is_express))
+    ]
+
+
+def _of_resource(state: State, *, is_express: bool) -> str:
     task = parse(state.resource)
     if task is None:
         kind = state.resource.split(":")[5:6]
         if not kind or kind[0] in _WORDS or not state.resource.startswith("arn:aws:states:::"):
-            return _unknown(state.resource), "Resource"
-        return f"The resource {state.resource} is not offered by Stratolite; see docs/coverage.md", "Resource"  # fmt: skip
+            return _unknown(state.resource)
+        return f"The resource {state.resource} is not offered by Stratolite; see docs/coverage.md"
     if is_express:
         if isinstance(task, Activity):
-            return "Express state machine does not support Activity ARN", "Resource"
+            return "Express state machine does not support Activity ARN"
         if isinstance(task, Integration) and task.pattern == "waitForTaskToken":
-            return "Express state machine does not support '.waitForTaskToken' service integration ", "Resource"  # fmt: skip
+            return "Express state machine does not support '.waitForTaskToken' service integration "
         if isinstance(task, Integration) and task.pattern:
-            return "Express state machine does not support '.sync' service integration", "Resource"
+            return "Express state machine does not support '.sync' service integration"
+    return ""
+
+
+def _problem(cloud: Cloud, state: State, *, is_express: bool) -> tuple[str, str]:
+    if message := _of_resource(state, is_express=is_express):
+        return message, "Resource"
+    task = parse(state.resource)
     if not isinstance(task, Integration):
         return "", ""
     if task.service not in cloud.services:
