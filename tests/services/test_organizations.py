@@ -181,9 +181,9 @@ def test_what_the_platform_asks_of_iam_nobody_else_can(client, org, platform):
 
     who = Principal("role", org.account, "arn", "OrganizationAccountAccessRole")
     for principal in (who, root(org.account, "AKIAX"), root(org.account, "test")):
-        for operation in ("KeepOrganization", "KeepServiceControl", "RevealAccessKey", "FindRole", "NewKeyId", "FindAccessKey", "CheckMfaCode"):  # fmt: skip
+        for operation in ("KeepOrganization", "KeepServiceControl", "RevealAccessKey", "FindRole", "FindUnknownPrincipal", "NewKeyId", "FindAccessKey", "CheckMfaCode"):  # fmt: skip
             asked = {"Account": org.account, "Record": None, "Organization": "o", "Kind": "policy", "Name": "p", "Value": None,
-                     "AccessKeyId": "AKIA", "RoleName": "r", "Prefix": "A", "SerialNumber": "s", "UserName": "u", "TokenCode": "1"}  # fmt: skip
+                     "AccessKeyId": "AKIA", "RoleName": "r", "Prefix": "A", "SerialNumber": "s", "UserName": "u", "TokenCode": "1", "Policy": "{}"}  # fmt: skip
             call = Harness(platform.cloud).call(org.account, principal=principal)
             with pytest.raises(Fault) as refused:
                 platform.run(call.request("iam", operation, asked))
