@@ -53,7 +53,6 @@ DATA: dict[str, frozenset[str]] = {
     "stepfunctions": frozenset({"GetActivityTask", "SendTaskHeartbeat", "StartSyncExecution"}),
 }  # fmt: skip
 INSIDE: dict[str, frozenset[str]] = {
-    "iam": frozenset({"FindUnknownPrincipal"}),
     "s3": frozenset({
         "CheckTableObject", "DropAccessPoint", "DropTableBucket", "DropTableObjects", "KeepAccessPoint", "KeepAccountBlock",
         "KeepTableBucket", "ListTableObjects", "PutTableObject",
