@@ -158,6 +158,20 @@ def test_what_holds_a_tree_together_is_refused_to_be_taken_away(client, org):
     org.create_organization()
 
 
+def test_what_services_ask_of_iam_is_nothing_a_service_control_policy_is_about(client, org):
+    """A member that may not use IAM still becomes its roles and writes policies: AWS looks principals up itself."""
+    s3 = client("s3", account=org.account)
+    s3.create_bucket(Bucket="of-a-member")
+    attach(org, org.account, deny("iam:*"), "no-iam")
+    role = f"arn:aws:iam::{org.account}:role/OrganizationAccountAccessRole"
+    client("sts").assume_role(RoleArn=role, RoleSessionName="admin")
+    allow = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::of-a-member/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="of-a-member", Policy=policy(allow))
+    allow["Principal"] = {"AWS": f"arn:aws:iam::{org.account}:role/nobody"}
+    with pytest.raises(ClientError, match="Invalid principal in policy"):
+        s3.put_bucket_policy(Bucket="of-a-member", Policy=policy(allow))
+
+
 def test_a_role_cannot_be_made_that_escapes(client, org):
     """Service-linked roles are not limited, so nobody may make one that only looks like it."""
     iam = client("iam", account=org.account)
@@ -181,9 +195,9 @@ def test_what_the_platform_asks_of_iam_nobody_else_can(client, org, platform):
 
     who = Principal("role", org.account, "arn", "OrganizationAccountAccessRole")
     for principal in (who, root(org.account, "AKIAX"), root(org.account, "test")):
-        for operation in ("KeepOrganization", "KeepServiceControl", "RevealAccessKey", "FindRole", "NewKeyId", "FindAccessKey", "CheckMfaCode"):  # fmt: skip
+        for operation in ("KeepOrganization", "KeepServiceControl", "RevealAccessKey", "FindRole", "FindUnknownPrincipal", "NewKeyId", "FindAccessKey", "CheckMfaCode"):  # fmt: skip
             asked = {"Account": org.account, "Record": None, "Organization": "o", "Kind": "policy", "Name": "p", "Value": None,
-                     "AccessKeyId": "AKIA", "RoleName": "r", "Prefix": "A", "SerialNumber": "s", "UserName": "u", "TokenCode": "1"}  # fmt: skip
+                     "AccessKeyId": "AKIA", "RoleName": "r", "Prefix": "A", "SerialNumber": "s", "UserName": "u", "TokenCode": "1", "Policy": "{}"}  # fmt: skip
             call = Harness(platform.cloud).call(org.account, principal=principal)
             with pytest.raises(Fault) as refused:
                 platform.run(call.request("iam", operation, asked))

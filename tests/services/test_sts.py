@@ -329,3 +329,22 @@ def test_a_token_says_once_what_it_says_and_those_of_before_open(client, platfor
     older = keys | {"token": base64.b64encode(sealed).decode()}
     del who["ResponseMetadata"]
     assert client("sts", **older).get_caller_identity().items() >= who.items()
+
+
+def test_root_becomes_the_roles_of_its_account_as_no_root_of_aws_does(client):
+    """Unlike AWS, as the front page says: local credentials are root's. Not what denies it, nor what is another account's."""
+    iam, sts = client("iam"), client("sts")
+
+    def ask(name, effect="Allow", by=sts, **who):
+        said = {"Effect": effect, "Principal": who, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [said]})
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        arn = f"arn:aws:iam::000000000000:role/{name}"
+        return by.assume_role(RoleArn=arn, RoleSessionName="s1")["AssumedRoleUser"]["Arn"]
+
+    given = ask("trusts-lambda", Service="lambda.amazonaws.com")
+    assert given == "arn:aws:sts::000000000000:assumed-role/trusts-lambda/s1"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask("denies", effect="Deny", AWS="000000000000")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask("of-others", by=client("sts", account="111122223333"), Service="lambda.amazonaws.com")

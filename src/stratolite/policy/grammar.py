@@ -32,6 +32,7 @@ _IAM_PATHS = (
     "user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/",
     "sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/",
 )  # fmt: skip
+_SID = re.compile(r"[0-9A-Za-z]*")
 _TRUST_ACTION = re.compile(
     r"sts:(\*|assumerole[\w*?]*|tagsession|setsourceidentity|setcontext)", re.IGNORECASE | re.ASCII
 )
@@ -45,6 +46,7 @@ def check_identity(text: str, *, is_managed: bool = False) -> None:
     statements = _shaped(_loaded(text, _SYNTAX), old=False, versioned=is_managed)
     for statement in statements:
         _legacy(statement)
+    _plain(statements)
     _unique(statements)
     for statement in statements:
         if "Principal" in statement or "NotPrincipal" in statement:
@@ -164,6 +166,13 @@ def _is_date(text: str) -> bool:
     if text.isdigit() and len(text) > 4:
         return int(text) < 1 << 63
     return _DATE.fullmatch(text) is not None
+
+
+def _plain(statements: list[dict[str, Any]]) -> None:
+    if not all(_SID.fullmatch(s.get("Sid", "")) for s in statements):
+        raise Malformed(
+            "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
+        )
 
 
 def _unique(statements: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from copy import deepcopy
 from hashlib import sha256
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response
@@ -18,13 +19,14 @@ from stratolite.services.dynamodb.faults import invalid, not_found
 
 POLICY_SIZE_BYTES_MAX = 20 << 10
 _NONE = "NO_POLICY"
+_INVALID = "One or more parameter values were invalid"
 
 
 class Policies(Base):
     def put_resource_policy(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.PUT_POLICY, request)
         account, name, label = self._owner(call, request["ResourceArn"])
-        text = checked(request["Policy"])
+        text = checked(call, request["Policy"])
         self._expect(call, account, name, label, request.get("ExpectedRevisionId"))
         state.put_policy(call.tx, account, call.region, name, label, text, revision(text))
         self._flag(call, account, name, label, has_policy=True)
@@ -84,16 +86,23 @@ class Policies(Base):
         state.put_table(call.tx, account, call.region, record)
 
 
-def checked(text: str) -> str:
+def checked(call: Call, text: str) -> str:
     """Raises ValidationException for what is no policy with principals, or too long."""
     if len(text.encode()) > POLICY_SIZE_BYTES_MAX:
         raise invalid(
             f"Resource policies may be at most {POLICY_SIZE_BYTES_MAX} bytes; size_bytes={len(text.encode())}"
         )
     try:
-        Document.parse(text, has_principal=True)
+        statements = Document.parse(text, has_principal=True).statements
     except Malformed as error:
-        raise invalid(f"Invalid policy document: {error}") from None
+        raise invalid(f"{_INVALID}: Invalid policy document: {error}") from None
+    named = [action for one in statements for action in one.actions]
+    if foreign := [a for a in named if a != "*" and not a.lower().startswith("dynamodb:")]:
+        listed = ", ".join(f'"{action}"' for action in foreign)
+        said = f"Invalid policy document: The following action names are invalid: {listed}"
+        raise invalid(f"{_INVALID}: {said}")
+    if principals.unknown(call, text):
+        raise invalid(f"{_INVALID}: Invalid principal in policy document.")
     return text
 
 

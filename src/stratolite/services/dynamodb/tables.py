@@ -54,7 +54,13 @@ class Tables(Base):
         if (policy := request.get("ResourcePolicy")) is not None:
             record["HasPolicy"] = True
             state.put_policy(
-                call.tx, call.account, call.region, name, "", checked(policy), revision(policy)
+                call.tx,
+                call.account,
+                call.region,
+                name,
+                "",
+                checked(call, policy),
+                revision(policy),
             )
         if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
             view = request["StreamSpecification"]["StreamViewType"]

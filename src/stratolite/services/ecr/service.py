@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.service import Access, Call, Request, Resource, Response, Service
@@ -18,6 +19,7 @@ _ARN = re.compile(r"arn:aws:ecr:([a-z0-9-]+):(\d{12}):repository/(.+)\Z")
 _PAGE = 100
 _TAGS_MAX = 50
 _EXCLUSIONS_MAX = 5
+_INVALID_POLICY = "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'"
 
 
 class Ecr(Service):
@@ -135,10 +137,9 @@ class Ecr(Service):
         try:
             Document.parse(_with_resource(text), has_principal=True)
         except Malformed as error:
-            raise Fault(
-                "InvalidParameterException",
-                "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
-            ) from error
+            raise Fault("InvalidParameterException", _INVALID_POLICY) from error
+        if principals.unknown(call, text):
+            raise Fault("InvalidParameterException", _INVALID_POLICY)
         _change(call, request, policy=_with_resource(text))
         return _answer(call, request) | {"policyText": text}
 

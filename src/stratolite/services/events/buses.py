@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
@@ -101,6 +102,8 @@ class Buses(Service):
             if clash:
                 raise invalid(f"Policy must not be given together with {clash[0]}.")
             record["policy"] = _policy(text)
+            if principals.unknown(call, text):
+                raise invalid("Parameter Policy is not valid. Reason: Invalid principal.")
         else:
             record["policy"] = _with_statement(call, name, record["policy"], request)
         _keep(call, name, record)
@@ -150,7 +153,9 @@ def find(call: Call, name: str) -> state.Record:
 
 
 def merged(tags: dict[str, str], more: list[dict[str, str]] | None) -> dict[str, str]:
-    """Raises Fault for too many."""
+    """Raises Fault for too many and for keys of AWS's own."""
+    if any(t["Key"].lower().startswith("aws:") for t in more or ()):
+        raise invalid("aws: prefixed tag key names are not allowed for external use.")
     made = tags | {t["Key"]: t["Value"] for t in more or ()}
     if len(made) > _TAGS_MAX:
         raise names.limit_reached("The number of tags exceeds the limit of 50.")

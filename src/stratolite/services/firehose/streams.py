@@ -223,8 +223,10 @@ def _encryption(given: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _check_tags(tags: dict[str, str]) -> None:
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise settings.bad("aws: prefixed tag key names are not allowed for external use.")
     if len(tags) > quotas.TAGS_MAX or any(
-        not 1 <= len(k) <= 128 or len(v) > 256 or k.startswith("aws:") for k, v in tags.items()
+        not 1 <= len(k) <= 128 or len(v) > 256 for k, v in tags.items()
     ):
         raise settings.bad(f"At most {quotas.TAGS_MAX} tags of 128 and 256 characters each.")
 

@@ -25,7 +25,7 @@ Values  the AWS shape of the thing as JSON; documents as the text that was given
 Reads   ``authorize`` answers every call's question, ``context`` has its condition keys; ``credentials`` every signature's.
 Files   one mixin a topic: ``service`` roles and users, ``access_keys``, ``account``, ``certificates``, ``groups``,
         ``instance_profiles``, ``last_accessed``, ``linked_roles``, ``login``, ``mfa``, ``providers``, ``simulation``, ``versions``;
-        ``access`` what IAM asks of itself, ``principals`` whom a trust policy may name, ``managed`` AWS's own policies
+        ``access`` what IAM asks of itself, ``principals`` whom a policy may name, ``managed`` AWS's own policies
 Unlike AWS  a principal in a policy stays the ARN it was written as and is not tied to the unique id; changes count at once,
         nowhere eventually; nobody logs in with a password; the QR code of an MFA device is not drawn; SimulatePrincipalPolicy
         knows no session policies. 76 of AWS's managed policies are here, as of 2026.

@@ -19,7 +19,11 @@ from stratolite.services.iam import state
 from stratolite.services.iam.context import context_of
 
 _HOLDERS = frozenset({"user", "role"})
-_ALWAYS = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
+_ALWAYS = frozenset({
+    ("sts", "GetCallerIdentity"), ("sts", "GetSessionToken"),
+    ("iam", "CheckMfaCode"), ("iam", "FindAccessKey"), ("iam", "FindRole"), ("iam", "FindUnknownPrincipal"), ("iam", "NewKeyId"),
+})  # fmt: skip
+"""Those of iam are the platform's (``inside`` asks whether they are): no service control policy is about them."""
 _GUARDED = ("iam", "sts")
 _NOT_VALID = "InvalidClientTokenId"
 _RULES_COUNT_MAX = 10_000

@@ -240,12 +240,14 @@ def remove(call: Call, kind: str, name: str) -> None:
 
 
 def new_tags(request: Request, kind: str = "") -> list[dict[str, str]]:
-    """The tags something is made with. Raises Fault for a key that is there twice."""
+    """The tags something is made with. Raises Fault for a key that is there twice or AWS's own."""
     tags: list[dict[str, str]] = request.get("Tags") or []
     keys = [t["Key"].lower() if kind in _CASELESS else t["Key"] for t in tags]
     if len(set(keys)) != len(keys):
         note = " Please note that Tag keys are case insensitive." if kind in _CASELESS else ""
         raise Fault("InvalidInput", f"Duplicate tag keys found.{note}")
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise Fault("InvalidInput", "Tag keys beginning with aws: are reserved for system use.")
     return tags
 
 

@@ -12,6 +12,7 @@ from stratolite.clock import World
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.policy.grammar import check_identity, check_trust
+from stratolite.service import Request
 
 _NAME = re.compile(r"[\w+=,.@-]+\Z", re.ASCII)
 _PATH = re.compile(r"(/|/[\x21-\x7e]+/)\Z")
@@ -29,6 +30,7 @@ MAKING = frozenset(
     {"CreateRole", "CreateUser", "CreateGroup", "CreateInstanceProfile", "CreatePolicy", "FindRole"}
 )
 """Operations with the name of something that is to be new, and STS's, which has it from an ARN."""
+_NAMES = ("RoleName", "UserName", "GroupName", "PolicyName", "InstanceProfileName", "ServerCertificateName")  # fmt: skip
 _NAME_LENGTH_MAX = {"role": 64, "user": 64, "policy": 128, "group": 128}
 
 
@@ -39,6 +41,17 @@ def check_name(field: str, name: str, length_max: int) -> None:
             f"1 validation error detected: Value '{name}' at '{field}' failed to satisfy constraint:"
             f" Member must have length less than or equal to {length_max}",
         )
+    _check_characters(field, name)
+
+
+def check_names(request: Request) -> None:
+    """Raises Fault if something is asked for by a name that nothing can have."""
+    for member in _NAMES:
+        if name := request.get(member):
+            _check_characters(member[0].lower() + member[1:], name)
+
+
+def _check_characters(field: str, name: str) -> None:
     if not _NAME.match(name):
         raise Fault(
             "ValidationError",

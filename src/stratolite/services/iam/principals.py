@@ -1,4 +1,4 @@
-"""Whether the principals a trust policy names are there: AWS takes no trust in users and roles that do not exist.
+"""Whether the principals a policy names are there: AWS takes no trust in users and roles that do not exist.
 
 Source  https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
         https://repost.aws/knowledge-center/iam-principal-policy
@@ -24,15 +24,23 @@ _UNIQUE = re.compile(r"(AIDA|AROA)[A-Z0-9]{12,}\Z")
 
 
 def check(call: Call, text: str) -> None:
-    """Raises Fault MalformedPolicyDocument for a principal that cannot be."""
+    """Raises Fault MalformedPolicyDocument for a principal of a trust policy that cannot be."""
+    if found := unknown(call, text):
+        kind, value = found
+        said = f'Invalid principal in policy: "{kind.upper()}":"{value}"'
+        raise Fault("MalformedPolicyDocument", said)
+
+
+def unknown(call: Call, text: str) -> tuple[str, str] | None:
+    """(kind, value) of the first principal that cannot be."""
     statements = json.loads(text)["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
         raw = statement.get("Principal", statement.get("NotPrincipal"))
         for kind, values in (raw if isinstance(raw, dict) else {"AWS": raw}).items():
             for value in values if isinstance(values, list) else [values]:
                 if not _is_there(call, kind, value):
-                    said = f'Invalid principal in policy: "{kind.upper()}":"{value}"'
-                    raise Fault("MalformedPolicyDocument", said)
+                    return kind, str(value)
+    return None
 
 
 def _is_there(call: Call, kind: str, value: Any) -> bool:

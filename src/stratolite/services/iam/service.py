@@ -136,6 +136,12 @@ class Iam(
         inside.check(call, "FindRole")
         return {"Role": holders.load(call, "role", asked["RoleName"])}
 
+    def find_unknown_principal(self, call: Call, asked: Request) -> Response:
+        """For ``stratolite.principals`` alone, no wire carries it: Kind and Value of the first of ``Policy``, or {}."""
+        inside.check(call, "FindUnknownPrincipal")
+        found = principals.unknown(call, asked["Policy"])
+        return {"Kind": found[0], "Value": found[1]} if found else {}
+
     def list_roles(self, call: Call, request: Request) -> Response:
         return holders.listed(call, "role", request, "Roles", "Tags", "PermissionsBoundary")
 
@@ -349,6 +355,7 @@ _CASELESS_MEMBERS = (
 
 def _asked_by_any_case(method: Callable[..., Any]) -> Callable[..., Any]:
     def asked(call: Call, request: Request) -> Any:
+        names.check_names(request)
         return method(call, spelled(call, request))
 
     return asked

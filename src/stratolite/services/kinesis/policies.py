@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
@@ -67,6 +68,8 @@ class Policies(Service):
             Document.parse(policy, has_principal=True)
         except Malformed as error:
             raise Fault("InvalidArgumentException", f"Invalid policy: {error}") from error
+        if principals.unknown(call, policy):
+            raise Fault("InvalidArgumentException", "Invalid policy: Invalid principal in policy")
         _put(call, request, {**record, "policy": policy})
         return {}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
@@ -42,7 +43,8 @@ class KeyGrants(Service):
         for member in ("GranteePrincipal", "RetiringPrincipal"):
             who = request.get(member)
             is_service = request.get("_via") and who and who.endswith(".amazonaws.com")
-            if who and not is_service and not who.startswith("arn:aws:"):
+            is_arn = who is not None and who.startswith("arn:aws:")
+            if who and not is_service and not (is_arn and principals.is_known(call, who)):
                 raise Fault(
                     "InvalidArnException", f"ARN does not refer to a valid principal: {who}"
                 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document
 from stratolite.policy.document import Malformed
@@ -56,14 +57,19 @@ def checked(call: Call, found: Key, text: str, *, bypass: bool) -> dict[str, Any
         policy: dict[str, Any] = orjson.loads(text)
     except (Malformed, orjson.JSONDecodeError) as error:
         raise Fault("MalformedPolicyDocumentException", str(error)) from error
+    if principals.unknown(call, text):
+        raise Fault(
+            "MalformedPolicyDocumentException",
+            "Policy contains a statement with one or more invalid principals.",
+        )
     if bypass:
         return policy
     statements = policy["Statement"]
     for one in statements if isinstance(statements, list) else [statements]:
         actions = one.get("Action") or ()
         actions = [actions] if isinstance(actions, str) else actions
-        principals = one.get("Principal")
-        who = principals.get("AWS") if isinstance(principals, dict) else principals
+        raw = one.get("Principal")
+        who = raw.get("AWS") if isinstance(raw, dict) else raw
         named = [who] if isinstance(who, str) else who or ()
         account = found.place.account
         mine = {"*", account, f"arn:aws:iam::{account}:root", call.principal.arn}

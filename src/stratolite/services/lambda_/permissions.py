@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.lambda_ import names, state
@@ -14,6 +15,21 @@ from stratolite.services.lambda_.names import LATEST, Ref, invalid, mismatch
 
 _SID = r"([a-zA-Z0-9-_]+)"
 _ACTION = r"(lambda:[*]|lambda:[a-zA-Z]+|[*])"
+_ACTIONS = frozenset(f"lambda:{name}".lower() for name in (
+    "*", "AddPermission", "CreateAlias", "CreateFunction", "CreateFunctionUrlConfig", "DeleteAlias", "DeleteFunction",
+    "DeleteFunctionCodeSigningConfig", "DeleteFunctionConcurrency", "DeleteFunctionEventInvokeConfig", "DeleteFunctionUrlConfig",
+    "DeleteProvisionedConcurrencyConfig", "DisableReplication", "EnableReplication", "GetAlias", "GetFunction",
+    "GetFunctionCodeSigningConfig", "GetFunctionConcurrency", "GetFunctionConfiguration", "GetFunctionEventInvokeConfig",
+    "GetFunctionRecursionConfig", "GetFunctionScalingConfig", "GetFunctionUrlConfig", "GetPolicy",
+    "GetProvisionedConcurrencyConfig", "GetRuntimeManagementConfig", "InvokeAsync", "InvokeFunction", "InvokeFunctionUrl",
+    "ListAliases", "ListDurableExecutionsByFunction", "ListFunctionEventInvokeConfigs", "ListFunctionUrlConfigs",
+    "ListProvisionedConcurrencyConfigs", "ListTags", "ListVersionsByFunction", "PublishVersion",
+    "PutFunctionCodeSigningConfig", "PutFunctionConcurrency", "PutFunctionEventInvokeConfig", "PutFunctionRecursionConfig",
+    "PutFunctionScalingConfig", "PutProvisionedConcurrencyConfig", "PutRuntimeManagementConfig", "RemovePermission",
+    "TagResource", "UntagResource", "UpdateAlias", "UpdateFunctionCode",
+    "UpdateFunctionConfiguration", "UpdateFunctionEventInvokeConfig", "UpdateFunctionUrlConfig",
+))  # fmt: skip
+"""https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html, those on functions."""
 _CONDITIONS = (
     ("SourceArn", "ArnLike", "AWS:SourceArn"),
     ("SourceAccount", "StringEquals", "AWS:SourceAccount"),
@@ -32,9 +48,11 @@ class Permissions(Service):
             raise mismatch("statementId", sid, _SID)
         if not re.fullmatch(_ACTION, action):
             raise mismatch("action", action, _ACTION)
+        if action != "*" and action.lower() not in _ACTIONS:
+            raise invalid(f"{action} is not an action on a function.")
         if ref.qualifier == LATEST:
             raise invalid("We currently do not support adding policies for $LATEST.")
-        principal = _principal(request["Principal"])
+        principal = _principal(call, request["Principal"])
         _check_exists(call, ref)
         policy = state.get_named(call.tx, ref, "policy", ref.qualifier or "")
         _check_revision(call, ref, policy, request)
@@ -133,12 +151,14 @@ def _check_exists(call: Call, ref: Ref) -> None:
     raise names.missing(f"Cannot find alias arn: {ref.arn}")
 
 
-def _principal(given: str) -> Any:
+def _principal(call: Call, given: str) -> Any:
     if given == "*":
         return "*"
     if re.fullmatch(r"\d{12}", given):
         return {"AWS": f"arn:aws:iam::{given}:root"}
-    if re.fullmatch(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", given):
+    if re.fullmatch(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", given) and principals.is_known(
+        call, given
+    ):
         return {"AWS": given}
     if re.fullmatch(r"[a-z0-9.-]+\.amazon(aws)?\.com(\.cn)?", given):  # Alexa's are at amazon.com
         return {"Service": given}

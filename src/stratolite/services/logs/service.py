@@ -347,6 +347,11 @@ def _check_name(field: str, name: str, pattern: str) -> None:
 
 
 def _check_tags(tags: dict[str, str]) -> None:
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise Fault(
+            "InvalidParameterException",
+            "aws: prefixed tag key names are not allowed for external use.",
+        )
     if len(tags) > 50 or any(not 1 <= len(k) <= 128 or len(v) > 256 for k, v in tags.items()):
         raise Fault("InvalidParameterException", "At most 50 tags of 128 and 256 characters each")
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy.document import Document, Malformed
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import cors, grants, names, state, website
+from stratolite.services.s3 import cors, grants, names, policy_actions, state, website
 from stratolite.services.s3.buckets import OWNERSHIPS
 from stratolite.services.s3.encryption import KMS, blocks_customers
 from stratolite.services.s3.entry import (
@@ -109,7 +110,7 @@ class Configuration(Service):
         text = payload(request, "Policy")
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
-        check_policy(bucket, text)
+        check_policy(call, bucket, text)
         if public_access_block(call, bucket)["BlockPublicPolicy"] and is_public(text):
             who, arn = call.principal.arn, f"arn:aws:s3:::{bucket.name}"
             raise Fault(
@@ -335,7 +336,7 @@ def _check_owner(call: Call, bucket: Bucket) -> None:
         )
 
 
-def check_policy(bucket: Bucket, text: str) -> None:
+def check_policy(call: Call, bucket: Bucket, text: str) -> None:
     """Raises MalformedPolicy."""
     if len(text.encode()) > POLICY_SIZE_BYTES_MAX:
         raise Fault("PolicyTooLarge", "Policy document must not exceed 20 KB", status=400)
@@ -354,12 +355,19 @@ def check_policy(bucket: Bucket, text: str) -> None:
     if any("Resource" not in s and "NotResource" not in s for s in raw_statements):
         raise _malformed("Missing required field Resource")
     for statement in document.statements:
-        if not all(a == "*" or a.lower().startswith("s3:") for a in statement.actions):
+        if not all(policy_actions.meant(action) for action in statement.actions):
             raise _malformed("Policy has invalid action")
         for resource in statement.resources:
             name = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
             if not resource.startswith("arn:aws:s3:::") or not fnmatchcase(bucket.name, name):
                 raise _malformed("Policy has invalid resource")
+        if statement.actions_negated or statement.resources_negated:
+            continue
+        if not all(policy_actions.applies(a, statement.resources) for a in statement.actions):
+            raise _malformed("Action does not apply to any resource(s) in statement")
+    if found := principals.unknown(call, text):
+        said = "Invalid principal in policy"
+        raise Fault("MalformedPolicy", said, status=400, Detail=f'"{found[0]}" : "{found[1]}"')
 
 
 def _malformed(message: str) -> Fault:

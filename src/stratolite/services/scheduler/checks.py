@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,6 +27,14 @@ _READING = ("get", "describe", "list", "poll", "receive", "search", "scan", "que
 
 def invalid(message: str) -> Fault:
     return Fault("ValidationException", message, status=400)
+
+
+def tags_of(given: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Raises Fault for keys of AWS's own."""
+    tags = {t["Key"]: t["Value"] for t in given}
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise invalid("aws: prefixed tag key names are not allowed for external use.")
+    return tags
 
 
 def table_of(request: dict[str, Any]) -> timetable.Timetable:

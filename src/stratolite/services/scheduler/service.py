@@ -142,7 +142,7 @@ class Scheduler(Service):
             "created_s": call.tx.time_s,
             "modified_s": call.tx.time_s,
             "state": "ACTIVE",
-            "tags": {t["Key"]: t["Value"] for t in request.get("Tags") or ()},
+            "tags": checks.tags_of(request.get("Tags") or ()),
             "token": token,
         }
         state.put_group(call.tx, keys, name, record)
@@ -178,7 +178,7 @@ class Scheduler(Service):
 
     def tag_resource(self, call: Call, request: Request) -> Response:
         name, record = _tagged(call, request)
-        record["tags"] |= {t["Key"]: t["Value"] for t in request["Tags"]}
+        record["tags"] |= checks.tags_of(request["Tags"])
         if len(record["tags"]) > _TAGS_MAX:
             raise checks.invalid(f"A resource can have at most {_TAGS_MAX} tags.")
         state.put_group(call.tx, call.keys("scheduler"), name, record)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
 from stratolite.service import Call, Request, Response
@@ -18,6 +19,8 @@ _NARROWING = frozenset((
     "aws:sourcevpce", "aws:userid", "kms:viaservice",
 ))  # fmt: skip
 
+_UNSUPPORTED = "This resource policy contains an unsupported principal."
+
 
 class Policies(Listing):
     def put_resource_policy(self, call: Call, request: Request) -> Response:
@@ -25,6 +28,8 @@ class Policies(Listing):
         text = request["ResourcePolicy"]
         if problem := _problem(text):
             raise Fault("MalformedPolicyDocumentException", f"This resource policy contains a syntax error: {problem}")  # fmt: skip
+        if principals.unknown(call, text):
+            raise Fault("MalformedPolicyDocumentException", _UNSUPPORTED)
         if request.get("BlockPublicPolicy") and is_public(text):
             raise Fault("PublicPolicyException", "This resource policy grants public access to the secret, and public access is blocked.")  # fmt: skip
         record["policy"] = text
@@ -49,6 +54,8 @@ class Policies(Listing):
         errors = []
         if problem := _problem(text):
             errors.append({"CheckName": "SyntaxCheck", "ErrorMessage": problem})
+        elif principals.unknown(call, text):
+            errors.append({"CheckName": "SyntaxCheck", "ErrorMessage": _UNSUPPORTED})
         elif is_public(text):
             errors.append({"CheckName": "PublicPolicyCheck", "ErrorMessage": "The policy grants public access."})  # fmt: skip
         return {"PolicyValidationPassed": not errors, "ValidationErrors": errors}

@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
-from stratolite.service import is_number
+from stratolite.service import Call, is_number
 from stratolite.services.sns import filtering
 from stratolite.services.sns.finding import invalid
 
@@ -58,7 +59,7 @@ _RETRIES_MAX = 100
 _DELAY_S_MAX = 3600
 
 
-def check_topic(name: str, value: str, *, is_fifo: bool, is_new: bool) -> None:
+def check_topic(call: Call, name: str, value: str, *, is_fifo: bool, is_new: bool) -> None:
     """Raises Fault for an attribute that SNS does not have or that we do not offer."""
     if _TOPIC_NOT_OFFERED.fullmatch(name):
         raise invalid(
@@ -69,7 +70,7 @@ def check_topic(name: str, value: str, *, is_fifo: bool, is_new: bool) -> None:
     if name in _OF_FIFO and not is_fifo and value != "false":
         raise invalid(f"Attributes Reason: {name} is only valid for FIFO topics")
     if name == "Policy" and value:
-        _check_policy(value)
+        _check_policy(call, value)
     elif name == "DisplayName" and len(value) > _DISPLAY_NAME_MAX:
         raise invalid("DisplayName")
     elif name in ("ContentBasedDeduplication", "FifoTopic"):
@@ -284,7 +285,7 @@ def kms_refusal() -> Fault:
     return invalid("Attributes Reason: KmsMasterKeyId is not offered by Stratolite yet")
 
 
-def _check_policy(value: str) -> None:
+def _check_policy(call: Call, value: str) -> None:
     try:
         statements = Document.parse(value, has_principal=True).statements
     except Malformed as error:
@@ -294,3 +295,5 @@ def _check_policy(value: str) -> None:
         raise invalid("Policy statement action out of service scope!")
     if len(value.encode()) > _POLICY_BYTES_MAX:
         raise invalid(f"Policy: must be at most {_POLICY_BYTES_MAX} bytes")
+    if principals.unknown(call, value):
+        raise invalid("Policy Error: PrincipalNotFound")

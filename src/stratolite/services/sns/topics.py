@@ -39,7 +39,7 @@ class Topics(Service):
                 )
             raise invalid("Topic Name")
         for key, value in given.items():
-            attributes.check_topic(key, value, is_fifo=wants_fifo, is_new=True)
+            attributes.check_topic(call, key, value, is_fifo=wants_fifo, is_new=True)
         tags = _tags(request.get("Tags") or [])
         keys, tx = keys_of(call.account, call.region), call.tx
         token = request.get("StackToken")  # not AWS's: a stack's step finds what it made before
@@ -101,7 +101,7 @@ class Topics(Service):
     def set_topic_attributes(self, call: Call, request: Request) -> Response:
         found = topic_of(call, request.get("TopicArn"))
         name, value = request.get("AttributeName") or "", request.get("AttributeValue") or ""
-        attributes.check_topic(name, value, is_fifo=found.is_fifo, is_new=False)
+        attributes.check_topic(call, name, value, is_fifo=found.is_fifo, is_new=False)
         _check_kms(call, {name: value})
         kept = {k: v for k, v in {**found.attributes, name: value}.items() if v}
         if name == "ArchivePolicy" and value in ("", "{}"):

@@ -10,8 +10,10 @@ from typing import Any
 
 import orjson
 
+from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.policy import Document, Malformed
+from stratolite.service import Call
 
 _NUMBERS: dict[str, tuple[int, int, str]] = {
     "DelaySeconds": (0, 900, "0"),
@@ -84,6 +86,12 @@ def _policy(value: str) -> None:
     ):
         if count > most:
             raise Fault("OverLimit", f"{count} {what} were found in the submitted policy, max allowed is {most}")  # fmt: skip
+
+
+def check_principals(call: Call, wanted: dict[str, str]) -> None:
+    """Raises Fault for a policy among the attributes that lets in somebody who does not exist."""
+    if (text := wanted.get("Policy")) and principals.unknown(call, text):
+        raise bad_value("Policy")
 
 
 def bad_value(name: str, reason: str = "") -> Fault:

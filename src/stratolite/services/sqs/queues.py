@@ -35,6 +35,7 @@ class Queues(Service):
                 "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
             )
         wanted = attributes.checked(given, is_fifo=is_fifo, is_new=True)
+        attributes.check_principals(call, wanted)
         tags = request.get("tags") or {}
         _check_tags(tags)
         keys, tx = key_of(call.account, call.region), call.tx
@@ -135,6 +136,7 @@ class Queues(Service):
         if not given:
             raise Fault("MissingParameter", "The request must contain the parameter Attributes.")
         wanted = attributes.checked(given, is_fifo=q.is_fifo, is_new=False)
+        attributes.check_principals(call, wanted)
         kept = {k: v for k, v in {**q.attributes, **wanted}.items() if v}
         if (
             kept.get("FifoThroughputLimit") == "perMessageGroupId"

@@ -297,6 +297,10 @@ def _forget_oldest(call: Call, name: str, record: state.Record) -> None:
 
 
 def merged(tags: dict[str, str], more: list[dict[str, str]] | None) -> dict[str, str]:
+    if any(t["Key"].lower().startswith("aws:") for t in more or ()):
+        raise Fault(
+            "ValidationException", "aws: prefixed tag key names are not allowed for external use."
+        )
     made = tags | {t["Key"]: t["Value"] for t in more or ()}
     if len(made) > _TAGS_MAX:
         raise Fault("TooManyTagsError", "The number of tags exceeds the limit of 50.")

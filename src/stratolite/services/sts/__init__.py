@@ -10,6 +10,8 @@ Web identity  a token is believed if an OIDC provider of the role's account name
 SAML    an assertion is believed if one of the certificates in the metadata of the SAML provider that is named signed it; SHA-1
         and encrypted assertions are refused. Its times are held against the wall clock: they were made outside.
 Unlike AWS  the account a role's key ids tell is there (``iam.key_ids``); PackedPolicySize is measured by our own packing.
+        An account's root becomes any role of its account that does not deny it, whomever the role trusts: AWS answers "Roles
+        may not be assumed by root accounts.", but root is who a local program is until somebody made a user.
 Missing AssumeRoot, GetScopedCredentials,
         GetWebIdentityToken, GetDelegatedAccessToken, ProvidedContexts: refused by name; why is in docs/coverage.md.
 Sources https://docs.aws.amazon.com/STS/latest/APIReference/

@@ -18,6 +18,8 @@ from stratolite.policy.grammar import check_identity
 from stratolite.service import Call, Request, root
 
 _POLICY_ARNS_COUNT_MAX = 10
+_POLICY_CHARACTERS_MAX = 2048
+"""As it is given. AssumeRole's model says no maximum, its page does."""
 _PACKED_BYTES_MAX = 2048
 _POLICY_ARN = re.compile(r"arn:aws:iam::(aws|\d{12}):policy/[\x21-\x7e]+\Z")
 
@@ -26,6 +28,12 @@ def policies(request: Request, account: str) -> str:
     """The session policies as ``Principal.session_policy`` keeps them: "" or a JSON list of documents and ARNs."""
     kept: list[str] = []
     if text := request.get("Policy"):
+        if len(text) > _POLICY_CHARACTERS_MAX:
+            raise Fault(
+                "ValidationError",
+                f"1 validation error detected: Value '{text}' at 'policy' failed to satisfy constraint:"
+                f" Member must have length less than or equal to {_POLICY_CHARACTERS_MAX}",
+            )
         try:
             check_identity(text)
             Document.parse(text)
@@ -43,10 +51,12 @@ def policies(request: Request, account: str) -> str:
             raise Fault("ValidationError", f"The policy ARN {arn} is not valid for this session")
     kept += arns
     if (percent := packed_percent(request)) > 100:
-        raise Fault(
-            "PackedPolicyTooLarge",
-            f"Packed size of session tags consumes {percent}% of allotted space.",
-        )
+        said = f"Packed size of session tags consumes {percent}% of allotted space."
+        if kept:
+            said = (
+                f"Packed policy consumes {percent}% of allotted space, please use smaller policy."
+            )
+        raise Fault("PackedPolicyTooLarge", said)
     return orjson.dumps(kept).decode() if kept else ""
 
 
