@@ -150,6 +150,12 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
     s3.put_object(Bucket="box", Key="a b", Body=b"hello")
     s3.get_object(Bucket="box", Key="a b")
     s3.list_objects_v2(Bucket="box")
+    for asking, key in (
+        (s3.get_object, "none"),
+        (client("s3", account="123123123123").head_object, "a b"),
+    ):
+        with pytest.raises(ClientError):
+            asking(Bucket="box", Key=key)
     assert "Contents" not in s3.list_objects_v2(Bucket="logs")
     cloud = platform.cloud
     platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
@@ -158,11 +164,15 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
     assert one["Key"].startswith("box/20")
     lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
     names = [line.split('"')[0].split()[7:9] for line in lines]
-    assert names[-3:] == [
+    assert names[-5:] == [
         ["REST.PUT.OBJECT", "a%20b"],
         ["REST.GET.OBJECT", "a%20b"],
         ["REST.GET.BUCKET", "-"],
+        ["REST.GET.OBJECT", "none"],
+        ["REST.HEAD.OBJECT", "a%20b"],
     ]
+    ends = [line.split('"')[2].split()[:2] for line in lines[-5:]]
+    assert ends == [["200", "-"]] * 3 + [["404", "NoSuchKey"], ["403", "AccessDenied"]]
 
 
 def test_what_is_under_a_kms_key_goes_under_the_destination_s(client, s3, platform):

@@ -28,8 +28,7 @@ by xxHash, grants to email addresses, torrents, Object Lambda, the metadata tabl
 directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
-acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in
-an access log; an object that nobody asked to be encrypted is not (docs/decisions).
+acceleration and metrics configurations are kept and change nothing one could see; an object that nobody asked to be encrypted is not (docs/decisions).
 """
 
 from stratolite.services.s3.service import S3 as S3
