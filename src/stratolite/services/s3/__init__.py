@@ -6,7 +6,7 @@
     configuration, bucket_settings    what is set on a bucket        service    all operations as one Service
     state       the keys and stored formats, in full       versions     which version a request means, what a write keeps
     content     bodies on their way in and out             sealing, encryption, rewrapping    how they are sealed, and with what key
-    object_lock, lock_rules     retention and legal holds  archive_rules    classes that must be restored before reading
+    object_lock, lock_rules     retention and legal holds  archive_rules, restoring    classes that must be restored before reading
     lifecycle, lifecycle_rules  rules carried out over time        replication, replication_rules    into other buckets
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
@@ -27,7 +27,7 @@ Not offered, and refused by name: MFA delete, inventories in ORC and Parquet, ex
 by xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
 directory buckets and what only they have (sessions, renaming, appending).
 
-Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
+Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; an object that nobody asked to be encrypted is not (docs/decisions).
 """
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from stratolite.core.dropping import Dropper
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Resource, Route, Tagged, Worker
-from stratolite.services.s3 import cors, state
+from stratolite.services.s3 import cors, restoring, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, log_refusal, logging_too
 from stratolite.services.s3.annotations import Annotations
@@ -95,6 +95,7 @@ class S3(
             TableSweep(self.cloud),
             Deliverer(self.cloud),
             Expirer(self.cloud),
+            restoring.Expirer(self.cloud),
             Reporter(self.cloud),
             Replicator(self),
             LogKeeper(self.cloud),
