@@ -11,7 +11,7 @@
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
     table_buckets               where S3 Tables keeps the files of its tables
-    inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
+    inventory, inventory_columns, inventory_child, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
     worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
@@ -23,7 +23,7 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: MFA delete, inventories in ORC and Parquet, export of storage class analyses, checksums
+Not offered, and refused by name: MFA delete, export of storage class analyses, checksums
 by xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
 directory buckets and what only they have (sessions, renaming, appending).
 
