@@ -12,7 +12,7 @@
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
     table_buckets               where S3 Tables keeps the files of its tables
     inventory, inventory_columns, inventory_child, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
-    access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
+    access, grants, public, points    IAM actions, policies, ACLs, access points       doctor, bodies, repairing    reads everything through and repairs what it can
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
     worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
 

@@ -1,7 +1,8 @@
 """Server access logs: a line for every request a logged bucket answered or refused, delivered as objects some minutes later.
 
 A line is a row of the transaction that answered, so none is lost; of a request that was refused, which leaves nothing,
-a row of a transaction of its own, begun before the refusal is answered: a crash then may lose it. The first row leaves a job of queue ``s3.logs`` (JSON [account, region, bucket, id]) for ``LATE_S`` later on the cloud clock,
+a row of a transaction of its own, begun before the refusal is answered: a crash then may lose it. A wrong signature is refused
+before S3 is asked, and leaves none. The first row leaves a job of queue ``s3.logs`` (JSON [account, region, bucket, id]) for ``LATE_S`` later on the cloud clock,
 which puts them into the target bucket as logging.s3.amazonaws.com: the target's policy decides.
 Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 """
