@@ -336,10 +336,11 @@ class Examined(NamedTuple):
     orphans_count: int
     damaged: list[Finding]
     unchecked: list[Finding]
+    repaired: list[Finding]
 
 
 async def doctor(data: str) -> Examined:
-    """Read every stored body (see ``services.s3.doctor``) and let go of blobs that nobody names.
+    """Read every stored body and repair what can be (see ``services.s3.doctor``), and let go of blobs that nobody names.
 
     Raises OSError where no cloud is.
     """
@@ -348,10 +349,11 @@ async def doctor(data: str) -> Examined:
     from stratolite.services.s3.doctor import Finding, examine
 
     try:
-        done = Examined(0, await cloud.blobs.sweep(), [], [])
+        done = Examined(0, await cloud.blobs.sweep(), [], [], [])
         async for found in examine(cloud):
             if isinstance(found, Finding):
-                (done.unchecked if found.harmless else done.damaged).append(found)
+                whole = done.repaired if found.repaired_from else done.damaged
+                (done.unchecked if found.harmless else whole).append(found)
             else:
                 done = done._replace(bodies_count=done.bodies_count + found)
         return done

@@ -402,6 +402,12 @@ class Service:
         """
         return {}
 
+    hears_refusals: ClassVar[bool] = False
+    """Whether ``refused`` is called."""
+
+    def refused(self, call: Call, operation: str, request: Request, fault: Fault) -> None:
+        """Told of every request that ends in a Fault, before it is answered and outside of transactions. Must not raise."""
+
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The policy attached to the resource itself (bucket, function), as JSON, if there is one."""
         return None
@@ -848,6 +854,8 @@ def perform(
         return None
     cloud, method = call.cloud, route.method
     call.service = service.name
+    if service.hears_refusals:
+        done = _heard(call, service, operation, request, done)
     who = call.principal
     if (
         who.access_key_id[:1] == "A"
@@ -943,6 +951,23 @@ def perform(
         _keep(asyncio.ensure_future(prepare()))
 
     return cloud.db.submit(check, checked)
+
+
+def _heard(
+    call: Call,
+    service: Service,
+    operation: str,
+    request: Request,
+    done: Callable[[T | None, BaseException | None], None],
+) -> Callable[[T | None, BaseException | None], None]:
+    """``done`` that tells the service first of a refusal."""
+
+    def finished(result: T | None, error: BaseException | None) -> None:
+        if isinstance(error, Fault):
+            service.refused(call, operation, request, error)
+        done(result, error)
+
+    return finished
 
 
 def _whole(

@@ -114,6 +114,7 @@ def test_a_long_url_is_not_broken_in_a_narrow_terminal(capsys, monkeypatch):
 def test_env_is_what_a_shell_evaluates(capsys):
     _, out, _ = run(capsys, "env", "--endpoint", "http://localhost:4567")
     assert "export AWS_ENDPOINT_URL=http://localhost:4567" in out.splitlines()
+    assert "export AWS_ENDPOINT_URL_S3_CONTROL=http://account@localhost:4567" in out.splitlines()
     _, out, _ = run(capsys, "env", "--json")
     assert json.loads(out)["AWS_ACCESS_KEY_ID"] == "test"
 

@@ -7,6 +7,7 @@ with its httpfs extension: they bring an older botocore with them. rclone and s3
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import subprocess
@@ -120,6 +121,25 @@ def test_the_aws_cli_syncs_a_folder_there_and_back(server, folder, tmp_path):
         "cli/deep er/b ü+c",
         "cli/empty",
     ]
+
+
+@pytest.mark.parametrize("tool", ["boto3", "aws"])
+def test_s3_control_is_reached_with_what_stratolite_env_prints(server, tool):
+    """The SDK asks ACCOUNT.HOST, and ACCOUNT.127.0.0.1 is nowhere."""
+    said = run(server, [sys.executable, "-m", "stratolite", "env", "--json"])
+    given = json.loads(said)
+    assert given["AWS_ENDPOINT_URL"] == server.endpoint
+    where = {"AccountId": "000000000000", "Name": f"by-{tool}"}
+    server.client("s3").create_bucket(Bucket=f"pointed-{tool}")
+    if tool == "boto3":
+        code = "import boto3, sys; print(boto3.client('s3control').create_access_point(AccountId='000000000000', Name='by-boto3', Bucket='pointed-boto3')['AccessPointArn'])"
+        words = [sys.executable, "-c", code]
+    else:
+        aws = Path(sys.executable).parent / "aws"
+        if not aws.exists():
+            pytest.skip("the aws CLI is not installed")
+        words = [aws, "s3control", "create-access-point", "--account-id", where["AccountId"], "--name", where["Name"], "--bucket", "pointed-aws"]  # fmt: skip
+    assert f"accesspoint/by-{tool}" in run(server, words, **given)
 
 
 def test_rclone_syncs_and_checks(server, folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 
 import pytest
@@ -124,6 +125,48 @@ def test_every_listener_is_told_in_its_own_form(client, platform):
     assert details["Object Created"]["object"]["key"] == "in/ä b.txt"
     assert details["Object Created"]["reason"] == "PutObject"
     assert details["Object Deleted"]["deletion-type"] == "Permanently Deleted"
+
+
+def test_a_restore_is_told_from_its_beginning_to_the_end_of_its_days(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html, whose example of a completed one this is."""
+    cloud, s3 = platform.cloud, client("s3")
+    listener = listening(cloud)
+    s3.create_bucket(Bucket="told")
+    rule = {"QueueArn": QUEUE, "Events": ["s3:ObjectRestore:*"]}
+    wanted = {"QueueConfigurations": [rule], "EventBridgeConfiguration": {}}
+    s3.put_bucket_notification_configuration(Bucket="told", NotificationConfiguration=wanted)
+    until(listener, 1)
+    for key in ("once", "prolonged"):
+        s3.put_object(Bucket="told", Key=key, Body=b"hello", StorageClass="GLACIER")
+        s3.restore_object(Bucket="told", Key=key, RestoreRequest={"Days": 1})
+    s3.restore_object(Bucket="told", Key="prolonged", RestoreRequest={"Days": 9})
+    until(listener, 1 + 2 + 3 * 4)
+    told = [body for kind, _, body, _, _ in listener.told if kind == "sqs"][1:]
+    names = [body["Records"][0]["eventName"] for body in told]
+    assert sorted(names) == ["ObjectRestore:Completed"] * 3 + ["ObjectRestore:Post"] * 3
+    posted, done = (
+        next(body for kind, where, body, _, _ in listener.told if kind == "events" and where["DetailType"] == name)
+        for name in ("Object Restore Initiated", "Object Restore Completed")
+    )  # fmt: skip
+    assert posted["source-storage-class"] == done["source-storage-class"] == "GLACIER"
+    assert (posted["requester"], done["requester"]) == ("000000000000", "s3.amazonaws.com")
+    assert ("source-ip-address" in posted, "source-ip-address" in done) == (True, False)
+    assert re.fullmatch(r"20..-..-..T00:00:00Z", done["restore-expiry-time"])
+    assert done["object"].keys() == {"key", "size", "etag"}
+    listener.told.clear()
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 2 * 86_400)))
+    kinds = {kind: body for kind, _, body, _, _ in until(listener, 2)}
+    [record] = kinds["sqs"]["Records"]
+    assert (record["eventName"], record["s3"]["object"]["key"]) == ("ObjectRestore:Delete", "once")
+    assert kinds["events"]["requester"] == "s3.amazonaws.com"
+    assert "Restore" not in s3.head_object(Bucket="told", Key="once")
+    assert "Restore" in s3.head_object(Bucket="told", Key="prolonged")
+    listener.told.clear()
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 9 * 86_400)))
+    ended = [body["Records"][0] for kind, _, body, _, _ in until(listener, 2) if kind == "sqs"]
+    assert [(r["eventName"], r["s3"]["object"]["key"]) for r in ended] == [
+        ("ObjectRestore:Delete", "prolonged")
+    ]
 
 
 def test_a_listener_that_refuses_is_not_accepted(client, platform):

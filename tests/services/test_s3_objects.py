@@ -326,6 +326,7 @@ def files_of(platform) -> list[str]:
         ({"Tagging": "&".join(f"k{i}=v" for i in range(11))}, "BadRequest"),
         ({"Tagging": "aws:x=1"}, "InvalidTag"),
         ({"ChecksumXXHASH64": "AAAAAAAAAAA="}, "NotImplemented"),
+        ({"WriteOffsetBytes": 0}, "NotImplemented"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_not_ignored(s3, refused, code):

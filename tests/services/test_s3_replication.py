@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import time
+from datetime import UTC
 
 import pytest
 from botocore.exceptions import ClientError
@@ -132,6 +133,61 @@ def test_an_inventory_names_every_object(client, s3, platform):
     assert [row[:3] for row in rows] == [["source", f"k%20%C3%A4{n}", str(n)] for n in range(1, 5)]
 
 
+@pytest.mark.parametrize("form", ["Parquet", "ORC"])
+def test_an_inventory_in_columns_is_read_by_pyarrow(s3, platform, form):
+    """Schemas: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html"""
+    pyarrow = pytest.importorskip("pyarrow")
+    put = s3.put_object(Bucket="source", Key="k ä", Body=b"x" * 7)
+    s3.delete_object(Bucket="source", Key="gone")
+    allow = {
+        "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::target/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="target", Policy=document(allow))
+    wanted = {
+        "Id": "daily", "IsEnabled": True, "IncludedObjectVersions": "All", "Schedule": {"Frequency": "Daily"},
+        "OptionalFields": ["Size", "LastModifiedDate", "ETag", "IsMultipartUploaded"],
+        "Destination": {"S3BucketDestination": {"Bucket": "arn:aws:s3:::target", "Format": form}},
+    }  # fmt: skip
+    s3.put_bucket_inventory_configuration(
+        Bucket="source", Id="daily", InventoryConfiguration=wanted
+    )
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, DAY_S)))
+    until(lambda: any(k.endswith("manifest.checksum") for k in keys(s3)))
+
+    def read(key):
+        return s3.get_object(Bucket="target", Key=key)["Body"].read()
+
+    (name,) = [key for key in keys(s3) if key.endswith("manifest.json")]
+    manifest = json.loads(read(name))
+    assert (
+        manifest["fileSchema"]
+        == {
+            "Parquet": "message s3.inventory { required binary bucket (UTF8); required binary key (UTF8); "
+            "optional binary version_id (UTF8); optional boolean is_latest; optional boolean is_delete_marker; optional int64 size; "
+            "optional int64 last_modified_date (TIMESTAMP_MILLIS); optional binary e_tag (UTF8); optional boolean is_multipart_uploaded; }",
+            "ORC": "struct<bucket:string,key:string,version_id:string,is_latest:boolean,is_delete_marker:boolean,size:bigint,"
+            "last_modified_date:timestamp,e_tag:string,is_multipart_uploaded:boolean>",
+        }[form]
+    )
+    (file,) = manifest["files"]
+    assert file["key"].endswith(f".{form.lower()}")
+    (symlink,) = [key for key in keys(s3) if key.endswith("symlink.txt")]
+    assert "/hive/dt=20" in symlink
+    assert read(symlink).decode() == f"s3://target/{file['key']}"
+    reader = pytest.importorskip(f"pyarrow.{form.lower()}")
+    table = reader.read_table(pyarrow.BufferReader(read(file["key"])))
+    gone, kept = sorted(table.to_pylist(), key=lambda row: row["key"])
+    assert (gone["key"], gone["is_delete_marker"], gone["size"]) == ("gone", True, None)
+    modified = kept.pop("last_modified_date").replace(tzinfo=UTC, microsecond=0)
+    assert modified == s3.head_object(Bucket="source", Key="k ä")["LastModified"]
+    assert kept == {
+        "bucket": "source", "key": "k ä", "version_id": put["VersionId"], "is_latest": True, "is_delete_marker": False,
+        "size": 7, "e_tag": put["ETag"].strip('"'), "is_multipart_uploaded": False,
+    }  # fmt: skip
+
+
 def keys(s3):
     return [o["Key"] for o in s3.list_objects_v2(Bucket="target").get("Contents", ())]
 
@@ -150,6 +206,12 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
     s3.put_object(Bucket="box", Key="a b", Body=b"hello")
     s3.get_object(Bucket="box", Key="a b")
     s3.list_objects_v2(Bucket="box")
+    for asking, key in (
+        (s3.get_object, "none"),
+        (client("s3", account="123123123123").head_object, "a b"),
+    ):
+        with pytest.raises(ClientError):
+            asking(Bucket="box", Key=key)
     assert "Contents" not in s3.list_objects_v2(Bucket="logs")
     cloud = platform.cloud
     platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
@@ -158,11 +220,15 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
     assert one["Key"].startswith("box/20")
     lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
     names = [line.split('"')[0].split()[7:9] for line in lines]
-    assert names[-3:] == [
+    assert names[-5:] == [
         ["REST.PUT.OBJECT", "a%20b"],
         ["REST.GET.OBJECT", "a%20b"],
         ["REST.GET.BUCKET", "-"],
+        ["REST.GET.OBJECT", "none"],
+        ["REST.HEAD.OBJECT", "a%20b"],
     ]
+    ends = [line.split('"')[2].split()[:2] for line in lines[-5:]]
+    assert ends == [["200", "-"]] * 3 + [["404", "NoSuchKey"], ["403", "AccessDenied"]]
 
 
 def test_what_is_under_a_kms_key_goes_under_the_destination_s(client, s3, platform):

@@ -17,6 +17,8 @@ import pytest
 
 def test_code_under_test_needs_no_change(cloud):
     boto3.client("dynamodb")  # endpoint, keys and region from the environment
+    for control in (boto3.client("s3control"), cloud.client("s3control")):
+        assert control.list_access_points(AccountId="000000000000")["AccessPointList"] == []
     boto3.client("sqs").create_queue(QueueName="q")
     assert cloud.client("sqs").get_queue_url(QueueName="q")["QueueUrl"].startswith(cloud.endpoint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import click
 
@@ -14,7 +15,9 @@ from stratolite.cli.up import data_option
 @data_option
 @screen.json_option
 def command(data: str, as_json: bool) -> None:
-    """Check every object's bytes in DATA against their checksum; name what is damaged, let go of what nobody names.
+    """Check every object's bytes in DATA against their checksum; let go of what nobody names.
+
+    What is damaged is repaired from the same bytes in another place (a replica, a copy, another version) if there is one, else named.
 
     Stop the server first. Exit code 1 says that something is damaged.
     """
@@ -33,18 +36,28 @@ def command(data: str, as_json: bool) -> None:
             {
                 "bodies": done.bodies_count,
                 "orphans_removed": done.orphans_count,
+                "repaired": [finding._asdict() for finding in done.repaired],
                 "damaged": [finding._asdict() for finding in done.damaged],
                 "unchecked": [finding._asdict() for finding in done.unchecked],
             }
         )
     else:
+        for finding in done.repaired:
+            said = f"repaired: {_where(finding)}, from {finding.repaired_from}"
+            click.echo(screen.harmless(said))
         for finding in done.damaged:
-            where = f"{finding.bucket}/{finding.key}"
-            version = f" version {finding.version}" if finding.version not in ("", "null") else ""
-            click.echo(screen.harmless(f"damaged: {where}{version}: {finding.what}"))
+            click.echo(screen.harmless(f"damaged: {_where(finding)}"))
+        for finding in done.unchecked:
+            click.echo(screen.harmless(f"not opened: {_where(finding)}"))
         click.echo(f"bodies read: {done.bodies_count}")
-        click.echo(f"sealed with keys of others, not opened: {len(done.unchecked)}")
+        click.echo(f"sealed with keys that cannot be had, not opened: {len(done.unchecked)}")
         click.echo(f"blobs that nothing names, removed: {done.orphans_count}")
+        click.echo(f"repaired: {len(done.repaired)}")
         click.echo(f"damaged: {len(done.damaged)}")
     if done.damaged:
         raise SystemExit(1)
+
+
+def _where(finding: Any) -> str:
+    version = f" version {finding.version}" if finding.version not in ("", "null") else ""
+    return f"{finding.bucket}/{finding.key}{version}: {finding.what}"

@@ -17,6 +17,7 @@ def command(endpoint: str, region: str, as_json: bool) -> None:
     """
     values = {
         "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_S3_CONTROL": target.control_endpoint(endpoint),  # ACCOUNT.HOST
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # StartSyncExecution's sync-HOST
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

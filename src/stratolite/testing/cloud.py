@@ -121,8 +121,11 @@ class Cloud:
     @property
     def environment(self) -> dict[str, str]:
         """What leads AWS SDKs and tools to this cloud."""
+        from stratolite.cli.target import control_endpoint
+
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL_S3_CONTROL": control_endpoint(self.endpoint),
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # StartSyncExecution's sync-HOST
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
@@ -148,9 +151,12 @@ class Cloud:
     def _options_of(self, service: str, options: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.config import Config
 
+        from stratolite.cli.target import control_endpoint
+
         plain = Config(inject_host_prefix=False)
         config = plain.merge(Config(s3={"addressing_style": "path"})) if service == "s3" else plain
-        made = {"endpoint_url": self.endpoint, "config": config}
+        endpoint = control_endpoint(self.endpoint) if service == "s3control" else self.endpoint
+        made = {"endpoint_url": endpoint, "config": config}
         return made | dict(options)
 
     def command(self, *words: str) -> str:

@@ -6,13 +6,13 @@
     configuration, bucket_settings    what is set on a bucket        service    all operations as one Service
     state       the keys and stored formats, in full       versions     which version a request means, what a write keeps
     content     bodies on their way in and out             sealing, encryption, rewrapping    how they are sealed, and with what key
-    object_lock, lock_rules     retention and legal holds  archive_rules    classes that must be restored before reading
+    object_lock, lock_rules     retention and legal holds  archive_rules, restoring    classes that must be restored before reading
     lifecycle, lifecycle_rules  rules carried out over time        replication, replication_rules    into other buckets
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
     table_buckets               where S3 Tables keeps the files of its tables
-    inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
-    access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
+    inventory, inventory_columns, inventory_child, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
+    access, grants, public, points    IAM actions, policies, ACLs, access points       doctor, bodies, repairing    reads everything through and repairs what it can
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
     worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
 
@@ -23,13 +23,12 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: MFA delete, inventories in ORC and Parquet, export of storage class analyses, checksums
+Not offered, and refused by name: MFA delete, export of storage class analyses, checksums
 by xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
 directory buckets and what only they have (sessions, renaming, appending).
 
-Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
-acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in
-an access log; an object that nobody asked to be encrypted is not (docs/decisions).
+Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering,
+acceleration and metrics configurations are kept and change nothing one could see; an object that nobody asked to be encrypted is not (docs/decisions).
 """
 
 from stratolite.services.s3.service import S3 as S3

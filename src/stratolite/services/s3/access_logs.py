@@ -1,7 +1,8 @@
-"""Server access logs: a line for every request a logged bucket answered, delivered as objects some minutes later.
+"""Server access logs: a line for every request a logged bucket answered or refused, delivered as objects some minutes later.
 
-A line is a row of the transaction that answered, so none is lost and a request that was refused leaves none. The
-first row leaves a job of queue ``s3.logs`` (JSON [account, region, bucket, id]) for ``LATE_S`` later on the cloud clock,
+A line is a row of the transaction that answered, so none is lost; of a request that was refused, which leaves nothing,
+a row of a transaction of its own, begun before the refusal is answered: a crash then may lose it. A wrong signature is refused
+before S3 is asked, and leaves none. The first row leaves a job of queue ``s3.logs`` (JSON [account, region, bucket, id]) for ``LATE_S`` later on the cloud clock,
 which puts them into the target bucket as logging.s3.amazonaws.com: the target's policy decides.
 Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 """
@@ -71,10 +72,34 @@ def logging_too(operation: str, method: Method) -> Method:
         if asked is not None:
             bucket = state.bucket(call.tx, asked)
             if bucket is not None and "logging" in bucket.on:
-                _leave(call, bucket, _line(call, bucket, name, request, response))
+                status = response.get("_status") or (206 if response.get("ContentRange") else 200)
+                size = response.get("ContentLength")
+                _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
         return response
 
     return logged
+
+
+def log_refusal(call: Call, operation: str, request: Request, fault: Fault) -> None:
+    """A line with the error's code, in a transaction of its own, where the bucket is logged."""
+    asked = request.get("Bucket")
+    if operation in _SILENT or not isinstance(asked, str):
+        return
+    inner = call.scoped(call.account, call.region)
+
+    def note(tx: Tx) -> None:
+        inner.tx = tx
+        bucket = state.bucket(tx, asked)
+        if bucket is not None and "logging" in bucket.on:
+            status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+            name = operation_name(operation)
+            _leave(inner, bucket, _line(inner, bucket, name, request, status, fault.code))
+
+    def noted(_: None, error: BaseException | None) -> None:
+        if error is not None:
+            _log.warning("a refusal is not in the log of bucket=%s", asked, exc_info=error)
+
+    call.cloud.db.submit(note, noted)
 
 
 def operation_name(operation: str) -> str:
@@ -85,21 +110,27 @@ def operation_name(operation: str) -> str:
     return f"REST.{_VERBS[verb]}.{(thing or 'Bucket').upper()}"
 
 
-def _line(call: Call, bucket: Bucket, name: str, request: Request, response: Response) -> str:
+def _line(
+    call: Call,
+    bucket: Bucket,
+    name: str,
+    request: Request,
+    status: int,
+    error: str = "-",
+    size: int | None = None,
+) -> str:
     who = call.principal
     time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
     key = request.get("Key")
     verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
     path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
-    size = response.get("ContentLength")
     requester = {"anonymous": "-", "root": canonical_id(who.account)}.get(who.kind, who.arn)
-    status = response.get("_status") or (206 if response.get("ContentRange") else 200)
     sent = size if verb == "GET" and size else "-"
     agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
     referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
     fields = [
         canonical_id(bucket.account), bucket.name, f"[{time}]", source_ip(call), requester, call.request_id, name,
-        quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, "-", sent, size if size is not None else "-",
+        quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, error, sent, size if size is not None else "-",
         "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", "SigV4", "-", "AuthHeader", "-",
         "-", "-", "-",
     ]  # fmt: skip

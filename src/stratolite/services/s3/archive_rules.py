@@ -47,7 +47,7 @@ def shown(call: Call, head: Head) -> dict[str, str]:
 
 def restore(call: Call, head: Head, wanted: dict[str, Any]) -> bool:
     """Make it readable for the days asked for; whether it was already. Raises Fault."""
-    if wanted.get("Type") or wanted.get("SelectParameters") or wanted.get("OutputLocation"):
+    if any(wanted.get(m) is not None for m in ("Type", "SelectParameters", "OutputLocation")):
         raise not_offered("restore of type SELECT")
     if head.storage_class not in ARCHIVED:
         raise Fault(

@@ -6,7 +6,14 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import inventory, lifecycle, lifecycle_rules, replication_rules, state
+from stratolite.services.s3 import (
+    inventory,
+    inventory_columns,
+    lifecycle,
+    lifecycle_rules,
+    replication_rules,
+    state,
+)
 from stratolite.services.s3.entry import bucket_of, payload
 from stratolite.services.s3.faults import (
     invalid_argument,
@@ -324,8 +331,10 @@ def check_inventory(said: dict[str, Any]) -> None:
         raise malformed_xml()
     if target.get("Format") not in ("CSV", "Parquet", "ORC"):
         raise malformed_xml()
-    if target["Format"] != "CSV":
-        raise not_offered(f"inventory in {target['Format']}")
+    if target["Format"] != "CSV" and not inventory_columns.is_there():
+        raise not_offered(
+            f"inventory in {target['Format']} without pip install 'stratolite[parquet]'"
+        )
     if said.get("IncludedObjectVersions") not in ("All", "Current"):
         raise malformed_xml()
     if (said.get("Schedule") or {}).get("Frequency") not in ("Daily", "Weekly"):

@@ -193,7 +193,7 @@ def _region(call: Call, request: Request) -> str:
     """The region asked for, which must be the one the request was signed for (us-east-1 takes any)."""
     asked = request.get("CreateBucketConfiguration") or {}
     for member in ("Location", "Bucket"):
-        if asked.get(member):
+        if asked.get(member) is not None:
             raise not_offered(f"parameter CreateBucketConfiguration.{member}")
     constraint = asked.get("LocationConstraint")
     if not constraint:

@@ -112,8 +112,8 @@ _NOTHING_MORE: dict[str, Any] = {}
 
 def refuse_members(request: Request) -> None:
     """Members whose being ignored would cost data or secrecy."""
-    for member in _REFUSED.intersection(request):
-        if request[member]:
+    for member in sorted(_REFUSED.intersection(request)):
+        if request[member] is not None:  # an offset of 0 asks for it, too
             raise not_offered(f"parameter {member}")
 
 

@@ -172,7 +172,7 @@ def _detail(call: Call, bucket: Bucket, what: Happening, sequencer: str) -> dict
         thing["etag"] = what.etag
     if what.version is not None:
         thing["version-id"] = what.version
-    if sequencer:
+    if sequencer and not what.event.startswith("ObjectRestore"):
         thing["sequencer"] = sequencer
     who = call.principal
     detail: dict[str, Any] = {
@@ -181,8 +181,9 @@ def _detail(call: Call, bucket: Bucket, what: Happening, sequencer: str) -> dict
         "object": thing,
         "request-id": call.request_id,
         "requester": who.name if who.kind == "service" else who.account or "Anonymous",
-        "source-ip-address": source_ip(call),
     }
+    if who.kind != "service":  # "only present for events triggered by an S3 request"
+        detail["source-ip-address"] = source_ip(call)
     if reason := _REASONS.get(what.event):
         detail["reason"] = reason
     group, _, kind = what.event.partition(":")

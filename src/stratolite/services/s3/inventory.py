@@ -1,4 +1,4 @@
-"""Inventory reports: once a day or week, every object of a bucket as rows of gzipped CSV, and a manifest naming the files.
+"""Inventory reports: once a day or week, every object of a bucket as rows of gzipped CSV, Parquet or ORC, and manifests naming the files.
 
 A job of queue ``s3.inventory``, JSON Report below, makes one file of at most ``FILE_ROWS_COUNT`` rows and leaves the
 next; the last one writes the manifest and leaves the report of the next day. Objects are put as s3.amazonaws.com for
@@ -25,7 +25,7 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.s3 import state, versions
+from stratolite.services.s3 import inventory_columns, state, versions
 from stratolite.services.s3.events import iso_ms
 from stratolite.services.s3.grants import canonical_id
 from stratolite.services.s3.listing import Row, version_rows
@@ -107,8 +107,8 @@ class Reporter:
 
     async def _file(self, call: Call, bucket: Bucket, said: dict[str, Any], report: Report) -> bool:
         """Write one file; whether it was the last."""
-        text = io.StringIO()
-        lines = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        form = said["Destination"]["S3BucketDestination"]["Format"]
+        lines: list[list[str]] = []
         count, done = 0, False
         while count < FILE_ROWS_COUNT and not done:
             rows = await call.transact(lambda inner: _page(inner.tx, bucket, said, report))
@@ -119,10 +119,15 @@ class Reporter:
             for row in rows:
                 line = _line(bucket, said, row, report)
                 if line is not None:
-                    lines.writerow(line)
-        body = gzip.compress(text.getvalue().encode(), 6, mtime=0)
-        place = f"{_place(said, report)}/data/{call.world.uuid()}.csv.gz"
-        await _deliver(call, said, place, body, "application/x-gzip")
+                    lines.append(line)
+        place = f"{_place(said, report)}/data/{call.world.uuid()}"
+        if form == "CSV":
+            place, kind = f"{place}.csv.gz", "application/x-gzip"
+            body = _gzipped(lines)
+        else:
+            place, kind = f"{place}.{inventory_columns.EXTENSIONS[form]}", "binary/octet-stream"
+            body = await inventory_columns.written(form, fields(said), lines)
+        await _deliver(call, said, place, body, kind)
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         report.files.append({"key": place, "size": len(body), "MD5checksum": digest})
         return done
@@ -135,11 +140,16 @@ class Reporter:
             "version": "2016-11-30",
             "creationTimestamp": str(int(report.began_s * 1000)),
             "fileFormat": target["Format"],
-            "fileSchema": ", ".join(fields(said)),
+            "fileSchema": _schema(said),
             "files": report.files,
         }
+        began = datetime.fromtimestamp(report.began_s, UTC)
+        there = target["Bucket"].removeprefix("arn:aws:s3:::")
+        named = "\n".join(f"s3://{there}/{file['key']}" for file in report.files).encode()
+        hive = f"{_place(said, report)}/hive/dt={began:%Y-%m-%d-%H-%M}/symlink.txt"
+        await _deliver(call, said, hive, named, "text/plain")
         body = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-        stamp = datetime.fromtimestamp(report.began_s, UTC).strftime("%Y-%m-%dT%H-%MZ")
+        stamp = began.strftime("%Y-%m-%dT%H-%MZ")
         place = f"{_place(said, report)}/{stamp}"
         await _deliver(call, said, f"{place}/manifest.json", body, "application/json")
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
@@ -158,6 +168,19 @@ def _next_report(tx: Tx, bucket: Bucket, said: dict[str, Any], report: Report) -
 def fields(said: dict[str, Any]) -> list[str]:
     versioned = _VERSION_FIELDS if said["IncludedObjectVersions"] == "All" else ()
     return ["Bucket", "Key", *versioned, *said.get("OptionalFields", ())]
+
+
+def _schema(said: dict[str, Any]) -> str:
+    form = said["Destination"]["S3BucketDestination"]["Format"]
+    if form == "CSV":
+        return ", ".join(fields(said))
+    return inventory_columns.schema(form, fields(said))
+
+
+def _gzipped(lines: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
+    return gzip.compress(text.getvalue().encode(), 6, mtime=0)
 
 
 def _place(said: dict[str, Any], report: Report) -> str:
@@ -193,7 +216,8 @@ def _line(bucket: Bucket, said: dict[str, Any], row: Row, report: Report) -> lis
     if said["IncludedObjectVersions"] == "Current" and (not latest or head.place == state.MARKER):
         return None
     marker = head.place == state.MARKER
-    line = [bucket.name, quote(row.key.decode(), safe="/")]
+    in_text = said["Destination"]["S3BucketDestination"]["Format"] == "CSV"
+    line = [bucket.name, quote(row.key.decode(), safe="/") if in_text else row.key.decode()]
     if said["IncludedObjectVersions"] == "All":
         shown = versions.shown(head) if bucket.versioning else ""
         line += [shown, str(latest).lower(), str(marker).lower()]

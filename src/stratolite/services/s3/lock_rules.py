@@ -87,7 +87,7 @@ def check_rule(rule: dict[str, Any]) -> dict[str, Any]:
     default = rule.get("DefaultRetention")
     if not default or default.get("Mode") not in MODES:
         raise malformed_xml()
-    if default.get("DefaultEventHold"):
+    if default.get("DefaultEventHold") is not None:
         raise not_offered("event holds")
     if ("Days" in default) == ("Years" in default):
         raise malformed_xml()

@@ -74,7 +74,7 @@ class MetadataTables(Service):
     def create_bucket_metadata_configuration(self, call: Call, request: Request) -> Response:
         bucket = self._free(call, request)
         given = payload(request, "MetadataConfiguration")
-        if given.get("AnnotationTableConfiguration"):
+        if given.get("AnnotationTableConfiguration") is not None:
             raise not_offered("annotation tables")
         said = given.get("JournalTableConfiguration")
         if not said:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import archive_rules, grants, names, replication_rules, versions
 from stratolite.services.s3.entry import ENFORCED, acl_not_supported, check_acl, payload
-from stratolite.services.s3.events import Happening, happened, iso_ms
 from stratolite.services.s3.faults import invalid_request
 from stratolite.services.s3.objects import Objects, touched
+from stratolite.services.s3.restoring import restored
 from stratolite.services.s3.state import Head
 
 
@@ -70,24 +70,7 @@ class ObjectMarks(Objects):
         wanted = request.get("RestoreRequest") or {}
         already = archive_rules.restore(call, head, wanted)
         versions.save(call, found)
-        expiry = iso_ms(head.more["restored_ms"] / 1000)
-        for event, more in (
-            ("ObjectRestore:Post", None),
-            (
-                "ObjectRestore:Completed",
-                {
-                    "glacierEventData": {
-                        "restoreEventData": {
-                            "lifecycleRestorationExpiryTime": expiry,
-                            "lifecycleRestoreStorageClass": head.storage_class,
-                        }
-                    }
-                },
-            ),
-        ):
-            version = head.version or None
-            what = Happening(event, request["Key"], head.size_bytes, head.etag, version, more=more)
-            happened(call, found.bucket, what)
+        restored(call, found)
         return {"_status": 200} if already else {"_status": 202}
 
 

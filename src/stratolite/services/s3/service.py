@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 from stratolite.core.dropping import Dropper
-from stratolite.service import Call, Resource, Route, Tagged, Worker
-from stratolite.services.s3 import cors, state
+from stratolite.errors import Fault
+from stratolite.service import Call, Request, Resource, Route, Tagged, Worker
+from stratolite.services.s3 import cors, restoring, state
 from stratolite.services.s3.access import AccessRules
-from stratolite.services.s3.access_logs import LogKeeper, logging_too
+from stratolite.services.s3.access_logs import LogKeeper, log_refusal, logging_too
 from stratolite.services.s3.annotations import Annotations
 from stratolite.services.s3.batch import Batch
 from stratolite.services.s3.bucket_settings import BucketSettings
@@ -57,6 +58,7 @@ class S3(
     """Multipart brings the operations on single objects (``objects``, ``copying``)."""
 
     name = "s3"
+    hears_refusals = True
     HOOKS: ClassVar = ("cors",)
     """Public methods that are no operations: the gateway's."""
 
@@ -84,12 +86,16 @@ class S3(
             self._routes[operation] = found
         return found
 
+    def refused(self, call: Call, operation: str, request: Request, fault: Fault) -> None:
+        log_refusal(call, operation, request, fault)
+
     def workers(self) -> Iterable[Worker]:
         return (
             Sweep(self.cloud),
             TableSweep(self.cloud),
             Deliverer(self.cloud),
             Expirer(self.cloud),
+            restoring.Expirer(self.cloud),
             Reporter(self.cloud),
             Replicator(self),
             LogKeeper(self.cloud),

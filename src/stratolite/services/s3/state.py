@@ -453,6 +453,11 @@ def put_head(tx: Tx, bucket: Bucket, key: bytes, head: Head) -> None:
     tx.put(bucket.heads.key(key), _encode(head))
 
 
+def put_row(tx: Tx, row: bytes, head: Head) -> None:
+    """A version, current or older, back into the row it was read from."""
+    tx.put(row, _encode(head))
+
+
 def delete_head(tx: Tx, bucket: Bucket, key: bytes) -> None:
     tx.delete(bucket.heads.key(key))
 
