@@ -6,6 +6,7 @@ The record (JSON, under state's ("table", name)):
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
      "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
+     "TimeToLiveSet": s       when UpdateTimeToLive last changed it, absent where it never did
      "Stream": [number, label, view type], absent where it has none
      "Counted": true              items and bytes are counted from the first item on (see state's ("count", ...))
      "Past": {"Number": n, "Days": n, "Since": s, "Readers": [ids]}   what was is kept, under a number of its own: for
