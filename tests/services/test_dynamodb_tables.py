@@ -479,6 +479,7 @@ def test_cloudformation_makes_changes_and_removes_a_table(platform: Any, db: Any
         ],
         DeletionProtectionEnabled=True,
     )
+    advance(platform, 3601)  # a change of time to live lasts an hour
     for _ in range(2):
         assert platform.run(resource.update(call_of(), made.physical_id, first, second)) == made
     assert db.scan(TableName=made.physical_id, IndexName="by-g")["Count"] == 1
