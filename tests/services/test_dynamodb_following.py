@@ -164,6 +164,8 @@ def test_what_cannot_be_a_replica_is_refused(regions: dict[str, Any]) -> None:
         {"Create": {"RegionName": "us-east-1"}},
         {"Create": {"RegionName": "eu-west-1"}},
         {"Create": {"RegionName": "nowhere"}},
+        {"Create": {"RegionName": "xx-nowhere-9"}},
+        {"Create": {"RegionName": "cn-north-1"}},
         {"Create": {"RegionName": "ap-south-1", "KMSMasterKeyId": "alias/x"}},
         {"Delete": {"RegionName": "ap-south-1"}},
     ):

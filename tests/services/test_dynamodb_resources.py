@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
+from eventing import advance
 
 PK = [{"AttributeName": "pk", "AttributeType": "S"}]
 HASH = [{"AttributeName": "pk", "KeyType": "HASH"}]
@@ -84,7 +85,7 @@ OUTPUTS = {
 }
 
 
-def test_a_table_has_what_its_template_says(client: Any, stacks: Stacks) -> None:
+def test_a_table_has_what_its_template_says(platform: Any, client: Any, stacks: Stacks) -> None:
     db, kinesis = client("dynamodb"), client("kinesis")
     stream = {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1, "Name": "told"}}
     first = table(
@@ -141,6 +142,7 @@ def test_a_table_has_what_its_template_says(client: Any, stacks: Stacks) -> None
         StreamSpecification={"StreamViewType": "NEW_IMAGE"},
         Tags=[{"Key": "team", "Value": "b"}],
     )
+    advance(platform, 3601)  # a change of time to live lasts an hour
     changed = stacks.deploy({"Table": second, "Told": stream}, OUTPUTS)
     assert changed["Name"] == name
     assert changed["Stream"] != made["Stream"]

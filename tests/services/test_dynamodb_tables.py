@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from eventing import advance
 
 from stratolite.service import Spec
 
@@ -382,9 +383,16 @@ def test_items_past_their_time_go_and_others_stay(platform: Any, db: Any) -> Non
     assert {row["pk"]["S"] for row in db.scan(TableName="ttl", IndexName="by-g")["Items"]} == {
         n for n in stay if "words" not in n
     }
-    db.update_time_to_live(
-        TableName="ttl", TimeToLiveSpecification={"AttributeName": "expires", "Enabled": False}
-    )
+    off = {
+        "TableName": "ttl",
+        "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": False},
+    }
+    for moved_s in (1, 3500):  # a change lasts an hour of the cloud clock
+        advance(platform, moved_s)
+        said = refused("ValidationException", db.update_time_to_live, **off)
+        assert said == "Time to live has been modified multiple times within a fixed interval"
+    advance(platform, 120)
+    db.update_time_to_live(**off)
     assert db.describe_time_to_live(TableName="ttl")["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "DISABLED"
     }
@@ -471,6 +479,7 @@ def test_cloudformation_makes_changes_and_removes_a_table(platform: Any, db: Any
         ],
         DeletionProtectionEnabled=True,
     )
+    advance(platform, 3601)  # a change of time to live lasts an hour
     for _ in range(2):
         assert platform.run(resource.update(call_of(), made.physical_id, first, second)) == made
     assert db.scan(TableName=made.physical_id, IndexName="by-g")["Count"] == 1

@@ -439,6 +439,7 @@ def test_a_multi_region_key_opens_in_one_region_what_another_sealed(kms, far, pl
     assert code(kms.replicate_key, **again) == "DisabledException"
     kms.enable_key(KeyId=key)
     assert code(kms.replicate_key, **again) == "AlreadyExistsException"
+    assert code(kms.replicate_key, KeyId=key, ReplicaRegion="xx-nowhere-9") == "ValidationException"
     assert code(far.replicate_key, KeyId=key, ReplicaRegion="us-west-2") == (
         "UnsupportedOperationException"
     )

@@ -59,9 +59,14 @@ def test_a_bucket_is_where_it_was_made(client):
     assert here.get_bucket_location(Bucket="there")["LocationConstraint"] == "eu-west-1"
     assert here.head_bucket(Bucket="there")["BucketRegion"] == "eu-west-1"
     assert refused(there.create_bucket, Bucket="third")[0] == "IllegalLocationConstraintException"
-    wrong = {"LocationConstraint": "us-east-1"}
-    assert refused(here.create_bucket, Bucket="third", CreateBucketConfiguration=wrong)[0] == (
-        "InvalidLocationConstraint"
+    for name in ("us-east-1", "xx-nowhere-9", "cn-north-1"):
+        wrong = {"LocationConstraint": name}
+        assert refused(here.create_bucket, Bucket="third", CreateBucketConfiguration=wrong)[0] == (
+            "InvalidLocationConstraint"
+        )
+    china = client("s3", region="cn-north-1")  # a partition of its own
+    china.create_bucket(
+        Bucket="china", CreateBucketConfiguration={"LocationConstraint": "cn-north-1"}
     )
 
 

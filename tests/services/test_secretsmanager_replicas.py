@@ -172,6 +172,9 @@ def test_a_name_that_is_taken_fails_the_replica_unless_forced(secrets: Any, eu: 
     with pytest.raises(ClientError, match="Invalid replica region"):
         here = [{"Region": "us-east-1"}]
         secrets.replicate_secret_to_regions(SecretId="s", AddReplicaRegions=here)
+    with pytest.raises(ClientError, match="Invalid replica region"):
+        none = [{"Region": "xx-nowhere-9"}]
+        secrets.replicate_secret_to_regions(SecretId="s", AddReplicaRegions=none)
 
 
 def test_a_replica_is_encrypted_by_a_key_of_its_region(client: Any, secrets: Any, eu: Any) -> None:

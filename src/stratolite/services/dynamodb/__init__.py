@@ -18,8 +18,8 @@ Follow   ``feeds`` what is left for those who are told of each change, ``followi
          replicas of ``globaltables``; ``overrides`` what a replica has for itself, ``scaling`` how all are scaled,
          ``strong`` those in which every region has what one was told.
 Work     ``worker`` (sweeps dropped tables, fills new indexes, trims streams), ``expirer`` (time to live, see ``expiry``),
-         ``copying`` (backups and restores, from a table's ``history``), ``carrying`` (exports and imports; ``ion`` one of
-         their formats), ``recasting``.
+         ``copying`` (backups and restores, from a table's ``history``), ``carrying`` (exports and imports; ``sieve`` what of
+         a table is exported, ``ion`` one of their formats), ``recasting``.
 Sources  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
          https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 
@@ -30,11 +30,15 @@ binaries by unsigned bytes, numbers by value:
     positive  C0  E+130  pairs of digits + 1           2 -> C0 82 15,  2.5 -> C0 82 1A,  10 -> C0 83 0B
     negative  40  125-E  101 - (pair + 1), then 66     -2 -> 40 7D 50 66
 
+Keys of global indexes may have several attributes (four of the hash key, four of the range key): their rows lie under all of
+them, one behind another, and attributes of one key share its size limit.
+
 Different from AWS, knowingly:
 - Reads are always consistent, also on global indexes: index rows are written in the item's transaction.
 - Tables are ACTIVE at once. A table's throughput is one bucket, not one a partition (``meter``).
 - ItemCount and TableSizeBytes are right at once (AWS: every six hours); sizes are those of the JSON.
 - A page ends after 1 MB of JSON or 4,000 rows (AWS: 1 MB of item sizes); BatchGetItem answers up to 8 MB.
+- A filtered export reads the whole table, also where a key condition names one partition; BilledSizeBytes counts as AWS's.
 - ItemCollectionMetrics always gives the smallest range.
 - Capacity consumed, and what had to wait, is counted for CloudWatch of tables with limits alone: auto scaling
   (``application-autoscaling``) acts on it. On-demand tables are not measured unless a request asks for it.
@@ -52,7 +56,7 @@ Not offered, refused by name, and why:
   UpdateGlobalTableSettings: version 2017.11.29, which AWS tells its users to leave; replicas are UpdateTable's (2019.11.21).
 - SearchVectors and vector indexes: no index here finds what is near.
 - StartBulkPutItems, DescribeBulkOperation, ListBulkOperations, CancelBulkOperation: ImportTable makes a table of the same files.
-- Of what is offered: keys of several attributes in indexes, FilterSpecification of exports, replicas of other accounts,
+- Of what is offered: replicas of other accounts,
   KMS keys of strongly consistent replicas, disassociation. What a replicated table once held stays known by key and time.
 """
 

@@ -142,7 +142,8 @@ def condition_keys(
                 _add_leading(leading, item.get(table.hash.name))
         attributes |= dict.fromkeys(_named(part))
     if operation == "Query" and table is not None:
-        _add_leading(leading, _queried(table, request))
+        for value in _queried(table, request):
+            _add_leading(leading, value)
     if leading:
         found["dynamodb:leadingkeys"] = list(leading)
     if attributes:
@@ -206,8 +207,9 @@ def _add_partiql(
             index = table.index_named.get(statement.index or "")
             hashes = reach(bound, table.keys if index is None else index.keys).hashes
             scans = scans or hashes is None
-            for value in hashes or ():
-                _add_leading(leading, value)
+            for one in hashes or ():
+                for condition in one.values():
+                    _add_leading(leading, condition.values[0])
         except Fault:
             continue  # the operation itself will say so
     found["dynamodb:fulltablescan"] = ["true" if scans else "false"]
@@ -314,8 +316,8 @@ def _named(part: Mapping[str, Any]) -> Iterator[str]:
         return  # malformed: the operation itself will say so
 
 
-def _queried(table: Table, request: Request) -> Any:
-    """The hash key a Query asks for; of its index, if it names one."""
+def _queried(table: Table, request: Request) -> list[Any]:
+    """The hash key a Query asks for; of its index, if it names one: each of its attributes."""
     try:
         values = request.get("ExpressionAttributeValues") or NO_VALUES
         form = {k: v for k, v in request.items() if k in _QUERY_FORM}
@@ -326,10 +328,10 @@ def _queried(table: Table, request: Request) -> Any:
         else:
             conditions = keyconditions.from_legacy(request["KeyConditions"])
         index = table.index_named.get(request.get("IndexName", ""))
-        key = table.hash if index is None else index.hash
-        return conditions[key.name].values[0]
+        keys = table.keys if index is None else index.keys
+        return [conditions[key.name].values[0] for key in keys if key.is_hash]
     except (Fault, KeyError, TypeError, IndexError):
-        return None  # malformed: the operation itself will say so
+        return []  # malformed: the operation itself will say so
 
 
 _QUERY_LABELS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")

@@ -11,7 +11,7 @@ from stratolite.services.dynamodb import keyconditions, partiql
 from stratolite.services.dynamodb.conditions import Test, compile_test
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.grammar import Node
-from stratolite.services.dynamodb.keyconditions import KeyCondition
+from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
 from stratolite.services.dynamodb.table import KeyAttribute, Table
 from stratolite.services.dynamodb.values import Item, Value, checked_size, kind_of
 
@@ -152,42 +152,54 @@ def single_key(bound: Bound, table: Table, *, message: str = _MANDATORY) -> tupl
 class Access(NamedTuple):
     """How a SELECT reaches its rows: ranges of keys, and a filter for what they hold."""
 
-    hashes: list[Value] | None
-    """None: all of the table or index is read."""
-    range: KeyCondition | None
+    hashes: list[KeyConditions] | None
+    """Values of the hash key, an equality for each of its attributes; None: all of the table or index is read."""
+    ranges: KeyConditions
+    """Conditions on the range key, from the left, the last of them may be a range."""
     rest: list[Node]
 
 
 def access(bound: Bound, keys: list[KeyAttribute]) -> Access:
     parts = conjuncts(bound.statement.where)
-    first = keys[0]
-    hashes: list[Value] | None = None
-    for node in parts:
-        value = _equality(node, first.name)
-        if value is not None:
-            hashes = [bound.value(value)]
-        elif node[0] == "in" and node[1] == ("path", (first.name,)) and _all_values(node[2]):
-            hashes = []
-            for choice in node[2]:
-                if bound.value(choice) not in hashes:
-                    hashes.append(bound.value(choice))
-        else:
-            continue
-        parts.remove(node)
-        break
-    if hashes is None:
-        return Access(None, None, parts)
-    for given in hashes:
-        _check_kind(first, given)
-    condition = None
-    if len(keys) > 1:
-        for node in parts:
-            condition = _range(node, keys[1].name, bound.values)
-            if condition is not None and all(keys[1].kind in v for v in condition.values):
-                parts.remove(node)
+    rest = list(parts)
+    hashes: list[KeyConditions] = [{}]
+    for key in (key for key in keys if key.is_hash):
+        found = _choices(bound, rest, key.name)
+        if found is None:
+            return Access(None, {}, parts)
+        node, choices = found
+        rest.remove(node)
+        for given in choices:
+            _check_kind(key, given)
+        hashes = [
+            {**one, key.name: KeyCondition("EQ", [given])} for one in hashes for given in choices
+        ]
+    ranges: KeyConditions = {}
+    for key in (key for key in keys if not key.is_hash):
+        for node in rest:
+            condition = _range(node, key.name, bound.values)
+            if condition is not None and all(key.kind in v for v in condition.values):
+                ranges[key.name] = condition
+                rest.remove(node)
                 break
-            condition = None
-    return Access(hashes, condition, parts)
+        if key.name not in ranges or ranges[key.name].operator != "EQ":
+            break
+    return Access(hashes, ranges, rest)
+
+
+def _choices(bound: Bound, nodes: list[Node], name: str) -> tuple[Node, list[Value]] | None:
+    """What ``name`` may be, by the first of ``nodes`` that says so with ``=`` or IN."""
+    for node in nodes:
+        value = _equality(node, name)
+        if value is not None:
+            return node, [bound.value(value)]
+        if node[0] == "in" and node[1] == ("path", (name,)) and _all_values(node[2]):
+            choices: list[Value] = []
+            for choice in node[2]:
+                if bound.value(choice) not in choices:
+                    choices.append(bound.value(choice))
+            return node, choices
+    return None
 
 
 def _all_values(nodes: list[Node]) -> bool:

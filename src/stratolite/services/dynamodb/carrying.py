@@ -26,6 +26,7 @@ from stratolite.service import Call, Cloud, Principal
 from stratolite.services.dynamodb import history, ion, state
 from stratolite.services.dynamodb.copying import FILL_COUNT, finish, target
 from stratolite.services.dynamodb.keyring import ours, ring
+from stratolite.services.dynamodb.sieve import Sieve
 from stratolite.services.dynamodb.table import Table
 from stratolite.services.dynamodb.values import (
     ITEM_SIZE_BYTES_MAX,
@@ -85,7 +86,7 @@ class Exporter:
             found, after = await self.cloud.db.transact(
                 partial(read, call=call, record=record, after=after)
             )
-            lines += [line for line, _ in found]
+            lines += [line for line, _ in found if line]
             size += sum(len(line) for line, _ in found)
             billed += sum(cost for _, cost in found)
             if not after or size >= FILE_SIZE_BYTES:
@@ -229,9 +230,27 @@ def _source(tx: Tx, call: Call, record: dict[str, Any]) -> Table:
 def _items(
     tx: Tx, call: Call, record: dict[str, Any], after: bytes
 ) -> tuple[list[tuple[bytes, int]], bytes]:
-    """Lines of a full export with the bytes they count for, and where to go on."""
-    part = history.items_at(tx, _source(tx, call, record), record["At"], after)
-    return [(b'{"Item":%b}\n' % raw, len(raw)) for _, raw in part.items], part.last
+    """Lines of a full export with the bytes they count for (b"" for what is read and not taken), and where to go on."""
+    table = _source(tx, call, record)
+    part = history.items_at(tx, table, record["At"], after)
+    sieve = _sieve(table, record)
+    if sieve is None:
+        return [(b'{"Item":%b}\n' % raw, len(raw)) for _, raw in part.items], part.last
+    found = []
+    for _, raw in part.items:
+        item = orjson.loads(raw)
+        line = b'{"Item":%b}\n' % orjson.dumps(sieve.cut(item)) if sieve.takes(item) else b""
+        found.append((line, len(raw) if sieve.reads(item) else 0))
+    return found, part.last
+
+
+def _sieve(table: Table, record: dict[str, Any]) -> Sieve | None:
+    wanted = record["Description"].get("FilterSpecification")
+    return None if wanted is None else Sieve(table, wanted)
+
+
+def _image(raw: bytes, sieve: Sieve | None) -> Any:
+    return orjson.Fragment(raw) if sieve is None else sieve.cut(orjson.loads(raw))
 
 
 def _changes(
@@ -240,20 +259,26 @@ def _changes(
     """The same of an incremental export."""
     table = _source(tx, call, record)
     view = record["Description"]["IncrementalExportSpecification"]["ExportViewType"]
+    sieve = _sieve(table, record)
     changes, last = history.changes_between(tx, table, record["From"], record["At"], after)
     lines = []
     for change in changes:
         if change.old == change.new:
             continue
-        item = orjson.loads(change.new or change.old or b"{}")
+        item = orjson.loads(
+            change.new or change.old or b"{}"
+        )  # the latest there is: it is filtered
+        if sieve is not None and not sieve.takes(item):
+            lines.append((b"", len(change.new or change.old or b"") if sieve.reads(item) else 0))
+            continue
         line: dict[str, Any] = {
             "Metadata": {"WriteTimestampMicros": {"N": str(change.at_ms * 1000)}},
             "Keys": table.key_of(item),
         }
         if change.old is not None and view == "NEW_AND_OLD_IMAGES":
-            line["OldImage"] = orjson.Fragment(change.old)
+            line["OldImage"] = _image(change.old, sieve)
         if change.new is not None:
-            line["NewImage"] = orjson.Fragment(change.new)
+            line["NewImage"] = _image(change.new, sieve)
         raw = orjson.dumps(line) + b"\n"
         lines.append((raw, len(raw)))
     return lines, last

@@ -21,6 +21,11 @@ EXPIRE = "dynamodb.expire"
 EXPIRE_COUNT = 50
 FILL_COUNT = 200
 LATE_S = 1
+CHANGE_S = 3600
+"""How long a change of a table's time to live lasts; until then there is no other.
+
+Source  https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html
+"""
 PAST_S_MAX = 5 * 365 * 86400
 """A time longer ago than five years is taken for a mistake, as DynamoDB does."""
 

@@ -8,13 +8,13 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 import orjson
 
+from stratolite import regions
 from stratolite.core import Tx, work
 from stratolite.service import Call
 from stratolite.services.dynamodb import overrides, recasting, scaling, state, streams
@@ -26,7 +26,6 @@ from stratolite.services.dynamodb.worker import SWEEP, Sweep
 
 VERSION = "2019.11.21"
 REPLICAS_COUNT_MAX = 30
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d").fullmatch
 _VIEW = "NEW_AND_OLD_IMAGES"
 
 
@@ -99,7 +98,7 @@ def _update(call: Call, account: str, region: str, name: str, wanted: dict[str, 
 
 def _create(call: Call, table: Table, wanted: dict[str, Any]) -> None:
     region = wanted["RegionName"]
-    if not _REGION(region):
+    if region not in regions.beside(table.region):
         raise invalid(f"Invalid region name: {region}")
     if extra := wanted.keys() - _OWN:
         raise invalid(

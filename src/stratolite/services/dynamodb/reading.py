@@ -59,6 +59,7 @@ _TOLD_ALONE = re.compile(
     "contains duplicates|number set|numeric value|significant digits|number with magnitude"
 ).search
 _INVALID = "One or more parameter values were invalid: "
+_LENGTH = "Conditions can be of length 1 or 2 only"
 _START = "The provided starting key is invalid"
 
 
@@ -80,15 +81,17 @@ class Reading(Base):
             conditions = keyconditions.from_expression(forms.key_condition, values)
         else:
             conditions = keyconditions.from_legacy(request["KeyConditions"])
-        if len(conditions) not in (1, 2):
-            raise invalid("Conditions can be of length 1 or 2 only")
+        if not conditions or (len(conditions) > 2 and "IndexName" not in request):
+            raise invalid(_LENGTH)
         table = self.table(call, request["TableName"])
         page = Page(call, table, request, forms, "QueryFilter")
         keys = table.keys if page.index is None else page.index.keys
+        if len(conditions) > max(2, len(keys)):
+            raise invalid(_LENGTH)
         start = request.get("ExclusiveStartKey")
         if start is not None:
             page.check_start_length(start)
-        _check_key_conditions(keys, conditions, start)
+        check_key_conditions(keys, conditions, start)
         row = None
         if start is not None:
             row = page.start_row(start)
@@ -445,17 +448,22 @@ def _check_start_part(attribute: KeyAttribute, start: Item) -> None:
     check_key_part(attribute, start[attribute.name])
 
 
-def _check_key_conditions(
+def check_key_conditions(
     keys: list[KeyAttribute], conditions: KeyConditions, start: Item | None
 ) -> None:
+    """All of the hash key by equality; of the range key from the left, only the last of them by a range.
+
+    Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.DesignPattern.MultiAttributeKeys.html
+    """
+    left, is_range = len(conditions), False
     for attribute in keys:
         if start is not None:
             _check_start_part(attribute, start)
-        if attribute.is_hash and len(keys) == 1 and len(conditions) > 1:
+        if attribute.is_hash and len(conditions) > len(keys):
             raise invalid("Query key condition not supported")
         condition = conditions.get(attribute.name)
         if condition is None:
-            if attribute.is_hash or len(conditions) > 1:
+            if attribute.is_hash or left:
                 raise invalid(f"Query condition missed key schema element: {attribute.name}")
             continue
         if condition.operator in ("NULL", "NOT_NULL", "NE", "CONTAINS", "NOT_CONTAINS", "IN"):
@@ -469,23 +477,34 @@ def _check_key_conditions(
                     "One or more parameter values are not valid. The AttributeValue for a key attribute "
                     f"cannot contain an empty {what} value. Key: {attribute.name}"
                 )
-        if attribute.is_hash and condition.operator != "EQ":
+        if is_range or (attribute.is_hash and condition.operator != "EQ"):
             raise invalid("Query key condition not supported")
+        left, is_range = left - 1, condition.operator != "EQ"
 
 
 def span_of(prefix: bytes, keys: list[KeyAttribute], conditions: KeyConditions) -> Span:
     """The rows that match: one hash key, and a range of range keys."""
-    first = keys[0]
-    part = first.encode(conditions[first.name].values[0][first.kind])
-    base = prefix + keycode.bucket(part) + part
-    condition = conditions.get(keys[1].name) if len(keys) > 1 else None
-    if condition is None:
-        return base, base + b"\xff"
-    encoded = [base + keys[1].encode(value[keys[1].kind]) for value in condition.values]
-    low, end = encoded[0], base + b"\xff"
+    hashed = b""
+    base = b""
+    for name, kind, is_hash, encode in keys:
+        if is_hash:
+            hashed += encode(conditions[name].values[0][kind])
+            continue
+        base = base or prefix + keycode.bucket(hashed) + hashed
+        condition = conditions.get(name)
+        if condition is None:
+            return base, base + b"\xff"
+        if condition.operator != "EQ":
+            return _range_of(base, condition, [encode(value[kind]) for value in condition.values])
+        base += encode(condition.values[0][kind])
+    base = base or prefix + keycode.bucket(hashed) + hashed
+    return base, base + b"\xff"
+
+
+def _range_of(base: bytes, condition: KeyCondition, parts: list[bytes]) -> Span:
+    """The rows behind ``base`` whose next key attribute is as ``condition`` says; ``parts`` are its values."""
+    low, end = base + parts[0], base + b"\xff"
     match condition.operator:
-        case "EQ":
-            return low, low + b"\xff"
         case "LT":
             return base, low
         case "LE":
@@ -495,28 +514,29 @@ def span_of(prefix: bytes, keys: list[KeyAttribute], conditions: KeyConditions) 
         case "GE":
             return low, end
         case "BETWEEN":
-            return low, encoded[1] + b"\xff"
+            return low, base + parts[1] + b"\xff"
     assert condition.operator == "BEGINS_WITH", condition
     return low[:-1], keycode.after(low[:-1])
 
 
 def _check_start_fits(start: Item, keys: list[KeyAttribute], conditions: KeyConditions) -> None:
-    first = keys[0]
-    same_hash = start[first.name] == conditions[first.name].values[0]
-    condition = conditions.get(keys[1].name) if len(keys) > 1 else None
-    if condition is None:
+    same_hash = all(
+        start[key.name] == conditions[key.name].values[0] for key in keys if key.is_hash
+    )
+    ranges = [key.name for key in keys if not key.is_hash and key.name in conditions]
+    if not ranges:
         if not same_hash:
             raise invalid(
                 "The provided starting key is outside query boundaries based on provided conditions"
             )
         return
-    if not _matches(start[keys[1].name], condition):
+    if not all(matches(start[name], conditions[name]) for name in ranges):
         raise invalid("The provided starting key does not match the range key predicate")
     if not same_hash:
         raise invalid("The query can return at most one row and cannot be restarted")
 
 
-def _matches(value: dict[str, Any], condition: KeyCondition) -> bool:
+def matches(value: dict[str, Any], condition: KeyCondition) -> bool:
     if condition.operator == "BETWEEN":
         return between(value, *condition.values)
     if condition.operator == "BEGINS_WITH":

@@ -383,19 +383,18 @@ async def _wait_for_indexes(call: Call, name: str) -> None:
 
 
 async def _set_time_to_live(call: Call, name: str, wanted: dict[str, Any]) -> None:
+    """One change at a time: another attribute takes two updates of the stack, an hour apart, as AWS says.
+
+    Source  https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-table-timetolivespecification.html
+    """
     attribute = wanted.get("AttributeName") if _flag(wanted.get("Enabled", False)) else None
     response = await call.request("dynamodb", "DescribeTimeToLive", {"TableName": name})
     current = response["TimeToLiveDescription"].get("AttributeName")
     if current == attribute:
         return
-    for enabled, other in ((False, current), (True, attribute)):
-        if other is not None:
-            change = {"Enabled": enabled, "AttributeName": other}
-            await call.request(
-                "dynamodb",
-                "UpdateTimeToLive",
-                {"TableName": name, "TimeToLiveSpecification": change},
-            )
+    change = {"Enabled": attribute is not None, "AttributeName": attribute or current}
+    request = {"TableName": name, "TimeToLiveSpecification": change}
+    await call.request("dynamodb", "UpdateTimeToLive", request)
 
 
 # -- tables made of files

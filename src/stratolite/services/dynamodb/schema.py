@@ -14,6 +14,11 @@ GLOBAL_INDEXES_COUNT_MAX = 20
 LOCAL_INDEXES_COUNT_MAX = 5
 UNITS_MAX = 1_000_000_000_000
 PROJECTED_COUNT_MAX = 100
+KEY_ATTRIBUTES_COUNT_MAX = 4
+"""Of a global index's hash key, and as many of its range key.
+
+Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.DesignPattern.MultiAttributeKeys.html
+"""
 _INVALID = "One or more parameter values were invalid: "
 
 Wanted = Mapping[str, Any]
@@ -114,7 +119,9 @@ def check_units(throughput: Wanted) -> None:
             raise invalid(f"Given value {throughput[name]} for {name} is out of bounds")
 
 
-def _check_schema(schema: list[dict[str, str]], defined: list[str]) -> None:
+def _check_schema(
+    schema: list[dict[str, str]], defined: list[str], *, is_global: bool = False
+) -> None:
     keys = [k["AttributeName"] for k in schema]
     if any(key not in defined for key in keys):
         raise invalid(
@@ -127,8 +134,24 @@ def _check_schema(schema: list[dict[str, str]], defined: list[str]) -> None:
         )
     if schema[0]["KeyType"] != "HASH":
         raise invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
-    if len(schema) == 2 and schema[1]["KeyType"] != "RANGE":
+    if is_global:
+        _check_wide(schema, keys)
+    elif len(schema) == 2 and schema[1]["KeyType"] != "RANGE":
         raise invalid("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+
+
+def _check_wide(schema: list[dict[str, str]], keys: list[str]) -> None:
+    """Up to four attributes of the hash key, then up to four of the range key. The words are ours."""
+    kinds = [k["KeyType"] for k in schema]
+    for kind in ("HASH", "RANGE"):
+        if (count := kinds.count(kind)) > KEY_ATTRIBUTES_COUNT_MAX:
+            raise invalid(
+                f"Invalid KeySchema: {count} {kind} key attributes exceed the limit of {KEY_ATTRIBUTES_COUNT_MAX}"
+            )
+    if kinds != sorted(kinds):
+        raise invalid("Invalid KeySchema: All HASH key attributes must come before RANGE ones")
+    if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
+        raise invalid(f"Invalid KeySchema: Duplicate key attribute: {twice[0]}")
 
 
 def _check_local(
@@ -162,7 +185,7 @@ def _check_local(
 
 def check_global(index: Wanted, defined: list[str], names: set[str], *, on_demand: bool) -> None:
     name = index["IndexName"]
-    _check_schema(index["KeySchema"], defined)
+    _check_schema(index["KeySchema"], defined, is_global=True)
     _check_projection(index)
     throughput = index.get("ProvisionedThroughput")
     if on_demand and throughput:

@@ -587,6 +587,8 @@ _KEY_SCHEMA = Listed(
     2,
     required=True,
 )
+_WIDE_KEY_SCHEMA = Listed(_KEY_SCHEMA.element, 1, required=True)
+"""Of a global index: its keys may have several attributes each, see ``schema``."""
 _DEFINITIONS = Listed(
     Structure(
         {
@@ -608,7 +610,7 @@ _WARM = Structure({"ReadUnitsPerSecond": Integer(1), "WriteUnitsPerSecond": Inte
 _GLOBAL = {
     "WarmThroughput": _WARM,
     "IndexName": _INDEX_NAME,
-    "KeySchema": _KEY_SCHEMA,
+    "KeySchema": _WIDE_KEY_SCHEMA,
     "Projection": _PROJECTION,
     "ProvisionedThroughput": _THROUGHPUT,
     "OnDemandThroughput": _ON_DEMAND,
@@ -915,6 +917,15 @@ EXPORT = Structure(
         "ExportType": Text(enum=("FULL_EXPORT", "INCREMENTAL_EXPORT")),
         "IncrementalExportSpecification": Structure(
             {"ExportViewType": Text(enum=("NEW_IMAGE", "NEW_AND_OLD_IMAGES"))}
+        ),
+        "FilterSpecification": Structure(
+            {
+                "FilterExpression": TEXT,
+                "ProjectionExpression": TEXT,
+                "KeyConditionExpression": TEXT,
+                "ExpressionAttributeNames": NAMES,
+                "ExpressionAttributeValues": ITEM,
+            }
         ),
     }
 )

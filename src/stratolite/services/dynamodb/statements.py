@@ -31,7 +31,6 @@ from stratolite.services.dynamodb.expressions import Plan
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.grammar import Path
 from stratolite.services.dynamodb.items import check_targets
-from stratolite.services.dynamodb.keyconditions import KeyCondition, KeyConditions
 from stratolite.services.dynamodb.meter import WRITE
 from stratolite.services.dynamodb.reading import Page, Reading, span_of
 from stratolite.services.dynamodb.table import KeyAttribute, Table
@@ -214,7 +213,7 @@ class Statements(Reading, Transactions):
         if found.hashes is None:
             spans = [state.whole_span(prefix)]
         else:
-            spans = [span_of(prefix, keys, _conditions(keys, h, found.range)) for h in found.hashes]
+            spans = [span_of(prefix, keys, one | found.ranges) for one in found.hashes]
             if reverse and len(spans) > 1:
                 spans.reverse()
         if (token := request.get("NextToken")) is not None:
@@ -415,20 +414,12 @@ def _projected(item: Item, paths: list[Path]) -> Item:
     return out
 
 
-def _conditions(
-    keys: list[KeyAttribute], hash_value: dict[str, Any], condition: KeyCondition | None
-) -> KeyConditions:
-    found: KeyConditions = {keys[0].name: KeyCondition("EQ", [hash_value])}
-    if condition is not None:
-        found[keys[1].name] = condition
-    return found
-
-
 def _is_reverse(bound: Bound, keys: list[KeyAttribute], hashes: list[Any] | None) -> bool:
     order = bound.statement.order
     if not order:
         return False
     names = [key.name for key in keys]
+    ranges = {key.name for key in keys if not key.is_hash}
     for name, _ in order:
         if name not in names:
             raise invalid(
@@ -438,10 +429,12 @@ def _is_reverse(bound: Bound, keys: list[KeyAttribute], hashes: list[Any] | None
         raise invalid(
             "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause."
         )
-    if len(hashes) > 1 and names[0] not in dict(order):
+    if len(hashes) > 1 and dict(order).keys().isdisjoint(k.name for k in keys if k.is_hash):
         raise invalid(
             "Must have hash key in ORDER BY clause when more than one hash key condition specified in WHERE clause."
         )
+    if len({down for name, down in order if name in ranges}) > 1:
+        raise invalid("ORDER BY must read all attributes of the range key in one direction")
     return order[-1][1]
 
 

@@ -6,6 +6,7 @@ The record (JSON, under state's ("table", name)):
      "Key": int               the number under which its rows lie; a re-created table gets another
      "Indexes": {name: int}   the numbers of its indexes' rows
      "Tags": {key: value}, "TimeToLive": [attribute, number of its rows], absent where it is off
+     "TimeToLiveSet": s       when UpdateTimeToLive last changed it, absent where it never did
      "Stream": [number, label, view type], absent where it has none
      "Counted": true              items and bytes are counted from the first item on (see state's ("count", ...))
      "Past": {"Number": n, "Days": n, "Since": s, "Readers": [ids]}   what was is kept, under a number of its own: for
@@ -28,7 +29,7 @@ from stratolite.core import Keyspace
 from stratolite.services.dynamodb import keycode
 from stratolite.services.dynamodb.faults import invalid
 from stratolite.services.dynamodb.sealing import Seal
-from stratolite.services.dynamodb.values import Item, Value, kind_of
+from stratolite.services.dynamodb.values import Item, Value, kind_of, size
 
 HASH_SIZE_BYTES_MAX = 2048
 RANGE_SIZE_BYTES_MAX = 1024
@@ -71,8 +72,8 @@ class Index:
         self.is_local = is_local
         self.is_active = description.get("IndexStatus", "ACTIVE") == "ACTIVE"
         self.keys = table.key_attributes(description["KeySchema"])
-        self.hash = self.keys[0]
-        self.range = self.keys[1] if len(self.keys) > 1 else None
+        """Those of the hash key, then those of the range key; a global index may have several of each."""
+        self.hashes_count = sum(key.is_hash for key in self.keys)
         names = [k.name for k in table.keys]
         self.cursor = names + [k.name for k in self.keys if k.name not in names]
         """The attributes of an ExclusiveStartKey."""
@@ -89,7 +90,16 @@ class Index:
             if not text:
                 return None
             parts.append(encode(text))
-        return self.prefix + keycode.bucket(parts[0]) + b"".join(parts) + table.suffix(item)
+        hashed = parts[0] if self.hashes_count == 1 else b"".join(parts[: self.hashes_count])
+        return self.prefix + keycode.bucket(hashed) + b"".join(parts) + table.suffix(item)
+
+    def check_sizes(self, item: Item) -> None:
+        """Attributes of one key share its limit. Those that are there are of the right kinds."""
+        for is_hash in (True, False):
+            values = [item.get(key.name) for key in self.keys if key.is_hash is is_hash]
+            _check_length(
+                sum(size(value) for value in values if value is not None), is_hash=is_hash
+            )
 
     def part(self, item: Item) -> Item:
         """What of ``item`` is projected into the index."""
@@ -148,6 +158,10 @@ class Table:
             for index in sorted(self.indexes, key=lambda i: i.is_local)
             for key in index.keys
         ]
+        self.wide_indexes = [
+            index for index in self.indexes if len(index.keys) > 2 or index.hashes_count > 1
+        ]
+        """Those with keys of several attributes."""
         ttl = record.get("TimeToLive")
         self.ttl_attribute: str | None = ttl[0] if ttl else None
         self.ttl_number: int = ttl[1] if ttl else 0
@@ -297,6 +311,8 @@ class Table:
                         f"value. IndexName: {index.name}, IndexKey: {name}"
                     )
                 check_size(kind, text, is_hash=is_hash)
+        for index in self.wide_indexes:
+            index.check_sizes(item)
 
     def check_nested(self, nested: frozenset[str]) -> None:
         """Expressions may not look inside key attributes."""
@@ -348,6 +364,10 @@ def check_key_part(attribute: KeyAttribute, value: Value | None) -> None:
 
 def check_size(kind: str, text: str, *, is_hash: bool) -> None:
     length = len(text.encode()) if kind == "S" else len(text) // 4 * 3 - text[-2:].count("=")
+    _check_length(length, is_hash=is_hash)
+
+
+def _check_length(length: int, *, is_hash: bool) -> None:
     if is_hash and length > HASH_SIZE_BYTES_MAX:
         raise invalid(
             f"{_INVALID}Size of hashkey has exceeded the maximum size limit of{HASH_SIZE_BYTES_MAX} bytes"

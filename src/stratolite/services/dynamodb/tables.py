@@ -264,6 +264,8 @@ class Tables(Base):
             raise invalid(
                 f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
             )
+        if call.tx.time_s < table.record.get("TimeToLiveSet", 0) + expiry.CHANGE_S:
+            raise invalid("Time to live has been modified multiple times within a fixed interval")
         for region in (table.region, *table.replicas):
             replica = state.table(call.tx, table.account, region, table.name)
             if replica is not None:
@@ -376,6 +378,7 @@ def described(tx: Tx, record: Record, status: str | None = None) -> dict[str, An
 
 def _set_time_to_live(call: Call, table: Table, attribute: str | None) -> None:
     record = deepcopy(table.record)
+    record["TimeToLiveSet"] = int(call.tx.time_s)
     if attribute is not None:
         record["TimeToLive"] = [attribute, call.tx.stamp()]
     elif record.pop("TimeToLive", None) is not None:

@@ -11,7 +11,7 @@ A ClientToken is state's ("export-token" | "import-token", token): {"Name": id, 
 
 Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.HowItWorks.html
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataImport.HowItWorks.html
-Missing: FilterSpecification, refused by name.
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Filtered.html
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from stratolite.services.dynamodb import history, keyring, schema, shapes, state
 from stratolite.services.dynamodb.backups import restorable
 from stratolite.services.dynamodb.base import Base, place_of, table_arn
 from stratolite.services.dynamodb.carrying import EXPORT, IMPORT
-from stratolite.services.dynamodb.faults import in_use, invalid, not_offered
+from stratolite.services.dynamodb.faults import in_use, invalid
+from stratolite.services.dynamodb.sieve import Sieve
 
 LISTED_COUNT_MAX = 25
 _LOOKED_AT_COUNT_MAX = 1000
@@ -38,8 +39,6 @@ _LOOKED_AT_COUNT_MAX = 1000
 class Transfers(Base):
     def export_table_to_point_in_time(self, call: Call, request: Request) -> Response:
         shapes.check(shapes.EXPORT, request)
-        if request.get("FilterSpecification"):
-            raise not_offered("ExportTableToPointInTime", "FilterSpecification")
         if request.get("S3SseKmsKeyId") and request.get("S3SseAlgorithm") != "KMS":
             raise invalid("S3SseKmsKeyId needs the S3SseAlgorithm KMS")
         if (known := self._asked_before(call, "export", request)) is not None:
@@ -49,6 +48,8 @@ class Transfers(Base):
         table = state.table(call.tx, account, call.region, plain)
         if table is None:
             raise Fault("TableNotFoundException", f"Table not found: {arn}")
+        if (wanted := request.get("FilterSpecification")) is not None:
+            Sieve(table, wanted)
         is_incremental = request.get("ExportType") == "INCREMENTAL_EXPORT"
         span = request.get("IncrementalExportSpecification") or {}
         if is_incremental and "ExportFromTime" not in span:
@@ -80,7 +81,13 @@ class Transfers(Base):
             "ItemCount": 0,
             "BilledSizeBytes": 0,
         }
-        for member in ("ClientToken", "S3BucketOwner", "S3Prefix", "S3SseKmsKeyId"):
+        for member in (
+            "ClientToken",
+            "S3BucketOwner",
+            "S3Prefix",
+            "S3SseKmsKeyId",
+            "FilterSpecification",
+        ):
             if member in request:
                 description[member] = request[member]
         if is_incremental:

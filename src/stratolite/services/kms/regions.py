@@ -8,10 +8,9 @@ Source  https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-
 
 from __future__ import annotations
 
-import re
-
 import orjson
 
+from stratolite import regions
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import policies, state
@@ -19,8 +18,6 @@ from stratolite.services.kms.faults import invalid
 from stratolite.services.kms.keys import shown, tags_of
 from stratolite.services.kms.lookup import check_state, check_stays, find, fresh_record, is_external
 from stratolite.services.kms.state import Key, Place
-
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
 class Regions(Service):
@@ -32,7 +29,7 @@ class Regions(Service):
             check_state(found)
         region = request["ReplicaRegion"]
         multi = found.record["multi"]
-        if not _REGION.fullmatch(region) or region == found.place.region:
+        if region not in regions.beside(found.place.region) or region == found.place.region:
             raise invalid(f"ReplicaRegion {region} is not valid for {found.arn}")
         place = Place(found.place.account, region)
         if region in multi["replicas"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
+from stratolite import regions
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import grants, names, state
@@ -205,14 +206,14 @@ def _region(call: Call, request: Request) -> str:
                 status=400,
             )
         return "us-east-1"
-    if constraint == "us-east-1" or not _looks_like_region(constraint):
+    region = "eu-west-1" if constraint == "EU" else constraint
+    if constraint == "us-east-1" or region not in regions.beside(call.region):
         raise Fault(
             "InvalidLocationConstraint",
             "The specified location-constraint is not valid",
             status=400,
             LocationConstraint=constraint,
         )
-    region = "eu-west-1" if constraint == "EU" else constraint
     if call.region not in (region, "us-east-1"):
         raise Fault(
             "IllegalLocationConstraintException",
@@ -221,11 +222,6 @@ def _region(call: Call, request: Request) -> str:
             status=400,
         )
     return str(region)
-
-
-def _looks_like_region(name: str) -> bool:
-    area, dash, number = name.rpartition("-")
-    return name == "EU" or (bool(dash) and number.isdigit() and "-" in area and name.isascii())
 
 
 def _location(call: Call, name: str, region: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from stratolite import regions
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.secretsmanager import faults, state
@@ -65,8 +66,9 @@ def replicate(
     Raises Fault for a region that cannot be, or if the caller may not read the secret itself.
     """
     replicas = record.setdefault("replicas", {})
+    others = regions.beside(call.region) - {call.region}
     for one in wanted:
-        if one.get("Region") in (None, call.region):
+        if one.get("Region") not in others:
             raise bad_parameter("Invalid replica region.")
     values = _values(call, name, record)
     for one in wanted:
