@@ -11,7 +11,8 @@
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
     table_buckets               where S3 Tables keeps the files of its tables
-    inventory, access_logs      reports delivered as objects       selecting, select_sql, select_child    S3 Select
+    inventory, access_logs      reports delivered as objects
+    selecting, select_sql, select_expression, select_times, select_child, select_faults    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor    reads everything through
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
     worker      removes what is too much for one transaction       resources, grant_resources    CloudFormation types
@@ -29,7 +30,8 @@ directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for, and its end tells nobody; intelligent tiering,
 acceleration and metrics configurations are kept and change nothing one could see; a refused request leaves no line in
-an access log; an object that nobody asked to be encrypted is not (docs/decisions).
+an access log; S3 Select's decimals keep ten digits behind the point and its timestamps are compared by microseconds;
+an object that nobody asked to be encrypted is not (docs/decisions).
 """
 
 from stratolite.services.s3.service import S3 as S3
