@@ -316,6 +316,7 @@ def test_an_expression_that_cannot_be_is_refused_by_awss_name(expression, code):
         ("5 % CAST('0' AS INT)", "ExternalEvalException"),
         ("CAST('9223372036854775807' AS INT) + 1", "IntegerOverflow"),
         ("TO_TIMESTAMP('yesterday')", "ValueParseFailure"),
+        ("DATE_ADD(year, 9000, `2017T`)", "IntegerOverflow"),
         ("TO_TIMESTAMP('2017-13T')", "ValueParseFailure"),
         ("COUNT(*), s.id", "UnsupportedSqlStructure"),
         ("s.id LIKE 'a' ESCAPE 'long'", "LikeInvalidInputs"),

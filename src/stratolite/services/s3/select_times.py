@@ -105,7 +105,9 @@ def added(part: str, quantity: str, text: str) -> str:
     needed = (1, 2, 3, 5, 5, 6)[_PARTS.index(part)]
     pair = f"{{'t': {_known(text)}, 'n': CAST({quantity} AS INTEGER)}}"
     moved = f"st_local(x.t) + to_{part}s(x.n)"
-    return _of(pair, f"st_text(x.t, {moved}, greatest(st_precision(x.t), {needed}))")
+    text = f"st_text(x.t, {moved}, greatest(st_precision(x.t), {needed}))"
+    outside = f"year({moved}) NOT BETWEEN 1 AND 9999"
+    return _of(pair, f"CASE WHEN {outside} THEN error('{marked('IntegerOverflow')}') ELSE {text} END")  # fmt: skip
 
 
 def between(part: str, first: str, second: str) -> str:
