@@ -91,7 +91,7 @@ def test_csv_comes_and_goes_in_any_shape(s3):
 def test_json_lines_and_documents(s3):
     lines, document = {"JSON": {"Type": "LINES"}}, {"JSON": {"Type": "DOCUMENT"}}
     assert rows(select(s3, LINES, "SELECT * FROM S3Object", lines)) == rows(LINES)
-    got = select(s3, LINES, "SELECT s.name, s.at.x FROM S3Object[*] s WHERE s.age > 10", lines)
+    got = select(s3, LINES, 'SELECT s.name, s."at".x FROM S3Object[*] s WHERE s.age > 10', lines)
     assert rows(got) == [{"name": "Ann", "x": 1}]
     nested = json.dumps({"d": [{"v": 1}, {"v": 2}], "o": 1})
     assert rows(

@@ -1,7 +1,8 @@
 """Runs one S3 Select query in a process of its own, jailed: started by path, imports nothing of ours.
 
-stdin: one line of JSON {format, fd, sql, names, header ..., output, limits}; the data is the inherited descriptor
-``fd``, which has no name any more. stdout: frames, u32 big-endian length and a byte of kind before each:
+stdin: one line of JSON {format, fd, sql, names, raw, macros, header ..., output, limits}; the data is the inherited
+descriptor ``fd``, which has no name any more. In ``sql`` stands ``\\0TABLE\\0`` for the table, and for a path into a
+JSON record what ``filled`` reads. stdout: frames, u32 big-endian length and a byte of kind before each:
 R rows as they are to be sent, E an error (JSON {code, message}), D the end.
 
 The jail: a user and network namespace of its own where the kernel allows, nothing written to files, no new privileges,
@@ -16,6 +17,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import resource
 import struct
 import sys
@@ -59,6 +61,7 @@ def connected(path: str, memory_mb: int) -> Any:
         "SET TimeZone='UTC'",
         f"SET memory_limit='{memory_mb}MB'",
         "SET temp_directory=''",
+        "SET ieee_floating_point_ops=false",  # what is divided by zero is an error
         f"SET allowed_paths=['{path}']",
         "SET enable_external_access=false",
         "SET lock_configuration=true",
@@ -87,30 +90,100 @@ def table_of(said: dict[str, Any], path: str) -> str:
         return csv_table(said, path)
     if said["format"] == "parquet":
         return f"read_parquet({quoted(path)})"
-    never = "'\x01%Y'"  # texts that look like dates stay texts
     return (
-        f"read_json({quoted(path)}, format='newline_delimited', records=true, sample_size=-1, maximum_depth=-1,"
-        f" dateformat={never}, timestampformat={never}, maximum_object_size={16 << 20})"
+        f"(SELECT json AS j FROM read_json_objects({quoted(path)}, format='newline_delimited',"  # noqa: S608
+        f" maximum_object_size={16 << 20}))"
     )
+
+
+# -- paths into JSON records
+
+
+_PLACE = re.compile("\0(raw|typed|there)(.*?)\0", re.DOTALL)
+_AMBIGUOUS = "error('\x02AmbiguousFieldName\x02')"
+
+
+def filled(sql: str, db: Any, table: str, root: str | None) -> str:
+    """``sql`` with each ``\\0mode[steps]\\0`` written out, by the structure of all records.
+
+    raw is the JSON's text and NULL where there is none, typed a value of DuckDB's, there whether there is one.
+    ``root`` is the member that holds the row, None where the record is the row.
+    """
+    if _PLACE.search(sql) is None:
+        return sql
+    (said,) = db.execute(f"SELECT json_group_structure(j) FROM {table}").fetchone()  # noqa: S608
+    begun = [("", json.loads(said) if said else "NULL")]
+    begun = below(begun, [root]) if root else begun
+
+    def written(place: re.Match[str]) -> str:
+        found = below(begun, json.loads(place[2]))
+        present = [f'json_extract("r".j, {quoted(pointer)}) IS NOT NULL' for pointer, _ in found]
+        if place[1] == "there":
+            return f"({' OR '.join(present) or 'false'})"
+        values = [extracted(pointer, kind, raw=place[1] == "raw") for pointer, kind in found]
+        if len(values) < 2:
+            return values[0] if values else "NULL"
+        twice = " + ".join(f"CAST({one} AS INTEGER)" for one in present)
+        return f"(CASE WHEN {twice} > 1 THEN {_AMBIGUOUS} ELSE coalesce({', '.join(values)}) END)"
+
+    return _PLACE.sub(written, sql)
+
+
+def below(found: list[tuple[str, Any]], steps: list[Any]) -> list[tuple[str, Any]]:
+    """(JSON pointer, structure) of what ``steps`` lead to; a name has any case, unless it is a list of one."""
+    for step in steps:
+        following: list[tuple[str, Any]] = []
+        for pointer, kind in found:
+            if isinstance(step, int):
+                if kind == "JSON" or isinstance(kind, list):
+                    following.append((f"{pointer}/{step}", "JSON" if kind == "JSON" else kind[0]))
+                continue
+            name = step if isinstance(step, str) else step[0]
+            if kind == "JSON":
+                following.append((f"{pointer}/{escaped(name)}", "JSON"))
+            elif isinstance(kind, dict):
+                following += [
+                    (f"{pointer}/{escaped(key)}", kind[key])
+                    for key in kind
+                    if key == name or (isinstance(step, str) and key.lower() == name.lower())
+                ]
+        found = following
+    return found
+
+
+def escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def extracted(pointer: str, kind: Any, *, raw: bool) -> str:
+    if raw or isinstance(kind, (dict, list)):
+        return f'json_extract("r".j, {quoted(pointer)})'
+    text = f'json_extract_string("r".j, {quoted(pointer)})'
+    if kind in ("VARCHAR", "JSON"):
+        return text
+    if kind == "NULL":
+        return "NULL"
+    return f"CAST({text} AS {'HUGEINT' if 'INT' in kind else kind})"
 
 
 def plain(value: Any) -> Any:
     """As JSON takes it."""
     if isinstance(value, (datetime, date)):
-        return value.isoformat()
+        shown = value.isoformat().replace("+00:00", "")
+        return shown + "Z" if "T" in shown else shown
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "replace")
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if v is not None}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return value
 
 
 def text_of(value: Any) -> str:
-    if value is None:
+    if value is None or value is ...:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -121,25 +194,42 @@ def text_of(value: Any) -> str:
 
 
 class Rows:
-    """Rows as bytes of the output format."""
+    """Rows as bytes of the output format.
 
-    def __init__(self, output: dict[str, Any], names: list[str], *, whole: bool) -> None:
-        self._output, self._names, self._whole = output, names, whole
+    ``names`` say what each item is called, ``raw`` which are JSON's text. Without names the one item is a whole record.
+    ``whole`` are rows as they were found, of which what is NULL is left out.
+    """
+
+    def __init__(
+        self, output: dict[str, Any], names: list[str], raw: list[bool], *, whole: bool
+    ) -> None:
+        self._output, self._names, self._raw, self._whole = output, names, raw, whole
 
     def encode(self, rows: list[tuple[Any, ...]]) -> bytes:
-        if self._output["kind"] == "json":
-            return self._json(rows)
-        return self._csv(rows)
+        made = [self._pairs(row) for row in rows]
+        return self._json(made) if self._output["kind"] == "json" else self._csv(made)
 
-    def _json(self, rows: list[tuple[Any, ...]]) -> bytes:
+    def _pairs(self, row: tuple[Any, ...]) -> list[tuple[str, Any]]:
+        """What is MISSING is ``...``."""
+        if not self._names:
+            record = ... if row[0] is None else json.loads(row[0])
+            return list(record.items()) if isinstance(record, dict) else [("_1", record)]
+        values = [
+            (json.loads(value) if value is not None else ...) if raw else value
+            for value, raw in zip(row, self._raw, strict=True)
+        ]
+        return list(zip(self._names, values, strict=True))
+
+    def _json(self, rows: list[list[tuple[str, Any]]]) -> bytes:
         end, lines = self._output["record"], []
         for row in rows:
-            pairs = zip(self._names, row, strict=True)
-            made = {k: plain(v) for k, v in pairs if v is not None or not self._whole}
+            made = {
+                k: plain(v) for k, v in row if v is not ... and (v is not None or not self._whole)
+            }
             lines.append(json.dumps(made, separators=(",", ":"), ensure_ascii=False, default=str))
         return "".join(line + end for line in lines).encode()
 
-    def _csv(self, rows: list[tuple[Any, ...]]) -> bytes:
+    def _csv(self, rows: list[list[tuple[str, Any]]]) -> bytes:
         said, text = self._output, io.StringIO(newline="")
         style: Any = csv.QUOTE_ALL if said["always"] else csv.QUOTE_MINIMAL
         doubled = said["escape"] == said["quote"]
@@ -152,7 +242,7 @@ class Rows:
             lineterminator=said["record"],
             quoting=style,
         )
-        writer.writerows([text_of(value) for value in row] for row in rows)
+        writer.writerows([text_of(value) for _, value in row] for row in rows)
         return text.getvalue().encode()
 
 
@@ -160,12 +250,18 @@ def main() -> None:
     said = json.loads(sys.stdin.buffer.readline())
     path = f"/proc/self/fd/{said['fd']}"
     db = connected(path, said["memory_mb"])
+    for macro in said.get("macros", []):
+        db.execute(f"CREATE MACRO {macro}")
     db.execute("SELECT 1").fetchall()
     jail(said["memory_mb"] * 4 << 20, said["cpu_s"])
     try:
-        found = db.execute(said["sql"].replace("\0TABLE\0", table_of(said, path)))
-        own = [column[0] for column in found.description]
-        rows = Rows(said["output"], said["names"] or own, whole=not said["names"])
+        table = table_of(said, path)
+        sql = filled(said["sql"], db, table, said.get("root"))
+        found = db.execute(sql.replace("\0TABLE\0", table))
+        own = [] if said["format"] == "json" else [column[0] for column in found.description]
+        names = said["names"] or own
+        raw = said.get("raw") or [False] * len(names)
+        rows = Rows(said["output"], names, raw, whole=said.get("whole", True))
         send(b"S", b"")
         while page := found.fetchmany(ROWS_COUNT):
             body = rows.encode(page)

@@ -24,13 +24,21 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from stratolite.clock import iso
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response
-from stratolite.services.s3 import archive_rules, content, encryption, select_sql
+from stratolite.services.s3 import (
+    archive_rules,
+    content,
+    encryption,
+    select_faults,
+    select_sql,
+    select_times,
+)
 from stratolite.services.s3.content import Piece
 from stratolite.services.s3.faults import invalid_argument, malformed_xml
 from stratolite.services.s3.objects import Objects
-from stratolite.services.s3.select_sql import Query
+from stratolite.services.s3.select_sql import Header, Query
 
 EXPANDED_BYTES_MAX = 4 << 30
 """Of an object, decompressed."""
@@ -42,15 +50,10 @@ TIME_S_MAX = 120.0
 SELECTS_COUNT_MAX = 4
 _HEADER_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
+MISSING = object()
+"""What a path that leads nowhere leads to."""
+_ROW = "v"
 _CHILD = str(Path(__file__).with_name("select_child.py"))
-_ERRORS = {
-    "ConversionException": "CastFailed",
-    "BinderException": "EvaluatorBindingDoesNotExist",
-    "ParserException": "ParseUnexpectedToken",
-    "InvalidInputException": "EvaluatorInvalidArguments",
-    "OutOfMemoryException": "Busy",
-    "MemoryError": "Busy",
-}
 
 
 class _Input(NamedTuple):
@@ -89,11 +92,13 @@ class Selecting(Objects):
 
         source = await call.transact(look)
         cut = _scan_range(request.get("ScanRange"), wanted, source.size_bytes)
+        time_s = call.world.cloud()
+        now = f"{iso(time_s)[:-1]}.{int(time_s * 1000) % 1000:03}Z"
         if self._room is None:
             self._room = asyncio.Semaphore(SELECTS_COUNT_MAX)
         await self._room.acquire()
         try:
-            run = await _begin(self, source, wanted, request["Expression"], output, cut)
+            run = await _begin(self, source, wanted, request["Expression"], output, cut, now)
         except BaseException:
             self._room.release()
             raise
@@ -129,8 +134,8 @@ class Selecting(Objects):
 class _Run:
     """A child at work."""
 
-    def __init__(self, child: asyncio.subprocess.Process, processed: int) -> None:
-        self._child = child
+    def __init__(self, child: asyncio.subprocess.Process, processed: int, kind: str) -> None:
+        self._child, self._kind = child, kind
         self.processed = processed
         self._room: asyncio.Semaphore | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -167,8 +172,7 @@ class _Run:
             ) from error
         if head[4:] == b"E":
             said = orjson.loads(payload)
-            code = _ERRORS.get(said["kind"], "InternalError")
-            raise Fault(code, said["message"].partition("\n")[0], status=400)
+            raise select_faults.raised(said["kind"], said["message"], self._kind)
         return head[4:], payload
 
     async def rows(self) -> AsyncIterator[bytes]:
@@ -190,18 +194,22 @@ async def _begin(
     expression: str,
     output: dict[str, Any],
     cut: tuple[int, int] | None,
+    now: str,
 ) -> _Run:
     folder = f"{service.cloud.data_folder}/cache"
     os.makedirs(folder, mode=0o700, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         size = await _fill(service, source, wanted, cut, file)
-        said, query = await asyncio.to_thread(_described, wanted, expression, file)
+        said, query = await asyncio.to_thread(_described, wanted, expression, now, file)
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         said |= {
             "fd": file.fileno(),
-            "sql": query.sql("\0TABLE\0"),
-            "names": query.names,
+            "sql": query.sql("\0TABLE\0", "\0raw[]\0" if wanted.kind == "json" else "*"),
+            "names": query.names or said["columns_named"],
+            "raw": query.raw,
+            "whole": not query.names and wanted.kind != "json",
+            "macros": select_times.MACROS,
             "output": output,
             "memory_mb": MEMORY_MB,
             "cpu_s": CPU_S_MAX,
@@ -218,7 +226,7 @@ async def _begin(
             cwd="/",
             limit=1 << 20,
         )
-    run = _Run(child, size)
+    run = _Run(child, size, wanted.kind)
     try:
         assert child.stdin is not None
         child.stdin.write(orjson.dumps(said) + b"\n")
@@ -363,21 +371,24 @@ class _Scan:
         return data[: found + 1]
 
 
-def _described(wanted: _Input, expression: str, file: IO[bytes]) -> tuple[dict[str, Any], Query]:
+def _described(
+    wanted: _Input, expression: str, now: str, file: IO[bytes]
+) -> tuple[dict[str, Any], Query]:
     if wanted.kind == "csv":
-        return _described_csv(wanted.options, expression, file)
-    query = select_sql.parse(expression)
-    said = {"format": wanted.kind, "columns": [], "skip_first": False}
+        return _described_csv(wanted.options, expression, now, file)
+    query = select_sql.parse(expression, wanted.kind, now=now)
+    said = {"format": wanted.kind, "columns": [], "columns_named": [], "skip_first": False}
     if wanted.kind == "json":
         lines = wanted.options.get("Type", "").upper() == "LINES"
-        steps = query.path[1:] if query.path[:1] == [-1] else query.path
+        steps = query.path[1:]
         if not lines or steps:
             _flatten(file, steps)
+            said["root"] = _ROW
     return said, query
 
 
 def _described_csv(
-    options: dict[str, Any], expression: str, file: IO[bytes]
+    options: dict[str, Any], expression: str, now: str, file: IO[bytes]
 ) -> tuple[dict[str, Any], Query]:
     delimiter = options.get("FieldDelimiter") or ","
     quote = options.get("QuoteCharacter") or '"'
@@ -397,40 +408,36 @@ def _described_csv(
     try:
         rows = [row for row, _ in zip(reader, range(1000), strict=False)]
     except csv.Error as error:
-        raise Fault(
-            "CSVParsingError", f"Encountered an error parsing the CSV file: {error}", status=400
-        ) from error
+        raise select_faults.fault("CSVParsingError") from error
     widest = max((len(row) for row in rows), default=1)
     columns = [f"_{n}" for n in range(1, widest + 1)]
-    names: list[str] | None = None
-    if header == "USE" and rows:
-        names = _unique(rows[0], widest)
-        columns = names
+    names = [name.strip() for name in rows[0]] if header == "USE" and rows else None
     said = {
         "format": "csv",
         "columns": columns,
+        "columns_named": _unique(names or [], widest),
         "skip_first": header in ("USE", "IGNORE"),
         "delimiter": delimiter,
         "quote": quote,
         "escape": options.get("QuoteEscapeCharacter") or '"',
         "comment": comment,
     }
-    return said, select_sql.parse(expression, names)
+    return said, select_sql.parse(expression, "csv", Header(names, widest), now=now)
 
 
 def _unique(header: list[str], widest: int) -> list[str]:
-    """Column names as DuckDB takes them: none twice, whatever the case."""
+    """What ``*`` calls the columns: none twice."""
     names: list[str] = []
     for number in range(widest):
         name = header[number].strip() if number < len(header) else ""
-        if not name or name.lower() in {one.lower() for one in names}:
+        if not name or name in names:
             name = f"_{number + 1}"
         names.append(name)
     return names
 
 
 def _flatten(file: IO[bytes], steps: list[str | int]) -> None:
-    """JSON documents, or what lies below ``steps`` in them, as one record a line. Raises Fault."""
+    """JSON documents, or what lies below ``steps`` in them, one a line as {_ROW: ...}. Raises Fault."""
     file.seek(0, os.SEEK_END)
     if file.tell() > DOCUMENT_BYTES_MAX:
         raise Fault("OverMaxRecordSize", "The JSON document is too large.", status=400)
@@ -441,14 +448,9 @@ def _flatten(file: IO[bytes], steps: list[str | int]) -> None:
         try:
             document, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            raise Fault(
-                "JSONParsingError",
-                f"Encountered an error parsing the JSON file: {error}",
-                status=400,
-            ) from error
+            raise select_faults.fault("JSONParsingError") from error
         out += [
-            orjson.dumps(one if isinstance(one, dict) else {"_1": one})
-            for one in _below(document, steps)
+            orjson.dumps({} if one is MISSING else {_ROW: one}) for one in _below(document, steps)
         ]
     file.seek(0)
     file.truncate()
@@ -462,17 +464,30 @@ def _past_space(text: str, at: int) -> int:
 
 
 def _below(value: Any, steps: list[str | int]) -> list[Any]:
+    """What ``steps`` lead to: at least one, which is MISSING where nothing matches."""
     found = [value]
     for step in steps:
         following: list[Any] = []
         for one in found:
             if isinstance(step, str):
-                if isinstance(one, dict) and step in one:
-                    following.append(one[step])
-            elif isinstance(one, list):
-                following += one if step == -1 else one[step : step + 1]
+                following.append(_member(one, step))
+            elif step == select_sql.ANY:
+                following += (one if isinstance(one, list) else []) or [MISSING]
+            elif step == select_sql.MEMBERS:
+                following += (list(one.values()) if isinstance(one, dict) else []) or [MISSING]
+            else:
+                held = isinstance(one, list) and step < len(one)
+                following.append(one[step] if held else MISSING)
         found = following
     return found
+
+
+def _member(value: Any, name: str) -> Any:
+    if not isinstance(value, dict):
+        return MISSING
+    if name in value:
+        return value[name]
+    return next((value[key] for key in value if key.lower() == name.lower()), MISSING)
 
 
 # -- what the request says
