@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from stratolite.clock import World
@@ -751,6 +752,38 @@ def test_messages_whose_time_is_over_are_not_in_flight(platform, sqs, queue, mon
     assert len(receive(sqs, queue, VisibilityTimeout=30)) == 2
     jump(platform, 31)
     assert len(receive(sqs, queue)) == 2
+
+
+def test_calls_without_a_signature_are_for_queues_open_to_everybody(client, sqs, queue):
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-basic-examples-of-sqs-policies.html"""
+    anybody = client("sqs", signature_version=UNSIGNED)
+    closed = {"QueueUrl": queue, "MessageBody": "m"}
+    assert refused(anybody.send_message, **closed)[0::2] == ("AccessDenied", 403)
+    arn = "arn:aws:sqs:us-east-1:000000000000:q"
+
+    def allow(principal: Any, *actions: str) -> None:
+        statement = {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+
+    allow({"AWS": "arn:aws:iam::000000000000:root"}, "sqs:*")
+    assert refused(anybody.send_message, **closed)[0::2] == ("AccessDenied", 403)
+    allow("*", "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage")
+    anybody.send_message(QueueUrl=queue, MessageBody="one")
+    batch = [{"Id": "a", "MessageBody": "two"}]
+    anybody.send_message_batch(QueueUrl=queue, Entries=batch)
+    got = receive(anybody, queue)
+    assert sorted(bodies(got)) == ["one", "two"]
+    assert {m["Attributes"]["SenderId"] for m in got} == {"anonymous"}
+    anybody.delete_message(QueueUrl=queue, ReceiptHandle=got[0]["ReceiptHandle"])
+    assert counts(sqs, queue) == (0, 1, 0)
+    assert refused(anybody.get_queue_attributes, QueueUrl=queue)[0::2] == ("AccessDenied", 403)
+    owner = {"QueueOwnerAWSAccountId": "000000000000"}
+    assert refused(anybody.get_queue_url, QueueName="q", **owner)[0::2] == ("AccessDenied", 403)
+    assert refused(anybody.get_queue_url, QueueName="q")[2] in (400, 403)
+    for call, ask in ((anybody.list_queues, {}), (anybody.create_queue, {"QueueName": "n"}),
+                      (anybody.purge_queue, {"QueueUrl": queue})):  # fmt: skip
+        assert refused(call, **ask)[0].startswith("MissingAuthenticationToken")
 
 
 def test_a_receive_that_is_tried_again_gets_the_same(sqs, fifo):

@@ -39,8 +39,11 @@ Files  ``queues`` operations on queues, ``attributes`` their rules, ``permission
        ``moves`` redriving; ``worker`` expiry, emptying, moving.
 
 Missing  fairness of standard queues: MessageGroupId is kept and shown there, but a group with many messages in flight
-         keeps its place, so others wait behind it for as long as it is ahead; unsigned calls; the throughput quotas of
-         FIFO queues (any rate is served).
+         keeps its place, so others wait behind it for as long as it is ahead; the throughput quotas of FIFO queues (any
+         rate is served).
+
+Calls that are not signed are served where the queue's policy allows everybody; their region is that of the host, else
+the default one.
 
 Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 """
