@@ -428,25 +428,31 @@ def sqs(bars, seconds):
         bars.at_most("SQS receive and delete: CPU against MiniStack", ours_pair / theirs_pair, 0.1)
 
 
+def subscribe_queues(queues, topics, topic, count):
+    """The URLs of ``count`` new queues that get the topic's messages."""
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    urls = []
+    for number in range(count):
+        name = f"bench{number}"
+        made = queues.create_queue(QueueName=name, Attributes={"Policy": policy})
+        urls.append(made["QueueUrl"])
+        arn = f"arn:aws:sqs:us-east-1:000000000000:{name}"
+        topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return urls
+
+
 def sns(bars, _seconds):
     print("\nSNS, one topic to 10 queues")
     for server in started((Stratolite,)):
         queues, topics = client(server, "sqs"), client(server, "sns")
         topic = topics.create_topic(Name="bench")["TopicArn"]
-        allow = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": "*",
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-        urls = []
-        for number in range(10):
-            name = f"bench{number}"
-            made = queues.create_queue(QueueName=name, Attributes={"Policy": policy})
-            urls.append(made["QueueUrl"])
-            arn = f"arn:aws:sqs:us-east-1:000000000000:{name}"
-            topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        urls = subscribe_queues(queues, topics, topic, 10)
         count = 1000
         publish = Recorder(server, "sns").publish(TopicArn=topic, Message="m" * 500)
         requests = [publish] * count
@@ -725,16 +731,60 @@ def large_stack(cloudformation):
     return time.perf_counter() - began
 
 
+def sync_items(server):
+    fill(server)
+    return DYNAMODB_LOADS["PutItem 1 KiB"](Recorder(server, "dynamodb"))
+
+
+def sync_messages(server):
+    url = client(server, "sqs").create_queue(QueueName="bench")["QueueUrl"]
+    body, sqs = base64.b64encode(os.urandom(760)).decode(), Recorder(server, "sqs")
+    return [sqs.send_message(QueueUrl=url, MessageBody=f"{n:06d}{body}") for n in range(2000)]
+
+
+def sync_records(server):
+    import streams
+
+    streams.create_stream(server)
+    kinesis = Recorder(server, "kinesis")
+    return [
+        kinesis.put_records(StreamName=streams.STREAM, Records=streams.records(n))
+        for n in range(64)
+    ]
+
+
+def sync_publications(server):
+    topics = client(server, "sns")
+    topic = topics.create_topic(Name="bench")["TopicArn"]
+    subscribe_queues(client(server, "sqs"), topics, topic, 10)
+    return [Recorder(server, "sns").publish(TopicArn=topic, Message="m" * 500)]
+
+
+SYNC_LOADS = {
+    "PutItem": sync_items,
+    "SendMessage": sync_messages,
+    "PutRecords x100": sync_records,
+    "Publish to 10 queues": sync_publications,
+}
+"""Each makes what it writes to on a server of its own: what one leaves to do later is no cost of the next."""
+
+
 def sync(_bars, seconds):
+    """Each answer waits for its sync. A publication's deliveries go on behind its answer, and are in its CPU."""
+    import streams
+
     print("\nOn a RAM disk, with a pause added to every sync")
     place = "/dev/shm" if os.path.isdir("/dev/shm") else None
     for sync_ms in (0, 0.1, 1):
-        for server in started((Stratolite,), place=place, sync_ms=sync_ms):
-            fill(server)
-            puts = DYNAMODB_LOADS["PutItem 1 KiB"](Recorder(server, "dynamodb"))
-            for connections in (1, 16, 64):
-                name = f"PutItem {sync_ms} ms, {connections} conn."
-                show(server.name, name, run(server, puts, connections, seconds / 2))
+        for what, make in SYNC_LOADS.items():
+            for server in started((Stratolite,), place=place, sync_ms=sync_ms):
+                requests = make(server)
+                for connections in (1, 16, 64):
+                    name = f"{what} {sync_ms} ms, {connections} conn."
+                    made = run(server, requests, connections, seconds / 2)
+                    show(server.name, name, made)
+                    if make is sync_records:
+                        streams.assert_unthrottled(made)
     import objects
 
     objects.slow_syncs(_bars, seconds)

@@ -18,19 +18,28 @@ _PLACES = [p / "shared" / "corpora" for p in (_ROOT.parent, _ROOT.parent.parent)
 _JSON5 = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
-def files(corpus: str, pattern: str) -> list[Path]:
-    """The files of a corpus in order of name; none where it is absent."""
+def folder(corpus: str) -> Path | None:
+    """Where a corpus is; None where it is absent."""
     named = os.environ.get("STRATOLITE_CORPORA")
     for place in [Path(named)] if named else _PLACES:
         if (place / corpus).is_dir():
-            return sorted((place / corpus).glob(pattern))
-    return []
+            return place / corpus
+    return None
+
+
+def files(corpus: str, pattern: str) -> list[Path]:
+    """The files of a corpus in order of name; none where it is absent."""
+    where = folder(corpus)
+    return sorted(where.glob(pattern)) if where else []
 
 
 def one(corpus: str, name: str) -> Path:
-    for path in files(corpus, name):
-        return path
-    pytest.skip(f"the corpus {corpus} is not here")
+    """A file of a corpus, which skips only where the whole corpus is absent: one that lost a file is no corpus."""
+    where = folder(corpus)
+    if where is None:
+        pytest.skip(f"the corpus {corpus} is not here")
+    assert (where / name).is_file(), f"{name} is missing in the corpus {corpus}"
+    return where / name
 
 
 def json5(text: str) -> Any:

@@ -19,6 +19,8 @@ from eventing import (
 )
 from lambdas import create
 
+from stratolite.core import Keyspace
+
 SOURCE = json.dumps({"source": ["shop"]})
 
 
@@ -37,6 +39,12 @@ def rule(events, target, name="r", pattern=SOURCE, bus="default", **more):
     answer = events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "t", "Arn": target, **more}])  # fmt: skip
     assert answer["FailedEntryCount"] == 0
     return arn
+
+
+def largest():
+    """As large as entries may be together: 1 MB (``putting``); the event is larger than a value of the store."""
+    room = (1 << 20) - len("shoporder") - len('{"x": ""}')
+    return entry(detail={"x": "y" * room})
 
 
 def refused(code, message, call, **request):
@@ -89,10 +97,61 @@ def test_a_bad_entry_fails_alone(client, events, bad, code, message):
 
 
 def test_requests_that_are_too_large_are_refused_whole(events):
-    big = entry(detail={"x": "y" * 262_144})
+    big = largest()
+    big["Detail"] = big["Detail"].replace("y", "yy", 1)
     refused("ValidationException", "Total size of the entries in the request is over the limit.", events.put_events, Entries=[big])  # fmt: skip
     with pytest.raises(ClientError, match="less than or equal to 10"):
         events.put_events(Entries=[entry()] * 11)
+
+
+def test_the_largest_event_is_delivered_archived_replayed_and_forgotten(platform, client, events):
+    url, arn = queue(client)
+    dead_url, dead = queue(client, "dead")
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    made = events.create_archive(ArchiveName="a", EventSourceArn=bus, RetentionDays=1)
+    rule(events, arn, InputPath="$.detail", DeadLetterConfig={"Arn": dead})
+    sent = largest()
+    events.put_events(Entries=[sent])
+    assert received(client, url) == [json.loads(sent["Detail"])]
+    described = events.describe_archive(ArchiveName="a")
+    assert described["EventCount"] == 1
+    assert described["SizeBytes"] > 1 << 20
+    now_s = platform.cloud.world.cloud()
+    events.start_replay(
+        ReplayName="p", EventSourceArn=made["ArchiveArn"], EventStartTime=now_s - 3600, EventEndTime=now_s + 10, Destination={"Arn": bus}
+    )  # fmt: skip
+    assert received(client, url) == [json.loads(sent["Detail"])]
+    assert nothing_came(client, dead_url)
+    advance(platform, 90_000)
+    come_to_rest(platform, "events.expire")
+    left = events.describe_archive(ArchiveName="a")
+    assert (left["EventCount"], left["SizeBytes"]) == (0, 0)
+    keys = platform.cloud.call(ACCOUNT, "us-east-1").keys("events")
+    spans = (keys.span("archived"), keys.span("archived part"), Keyspace("", "", "work").span("part"))  # fmt: skip
+
+    def rows(tx):
+        return [key for span in spans for key, _ in tx.scan(span)]
+
+    async def look():
+        return await platform.cloud.db.transact(rows)
+
+    assert platform.run(look()) == []
+
+
+def test_a_large_event_for_many_rules_is_more_than_one_transaction(client, events):
+    """Twenty events for dead-letter queues, and ten times an event and its document: 40 MB. A transaction takes 32."""
+    url, arn = queue(client)
+    _, dead = queue(client, "dead")
+    for n in range(20):
+        template = {"InputPathsMap": {"kind": "$.detail-type"}, "InputTemplate": f'"{n} <kind>"'}
+        rule(events, arn, f"r{n}", InputTransformer=template, DeadLetterConfig={"Arn": dead})
+        more = {"Id": "whole", "Arn": arn, "InputPath": "$.detail", "DeadLetterConfig": {"Arn": dead}}  # fmt: skip
+        if n < 10:
+            events.put_targets(Rule=f"r{n}", Targets=[more])
+    events.put_events(Entries=[largest()])
+    got = received(client, url, 30)
+    assert sorted(one for one in got if isinstance(one, str)) == sorted(f"{n} order" for n in range(20))  # fmt: skip
+    assert len(got) == 30
 
 
 def test_an_event_for_a_bus_that_is_not_there_is_lost_with_an_id(events):

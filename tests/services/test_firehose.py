@@ -682,6 +682,29 @@ def test_limits_and_refusals(play):
         assert await refused("CreateDeliveryStream", DeliveryStreamName="d", S3DestinationConfiguration=base) == (
             "ResourceInUseException", f"Firehose d under accountId {ACCOUNT} already exists",
         )  # fmt: skip
+        nobody = f"arn:aws:iam::{ACCOUNT}:role/nobody"
+        await s.h("iam", "CreateRole", RoleName="other",
+                  AssumeRolePolicyDocument=TRUST.replace("firehose.amazonaws.com", "sns.amazonaws.com"))  # fmt: skip
+        other = f"arn:aws:iam::{ACCOUNT}:role/other"
+        stream = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s"
+        for role, ask in (
+            (nobody, {"S3DestinationConfiguration": base | {"RoleARN": nobody}}),
+            (other, {"ExtendedS3DestinationConfiguration": base | {"RoleARN": other}}),
+            (nobody, {"ExtendedS3DestinationConfiguration": base | {
+                "S3BackupMode": "Enabled", "S3BackupConfiguration": base | {"RoleARN": nobody}}}),
+            (nobody, {"HttpEndpointDestinationConfiguration": {
+                "EndpointConfiguration": {"Url": "https://127.0.0.1:1"}, "S3Configuration": base | {"RoleARN": nobody}}}),
+            (other, {"S3DestinationConfiguration": base, "DeliveryStreamType": "KinesisStreamAsSource",
+                     "KinesisStreamSourceConfiguration": {"KinesisStreamARN": stream, "RoleARN": other}}),
+        ):  # fmt: skip
+            assert await refused("CreateDeliveryStream", DeliveryStreamName="e", **ask) == (
+                "InvalidArgumentException",
+                f"Firehose is unable to assume role {role}. Please check the role provided.",
+            ), ask
+        assert await refused(
+            "UpdateDestination", DeliveryStreamName="d", CurrentDeliveryStreamVersionId="1",
+            DestinationId="destinationId-000000000001", ExtendedS3DestinationUpdate={"RoleARN": other},
+        ) == ("InvalidArgumentException", f"Firehose is unable to assume role {other}. Please check the role provided.")  # fmt: skip
         for member, value in (
             ("RedshiftDestinationConfiguration", {}),
             ("SplunkDestinationConfiguration", {}),

@@ -120,9 +120,10 @@ def unlike(ours: Any, theirs: Any, at: str = "") -> set[str]:
 
 
 def test_every_example_is_compared_or_its_source_named() -> None:
-    here = {path.stem for path in corpora.files("lambda-events", "*.json")}
-    if not here:
+    if corpora.folder("lambda-events") is None:
         pytest.skip("the corpus lambda-events is not here")
+    here = {path.stem for path in corpora.files("lambda-events", "*.json")}
+    assert len(here) == 104
     named = [name for names in NOT_OFFERED.values() for name in names]
     compared = [name for test in _COMPARED for name in test]
     known = [*named, *MADE_BY_THE_LIBRARY, *COMPARED_ELSEWHERE, *compared]

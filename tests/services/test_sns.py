@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import eventing
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from stratolite.clock import World
@@ -756,3 +758,27 @@ def test_an_archive_is_replayed_and_then_followed(platform, sns, sqs):
     jump(platform, 31 * 86_400)
     sns.set_topic_attributes(TopicArn=arn, AttributeName="ArchivePolicy", AttributeValue="{}")
     sns.delete_topic(TopicArn=arn)
+
+
+def test_everybody_may_publish_without_a_signature_where_the_topic_is_open_to_all(client):
+    sns, anybody = client("sns"), client("sns", signature_version=UNSIGNED)
+    topic = sns.create_topic(Name="open")["TopicArn"]
+    url, arn = eventing.queue(client, services=("sns.amazonaws.com",))
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def code(call, **ask):
+        with pytest.raises(ClientError) as found:
+            call(**ask)
+        return found.value.response["Error"]["Code"]
+
+    said = {"TopicArn": topic, "Message": "m"}
+    assert code(anybody.publish, **said) == "AuthorizationError"
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "sns:Publish", "Resource": topic}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    anybody.publish(**said)
+    anybody.publish_batch(TopicArn=topic, PublishBatchRequestEntries=[{"Id": "a", "Message": "m"}])
+    assert [m["Message"] for m in eventing.received(client, url, 2)] == ["m", "m"]
+    assert code(anybody.publish, PhoneNumber="+15551234567", Message="m") == "AuthorizationError"
+    assert code(anybody.list_topics) == "MissingAuthenticationToken"
+    assert code(anybody.subscribe, TopicArn=topic, Protocol="sqs", Endpoint=arn) == "MissingAuthenticationToken"  # fmt: skip

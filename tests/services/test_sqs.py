@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from stratolite.clock import World
+from stratolite.services.sqs import messages
 
 
 class Clock(World):
@@ -720,6 +722,68 @@ def test_a_fifo_queue_refuses_what_it_cannot_order(sqs, fifo, queue):
     ] == ("InvalidParameterValue")
     sqs.send_message(QueueUrl=queue, MessageBody="m", MessageGroupId="fair")
     assert receive(sqs, queue)[0]["Attributes"]["MessageGroupId"] == "fair"
+
+
+def test_a_queue_with_all_it_may_have_in_flight_says_so_to_short_polls(sqs, queue, monkeypatch):
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html; 3, not 120,000."""
+    assert messages.IN_FLIGHT_MAX == 120_000
+    monkeypatch.setattr(messages, "IN_FLIGHT_MAX", 3)
+    for n in range(5):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(n))
+    got = receive(sqs, queue)
+    assert len(got) == 3, "no more than may be in flight"
+    assert refused(sqs.receive_message, QueueUrl=queue) == (
+        "OverLimit", "Too many messages in flight for queue q: at most 3", 403,
+    )  # fmt: skip
+    assert receive(sqs, queue, WaitTimeSeconds=1) == [], "a long poll gets no error"
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=got[0]["ReceiptHandle"])
+    assert len(receive(sqs, queue)) == 1
+    handle = got[1]["ReceiptHandle"]
+    sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
+    assert len(receive(sqs, queue)) == 1, "one that is visible again is not in flight"
+    assert counts(sqs, queue) == (1, 3, 0)
+
+
+def test_messages_whose_time_is_over_are_not_in_flight(platform, sqs, queue, monkeypatch):
+    """They are counted as in flight until somebody looks: a receive at the limit does."""
+    monkeypatch.setattr(messages, "IN_FLIGHT_MAX", 2)
+    for n in range(3):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(n))
+    assert len(receive(sqs, queue, VisibilityTimeout=30)) == 2
+    jump(platform, 31)
+    assert len(receive(sqs, queue)) == 2
+
+
+def test_calls_without_a_signature_are_for_queues_open_to_everybody(client, sqs, queue):
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-basic-examples-of-sqs-policies.html"""
+    anybody = client("sqs", signature_version=UNSIGNED)
+    closed = {"QueueUrl": queue, "MessageBody": "m"}
+    assert refused(anybody.send_message, **closed)[0::2] == ("AccessDenied", 403)
+    arn = "arn:aws:sqs:us-east-1:000000000000:q"
+
+    def allow(principal: Any, *actions: str) -> None:
+        statement = {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+
+    allow({"AWS": "arn:aws:iam::000000000000:root"}, "sqs:*")
+    assert refused(anybody.send_message, **closed)[0::2] == ("AccessDenied", 403)
+    allow("*", "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage")
+    anybody.send_message(QueueUrl=queue, MessageBody="one")
+    batch = [{"Id": "a", "MessageBody": "two"}]
+    anybody.send_message_batch(QueueUrl=queue, Entries=batch)
+    got = receive(anybody, queue)
+    assert sorted(bodies(got)) == ["one", "two"]
+    assert {m["Attributes"]["SenderId"] for m in got} == {"anonymous"}
+    anybody.delete_message(QueueUrl=queue, ReceiptHandle=got[0]["ReceiptHandle"])
+    assert counts(sqs, queue) == (0, 1, 0)
+    assert refused(anybody.get_queue_attributes, QueueUrl=queue)[0::2] == ("AccessDenied", 403)
+    owner = {"QueueOwnerAWSAccountId": "000000000000"}
+    assert refused(anybody.get_queue_url, QueueName="q", **owner)[0::2] == ("AccessDenied", 403)
+    assert refused(anybody.get_queue_url, QueueName="q")[2] in (400, 403)
+    for call, ask in ((anybody.list_queues, {}), (anybody.create_queue, {"QueueName": "n"}),
+                      (anybody.purge_queue, {"QueueUrl": queue})):  # fmt: skip
+        assert refused(call, **ask)[0].startswith("MissingAuthenticationToken")
 
 
 def test_a_receive_that_is_tried_again_gets_the_same(sqs, fifo):

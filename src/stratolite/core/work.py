@@ -13,7 +13,9 @@ partition run one after another and a failing one holds up its own partition, no
 Keys, all under ("", "", "work"); a row is msgpack [stamp, attempts, partition, due_ms]:
 
     ("queue", queue)                       -> ""       every queue ever used
-    ("job", queue, stamp)                  -> payload  there until settled or cancelled
+    ("job", queue, stamp)                  -> payload  there until settled or cancelled; of a larger one the first
+                                              VALUE_SIZE_BYTES_MAX bytes
+    ("part", queue, stamp, n)              -> the n-th as many bytes of a payload that is larger, from 1 on
     ("later", queue, due_ms, stamp)        -> row
     ("ready", queue, order)                -> row      order: the stamp at which it became ready
     ("claim", queue, stamp)                -> msgpack [owner, attempts, until_ms, partition, due_ms]
@@ -43,6 +45,7 @@ from stratolite.core.keys import pack as pack_key
 from stratolite.core.tx import Tx
 from stratolite.errors import Unavailable
 from stratolite.limits import (
+    VALUE_SIZE_BYTES_MAX,
     WORK_CLOSE_S,
     WORK_LEASE_S,
     WORK_PARTITION_BYTES_MAX,
@@ -123,12 +126,37 @@ _decode_claim = msgspec.msgpack.Decoder(_Claim).decode
 class _QueueKeys:
     """Where one queue keeps its rows."""
 
-    __slots__ = ("behind", "claim", "head", "job", "later", "ready", "seen")
+    __slots__ = ("behind", "claim", "head", "job", "later", "part", "ready", "seen")
 
     def __init__(self, queue: str) -> None:
         self.seen = _QUEUES.key(queue)
         self.job, self.later, self.ready = (_WORK[k][queue] for k in ("job", "later", "ready"))
         self.claim, self.head, self.behind = (_WORK[k][queue] for k in ("claim", "head", "behind"))
+        self.part = _WORK["part"][queue]
+
+    def put_payload(self, tx: Tx, stamp: int, payload: bytes) -> None:
+        tx.put(self.job.key(stamp), payload[:VALUE_SIZE_BYTES_MAX])
+        for at in range(VALUE_SIZE_BYTES_MAX, len(payload), VALUE_SIZE_BYTES_MAX):
+            part = payload[at : at + VALUE_SIZE_BYTES_MAX]
+            tx.put(self.part.key(stamp, at // VALUE_SIZE_BYTES_MAX), part)
+
+    def payload(self, tx: Tx, stamp: int) -> bytes | None:
+        first = tx.get(self.job.key(stamp))
+        if first is None or len(first) < VALUE_SIZE_BYTES_MAX:
+            return first
+        return b"".join([first, *(part for _, part in tx.scan(self.part.span(stamp)))])
+
+    def drop_payload(self, tx: Tx, stamp: int) -> bool:
+        """Whether it was there."""
+        key = self.job.key(stamp)
+        first = tx.get(key)
+        if first is None:
+            return False
+        tx.delete(key)
+        if len(first) == VALUE_SIZE_BYTES_MAX:
+            for part_key, _ in list(tx.scan(self.part.span(stamp))):
+                tx.delete(part_key)
+        return True
 
 
 _KEYS: dict[str, _QueueKeys] = {}
@@ -146,7 +174,7 @@ def put(
 ) -> bytes:
     """Leave a job for the worker of ``queue``; its id. ``due_s`` is on the cloud clock.
 
-    ``payload`` is at most ``VALUE_SIZE_BYTES_MAX``, else Fault. Jobs of a ``partition`` keep their order where the
+    ``payload`` is as large as a transaction may be, else Fault at its end. Jobs of a ``partition`` keep their order where the
     worker asks for it; one that is due later takes its place when it is due.
     """
     assert len(partition) <= WORK_PARTITION_BYTES_MAX, len(partition)
@@ -154,7 +182,7 @@ def put(
     stamp = tx.stamp()
     if tx.get(keys.seen) is None:
         tx.put(keys.seen, b"")
-    tx.put(keys.job.key(stamp), payload)
+    keys.put_payload(tx, stamp, payload)
     due_ms = 0
     if due_s is not None and due_s > tx.time_s:
         due_ms = int(due_s * 1000) + 1  # never before the time that was asked for
@@ -171,10 +199,8 @@ def cancel(tx: Tx, job_id: bytes) -> bool:
     queue, stamp, due_ms = unpack(job_id)
     assert isinstance(queue, str)
     keys = _keys(queue)
-    key = keys.job.key(stamp)
-    if tx.get(key) is None:
+    if not keys.drop_payload(tx, stamp):
         return False
-    tx.delete(key)
     if due_ms:
         tx.delete(keys.later.key(due_ms, stamp))
     return True  # a ready row is dropped when the worker comes to it
@@ -358,7 +384,7 @@ class _Runner:
         for key, raw in list(tx.scan(keys.ready.span(), limit=WORK_STEP_COUNT_MAX)):
             row = _decode_row(raw)
             stamp, attempts, partition, due_ms = row
-            payload = tx.get(keys.job.key(stamp))
+            payload = keys.payload(tx, stamp)
             if worker.ordered:
                 head = tx.get(keys.head.key(partition))
                 if head is not None and _decode_stamp(head) != stamp:
@@ -479,9 +505,7 @@ class _Runner:
         jobs = []
         for one in ours:
             tx.delete(self.keys.claim.key(one.stamp))
-            job_key = self.keys.job.key(one.stamp)
-            if tx.get(job_key) is not None:  # else it was cancelled under way
-                tx.delete(job_key)
+            if self.keys.drop_payload(tx, one.stamp):  # else it was cancelled under way
                 jobs.append(one.job)
         if jobs and settle is not None:
             settle(tx, jobs)

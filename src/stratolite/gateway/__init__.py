@@ -10,8 +10,8 @@
 ``listener``     ``serve``: the listening socket; ``http1`` one connection, whose parts are ``head`` (reading
                  heads), ``incoming`` (bodies in) and ``outgoing`` (answers out)
 
-Missing: WebSocket, HTTP/2, SigV4A, operations that AWS lets anybody call unsigned outside S3 (Cognito sign-up,
-AssumeRoleWithWebIdentity), a least rate for request bodies (only a time-out between two reads).
+Missing: WebSocket, HTTP/2, SigV4A, operations that AWS lets anybody call unsigned beyond those of S3, SQS, SNS
+and STS that ``app`` names, a least rate for request bodies (only a time-out between two reads).
 
 Nothing is imported here: whoever needs one part does not pay for the others at start.
 """

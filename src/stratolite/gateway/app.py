@@ -370,7 +370,7 @@ class Visit:
 
     def _anonymous(self) -> Principal:
         """Not signed the usual way. S3 has an older way, and decides itself what the public may do."""
-        if self.service == "sts" and self.operation in _UNSIGNED:
+        if self.operation in _UNSIGNED.get(self.service, ()):
             return ANONYMOUS
         if self.service != "s3":
             raise Refused("missing").fault(self.service, self.protocol)
@@ -643,8 +643,19 @@ class Visit:
             self.service, self.protocol = "s3", "rest-xml"
 
 
-_UNSIGNED = frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"})
-"""Of STS: the token they bring stands for a signature."""
+_UNSIGNED = {
+    "sts": frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}),
+    "sqs": frozenset(
+        {
+            "SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch",
+            "ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "GetQueueUrl",
+        }
+    ),
+    "sns": frozenset({"Publish", "PublishBatch"}),
+}  # fmt: skip
+"""What may come without a signature. STS: the token they bring stands for it. SQS, SNS: a queue's or topic's policy may allow
+everybody (AnonymousAccess in sqs-basic-examples-of-sqs-policies.html of SQS' Developer Guide), and nothing else allows nobody's calls.
+"""
 # service -> signing name, where they differ (``signingName`` of the AWS models)
 _SIGNING: dict[str, str] = {
     "apigatewayv2": "apigateway",

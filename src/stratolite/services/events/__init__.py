@@ -15,6 +15,9 @@ Scheduled Event; and management calls ("AWS API Call via CloudTrail") for rules 
 is a trail. Not there: Tag Change on Resource, events of CloudTrail that are no calls, images of ECR (there are none).
 An event that no rule and no archive of its bus could want costs a look at one key.
 
+Entries of a request are 1 MB together, as on AWS; a target whose own limit is less (SNS and Step Functions: 256 KB) refuses, and the
+event goes to the dead-letter queue, which takes 1 MiB with its attributes.
+
 An event that PutEvents answered with an id is routed, however often the cloud is killed; a target may see it twice, as
 on AWS. Matching is ``stratolite.patterns``, whose index is kept in memory and read again when the bus's ``edition``
 has changed. Targets: SQS, SNS, Lambda, Kinesis, Firehose, Step Functions, log groups, buses of this and other accounts, API

@@ -10,8 +10,11 @@ from stratolite.clock import iso
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.events import jobs, names, state
 
-_TOTAL_BYTES_MAX = 262_144
-"""https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html"""
+_TOTAL_BYTES_MAX = 1 << 20
+"""256 KB until 29 January 2026.
+
+https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb
+"""
 _TIME_BYTES = 14
 _REQUIRED = ("Source", "DetailType", "Detail")
 

@@ -9,7 +9,8 @@ All under (account, region, "events"); values are JSON unless said otherwise:
     ("aimed", arn, bus, rule, id)  -> ""  which targets an ARN is
     ("edition", bus)               -> other bytes after each change of the bus's rules and archives
     ("archive", name)              -> {bus, pattern, description, days, created_s, count, bytes, id}
-    ("archived", id, time_ms, n)   -> the event as JSON; id: the archive's own stamp
+    ("archived", id, time_ms, n)   -> the event as JSON; id: the archive's own stamp. Of a larger one VALUE_SIZE_BYTES_MAX bytes,
+                                      the rest by as many: ("archived part", id, time_ms, n, 1...)
     ("replay", name)               -> {archive, destination, only, start_s, end_s, state, reason, begun_s, ended_s, last_s, at}
     ("connection", name)           -> {uuid, type, parameters, description, created_s, modified_s, authorized_s, sealed}
                                       sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters
@@ -25,6 +26,7 @@ from typing import Any
 import orjson
 
 from stratolite.core import Keyspace, Tx
+from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.service_events import BY_TRAIL
 
 Record = dict[str, Any]
@@ -186,7 +188,11 @@ def turn_s(tx: Tx, keys: Keyspace, destination: str, rate: int) -> float:
 
 
 def archive_event(tx: Tx, keys: Keyspace, archive: Record, time_ms: int, event: bytes) -> None:
-    tx.put(keys.key("archived", archive["id"], time_ms, tx.stamp()), event)
+    place = (archive["id"], time_ms, tx.stamp())
+    tx.put(keys.key("archived", *place), event[:VALUE_SIZE_BYTES_MAX])
+    for at in range(VALUE_SIZE_BYTES_MAX, len(event), VALUE_SIZE_BYTES_MAX):
+        part = keys.key("archived part", *place, at // VALUE_SIZE_BYTES_MAX)
+        tx.put(part, event[at : at + VALUE_SIZE_BYTES_MAX])
     archive["count"] += 1
     archive["bytes"] += len(event)
 
@@ -198,8 +204,9 @@ def archived(
     start = keys.key("archived", archive_id, start_ms)
     if after:
         start = keys.key("archived", archive_id, *after) + b"\x00"
-    for key, event in tx.scan((start, keys.key("archived", archive_id, end_ms))):
+    for key, first in tx.scan((start, keys.key("archived", archive_id, end_ms))):
         _, _, time_ms, number = keys.parts(key)
+        event = b"".join([first, *(part for _, part in _further(tx, keys, key, first))])
         assert isinstance(time_ms, int)
         assert isinstance(number, int)
         yield [time_ms, number], event
@@ -211,6 +218,17 @@ def forget_archived(
     """Drop the oldest events that are older: (how many, of how many bytes), at most ``limit``."""
     start = keys.key("archived", archive_id)
     old = list(tx.scan((start, keys.key("archived", archive_id, before_ms)), limit=limit))
-    for key, _ in old:
-        tx.delete(key)
-    return len(old), sum(len(event) for _, event in old)
+    size = 0
+    for key, first in old:
+        further = _further(tx, keys, key, first)
+        size += len(first) + sum(len(part) for _, part in further)
+        for part_key in (key, *(part_key for part_key, _ in further)):
+            tx.delete(part_key)
+    return len(old), size
+
+
+def _further(tx: Tx, keys: Keyspace, key: bytes, first: bytes) -> list[tuple[bytes, bytes]]:
+    """(key, bytes) of what an archived event has beyond its first part."""
+    if len(first) < VALUE_SIZE_BYTES_MAX:
+        return []
+    return list(tx.scan(keys.span("archived part", *keys.parts(key)[1:])))

@@ -27,7 +27,8 @@ from stratolite.services.events.rendering import render
 if TYPE_CHECKING:
     from stratolite.service import Cloud
 
-_DELIVERIES_A_TX = 200
+_RULES_AIMED_A_TX, _DELIVERIES_BYTES = 200, 4 << 20
+"""The bytes are looked at after each rule: five targets, to each an event and its document, both as text in JSON, 20 MB at most."""
 _RULES_A_TX = 200
 _BUSES_KEPT = 1000
 _DAY_S, _DAY_MS = 86_400.0, 86_400_000
@@ -96,7 +97,7 @@ class _Route:
             steps += [(number, rule) for rule in wanted if (number, rule) > begin]
             if "replay-name" not in event and said["at"] is None and known.archives:
                 kept.append((number, known.archives_for(bus, event)))
-        part = steps[:_DELIVERIES_A_TX]
+        part = steps[:_RULES_AIMED_A_TX]
 
         def settle(tx: Tx) -> None:
             call.tx = tx
@@ -105,11 +106,13 @@ class _Route:
                 event = said["events"][number]
                 for name in archives:
                     _archive(tx, keys, name, event)
+            size = 0
             for number, rule in part:
-                event = said["events"][number]
-                aim(call, bus, rule, event, said["hops"])
-            if len(part) < len(steps):
-                self._cloud.work.put(tx, ROUTE, orjson.dumps({**said, "at": part[-1]}))
+                size += aim(call, bus, rule, said["events"][number], said["hops"])
+                if size >= _DELIVERIES_BYTES or (number, rule) == part[-1]:
+                    break
+            if part and (number, rule) != steps[-1]:
+                self._cloud.work.put(tx, ROUTE, orjson.dumps({**said, "at": (number, rule)}))
 
         return settle
 
@@ -177,12 +180,13 @@ def _archive(tx: Tx, keys: Keyspace, name: str, event: Said) -> None:
     state.put(tx, keys, "archive", name, record=record)
 
 
-def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> None:
-    """Leave a delivery for each target that the rule has now."""
+def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
+    """Leave a delivery for each target that the rule has now; of how many bytes."""
     tx, keys = call.tx, call.keys("events")
     record = state.get(tx, keys, "rule", bus.name, rule)
     if record is None or record["state"] == "DISABLED":
-        return
+        return 0
+    size = 0
     arn = names.rule_arn(bus.region, bus.account, bus.name, rule)
     text = orjson.dumps(event).decode()
     for target in state.targets(tx, keys, bus.name, rule):
@@ -197,7 +201,10 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> None:
         except ValueError as error:
             said["document"] = text
             said["dead"] = {"code": "INVALID_JSON", "message": str(error)[:500]}
-        call.cloud.work.put(tx, DELIVER, orjson.dumps(said))
+        payload = orjson.dumps(said)
+        size += len(payload)
+        call.cloud.work.put(tx, DELIVER, payload)
+    return size
 
 
 # -- from a rule to a target

@@ -25,6 +25,9 @@ Files  ``streams`` ``writing`` operations; ``settings`` what a stream may say; `
 jq programs, Parquet, ORC and Snappy run in a child with capped memory and time; pyarrow is an extra
 (``pip install stratolite[parquet]``): without it Parquet, ORC and Snappy are refused by name.
 
+A stream is not made, and its destination not changed, with a role that is not there or does not trust Firehose; the role of
+a schema or of a transformation is found wanting at delivery.
+
 From a Kinesis source, what the Kinesis Producer Library put into one record is delivered one by one (``aggregated``).
 
 Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources (none of these services is offered), secrets in

@@ -14,6 +14,8 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}\Z")
 _STREAM = re.compile(r"arn:aws:kinesis:[a-z0-9-]+:\d{12}:stream/[a-zA-Z0-9_.-]+\Z")
 _DESTINATION = "destinationId-000000000001"
 _SEAL = "firehose:access-key"
+_WITHIN = ("S3Configuration", "S3BackupConfiguration")
+PRINCIPAL = "firehose.amazonaws.com"
 _MAKE = {"s3": settings.s3, "extended-s3": settings.extended_s3, "http": settings.http}
 
 
@@ -40,6 +42,7 @@ class Streams(Service):
             raise settings.bad(
                 "KinesisStreamSourceConfiguration is for KinesisStreamAsSource only."
             )
+        _check_roles(call, ref, source or {}, destination)
         encryption = _encryption(request.get("DeliveryStreamEncryptionConfigurationInput"))
         tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags") or ()}
         _check_tags(tags)
@@ -124,10 +127,12 @@ class Streams(Service):
         }
         if stream["kind"] == "extended-s3":
             kind = "extended-s3"
+        destination = _MAKE[kind]({**before, **change})
+        _check_roles(call, ref, destination)
         changed = {
             **stream,
             "kind": kind,
-            "destination": _MAKE[kind]({**before, **change}),
+            "destination": destination,
             "version": stream["version"] + 1,
             "changed_s": call.tx.time_s,
         }
@@ -198,6 +203,26 @@ def _ref(call: Call, name: str) -> Ref:
             " must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
         )
     return Ref(call.account, call.region, name)
+
+
+def _check_roles(call: Call, ref: Ref, *configurations: dict[str, Any]) -> None:
+    """Raises Fault for a role of a source, a destination or its backup that Firehose may not act as.
+
+    Message as in terraform-provider-aws, internal/service/firehose/delivery_stream.go, which waits for roles by it.
+    """
+    parts = [
+        part for one in configurations for part in (one, *(one.get(name) or {} for name in _WITHIN))
+    ]
+    for role in dict.fromkeys(part["RoleARN"] for part in parts if part.get("RoleARN")):
+        acting = call.as_service(PRINCIPAL, ref.arn)
+        acting.depth += 1
+        ask = {"RoleArn": role, "RoleSessionName": ref.name.ljust(2, "_")}
+        try:
+            acting.invoke("sts", "AssumeRole", ask)
+        except Fault as fault:
+            raise settings.bad(
+                f"Firehose is unable to assume role {role}. Please check the role provided."
+            ) from fault
 
 
 def _sealed(call: Call, stream: Record) -> Record:

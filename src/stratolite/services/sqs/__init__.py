@@ -38,8 +38,12 @@ Files  ``queues`` operations on queues, ``attributes`` their rules, ``permission
        on messages, ``content`` what may be in one; ``standard`` and ``fifo`` the two orders; ``receipts`` handles;
        ``moves`` redriving; ``worker`` expiry, emptying, moving.
 
-Missing  unsigned calls; fair queues (MessageGroupId of a standard queue is kept and shown, and does not
-         change the order); the throughput quotas of FIFO queues (any rate is served).
+Missing  fairness of standard queues: MessageGroupId is kept and shown there, but a group with many messages in flight
+         keeps its place, so others wait behind it for as long as it is ahead; the throughput quotas of FIFO queues (any
+         rate is served).
+
+Calls that are not signed are served where the queue's policy allows everybody; their region is that of the host, else
+the default one.
 
 Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 """

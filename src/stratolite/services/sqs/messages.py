@@ -317,7 +317,7 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
         body,
         md5(raw, usedforsecurity=False).digest(),
         attributes,
-        who.user_id or who.name or who.account,
+        who.user_id or who.name or who.account or "anonymous",
         now_ms,
         now_ms + delay_s * 1000,
         trace,
