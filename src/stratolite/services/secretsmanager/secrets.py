@@ -184,6 +184,8 @@ def _created(call: Call, name: str, record: state.Record, version: str | None) -
 
 
 def _merged(tags: dict[str, str], more: list[dict[str, Any]] | None) -> dict[str, str]:
+    if any("Key" not in t for t in more or ()):  # the model does not ask for it
+        raise bad_parameter("Tag keys must not be null.")
     if any(t["Key"].lower().startswith("aws:") for t in more or ()):
         raise bad_parameter("aws: prefixed tag key names are not allowed for external use.")
     made = tags | {t["Key"]: t.get("Value", "") for t in more or ()}

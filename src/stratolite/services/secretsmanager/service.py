@@ -58,7 +58,7 @@ class Secretsmanager(Rotation, Replicas):
         ):
             if value := request.get(member):
                 found[key] = [str(value)]
-        tags = request.get("Tags") or ()
+        tags = [t for t in request.get("Tags") or () if "Key" in t]  # its model does not ask for it
         found |= {f"aws:requesttag/{t['Key'].lower()}": [t.get("Value", "")] for t in tags}
         if keys := [t["Key"] for t in tags] or request.get("TagKeys"):
             found["aws:tagkeys"] = list(keys)
