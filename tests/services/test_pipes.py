@@ -381,6 +381,25 @@ def test_whoever_makes_a_pipe_must_be_let_pass_its_role(client, worker):
         ann.create_pipe(Name="p", Source=f"arn:aws:sqs:us-east-1:{ACCOUNT}:a", Target=f"arn:aws:sqs:us-east-1:{ACCOUNT}:b", RoleArn=worker)  # fmt: skip
 
 
+def test_an_update_replaces_all_that_a_source_s_parameters_say(platform, client, pipes, worker):
+    """What it leaves out is back at its default; where reading begins is settled, and filters are another member.
+
+    https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_UpdatePipe.html
+    """
+    _, target = queue(client, "out", services=())
+    about = {"StartingPosition": "LATEST", "BatchSize": 5, "OnPartialBatchItemFailure": "AUTOMATIC_BISECT"}  # fmt: skip
+    filters = {"FilterCriteria": {"Filters": [{"Pattern": '{"data": {"n": [1]}}'}]}}
+    make(
+        platform, pipes, worker, stream(client), target,
+        DesiredState="STOPPED", SourceParameters={"KinesisStreamParameters": about, **filters},
+    )  # fmt: skip
+    changed = {"KinesisStreamParameters": {"MaximumRetryAttempts": 2}}
+    pipes.update_pipe(Name="p", RoleArn=worker, SourceParameters=changed)
+    shown = pipes.describe_pipe(Name="p")["SourceParameters"]
+    kept = {"StartingPosition": "LATEST", "MaximumRetryAttempts": 2}
+    assert shown == {"KinesisStreamParameters": kept, **filters}
+
+
 def test_a_stack_has_a_pipe(platform, client, pipes):
     template = """
 Resources:
@@ -391,15 +410,19 @@ Resources:
     Properties:
       AssumeRolePolicyDocument: {Statement: [{Effect: Allow, Principal: {Service: pipes.amazonaws.com}, Action: sts:AssumeRole}]}
       Policies: [{PolicyName: p, PolicyDocument: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "sqs:*", Resource: "*"}]}}]
-  Pipe: {Type: AWS::Pipes::Pipe, Properties: {Source: !GetAtt In.Arn, Target: !GetAtt Out.Arn, RoleArn: !GetAtt Role.Arn, Description: NAME}}
+  Pipe: {Type: AWS::Pipes::Pipe, Properties: {Source: !GetAtt In.Arn, Target: !GetAtt Out.Arn, RoleArn: !GetAtt Role.Arn, Description: NAME, LogConfiguration: LOGS}}
+  Lines: {Type: AWS::Logs::LogGroup}
 Outputs: {In: {Value: !Ref In}, Out: {Value: !Ref Out}, Pipe: {Value: !Ref Pipe}}
 """
     cloudformation, waits = client("cloudformation"), {"WaiterConfig": {"Delay": 1, "MaxAttempts": 30}}  # fmt: skip
-    for operation, name in (("create", "one"), ("update", "two")):
-        getattr(cloudformation, f"{operation}_stack")(StackName="s", TemplateBody=template.replace("NAME", name), Capabilities=["CAPABILITY_IAM"])  # fmt: skip
+    logs = "{Level: INFO, CloudwatchLogsLogDestination: {LogGroupArn: !GetAtt Lines.Arn}}"
+    for operation, name, said in (("create", "one", logs), ("update", "two", "!Ref AWS::NoValue")):
+        body = template.replace("NAME", name).replace("LOGS", said)
+        getattr(cloudformation, f"{operation}_stack")(StackName="s", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])  # fmt: skip
         cloudformation.get_waiter(f"stack_{operation}_complete").wait(StackName="s", **waits)
     out = {o["OutputKey"]: o["OutputValue"] for o in cloudformation.describe_stacks(StackName="s")["Stacks"][0]["Outputs"]}  # fmt: skip
-    assert pipes.describe_pipe(Name=out["Pipe"])["Description"] == "two"
+    shown = pipes.describe_pipe(Name=out["Pipe"])
+    assert (shown["Description"], shown["LogConfiguration"]) == ("two", {"Level": "OFF"})
     client("sqs").send_message(QueueUrl=out["In"], MessageBody="x")
     assert received(client, out["Out"])[0]["body"] == "x"
     cloudformation.delete_stack(StackName="s")

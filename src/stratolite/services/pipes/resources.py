@@ -59,6 +59,8 @@ class Pipe(Resource):
         asked = {"Description": ""} | picked(new.properties, *_ASKED)
         if "Enrichment" in old.properties and "Enrichment" not in new.properties:
             asked["Enrichment"] = ""
+        if "LogConfiguration" in old.properties and "LogConfiguration" not in new.properties:
+            asked["LogConfiguration"] = {"Level": "OFF"}  # left out, it would go on as it is
         await self.ask(call, "UpdatePipe", Name=physical_id, **asked)
         made = await self._made(call, physical_id)
         before, after = old.properties.get("Tags") or {}, new.properties.get("Tags") or {}

@@ -9,6 +9,11 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service, Tagged, Worker
 from stratolite.services.pipes import checks, reading, state, worker
 
+_SETTLED = frozenset({"StartingPosition", "StartingPositionTimestamp"})
+"""Members of a source's parameters that an update does not have; of the others it replaces all.
+
+https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_UpdatePipe.html
+"""
 _PAGE = 100
 _ASKED = (
     "Description", "Source", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
@@ -70,8 +75,12 @@ class Pipes(Service):
         name, record = _find(call, request)
         asked = record["request"] | {m: request[m] for m in _ASKED if request.get(m) is not None}
         if "SourceParameters" in request:
-            old, new = record["request"].get("SourceParameters") or {}, request["SourceParameters"]
-            asked["SourceParameters"] = {k: {**(old.get(k) or {}), **v} if isinstance(v, dict) and k != "FilterCriteria" else v for k, v in {**old, **new}.items()}  # fmt: skip
+            old = record["request"].get("SourceParameters") or {}
+            asked["SourceParameters"] = old | {
+                kind: {k: v for k, v in (old.get(kind) or {}).items() if k in _SETTLED}
+                | (new or {})
+                for kind, new in request["SourceParameters"].items()
+            }
         if request.get("Enrichment") == "":
             asked.pop("Enrichment", None)
         checks.check(call, asked | {m: request[m] for m in ("KmsKeyIdentifier",) if request.get(m)})
