@@ -551,8 +551,8 @@ made(
     "dynamodb-table-ttl",
     Table=table(
         {"TimeToLiveSpecification": {"AttributeName": "t", "Enabled": True}},
+        {"TimeToLiveSpecification": {"AttributeName": "t", "Enabled": False}},
         {"TimeToLiveSpecification": {"AttributeName": "u", "Enabled": True}},
-        {"TimeToLiveSpecification": {"AttributeName": "u", "Enabled": False}},
     ),
 )
 made(
