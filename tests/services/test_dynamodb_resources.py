@@ -440,3 +440,26 @@ def test_a_global_table_is_provisioned_and_scaled_as_its_template_says(
     stacks.delete()
     assert [targets(at) for at in range(3)] == [{}, {}, {}]
     assert [db.list_tables()["TableNames"] for db in dbs] == [[], [], []]
+
+
+def test_a_replica_that_reads_otherwise_than_all_shall_is_a_drift(
+    client: Any, stacks: Stacks
+) -> None:
+    properties = {
+        "TableName": "everywhere", "AttributeDefinitions": PK, "KeySchema": HASH,
+        "BillingMode": "PROVISIONED", "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+        "Replicas": [{"Region": "us-east-1"}, {"Region": "eu-west-1"}], **fixed(5), **writes(5, 50),
+    }  # fmt: skip
+    stacks.deploy({"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": properties}})
+
+    def drift() -> list[tuple[str, str]]:
+        found = stacks.cloudformation.detect_stack_resource_drift(
+            StackName="stack", LogicalResourceId="Table"
+        )["StackResourceDrift"]
+        return [(d["PropertyPath"], d["ActualValue"]) for d in found["PropertyDifferences"]]
+
+    assert drift() == []
+    own = {"RegionName": "eu-west-1", "ProvisionedThroughputOverride": {"ReadCapacityUnits": 9}}
+    client("dynamodb").update_table(TableName="everywhere", ReplicaUpdates=[{"Update": own}])
+    assert drift() == [("/ReadProvisionedThroughputSettings/ReadCapacityUnits", "9")]
+    stacks.delete()

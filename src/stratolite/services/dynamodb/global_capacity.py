@@ -192,3 +192,48 @@ def limits(thing: Properties) -> Properties:
     """ReadOnDemandThroughputSettings and WriteOnDemandThroughputSettings of a table or an index as it is now."""
     held = thing.get("OnDemandThroughput") or {}
     return {settings: {unit: held[unit]} for settings, unit in _ON_DEMAND.items() if unit in held}
+
+
+def placed(
+    found: Properties, reads: dict[str, dict[str, Properties]], stated: Properties
+) -> Properties:
+    """``found`` with what its replicas read, told where the template tells it: of the table, or of each replica.
+
+    ``reads``: region -> index, "" being the table -> settings. What the template tells of the table is what a replica has that
+    has it otherwise, if there is one; where it tells nothing, limits are the table's and provisioned reads the replica's.
+    """
+    by_region = {r["Region"]: r for r in stated.get("Replicas") or ()}
+    for name in ("", *(i["IndexName"] for i in found.get("GlobalSecondaryIndexes") or ())):
+        shared = _of(stated, name)
+        for settings in (_READ, "ReadOnDemandThroughputSettings"):
+            values = {r: of[name][settings] for r, of in reads.items() if settings in of[name]}
+            own = {r for r in values if settings in _of(by_region.get(r, {}), name)}
+            if settings not in shared and (own or settings == _READ):
+                own = set(values)
+            said_here = shared.get(settings)
+            following = [value for region, value in values.items() if region not in own]
+            others = [value for value in following if value != said_here]
+            common = next(iter(others or following), said_here)
+            if common is not None:
+                _of(found, name)[settings] = common
+            for replica in found["Replicas"]:
+                value = values.get(replica["Region"])
+                if replica["Region"] in own or (value is not None and value != common):
+                    _of(replica, name, make=True)[settings] = value
+        for replica in found["Replicas"]:
+            if name and _of(by_region.get(replica["Region"], {}), name):
+                _of(replica, name, make=True)
+    return found
+
+
+def _of(owner: Properties, index: str, *, make: bool = False) -> Properties:
+    """A table, a replica, or the index of one; ``make``: an index that is not there yet is written down."""
+    if not index:
+        return owner
+    for one in owner.get("GlobalSecondaryIndexes") or ():
+        if one["IndexName"] == index:
+            return one  # type: ignore[no-any-return]
+    found = {"IndexName": index} if make else {}
+    if make:
+        owner.setdefault("GlobalSecondaryIndexes", []).append(found)
+    return found

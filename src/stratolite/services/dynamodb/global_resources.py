@@ -15,6 +15,7 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Response, Spec, created, picked
 from stratolite.services.dynamodb import global_capacity
 from stratolite.services.dynamodb.faults import invalid
+from stratolite.services.dynamodb.global_capacity import Properties
 from stratolite.services.dynamodb.resources import (
     TableResource,
     is_settled,
@@ -111,38 +112,40 @@ class GlobalTableResource(Resource):
         if here is None:
             return None
         found = {name: here[name] for name in _SHARED if name in here}
+        if "StreamSpecification" in found:
+            found["StreamSpecification"] = picked(found["StreamSpecification"], "StreamViewType")
         table = await _describe(call, physical_id)
         found["MultiRegionConsistency"] = table.get("MultiRegionConsistency", "EVENTUAL")
         if "MultiRegionConsistency" in table:
             witnesses = [{"Region": w["RegionName"]} for w in table.get("GlobalTableWitnesses", ())]
             found |= {"GlobalTableWitnesses": witnesses} if witnesses else {}
         scalers = await _scalers(call, physical_id, here)
-        found |= _capacity(table, scalers.get(call.region), "")
+        found |= _writes(table, scalers.get(call.region), "")
         if "GlobalSecondaryIndexes" in here:
             found["GlobalSecondaryIndexes"] = [
                 picked(index, "IndexName", "KeySchema", "Projection", "WarmThroughput")
-                | _capacity(table, scalers.get(call.region), index["IndexName"])
+                | _writes(table, scalers.get(call.region), index["IndexName"])
                 for index in here["GlobalSecondaryIndexes"]
             ]
         replicas = []
+        reads: dict[str, dict[str, Properties]] = {}
         for region in [call.region, *(r["RegionName"] for r in table.get("Replicas", ()))]:
             scoped = call.scoped(call.account, region)
             there = await read_table(scoped, physical_id)
             if there is None:
                 continue
             own = {name: there[name] for name in _OWN if name in there}
+            if "ResourcePolicy" in (stream := there.get("StreamSpecification") or {}):
+                own["ReplicaStreamSpecification"] = picked(stream, "ResourcePolicy")
             sse = there.get("SSESpecification")
             if sse is not None:
                 found["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS"}
             if sse is not None and "KMSMasterKeyId" in sse:
                 own["SSESpecification"] = {"KMSMasterKeyId": sse["KMSMasterKeyId"]}
             described = await _describe(scoped, physical_id)
-            own |= _reads(described, table, scalers.get(region), region)
-            if policy := there.get("StreamSpecification", {}).get("ResourcePolicy"):
-                own["ReplicaStreamSpecification"] = {"ResourcePolicy": policy}
+            reads[region] = _reads(described, scalers.get(region))
             replicas.append({"Region": region, **own})
-        _common_reads(spec, found, replicas)
-        return {**found, "Replicas": replicas}
+        return global_capacity.placed({**found, "Replicas": replicas}, reads, spec.properties)
 
 
 def _thing(table: Response, index: str) -> dict[str, Any]:
@@ -162,62 +165,29 @@ def _scaler(of_region: Response | None, index: str, kind: str) -> dict[str, Any]
     return dict(settings)
 
 
-def _capacity(table: Response, of_region: Response | None, index: str) -> dict[str, Any]:
+def _writes(table: Response, of_region: Response | None, index: str) -> Properties:
     """What the table or an index has in common in all regions."""
+    thing = _thing(table, index)
     if of_region is None:
-        return global_capacity.limits(_thing(table, index))
-    write = global_capacity.said(_thing(table, index), _scaler(of_region, index, "Write"), _WRITE)
+        return picked(global_capacity.limits(thing), "WriteOnDemandThroughputSettings")
+    write = global_capacity.said(thing, _scaler(of_region, index, "Write"), _WRITE)
     return {_WRITE: write} if write is not None else {}
 
 
-def _reads(
-    described: Response, table: Response, of_region: Response | None, region: str
-) -> dict[str, Any]:
-    """What a replica has for itself of reads."""
-    names = [i["IndexName"] for i in described.get("GlobalSecondaryIndexes", ())]
-    if of_region is not None:
-        found = {
-            name: {
-                _READ: global_capacity.said(
-                    _thing(described, name), _scaler(of_region, name, "Read"), _READ
-                )
-            }
-            for name in ("", *names)
+def _reads(described: Response, of_region: Response | None) -> dict[str, Properties]:
+    """What a replica has of reads, by index, "" being the table."""
+    names = ("", *(i["IndexName"] for i in described.get("GlobalSecondaryIndexes", ())))
+    if of_region is None:
+        every = {name: global_capacity.limits(_thing(described, name)) for name in names}
+        return {name: picked(one, "ReadOnDemandThroughputSettings") for name, one in every.items()}
+    return {
+        name: {
+            _READ: global_capacity.said(
+                _thing(described, name), _scaler(of_region, name, "Read"), _READ
+            )
         }
-    else:
-        told: dict[str, Any] = next(
-            (r for r in table.get("Replicas", ()) if r["RegionName"] == region), {}
-        )
-        own = {"": told} | {i["IndexName"]: i for i in told.get("GlobalSecondaryIndexes", ())}
-        found = {
-            name: {"ReadOnDemandThroughputSettings": one["OnDemandThroughputOverride"]}
-            for name, one in own.items()
-            if "OnDemandThroughputOverride" in one
-        }
-    indexes = [{"IndexName": name, **found[name]} for name in names if name in found]
-    return found.get("", {}) | ({"GlobalSecondaryIndexes": indexes} if indexes else {})
-
-
-def _common_reads(spec: Spec, found: dict[str, Any], replicas: list[dict[str, Any]]) -> None:
-    """Put into ``found`` what the template says of reads everywhere: as it is where no replica says something else."""
-    stated = {replica["Region"]: replica for replica in spec.properties.get("Replicas") or ()}
-    for thing in (found, *(found.get("GlobalSecondaryIndexes") or ())):
-        name = thing.get("IndexName", "")
-        said = _named(spec.properties, name).get(_READ)
-        for replica in replicas if said else ():
-            if _READ not in _named(stated.get(replica["Region"], {}), name):
-                said = _named(replica, name).get(_READ, said)
-                break
-        if said:
-            thing[_READ] = said
-
-
-def _named(thing: Mapping[str, Any], index: str) -> Mapping[str, Any]:
-    """The table's own properties, or those of one of its indexes."""
-    if not index:
-        return thing
-    indexes = thing.get("GlobalSecondaryIndexes") or ()
-    return next((i for i in indexes if i["IndexName"] == index), {})
+        for name in names
+    }
 
 
 def _here(call: Call, spec: Spec, region: str = "", current: Response | None = None) -> Spec:
