@@ -198,6 +198,7 @@ def cancel(tx: Tx, job_id: bytes) -> bool:
     """
     queue, stamp, due_ms = unpack(job_id)
     assert isinstance(queue, str)
+    assert isinstance(stamp, int)
     keys = _keys(queue)
     if not keys.drop_payload(tx, stamp):
         return False
