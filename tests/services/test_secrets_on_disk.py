@@ -90,7 +90,12 @@ async def fill_others(cloud, ask):
 
     from stratolite.services.kms import lookup, state
 
-    role = f"arn:aws:iam::{ACCOUNT}:role/r"
+    role = f"arn:aws:iam::{ACCOUNT}:role/to-s3"
+    allow = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    trust = {"Statement": [allow | {"Principal": {"Service": "firehose.amazonaws.com"}}]}
+    await ask(
+        "iam", "CreateRole", {"RoleName": "to-s3", "AssumeRolePolicyDocument": json.dumps(trust)}
+    )
     await ask("secretsmanager", "CreateSecret", {"Name": "s", "SecretString": KEPT["secret"]})
     await ask(
         "secretsmanager", "PutSecretValue", {"SecretId": "s", "SecretString": KEPT["secret"] + "-2"}

@@ -778,6 +778,10 @@ def test_calls_without_a_signature_are_for_queues_open_to_everybody(client, sqs,
     anybody.delete_message(QueueUrl=queue, ReceiptHandle=got[0]["ReceiptHandle"])
     assert counts(sqs, queue) == (0, 1, 0)
     assert refused(anybody.get_queue_attributes, QueueUrl=queue)[0::2] == ("AccessDenied", 403)
+    anybody.send_message(QueueUrl=queue, MessageBody='"' * (1 << 20))
+    large = {"QueueUrl": queue, "MessageBody": "m" * (5 << 20)}
+    assert refused(anybody.send_message, **large)[2] == 413, "nobody makes us keep that much"
+    assert refused(sqs.send_message, **large)[0] == "InvalidParameterValue"
     owner = {"QueueOwnerAWSAccountId": "000000000000"}
     assert refused(anybody.get_queue_url, QueueName="q", **owner)[0::2] == ("AccessDenied", 403)
     assert refused(anybody.get_queue_url, QueueName="q")[2] in (400, 403)

@@ -55,6 +55,8 @@ _FORWARDED = (
     "x-real-ip",
 )
 UNSIGNED_FORM_BYTES_MAX = 1 << 20
+UNSIGNED_BODY_BYTES_MAX = 4 << 20
+"""A batch of messages is 1 MiB before JSON escapes it."""
 DEFAULT_REGION = "us-east-1"
 
 
@@ -320,7 +322,8 @@ class Visit:
         else:
             self._screen(claim)
         if type(body) is not bytes:
-            request.body = body = await self.app.gather(body)
+            limit = BODY_BUFFERED_BYTES_MAX if claim is not None else UNSIGNED_BODY_BYTES_MAX
+            request.body = body = await self.app.gather(body, limit)
         digest = await asyncio.get_running_loop().run_in_executor(None, sha256, body)
         self.perform(self._believe(claim, digest.hexdigest()))
 
