@@ -127,7 +127,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     }
     ended(made, "CreateStack", "corpus-exports", TemplateBody=exports, Parameters=[key])
     yield made
-    made.loop.call_soon_threadsafe(server.cut)
+    made.run(server.close(graceful=False))
     made.close()
 
 

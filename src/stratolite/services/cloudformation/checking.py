@@ -75,6 +75,9 @@ class _Warning(Misplaced):
     pass
 
 
+_SECTIONS = ("Conditions", "Mappings", "Metadata", "Outputs", "Resources", "Rules")
+
+
 def _problems(
     raw: dict[str, Any], region: str, given: Mapping[str, str], find: Find
 ) -> Iterator[Fault]:
@@ -97,6 +100,11 @@ def _problems(
             f"{name}: that there is such an {thing} is not looked up here: its service is not offered",
             ("Parameters", name, "Type"),
         )
+    included = [name for name in _SECTIONS if "Fn::Transform" in (raw.get(name) or {})]
+    for name in included:
+        yield _Warning(f"{name}: what Fn::Transform makes of it is not checked", (name,))
+    if included:
+        return
     parameters = {**known, **unknown, **pseudo}
     warned: list[_Warning] = []
     raw = _transformed(raw, first, parameters, values, region, warned)

@@ -42,10 +42,10 @@ class Streams(Service):
             raise settings.bad(
                 "KinesisStreamSourceConfiguration is for KinesisStreamAsSource only."
             )
-        _check_roles(call, ref, source or {}, destination)
         encryption = _encryption(request.get("DeliveryStreamEncryptionConfigurationInput"))
         tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags") or ()}
         _check_tags(tags)
+        _check_roles(call, ref, source or {}, destination)
         if state.get_stream(call.tx, ref) is not None:
             raise Fault(
                 "ResourceInUseException",
