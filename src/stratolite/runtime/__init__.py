@@ -49,6 +49,8 @@ from the fork: hash seed and memory layout are the same in all sandboxes of a zy
 Not done: no hard limit on CPU time (shares only), a sandbox is not frozen between invocations. What is asked for /tmp is
 memory too and counted together with the function's. With control groups of version 2 a function that is over its memory ends
 as a whole, with version 1 process after process (``make cgroup2`` runs the tests under a kernel that has only version 2).
+Where it sees no process but its own a function is process 1: what it sends itself by ``kill`` (SIGTERM, SIGSEGV) does nothing unless
+it handles it; a real fault ends it as on AWS.
 
 Every Python function runs on the server's own Python version, whatever version it asked for. Other runtimes are programs
 (``programs``): the sandbox's own process serves them Lambda's Runtime API (``guest/adapter.py``); Node's loop is ours
