@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 from concurrent.futures import Executor, Future
 
 import pytest
@@ -179,6 +180,7 @@ def test_killed_between_finish_and_link_the_bytes_are_swept_up(tmp_path):
         await place.link(linked)
         half = place.blobs.writer()
         await half.write(b"x" * BLOB_BUFFER_BYTES)
+        await half._sink._lane.done()  # its thread may be behind
         assert os.listdir(f"{place.folder}/blobs/new") == [half.id]
         await place.crash()
         place.open()
@@ -213,14 +215,23 @@ def test_a_blob_of_unknown_origin_cannot_be_linked(tmp_path):
     in_place(tmp_path, body)
 
 
-def test_a_writer_whose_caller_was_cancelled_leaves_nothing(tmp_path):
+def test_a_writer_whose_caller_was_cancelled_leaves_nothing(tmp_path, monkeypatch):
     """A client that goes away cancels a write while its thread is at work."""
+    at_work, goes_on, write_out = threading.Event(), threading.Event(), os.write
+
+    def held(fd, data):
+        at_work.set()
+        assert goes_on.wait(30)
+        return write_out(fd, data)
 
     async def body(place):
+        monkeypatch.setattr("stratolite.core.blob_files.os.write", held)
         writer = place.blobs.writer()
         write = asyncio.ensure_future(writer.write(b"x" * BLOB_BUFFER_BYTES * 8))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(at_work.wait, 30)
         write.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
         with pytest.raises(asyncio.CancelledError):
             await write
         assert os.listdir(f"{place.folder}/blobs/new") == []
