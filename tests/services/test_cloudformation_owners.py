@@ -5,33 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from meter import Meter
 from services.cloudformation_fake import Outside, in_cloud, settled, template, thing
 
 from stratolite.errors import Fault
 from stratolite.services.cloudformation import state
 from stratolite.services.cloudformation.quotas import DELETED_KEPT_S
-
-
-class Meter:
-    """Keys of CloudFormation looked up and rows read below all transactions."""
-
-    def __init__(self, db: Any) -> None:
-        self.read = 0
-        self._get, self._scan = db.get_committed, db.scan_committed
-        db.get_committed, db.scan_committed = self._one, self._rows
-
-    def _one(self, tx: Any, key: bytes) -> Any:
-        self.read += b"\x02cloudformation\x00" in key
-        return self._get(tx, key)
-
-    def _rows(self, tx: Any, start: bytes, stop: bytes, **how: Any) -> Any:
-        for key, value in self._scan(tx, start, stop, **how):
-            self.read += b"\x02cloudformation\x00" in key
-            yield key, value
-
-    def taken(self) -> int:
-        taken, self.read = self.read, 0
-        return taken
 
 
 async def make(h: Any, name: str, **resources: Any) -> dict[str, str]:
@@ -70,7 +49,7 @@ def test_the_owner_is_found_at_the_same_cost_among_many_stacks(tmp_path: Any) ->
     async def body(h: Any) -> None:
         last = await make(h, "z")
         assert await owner(h, last["A"]) == "z"
-        meter = Meter(h.cloud.db)
+        meter = Meter(h.cloud.db, "cloudformation")
         assert await owner(h, last["A"]) == "z"
         alone = meter.taken()
         for n in range(12):

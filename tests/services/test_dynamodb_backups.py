@@ -6,12 +6,10 @@ Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Backup-
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from replicas import eventually, refused
 
 SCHEMA = {
     "KeySchema": [
@@ -38,20 +36,6 @@ DAY_S = 86_400
 @pytest.fixture
 def db(client: Any) -> Any:
     return client("dynamodb")
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.02)
-
-
-def refused(code: str, call: Any, **request: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**request)
-    assert caught.value.response["Error"]["Code"] == code, caught.value
-    return caught.value.response["Error"]["Message"]
 
 
 def advance(platform: Any, seconds: float) -> None:

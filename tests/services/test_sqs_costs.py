@@ -8,32 +8,11 @@ from typing import Any
 
 import pytest
 from harness import run_in_cloud
+from meter import Meter
 
 URL = "http://localhost:4566/000000000000/"
 MANY = 1_000_000 if os.environ.get("STRATOLITE_SOAK") else 5_000
 SENT_AT_ONCE = 2_500
-
-
-class Meter:
-    """Keys of SQS looked up and rows read below all transactions; not those of the workers."""
-
-    def __init__(self, db: Any) -> None:
-        self.read = 0
-        self._get, self._scan = db.get_committed, db.scan_committed
-        db.get_committed, db.scan_committed = self._one, self._rows
-
-    def _one(self, tx: Any, key: bytes) -> Any:
-        self.read += b"\x02sqs\x00" in key
-        return self._get(tx, key)
-
-    def _rows(self, tx: Any, start: bytes, stop: bytes, **how: Any) -> Any:
-        for key, value in self._scan(tx, start, stop, **how):
-            self.read += b"\x02sqs\x00" in key
-            yield key, value
-
-    def taken(self) -> int:
-        taken, self.read = self.read, 0
-        return taken
 
 
 async def fill(sqs: Any, name: str, count: int, group: str = "") -> None:
@@ -64,7 +43,7 @@ def test_receiving_costs_the_same_with_few_and_with_many_waiting(tmp_path: Any, 
         attributes = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
         await sqs("sqs", "CreateQueue", QueueName=queue, Attributes=attributes)
         await fill(sqs, queue, waiting, "g" if attributes else "")
-        meter, found = Meter(sqs.cloud.db), []
+        meter, found = Meter(sqs.cloud.db, "sqs"), []
         url = {"QueueUrl": URL + queue}
         for most in (1, 5):
             got = await sqs("sqs", "ReceiveMessage", **url, MaxNumberOfMessages=most)
@@ -91,7 +70,7 @@ def test_purging_is_one_small_transaction_whatever_is_in_the_queue(tmp_path: Any
     async def body(sqs: Any) -> None:
         await sqs("sqs", "CreateQueue", QueueName="q")
         await fill(sqs, "q", 3000)
-        meter = Meter(sqs.cloud.db)
+        meter = Meter(sqs.cloud.db, "sqs")
         await sqs("sqs", "PurgeQueue", QueueUrl=URL + "q")
         assert meter.taken() < 10
 
