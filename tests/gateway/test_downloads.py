@@ -1,23 +1,48 @@
-"""Files on their way out: the right bytes, and files sent lately cost no opening and mapping."""
+"""Files on their way out: the right bytes, by the kernel or copied, and files sent lately are not opened again."""
 
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
 from stratolite.gateway import outgoing
-from stratolite.gateway.outgoing import Download, Maps
+from stratolite.gateway.outgoing import Download, Files
 from stratolite.http import FileSlice
 
 MIB = 1 << 20
 
 
-def sent(part, maps):
-    download, pieces = Download(part, maps), []
-    while (piece := download.next()) is not None:
-        pieces.append(bytes(piece))
+def copied(part, files):
+    download, pieces = Download(part, files), []
+    while not download.done:
+        pieces.append(download.next())
     return b"".join(pieces)
+
+
+def pushed(part, files):
+    """Through a socket that is full again and again; every second time a piece is copied in between."""
+    sending, receiving = socket.socketpair()
+    with sending, receiving:
+        sending.setblocking(False)
+        download, got, turn = Download(part, files), b"", 0
+        while not download.done:
+            try:
+                download.push(sending.fileno())
+            except BlockingIOError:
+                turn += 1
+                while True:  # empty it
+                    try:
+                        got += receiving.recv(MIB, socket.MSG_DONTWAIT)
+                    except BlockingIOError:
+                        break
+                if turn % 2:
+                    got += download.next()
+        sending.close()
+        while piece := receiving.recv(MIB):
+            got += piece
+        return got
 
 
 @pytest.fixture
@@ -36,10 +61,11 @@ def made(tmp_path, name, size):
     return str(tmp_path / name), data
 
 
+@pytest.mark.parametrize("way", [copied, pushed])
 @pytest.mark.parametrize("size", [3 * MIB + 5, 9 * MIB])
-def test_any_slice_is_sent_whole_the_first_time_and_the_next(tmp_path, size) -> None:
+def test_any_slice_is_sent_whole_the_first_time_and_the_next(tmp_path, size, way) -> None:
     path, data = made(tmp_path, "f", size)
-    maps = Maps()
+    files = Files()
     for start, stop in (
         (0, size),
         (5, size - 7),
@@ -48,37 +74,68 @@ def test_any_slice_is_sent_whole_the_first_time_and_the_next(tmp_path, size) -> 
         (9, 99),
     ):
         for _ in range(2):
-            assert sent(FileSlice(path, start, stop - start), maps) == data[start:stop]
+            assert way(FileSlice(path, start, stop - start), files) == data[start:stop]
 
 
 def test_a_file_sent_lately_is_not_opened_again(tmp_path, opened) -> None:
     path, data = made(tmp_path, "f", 2 * MIB)
-    maps = Maps()
+    files = Files()
     for start in (0, 0, MIB):
-        assert sent(FileSlice(path, start, MIB), maps) == data[start : start + MIB]
+        assert copied(FileSlice(path, start, MIB), files) == data[start : start + MIB]
     assert opened == [path]
 
 
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
 def test_few_files_are_kept_and_large_ones_never(tmp_path, opened) -> None:
-    """What is kept mapped keeps its room on the disk after it was deleted."""
-    maps = Maps()
+    """What is kept open keeps its room on the disk after it was deleted."""
+    files = Files()
     large, _ = made(tmp_path, "large", 9 * MIB)
+    before = open_files()
     for _ in range(2):
-        sent(FileSlice(large, 0, MIB), maps)
+        copied(FileSlice(large, 0, MIB), files)
     assert opened == [large, large]
+    assert open_files() == before
     opened.clear()
     paths = [made(tmp_path, f"f{n}", 200_000)[0] for n in range(40)]
     for path in paths:
-        sent(FileSlice(path, 0, 200_000), maps)
-        sent(FileSlice(paths[0], 0, 200_000), maps)  # in use, so never the one forgotten
+        copied(FileSlice(path, 0, 200_000), files)
+        copied(FileSlice(paths[0], 0, 200_000), files)  # in use, so never the one forgotten
     assert opened == paths
-    assert len(maps._known) == 16
+    assert open_files() == before + 16
+
+
+def test_a_file_forgotten_while_it_is_sent_stays_open_until_it_was(tmp_path) -> None:
+    files = Files()
+    path, data = made(tmp_path, "f", 3 * MIB)
+    download = Download(FileSlice(path, 0, 3 * MIB), files)
+    got = download.next()
+    for number in range(20):
+        copied(FileSlice(made(tmp_path, f"f{number}", 10)[0], 0, 10), files)
+    os.unlink(path)
+    while not download.done:
+        got += download.next()
+    assert got == data
 
 
 def test_a_file_shorter_than_promised_is_refused_before_anything_is_sent(tmp_path) -> None:
     path, _ = made(tmp_path, "f", MIB)
-    maps = Maps()
+    files = Files()
     for _ in range(2):
         with pytest.raises(ValueError, match="shorter"):
-            Download(FileSlice(path, 1, MIB), maps)
-        sent(FileSlice(path, 0, MIB), maps)  # now it is known
+            Download(FileSlice(path, 1, MIB), files)
+        copied(FileSlice(path, 0, MIB), files)  # now it is known
+
+
+def test_a_file_cut_while_it_is_sent_ends_the_download(tmp_path) -> None:
+    path, _ = made(tmp_path, "f", 2 * MIB)
+    download = Download(FileSlice(path, 0, 2 * MIB), Files())
+    download.next()
+    os.truncate(path, 10)
+    with pytest.raises(EOFError):
+        download.next()
+    ends = socket.socketpair()
+    with ends[0], ends[1], pytest.raises(EOFError):
+        download.push(ends[0].fileno())

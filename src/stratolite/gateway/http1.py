@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, cast
@@ -149,7 +150,9 @@ class Connection(asyncio.Protocol):
         self._transport = made = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._peer = self._owner.peer or (peer[0] if isinstance(peer, tuple) else "")
-        made.set_write_buffer_limits(WRITE_BUFFERED_BYTES_MAX)
+        made.set_write_buffer_limits(
+            WRITE_BUFFERED_BYTES_MAX, 0
+        )  # empty again: files go on past it
         self.deadline_s = self._owner.now_s + self._owner.request_s
         if not self._owner.joined(self):
             self._refuse(503, "too many connections")
@@ -507,13 +510,12 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif isinstance(body, FileSlice):
             head = out.start(response, body.size_bytes, self._head_only, self._close)
-            if not self._head_only:
-                self._download = Download(body, out.maps)
-            transport.write(head)
-            if self._download is None:
+            if self._head_only or not body.size_bytes:
+                transport.write(head)
                 self._finish()
-            else:
-                self._pump()
+                return
+            self._download = Download(body, out.files)
+            self._pump(head)
         else:
             self._sender = asyncio.ensure_future(self._send(response))
 
@@ -523,18 +525,38 @@ class Connection(asyncio.Protocol):
         if self._expects or left is None or left > DRAIN_BYTES_MAX:
             self._close = True
 
-    def _pump(self) -> None:
+    def _pump(self, head: bytes = b"") -> None:
+        """Send what the client takes now of the file; ``resume_writing`` goes on."""
         download, transport = self._download, self._transport
         assert download is not None
-        while transport is not None and not self._paused:
-            piece = download.next()
-            if piece is None:
-                self._download = None
-                self._finish()
-                self._advance_safely()
-                return
-            transport.write(piece)
-            transport = self._transport
+        try:
+            while transport is not None and not self._paused:
+                if download.done:
+                    self._download = None
+                    self._finish()
+                    self._advance_safely()
+                    return
+                if self._owner.scheme == "http" and not transport.get_write_buffer_size():
+                    fd = transport.get_extra_info("socket").fileno()
+                    try:
+                        if head:
+                            head = _sent_with_more(fd, head)
+                        if not head:
+                            download.push(fd)
+                            continue
+                    except BlockingIOError:
+                        pass  # the transport waits until there is room again
+                transport.write(head + download.next() if head else download.next())
+                head = b""
+                transport = self._transport
+        except (OSError, EOFError) as error:
+            _log.log(
+                logging.ERROR if type(error) is EOFError else logging.DEBUG,
+                "download broke off: %s",
+                error,
+            )
+            self._download = None
+            self.abort()
 
     async def _send(self, response: HttpResponse) -> None:
         """An answer made as it goes. If making it fails the connection is cut: the client must notice."""
@@ -654,6 +676,15 @@ class Connection(asyncio.Protocol):
         self._held &= ~reason
         if not self._held and self._transport is not None:
             self._transport.resume_reading()
+
+
+def _sent_with_more(fd: int, head: bytes) -> bytes:
+    """Sends a head that the kernel holds until its body follows; what it did not take. Raises OSError."""
+    sending = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    try:
+        return head[sending.send(head, socket.MSG_MORE | socket.MSG_DONTWAIT) :]
+    finally:
+        sending.detach()
 
 
 def _discard(response: HttpResponse) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from email.utils import formatdate
 from http import HTTPStatus
@@ -25,10 +24,11 @@ _OURS = frozenset(
     }
 )
 _BODILESS = frozenset({204, 304})
-_PIECE_SIZE_BYTES = 1 << 20
-_MAPS_COUNT_MAX = 16
-_MAP_KEPT_SIZE_BYTES_MAX = 8 << 20
-_COPIED_SIZE_BYTES_MAX = 128 << 10  # smaller files are read, larger ones mapped
+_PIECE_SIZE_BYTES = (
+    512 << 10
+)  # more than a connection may have waiting, so that one at a time is copied
+_FILES_KEPT_COUNT_MAX = 16
+_FILE_KEPT_SIZE_BYTES_MAX = 8 << 20
 
 
 class Ready(HttpResponse):
@@ -67,7 +67,7 @@ class Outgoing:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.maps = Maps()
+        self.files = Files()
         self._second = -1
         self._date = ""
 
@@ -149,8 +149,23 @@ def _declared(response: HttpResponse) -> int | None:
     return None
 
 
-class Maps:
-    """Files sent lately, mapped: the faults of a fresh map and its unmapping are a quarter of what sending costs.
+class Opened:
+    """A file that stays open while somebody holds this; what it keeps on the disk goes with it."""
+
+    __slots__ = ("fd", "size_bytes")
+
+    def __init__(self, path: str) -> None:
+        self.fd = -1
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size_bytes = os.fstat(self.fd).st_size
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+class Files:
+    """Files sent lately, open.
 
     What is deleted meanwhile keeps its room on the disk until it is forgotten here; hence few, and no large ones.
     """
@@ -158,69 +173,51 @@ class Maps:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, mmap.mmap] = {}  # by path, the one used last at the end
+        self._known: dict[str, Opened] = {}  # by path, the one used last at the end
 
-    def find(self, path: str) -> mmap.mmap | None:
-        found = self._known.pop(path, None)
-        if found is not None:
+    def open(self, path: str) -> Opened:
+        """Raises OSError."""
+        found = self._known.pop(path, None) or Opened(path)
+        if found.size_bytes <= _FILE_KEPT_SIZE_BYTES_MAX:
+            if len(self._known) >= _FILES_KEPT_COUNT_MAX:
+                del self._known[next(iter(self._known))]  # closed when the last download lets go
             self._known[path] = found
         return found
 
-    def keep(self, path: str, made: mmap.mmap) -> None:
-        if len(self._known) >= _MAPS_COUNT_MAX:
-            del self._known[next(iter(self._known))]  # unmapped when the last download lets go
-        self._known[path] = made
-
 
 class Download:
-    """A file slice, piece by piece: mapped, so that the kernel's pages go out without a copy of ours.
+    """A file slice on its way: the kernel's own pages go to the socket; what it does not take at once is copied.
 
     Raises OSError or ValueError before anything is sent if the file is not as it was promised.
     """
 
-    __slots__ = ("_at", "_bytes", "_end", "_map")
+    __slots__ = ("_at", "_end", "_file")
 
-    def __init__(self, part: FileSlice, maps: Maps) -> None:
-        self._map: mmap.mmap | None = None
-        self._bytes: bytes | None = None
-        if part.size_bytes > _COPIED_SIZE_BYTES_MAX:
-            self._map = maps.find(part.path)
-            self._at, self._end = part.offset, part.offset + part.size_bytes
-            if self._map is not None:
-                if len(self._map) < self._end:
-                    raise ValueError(f"file shorter than promised path={part.path}")
-                return
-        fd = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size_bytes = os.fstat(fd).st_size
-            if size_bytes < part.offset + part.size_bytes:
-                raise ValueError(f"file shorter than promised path={part.path}")
-            if part.size_bytes <= _COPIED_SIZE_BYTES_MAX:
-                self._bytes = os.pread(fd, part.size_bytes, part.offset)
-                return
-            if size_bytes <= _MAP_KEPT_SIZE_BYTES_MAX:
-                self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
-                maps.keep(part.path, self._map)
-                return
-            whole = part.offset & ~(mmap.ALLOCATIONGRANULARITY - 1)
-            self._at = part.offset - whole
-            self._end = self._at + part.size_bytes
-            self._map = mmap.mmap(
-                fd, self._end, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED, offset=whole
-            )
-            self._map.madvise(mmap.MADV_SEQUENTIAL)
-        finally:
-            os.close(fd)
+    def __init__(self, part: FileSlice, files: Files) -> None:
+        self._file = files.open(part.path)
+        self._at, self._end = part.offset, part.offset + part.size_bytes
+        if self._file.size_bytes < self._end:
+            raise ValueError(f"file shorter than promised path={part.path}")
 
-    def next(self) -> bytes | memoryview | None:
-        """The next piece, None at the end."""
-        if self._map is None:
-            piece, self._bytes = self._bytes, None
-            return piece or None
-        if self._at >= self._end:
-            return None
-        start, self._at = self._at, min(self._end, self._at + _PIECE_SIZE_BYTES)
-        return memoryview(self._map)[start : self._at]
+    @property
+    def done(self) -> bool:
+        return self._at >= self._end
+
+    def push(self, fd: int) -> None:
+        """As much as the socket takes now (``sendfile``). Raises OSError where it is gone, BlockingIOError where it is full."""
+        while self._at < self._end:
+            count = os.sendfile(fd, self._file.fd, self._at, self._end - self._at)
+            if not count:
+                raise EOFError("the file became shorter while it was being sent")
+            self._at += count
+
+    def next(self) -> bytes:
+        """The next piece, copied. Raises EOFError where the file became shorter."""
+        piece = os.pread(self._file.fd, min(_PIECE_SIZE_BYTES, self._end - self._at), self._at)
+        if not piece:
+            raise EOFError("the file became shorter while it was being sent")
+        self._at += len(piece)
+        return piece
 
 
 def refusal(status: int, why: str) -> bytes:
