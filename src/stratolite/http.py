@@ -5,7 +5,7 @@ Nothing here parses or sends: ``gateway`` does. Header names are lower case in r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,15 @@ class BodyStream(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks as they arrive. Raises Fault for a bad chunk signature or a short body."""
         ...
+
+
+def hear(body: BodyStream, heard: Callable[[bytes], None]) -> bool:
+    """Have ``heard`` called with every piece once it has arrived, before it is read.
+
+    False, and nothing done, where the pieces are only made when they are read.
+    """
+    ask = getattr(body, "hear", None)
+    return ask is not None and ask(heard)
 
 
 class HttpRequest:

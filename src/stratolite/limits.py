@@ -33,6 +33,9 @@ BLOB_COLLECT_COUNT_MAX = 500  # a transaction of the collector
 BLOB_BUFFER_BYTES = 256 << 10  # a writer holds back, then one trip to a thread
 LANE_BEHIND_BYTES_MAX = 1 << 20  # of a body that is hashed or written in a thread
 HASHING_THREADS_MAX = 8
+HASHED_TOGETHER_BYTES = (
+    64 << 10
+)  # of pieces as small as packets: a trip to a thread costs more than their hash
 BLOB_PART_BYTES = 8 << 20  # of an upload to a bucket; S3 allows 10,000 of them
 BLOB_THREADS_MAX = 8
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import tempfile
 import threading
@@ -97,13 +99,47 @@ def in_place(tmp_path, body):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("size_bytes", [0, 1, BLOB_BUFFER_BYTES - 1, 3 * BLOB_BUFFER_BYTES + 7])
-def test_what_was_written_is_read_back(tmp_path, size_bytes):
+SIZES = [0, 1, 4096, BLOB_BUFFER_BYTES - 1, 3 * BLOB_BUFFER_BYTES + 7, (2 << 20) + 4095]
+
+
+@pytest.fixture(params=["direct", "refused at the opening", "refused at the first write"])
+def directly(request, monkeypatch):
+    """What file systems do when asked to write past the page cache: (sizes written so, sizes written through it)."""
+    real_open, real_write = os.open, os.write
+    direct, cached = [], []
+
+    def opened(path, flags, *mode):
+        if flags & os.O_DIRECT and request.param == "refused at the opening":
+            os.close(real_open(path, flags & ~os.O_DIRECT, *mode))  # as Linux does
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real_open(path, flags, *mode)
+
+    def written(fd, data):
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            if request.param != "direct":
+                raise OSError(errno.EINVAL, "Invalid argument")
+            direct.append(len(data))
+        else:
+            cached.append(len(data))
+        return real_write(fd, data)
+
+    monkeypatch.setattr("stratolite.core.blob_files.os.open", opened)
+    monkeypatch.setattr("stratolite.core.blob_files.os.write", written)
+    return request.param, direct, cached
+
+
+@pytest.mark.parametrize("step", [100_000, 65_536, 1 << 20, 77])
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_what_was_written_is_read_back(tmp_path, directly, size_bytes, step):
+    if step == 77 and size_bytes > BLOB_BUFFER_BYTES:
+        step = 7_777
+    way, direct, cached = directly
+
     async def body(place):
         data = os.urandom(size_bytes)
         writer = place.blobs.writer()
-        for at in range(0, size_bytes, 100_000):
-            await writer.write(data[at : at + 100_000])
+        for at in range(0, size_bytes, step):
+            await writer.write(data[at : at + step])
         blob = await writer.finish()
         assert blob.size_bytes == size_bytes
         assert await place.blobs.read(blob.id) == data
@@ -111,6 +147,11 @@ def test_what_was_written_is_read_back(tmp_path, size_bytes):
         assert (part.path, part.offset, part.size_bytes) == (place.blobs.path(blob.id), 1, 2)
 
     in_place(tmp_path, body)
+    if way == "direct":
+        assert sum(direct) == size_bytes - size_bytes % 4096
+        assert sum(cached) == size_bytes % 4096
+    else:
+        assert (sum(direct), sum(cached)) == (0, size_bytes)
 
 
 def test_a_linked_blob_dies_with_its_last_link_and_goes_after_the_grace(tmp_path):

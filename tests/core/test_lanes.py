@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stratolite.core.lanes import Lane
-from stratolite.limits import LANE_BEHIND_BYTES_MAX
+from stratolite.core.lanes import Hasher, Lane
+from stratolite.limits import HASHED_TOGETHER_BYTES, LANE_BEHIND_BYTES_MAX
 
 
 def on_a_loop(test):
@@ -95,3 +97,38 @@ async def test_a_wait_that_was_cancelled_leaves_the_lane_whole(pool):
     gate.set()
     await asyncio.wait_for(lane.done(), 60)
     assert seen == ["after"]
+
+
+@on_a_loop
+async def test_digests_are_of_all_pieces_in_order_and_small_ones_share_a_trip(monkeypatch):
+    trips, put = [], Lane.put
+
+    def counted(self, work, piece, size_bytes, **given):
+        trips.append(size_bytes)
+        put(self, work, piece, size_bytes, **given)
+
+    monkeypatch.setattr(Lane, "put", counted)
+    first, second = hashlib.sha256(), hashlib.md5()
+    hasher = Hasher(first.update, second.update)
+    pieces = [os.urandom(size) for size in [1] * 500 + [HASHED_TOGETHER_BYTES, 3, 0, 200_000] * 3]
+    for piece in pieces:
+        hasher(piece)
+        await hasher.room()
+    await hasher.done()
+    whole = b"".join(pieces)
+    assert first.digest() == hashlib.sha256(whole).digest()
+    assert second.digest() == hashlib.md5(whole).digest()
+    assert sum(trips) == len(whole)
+    assert len(trips) <= 6
+    await hasher.done()  # nothing is left
+
+
+@on_a_loop
+async def test_a_digest_that_fails_is_told(pool):
+    def broken(_):
+        raise ValueError("no such digest")
+
+    hasher = Hasher(broken)
+    hasher(b"piece")
+    with pytest.raises(ValueError, match="no such digest"):
+        await hasher.done()

@@ -29,6 +29,7 @@ def pushed(part, files):
         download, got, turn = Download(part, files), b"", 0
         while not download.done:
             try:
+                assert download.at_hand()
                 download.push(sending.fileno())
             except BlockingIOError:
                 turn += 1
@@ -133,9 +134,27 @@ def test_a_file_cut_while_it_is_sent_ends_the_download(tmp_path) -> None:
     path, _ = made(tmp_path, "f", 2 * MIB)
     download = Download(FileSlice(path, 0, 2 * MIB), Files())
     download.next()
+    assert download.at_hand()
     os.truncate(path, 10)
     with pytest.raises(EOFError):
         download.next()
     ends = socket.socketpair()
     with ends[0], ends[1], pytest.raises(EOFError):
         download.push(ends[0].fileno())
+
+
+def test_what_only_the_disk_has_is_not_at_hand(tmp_path) -> None:
+    """Else one cold file would hold up the loop, and everybody with it."""
+    path, data = made(tmp_path, "f", 4 * MIB)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if outgoing._in_memory(file.fileno(), 0):
+            pytest.skip("this file system keeps everything in memory")
+    download = Download(FileSlice(path, 0, 4 * MIB), Files())
+    assert not download.at_hand()
+    got = download.next()
+    while not download.done:
+        got += download.next()
+    assert got == data
+    assert Download(FileSlice(path, 0, 4 * MIB), Files()).at_hand()

@@ -10,6 +10,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -713,6 +714,33 @@ def test_a_file_goes_out_without_being_copied(tmp_path, monkeypatch) -> None:
     run(body)
     assert counts["sendfile"] + counts["pread"] == 32 << 20
     assert counts["sendfile"] >= 1 << 20
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["half in memory", "nothing in memory"])
+def test_a_file_on_the_disk_alone_is_read_in_a_thread(tmp_path, monkeypatch, bare) -> None:
+    content = os.urandom(5 << 20)
+    (tmp_path / "f").write_bytes(content)
+    threads = set()
+    real = outgoing.os.pread
+    turns = iter(range(1 << 30))
+    monkeypatch.setattr(outgoing, "_in_memory", lambda *_: not bare and next(turns) % 4 < 2)
+
+    def seen(*args: int) -> bytes:
+        threads.add(threading.current_thread())
+        return real(*args)
+
+    monkeypatch.setattr(outgoing.os, "pread", seen)
+
+    async def body(app: Fake, server: Server) -> None:
+        app.file = FileSlice(str(tmp_path / "f"), 3, (5 << 20) - 3)
+        asked = b"GET /file HTTP/1.1\r\n" + H
+        raw = await ask(server, asked + b"\r\n" + asked + b"Connection: close\r\n\r\n", eof=False)
+        assert answers(raw) == [(200, content[3:])] * 2
+        if bare:
+            assert threading.current_thread() not in threads
+
+    run(body)
+    assert threads
 
 
 def test_a_part_of_a_file_is_sent_from_any_offset(tmp_path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratolite.errors import Fault
+from stratolite.gateway.incoming import Counted, Incoming
 from stratolite.gateway.payload import (
     SIGNED_CHUNKS,
     SIGNED_TRAILER,
@@ -23,7 +24,7 @@ from stratolite.gateway.payload import (
     open_payload,
 )
 from stratolite.gateway.sigv4 import EMPTY_SHA256, Claim, Scope
-from stratolite.http import HttpRequest
+from stratolite.http import HttpRequest, hear
 
 SCOPE = Scope("AKID/20260304/us-east-1/s3/aws4_request", "host")
 CLAIM = Claim(SCOPE, "ab" * 32, "20260304T050607Z", 0, -1, "", None)
@@ -183,3 +184,26 @@ def test_a_declared_hash_must_be_the_bodys() -> None:
             opened(request)
             asyncio.run(drained(request))
         assert caught.value.code == "XAmzContentSHA256Mismatch"
+
+
+def test_pieces_are_heard_when_they_arrive() -> None:
+    """Hashes need not wait until a service has its turn to read."""
+
+    async def arriving() -> None:
+        whole = b"one" + b"two" * 50_000 + b"three"
+        source = Incoming(Counted(len(whole)), *[lambda: None] * 3)
+        request = opened(put(source, sha256(whole).hexdigest(), 0))
+        source.feed(whole[:3])
+        early: list[bytes] = []
+        assert hear(request.body, early.append)
+        assert early == [b"one"]
+        source.feed(whole[3:150_003])
+        assert b"".join(early) == whole[:150_003]  # nobody has read yet
+        source.feed(whole[150_003:])
+        assert await drained(request) == whole == b"".join(early)
+        chunked = put(Arriving(b""), UNSIGNED_TRAILER, 0)
+        assert not hear(
+            opened(chunked).body, early.append
+        )  # its pieces are made when they are read
+
+    asyncio.run(arriving())

@@ -3,13 +3,20 @@
 A file under its final name never changes. It is renamed before it is synced, so that one journal
 commit carries both: the name alone promises nothing, only the link in the store does, and that is
 committed after ``finish``. What an earlier process left in ``new`` is removed at start.
+
+Bytes are written past the page cache where the file system can (``O_DIRECT``): the disk works while the
+rest arrives, little is left to sync, and no cache is filled with what may never be read (decision 0047).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import fcntl
+import mmap
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,6 +28,11 @@ from stratolite.http import Body, FileSlice
 from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_THREADS_MAX
 
 T = TypeVar("T")
+_DIRECT = getattr(os, "O_DIRECT", 0)
+_BLOCK_BYTES = 4096
+"""What direct writes are aligned to, in memory and in the file."""
+_SPACE_BYTES = 1 << 20
+_of_thread = threading.local()
 
 
 class FileShelf:
@@ -82,7 +94,17 @@ class FileShelf:
 class FileSink:
     """Small blobs take one trip to a thread, large ones one for what came during the one before."""
 
-    __slots__ = ("_buffer", "_fd", "_final", "_held_bytes", "_lane", "_path", "_shelf")
+    __slots__ = (
+        "_buffer",
+        "_direct",
+        "_fd",
+        "_final",
+        "_held_bytes",
+        "_lane",
+        "_path",
+        "_rest",
+        "_shelf",
+    )
 
     def __init__(self, shelf: FileShelf, path: str, final: str) -> None:
         self._shelf, self._path, self._final = shelf, path, final
@@ -90,6 +112,8 @@ class FileSink:
         self._buffer: list[bytes] = []
         self._held_bytes = 0
         self._lane: Lane | None = None
+        self._direct = False
+        self._rest = b""  # less than a block, of a file that is written directly
 
     async def write(self, chunk: bytes) -> None:
         self._buffer.append(chunk)
@@ -127,15 +151,46 @@ class FileSink:
 
     def _flush(self, buffer: list[bytes]) -> None:
         if self._fd < 0:
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd, self._direct = _create(self._path)
+        if not self._direct:
+            for chunk in (self._rest, *buffer):
+                self._put(memoryview(chunk))
+            self._rest = b""
+            return
+        space, at = _space(), len(self._rest)
+        space[:at] = self._rest
         for chunk in buffer:
             view = memoryview(chunk)
             while view:
+                taken = min(len(view), _SPACE_BYTES - at)
+                space[at : at + taken] = view[:taken]
+                at, view = at + taken, view[taken:]
+                if at == _SPACE_BYTES:
+                    self._put(space)
+                    at = 0
+        whole = at - at % _BLOCK_BYTES
+        self._put(space[:whole])
+        self._rest = bytes(space[whole:at])
+
+    def _put(self, view: memoryview) -> None:
+        while view:
+            try:
                 view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._direct:
+                    raise
+                self._write_through_cache()  # it was opened directly, but cannot be written so
+
+    def _write_through_cache(self) -> None:
+        self._direct = False
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags & ~_DIRECT)
 
     def _seal(self, buffer: list[bytes]) -> None:
         self._flush(buffer)
+        if self._rest:
+            self._write_through_cache()
+            self._flush([])
         folder = os.path.dirname(self._final)
         self._shelf.make_folder(folder)
         os.rename(self._path, self._final)
@@ -151,6 +206,27 @@ class FileSink:
         for path in (self._path, self._final):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def _create(path: str) -> tuple[int, bool]:
+    """(A new file, whether it is written past the page cache)."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | _DIRECT, 0o600), _DIRECT != 0
+    except OSError as error:
+        if error.errno != errno.EINVAL or not _DIRECT:
+            raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # Linux creates it before it refuses
+    return os.open(path, flags, 0o600), False
+
+
+def _space() -> memoryview:
+    """This thread's aligned memory."""
+    space: memoryview | None = getattr(_of_thread, "space", None)
+    if space is None:
+        space = _of_thread.space = memoryview(mmap.mmap(-1, _SPACE_BYTES))
+    return space
 
 
 def _read(path: str) -> bytes:

@@ -13,7 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
-from stratolite.limits import HASHING_THREADS_MAX, LANE_BEHIND_BYTES_MAX
+from stratolite.limits import (
+    HASHED_TOGETHER_BYTES,
+    HASHING_THREADS_MAX,
+    LANE_BEHIND_BYTES_MAX,
+)
 
 
 class Lane:
@@ -114,6 +118,39 @@ class Lane:
 _HASHERS = ThreadPoolExecutor(HASHING_THREADS_MAX, thread_name_prefix="hash")
 
 
-def hashing_lane() -> Lane:
-    """For digests of bodies."""
-    return Lane(_HASHERS)
+class Hasher:
+    """Digests of one body, made in a thread of what it is called with, piece after piece, whatever their size."""
+
+    __slots__ = ("_lane", "_pending", "_pending_bytes", "_updates")
+
+    def __init__(self, *updates: Callable[[bytes], object]) -> None:
+        self._updates = updates
+        self._lane = Lane(_HASHERS)
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    def __call__(self, piece: bytes) -> None:
+        self._pending.append(piece)
+        self._pending_bytes += len(piece)
+        if self._pending_bytes >= HASHED_TOGETHER_BYTES:
+            self._hand_over()
+
+    async def room(self) -> None:
+        """Until it is no longer far behind."""
+        await self._lane.room()
+
+    async def done(self) -> None:
+        """Until the digests are of all there was."""
+        if self._pending:
+            self._hand_over()
+        await self._lane.done()
+
+    def _hand_over(self) -> None:
+        pending, size_bytes = self._pending, self._pending_bytes
+        self._pending, self._pending_bytes = [], 0
+        self._lane.put(self._update, pending, size_bytes)
+
+    def _update(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            for update in self._updates:
+                update(piece)

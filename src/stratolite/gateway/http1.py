@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         "_close",
         "_download",
         "_expects",
+        "_fetching",
         "_gathering",
         "_have",
         "_head_only",
@@ -134,6 +135,7 @@ class Connection(asyncio.Protocol):
         self._expects = self._head_only = self._old = False
         self._held = 0  # reasons not to read: 1 the body's reader is slow, 2 requests come faster than answers
         self._download: Download | None = None
+        self._fetching = False  # a thread waits for the disk
         self._sender: asyncio.Task[None] | None = None
         self._resumed: asyncio.Future[None] | None = None
         self.deadline_s = _NEVER
@@ -530,11 +532,18 @@ class Connection(asyncio.Protocol):
         download, transport = self._download, self._transport
         assert download is not None
         try:
-            while transport is not None and not self._paused:
+            while transport is not None and not self._paused and not self._fetching:
                 if download.done:
                     self._download = None
                     self._finish()
                     self._advance_safely()
+                    return
+                if not download.at_hand():
+                    if head:
+                        transport.write(head)
+                    self._fetching = True
+                    piece = asyncio.get_running_loop().run_in_executor(None, download.next)
+                    piece.add_done_callback(partial(self._fetched, download))
                     return
                 if self._owner.scheme == "http" and not transport.get_write_buffer_size():
                     fd = transport.get_extra_info("socket").fileno()
@@ -550,13 +559,28 @@ class Connection(asyncio.Protocol):
                 head = b""
                 transport = self._transport
         except (OSError, EOFError) as error:
-            _log.log(
-                logging.ERROR if type(error) is EOFError else logging.DEBUG,
-                "download broke off: %s",
-                error,
-            )
-            self._download = None
-            self.abort()
+            self._break_off(error)
+
+    def _fetched(self, download: Download, piece: asyncio.Future[bytes]) -> None:
+        """The disk has brought the next piece."""
+        self._fetching = False
+        if piece.cancelled():
+            return
+        error = piece.exception()
+        if self._download is not download or self._transport is None:
+            return
+        if error is not None:
+            self._break_off(error)
+            return
+        self._transport.write(piece.result())
+        self._pump()
+
+    def _break_off(self, error: BaseException) -> None:
+        """A client that left is nobody's failure; a file that was cut is ours."""
+        level = logging.DEBUG if isinstance(error, ConnectionError) else logging.ERROR
+        _log.log(level, "download broke off: %s", error)
+        self._download = None
+        self.abort()
 
     async def _send(self, response: HttpResponse) -> None:
         """An answer made as it goes. If making it fails the connection is cut: the client must notice."""

@@ -117,6 +117,7 @@ class Incoming:
         self._framing = framing
         self._hold, self._release, self._wanted = hold, release, wanted
         self._pieces: deque[bytes] = deque()
+        self._heard: list[Callable[[bytes], None]] = []
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._held = self._asked = False
@@ -146,6 +147,8 @@ class Incoming:
             ):  # one a read of the socket: one-byte chunks must not cost forty times their size
                 self._pieces.append(piece)
                 self.buffered += len(piece)
+                for heard in self._heard:
+                    heard(piece)
             full = (
                 self.buffered > STREAM_BUFFERED_BYTES_MAX or len(self._pieces) > _PIECES_COUNT_MAX
             )
@@ -154,6 +157,13 @@ class Incoming:
                 self._hold()
         self._wake()
         return rest
+
+    def hear(self, heard: Callable[[bytes], None]) -> bool:
+        """See ``http.hear``. What was read already is not heard."""
+        for piece in self._pieces:
+            heard(piece)
+        self._heard.append(heard)
+        return True
 
     def whole(self) -> bytes:
         """All of it, once complete."""

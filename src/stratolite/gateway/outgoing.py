@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from email.utils import formatdate
 from http import HTTPStatus
@@ -27,6 +28,8 @@ _BODILESS = frozenset({204, 304})
 _PIECE_SIZE_BYTES = (
     512 << 10
 )  # more than a connection may have waiting, so that one at a time is copied
+_LOOKED_AT_SIZE_BYTES = 1 << 20
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)
 _FILES_KEPT_COUNT_MAX = 16
 _FILE_KEPT_SIZE_BYTES_MAX = 8 << 20
 
@@ -191,11 +194,12 @@ class Download:
     Raises OSError or ValueError before anything is sent if the file is not as it was promised.
     """
 
-    __slots__ = ("_at", "_end", "_file")
+    __slots__ = ("_at", "_end", "_file", "_known")
 
     def __init__(self, part: FileSlice, files: Files) -> None:
         self._file = files.open(part.path)
         self._at, self._end = part.offset, part.offset + part.size_bytes
+        self._known = self._at  # up to here it is in memory
         if self._file.size_bytes < self._end:
             raise ValueError(f"file shorter than promised path={part.path}")
 
@@ -203,21 +207,48 @@ class Download:
     def done(self) -> bool:
         return self._at >= self._end
 
+    def at_hand(self) -> bool:
+        """Whether what comes next is in memory: else reading it waits for the disk, and ``next`` belongs in a thread."""
+        if self._at >= self._known:
+            stop = min(self._at + _LOOKED_AT_SIZE_BYTES, self._end)
+            if not (_in_memory(self._file.fd, self._at) and _in_memory(self._file.fd, stop - 1)):
+                return False
+            self._known = stop
+        return True
+
     def push(self, fd: int) -> None:
-        """As much as the socket takes now (``sendfile``). Raises OSError where it is gone, BlockingIOError where it is full."""
-        while self._at < self._end:
-            count = os.sendfile(fd, self._file.fd, self._at, self._end - self._at)
+        """What is at hand, as much as the socket takes now (``sendfile``).
+
+        Raises BlockingIOError where the socket is full, OSError where it is gone, EOFError where the file became shorter.
+        """
+        while self._at < self._known:
+            count = os.sendfile(fd, self._file.fd, self._at, self._known - self._at)
             if not count:
-                raise EOFError("the file became shorter while it was being sent")
+                raise _cut()
             self._at += count
 
     def next(self) -> bytes:
-        """The next piece, copied. Raises EOFError where the file became shorter."""
+        """The next piece, copied. Raises OSError, and EOFError where the file became shorter."""
         piece = os.pread(self._file.fd, min(_PIECE_SIZE_BYTES, self._end - self._at), self._at)
         if not piece:
-            raise EOFError("the file became shorter while it was being sent")
+            raise _cut()
         self._at += len(piece)
         return piece
+
+
+def _cut() -> EOFError:
+    return EOFError("the file became shorter while it was being sent")
+
+
+def _in_memory(fd: int, offset: int) -> bool:
+    try:
+        os.preadv(fd, [bytearray(1)], offset, _NO_WAIT)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # a file system that cannot tell
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    return True
 
 
 def refusal(status: int, why: str) -> bytes:

@@ -15,15 +15,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from stratolite.core.lanes import hashing_lane
+from stratolite.core.lanes import Hasher
 from stratolite.errors import Fault
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
-from stratolite.http import BodyStream, HttpRequest
+from stratolite.http import BodyStream, HttpRequest, hear
 
 SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
@@ -291,16 +291,19 @@ class _Hashed:
         self.size_bytes = source.size_bytes
         self.trailers = source.trailers
 
+    def hear(self, heard: Callable[[bytes], None]) -> bool:
+        return hear(self._source, heard)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        digest, lane = sha256(), hashing_lane()
+        digest = sha256()
+        hasher = Hasher(digest.update)
+        early = hear(self._source, hasher)
         async for data in self._source:
-            if lane.idle and len(data) <= _HASHED_INLINE_BYTES_MAX:
-                digest.update(data)
-            else:
-                lane.put(digest.update, data, len(data))
-                await lane.room()
+            if not early:
+                hasher(data)
+            await hasher.room()
             yield data
-        await lane.done()
+        await hasher.done()
         if digest.hexdigest() != self._declared:
             raise mismatch(self._declared, digest.hexdigest())
 

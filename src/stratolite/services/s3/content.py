@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stratolite.core import Tx
-from stratolite.core.lanes import hashing_lane
+from stratolite.core.lanes import Hasher
 from stratolite.errors import Fault
-from stratolite.http import Body, BodyStream, FileSlice
+from stratolite.http import Body, BodyStream, FileSlice, hear
 from stratolite.service import Cloud, Request
 from stratolite.services.s3 import checksums, sealing, state
 from stratolite.services.s3.faults import entity_too_large, invalid_request
@@ -146,55 +146,55 @@ async def _streamed(
         raise entity_too_large(body.size_bytes, PUT_SIZE_BYTES_MAX)
     loop = asyncio.get_running_loop()
     md5, check = hashlib.md5(usedforsecurity=False), await _running(checksum)
-
-    def digest(data: bytes) -> None:
-        md5.update(data)
-        check.update(data)
-
+    hasher = Hasher(md5.update, check.update)
     sealer = sealing.Sealer(data_key, cloud.world.token(sealing.SALT_BYTES)) if data_key else None
-    hashing = hashing_lane()
     writer: Any = None
+    blob = ""
     held: list[bytes] = []
     held_bytes = size = 0
     in_blob = body.size_bytes is not None and body.size_bytes > inline_bytes_max
-    keep = BATCH_BYTES if in_blob else max(BATCH_BYTES, inline_bytes_max)
+    keep = 0 if in_blob else inline_bytes_max
+    if sealer is not None:
+        keep = max(keep, BATCH_BYTES)
 
     async def hand_over() -> None:
         nonlocal held, held_bytes, writer
-        batch = held[0] if len(held) == 1 else b"".join(held)
-        held, held_bytes = [], 0
-        hashing.put(digest, batch, len(batch))
-        await hashing.room()
         if writer is None:
             writer = cloud.blobs.writer()
+        batch, held, held_bytes = held, [], 0
         if sealer is not None:
-            batch = await loop.run_in_executor(None, sealer.update, batch)
-        await writer.write(batch)
+            batch = [await loop.run_in_executor(None, sealer.update, b"".join(batch))]
+        for piece in batch:
+            await writer.write(piece)
 
+    early = hear(body, hasher)  # before sinks and tasks have had their turns
     try:
         async for chunk in body:
             size += len(chunk)
             if size > PUT_SIZE_BYTES_MAX:
                 raise entity_too_large(size, PUT_SIZE_BYTES_MAX)
+            if not early:
+                hasher(chunk)
+            await hasher.room()
             held.append(chunk)
             held_bytes += len(chunk)
             if held_bytes > keep:
                 await hand_over()
-                keep = BATCH_BYTES
-        if writer is None and size <= inline_bytes_max:
-            return await asyncio.to_thread(weighed, b"".join(held), checksum)
-        if held:
-            await hand_over()
-        if sealer is not None:
-            await writer.write(sealer.finish())
-        blob = await writer.finish()  # the disk is at it while the last batch is hashed
-        await hashing.done()
+                keep = BATCH_BYTES if sealer is not None else 0
+        if writer is not None or size > inline_bytes_max:
+            if held:
+                await hand_over()
+            if sealer is not None:
+                await writer.write(sealer.finish())
+            blob = (await writer.finish()).id  # the disk is at it while the last pieces are hashed
+        await hasher.done()
     except BaseException:
         if writer is not None:
             await writer.abort()
         raise
+    data = b"".join(held) if writer is None else None
     value = b64encode(check.digest()).decode()
-    return Content(size, md5.hexdigest(), checksum, value, None, blob.id)
+    return Content(size, md5.hexdigest(), checksum, value, data, blob)
 
 
 async def _running(checksum: str) -> checksums.Running:
