@@ -215,6 +215,26 @@ def test_opening_reads_the_newest_segment_only(tmp_path):
     log.close()
 
 
+def test_a_fresh_segment_is_not_read_through(tmp_path):
+    """It is known to be empty: what an append costs must not grow with the size of segments."""
+
+    class Counting(Disk):
+        read_bytes = 0
+
+        def read(self, fd, at, size_bytes):
+            self.read_bytes += size_bytes
+            return super().read(fd, at, size_bytes)
+
+    disk = Counting()
+    log = _log(tmp_path, size=64 << 10, disk=disk)
+    for position in range(1, 51):
+        log.append(position, b"x" * 10_000)
+    assert len(_segments(tmp_path)) > 5
+    assert disk.read_bytes < 64 * len(_segments(tmp_path))
+    assert log.read(50) == log.read(1) == b"x" * 10_000
+    log.close()
+
+
 def test_files_are_ours_alone(tmp_path):
     _fill(tmp_path, 50)
     assert stat.S_IMODE(os.stat(f"{tmp_path}/log").st_mode) == 0o700

@@ -14,7 +14,9 @@ from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from stratolite.clock import World
+from stratolite.errors import Fault
 from stratolite.services.sqs import messages
+from stratolite.services.sqs.content import check_body
 
 
 class Clock(World):
@@ -285,6 +287,19 @@ def test_large_messages_are_kept_whole(sqs, queue):
 
 
 # -- batches
+
+
+def test_a_body_has_the_characters_that_aws_takes_and_no_others():
+    """#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF (SendMessage)."""
+    points = [*range(0x180), 0xD7FF, 0xE000, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000, 0x10FFFF]
+    for point in points:
+        taken = point in (0x9, 0xA, 0xD) or (point >= 0x20 and point not in (0xFFFE, 0xFFFF))
+        for body in (chr(point), "a" + chr(point), "é" + chr(point)):
+            if taken:
+                assert check_body(body) == body.encode()
+            else:
+                with pytest.raises(Fault, match="Invalid characters found"):
+                    check_body(body)
 
 
 def test_a_batch_fails_in_part(sqs, queue):

@@ -64,14 +64,19 @@ class SegmentReader:
 
     __slots__ = ("_disk", "end", "fd", "first", "name", "offsets", "salt", "size")
 
-    def __init__(self, disk: Disk, folder: str, first: int, *, write: bool = False) -> None:
-        """Raises Damaged if the header is, or if a whole record lies behind the end of the records."""
+    def __init__(
+        self, disk: Disk, folder: str, first: int, *, write: bool = False, empty: bool = False
+    ) -> None:
+        """Raises Damaged if the header is, or if a whole record lies behind the end of the records.
+
+        ``empty``: this process has just made it, so that only its header need be read.
+        """
         self._disk, self.first, self.name = disk, first, segment_name(first)
         self.offsets = array("Q")
         self.fd = disk.open(f"{folder}/{self.name}", write=write)
         try:
             self.size = disk.size(self.fd)
-            self._scan(disk.read(self.fd, 0, self.size))
+            self._scan(disk.read(self.fd, 0, _HEADER_SIZE_BYTES if empty else self.size))
         except BaseException:
             disk.close(self.fd)
             raise
@@ -317,7 +322,7 @@ class SegmentLog(SegmentFolder):
         self._disk.rename(f"{self._folder}/spare", f"{self._folder}/{segment_name(position)}")
         self._spare = None
         self._disk.sync_folder(self._folder)
-        fresh = SegmentReader(self._disk, self._folder, position, write=True)
+        fresh = SegmentReader(self._disk, self._folder, position, write=True, empty=True)
         with self._guard:
             if self._newest:
                 self._newest.close()

@@ -12,6 +12,7 @@ from stratolite.errors import Fault
 SIZE_BYTES_MAX = 1 << 20
 _ATTRIBUTES_MAX = 10
 _BAD = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_GOOD_ASCII = b"\t\n\r" + bytes(range(0x20, 0x80))  # deleting is three times as fast as searching
 _BAD_SAID = (
     "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF |"
     " #xE000 to #xFFFD | #x10000 to #x10FFFF"
@@ -33,7 +34,12 @@ def check_body(body: str | None) -> bytes:
     """The body's UTF-8. Raises Fault for an empty one and for characters AWS does not take."""
     if not body:
         raise Fault("MissingParameter", "The request must contain the parameter MessageBody.")
-    if not body.isprintable() and not body.replace("\n", "").isprintable() and _BAD.search(body):
+    if body.isascii():
+        raw = body.encode()
+        if raw.translate(None, _GOOD_ASCII):
+            raise Fault("InvalidMessageContents", _BAD_SAID)
+        return raw
+    if _BAD.search(body):
         raise Fault("InvalidMessageContents", _BAD_SAID)
     return body.encode()
 
