@@ -1,4 +1,4 @@
-"""Connections and API destinations: where events go by HTTP, and how they prove themselves there.
+"""Connections and API destinations: where events go by HTTP, and how they prove themselves there. ``destinations`` sends them.
 
 Secrets are sealed by the vault and never answered. On AWS they lie in Secrets Manager under a name beginning with
 ``events!``; here they lie with the connection, so there is no SecretArn.

@@ -3,7 +3,8 @@
 events.route    {account, region, bus, hops, only, events, at}     matches events against the rules of a bus. only: names of
                 rules, null: all. at: [index of the event, rule name] to go on behind
 events.deliver  {account, region, rule, target, document, event, id, hops, attempts, first_s, dead}     one document to one
-                target; event: what goes to the dead-letter queue. dead: the error that sends it there. has_turn: it waited for an API destination
+                target; event: what goes to the dead-letter queue. dead: the error that sends it there. has_turn: it waited for an API destination;
+                http: HttpParameters filled in, [path values, headers, query]
 events.timer    {account, region, rule, timer, schedule, anchor_s, due_s}     one firing of a rule by timetable, then the next
 events.expire   {account, region, archive, id}     forgets what an archive need not keep, then again an hour later
 events.replay   {account, region, replay}     one page of a replay, then the next

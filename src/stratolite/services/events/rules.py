@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from stratolite import delivery, timetable
+from stratolite import delivery, http_targets, timetable
 from stratolite.errors import Fault
 from stratolite.input_template import placeholders, steps
 from stratolite.patterns import PatternError, compile_pattern
@@ -27,7 +27,6 @@ _INPUTS = ("Input", "InputPath", "InputTransformer")
 NOT_OFFERED = (
     "RunCommandParameters", "EcsParameters", "BatchParameters", "RedshiftDataParameters", "SageMakerPipelineParameters", "AppSyncParameters",
 )  # fmt: skip
-_OWN = ("event-bus/", "api-destination/")
 
 
 class Rules(Service):
@@ -191,10 +190,17 @@ class Rules(Service):
                 raise names.not_offered(f"Target {member}")
         arn = target["Arn"]
         kind = check_target_arn(arn, call.cloud)
-        if kind in ("kinesis", "firehose", "states") and not target.get("RoleArn"):
+        is_destination = kind == "http" and ":api-destination/" in arn
+        needs_role = is_destination or kind in ("kinesis", "firehose", "states")
+        if needs_role and not target.get("RoleArn"):
             raise invalid(f"RoleArn is required for target {arn}.")
-        if target.get("HttpParameters") and not arn.split(":", 5)[5].startswith("api-destination/"):
-            raise names.not_offered("HttpParameters of a target that is no API destination")
+        if given := target.get("HttpParameters"):
+            if kind != "http":
+                raise invalid(f"HttpParameters are not supported for target {arn}.")
+            try:
+                http_targets.check_headers(arn, given)
+            except ValueError as error:
+                raise invalid(f"Parameter HttpParameters is not valid. Reason: {error}.") from error
         fifo = kind == "sqs" and arn.endswith(".fifo")
         if fifo and not target.get("SqsParameters", {}).get("MessageGroupId"):
             raise invalid(
@@ -207,8 +213,12 @@ def check_target_arn(arn: str, cloud: Cloud | None = None) -> str:
     """The kind of target. Raises Fault for one that nothing can be sent to, as far as can be said without ``cloud``."""
     try:
         parsed = delivery.parse(arn)
-        if parsed.service == "events" and parsed.resource.startswith(_OWN):
+        if parsed.service == "events" and parsed.resource.startswith("event-bus/"):
             return "events"
+        if http_targets.is_http(arn):
+            if cloud is not None:
+                http_targets.check(cloud, arn)
+            return "http"
         return delivery.kind_of(arn) if cloud is None else delivery.check(cloud, arn)
     except ValueError as error:
         raise invalid(f"Parameter Arn is not valid. Reason: {error}.") from error

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from stratolite import delivery, timetable
+from stratolite import delivery, http_targets, timetable
 from stratolite.clock import iso
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
+from stratolite.http_targets import NotTaken
 from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
@@ -201,6 +202,11 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
         except ValueError as error:
             said["document"] = text
             said["dead"] = {"code": "INVALID_JSON", "message": str(error)[:500]}
+        try:
+            if given := target.get("HttpParameters"):
+                said["http"] = list(http_targets.parameters(given, event))
+        except ValueError as error:
+            said["dead"] = {"code": "INVALID_PARAMETER", "message": str(error)[:500]}
         payload = orjson.dumps(said)
         size += len(payload)
         call.cloud.work.put(tx, DELIVER, payload)
@@ -224,9 +230,10 @@ class _Deliver:
                 await outgoing.bury(call, said)
                 return None
             return await outgoing.send(self._service, call, said)
-        except (Fault, ValueError, outgoing.NotTaken) as error:
+        except (Fault, ValueError, NotTaken) as error:
             said.pop("has_turn", None)  # another attempt waits for another
-            failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error))
+            after_s = error.retry_after_s if isinstance(error, NotTaken) else 0.0
+            failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error), after_s)
             return delivery.failed(self._cloud, DELIVER, said, failure)
 
 
