@@ -2,6 +2,7 @@
 
     select("$.detail.items[0].id", event)                      -> a value, or MISSING
     fill('{"who": <name>, "text": "for <name>"}', values.get)   -> JSON text
+    fill_text('for <name>', values.get)                         -> text that need not be JSON
 
 In a template, <name> outside a JSON string stands for the value as JSON ("" if it is missing); inside a string for
 its text: strings as they are, objects and lists as JSON without its quotation marks. The result must be JSON, or
@@ -85,6 +86,18 @@ def fill(template: str, value_of: Callable[[str], Any], *, must_be_json: bool = 
     if must_be_json and not is_json(text):
         raise ValueError(text[:200])
     return text
+
+
+def fill_text(template: str, value_of: Callable[[str], Any]) -> str:
+    """The template as plain text: strings as they are, other values as JSON, nothing for what is missing."""
+
+    def plain(found: re.Match[str]) -> str:
+        value = value_of(found[1])
+        if value is MISSING:
+            return ""
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+    return _PLACEHOLDER.sub(plain, template)
 
 
 def is_json(text: str) -> bool:

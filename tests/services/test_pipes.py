@@ -51,6 +51,21 @@ def put(client, *values, key="a"):
         client("kinesis").put_record(StreamName="s", PartitionKey=key, Data=json.dumps(value))
 
 
+def buried(platform, client, source_url, dead_url, count):
+    """The dead letters of ``count`` messages, once the pipe has let go of all others and these are visible again."""
+    sqs, found = client("sqs"), []
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    for _ in range(3000):
+        left = sqs.get_queue_attributes(QueueUrl=source_url, AttributeNames=names)["Attributes"]
+        if [int(left[name]) for name in names] == [0, count]:
+            break
+        time.sleep(0.01)
+    while len(found) < count:
+        advance(platform, 31)
+        found += received(client, dead_url, count - len(found), raw=True)
+    return found
+
+
 def test_messages_go_from_queue_to_queue_as_events(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     url, target = queue(client, "out", services=())
@@ -243,18 +258,9 @@ def handler(events, context):
     for body in ("a", "bad", "b"):
         client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
     make(platform, pipes, worker, source, function)
-    found = []
-    for _ in range(200):
-        advance(platform, 31)
-        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
-        if found:
-            break
+    found = buried(platform, client, source_url, dead_url, 1)
     client("sqs").send_message(QueueUrl=source_url, MessageBody="odd")
-    for _ in range(200):
-        advance(platform, 31)
-        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
-        if len({m["MessageId"] for m in found}) == 2:
-            break
+    found += buried(platform, client, source_url, dead_url, 1)
     assert {m["Body"] for m in found} == {"bad", "odd"}
     assert nothing_came(client, source_url)
 
@@ -356,10 +362,8 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
     [
         ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
         ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
-        ({"Enrichment": "arn:aws:events:us-east-1:000000000000:api-destination/d/1"}, "Enrichment arn:aws:events"),
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
-        ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),
         ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
         ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000"}}}, "LogConfiguration.S3LogDestination is not offered"),
         ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),

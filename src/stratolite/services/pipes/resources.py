@@ -13,10 +13,10 @@ _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "LogConfiguration.S3LogDestination", "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
+    "LogConfiguration.S3LogDestination", "KmsKeyIdentifier",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
-    "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters", "TargetParameters.HttpParameters",
+    "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters",
     "TargetParameters.RedshiftDataParameters", "TargetParameters.SageMakerPipelineParameters",
     "TargetParameters.EventBridgeEventBusParameters.EndpointId", "TargetParameters.TimestreamParameters",
 )  # fmt: skip
@@ -29,8 +29,6 @@ class Pipe(Resource):
     create_only = frozenset({"Name", "Source"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
-        "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
-        "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
         **{f"SourceParameters.{name}": frozenset({""}) for name in checks.SOURCES_NOT_OFFERED},
         **{f"TargetParameters.{name}": frozenset({""}) for name in checks.TARGETS_NOT_OFFERED},
     }
