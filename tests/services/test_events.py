@@ -14,8 +14,10 @@ from eventing import (
     nothing_came,
     queue,
     received,
+    rest_api,
     role,
     user_client,
+    web_site,
 )
 from lambdas import create
 
@@ -511,36 +513,14 @@ def test_a_user_needs_the_action_on_the_rule_and_may_pass_only_roles_it_is_let(c
 
 @pytest.fixture
 def site(platform):
-    """A web server on this machine that says what it was sent; egress lets it be reached."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+    with web_site(platform) as server:
+        yield server
 
-    got = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            got.append((self.path, dict(self.headers), body))
-            status, answer = (200, b'{"access_token": "tok"}') if self.path == "/token" else self.server.answers.pop(0)  # fmt: skip
-            self.send_response(status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.got = [(200, b"")] * 10, got
-    from stratolite.egress import Egress
-
-    platform.cloud.egress = Egress([f"127.0.0.1:{server.server_port}"])
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.fixture
+def caller(client):
+    """A role as which EventBridge may ask any API destination."""
+    return role(client, "caller", "events.amazonaws.com", "events:InvokeApiDestination")
 
 
 def destination(client, site, path="/hook", **connection):
@@ -561,15 +541,15 @@ def destination(client, site, path="/hook", **connection):
         (
             "OAUTH_CLIENT_CREDENTIALS",
             {"OAuthParameters": {"ClientParameters": {"ClientID": "id", "ClientSecret": "secret-client"}, "AuthorizationEndpoint": "TOKEN", "HttpMethod": "POST"}},
-            "authorization", "Bearer tok",
+            "authorization", "Bearer tok1",
         ),
     ],
 )  # fmt: skip
-def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client, events, site, kind, parameters, header, value):  # fmt: skip
+def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client, events, site, caller, kind, parameters, header, value):  # fmt: skip
     """And the secret is neither answered nor on the disk in clear."""
     text = json.dumps(parameters).replace("TOKEN", f"http://127.0.0.1:{site.server_port}/token")
     arn = destination(client, site, "/hook/*", AuthorizationType=kind, AuthParameters=json.loads(text))  # fmt: skip
-    rule(events, arn, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
+    rule(events, arn, RoleArn=caller, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
     sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
     come_to_rest(platform, "events.route", "events.deliver")
     path, headers, body = site.got[-1]
@@ -584,11 +564,11 @@ def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client,
     assert found.stdout == ""
 
 
-def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(platform, client, events, site):  # fmt: skip
+def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(platform, client, events, site, caller):  # fmt: skip
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: 429 and 5xx are retried."""
     dead_url, dead = queue(client, "dead")
     arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
-    rule(events, arn, DeadLetterConfig={"Arn": dead})
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead})
     site.answers[:] = [(503, b""), (200, b""), (400, b"")]
     events.put_events(Entries=[entry()])
     come_to_rest(platform, "events.route", "events.deliver")
@@ -602,13 +582,15 @@ def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(pla
     assert len(site.got) == 3
 
 
-def test_a_destination_gets_no_more_events_a_second_than_it_takes(platform, client, events, site):
+def test_a_destination_gets_no_more_events_a_second_than_it_takes(
+    platform, client, events, site, caller
+):
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: what is over waits, and is no failed attempt."""
     given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
     arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
     events.update_api_destination(Name="d", InvocationRateLimitPerSecond=2)
     _, dead = queue(client, "dead")
-    rule(events, arn, RoleArn=role(client, "caller", "events.amazonaws.com", "events:*"), DeadLetterConfig={"Arn": dead}, RetryPolicy={"MaximumRetryAttempts": 0})  # fmt: skip
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, RetryPolicy={"MaximumRetryAttempts": 0})  # fmt: skip
     begun_s = platform.cloud.world.cloud()
     events.put_events(Entries=[entry(detail={"n": n}) for n in range(5)])
     for _ in range(3):
@@ -623,14 +605,117 @@ def test_a_destination_gets_no_more_events_a_second_than_it_takes(platform, clie
     assert nothing_came(client, client("sqs").get_queue_url(QueueName="dead")["QueueUrl"])
 
 
-def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site):
+def test_what_a_connection_says_is_sent_before_what_a_target_says(platform, client, events, site, caller):  # fmt: skip
+    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_HttpParameters.html: values from the connection take precedence.
+
+    And https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html: each value may be a path into the event.
+    """
+    given = {
+        "ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"},
+        "InvocationHttpParameters": {
+            "HeaderParameters": [{"Key": "X-One", "Value": "connection"}], "QueryStringParameters": [{"Key": "q", "Value": "connection"}],
+            "BodyParameters": [{"Key": "b", "Value": "connection"}],
+        },
+    }  # fmt: skip
+    arn = destination(client, site, "/of/*", AuthorizationType="API_KEY", AuthParameters=given)
+    asked = {
+        "PathParameterValues": ["$.detail.who"], "HeaderParameters": {"x-one": "target", "x-two": "$.detail.many", "content-type": "text/x"},
+        "QueryStringParameters": {"q": "target", "$.source": "$.detail-type"},
+    }  # fmt: skip
+    rule(events, arn, RoleArn=caller, HttpParameters=asked, InputPath="$.detail")
+    events.put_events(Entries=[entry(detail={"who": "Ann/B", "many": [1, 2]})])
+    come_to_rest(platform, "events.route", "events.deliver")
+    path, headers, body = site.got[-1]
+    assert path == "/of/Ann%2FB?q=connection&shop=order"
+    sent = {name.lower(): text for name, text in headers.items()}
+    assert (sent["x-one"], sent["x-two"], sent["content-type"]) == ("connection", "[1,2]", "text/x")
+    assert (sent["user-agent"], sent["range"]) == ("Amazon/EventBridge/ApiDestinations", "bytes=0-1048575")  # fmt: skip
+    assert json.loads(body) == {"who": "Ann/B", "many": [1, 2], "b": "connection"}
+
+
+def test_a_parameter_that_leads_nowhere_ends_in_the_dead_letter_queue(client, events, site, caller):
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, "/*", AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, HttpParameters={"PathParameterValues": ["$.detail.no"]})  # fmt: skip
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "INVALID_PARAMETER"
+    assert told["ERROR_MESSAGE"]["StringValue"] == "$.detail.no leads nowhere"
+
+
+def test_only_a_role_that_may_calls_a_destination(client, events, site):
+    """The message for none: hashicorp's users met it, github.com/terraform-aws-modules/terraform-aws-eventbridge/issues/41."""
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    with pytest.raises(ClientError, match=f"RoleArn is required for target {arn}."):
+        rule(events, arn)
+    idle = role(client, "idle", "events.amazonaws.com")
+    rule(events, arn, RoleArn=idle, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    assert "events:InvokeApiDestination" in told["ERROR_MESSAGE"]["StringValue"]
+    assert site.got == []
+
+
+def test_a_destination_says_when_it_may_be_asked_again(platform, client, events, site, caller):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: Retry-After, if it is longer; never, if it is negative."""
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead})
+    site.answers[:] = [(503, b"", {"Retry-After": "100"}), (200, b""), (429, b"", {"Retry-After": "-1"})]  # fmt: skip
+    events.put_events(Entries=[entry()])
+    come_to_rest(platform, "events.route", "events.deliver")
+    advance(platform, 90)
+    come_to_rest(platform, "events.deliver")
+    assert len(site.got) == 1
+    advance(platform, 11)
+    come_to_rest(platform, "events.deliver")
+    assert len(site.got) == 2
+    events.put_events(Entries=[entry()])
+    assert received(client, dead_url, raw=True)
+    assert len(site.got) == 3
+
+
+def test_a_rest_api_is_a_target(platform, client, events, site):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-gateway-target.html"""
+    arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{rest_api(client, site)}/*/POST/orders/*"
+    asked = {"PathParameterValues": ["prod", "$.detail.n"], "QueryStringParameters": {"q": "1"}, "HeaderParameters": {"x-one": "$.source"}}  # fmt: skip
+    rule(events, arn, HttpParameters=asked, InputPath="$.detail")
+    events.put_events(Entries=[entry(detail={"n": 7})])
+    come_to_rest(platform, "events.route", "events.deliver")
+    [(path, headers, body)] = site.got
+    assert (path, body) == ("/behind/7?q=1", b'{"n":7}')
+    assert {k.lower(): v for k, v in headers.items()}["x-one"] == "shop"
+    with pytest.raises(ClientError, match="Parameter HttpParameters is not valid. Reason: the header Authorization is not permitted"):  # fmt: skip
+        rule(events, arn, HttpParameters={"HeaderParameters": {"Authorization": "x"}})
+
+
+def test_a_rest_api_with_iam_is_called_as_the_target_s_role(platform, client, events, site):
+    dead_url, dead = queue(client, "dead")
+    id_ = rest_api(client, site, "AWS_IAM")
+    arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{id_}/prod/POST/orders/1"
+    rule(events, arn, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_MESSAGE"]["StringValue"] == "HTTP status 403"
+    assert site.got == []
+    rule(events, arn, RoleArn=role(client, "in", "events.amazonaws.com", "execute-api:Invoke"))
+    events.put_events(Entries=[entry()])
+    come_to_rest(platform, "events.route", "events.deliver")
+    assert site.got[0][0] == "/behind/1"
+
+
+def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site, caller):  # fmt: skip
     """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeauthorizeConnection.html"""
     given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
     arn = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters=given)["ConnectionArn"]  # fmt: skip
     made = events.create_api_destination(Name="d", ConnectionArn=arn, InvocationEndpoint=f"http://127.0.0.1:{site.server_port}/", HttpMethod="POST")  # fmt: skip
     dead_url, dead = queue(client, "dead")
-    writer = role(client, "caller", "events.amazonaws.com", "events:InvokeApiDestination")
-    rule(events, made["ApiDestinationArn"], RoleArn=writer, DeadLetterConfig={"Arn": dead})
+    rule(events, made["ApiDestinationArn"], RoleArn=caller, DeadLetterConfig={"Arn": dead})
     assert events.deauthorize_connection(Name="c")["ConnectionState"] == "DEAUTHORIZED"
     assert events.describe_connection(Name="c")["AuthParameters"] == {}
     assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "INACTIVE"

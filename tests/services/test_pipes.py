@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from zlib import crc32
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,10 +15,15 @@ from eventing import (
     nothing_came,
     queue,
     received,
+    rest_api,
     role,
     user_client,
+    web_site,
 )
 from lambdas import create as create_function
+
+from stratolite.core import Keyspace
+from stratolite.services.pipes import state
 
 SERVICE = "pipes.amazonaws.com"
 
@@ -432,3 +438,295 @@ Outputs: {In: {Value: !Ref In}, Out: {Value: !Ref Out}, Pipe: {Value: !Ref Pipe}
     cloudformation.delete_stack(StackName="s")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", **waits)
     assert pipes.list_pipes()["Pipes"] == []
+
+
+# -- by HTTP
+
+
+def reached(platform, site, count):
+    """What the site was sent, once it was sent so much."""
+    for _ in range(3000):
+        if len(site.got) >= count:
+            return site.got
+        time.sleep(0.01)
+    return site.got
+
+
+@pytest.fixture
+def site(platform):
+    with web_site(platform) as server:
+        yield server
+
+
+def destination(client, site, path):
+    events = client("events")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    linked = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters=given)
+    where = f"http://127.0.0.1:{site.server_port}{path}"
+    return events.create_api_destination(Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint=where, HttpMethod="POST")["ApiDestinationArn"]  # fmt: skip
+
+
+HTTP = {
+    "PathParameterValues": ["$.body.id"], "QueryStringParameters": {"q": "$.messageAttributes.a.stringValue"},
+    "HeaderParameters": {"x-one": "$.body.n"},
+}  # fmt: skip
+ATTRIBUTES = {"a": {"DataType": "String", "StringValue": "b c"}}
+
+
+@pytest.mark.parametrize("kind", ["api-destination", "rest api"])
+def test_an_enrichment_or_a_target_is_asked_by_http(platform, client, pipes, site, kind):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html: dynamic path parameters."""
+    source_url, source = queue(client, "in", services=())
+    url, out = queue(client, "out", services=())
+    if kind == "api-destination":
+        arn, path = destination(client, site, "/behind/*"), "/behind/a%2F1?q=b%20c"
+    else:
+        arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{rest_api(client, site)}/prod/POST/orders/*"
+        path = "/behind/a%2F1?q=b+c"
+    may = role(client, "may", SERVICE, "sqs:*", "events:InvokeApiDestination")
+    site.answers[:] = [(200, b'{"priced": 7}'), (200, b"{}"), (200, b"thanks")]
+    about = {"InputTemplate": '{"n": <$.body.n>}', "HttpParameters": HTTP}
+    make(platform, pipes, may, source, out, Enrichment=arn, EnrichmentParameters=about)
+    send = {"QueueUrl": source_url, "MessageBody": '{"id": "a/1", "n": 5}', "MessageAttributes": ATTRIBUTES}  # fmt: skip
+    client("sqs").send_message(**send)
+    assert received(client, url) == [{"priced": 7}]
+    [(asked, headers, body)] = site.got
+    assert (asked, json.loads(body)) == (path, {"n": 5})
+    assert {k.lower(): v for k, v in headers.items()}["x-one"] == "5"
+    client("sqs").send_message(**send)  # answered {}: nothing is sent on
+    assert len(reached(platform, site, 2)) == 2
+    pipes.update_pipe(Name="p", RoleArn=may, Enrichment="", EnrichmentParameters={}, Target=arn, TargetParameters=about)  # fmt: skip
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(**send)
+    asked, _, body = reached(platform, site, 3)[2]
+    assert (asked, json.loads(body)) == (path, {"n": 5})
+    assert nothing_came(client, url)
+
+
+def test_what_a_destination_does_not_take_goes_back_and_its_rate_is_kept(platform, client, pipes, site):  # fmt: skip
+    source_url, source = queue(client, "in", services=())
+    may = role(client, "may", SERVICE, "sqs:*", "events:InvokeApiDestination")
+    arn = destination(client, site, "/")
+    client("events").update_api_destination(Name="d", InvocationRateLimitPerSecond=1)
+    site.answers[:] = [(500, b""), (200, b""), (200, b"")]
+    for n in (1, 2):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=str(n))
+    make(platform, pipes, may, source, arn, TargetParameters={"InputTemplate": "<$.body>"})
+    began_s = platform.cloud.world.cloud()
+    for _ in range(300):
+        advance(platform, 0.5)
+        reached(platform, site, 1)
+        second = int(platform.cloud.world.cloud()) - int(began_s)
+        assert len(site.got) <= second + 1
+        if len(site.got) == 3:
+            break
+    assert sorted(body for _, _, body in site.got[-2:]) == [b'"1"', b'"2"']
+
+
+def test_a_pipe_with_no_right_to_a_destination_sends_nothing(platform, client, pipes, worker, site):
+    source_url, source = queue(client, "in", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    config = {"Level": "ERROR", "CloudwatchLogsLogDestination": {"LogGroupArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"}}  # fmt: skip
+    make(platform, pipes, worker, source, destination(client, site, "/"), LogConfiguration=config)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="x")
+    found = []
+    for _ in range(600):
+        if found := logs.filter_log_events(logGroupName="g")["events"]:
+            break
+        time.sleep(0.01)
+    assert "events:InvokeApiDestination" in json.loads(found[0]["message"])["error"]["message"]
+    assert site.got == []
+
+
+# -- batches
+
+
+def test_a_pipe_takes_no_larger_batches_than_its_target(pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html"""
+    source = f"arn:aws:sqs:us-east-1:{ACCOUNT}:in"
+    for target, most in ((f"arn:aws:sqs:us-east-1:{ACCOUNT}:out", 10), (f"arn:aws:events:us-east-1:{ACCOUNT}:api-destination/d/1", 1)):  # fmt: skip
+        about = {"SqsQueueParameters": {"BatchSize": most + 1}}
+        with pytest.raises(ClientError, match=f"BatchSize {most + 1} is more than"):
+            pipes.create_pipe(Name="p", Source=source, Target=target, RoleArn=worker, SourceParameters=about)  # fmt: skip
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:t.fifo"
+    with pytest.raises(ClientError, match="it is a FIFO topic"):
+        pipes.create_pipe(Name="p", Source=source, Target=topic, RoleArn=worker)
+
+
+def test_a_queue_s_batch_is_gathered_within_its_window(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html: BatchSize of more than 10, and MaximumBatchingWindowInSeconds."""
+    source_url, source = queue(client, "in", services=(), VisibilityTimeout="300")
+    gather = create_function(client, "g", "def handler(events, context): print('COUNT', len(events))")["FunctionArn"]  # fmt: skip
+    about = {"SqsQueueParameters": {"BatchSize": 25, "MaximumBatchingWindowInSeconds": 60}}
+    make(platform, pipes, worker, source, gather, SourceParameters=about)
+    for n in range(30):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=str(n))
+    assert counts(client, 1) == [25]
+    assert counts(client, 1) == [25]  # five are waiting for others
+    advance(platform, 61)
+    assert counts(client, 2) == [25, 5]
+
+
+def counts(client, least):
+    """What the function ``g`` says it was given, batch by batch, once there are so many."""
+    found = []
+    for _ in range(1000):
+        try:
+            lines = client("logs").filter_log_events(logGroupName="/aws/lambda/g", filterPattern="COUNT")["events"]  # fmt: skip
+        except ClientError:
+            lines = []
+        found = [int(line["message"].split()[1]) for line in lines]
+        if len(found) >= least:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def test_a_stream_s_batch_is_gathered_within_its_window(platform, client, pipes, worker):
+    source = stream(client)
+    gather = create_function(client, "g", "def handler(events, context): print('COUNT', len(events))")["FunctionArn"]  # fmt: skip
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 5, "MaximumBatchingWindowInSeconds": 60}  # fmt: skip
+    make(platform, pipes, worker, source, gather, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    put(client, *range(7))
+    assert counts(client, 1)[0] == 5
+    advance(platform, 61)
+    assert counts(client, 2) == [5, 2]
+
+
+def test_what_a_batch_api_refuses_is_tried_again_and_nothing_else(platform, client, pipes, worker):
+    """An event that is not JSON's object is refused by PutEvents; the other one went through."""
+    source_url, source = queue(client, "in", services=())
+    dead_url, dead = queue(client, "dead", services=())
+    client("sqs").set_queue_attributes(QueueUrl=source_url, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})})  # fmt: skip
+    url, out = queue(client, "out")
+    events = client("events")
+    events.put_rule(Name="r", EventPattern='{"source": ["Pipe"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": out, "InputPath": "$.detail"}])
+    for body in ('{"n": 1}', "2"):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    make(platform, pipes, worker, source, bus, TargetParameters={"InputTemplate": "<$.body>"})
+    assert received(client, url) == [{"n": 1}]
+    assert buried(platform, client, source_url, dead_url, 1)[0]["Body"] == "2"
+    assert nothing_came(client, url)
+
+
+def test_lines_and_events_have_the_times_that_the_records_say(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_PipeTargetCloudWatchLogsParameters.html, ..._PipeTargetEventBridgeEventBusParameters.html"""
+    source_url, source = queue(client, "in", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    worker = role(client, "logger", SERVICE, "sqs:*", "logs:*", "events:*")
+    now_ms = int(platform.cloud.world.cloud()) * 1000
+    for n in (2, 1):  # not in the order of their times
+        body = json.dumps({"at": now_ms + n, "to": "one", "n": n})
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"
+    about = {"CloudWatchLogsParameters": {"LogStreamName": "$.body.to", "Timestamp": "$.body.at"}, "InputTemplate": "n is <$.body.n>"}  # fmt: skip
+    make(platform, pipes, worker, source, group, TargetParameters=about)
+    found = []
+    for _ in range(600):
+        found = logs.filter_log_events(logGroupName="g")["events"]
+        if len(found) == 2:
+            break
+        time.sleep(0.01)
+    assert [(e["logStreamName"], e["timestamp"] - now_ms, e["message"]) for e in found] == [("one", 1, "n is 1"), ("one", 2, "n is 2")]  # fmt: skip
+    url, out = queue(client, "out")
+    events = client("events")
+    events.put_rule(Name="r", EventPattern='{"source": ["Pipe"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": out}])
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    times = {"EventBridgeEventBusParameters": {"Time": "$.body.time"}}
+    make(platform, pipes, worker, source, bus, "q", TargetParameters=times)
+    pipes.stop_pipe(Name="p")
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(QueueUrl=source_url, MessageBody='{"time": "2024-02-03T04:05:06Z"}')
+    assert received(client, url)[0]["time"] == "2024-02-03T04:05:06Z"
+
+
+# -- several lanes of a shard
+
+
+SLOW = """
+import base64, os, time
+def handler(events, context):
+    bodies = [base64.b64decode(e["data"]).decode() for e in events]
+    print("BEGIN", *[f'{e["partitionKey"]}={b}' for e, b in zip(events, bodies)])
+    if "7" in bodies and events[0]["partitionKey"] == "k1": raise ValueError("no")
+    print("DONE", *[f'{e["partitionKey"]}={b}' for e, b in zip(events, bodies)])
+"""
+
+
+def lines(client, least, word="DONE"):
+    found = []
+    for _ in range(2000):
+        try:
+            said = client("logs").filter_log_events(logGroupName="/aws/lambda/g", filterPattern=word)["events"]  # fmt: skip
+        except ClientError:
+            said = []
+        found = [part for line in said for part in line["message"].split()[1:]]
+        if len(found) >= least:
+            return found
+        time.sleep(0.01)
+    return found
+
+
+def checkpoint(platform):
+    keys = Keyspace(ACCOUNT, "us-east-1", "pipes")
+
+    def look(tx):
+        return [row for _, row in state.checkpoints(tx, keys, "p")]
+
+    return platform.run(platform.cloud.db.transact(look))
+
+
+@pytest.mark.parametrize("kind", ["kinesis", "dynamodb"])
+def test_keys_stay_in_order_in_several_lanes(platform, client, pipes, worker, kind):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-kinesis.html: ParallelizationFactor."""
+    code = SLOW if kind == "kinesis" else "def handler(events, context): print('DONE', *[e['dynamodb']['NewImage']['k']['S'] + '=' + e['dynamodb']['NewImage']['n']['S'] for e in events])"  # fmt: skip
+    function = create_function(client, "g", code)["FunctionArn"]
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 2, "ParallelizationFactor": 4}
+    if kind == "kinesis":
+        source = stream(client)
+        for n in range(20):
+            put(client, n, key=f"k{n % 5}" if n != 7 else "k2")
+        make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    else:
+        dynamodb = client("dynamodb")
+        dynamodb.create_table(
+            TableName="tab", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )  # fmt: skip
+        source = dynamodb.describe_table(TableName="tab")["Table"]["LatestStreamArn"]
+        for n in range(20):
+            dynamodb.put_item(TableName="tab", Item={"k": {"S": f"k{n % 5}"}, "n": {"S": str(n)}})
+        make(platform, pipes, worker, source, function, SourceParameters={"DynamoDBStreamParameters": about})  # fmt: skip
+    done = lines(client, 20)
+    assert len(done) == 20
+    by_key = {}
+    for part in done:
+        key, n = part.split("=")
+        by_key.setdefault(key, []).append(int(n))
+    assert all(order == sorted(order) for order in by_key.values())
+    assert sorted(n for order in by_key.values() for n in order) == list(range(20))
+
+
+def test_a_checkpoint_moves_only_behind_what_every_lane_has_done(platform, client, pipes, worker):
+    """One key's record fails and is tried again and again; the others' are done, and come again after a restart."""
+    function = create_function(client, "g", SLOW)["FunctionArn"]
+    source = stream(client)
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 2, "ParallelizationFactor": 2}
+    put(client, 7, key="k1")
+    put(client, 8, key="k4")
+    assert crc32(b"k4") % 2 != crc32(b"k1") % 2
+    make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    assert lines(client, 1) == ["k4=8"]
+    assert [row["sequence"] for row in checkpoint(platform)] == [""]
+    platform.reopen()
+    for _ in range(100):
+        advance(platform, 2)
+        if len(lines(client, 2)) == 2:
+            break
+    assert lines(client, 2) == ["k4=8", "k4=8"]
+    assert lines(client, 2, "BEGIN").count("k1=7") >= 2
