@@ -526,7 +526,8 @@ def caller(client):
 def destination(client, site, path="/hook", **connection):
     events = client("events")
     linked = events.create_connection(Name="c", **connection)
-    assert linked["ConnectionState"] == "AUTHORIZED"
+    waits = connection["AuthorizationType"] == "OAUTH_CLIENT_CREDENTIALS"
+    assert linked["ConnectionState"] == ("AUTHORIZING" if waits else "AUTHORIZED")
     made = events.create_api_destination(
         Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint=f"http://127.0.0.1:{site.server_port}{path}", HttpMethod="POST",
     )  # fmt: skip
@@ -549,6 +550,7 @@ def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client,
     """And the secret is neither answered nor on the disk in clear."""
     text = json.dumps(parameters).replace("TOKEN", f"http://127.0.0.1:{site.server_port}/token")
     arn = destination(client, site, "/hook/*", AuthorizationType=kind, AuthParameters=json.loads(text))  # fmt: skip
+    come_to_rest(platform, "events.authorize")
     rule(events, arn, RoleArn=caller, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
     sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
     come_to_rest(platform, "events.route", "events.deliver")
@@ -603,6 +605,117 @@ def test_a_destination_gets_no_more_events_a_second_than_it_takes(
         advance(platform, 1.0)
     assert sorted(json.loads(body)["detail"]["n"] for _, _, body in site.got) == list(range(5))
     assert nothing_came(client, client("sqs").get_queue_url(QueueName="dead")["QueueUrl"])
+
+
+def oauth(site, **more):
+    client = {"ClientID": "id", "ClientSecret": "secret-client"}
+    where = f"http://127.0.0.1:{site.server_port}/token"
+    return {
+        "OAuthParameters": {
+            "ClientParameters": client,
+            "AuthorizationEndpoint": where,
+            "HttpMethod": "POST",
+            **more,
+        }
+    }
+
+
+OAUTH = "OAUTH_CLIENT_CREDENTIALS"
+
+
+def test_an_oauth_connection_is_authorized_when_it_has_its_token(platform, client, events, site, caller):  # fmt: skip
+    """And its destinations are active then. A token is asked for once, and again when it is refused with 401 or 407.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html
+    """
+    more = {
+        "OAuthHttpParameters": {
+            "BodyParameters": [{"Key": "scope", "Value": "all"}],
+            "QueryStringParameters": [{"Key": "q", "Value": "1"}],
+        }
+    }
+    arn = destination(client, site, AuthorizationType=OAUTH, AuthParameters=oauth(site, **more))
+    come_to_rest(platform, "events.authorize")
+    assert events.describe_connection(Name="c")["ConnectionState"] == "AUTHORIZED"
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "ACTIVE"
+    [(path, _, body)] = site.got
+    assert (path, body) == (
+        "/token?q=1",
+        b"grant_type=client_credentials&client_id=id&client_secret=secret-client&scope=all",
+    )
+    rule(events, arn, RoleArn=caller)
+
+    def sent():
+        events.put_events(Entries=[entry()])
+        come_to_rest(platform, "events.route", "events.deliver")
+        return [headers["authorization"] for path, headers, _ in site.got if path == "/hook"]
+
+    assert sent() == ["Bearer tok1"]
+    assert sent() == ["Bearer tok1"] * 2
+    site.answers[:] = [(401, b""), (200, b""), (200, b"")]
+    assert sent() == ["Bearer tok1"] * 3 + ["Bearer tok2"]
+    assert sent() == ["Bearer tok1"] * 3 + ["Bearer tok2"] * 2
+
+
+def test_an_oauth_connection_without_a_token_is_deauthorized_and_says_why(platform, client, events, site):  # fmt: skip
+    site.token_status = 403
+    arn = destination(client, site, AuthorizationType=OAUTH, AuthParameters=oauth(site))
+    assert arn
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "INACTIVE"
+    for _ in range(3):
+        come_to_rest(platform, "events.authorize")
+        advance(platform, 1.1)
+    found = events.describe_connection(Name="c")
+    assert found["ConnectionState"] == "DEAUTHORIZED"
+    assert "gave no token: HTTP status 403" in found["StateReason"]
+    assert site.tokens == 3
+    site.token_status = 200
+    assert (
+        events.update_connection(Name="c", AuthParameters=oauth(site))["ConnectionState"]
+        == "AUTHORIZING"
+    )
+    come_to_rest(platform, "events.authorize")
+    found = events.describe_connection(Name="c")
+    assert found["ConnectionState"] == "AUTHORIZED"
+    assert "StateReason" not in found
+
+
+def test_a_connection_has_its_secret_in_secrets_manager(platform, client, events):
+    """Recorded: tests/aws/services/events/test_api_destinations_and_connection.snapshot.json, test_connection_secrets and test_update_connection."""
+    secrets = client("secretsmanager")
+    basic = {
+        "BasicAuthParameters": {"Username": "user", "Password": "pass"},
+        "InvocationHttpParameters": {},
+    }
+    events.create_connection(Name="b", AuthorizationType="BASIC", AuthParameters=basic)
+    arn = events.describe_connection(Name="b")["SecretArn"]
+    found = secrets.get_secret_value(SecretId=arn)
+    assert found["Name"].startswith("events!connection/b/")
+    assert json.loads(found["SecretString"]) == {
+        "username": "user",
+        "password": "pass",
+        "invocation_http_parameters": {},
+    }
+    new = {"BasicAuthParameters": {"Username": "new", "Password": "pw"}}
+    events.update_connection(Name="b", AuthParameters=new)
+    assert events.describe_connection(Name="b")["SecretArn"] == arn
+    assert json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])["username"] == "new"
+    key = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    events.update_connection(Name="b", AuthorizationType="API_KEY", AuthParameters=key)
+    assert json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"]) == {
+        "api_key_name": "k",
+        "api_key_value": "v",
+        "invocation_http_parameters": {},
+    }
+    events.deauthorize_connection(Name="b")
+    assert "SecretArn" not in events.describe_connection(Name="b")
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.describe_secret(SecretId=arn)
+    events.update_connection(Name="b", AuthParameters=key)
+    again = events.describe_connection(Name="b")["SecretArn"]
+    events.delete_connection(Name="b")
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.describe_secret(SecretId=again)
 
 
 def test_what_a_connection_says_is_sent_before_what_a_target_says(platform, client, events, site, caller):  # fmt: skip

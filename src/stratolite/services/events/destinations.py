@@ -24,7 +24,7 @@ from stratolite.http_targets import (
     refused,
 )
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.events import connections, names, state
+from stratolite.services.events import authorizing, connections, names, state
 
 _HTTP_S_MAX = 5.0
 _ANSWER_BYTES_MAX = 6 << 20
@@ -39,9 +39,10 @@ class Destinations(Service):
         if not request["HasTurn"] and (wait_s := await call.transact(lambda c: turn_s(c, arn))) > 0:
             await _pause(call, wait_s)
         destination, connection = await call.transact(lambda c: _find(c, arn))
-        if not connection["sealed"]:
-            name = destination["connection"]
-            raise NotTaken(0, f"Connection '{name}' is deauthorized", is_final=True)
+        link, is_state = destination["connection"], connections.state_of(connection)
+        if is_state != "AUTHORIZED":
+            waits = is_state == "AUTHORIZING"
+            raise NotTaken(0, f"Connection '{link}' is {is_state.lower()}", is_final=not waits)
         answer = await _asked(call, destination, connection, request["Document"], asked)
         if not 200 <= answer.status < 300:
             raise refused(answer.status, answer.header("retry-after") or "")
@@ -82,27 +83,30 @@ async def _pause(call: Call, wait_s: float) -> None:
 async def _asked(
     call: Call, destination: state.Record, connection: state.Record, document: str, asked: Parameters
 ) -> Answer:  # fmt: skip
-    """What the connection says takes precedence. Raises NotTaken where there is no answer."""
+    """What the connection says takes precedence; a token that is refused is got anew, once. Raises NotTaken where there is no answer."""
     headers = {"content-type": JSON_TYPE} | {k.lower(): v for k, v in asked.headers}
     query = dict(asked.query)
     url = fill_path(destination["endpoint"], asked.path)
     body = b"" if destination["method"] in ("GET", "HEAD") else document.encode()
+    is_oauth = connection["type"] == "OAUTH_CLIENT_CREDENTIALS"
     try:
-        proof = await connections.credentials(call, connection)
-        headers |= {k.lower(): v for k, v in proof.headers}
-        query |= proof.query
-        if proof.body and body:
-            body = _with(body, proof.body)
-        if query:
-            url += ("&" if "?" in url else "?") + query_text(query.items())
-        return await call.cloud.egress.request(
-            destination["method"],
-            url,
-            list((headers | dict(_FIXED)).items()),
-            body,
-            timeout_s=_HTTP_S_MAX,
-            answer_bytes_max=_ANSWER_BYTES_MAX,
-        )
+        if is_oauth and not connection.get("token"):  # one of those made before tokens were kept
+            connection = await authorizing.refresh(call, destination["connection"].split("/")[1], connection)  # fmt: skip
+        while True:
+            proof = connections.proof_of(call, connection)
+            pairs = query | proof.query
+            answer = await call.cloud.egress.request(
+                destination["method"],
+                url + (("&" if "?" in url else "?") + query_text(pairs.items()) if pairs else ""),
+                list((headers | {k.lower(): v for k, v in proof.headers} | dict(_FIXED)).items()),
+                _with(body, proof.body) if proof.body and body else body,
+                timeout_s=_HTTP_S_MAX,
+                answer_bytes_max=_ANSWER_BYTES_MAX,
+            )
+            if not is_oauth or answer.status not in (401, 407):
+                return answer
+            connection = await authorizing.refresh(call, destination["connection"].split("/")[1], connection)  # fmt: skip
+            is_oauth = False
     except Failed as failed:
         raise NotTaken(0, str(failed), is_final=isinstance(failed, Refused)) from failed
 

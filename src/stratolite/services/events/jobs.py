@@ -7,6 +7,7 @@ events.deliver  {account, region, rule, target, document, event, id, hops, attem
                 http: HttpParameters filled in, [path values, headers, query]
 events.timer    {account, region, rule, timer, schedule, anchor_s, due_s}     one firing of a rule by timetable, then the next
 events.expire   {account, region, archive, id}     forgets what an archive need not keep, then again an hour later
+events.authorize  {account, region, connection, modified_s, tries}     gets the token of an OAuth connection as it was then
 events.replay   {account, region, replay}     one page of a replay, then the next
 """
 
@@ -21,8 +22,8 @@ from stratolite.service import Call
 from stratolite.services.events import state
 from stratolite.services.events.names import Bus
 
-ROUTE, DELIVER, TIMER, EXPIRE, REPLAY = (
-    f"events.{name}" for name in ("route", "deliver", "timer", "expire", "replay")
+ROUTE, DELIVER, TIMER, EXPIRE, REPLAY, AUTHORIZE = (
+    f"events.{name}" for name in ("route", "deliver", "timer", "expire", "replay", "authorize")
 )
 SERVICE = "events.amazonaws.com"
 HOPS_MAX = 5  # from bus to bus, so that two that feed each other come to an end
@@ -80,3 +81,10 @@ def expire_later(
 def replay_next(call: Call, replay: str) -> None:
     said = {"account": call.account, "region": call.region, "replay": replay}
     call.cloud.work.put(call.tx, REPLAY, orjson.dumps(said))
+
+
+def authorize(call: Call, connection: str, modified_s: float) -> None:
+    said = {
+        "account": call.account, "region": call.region, "connection": connection, "modified_s": modified_s, "tries": 0,
+    }  # fmt: skip
+    call.cloud.work.put(call.tx, AUTHORIZE, orjson.dumps(said))

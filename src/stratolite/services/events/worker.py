@@ -21,6 +21,7 @@ from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
 from stratolite.services.events import jobs, names, outgoing, state
+from stratolite.services.events.authorizing import Authorize
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
 from stratolite.services.events.rendering import render
@@ -38,7 +39,7 @@ _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
 
 def workers(service: Any) -> Iterable[Worker]:
     cloud = service.cloud
-    return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud))
+    return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud), Authorize(cloud))  # fmt: skip
 
 
 # -- from a bus to its rules
