@@ -117,6 +117,42 @@ def test_a_universal_target_is_any_operation_of_this_cloud(platform, client, sch
     assert len(client("dynamodb").scan(TableName="tab")["Items"][0]["k"]["S"]) == 36
 
 
+@pytest.mark.parametrize(
+    ("arn", "given"),
+    [
+        ("sfn:startExecution", {"StateMachineArn": "MACHINE", "Name": "n<aws.scheduler.attempt-number>", "Input": {"n": 1}}),
+        ("sfn:startExecution", {"stateMachineArn": "MACHINE", "name": "n1", "input": '{"n":1}'}),
+        ("kinesis:putRecord", {"StreamName": "s", "Data": "hello", "PartitionKey": "k"}),
+        ("cloudwatchlogs:createLogGroup", {"LogGroupName": "g"}),
+        ("s3:deleteObject", {"Bucket": "bucket", "Key": "k"}),
+    ],
+)  # fmt: skip
+def test_a_universal_target_is_spelled_as_the_sdk_does(platform, client, scheduler, arn, given):
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html: services by the SDK's identifiers."""
+    sender = role(client, "sender", SERVICE, "states:*", "kinesis:*", "logs:*", "s3:*")
+    flow = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
+    machine = client("stepfunctions").create_state_machine(name="m", definition=flow, roleArn=role(client, "runs", "states.amazonaws.com"))["stateMachineArn"]  # fmt: skip
+    client("kinesis").create_stream(StreamName="s", ShardCount=1)
+    client("s3").create_bucket(Bucket="bucket")
+    client("s3").put_object(Bucket="bucket", Key="k", Body=b"x")
+    text = json.dumps(given).replace("MACHINE", machine)
+    create(scheduler, sender, f"arn:aws:scheduler:::aws-sdk:{arn}", "rate(1 day)", Target={"Input": text})  # fmt: skip
+    come_to_rest(platform, "scheduler.fire", "scheduler.deliver")
+    if arn.startswith("sfn"):
+        [run] = client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+        asked = client("stepfunctions").describe_execution(executionArn=run["executionArn"])
+        assert (asked["name"], asked["input"]) == ("n1", '{"n":1}')
+    elif arn.startswith("kinesis"):
+        kinesis = client("kinesis")
+        place = {"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}  # fmt: skip
+        [record] = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**place)["ShardIterator"])["Records"]  # fmt: skip
+        assert record["Data"] == b"hello"
+    elif arn.startswith("s3"):
+        assert "Contents" not in client("s3").list_objects_v2(Bucket="bucket")
+    else:
+        assert [g["logGroupName"] for g in client("logs").describe_log_groups()["logGroups"]] == ["g"]  # fmt: skip
+
+
 def test_a_bus_gets_an_event(client, scheduler, sender):
     url, arn = queue(client)
     events = client("events")
@@ -167,6 +203,9 @@ def test_an_expression_that_is_none_is_refused(scheduler, sender, expression):
         ({"Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}}, "targets of the service ecs are not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:startInstances"}}, "The universal target service ec2 is not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:receiveMessage"}}, "is a read-only operation"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:dynamodb:transactGetItems"}}, "is a read-only operation"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:kinesis:subscribeToShard"}}, "The universal target service kinesis is not offered"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": '{"DelaySeconds": "soon"}'}}, "Invalid RequestJson provided"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:inventMessage"}}, "InventMessage is not offered"),
         ({"Target": {"RoleArn": "arn:aws:iam::000000000000:role/gone"}}, "must allow AWS EventBridge Scheduler to assume the role"),
     ],

@@ -95,7 +95,7 @@ async def ask(call: Call, oauth: dict[str, Any]) -> str:
     if proof.query:
         url += ("&" if "?" in url else "?") + urlencode(proof.query)
     answer = await call.cloud.egress.request(
-        oauth["HttpMethod"],
+        oauth["HttpMethod"].upper(),
         url,
         [("content-type", "application/x-www-form-urlencoded"), *proof.headers],
         urlencode(form | proof.body).encode(),
