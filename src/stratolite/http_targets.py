@@ -85,9 +85,16 @@ def parameters(given: Mapping[str, Any], event: Any) -> Parameters:
     """Each value, and each key of the query, may be a path into ``event``. Raises ValueError where one leads nowhere."""
     return Parameters(
         tuple(_value(one, event) for one in given.get("PathParameterValues") or ()),
-        tuple((k, _value(v, event)) for k, v in (given.get("HeaderParameters") or {}).items()),
+        tuple((k, _header(_value(v, event))) for k, v in (given.get("HeaderParameters") or {}).items()),
         tuple((_value(k, event), _value(v, event)) for k, v in (given.get("QueryStringParameters") or {}).items()),
     )  # fmt: skip
+
+
+def _header(text: str) -> str:
+    """Raises ValueError for what would be more than one line, or could not be sent."""
+    if not text.isascii() or any(ord(c) < 32 and c != "\t" for c in text) or "\x7f" in text:
+        raise ValueError(f"{text[:200]!r} is no value of a header")
+    return text
 
 
 def _value(text: str, event: Any) -> str:
@@ -139,17 +146,21 @@ def query_text(query: Iterable[tuple[str, str]]) -> str:
 
 
 async def _to_rest_api(there: Call, place: delivery.Arn, document: str, asked: Parameters) -> bytes:
-    """Through the API's own door, signed by whoever ``there`` acts as; a service that has no role signs nothing."""
+    """Through the API's own door, signed by whoever ``there`` acts as; a service that has no role signs nothing.
+
+    What it is sent was recorded from AWS in localstack/localstack, tests/aws/services/events/test_events_targets.snapshot.json.
+    """
     api, stage, method, *rest = fill_path(place.resource, asked.path).split("/", 3)
-    path = f"/{stage}/{rest[0] if rest else ''}"
-    headers = {
-        "host": f"{api}.execute-api.{place.region}.amazonaws.com",
-        "user-agent": "Amazon/EventBridge/ApiGateway",
-        "content-type": JSON_TYPE,
-    } | {key.lower(): value for key, value in asked.headers}
+    path = f"/{stage}/{rest[0].rstrip('/') if rest else ''}".rstrip("/") + "/"  # AWS ends it so
+    headers = {"Content-Type": "application/json", "User-Agent": "Amazon/EventBridge/ApiGateway"}
+    headers["Host"] = f"{api}.execute-api.{place.region}.amazonaws.com"
+    given = {key.lower() for key, _ in asked.headers}
+    sent = [*((k, v) for k, v in headers.items() if k.lower() not in given), *asked.headers]
     body = b"" if method in ("GET", "HEAD") else document.encode()
     door = Door("execute-api", api, path, f"/_aws/execute-api/{api}")
-    request = HttpRequest(method, door.base + path, query_text(asked.query), headers, body)
+    lower = {key.lower(): value for key, value in sent}
+    request = HttpRequest(method, door.base + path, query_text(asked.query), lower, body)
+    request.raw = "\r\n".join(["", *(f"{key}: {value}" for key, value in sent)]).encode()
     if there.principal.kind == "service":
         there = there.scoped(there.account, there.region, ANONYMOUS)
     answer = await there.cloud.service("apigateway").serve(there, door, request)

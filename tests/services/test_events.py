@@ -870,3 +870,98 @@ def test_what_happens_to_a_stack_is_on_the_default_bus(client, events):
     done = next(e["detail"] for e in found if e["detail"]["status-details"]["status"] == "CREATE_COMPLETE" and "resource-type" in e["detail"])  # fmt: skip
     name = client("cloudformation").describe_stack_resource(StackName="s", LogicalResourceId="Q")["StackResourceDetail"]["PhysicalResourceId"]  # fmt: skip
     assert (done["resource-type"], done["physical-resource-id"]) == ("AWS::SQS::Queue", name)
+
+
+# -- as AWS was recorded: localstack/localstack, tests/aws/services/events/*.snapshot.json
+
+
+def test_an_event_needs_no_resources_to_be_tested(events):
+    """test_events_patterns: ``resources`` is not among what TestEventPattern misses."""
+    event = {"id": "1", "source": "order", "detail-type": "Test", "account": ACCOUNT, "region": "us-east-1", "time": "2022-07-13T13:48:01Z"}  # fmt: skip
+    asked = {"EventPattern": '{"source": ["order"]}'}
+    assert events.test_event_pattern(Event=json.dumps(event), **asked)["Result"] is True
+    for gone in event:
+        less = {k: v for k, v in event.items() if k != gone}
+        refused("ValidationException", "Parameter Event is not valid.", events.test_event_pattern, Event=json.dumps(less), **asked)  # fmt: skip
+
+
+def test_archives_of_a_bus_that_is_not_there_are_not_listed(events):
+    """test_archive_and_replay: test_list_archive_error_unknown_source_arn."""
+    arn = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/gone"
+    refused("ResourceNotFoundException", "Event bus gone does not exist.", events.list_archives, EventSourceArn=arn)  # fmt: skip
+
+
+def test_a_replay_s_times_are_looked_at_before_its_bus(events):
+    """test_archive_and_replay: test_start_replay_error_invalid_end_time."""
+    here = f"arn:aws:events:us-east-1:{ACCOUNT}"
+    events.create_event_bus(Name="other")
+    archive = events.create_archive(ArchiveName="a", EventSourceArn=f"{here}:event-bus/default")
+    refused(
+        "ValidationException", "Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime.",
+        events.start_replay, ReplayName="r", EventSourceArn=archive["ArchiveArn"], EventStartTime=10, EventEndTime=10,
+        Destination={"Arn": f"{here}:event-bus/other"},
+    )  # fmt: skip
+
+
+def test_the_default_bus_has_times_once_it_was_changed(events):
+    """test_events: test_put_permission[default]."""
+    assert "CreationTime" not in events.describe_event_bus()
+    events.put_permission(Action="events:PutEvents", Principal="*", StatementId="s")
+    found = events.describe_event_bus()
+    assert found["CreationTime"] <= found["LastModifiedTime"]
+
+
+def test_a_token_is_not_a_name(events):
+    """test_events: lists with a limit; another's token is refused."""
+    for name in ("a", "b", "c"):
+        events.put_rule(Name=name, EventPattern=SOURCE)
+    page = events.list_rules(Limit=2)
+    assert page["NextToken"] not in ("a", "b", "c")
+    assert [r["Name"] for r in events.list_rules(NextToken=page["NextToken"])["Rules"]] == ["c"]
+    for call in (events.list_rules, events.list_event_buses, events.list_archives, events.list_replays, events.list_connections):  # fmt: skip
+        refused("ValidationException", "The NextToken is not valid.", call, NextToken="b")
+
+
+def test_an_event_that_crosses_regions_is_another_event_of_its_region(client, events):
+    """test_events_cross_account_region: the id changes with the region, ``region`` stays where the event came from."""
+    there = client("events", region="eu-west-1")
+    url, arn = queue(client)
+    there_url = client("sqs", region="eu-west-1").create_queue(QueueName="far")["QueueUrl"]
+    policy = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*"}]}  # fmt: skip
+    client("sqs", region="eu-west-1").set_queue_attributes(QueueUrl=there_url, Attributes={"Policy": json.dumps(policy)})  # fmt: skip
+    rule(there, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:far")
+    sender = role(client, "sender", "events.amazonaws.com", "events:PutEvents")
+    rule(events, f"arn:aws:events:eu-west-1:{ACCOUNT}:event-bus/default", name="on", RoleArn=sender)
+    events.create_event_bus(Name="next")
+    rule(events, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/next", name="along", RoleArn=sender)
+    rule(events, arn, bus="next")
+    sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    [near] = received(client, url)
+    assert (near["id"], near["region"]) == (sent, "us-east-1")
+    found = client("sqs", region="eu-west-1").receive_message(QueueUrl=there_url, WaitTimeSeconds=20)["Messages"]  # fmt: skip
+    far = json.loads(found[0]["Body"])
+    assert far["id"] != sent
+    assert (far["region"], far["detail"]) == ("us-east-1", {"n": 1})
+
+
+def test_an_object_in_a_string_of_an_object_ends_in_the_dead_letter_queue(client, events):
+    """test_events_inputs: test_input_transformer_nested_keys_replacement_not_valid."""
+    url, arn = queue(client)
+    dead_url, dead = queue(client, "dead")
+    transformer = {"InputPathsMap": {"x": "$.detail"}, "InputTemplate": '{"a": "<x>"}'}
+    rule(events, arn, InputTransformer=transformer, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+    assert nothing_came(client, url)
+
+
+def test_no_header_holds_a_line_break_of_an_event(client, events, site, caller):
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, HttpParameters={"HeaderParameters": {"x": "$.detail.x"}})  # fmt: skip
+    events.put_events(Entries=[entry(detail={"x": "a\r\nhost: b"})])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert "is no value of a header" in told["ERROR_MESSAGE"]["StringValue"]
+    assert site.got == []

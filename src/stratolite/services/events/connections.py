@@ -350,9 +350,9 @@ def _page(
 ) -> tuple[list[tuple[str, state.Record]], Response]:
     limit = request.get("Limit") or _PAGE
     found: list[tuple[str, state.Record]] = []
-    prefix, after = request.get("NamePrefix", ""), request.get("NextToken", "")
+    prefix, after = request.get("NamePrefix", ""), names.after(request)
     for row in state.rows(call.tx, call.keys("events"), kind, prefix=prefix, after=after):
         if len(found) == limit:
-            return found, {"NextToken": found[-1][0]}
+            return found, {"NextToken": names.token(found[-1][0])}
         found.append(row)
     return found, {}

@@ -37,7 +37,7 @@ async def send(service: Any, call: Call, said: Said) -> Settle | None:
         return await _by_http(call, said, acting, arn)
     if arn.service == "events":
         forwards = acting if role else call.scoped(call.account, call.region, root(call.account))
-        return await _to_bus(service, forwards, said)
+        return await _to_bus(service, call, forwards, said)
     options = delivery.Options(
         group_id=target.get("SqsParameters", {}).get("MessageGroupId", ""),
         deduplication_id=said["id"],
@@ -108,8 +108,11 @@ def partition_key(path: str | None, event: Said) -> str:
 # -- another bus
 
 
-async def _to_bus(service: Any, acting: Call, said: Said) -> Settle | None:
-    """The event keeps its id and account; a chain of buses has an end."""
+async def _to_bus(service: Any, call: Call, acting: Call, said: Said) -> Settle | None:
+    """The event keeps its account, its region and, within it, its id; a chain of buses has an end.
+
+    Recorded in localstack/localstack, tests/aws/services/events/test_events_cross_account_region.snapshot.json.
+    """
     bus = names.bus(acting, said["target"]["Arn"])
     if said["hops"] >= jobs.HOPS_MAX:
         raise ValueError(f"the event has come over {jobs.HOPS_MAX} buses already")
@@ -126,9 +129,12 @@ async def _to_bus(service: Any, acting: Call, said: Said) -> Settle | None:
     if not isinstance(event, dict):
         raise ValueError("what a bus is sent must be an event")  # noqa: TRY004 - one kind for all that is no event
 
+    if bus.region != call.region:  # there it is another event, of the region it came from
+        event |= {"id": call.world.uuid()}
+
     def settle(tx: Tx) -> None:
         there.tx = tx
-        jobs.route(there, bus, [event | {"region": bus.region}], hops=said["hops"] + 1)
+        jobs.route(there, bus, [event], hops=said["hops"] + 1)
 
     return settle
 
@@ -150,6 +156,9 @@ async def _by_http(call: Call, said: Said, acting: Call, arn: delivery.Arn) -> S
 
             return wait
     asked = http_targets.Parameters(*(tuple(map(_pair, part)) for part in said.get("http") or ()))
+    if not is_destination:
+        from_rule = (("X-Amz-Source-Arn", said["rule"]), ("X-Amz-Source-Account", said["account"]))
+        asked = asked._replace(headers=asked.headers + from_rule)
     try:
         async with asyncio.timeout(None if is_destination else _REST_S_MAX):
             await http_targets.send(acting, said["target"]["Arn"], said["document"], asked, has_turn=True)  # fmt: skip

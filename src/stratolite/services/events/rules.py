@@ -74,7 +74,7 @@ class Rules(Service):
     def list_rules(self, call: Call, request: Request) -> Response:
         bus_name = names.own_bus(call, request.get("EventBusName"))
         find(call, bus_name)
-        prefix, after = request.get("NamePrefix", ""), request.get("NextToken", "")
+        prefix, after = request.get("NamePrefix", ""), names.after(request)
         limit = request.get("Limit") or _PAGE
         found: list[Response] = []
         rows = state.rows(
@@ -82,7 +82,7 @@ class Rules(Service):
         )
         for name, record in rows:
             if len(found) == limit:
-                return {"Rules": found, "NextToken": found[-1]["Name"]}
+                return {"Rules": found, "NextToken": names.token(found[-1]["Name"])}
             found.append(_described(call, bus_name, name, record))
         return {"Rules": found}
 
@@ -162,12 +162,10 @@ class Rules(Service):
             raise names.no_rule(bus_name, rule)
         limit = request.get("Limit") or _PAGE
         found: list[state.Record] = []
-        rows = state.rows(
-            call.tx, keys, "target", bus_name, rule, after=request.get("NextToken", "")
-        )
+        rows = state.rows(call.tx, keys, "target", bus_name, rule, after=names.after(request))
         for _, target in rows:
             if len(found) == limit:
-                return {"Targets": found, "NextToken": found[-1]["Id"]}
+                return {"Targets": found, "NextToken": names.token(found[-1]["Id"])}
             found.append(target)
         return {"Targets": found}
 
@@ -180,10 +178,10 @@ class Rules(Service):
             call.keys("events"),
             request["TargetArn"],
             bus_name,
-            request.get("NextToken", ""),
+            names.after(request),
             limit,
         )
-        return {"RuleNames": found} | ({"NextToken": after} if after else {})
+        return {"RuleNames": found} | ({"NextToken": names.token(after)} if after else {})
 
     def _check_target(self, call: Call, target: dict[str, Any]) -> None:
         """Raises Fault for a target nothing could be sent to, or not in the way it asks for."""

@@ -181,7 +181,7 @@ def _shaped(
         return text
     if needs_json:
         raise ValueError(f"what the InputTemplate makes is not JSON: {text[:200]}")
-    return fill_text(template, value)
+    return text if template.lstrip().startswith(("{", "[", '"')) else fill_text(template, value)
 
 
 async def _enriched(

@@ -120,7 +120,7 @@ class Pipes(Service):
     def list_pipes(self, call: Call, request: Request) -> Response:
         limit, found = request.get("Limit") or _PAGE, list[Response]()
         rows = state.rows(
-            call.tx, call.keys("pipes"), request.get("NamePrefix", ""), request.get("NextToken", "")
+            call.tx, call.keys("pipes"), request.get("NamePrefix", ""), _after(request)
         )
         for name, record in rows:
             asked = record["request"]
@@ -133,7 +133,7 @@ class Pipes(Service):
             if not fits:
                 continue
             if len(found) == limit:
-                return {"Pipes": found, "NextToken": found[-1]["Name"]}
+                return {"Pipes": found, "NextToken": found[-1]["Name"].encode().hex()}
             one = _answer(call, name, record) | {"Source": asked["Source"], "Target": asked["Target"]}  # fmt: skip
             found.append(one | ({"Enrichment": asked["Enrichment"]} if asked.get("Enrichment") else {}))  # fmt: skip
         return {"Pipes": found}
@@ -182,6 +182,14 @@ def _find(call: Call, request: Request) -> tuple[str, state.Record]:
     if record is None:
         raise Fault("NotFoundException", f"Pipe {request['Name']} does not exist.", status=404)
     return request["Name"], record
+
+
+def _after(request: Request) -> str:
+    """The name that a NextToken stands behind. Raises Fault for one that is none of ours."""
+    try:
+        return bytes.fromhex(request.get("NextToken") or "").decode()
+    except ValueError as error:
+        raise checks.invalid("The NextToken is not valid.") from error
 
 
 def _tagged(call: Call, request: Request) -> tuple[str, state.Record]:
