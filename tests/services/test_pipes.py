@@ -198,6 +198,52 @@ def test_a_pipe_logs_the_steps_of_its_level(platform, client, pipes, worker, lev
         assert "no" in failed[0]["error"]["message"]
 
 
+def test_a_pipe_logs_to_a_bucket_that_lets_it(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_S3LogDestinationParameters.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    s3 = client("s3")
+    s3.create_bucket(Bucket="logs")
+    bucket = {"BucketName": "logs", "BucketOwner": ACCOUNT, "Prefix": "p/q", "OutputFormat": "json"}
+    config = {"Level": "INFO", "S3LogDestination": bucket, "IncludeExecutionData": ["ALL"]}
+    make(platform, pipes, worker, source, target, LogConfiguration=config)
+    assert pipes.describe_pipe(Name="p")["LogConfiguration"] == config
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="unlogged")
+    assert received(client, url)[0]["body"] == "unlogged"
+    arn = pipes.describe_pipe(Name="p")["Arn"]
+    statement = {
+        "Effect": "Allow", "Principal": {"Service": "delivery.logs.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": arn}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))  # fmt: skip
+    found = []
+    while not found:
+        client("sqs").send_message(QueueUrl=source_url, MessageBody="logged")
+        assert received(client, url)[0]["body"] == "logged"
+        found = s3.list_objects_v2(Bucket="logs").get("Contents", [])
+    assert found[0]["Key"].startswith(f"p/q/AWSLogs/{ACCOUNT}/pipes/us-east-1/p/")
+    body = s3.get_object(Bucket="logs", Key=found[0]["Key"])["Body"].read()
+    records = [json.loads(line) for line in body.splitlines()]
+    assert [r["messageType"] for r in records] == ["EXECUTION_STARTED", "TARGET_STAGE_ENTERED", "TARGET_STAGE_EXITED", "EXECUTION_SUCCEEDED"]  # fmt: skip
+    assert json.loads(records[0]["payload"])[0]["body"] == "logged"
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch"), [("sqs", 10), ("sns", 10), ("events", 10), ("lambda", 100), ("api-destination", 1)]
+)  # fmt: skip
+def test_a_pipe_is_answered_with_the_batches_it_means(client, pipes, worker, kind, batch):
+    """hashicorp/terraform-provider-aws, internal/service/pipes/pipe_test.go: the source's default, or what the target takes."""
+    targets = {
+        "sqs": "sqs:us-east-1:000000000000:t", "sns": "sns:us-east-1:000000000000:t", "events": "events:us-east-1:000000000000:event-bus/t",
+        "lambda": "lambda:us-east-1:000000000000:function:t", "api-destination": "events:us-east-1:000000000000:api-destination/t/u",
+    }  # fmt: skip
+    place = {"Source": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s", "Target": f"arn:aws:{targets[kind]}", "RoleArn": worker}  # fmt: skip
+    pipes.create_pipe(Name="p", DesiredState="STOPPED", SourceParameters={"KinesisStreamParameters": {"StartingPosition": "LATEST"}}, **place)  # fmt: skip
+    assert pipes.describe_pipe(Name="p")["SourceParameters"] == {
+        "KinesisStreamParameters": {"StartingPosition": "LATEST", "BatchSize": batch, "MaximumBatchingWindowInSeconds": 0}
+    }  # fmt: skip
+
+
 def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     dead_url, dead = queue(client, "dead", services=())
@@ -371,7 +417,7 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
-        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000"}}}, "LogConfiguration.S3LogDestination is not offered"),
+        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000", "OutputFormat": "w3c"}}}, "S3LogDestination.OutputFormat must be json"),
         ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),
         ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
     ],
@@ -406,7 +452,7 @@ def test_an_update_replaces_all_that_a_source_s_parameters_say(platform, client,
     changed = {"KinesisStreamParameters": {"MaximumRetryAttempts": 2}}
     pipes.update_pipe(Name="p", RoleArn=worker, SourceParameters=changed)
     shown = pipes.describe_pipe(Name="p")["SourceParameters"]
-    kept = {"StartingPosition": "LATEST", "MaximumRetryAttempts": 2}
+    kept = {"StartingPosition": "LATEST", "MaximumRetryAttempts": 2, "BatchSize": 10, "MaximumBatchingWindowInSeconds": 0}  # fmt: skip
     assert shown == {"KinesisStreamParameters": kept, **filters}
 
 

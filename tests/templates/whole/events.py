@@ -395,6 +395,7 @@ def http(text: str) -> dict[str, Any]:
 made(
     "pipes-http-whole",
     Role=PIPE_ROLE,
+    Bucket=R("AWS::S3::Bucket"),
     In=R("AWS::SQS::Queue"),
     Connection=R(
         "AWS::Events::Connection",
@@ -416,6 +417,15 @@ made(
         att("Destination", "Arn"),
         *(
             {
+                "LogConfiguration": {
+                    "Level": "ERROR",
+                    "S3LogDestination": {
+                        "BucketName": ref("Bucket"),
+                        "BucketOwner": sub("${AWS::AccountId}"),
+                        "OutputFormat": "json",
+                        "Prefix": text,
+                    },
+                },
                 "Enrichment": att("Destination", "Arn"),
                 "EnrichmentParameters": {"HttpParameters": http(text)},
                 "TargetParameters": {"HttpParameters": http(f"{text}{text}"), "InputTemplate": f'"{text}"'},

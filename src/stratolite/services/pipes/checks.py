@@ -49,6 +49,17 @@ def parameters_of(request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def shown(request: dict[str, Any]) -> dict[str, Any]:
+    """The source's parameters as DescribePipe answers them: with the batches they mean.
+
+    hashicorp/terraform-provider-aws, internal/service/pipes/pipe_test.go, says what AWS answers.
+    """
+    batches = {"BatchSize": batch_size(request), "MaximumBatchingWindowInSeconds": 0}
+    kind = _SOURCES[kind_of(request["Source"])]
+    given = request.get("SourceParameters") or {}
+    return given | {kind: batches | parameters_of(request)}
+
+
 def check(call: Call, request: dict[str, Any]) -> None:
     """Raises Fault for a pipe AWS would not take, or we could not carry out."""
     if request.get("KmsKeyIdentifier"):
@@ -107,9 +118,11 @@ def _check_http(arn: str, about: dict[str, Any], member: str) -> None:
 
 
 def _check_logs(config: dict[str, Any]) -> None:
-    if config.get("S3LogDestination"):
-        raise _not_offered("LogConfiguration.S3LogDestination")
-    named = config.get("CloudwatchLogsLogDestination") or config.get("FirehoseLogDestination")
+    if (bucket := config.get("S3LogDestination")) and bucket.get("OutputFormat", "json") != "json":
+        raise invalid(
+            "S3LogDestination.OutputFormat must be json."
+        )  # as AWS's page of the member says
+    named = any(config.get(kind) for kind in ("CloudwatchLogsLogDestination", "FirehoseLogDestination", "S3LogDestination"))  # fmt: skip
     if config.get("Level", "OFF") != "OFF" and not named:
         raise invalid("LogConfiguration must have a destination when its Level is not OFF.")
 

@@ -13,7 +13,7 @@ _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "LogConfiguration.S3LogDestination", "KmsKeyIdentifier",
+    "KmsKeyIdentifier",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
     "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters",

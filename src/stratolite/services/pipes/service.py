@@ -114,6 +114,7 @@ class Pipes(Service):
     def describe_pipe(self, call: Call, request: Request) -> Response:
         name, record = _find(call, request)
         answer = {**_answer(call, name, record), **record["request"]}
+        answer["SourceParameters"] = checks.shown(record["request"])
         answer |= {"StateReason": record["reason"]} if record["reason"] else {}
         return answer | ({"Tags": record["tags"]} if record["tags"] else {})
 
