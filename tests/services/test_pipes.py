@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from zlib import crc32
 
@@ -244,6 +245,33 @@ def test_a_pipe_is_answered_with_the_batches_it_means(client, pipes, worker, kin
     }  # fmt: skip
 
 
+def test_filters_and_templates_are_kept_under_a_key(platform, client, pipes):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-encryption-pipes-cmkey.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    key = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    may, other = role(client, "may", SERVICE, "sqs:*", "kms:Decrypt"), role(client, "other", SERVICE, "sqs:*")  # fmt: skip
+    filters = {"FilterCriteria": {"Filters": [{"Pattern": '{"body": {"veryhidden": [1]}}'}]}}
+    about = {"InputTemplate": '{"veryhidden": <$.body.veryhidden>}'}
+    make(platform, pipes, other, source, target, KmsKeyIdentifier=key, SourceParameters=filters, TargetParameters=about)  # fmt: skip
+    shown = pipes.describe_pipe(Name="p")
+    assert (shown["KmsKeyIdentifier"], shown["TargetParameters"]) == (key, about)
+    assert shown["SourceParameters"]["FilterCriteria"] == filters["FilterCriteria"]
+    client("sqs").send_message(QueueUrl=source_url, MessageBody='{"veryhidden": 1}')
+    assert nothing_came(client, url)  # its role may not open them
+    pipes.update_pipe(Name="p", RoleArn=may)
+    come_to_rest(platform, "pipes.change")
+    assert received(client, url) == [{"veryhidden": 1}]
+    found = subprocess.run(["grep", "-rl", "veryhidden", platform.folder], capture_output=True, text=True)  # fmt: skip
+    lines = subprocess.run(["grep", "-rao", "Pattern.\\{0,30\\}veryhidden", platform.folder], capture_output=True, text=True)  # fmt: skip
+    assert found.stdout
+    assert lines.stdout == ""
+    pipes.update_pipe(Name="p", RoleArn=may, KmsKeyIdentifier="", SourceParameters={})
+    shown = pipes.describe_pipe(Name="p")
+    assert "KmsKeyIdentifier" not in shown
+    assert shown["SourceParameters"]["FilterCriteria"] == filters["FilterCriteria"]
+
+
 def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     dead_url, dead = queue(client, "dead", services=())
@@ -418,7 +446,7 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
         ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000", "OutputFormat": "w3c"}}}, "S3LogDestination.OutputFormat must be json"),
-        ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),
+        ({"KmsKeyIdentifier": "alias/mine"}, "The KmsKeyIdentifier cannot be used"),
         ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
     ],
 )  # fmt: skip

@@ -396,6 +396,7 @@ made(
     "pipes-http-whole",
     Role=PIPE_ROLE,
     Bucket=R("AWS::S3::Bucket"),
+    Key=R("AWS::KMS::Key", {"KeyPolicy": allow("kms:*", Principal="*")}),
     In=R("AWS::SQS::Queue"),
     Connection=R(
         "AWS::Events::Connection",
@@ -417,6 +418,7 @@ made(
         att("Destination", "Arn"),
         *(
             {
+                "KmsKeyIdentifier": att("Key", "Arn") if text == "b" else None,
                 "LogConfiguration": {
                     "Level": "ERROR",
                     "S3LogDestination": {

@@ -62,8 +62,6 @@ def shown(request: dict[str, Any]) -> dict[str, Any]:
 
 def check(call: Call, request: dict[str, Any]) -> None:
     """Raises Fault for a pipe AWS would not take, or we could not carry out."""
-    if request.get("KmsKeyIdentifier"):
-        raise _not_offered("KmsKeyIdentifier")
     _check_logs(request.get("LogConfiguration") or {})
     _check_source(call, request)
     if enrichment := request.get("Enrichment"):

@@ -13,7 +13,7 @@ import orjson
 from stratolite import delivery, shards
 from stratolite.errors import Fault
 from stratolite.service import Call
-from stratolite.services.pipes import carrying, checks, items, state, targets
+from stratolite.services.pipes import carrying, checks, items, sealing, state, targets
 from stratolite.services.pipes.items import Item
 from stratolite.services.pipes.targets import Failed
 
@@ -45,6 +45,7 @@ class Reader:
         self.call, self.name, self.epoch, self.shard = call, name, epoch, shard
         self.arn = f"arn:aws:pipes:{call.region}:{call.account}:pipe/{name}"
         self.request: dict[str, Any] = {}
+        self._record: state.Record = {}
         self._changed: asyncio.Future[None] | None = None
         self._acting: tuple[float, Call] | None = None
 
@@ -55,6 +56,7 @@ class Reader:
             await self._begin()
             while True:
                 try:
+                    await self._open()
                     follow = await self._turn()
                 except (Fault, ValueError, Failed) as error:
                     _log.info("pipe=%s shard=%s waits after %r", self.name, self.shard, error)
@@ -75,6 +77,13 @@ class Reader:
     async def _turn(self) -> list[str] | None:
         raise NotImplementedError
 
+    async def _open(self) -> None:
+        """Its filters and templates, as the pipe's role. Raises Fault where the pipe's key does not let it."""
+        if (record := self._record).get("sealed") is not None:
+            acting = await self.acting()
+            self.request = await acting.transact(lambda c: sealing.opened(c, self.arn, record))
+            self._record = {**record, "sealed": None}
+
     async def acting(self) -> Call:
         """As the pipe's role, in one session until something fails or the session's time is over. Raises Fault."""
         now_s = self.call.world.cloud()
@@ -94,7 +103,7 @@ class Reader:
         record = await self.call.transact(current)
         if record is None:
             raise Ended
-        self.request = record["request"]
+        self.request, self._record = record["request"], record
 
         def wait(inner: Call) -> None:
             if current(inner) is not None:

@@ -11,9 +11,9 @@ from stratolite.services.pipes import checks
 
 _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
+    "KmsKeyIdentifier",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "KmsKeyIdentifier",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
     "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters",
@@ -57,6 +57,8 @@ class Pipe(Resource):
         asked = {"Description": ""} | picked(new.properties, *_ASKED)
         if "Enrichment" in old.properties and "Enrichment" not in new.properties:
             asked["Enrichment"] = ""
+        if "KmsKeyIdentifier" in old.properties and "KmsKeyIdentifier" not in new.properties:
+            asked["KmsKeyIdentifier"] = ""
         if "LogConfiguration" in old.properties and "LogConfiguration" not in new.properties:
             asked["LogConfiguration"] = {"Level": "OFF"}  # left out, it would go on as it is
         await self.ask(call, "UpdatePipe", Name=physical_id, **asked)
