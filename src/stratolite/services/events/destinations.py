@@ -33,17 +33,17 @@ _FIXED = (("user-agent", "Amazon/EventBridge/ApiDestinations"), ("range", "bytes
 
 
 class Destinations(Service):
-    async def invoke_api_destination(self, call: Call, request: Request) -> Response:
+    async def invoke_api_destination(self, call: Call, asked: Request) -> Response:
         """{ApiDestinationArn, Document, Parameters, HasTurn} -> {StatusCode, Body}. Raises Fault, NotTaken."""
-        arn, asked = delivery.parse(request["ApiDestinationArn"]), request["Parameters"]
-        if not request["HasTurn"] and (wait_s := await call.transact(lambda c: turn_s(c, arn))) > 0:
+        arn = delivery.parse(asked["ApiDestinationArn"])
+        if not asked["HasTurn"] and (wait_s := await call.transact(lambda c: turn_s(c, arn))) > 0:
             await _pause(call, wait_s)
         destination, connection = await call.transact(lambda c: _find(c, arn))
         link, is_state = destination["connection"], connections.state_of(connection)
         if is_state != "AUTHORIZED":
             waits = is_state == "AUTHORIZING"
             raise NotTaken(0, f"Connection '{link}' is {is_state.lower()}", is_final=not waits)
-        answer = await _asked(call, destination, connection, request["Document"], asked)
+        answer = await _asked(call, destination, connection, asked["Document"], asked["Parameters"])  # fmt: skip
         if not 200 <= answer.status < 300:
             raise refused(answer.status, answer.header("retry-after") or "")
         return {"StatusCode": answer.status, "Body": _plain(answer)}
