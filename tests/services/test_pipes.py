@@ -303,6 +303,21 @@ def test_a_stream_is_carried_in_order_and_on_from_where_it_was_after_a_restart(p
     assert received(client, url) == [{"n": {"x": 4}}]
 
 
+@pytest.mark.parametrize(
+    ("data", "seen"), [(b'{"a": 1}', {"a": 1}), (b"[1]", [1]), (b"12", "12"), (b"hello", "aGVsbG8="), (b"\xff", "/w==")]
+)  # fmt: skip
+def test_data_that_is_no_json_stays_base64(platform, client, pipes, worker, data, seen):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-input-transformation.html: implicit body data parsing."""
+    source = stream(client)
+    url, target = queue(client, "out", services=())
+    make(
+        platform, pipes, worker, source, target,
+        SourceParameters={"KinesisStreamParameters": {"StartingPosition": "TRIM_HORIZON"}}, TargetParameters={"InputTemplate": '{"n": <$.data>}'},
+    )  # fmt: skip
+    client("kinesis").put_record(StreamName="s", PartitionKey="k", Data=data)
+    assert received(client, url) == [{"n": seen}]
+
+
 def test_a_batch_that_fails_too_often_goes_to_the_dead_letter_queue(
     platform, client, pipes, worker
 ):
@@ -443,6 +458,7 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
         ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
         ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
+        ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s", "SourceParameters": {"KinesisStreamParameters": {"StartingPosition": "AT_TIMESTAMP"}}}, "StartingPositionTimestamp must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
         ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
         ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000", "OutputFormat": "w3c"}}}, "S3LogDestination.OutputFormat must be json"),

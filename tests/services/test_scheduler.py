@@ -19,6 +19,8 @@ from eventing import (
     user_client,
 )
 
+from stratolite.services.scheduler import state
+
 SERVICE = "scheduler.amazonaws.com"
 OFF = {"Mode": "OFF"}
 
@@ -240,6 +242,22 @@ def test_groups_hold_schedules_and_take_them_along(platform, scheduler, sender):
         scheduler.get_schedule_group(Name="g")
     with pytest.raises(ClientError, match="default schedule group"):
         scheduler.delete_schedule_group(Name="default")
+
+
+def test_a_group_that_goes_takes_no_more_schedules(platform, scheduler, sender):
+    """Nothing could be left of it: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_DeleteScheduleGroup.html"""
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"
+    scheduler.create_schedule_group(Name="g")
+    group = platform.cloud.call(ACCOUNT, "us-east-1")
+
+    def mark(call):
+        keys = call.keys("scheduler")
+        state.put_group(call.tx, keys, "g", state.group(call.tx, keys, "g") | {"state": "DELETING"})
+
+    platform.run(group.transact(mark))
+    with pytest.raises(ClientError, match="Schedule group g is being deleted") as found:
+        create(scheduler, sender, arn, "rate(1 day)", "a", GroupName="g")
+    assert found.value.response["Error"]["Code"] == "ConflictException"
 
 
 def test_a_schedule_is_answered_as_it_was_asked_for(scheduler, sender):

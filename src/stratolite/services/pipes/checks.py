@@ -136,6 +136,8 @@ def _check_source(call: Call, request: dict[str, Any]) -> None:
     own = parameters_of(request)
     if kind != "sqs" and "StartingPosition" not in own:
         raise invalid(f"{_SOURCES[kind]}.StartingPosition must be provided.")
+    if own.get("StartingPosition") == "AT_TIMESTAMP" and "StartingPositionTimestamp" not in own:
+        raise invalid("StartingPositionTimestamp must be provided where StartingPosition is AT_TIMESTAMP.")  # fmt: skip
     for one in (about.get("FilterCriteria") or {}).get("Filters") or ():
         check_filter(one.get("Pattern") or "")
 

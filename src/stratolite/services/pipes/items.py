@@ -87,19 +87,24 @@ def dynamodb(record: dict[str, Any], arn: str) -> Item:
 
 
 def opened(event: dict[str, Any]) -> dict[str, Any]:
-    """With a body or data that is JSON read as such: what paths and patterns lead into."""
-    if "body" in event:
-        return event | {"body": _parsed(event["body"])}
-    if "data" in event:
-        return event | {"data": _parsed(base64.b64decode(event["data"]))}
+    """With a body or data that is JSON read as such: what paths and patterns lead into. Data that is none stays base64.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-input-transformation.html#input-transform-implicit
+    """
+    if isinstance(body := event.get("body"), str):
+        return event | {"body": _parsed(body, body)}
+    if isinstance(data := event.get("data"), str):
+        try:
+            return event | {"data": _parsed(base64.b64decode(data, validate=True).decode(), data)}
+        except ValueError:  # no base64, as an enrichment may make it, or no text
+            return event
     return event
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parsed(text: str, otherwise: str) -> Any:
+    """JSON's objects and arrays as such, other JSON as its text."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        found = None
-    if isinstance(found, dict | list):
-        return found
-    return text if isinstance(text, str) else text.decode("utf-8", "replace")
+        return otherwise
+    return found if isinstance(found, dict | list) else text
