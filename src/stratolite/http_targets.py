@@ -24,7 +24,7 @@ import orjson
 from stratolite import delivery
 from stratolite.http import HttpRequest
 from stratolite.input_template import MISSING, select
-from stratolite.service import ANONYMOUS, Call, Cloud, Door
+from stratolite.service import ANONYMOUS, Call, Cloud, Door, trace_of
 
 JSON_TYPE = "application/json; charset=utf-8"
 _DESTINATION = "api-destination/"
@@ -154,6 +154,8 @@ async def _to_rest_api(there: Call, place: delivery.Arn, document: str, asked: P
     path = f"/{stage}/{rest[0].rstrip('/') if rest else ''}".rstrip("/") + "/"  # AWS ends it so
     headers = {"Content-Type": "application/json", "User-Agent": "Amazon/EventBridge/ApiGateway"}
     headers["Host"] = f"{api}.execute-api.{place.region}.amazonaws.com"
+    if trace := trace_of(there):
+        headers["X-Amzn-Trace-Id"] = trace
     given = {key.lower() for key, _ in asked.headers}
     sent = [*((k, v) for k, v in headers.items() if k.lower() not in given), *asked.headers]
     body = b"" if method in ("GET", "HEAD") else document.encode()

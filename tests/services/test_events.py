@@ -807,6 +807,41 @@ def test_a_rest_api_is_a_target(platform, client, events, site):
         rule(events, arn, HttpParameters={"HeaderParameters": {"Authorization": "x"}})
 
 
+TRACE = "Root=1-67f4141f-e1cd7672871da115129f8b19;Parent=d0ee9531727135a0;Sampled=1"
+
+
+@pytest.mark.parametrize("by", ["header", "entry", "none"])
+def test_a_trace_goes_from_an_event_to_its_function_and_over_buses(platform, client, events, by):
+    """Recorded: tests/aws/services/events/test_x_ray_trace_propagation.py. An entry's TraceHeader comes before the request's."""
+    code = "import os\ndef handler(event, context): print('TRACE', os.environ['_X_AMZN_TRACE_ID'])"
+    function = create(client, "f", code)["FunctionArn"]
+    client("lambda").add_permission(FunctionName="f", StatementId="s", Action="lambda:InvokeFunction", Principal="events.amazonaws.com")  # fmt: skip
+    events.create_event_bus(Name="next")
+    sender = role(client, "sender", "events.amazonaws.com", "events:PutEvents")
+    rule(events, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/next", name="on", RoleArn=sender)
+    rule(events, function, bus="next")
+    more = {"TraceHeader": TRACE} if by == "entry" else {}
+    given = {"header": TRACE, "entry": "Root=1-other", "none": "nothing of ours"}[by]
+
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = given
+
+    events.meta.events.register("before-send.events.PutEvents", add)
+    events.put_events(Entries=[entry(**more)])
+    come_to_rest(platform, "events.route", "events.deliver", "events.route", "events.deliver", "lambda.async")  # fmt: skip
+    said = []
+    for _ in range(1000):
+        try:
+            said = client("logs").filter_log_events(logGroupName="/aws/lambda/f", filterPattern="TRACE")["events"]  # fmt: skip
+        except ClientError:
+            continue
+        if said:
+            break
+    found = said[0]["message"].split()[1]
+    assert (found == TRACE) == (by != "none")
+    assert found.startswith("Root=1-")
+
+
 def test_a_rest_api_with_iam_is_called_as_the_target_s_role(platform, client, events, site):
     dead_url, dead = queue(client, "dead")
     id_ = rest_api(client, site, "AWS_IAM")

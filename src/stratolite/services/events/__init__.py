@@ -27,7 +27,7 @@ destinations, REST APIs, each as far as its service is offered; every other kind
 
 Different from AWS, knowingly: what is sent to a destination is proved by the connection's own sealed copy, not by its secret in
 Secrets Manager, which is written with it. An event that has come over 5 buses goes no further. A firing that fell into more than a
-day without a running cloud is not made up for. X-Ray's trace header is not passed on.
+day without a running cloud is not made up for.
 
 Missing, refused by name: partner event sources, global endpoints, KMS keys, logging of buses, private connectivity.
 

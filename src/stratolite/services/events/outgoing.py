@@ -134,7 +134,7 @@ async def _to_bus(service: Any, call: Call, acting: Call, said: Said) -> Settle 
 
     def settle(tx: Tx) -> None:
         there.tx = tx
-        jobs.route(there, bus, [event], hops=said["hops"] + 1)
+        jobs.route(there, bus, [event], hops=said["hops"] + 1, trace=said.get("trace", ""))
 
     return settle
 

@@ -18,7 +18,7 @@ from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.http_targets import NotTaken
 from stratolite.patterns import Patterns, compile_pattern
-from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service import TRACE, Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
 from stratolite.services.events import jobs, names, outgoing, state
 from stratolite.services.events.authorizing import Authorize
@@ -110,7 +110,8 @@ class _Route:
                     _archive(tx, keys, name, event)
             size = 0
             for number, rule in part:
-                size += aim(call, bus, rule, said["events"][number], said["hops"])
+                event = said["events"][number]
+                size += aim(call, bus, rule, event, said["hops"], said.get("trace", ""))
                 if size >= _DELIVERIES_BYTES or (number, rule) == part[-1]:
                     break
             if part and (number, rule) != steps[-1]:
@@ -182,7 +183,7 @@ def _archive(tx: Tx, keys: Keyspace, name: str, event: Said) -> None:
     state.put(tx, keys, "archive", name, record=record)
 
 
-def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
+def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int, trace: str = "") -> int:
     """Leave a delivery for each target that the rule has now; of how many bytes."""
     tx, keys = call.tx, call.keys("events")
     record = state.get(tx, keys, "rule", bus.name, rule)
@@ -196,6 +197,8 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
             "account": bus.account, "region": bus.region, "rule": arn, "target": target, "id": event["id"], "hops": hops,
             "attempts": 0, "first_s": tx.time_s, "dead": None, "event": text if target.get("DeadLetterConfig") else "",
         }  # fmt: skip
+        if trace:
+            said["trace"] = trace
         key_path = target.get("KinesisParameters", {}).get("PartitionKeyPath")
         said["key"] = outgoing.partition_key(key_path, event)
         try:
@@ -226,6 +229,8 @@ class _Deliver:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
+        if trace := said.get("trace"):
+            call.context = {TRACE: trace}
         try:
             if said["dead"]:
                 await outgoing.bury(call, said)
