@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 from stratolite.core.work import _keys
+from stratolite.egress import Egress
 
 ACCOUNT = "000000000000"
 
@@ -74,6 +79,65 @@ def user_client(client: Any, service: str, statements: list[dict[str, Any]], nam
     return client(service, key=key["AccessKeyId"], secret=key["SecretAccessKey"])
 
 
+@contextmanager
+def web_site(platform: Any) -> Iterator[Any]:
+    """A web server on this machine that says what it was sent (``got``) and answers what it is told to; egress lets it be reached.
+
+    ``answers``: (status, body, more headers); /token gives a token, or what ``token_status`` says.
+    """
+    got: list[tuple[str, dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            got.append((self.path, dict(self.headers), body))
+            site: Any = self.server
+            if self.path.startswith("/token"):
+                site.tokens += 1
+                status, answer, *more = site.token_status, b'{"access_token": "tok%d"}' % site.tokens  # fmt: skip
+            else:
+                status, answer, *more = site.answers.pop(0)
+            self.send_response(status)
+            for name, value in more[0].items() if more else ():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_PUT = do_POST
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server: Any = HTTPServer(("127.0.0.1", 0), Handler)
+    server.answers, server.got, server.tokens, server.token_status = [(200, b"")] * 10, got, 0, 200
+    platform.cloud.egress = Egress([f"127.0.0.1:{server.server_port}"])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def rest_api(client: Any, site: Any, kind: str = "NONE") -> str:
+    """The id of an API whose stage ``prod`` has POST /orders/{id}, which is ``site``'s /behind/{id}."""
+    api = client("apigateway")
+    made: str = api.create_rest_api(name="a")["id"]
+    parent = api.get_resources(restApiId=made)["items"][0]["id"]
+    for part in ("orders", "{id}"):
+        parent = api.create_resource(restApiId=made, parentId=parent, pathPart=part)["id"]
+    place = {"restApiId": made, "resourceId": parent, "httpMethod": "POST"}
+    api.put_method(**place, authorizationType=kind, requestParameters={"method.request.path.id": True})  # fmt: skip
+    uri = f"http://127.0.0.1:{site.server_port}/behind/{{id}}"
+    taken = {"integration.request.path.id": "method.request.path.id"}
+    api.put_integration(**place, type="HTTP_PROXY", integrationHttpMethod="POST", uri=uri, requestParameters=taken)  # fmt: skip
+    api.create_deployment(restApiId=made, stageName="prod")
+    return made
+
+
 def come_to_rest(platform: Any, *queues: str) -> None:
     """Wait until the workers of these queues, in this order, have nothing to do now."""
     cloud = platform.cloud
@@ -105,6 +169,8 @@ __all__ = [
     "nothing_came",
     "queue",
     "received",
+    "rest_api",
     "role",
     "user_client",
+    "web_site",
 ]

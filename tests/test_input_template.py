@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratolite.input_template import MISSING, fill, is_json, placeholders, select
+from stratolite.input_template import MISSING, fill, fill_text, is_json, placeholders, select
 
 EVENT = {
     "detail": {
@@ -71,7 +72,28 @@ def test_what_is_no_path_is_refused(path):
 @given(st.text(), st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))  # fmt: skip
 def test_no_value_breaks_out_of_a_string_or_a_document(text, value):
     """Whatever an event holds, the template's shape stays."""
-    assert is_json(fill('{"a": "<x>", "b": <y>, "c": "<y>"}', {"x": text, "y": value}.get))
+    of = {"x": text, "y": value}.get
+    assert is_json(fill('"<x> and <y>"', of))
+    made = orjson.loads(fill('{"a": "<x>", "b": <y>}', of))
+    assert made == {"a": text, "b": value}
+    if isinstance(value, list | dict) and b'"' in orjson.dumps(value):
+        with pytest.raises(ValueError):
+            fill('["<y>"]', of)
+    else:
+        assert len(orjson.loads(fill('["<y>"]', of))) == 1
+
+
+@pytest.mark.parametrize("template", ['{"a": "users/<y>", "b": <y>}', '{"a": "<y>"}', '["<y>"]'])
+@pytest.mark.parametrize("value", [{"acc_id": "1"}, ["HIGH"]])
+def test_an_object_is_no_part_of_a_string_in_an_object(template, value):
+    """Recorded from AWS: localstack/localstack, tests/aws/services/events/test_events_inputs.py, test_input_transformer_nested_keys_replacement_not_valid."""
+    with pytest.raises(ValueError):
+        fill(template, {"y": value}.get)
+
+
+def test_what_is_no_json_is_filled_as_text():
+    values = {"x": 'say "a"', "y": [1, "b"], "z": MISSING}
+    assert fill_text("<x> to <y><z>", values.get) == 'say "a" to [1,"b"]'
 
 
 def test_placeholders_are_found_by_name():

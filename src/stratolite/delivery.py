@@ -96,6 +96,8 @@ class Failure(NamedTuple):
     code: str
     message: str
     may_retry: bool
+    after_s: float = 0.0
+    """Not before: what the target itself asked for."""
 
 
 def failed(cloud: Cloud, queue: str, said: dict[str, Any], failure: Failure) -> Settle:
@@ -112,6 +114,7 @@ def failed(cloud: Cloud, queue: str, said: dict[str, Any], failure: Failure) -> 
     def settle(tx: Tx) -> None:
         attempts = said["attempts"] + 1
         wait_s = min(_RETRY_S_MAX, _RETRY_S_FIRST * 2 ** min(attempts - 1, 20))
+        wait_s = max(wait_s, failure.after_s)
         too_old = tx.time_s + wait_s - said["first_s"] > age_s_max
         if failure.may_retry and attempts <= attempts_max and not too_old:
             later = orjson.dumps({**said, "attempts": attempts})

@@ -2,10 +2,12 @@
 
     select("$.detail.items[0].id", event)                      -> a value, or MISSING
     fill('{"who": <name>, "text": "for <name>"}', values.get)   -> JSON text
+    fill_text('for <name>', values.get)                         -> text that need not be JSON
 
 In a template, <name> outside a JSON string stands for the value as JSON ("" if it is missing); inside a string for
-its text: strings as they are, objects and lists as JSON without its quotation marks. The result must be JSON, or
-lines of JSON strings, as AWS demands. ValueError says it is neither.
+its text: strings as they are, objects and lists as JSON, without its quotation marks if the template is a string and no
+object: with them the result is no JSON. It must be JSON, or lines of JSON strings, as AWS demands. ValueError says it is
+neither.
 
 Sources  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
          answers recorded from AWS in localstack/localstack, tests/aws/services/events/test_events_inputs.snapshot.json
@@ -73,18 +75,31 @@ def placeholders(template: str) -> list[str]:
 def fill(template: str, value_of: Callable[[str], Any], *, must_be_json: bool = True) -> str:
     """The template with its placeholders replaced. Raises ValueError if what comes out is not JSON."""
     out: list[str] = []
-    at, quoted = 0, False
+    at, quoted, is_object = 0, False, template.lstrip().startswith(("{", "["))
     for found in _PLACEHOLDER.finditer(template):
         between = template[at : found.start()]
         quoted = _is_quoted(between, quoted=quoted)
         out.append(between)
-        out.append(_in_string(value_of(found[1])) if quoted else _bare(value_of(found[1])))
+        value = value_of(found[1])
+        out.append(_in_string(value, is_object=is_object) if quoted else _bare(value))
         at = found.end()
     out.append(template[at:])
     text = "".join(out)
     if must_be_json and not is_json(text):
         raise ValueError(text[:200])
     return text
+
+
+def fill_text(template: str, value_of: Callable[[str], Any]) -> str:
+    """The template as plain text: strings as they are, other values as JSON, nothing for what is missing."""
+
+    def plain(found: re.Match[str]) -> str:
+        value = value_of(found[1])
+        if value is MISSING:
+            return ""
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+    return _PLACEHOLDER.sub(plain, template)
 
 
 def is_json(text: str) -> bool:
@@ -120,9 +135,14 @@ def _bare(value: Any) -> str:
     return '""' if value is MISSING else orjson.dumps(value).decode()
 
 
-def _in_string(value: Any) -> str:
+def _in_string(value: Any, *, is_object: bool) -> str:
     if value is MISSING:
         return ""
     if isinstance(value, str):
         return orjson.dumps(value)[1:-1].decode()
-    return orjson.dumps(value).decode().replace('\\"', "").replace('"', "").replace("\\", "\\\\")
+    text = orjson.dumps(value).decode()
+    if is_object:
+        if '"' in text:
+            raise ValueError(f"{text[:200]} is no part of a string")
+        return text
+    return text.replace('\\"', "").replace('"', "").replace("\\", "\\\\")

@@ -112,6 +112,8 @@ class Opened(tuple[str, Principal]):  # noqa: SLOT001 - a tuple can have no slot
 
 
 ANONYMOUS = Principal("anonymous", "", "")
+TRACE = "x-amzn-trace-id"
+"""In a call's context: X-Ray's header of the request it came with, as far as it is passed on."""
 
 
 def root(account: str, access_key_id: str = "") -> Principal:
@@ -174,7 +176,7 @@ class Call:
         self.noted: tuple[str, str, str, str] | None = None
         """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
         self.context: Mapping[str, str] = {} if context is None else context
-        """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
+        """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent; and ``TRACE``."""
 
     @property
     def world(self) -> World:
@@ -322,6 +324,17 @@ def _keyspace(account: str, region: str, service: str) -> Keyspace:
 
 def _as_is(response: Response) -> Response:
     return response
+
+
+def trace_of(call: Call) -> str:
+    """X-Ray's header that the call came with, "" without one.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    given = call.context.get(TRACE, "")
+    if "Root=" not in given or len(given) > _TRACE_LENGTH_MAX:
+        return ""
+    return given if given.isascii() and given.isprintable() else ""
 
 
 class Route(NamedTuple):
@@ -1044,6 +1057,7 @@ def _keep(task: asyncio.Task[None]) -> None:
 
 
 _DIGITS_MAX = 18
+_TRACE_LENGTH_MAX = 500
 _FIRST_CAP = re.compile(r"(.)([A-Z][a-z]+)")
 _END_CAP = re.compile(r"([a-z0-9])([A-Z])")
 _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")

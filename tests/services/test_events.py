@@ -14,8 +14,10 @@ from eventing import (
     nothing_came,
     queue,
     received,
+    rest_api,
     role,
     user_client,
+    web_site,
 )
 from lambdas import create
 
@@ -511,42 +513,21 @@ def test_a_user_needs_the_action_on_the_rule_and_may_pass_only_roles_it_is_let(c
 
 @pytest.fixture
 def site(platform):
-    """A web server on this machine that says what it was sent; egress lets it be reached."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+    with web_site(platform) as server:
+        yield server
 
-    got = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            got.append((self.path, dict(self.headers), body))
-            status, answer = (200, b'{"access_token": "tok"}') if self.path == "/token" else self.server.answers.pop(0)  # fmt: skip
-            self.send_response(status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.got = [(200, b"")] * 10, got
-    from stratolite.egress import Egress
-
-    platform.cloud.egress = Egress([f"127.0.0.1:{server.server_port}"])
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.fixture
+def caller(client):
+    """A role as which EventBridge may ask any API destination."""
+    return role(client, "caller", "events.amazonaws.com", "events:InvokeApiDestination")
 
 
 def destination(client, site, path="/hook", **connection):
     events = client("events")
     linked = events.create_connection(Name="c", **connection)
-    assert linked["ConnectionState"] == "AUTHORIZED"
+    waits = connection["AuthorizationType"] == "OAUTH_CLIENT_CREDENTIALS"
+    assert linked["ConnectionState"] == ("AUTHORIZING" if waits else "AUTHORIZED")
     made = events.create_api_destination(
         Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint=f"http://127.0.0.1:{site.server_port}{path}", HttpMethod="POST",
     )  # fmt: skip
@@ -561,15 +542,16 @@ def destination(client, site, path="/hook", **connection):
         (
             "OAUTH_CLIENT_CREDENTIALS",
             {"OAuthParameters": {"ClientParameters": {"ClientID": "id", "ClientSecret": "secret-client"}, "AuthorizationEndpoint": "TOKEN", "HttpMethod": "POST"}},
-            "authorization", "Bearer tok",
+            "authorization", "Bearer tok1",
         ),
     ],
 )  # fmt: skip
-def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client, events, site, kind, parameters, header, value):  # fmt: skip
+def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client, events, site, caller, kind, parameters, header, value):  # fmt: skip
     """And the secret is neither answered nor on the disk in clear."""
     text = json.dumps(parameters).replace("TOKEN", f"http://127.0.0.1:{site.server_port}/token")
     arn = destination(client, site, "/hook/*", AuthorizationType=kind, AuthParameters=json.loads(text))  # fmt: skip
-    rule(events, arn, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
+    come_to_rest(platform, "events.authorize")
+    rule(events, arn, RoleArn=caller, HttpParameters={"PathParameterValues": ["a b"], "QueryStringParameters": {"q": "1"}})  # fmt: skip
     sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
     come_to_rest(platform, "events.route", "events.deliver")
     path, headers, body = site.got[-1]
@@ -584,11 +566,11 @@ def test_an_event_goes_out_by_http_with_the_connection_s_proof(platform, client,
     assert found.stdout == ""
 
 
-def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(platform, client, events, site):  # fmt: skip
+def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(platform, client, events, site, caller):  # fmt: skip
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: 429 and 5xx are retried."""
     dead_url, dead = queue(client, "dead")
     arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}})  # fmt: skip
-    rule(events, arn, DeadLetterConfig={"Arn": dead})
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead})
     site.answers[:] = [(503, b""), (200, b""), (400, b"")]
     events.put_events(Entries=[entry()])
     come_to_rest(platform, "events.route", "events.deliver")
@@ -602,13 +584,15 @@ def test_a_destination_that_fails_is_asked_again_and_one_that_refuses_is_not(pla
     assert len(site.got) == 3
 
 
-def test_a_destination_gets_no_more_events_a_second_than_it_takes(platform, client, events, site):
+def test_a_destination_gets_no_more_events_a_second_than_it_takes(
+    platform, client, events, site, caller
+):
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: what is over waits, and is no failed attempt."""
     given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
     arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
     events.update_api_destination(Name="d", InvocationRateLimitPerSecond=2)
     _, dead = queue(client, "dead")
-    rule(events, arn, RoleArn=role(client, "caller", "events.amazonaws.com", "events:*"), DeadLetterConfig={"Arn": dead}, RetryPolicy={"MaximumRetryAttempts": 0})  # fmt: skip
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, RetryPolicy={"MaximumRetryAttempts": 0})  # fmt: skip
     begun_s = platform.cloud.world.cloud()
     events.put_events(Entries=[entry(detail={"n": n}) for n in range(5)])
     for _ in range(3):
@@ -623,14 +607,263 @@ def test_a_destination_gets_no_more_events_a_second_than_it_takes(platform, clie
     assert nothing_came(client, client("sqs").get_queue_url(QueueName="dead")["QueueUrl"])
 
 
-def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site):
+def oauth(site, **more):
+    client = {"ClientID": "id", "ClientSecret": "secret-client"}
+    where = f"http://127.0.0.1:{site.server_port}/token"
+    return {
+        "OAuthParameters": {
+            "ClientParameters": client,
+            "AuthorizationEndpoint": where,
+            "HttpMethod": "POST",
+            **more,
+        }
+    }
+
+
+OAUTH = "OAUTH_CLIENT_CREDENTIALS"
+
+
+def test_an_oauth_connection_is_authorized_when_it_has_its_token(platform, client, events, site, caller):  # fmt: skip
+    """And its destinations are active then. A token is asked for once, and again when it is refused with 401 or 407.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html
+    """
+    more = {
+        "OAuthHttpParameters": {
+            "BodyParameters": [{"Key": "scope", "Value": "all"}],
+            "QueryStringParameters": [{"Key": "q", "Value": "1"}],
+        }
+    }
+    arn = destination(client, site, AuthorizationType=OAUTH, AuthParameters=oauth(site, **more))
+    come_to_rest(platform, "events.authorize")
+    assert events.describe_connection(Name="c")["ConnectionState"] == "AUTHORIZED"
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "ACTIVE"
+    [(path, _, body)] = site.got
+    assert (path, body) == (
+        "/token?q=1",
+        b"grant_type=client_credentials&client_id=id&client_secret=secret-client&scope=all",
+    )
+    rule(events, arn, RoleArn=caller)
+
+    def sent():
+        events.put_events(Entries=[entry()])
+        come_to_rest(platform, "events.route", "events.deliver")
+        return [headers["authorization"] for path, headers, _ in site.got if path == "/hook"]
+
+    assert sent() == ["Bearer tok1"]
+    assert sent() == ["Bearer tok1"] * 2
+    site.answers[:] = [(401, b""), (200, b""), (200, b"")]
+    assert sent() == ["Bearer tok1"] * 3 + ["Bearer tok2"]
+    assert sent() == ["Bearer tok1"] * 3 + ["Bearer tok2"] * 2
+
+
+def test_an_oauth_connection_without_a_token_is_deauthorized_and_says_why(platform, client, events, site):  # fmt: skip
+    site.token_status = 403
+    arn = destination(client, site, AuthorizationType=OAUTH, AuthParameters=oauth(site))
+    assert arn
+    assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "INACTIVE"
+    for _ in range(3):
+        come_to_rest(platform, "events.authorize")
+        advance(platform, 1.1)
+    found = events.describe_connection(Name="c")
+    assert found["ConnectionState"] == "DEAUTHORIZED"
+    assert "gave no token: HTTP status 403" in found["StateReason"]
+    assert site.tokens == 3
+    site.token_status = 200
+    assert (
+        events.update_connection(Name="c", AuthParameters=oauth(site))["ConnectionState"]
+        == "AUTHORIZING"
+    )
+    come_to_rest(platform, "events.authorize")
+    found = events.describe_connection(Name="c")
+    assert found["ConnectionState"] == "AUTHORIZED"
+    assert "StateReason" not in found
+
+
+def test_a_connection_has_its_secret_in_secrets_manager(platform, client, events):
+    """Recorded: tests/aws/services/events/test_api_destinations_and_connection.snapshot.json, test_connection_secrets and test_update_connection."""
+    secrets = client("secretsmanager")
+    basic = {
+        "BasicAuthParameters": {"Username": "user", "Password": "pass"},
+        "InvocationHttpParameters": {},
+    }
+    events.create_connection(Name="b", AuthorizationType="BASIC", AuthParameters=basic)
+    arn = events.describe_connection(Name="b")["SecretArn"]
+    found = secrets.get_secret_value(SecretId=arn)
+    assert found["Name"].startswith("events!connection/b/")
+    assert json.loads(found["SecretString"]) == {
+        "username": "user",
+        "password": "pass",
+        "invocation_http_parameters": {},
+    }
+    new = {"BasicAuthParameters": {"Username": "new", "Password": "pw"}}
+    events.update_connection(Name="b", AuthParameters=new)
+    assert events.describe_connection(Name="b")["SecretArn"] == arn
+    assert json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])["username"] == "new"
+    key = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    events.update_connection(Name="b", AuthorizationType="API_KEY", AuthParameters=key)
+    assert json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"]) == {
+        "api_key_name": "k",
+        "api_key_value": "v",
+        "invocation_http_parameters": {},
+    }
+    events.deauthorize_connection(Name="b")
+    assert "SecretArn" not in events.describe_connection(Name="b")
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.describe_secret(SecretId=arn)
+    events.update_connection(Name="b", AuthParameters=key)
+    again = events.describe_connection(Name="b")["SecretArn"]
+    events.delete_connection(Name="b")
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.describe_secret(SecretId=again)
+
+
+def test_what_a_connection_says_is_sent_before_what_a_target_says(platform, client, events, site, caller):  # fmt: skip
+    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_HttpParameters.html: values from the connection take precedence.
+
+    And https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html: each value may be a path into the event.
+    """
+    given = {
+        "ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"},
+        "InvocationHttpParameters": {
+            "HeaderParameters": [{"Key": "X-One", "Value": "connection"}], "QueryStringParameters": [{"Key": "q", "Value": "connection"}],
+            "BodyParameters": [{"Key": "b", "Value": "connection"}],
+        },
+    }  # fmt: skip
+    arn = destination(client, site, "/of/*", AuthorizationType="API_KEY", AuthParameters=given)
+    asked = {
+        "PathParameterValues": ["$.detail.who"], "HeaderParameters": {"x-one": "target", "x-two": "$.detail.many", "content-type": "text/x"},
+        "QueryStringParameters": {"q": "target", "$.source": "$.detail-type"},
+    }  # fmt: skip
+    rule(events, arn, RoleArn=caller, HttpParameters=asked, InputPath="$.detail")
+    events.put_events(Entries=[entry(detail={"who": "Ann/B", "many": [1, 2]})])
+    come_to_rest(platform, "events.route", "events.deliver")
+    path, headers, body = site.got[-1]
+    assert path == "/of/Ann%2FB?q=connection&shop=order"
+    sent = {name.lower(): text for name, text in headers.items()}
+    assert (sent["x-one"], sent["x-two"], sent["content-type"]) == ("connection", "[1,2]", "text/x")
+    assert (sent["user-agent"], sent["range"]) == ("Amazon/EventBridge/ApiDestinations", "bytes=0-1048575")  # fmt: skip
+    assert json.loads(body) == {"who": "Ann/B", "many": [1, 2], "b": "connection"}
+
+
+def test_a_parameter_that_leads_nowhere_ends_in_the_dead_letter_queue(client, events, site, caller):
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, "/*", AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, HttpParameters={"PathParameterValues": ["$.detail.no"]})  # fmt: skip
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "INVALID_PARAMETER"
+    assert told["ERROR_MESSAGE"]["StringValue"] == "$.detail.no leads nowhere"
+
+
+def test_only_a_role_that_may_calls_a_destination(client, events, site):
+    """The message for none: hashicorp's users met it, github.com/terraform-aws-modules/terraform-aws-eventbridge/issues/41."""
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    with pytest.raises(ClientError, match=f"RoleArn is required for target {arn}."):
+        rule(events, arn)
+    idle = role(client, "idle", "events.amazonaws.com")
+    rule(events, arn, RoleArn=idle, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    assert "events:InvokeApiDestination" in told["ERROR_MESSAGE"]["StringValue"]
+    assert site.got == []
+
+
+def test_a_destination_says_when_it_may_be_asked_again(platform, client, events, site, caller):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html: Retry-After, if it is longer; never, if it is negative."""
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead})
+    site.answers[:] = [(503, b"", {"Retry-After": "100"}), (200, b""), (429, b"", {"Retry-After": "-1"})]  # fmt: skip
+    events.put_events(Entries=[entry()])
+    come_to_rest(platform, "events.route", "events.deliver")
+    advance(platform, 90)
+    come_to_rest(platform, "events.deliver")
+    assert len(site.got) == 1
+    advance(platform, 11)
+    come_to_rest(platform, "events.deliver")
+    assert len(site.got) == 2
+    events.put_events(Entries=[entry()])
+    assert received(client, dead_url, raw=True)
+    assert len(site.got) == 3
+
+
+def test_a_rest_api_is_a_target(platform, client, events, site):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-gateway-target.html"""
+    arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{rest_api(client, site)}/*/POST/orders/*"
+    asked = {"PathParameterValues": ["prod", "$.detail.n"], "QueryStringParameters": {"q": "1"}, "HeaderParameters": {"x-one": "$.source"}}  # fmt: skip
+    rule(events, arn, HttpParameters=asked, InputPath="$.detail")
+    events.put_events(Entries=[entry(detail={"n": 7})])
+    come_to_rest(platform, "events.route", "events.deliver")
+    [(path, headers, body)] = site.got
+    assert (path, body) == ("/behind/7?q=1", b'{"n":7}')
+    assert {k.lower(): v for k, v in headers.items()}["x-one"] == "shop"
+    with pytest.raises(ClientError, match="Parameter HttpParameters is not valid. Reason: the header Authorization is not permitted"):  # fmt: skip
+        rule(events, arn, HttpParameters={"HeaderParameters": {"Authorization": "x"}})
+
+
+TRACE = "Root=1-67f4141f-e1cd7672871da115129f8b19;Parent=d0ee9531727135a0;Sampled=1"
+
+
+@pytest.mark.parametrize("by", ["header", "entry", "none"])
+def test_a_trace_goes_from_an_event_to_its_function_and_over_buses(platform, client, events, by):
+    """Recorded: tests/aws/services/events/test_x_ray_trace_propagation.py. An entry's TraceHeader comes before the request's."""
+    code = "import os\ndef handler(event, context): print('TRACE', os.environ['_X_AMZN_TRACE_ID'])"
+    function = create(client, "f", code)["FunctionArn"]
+    client("lambda").add_permission(FunctionName="f", StatementId="s", Action="lambda:InvokeFunction", Principal="events.amazonaws.com")  # fmt: skip
+    events.create_event_bus(Name="next")
+    sender = role(client, "sender", "events.amazonaws.com", "events:PutEvents")
+    rule(events, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/next", name="on", RoleArn=sender)
+    rule(events, function, bus="next")
+    more = {"TraceHeader": TRACE} if by == "entry" else {}
+    given = {"header": TRACE, "entry": "Root=1-other", "none": "nothing of ours"}[by]
+
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = given
+
+    events.meta.events.register("before-send.events.PutEvents", add)
+    events.put_events(Entries=[entry(**more)])
+    come_to_rest(platform, "events.route", "events.deliver", "events.route", "events.deliver", "lambda.async")  # fmt: skip
+    said = []
+    for _ in range(1000):
+        try:
+            said = client("logs").filter_log_events(logGroupName="/aws/lambda/f", filterPattern="TRACE")["events"]  # fmt: skip
+        except ClientError:
+            continue
+        if said:
+            break
+    found = said[0]["message"].split()[1]
+    assert (found == TRACE) == (by != "none")
+    assert found.startswith("Root=1-")
+
+
+def test_a_rest_api_with_iam_is_called_as_the_target_s_role(platform, client, events, site):
+    dead_url, dead = queue(client, "dead")
+    id_ = rest_api(client, site, "AWS_IAM")
+    arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{id_}/prod/POST/orders/1"
+    rule(events, arn, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_MESSAGE"]["StringValue"] == "HTTP status 403"
+    assert site.got == []
+    rule(events, arn, RoleArn=role(client, "in", "events.amazonaws.com", "execute-api:Invoke"))
+    events.put_events(Entries=[entry()])
+    come_to_rest(platform, "events.route", "events.deliver")
+    assert site.got[0][0] == "/behind/1"
+
+
+def test_a_deauthorized_connection_has_no_secrets_and_lets_nothing_through(client, events, site, caller):  # fmt: skip
     """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeauthorizeConnection.html"""
     given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
     arn = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters=given)["ConnectionArn"]  # fmt: skip
     made = events.create_api_destination(Name="d", ConnectionArn=arn, InvocationEndpoint=f"http://127.0.0.1:{site.server_port}/", HttpMethod="POST")  # fmt: skip
     dead_url, dead = queue(client, "dead")
-    writer = role(client, "caller", "events.amazonaws.com", "events:InvokeApiDestination")
-    rule(events, made["ApiDestinationArn"], RoleArn=writer, DeadLetterConfig={"Arn": dead})
+    rule(events, made["ApiDestinationArn"], RoleArn=caller, DeadLetterConfig={"Arn": dead})
     assert events.deauthorize_connection(Name="c")["ConnectionState"] == "DEAUTHORIZED"
     assert events.describe_connection(Name="c")["AuthParameters"] == {}
     assert events.describe_api_destination(Name="d")["ApiDestinationState"] == "INACTIVE"
@@ -672,3 +905,98 @@ def test_what_happens_to_a_stack_is_on_the_default_bus(client, events):
     done = next(e["detail"] for e in found if e["detail"]["status-details"]["status"] == "CREATE_COMPLETE" and "resource-type" in e["detail"])  # fmt: skip
     name = client("cloudformation").describe_stack_resource(StackName="s", LogicalResourceId="Q")["StackResourceDetail"]["PhysicalResourceId"]  # fmt: skip
     assert (done["resource-type"], done["physical-resource-id"]) == ("AWS::SQS::Queue", name)
+
+
+# -- as AWS was recorded: localstack/localstack, tests/aws/services/events/*.snapshot.json
+
+
+def test_an_event_needs_no_resources_to_be_tested(events):
+    """test_events_patterns: ``resources`` is not among what TestEventPattern misses."""
+    event = {"id": "1", "source": "order", "detail-type": "Test", "account": ACCOUNT, "region": "us-east-1", "time": "2022-07-13T13:48:01Z"}  # fmt: skip
+    asked = {"EventPattern": '{"source": ["order"]}'}
+    assert events.test_event_pattern(Event=json.dumps(event), **asked)["Result"] is True
+    for gone in event:
+        less = {k: v for k, v in event.items() if k != gone}
+        refused("ValidationException", "Parameter Event is not valid.", events.test_event_pattern, Event=json.dumps(less), **asked)  # fmt: skip
+
+
+def test_archives_of_a_bus_that_is_not_there_are_not_listed(events):
+    """test_archive_and_replay: test_list_archive_error_unknown_source_arn."""
+    arn = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/gone"
+    refused("ResourceNotFoundException", "Event bus gone does not exist.", events.list_archives, EventSourceArn=arn)  # fmt: skip
+
+
+def test_a_replay_s_times_are_looked_at_before_its_bus(events):
+    """test_archive_and_replay: test_start_replay_error_invalid_end_time."""
+    here = f"arn:aws:events:us-east-1:{ACCOUNT}"
+    events.create_event_bus(Name="other")
+    archive = events.create_archive(ArchiveName="a", EventSourceArn=f"{here}:event-bus/default")
+    refused(
+        "ValidationException", "Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime.",
+        events.start_replay, ReplayName="r", EventSourceArn=archive["ArchiveArn"], EventStartTime=10, EventEndTime=10,
+        Destination={"Arn": f"{here}:event-bus/other"},
+    )  # fmt: skip
+
+
+def test_the_default_bus_has_times_once_it_was_changed(events):
+    """test_events: test_put_permission[default]."""
+    assert "CreationTime" not in events.describe_event_bus()
+    events.put_permission(Action="events:PutEvents", Principal="*", StatementId="s")
+    found = events.describe_event_bus()
+    assert found["CreationTime"] <= found["LastModifiedTime"]
+
+
+def test_a_token_is_not_a_name(events):
+    """test_events: lists with a limit; another's token is refused."""
+    for name in ("a", "b", "c"):
+        events.put_rule(Name=name, EventPattern=SOURCE)
+    page = events.list_rules(Limit=2)
+    assert page["NextToken"] not in ("a", "b", "c")
+    assert [r["Name"] for r in events.list_rules(NextToken=page["NextToken"])["Rules"]] == ["c"]
+    for call in (events.list_rules, events.list_event_buses, events.list_archives, events.list_replays, events.list_connections):  # fmt: skip
+        refused("ValidationException", "The NextToken is not valid.", call, NextToken="b")
+
+
+def test_an_event_that_crosses_regions_is_another_event_of_its_region(client, events):
+    """test_events_cross_account_region: the id changes with the region, ``region`` stays where the event came from."""
+    there = client("events", region="eu-west-1")
+    url, arn = queue(client)
+    there_url = client("sqs", region="eu-west-1").create_queue(QueueName="far")["QueueUrl"]
+    policy = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*"}]}  # fmt: skip
+    client("sqs", region="eu-west-1").set_queue_attributes(QueueUrl=there_url, Attributes={"Policy": json.dumps(policy)})  # fmt: skip
+    rule(there, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:far")
+    sender = role(client, "sender", "events.amazonaws.com", "events:PutEvents")
+    rule(events, f"arn:aws:events:eu-west-1:{ACCOUNT}:event-bus/default", name="on", RoleArn=sender)
+    events.create_event_bus(Name="next")
+    rule(events, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/next", name="along", RoleArn=sender)
+    rule(events, arn, bus="next")
+    sent = events.put_events(Entries=[entry()])["Entries"][0]["EventId"]
+    [near] = received(client, url)
+    assert (near["id"], near["region"]) == (sent, "us-east-1")
+    found = client("sqs", region="eu-west-1").receive_message(QueueUrl=there_url, WaitTimeSeconds=20)["Messages"]  # fmt: skip
+    far = json.loads(found[0]["Body"])
+    assert far["id"] != sent
+    assert (far["region"], far["detail"]) == ("us-east-1", {"n": 1})
+
+
+def test_an_object_in_a_string_of_an_object_ends_in_the_dead_letter_queue(client, events):
+    """test_events_inputs: test_input_transformer_nested_keys_replacement_not_valid."""
+    url, arn = queue(client)
+    dead_url, dead = queue(client, "dead")
+    transformer = {"InputPathsMap": {"x": "$.detail"}, "InputTemplate": '{"a": "<x>"}'}
+    rule(events, arn, InputTransformer=transformer, DeadLetterConfig={"Arn": dead})
+    events.put_events(Entries=[entry()])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert told["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+    assert nothing_came(client, url)
+
+
+def test_no_header_holds_a_line_break_of_an_event(client, events, site, caller):
+    dead_url, dead = queue(client, "dead")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    arn = destination(client, site, AuthorizationType="API_KEY", AuthParameters=given)
+    rule(events, arn, RoleArn=caller, DeadLetterConfig={"Arn": dead}, HttpParameters={"HeaderParameters": {"x": "$.detail.x"}})  # fmt: skip
+    events.put_events(Entries=[entry(detail={"x": "a\r\nhost: b"})])
+    told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
+    assert "is no value of a header" in told["ERROR_MESSAGE"]["StringValue"]
+    assert site.got == []

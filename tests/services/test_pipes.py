@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
+from zlib import crc32
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,10 +16,15 @@ from eventing import (
     nothing_came,
     queue,
     received,
+    rest_api,
     role,
     user_client,
+    web_site,
 )
 from lambdas import create as create_function
+
+from stratolite.core import Keyspace
+from stratolite.services.pipes import state
 
 SERVICE = "pipes.amazonaws.com"
 
@@ -49,6 +56,21 @@ def stream(client, name="s"):
 def put(client, *values, key="a"):
     for value in values:
         client("kinesis").put_record(StreamName="s", PartitionKey=key, Data=json.dumps(value))
+
+
+def buried(platform, client, source_url, dead_url, count):
+    """The dead letters of ``count`` messages, once the pipe has let go of all others and these are visible again."""
+    sqs, found = client("sqs"), []
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    for _ in range(3000):
+        left = sqs.get_queue_attributes(QueueUrl=source_url, AttributeNames=names)["Attributes"]
+        if [int(left[name]) for name in names] == [0, count]:
+            break
+        time.sleep(0.01)
+    while len(found) < count:
+        advance(platform, 31)
+        found += received(client, dead_url, count - len(found), raw=True)
+    return found
 
 
 def test_messages_go_from_queue_to_queue_as_events(platform, client, pipes, worker):
@@ -177,6 +199,79 @@ def test_a_pipe_logs_the_steps_of_its_level(platform, client, pipes, worker, lev
         assert "no" in failed[0]["error"]["message"]
 
 
+def test_a_pipe_logs_to_a_bucket_that_lets_it(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_S3LogDestinationParameters.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    s3 = client("s3")
+    s3.create_bucket(Bucket="logs")
+    bucket = {"BucketName": "logs", "BucketOwner": ACCOUNT, "Prefix": "p/q", "OutputFormat": "json"}
+    config = {"Level": "INFO", "S3LogDestination": bucket, "IncludeExecutionData": ["ALL"]}
+    make(platform, pipes, worker, source, target, LogConfiguration=config)
+    assert pipes.describe_pipe(Name="p")["LogConfiguration"] == config
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="unlogged")
+    assert received(client, url)[0]["body"] == "unlogged"
+    arn = pipes.describe_pipe(Name="p")["Arn"]
+    statement = {
+        "Effect": "Allow", "Principal": {"Service": "delivery.logs.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": arn}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))  # fmt: skip
+    found = []
+    while not found:
+        client("sqs").send_message(QueueUrl=source_url, MessageBody="logged")
+        assert received(client, url)[0]["body"] == "logged"
+        found = s3.list_objects_v2(Bucket="logs").get("Contents", [])
+    assert found[0]["Key"].startswith(f"p/q/AWSLogs/{ACCOUNT}/pipes/us-east-1/p/")
+    body = s3.get_object(Bucket="logs", Key=found[0]["Key"])["Body"].read()
+    records = [json.loads(line) for line in body.splitlines()]
+    assert [r["messageType"] for r in records] == ["EXECUTION_STARTED", "TARGET_STAGE_ENTERED", "TARGET_STAGE_EXITED", "EXECUTION_SUCCEEDED"]  # fmt: skip
+    assert json.loads(records[0]["payload"])[0]["body"] == "logged"
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch"), [("sqs", 10), ("sns", 10), ("events", 10), ("lambda", 100), ("api-destination", 1)]
+)  # fmt: skip
+def test_a_pipe_is_answered_with_the_batches_it_means(client, pipes, worker, kind, batch):
+    """hashicorp/terraform-provider-aws, internal/service/pipes/pipe_test.go: the source's default, or what the target takes."""
+    targets = {
+        "sqs": "sqs:us-east-1:000000000000:t", "sns": "sns:us-east-1:000000000000:t", "events": "events:us-east-1:000000000000:event-bus/t",
+        "lambda": "lambda:us-east-1:000000000000:function:t", "api-destination": "events:us-east-1:000000000000:api-destination/t/u",
+    }  # fmt: skip
+    place = {"Source": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s", "Target": f"arn:aws:{targets[kind]}", "RoleArn": worker}  # fmt: skip
+    pipes.create_pipe(Name="p", DesiredState="STOPPED", SourceParameters={"KinesisStreamParameters": {"StartingPosition": "LATEST"}}, **place)  # fmt: skip
+    assert pipes.describe_pipe(Name="p")["SourceParameters"] == {
+        "KinesisStreamParameters": {"StartingPosition": "LATEST", "BatchSize": batch, "MaximumBatchingWindowInSeconds": 0}
+    }  # fmt: skip
+
+
+def test_filters_and_templates_are_kept_under_a_key(platform, client, pipes):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-encryption-pipes-cmkey.html"""
+    source_url, source = queue(client, "in", services=())
+    url, target = queue(client, "out", services=())
+    key = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    may, other = role(client, "may", SERVICE, "sqs:*", "kms:Decrypt"), role(client, "other", SERVICE, "sqs:*")  # fmt: skip
+    filters = {"FilterCriteria": {"Filters": [{"Pattern": '{"body": {"veryhidden": [1]}}'}]}}
+    about = {"InputTemplate": '{"veryhidden": <$.body.veryhidden>}'}
+    make(platform, pipes, other, source, target, KmsKeyIdentifier=key, SourceParameters=filters, TargetParameters=about)  # fmt: skip
+    shown = pipes.describe_pipe(Name="p")
+    assert (shown["KmsKeyIdentifier"], shown["TargetParameters"]) == (key, about)
+    assert shown["SourceParameters"]["FilterCriteria"] == filters["FilterCriteria"]
+    client("sqs").send_message(QueueUrl=source_url, MessageBody='{"veryhidden": 1}')
+    assert nothing_came(client, url)  # its role may not open them
+    pipes.update_pipe(Name="p", RoleArn=may)
+    come_to_rest(platform, "pipes.change")
+    assert received(client, url) == [{"veryhidden": 1}]
+    found = subprocess.run(["grep", "-rl", "veryhidden", platform.folder], capture_output=True, text=True)  # fmt: skip
+    lines = subprocess.run(["grep", "-rao", "Pattern.\\{0,30\\}veryhidden", platform.folder], capture_output=True, text=True)  # fmt: skip
+    assert found.stdout
+    assert lines.stdout == ""
+    pipes.update_pipe(Name="p", RoleArn=may, KmsKeyIdentifier="", SourceParameters={})
+    shown = pipes.describe_pipe(Name="p")
+    assert "KmsKeyIdentifier" not in shown
+    assert shown["SourceParameters"]["FilterCriteria"] == filters["FilterCriteria"]
+
+
 def test_a_failing_target_leaves_the_message_to_its_queue(platform, client, pipes, worker):
     source_url, source = queue(client, "in", services=())
     dead_url, dead = queue(client, "dead", services=())
@@ -206,6 +301,21 @@ def test_a_stream_is_carried_in_order_and_on_from_where_it_was_after_a_restart(p
     platform.reopen()
     put(client, {"x": 4})
     assert received(client, url) == [{"n": {"x": 4}}]
+
+
+@pytest.mark.parametrize(
+    ("data", "seen"), [(b'{"a": 1}', {"a": 1}), (b"[1]", [1]), (b"12", "12"), (b"hello", "aGVsbG8="), (b"\xff", "/w==")]
+)  # fmt: skip
+def test_data_that_is_no_json_stays_base64(platform, client, pipes, worker, data, seen):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-input-transformation.html: implicit body data parsing."""
+    source = stream(client)
+    url, target = queue(client, "out", services=())
+    make(
+        platform, pipes, worker, source, target,
+        SourceParameters={"KinesisStreamParameters": {"StartingPosition": "TRIM_HORIZON"}}, TargetParameters={"InputTemplate": '{"n": <$.data>}'},
+    )  # fmt: skip
+    client("kinesis").put_record(StreamName="s", PartitionKey="k", Data=data)
+    assert received(client, url) == [{"n": seen}]
 
 
 def test_a_batch_that_fails_too_often_goes_to_the_dead_letter_queue(
@@ -243,18 +353,9 @@ def handler(events, context):
     for body in ("a", "bad", "b"):
         client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
     make(platform, pipes, worker, source, function)
-    found = []
-    for _ in range(200):
-        advance(platform, 31)
-        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
-        if found:
-            break
+    found = buried(platform, client, source_url, dead_url, 1)
     client("sqs").send_message(QueueUrl=source_url, MessageBody="odd")
-    for _ in range(200):
-        advance(platform, 31)
-        found += client("sqs").receive_message(QueueUrl=dead_url).get("Messages", [])
-        if len({m["MessageId"] for m in found}) == 2:
-            break
+    found += buried(platform, client, source_url, dead_url, 1)
     assert {m["Body"] for m in found} == {"bad", "odd"}
     assert nothing_came(client, source_url)
 
@@ -356,13 +457,12 @@ def test_a_role_that_does_not_trust_pipes_makes_the_pipe_fail(platform, client, 
     [
         ({"Source": "arn:aws:mq:us-east-1:000000000000:broker:b"}, "Source arn:aws:mq:us-east-1:000000000000:broker:b is not offered"),
         ({"Target": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}, "targets of the service ecs are not offered"),
-        ({"Enrichment": "arn:aws:events:us-east-1:000000000000:api-destination/d/1"}, "Enrichment arn:aws:events"),
         ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "StartingPosition must be provided"),
+        ({"Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s", "SourceParameters": {"KinesisStreamParameters": {"StartingPosition": "AT_TIMESTAMP"}}}, "StartingPositionTimestamp must be provided"),
         ({"SourceParameters": {"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}}, "Event pattern is not valid"),
-        ({"TargetParameters": {"HttpParameters": {}}}, "TargetParameters.HttpParameters is not offered"),
         ({"LogConfiguration": {"Level": "INFO"}}, "LogConfiguration must have a destination"),
-        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000"}}}, "LogConfiguration.S3LogDestination is not offered"),
-        ({"KmsKeyIdentifier": "alias/mine"}, "KmsKeyIdentifier is not offered"),
+        ({"LogConfiguration": {"Level": "INFO", "S3LogDestination": {"BucketName": "mine", "BucketOwner": "000000000000", "OutputFormat": "w3c"}}}, "S3LogDestination.OutputFormat must be json"),
+        ({"KmsKeyIdentifier": "alias/mine"}, "The KmsKeyIdentifier cannot be used"),
         ({"Name": "not a name"}, "Value 'not a name' at 'name' failed to satisfy constraint"),
     ],
 )  # fmt: skip
@@ -396,7 +496,7 @@ def test_an_update_replaces_all_that_a_source_s_parameters_say(platform, client,
     changed = {"KinesisStreamParameters": {"MaximumRetryAttempts": 2}}
     pipes.update_pipe(Name="p", RoleArn=worker, SourceParameters=changed)
     shown = pipes.describe_pipe(Name="p")["SourceParameters"]
-    kept = {"StartingPosition": "LATEST", "MaximumRetryAttempts": 2}
+    kept = {"StartingPosition": "LATEST", "MaximumRetryAttempts": 2, "BatchSize": 10, "MaximumBatchingWindowInSeconds": 0}  # fmt: skip
     assert shown == {"KinesisStreamParameters": kept, **filters}
 
 
@@ -428,3 +528,295 @@ Outputs: {In: {Value: !Ref In}, Out: {Value: !Ref Out}, Pipe: {Value: !Ref Pipe}
     cloudformation.delete_stack(StackName="s")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", **waits)
     assert pipes.list_pipes()["Pipes"] == []
+
+
+# -- by HTTP
+
+
+def reached(platform, site, count):
+    """What the site was sent, once it was sent so much."""
+    for _ in range(3000):
+        if len(site.got) >= count:
+            return site.got
+        time.sleep(0.01)
+    return site.got
+
+
+@pytest.fixture
+def site(platform):
+    with web_site(platform) as server:
+        yield server
+
+
+def destination(client, site, path):
+    events = client("events")
+    given = {"ApiKeyAuthParameters": {"ApiKeyName": "k", "ApiKeyValue": "v"}}
+    linked = events.create_connection(Name="c", AuthorizationType="API_KEY", AuthParameters=given)
+    where = f"http://127.0.0.1:{site.server_port}{path}"
+    return events.create_api_destination(Name="d", ConnectionArn=linked["ConnectionArn"], InvocationEndpoint=where, HttpMethod="POST")["ApiDestinationArn"]  # fmt: skip
+
+
+HTTP = {
+    "PathParameterValues": ["$.body.id"], "QueryStringParameters": {"q": "$.messageAttributes.a.stringValue"},
+    "HeaderParameters": {"x-one": "$.body.n"},
+}  # fmt: skip
+ATTRIBUTES = {"a": {"DataType": "String", "StringValue": "b c"}}
+
+
+@pytest.mark.parametrize("kind", ["api-destination", "rest api"])
+def test_an_enrichment_or_a_target_is_asked_by_http(platform, client, pipes, site, kind):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html: dynamic path parameters."""
+    source_url, source = queue(client, "in", services=())
+    url, out = queue(client, "out", services=())
+    if kind == "api-destination":
+        arn, path = destination(client, site, "/behind/*"), "/behind/a%2F1?q=b%20c"
+    else:
+        arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{rest_api(client, site)}/prod/POST/orders/*"
+        path = "/behind/a%2F1?q=b+c"
+    may = role(client, "may", SERVICE, "sqs:*", "events:InvokeApiDestination")
+    site.answers[:] = [(200, b'{"priced": 7}'), (200, b"{}"), (200, b"thanks")]
+    about = {"InputTemplate": '{"n": <$.body.n>}', "HttpParameters": HTTP}
+    make(platform, pipes, may, source, out, Enrichment=arn, EnrichmentParameters=about)
+    send = {"QueueUrl": source_url, "MessageBody": '{"id": "a/1", "n": 5}', "MessageAttributes": ATTRIBUTES}  # fmt: skip
+    client("sqs").send_message(**send)
+    assert received(client, url) == [{"priced": 7}]
+    [(asked, headers, body)] = site.got
+    assert (asked, json.loads(body)) == (path, {"n": 5})
+    assert {k.lower(): v for k, v in headers.items()}["x-one"] == "5"
+    client("sqs").send_message(**send)  # answered {}: nothing is sent on
+    assert len(reached(platform, site, 2)) == 2
+    pipes.update_pipe(Name="p", RoleArn=may, Enrichment="", EnrichmentParameters={}, Target=arn, TargetParameters=about)  # fmt: skip
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(**send)
+    asked, _, body = reached(platform, site, 3)[2]
+    assert (asked, json.loads(body)) == (path, {"n": 5})
+    assert nothing_came(client, url)
+
+
+def test_what_a_destination_does_not_take_goes_back_and_its_rate_is_kept(platform, client, pipes, site):  # fmt: skip
+    source_url, source = queue(client, "in", services=())
+    may = role(client, "may", SERVICE, "sqs:*", "events:InvokeApiDestination")
+    arn = destination(client, site, "/")
+    client("events").update_api_destination(Name="d", InvocationRateLimitPerSecond=1)
+    site.answers[:] = [(500, b""), (200, b""), (200, b"")]
+    for n in (1, 2):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=str(n))
+    make(platform, pipes, may, source, arn, TargetParameters={"InputTemplate": "<$.body>"})
+    began_s = platform.cloud.world.cloud()
+    for _ in range(300):
+        advance(platform, 0.5)
+        reached(platform, site, 1)
+        second = int(platform.cloud.world.cloud()) - int(began_s)
+        assert len(site.got) <= second + 1
+        if len(site.got) == 3:
+            break
+    assert sorted(body for _, _, body in site.got[-2:]) == [b'"1"', b'"2"']
+
+
+def test_a_pipe_with_no_right_to_a_destination_sends_nothing(platform, client, pipes, worker, site):
+    source_url, source = queue(client, "in", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    config = {"Level": "ERROR", "CloudwatchLogsLogDestination": {"LogGroupArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"}}  # fmt: skip
+    make(platform, pipes, worker, source, destination(client, site, "/"), LogConfiguration=config)
+    client("sqs").send_message(QueueUrl=source_url, MessageBody="x")
+    found = []
+    for _ in range(600):
+        if found := logs.filter_log_events(logGroupName="g")["events"]:
+            break
+        time.sleep(0.01)
+    assert "events:InvokeApiDestination" in json.loads(found[0]["message"])["error"]["message"]
+    assert site.got == []
+
+
+# -- batches
+
+
+def test_a_pipe_takes_no_larger_batches_than_its_target(pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html"""
+    source = f"arn:aws:sqs:us-east-1:{ACCOUNT}:in"
+    for target, most in ((f"arn:aws:sqs:us-east-1:{ACCOUNT}:out", 10), (f"arn:aws:events:us-east-1:{ACCOUNT}:api-destination/d/1", 1)):  # fmt: skip
+        about = {"SqsQueueParameters": {"BatchSize": most + 1}}
+        with pytest.raises(ClientError, match=f"BatchSize {most + 1} is more than"):
+            pipes.create_pipe(Name="p", Source=source, Target=target, RoleArn=worker, SourceParameters=about)  # fmt: skip
+    topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:t.fifo"
+    with pytest.raises(ClientError, match="it is a FIFO topic"):
+        pipes.create_pipe(Name="p", Source=source, Target=topic, RoleArn=worker)
+
+
+def test_a_queue_s_batch_is_gathered_within_its_window(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html: BatchSize of more than 10, and MaximumBatchingWindowInSeconds."""
+    source_url, source = queue(client, "in", services=(), VisibilityTimeout="300")
+    gather = create_function(client, "g", "def handler(events, context): print('COUNT', len(events))")["FunctionArn"]  # fmt: skip
+    about = {"SqsQueueParameters": {"BatchSize": 25, "MaximumBatchingWindowInSeconds": 60}}
+    make(platform, pipes, worker, source, gather, SourceParameters=about)
+    for n in range(30):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=str(n))
+    assert counts(client, 1) == [25]
+    assert counts(client, 1) == [25]  # five are waiting for others
+    advance(platform, 61)
+    assert counts(client, 2) == [25, 5]
+
+
+def counts(client, least):
+    """What the function ``g`` says it was given, batch by batch, once there are so many."""
+    found = []
+    for _ in range(1000):
+        try:
+            lines = client("logs").filter_log_events(logGroupName="/aws/lambda/g", filterPattern="COUNT")["events"]  # fmt: skip
+        except ClientError:
+            lines = []
+        found = [int(line["message"].split()[1]) for line in lines]
+        if len(found) >= least:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def test_a_stream_s_batch_is_gathered_within_its_window(platform, client, pipes, worker):
+    source = stream(client)
+    gather = create_function(client, "g", "def handler(events, context): print('COUNT', len(events))")["FunctionArn"]  # fmt: skip
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 5, "MaximumBatchingWindowInSeconds": 60}  # fmt: skip
+    make(platform, pipes, worker, source, gather, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    put(client, *range(7))
+    assert counts(client, 1)[0] == 5
+    advance(platform, 61)
+    assert counts(client, 2) == [5, 2]
+
+
+def test_what_a_batch_api_refuses_is_tried_again_and_nothing_else(platform, client, pipes, worker):
+    """An event that is not JSON's object is refused by PutEvents; the other one went through."""
+    source_url, source = queue(client, "in", services=())
+    dead_url, dead = queue(client, "dead", services=())
+    client("sqs").set_queue_attributes(QueueUrl=source_url, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})})  # fmt: skip
+    url, out = queue(client, "out")
+    events = client("events")
+    events.put_rule(Name="r", EventPattern='{"source": ["Pipe"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": out, "InputPath": "$.detail"}])
+    for body in ('{"n": 1}', "2"):
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    make(platform, pipes, worker, source, bus, TargetParameters={"InputTemplate": "<$.body>"})
+    assert received(client, url) == [{"n": 1}]
+    assert buried(platform, client, source_url, dead_url, 1)[0]["Body"] == "2"
+    assert nothing_came(client, url)
+
+
+def test_lines_and_events_have_the_times_that_the_records_say(platform, client, pipes, worker):
+    """https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_PipeTargetCloudWatchLogsParameters.html, ..._PipeTargetEventBridgeEventBusParameters.html"""
+    source_url, source = queue(client, "in", services=())
+    logs = client("logs")
+    logs.create_log_group(logGroupName="g")
+    worker = role(client, "logger", SERVICE, "sqs:*", "logs:*", "events:*")
+    now_ms = int(platform.cloud.world.cloud()) * 1000
+    for n in (2, 1):  # not in the order of their times
+        body = json.dumps({"at": now_ms + n, "to": "one", "n": n})
+        client("sqs").send_message(QueueUrl=source_url, MessageBody=body)
+    group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:g"
+    about = {"CloudWatchLogsParameters": {"LogStreamName": "$.body.to", "Timestamp": "$.body.at"}, "InputTemplate": "n is <$.body.n>"}  # fmt: skip
+    make(platform, pipes, worker, source, group, TargetParameters=about)
+    found = []
+    for _ in range(600):
+        found = logs.filter_log_events(logGroupName="g")["events"]
+        if len(found) == 2:
+            break
+        time.sleep(0.01)
+    assert [(e["logStreamName"], e["timestamp"] - now_ms, e["message"]) for e in found] == [("one", 1, "n is 1"), ("one", 2, "n is 2")]  # fmt: skip
+    url, out = queue(client, "out")
+    events = client("events")
+    events.put_rule(Name="r", EventPattern='{"source": ["Pipe"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": out}])
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    times = {"EventBridgeEventBusParameters": {"Time": "$.body.time"}}
+    make(platform, pipes, worker, source, bus, "q", TargetParameters=times)
+    pipes.stop_pipe(Name="p")
+    come_to_rest(platform, "pipes.change")
+    client("sqs").send_message(QueueUrl=source_url, MessageBody='{"time": "2024-02-03T04:05:06Z"}')
+    assert received(client, url)[0]["time"] == "2024-02-03T04:05:06Z"
+
+
+# -- several lanes of a shard
+
+
+SLOW = """
+import base64, os, time
+def handler(events, context):
+    bodies = [base64.b64decode(e["data"]).decode() for e in events]
+    print("BEGIN", *[f'{e["partitionKey"]}={b}' for e, b in zip(events, bodies)])
+    if "7" in bodies and events[0]["partitionKey"] == "k1": raise ValueError("no")
+    print("DONE", *[f'{e["partitionKey"]}={b}' for e, b in zip(events, bodies)])
+"""
+
+
+def lines(client, least, word="DONE"):
+    found = []
+    for _ in range(2000):
+        try:
+            said = client("logs").filter_log_events(logGroupName="/aws/lambda/g", filterPattern=word)["events"]  # fmt: skip
+        except ClientError:
+            said = []
+        found = [part for line in said for part in line["message"].split()[1:]]
+        if len(found) >= least:
+            return found
+        time.sleep(0.01)
+    return found
+
+
+def checkpoint(platform):
+    keys = Keyspace(ACCOUNT, "us-east-1", "pipes")
+
+    def look(tx):
+        return [row for _, row in state.checkpoints(tx, keys, "p")]
+
+    return platform.run(platform.cloud.db.transact(look))
+
+
+@pytest.mark.parametrize("kind", ["kinesis", "dynamodb"])
+def test_keys_stay_in_order_in_several_lanes(platform, client, pipes, worker, kind):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-kinesis.html: ParallelizationFactor."""
+    code = SLOW if kind == "kinesis" else "def handler(events, context): print('DONE', *[e['dynamodb']['NewImage']['k']['S'] + '=' + e['dynamodb']['NewImage']['n']['S'] for e in events])"  # fmt: skip
+    function = create_function(client, "g", code)["FunctionArn"]
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 2, "ParallelizationFactor": 4}
+    if kind == "kinesis":
+        source = stream(client)
+        for n in range(20):
+            put(client, n, key=f"k{n % 5}" if n != 7 else "k2")
+        make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    else:
+        dynamodb = client("dynamodb")
+        dynamodb.create_table(
+            TableName="tab", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )  # fmt: skip
+        source = dynamodb.describe_table(TableName="tab")["Table"]["LatestStreamArn"]
+        for n in range(20):
+            dynamodb.put_item(TableName="tab", Item={"k": {"S": f"k{n % 5}"}, "n": {"S": str(n)}})
+        make(platform, pipes, worker, source, function, SourceParameters={"DynamoDBStreamParameters": about})  # fmt: skip
+    done = lines(client, 20)
+    assert len(done) == 20
+    by_key = {}
+    for part in done:
+        key, n = part.split("=")
+        by_key.setdefault(key, []).append(int(n))
+    assert all(order == sorted(order) for order in by_key.values())
+    assert sorted(n for order in by_key.values() for n in order) == list(range(20))
+
+
+def test_a_checkpoint_moves_only_behind_what_every_lane_has_done(platform, client, pipes, worker):
+    """One key's record fails and is tried again and again; the others' are done, and come again after a restart."""
+    function = create_function(client, "g", SLOW)["FunctionArn"]
+    source = stream(client)
+    about = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 2, "ParallelizationFactor": 2}
+    put(client, 7, key="k1")
+    put(client, 8, key="k4")
+    assert crc32(b"k4") % 2 != crc32(b"k1") % 2
+    make(platform, pipes, worker, source, function, SourceParameters={"KinesisStreamParameters": about})  # fmt: skip
+    assert lines(client, 1) == ["k4=8"]
+    assert [row["sequence"] for row in checkpoint(platform)] == [""]
+    platform.reopen()
+    for _ in range(100):
+        advance(platform, 2)
+        if len(lines(client, 2)) == 2:
+            break
+    assert lines(client, 2) == ["k4=8", "k4=8"]
+    assert lines(client, 2, "BEGIN").count("k1=7") >= 2

@@ -19,6 +19,8 @@ from eventing import (
     user_client,
 )
 
+from stratolite.services.scheduler import state
+
 SERVICE = "scheduler.amazonaws.com"
 OFF = {"Mode": "OFF"}
 
@@ -117,6 +119,42 @@ def test_a_universal_target_is_any_operation_of_this_cloud(platform, client, sch
     assert len(client("dynamodb").scan(TableName="tab")["Items"][0]["k"]["S"]) == 36
 
 
+@pytest.mark.parametrize(
+    ("arn", "given"),
+    [
+        ("sfn:startExecution", {"StateMachineArn": "MACHINE", "Name": "n<aws.scheduler.attempt-number>", "Input": {"n": 1}}),
+        ("sfn:startExecution", {"stateMachineArn": "MACHINE", "name": "n1", "input": '{"n":1}'}),
+        ("kinesis:putRecord", {"StreamName": "s", "Data": "hello", "PartitionKey": "k"}),
+        ("cloudwatchlogs:createLogGroup", {"LogGroupName": "g"}),
+        ("s3:deleteObject", {"Bucket": "bucket", "Key": "k"}),
+    ],
+)  # fmt: skip
+def test_a_universal_target_is_spelled_as_the_sdk_does(platform, client, scheduler, arn, given):
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html: services by the SDK's identifiers."""
+    sender = role(client, "sender", SERVICE, "states:*", "kinesis:*", "logs:*", "s3:*")
+    flow = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
+    machine = client("stepfunctions").create_state_machine(name="m", definition=flow, roleArn=role(client, "runs", "states.amazonaws.com"))["stateMachineArn"]  # fmt: skip
+    client("kinesis").create_stream(StreamName="s", ShardCount=1)
+    client("s3").create_bucket(Bucket="bucket")
+    client("s3").put_object(Bucket="bucket", Key="k", Body=b"x")
+    text = json.dumps(given).replace("MACHINE", machine)
+    create(scheduler, sender, f"arn:aws:scheduler:::aws-sdk:{arn}", "rate(1 day)", Target={"Input": text})  # fmt: skip
+    come_to_rest(platform, "scheduler.fire", "scheduler.deliver")
+    if arn.startswith("sfn"):
+        [run] = client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+        asked = client("stepfunctions").describe_execution(executionArn=run["executionArn"])
+        assert (asked["name"], asked["input"]) == ("n1", '{"n":1}')
+    elif arn.startswith("kinesis"):
+        kinesis = client("kinesis")
+        place = {"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}  # fmt: skip
+        [record] = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**place)["ShardIterator"])["Records"]  # fmt: skip
+        assert record["Data"] == b"hello"
+    elif arn.startswith("s3"):
+        assert "Contents" not in client("s3").list_objects_v2(Bucket="bucket")
+    else:
+        assert [g["logGroupName"] for g in client("logs").describe_log_groups()["logGroups"]] == ["g"]  # fmt: skip
+
+
 def test_a_bus_gets_an_event(client, scheduler, sender):
     url, arn = queue(client)
     events = client("events")
@@ -167,6 +205,9 @@ def test_an_expression_that_is_none_is_refused(scheduler, sender, expression):
         ({"Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/c"}}, "targets of the service ecs are not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:startInstances"}}, "The universal target service ec2 is not offered"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:receiveMessage"}}, "is a read-only operation"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:dynamodb:transactGetItems"}}, "is a read-only operation"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:kinesis:subscribeToShard"}}, "The universal target service kinesis is not offered"),
+        ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": '{"DelaySeconds": "soon"}'}}, "Invalid RequestJson provided"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:inventMessage"}}, "InventMessage is not offered"),
         ({"Target": {"RoleArn": "arn:aws:iam::000000000000:role/gone"}}, "must allow AWS EventBridge Scheduler to assume the role"),
     ],
@@ -201,6 +242,22 @@ def test_groups_hold_schedules_and_take_them_along(platform, scheduler, sender):
         scheduler.get_schedule_group(Name="g")
     with pytest.raises(ClientError, match="default schedule group"):
         scheduler.delete_schedule_group(Name="default")
+
+
+def test_a_group_that_goes_takes_no_more_schedules(platform, scheduler, sender):
+    """Nothing could be left of it: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_DeleteScheduleGroup.html"""
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"
+    scheduler.create_schedule_group(Name="g")
+    group = platform.cloud.call(ACCOUNT, "us-east-1")
+
+    def mark(call):
+        keys = call.keys("scheduler")
+        state.put_group(call.tx, keys, "g", state.group(call.tx, keys, "g") | {"state": "DELETING"})
+
+    platform.run(group.transact(mark))
+    with pytest.raises(ClientError, match="Schedule group g is being deleted") as found:
+        create(scheduler, sender, arn, "rate(1 day)", "a", GroupName="g")
+    assert found.value.response["Error"]["Code"] == "ConflictException"
 
 
 def test_a_schedule_is_answered_as_it_was_asked_for(scheduler, sender):

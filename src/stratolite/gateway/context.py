@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.hosts import is_loopback
 from stratolite.http import HttpRequest
+from stratolite.service import TRACE
 
 
 class Context(Mapping[str, str]):
@@ -35,6 +36,8 @@ class Context(Mapping[str, str]):
             return request.headers["user-agent"]
         if name == "aws:Referer":
             return request.headers["referer"]
+        if name == TRACE:
+            return request.headers[TRACE]
         raise KeyError(name)
 
     def __bool__(self) -> bool:

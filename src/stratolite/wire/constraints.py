@@ -32,6 +32,16 @@ _INPUT_NAMED = frozenset({"apigateway"})
 """Services that say 'putIntegrationInput.type' of a member of the body, and 'responseType' of one in the path."""
 _PATTERNS = {"s3tables": {"NamespaceName": "[0-9a-z_-]*"}}
 """Service -> shape -> its pattern, where AWS takes more than its model says: the namespaces of S3 Metadata's tables."""
+_ENUMS = {
+    "events": {
+        "ApiDestinationHttpMethod": ["HEAD", "POST", "PATCH", "DELETE", "PUT", "GET", "OPTIONS"],
+        "ConnectionOAuthHttpMethod": ["GET", "POST", "PUT", "get", "post", "put"],
+    }
+}
+"""Service -> shape -> its values, where AWS lists them in another order, or takes more than its model says.
+
+localstack/localstack, tests/aws/services/events/test_api_destinations_and_connection.snapshot.json
+"""
 _ERRORS_COUNT_MAX = 50
 _DEPTH_MAX = 32
 Check = Callable[[Any, str], Iterator[str]]
@@ -115,6 +125,8 @@ def _raw(service: str) -> dict[str, Any]:
     shapes = dict(raw["shapes"])
     for name, pattern in _PATTERNS.get(service, {}).items():
         shapes[name] = {**shapes[name], "pattern": pattern}
+    for name, values in _ENUMS.get(service, {}).items():
+        shapes[name] = {**shapes[name], "enum": values}
     return {**raw, "shapes": shapes}
 
 

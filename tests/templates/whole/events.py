@@ -382,6 +382,60 @@ made(
         },
     ),
 )  # fmt: skip
+
+
+def http(text: str) -> dict[str, Any]:
+    return {
+        "PathParameterValues": [f"$.body.{text}"],
+        "HeaderParameters": {"x-order": text},
+        "QueryStringParameters": {"order": f"$.body.{text}"},
+    }
+
+
+made(
+    "pipes-http-whole",
+    Role=PIPE_ROLE,
+    Bucket=R("AWS::S3::Bucket"),
+    Key=R("AWS::KMS::Key", {"KeyPolicy": allow("kms:*", Principal="*")}),
+    In=R("AWS::SQS::Queue"),
+    Connection=R(
+        "AWS::Events::Connection",
+        {
+            "AuthorizationType": "BASIC",
+            "AuthParameters": {"BasicAuthParameters": {"Username": "u", "Password": "p"}},
+        },
+    ),
+    Destination=R(
+        "AWS::Events::ApiDestination",
+        {
+            "ConnectionArn": att("Connection", "Arn"),
+            "HttpMethod": "POST",
+            "InvocationEndpoint": "https://example.com/*/orders",
+        },
+    ),
+    Pipe=pipe(
+        att("In", "Arn"),
+        att("Destination", "Arn"),
+        *(
+            {
+                "KmsKeyIdentifier": att("Key", "Arn") if text == "b" else None,
+                "LogConfiguration": {
+                    "Level": "ERROR",
+                    "S3LogDestination": {
+                        "BucketName": ref("Bucket"),
+                        "BucketOwner": sub("${AWS::AccountId}"),
+                        "OutputFormat": "json",
+                        "Prefix": text,
+                    },
+                },
+                "Enrichment": att("Destination", "Arn"),
+                "EnrichmentParameters": {"HttpParameters": http(text)},
+                "TargetParameters": {"HttpParameters": http(f"{text}{text}"), "InputTemplate": f'"{text}"'},
+            }
+            for text in "abc"
+        ),
+    ),
+)  # fmt: skip
 FLOW = '{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}'
 made(
     "pipes-streams-whole",
@@ -419,7 +473,7 @@ made(
                         "MaximumBatchingWindowInSeconds": n,
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
-                        "ParallelizationFactor": 1,
+                        "ParallelizationFactor": n,
                         "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "AT_TIMESTAMP",
                         "StartingPositionTimestamp": "2024-01-01T00:00:00Z",
@@ -449,7 +503,7 @@ made(
                         "MaximumBatchingWindowInSeconds": n,
                         "MaximumRecordAgeInSeconds": 60 * n,
                         "MaximumRetryAttempts": n,
-                        "ParallelizationFactor": 1,
+                        "ParallelizationFactor": n,
                         "OnPartialBatchItemFailure": "AUTOMATIC_BISECT",
                         "StartingPosition": "LATEST",
                     }

@@ -53,6 +53,7 @@ DATA: dict[str, frozenset[str]] = {
     "stepfunctions": frozenset({"GetActivityTask", "SendTaskHeartbeat", "StartSyncExecution"}),
 }  # fmt: skip
 INSIDE: dict[str, frozenset[str]] = {
+    "events": frozenset({"InvokeApiDestination"}),
     "s3": frozenset({
         "CheckTableObject", "DropAccessPoint", "DropTableBucket", "DropTableObjects", "KeepAccessPoint", "KeepAccountBlock",
         "KeepTableBucket", "ListTableObjects", "PutTableObject",

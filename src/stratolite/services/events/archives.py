@@ -57,6 +57,7 @@ class Archives(Service):
         bus_name = None
         if request.get("EventSourceArn"):
             bus_name = names.own_bus(call, request["EventSourceArn"])
+            find(call, bus_name)
 
         def matches(record: state.Record) -> bool:
             if bus_name is not None and record["bus"] != bus_name:
@@ -117,13 +118,13 @@ class Archives(Service):
             raise invalid(
                 f"Parameter EventSourceArn is not valid. Reason: Archive {archive_name} does not exist."
             )
-        if archive["bus"] != bus_name:
-            raise invalid(
-                "Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted."
-            )
         if request["EventStartTime"] >= request["EventEndTime"]:
             raise invalid(
                 "Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime."
+            )
+        if archive["bus"] != bus_name:
+            raise invalid(
+                "Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted."
             )
         if state.get(tx, keys, "replay", name) is not None:
             raise names.there_already(f"Replay {name} already exists.")
@@ -248,11 +249,11 @@ def _page(
 ) -> tuple[list[tuple[str, state.Record]], Response]:
     limit = request.get("Limit") or _PAGE
     found: list[tuple[str, state.Record]] = []
-    prefix, after = request.get("NamePrefix", ""), request.get("NextToken", "")
+    prefix, after = request.get("NamePrefix", ""), names.after(request)
     for name, record in state.rows(call.tx, call.keys("events"), kind, prefix=prefix, after=after):
         if not matches(record):
             continue
         if len(found) == limit:
-            return found, {"NextToken": found[-1][0]}
+            return found, {"NextToken": names.token(found[-1][0])}
         found.append((name, record))
     return found, {}

@@ -51,7 +51,7 @@ class Buses(Service):
 
     def list_event_buses(self, call: Call, request: Request) -> Response:
         keys, prefix = call.keys("events"), request.get("NamePrefix", "")
-        after, limit = request.get("NextToken", ""), request.get("Limit") or _PAGE
+        after, limit = names.after(request), request.get("Limit") or _PAGE
         found: dict[str, state.Record] = {}
         if DEFAULT.startswith(prefix) and after < DEFAULT:
             found[DEFAULT] = state.bus(call.tx, keys, DEFAULT)  # type: ignore[assignment]  # always there
@@ -63,7 +63,7 @@ class Buses(Service):
         described = [_described(call, name, found[name]) for name in ordered[:limit]]
         answer: Response = {"EventBuses": described}
         if len(ordered) > limit:
-            answer["NextToken"] = ordered[limit - 1]
+            answer["NextToken"] = names.token(ordered[limit - 1])
         return answer
 
     def update_event_bus(self, call: Call, request: Request) -> Response:
@@ -164,6 +164,9 @@ def merged(tags: dict[str, str], more: list[dict[str, str]] | None) -> dict[str,
 
 def _keep(call: Call, name: str, record: state.Record) -> None:
     record["modified_s"] = call.tx.time_s
+    record["created_s"] = (
+        record["created_s"] or call.tx.time_s
+    )  # the default bus, which was there before
     state.put(call.tx, call.keys("events"), "bus", name, record=record)
 
 

@@ -1,7 +1,7 @@
-"""Connections and API destinations: where events go by HTTP, and how they prove themselves there.
+"""Connections and API destinations: where events go by HTTP, and how they prove themselves there. ``destinations`` sends them.
 
-Secrets are sealed by the vault and never answered. On AWS they lie in Secrets Manager under a name beginning with
-``events!``; here they lie with the connection, so there is no SecretArn.
+What a connection proves itself with is sealed by the vault and never answered. ``secrets`` keeps it in Secrets Manager, too;
+``authorizing`` gets the tokens of OAuth connections.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stratolite.egress import Failed, Refused
+from stratolite.egress import Refused
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.events import names, state
+from stratolite.services.events import jobs, names, secrets, state
 from stratolite.services.events.names import invalid
 
-_PURPOSE = "events:connection"
-_OAUTH_BYTES_MAX = 64 << 10
-_OAUTH_S_MAX = 10.0
+_PURPOSE, _TOKEN_PURPOSE = "events:connection", "events:token"
 _PAGE = 100
 _RATE = 300
 _SECRETS = (
@@ -50,6 +48,8 @@ class Connections(Service):
             "authorized_s": now_s,
         }
         _seal(call, record, parameters)
+        _authorize(call, name, record)
+        secrets.keep(call, name, record, parameters)
         state.put(call.tx, keys, "connection", name, record=record)
         return _connection(call, name, record, "ConnectionArn", "CreationTime", "LastModifiedTime")
 
@@ -58,6 +58,8 @@ class Connections(Service):
         record = _find_connection(call, name)
         answer = _connection(call, name, record)
         answer |= {"AuthorizationType": record["type"], "AuthParameters": record["parameters"]}
+        if record.get("secret"):
+            answer["SecretArn"] = record["secret"]
         return answer | ({"Description": record["description"]} if record["description"] else {})
 
     def list_connections(self, call: Call, request: Request) -> Response:
@@ -65,7 +67,7 @@ class Connections(Service):
         listed = [
             _connection(call, name, record) | {"AuthorizationType": record["type"]}
             for name, record in rows
-            if request.get("ConnectionState") in (None, _state(record))
+            if request.get("ConnectionState") in (None, state_of(record))
         ]
         return {"Connections": listed} | token
 
@@ -80,14 +82,17 @@ class Connections(Service):
         record |= {"type": kind, "modified_s": call.tx.time_s}
         record["description"] = request.get("Description", record["description"])
         if parameters is not None:
-            old = _unsealed(call, record) if record["sealed"] else {}
+            old = unsealed(call, record) if record["sealed"] else {}
             for other in _NEEDED.values():
                 if other != _NEEDED[kind]:
                     old.pop(other, None)  # of the type it was
             if _NEEDED[kind] not in old and _NEEDED[kind] not in parameters:
                 raise invalid(f"{_NEEDED[kind]} must be provided for authorization type {kind}.")
-            _seal(call, record, _merged(old, parameters))
+            whole = _merged(old, parameters)
+            _seal(call, record, whole)
             record["authorized_s"] = call.tx.time_s
+            _authorize(call, name, record)
+            secrets.keep(call, name, record, whole)
         state.put(call.tx, keys, "connection", name, record=record)
         members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
         return _connection(call, name, record, *members)
@@ -96,7 +101,8 @@ class Connections(Service):
         """Its secrets are forgotten; destinations over it are INACTIVE until an update gives it others."""
         name = request["Name"]
         record = _find_connection(call, name)
-        record |= {"sealed": None, "parameters": {}, "modified_s": call.tx.time_s}
+        record |= {"sealed": None, "token": None, "parameters": {}, "modified_s": call.tx.time_s}
+        secrets.drop(call, record)
         state.put(call.tx, call.keys("events"), "connection", name, record=record)
         members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
         return _connection(call, name, record, *members)
@@ -104,6 +110,7 @@ class Connections(Service):
     def delete_connection(self, call: Call, request: Request) -> Response:
         name = request["Name"]
         record = _find_connection(call, name)
+        secrets.drop(call, record)
         state.delete(call.tx, call.keys("events"), "connection", name)
         members = ("ConnectionArn", "CreationTime", "LastModifiedTime", "LastAuthorizedTime")
         return _connection(call, name, record, *members) | {"ConnectionState": "DELETING"}
@@ -184,11 +191,11 @@ class Proof(NamedTuple):
     body: dict[str, Any]
 
 
-async def credentials(call: Call, record: state.Record) -> Proof:
-    """Raises Failed if an OAuth server cannot be reached, Fault if it gives no token."""
-    parameters = _unsealed(call, record)
+def proof_of(call: Call, record: state.Record) -> Proof:
+    """Of an OAuth connection that has no token yet: without one."""
+    parameters = unsealed(call, record)
     proof = Proof([], {}, {})
-    _add(proof, parameters.get("InvocationHttpParameters") or {})
+    add(proof, parameters.get("InvocationHttpParameters") or {})
     if record["type"] == "BASIC":
         basic = parameters["BasicAuthParameters"]
         pair = f"{basic['Username']}:{basic['Password']}".encode()
@@ -196,48 +203,26 @@ async def credentials(call: Call, record: state.Record) -> Proof:
     elif record["type"] == "API_KEY":
         key = parameters["ApiKeyAuthParameters"]
         proof.headers.append((key["ApiKeyName"], key["ApiKeyValue"]))
-    else:
-        token = await _oauth_token(call, parameters["OAuthParameters"])
+    elif sealed := record.get("token"):
+        token = call.cloud.vault.open(bytes.fromhex(sealed), _TOKEN_PURPOSE).decode()
         proof.headers.append(("authorization", f"Bearer {token}"))
     return proof
 
 
-def _add(proof: Proof, more: dict[str, Any]) -> None:
+def authorized(call: Call, record: state.Record, token: str) -> None:
+    """An OAuth connection has a token now."""
+    sealed = call.cloud.vault.seal(token.encode(), _TOKEN_PURPOSE).hex()
+    record |= {"state": "AUTHORIZED", "reason": "", "token": sealed}
+    record["authorized_s"] = call.world.cloud()
+
+
+def add(proof: Proof, more: dict[str, Any]) -> None:
     for one in more.get("HeaderParameters") or ():
         proof.headers.append((one["Key"], one["Value"]))
     for one in more.get("QueryStringParameters") or ():
         proof.query[one["Key"]] = one["Value"]
     for one in more.get("BodyParameters") or ():
         proof.body[one["Key"]] = one["Value"]
-
-
-async def _oauth_token(call: Call, oauth: dict[str, Any]) -> str:
-    """A client-credentials token, asked for anew: https://www.rfc-editor.org/rfc/rfc6749#section-4.4"""
-    from urllib.parse import urlencode
-
-    client, proof = oauth["ClientParameters"], Proof([], {}, {})
-    _add(proof, oauth.get("OAuthHttpParameters") or {})
-    form = {"grant_type": "client_credentials", "client_id": client["ClientID"], "client_secret": client["ClientSecret"]}  # fmt: skip
-    url = oauth["AuthorizationEndpoint"]
-    if proof.query:
-        url += ("&" if "?" in url else "?") + urlencode(proof.query)
-    answer = await call.cloud.egress.request(
-        oauth["HttpMethod"],
-        url,
-        [("content-type", "application/x-www-form-urlencoded"), *proof.headers],
-        urlencode(form | proof.body).encode(),
-        timeout_s=_OAUTH_S_MAX,
-        answer_bytes_max=_OAUTH_BYTES_MAX,
-    )
-    try:
-        token = orjson.loads(answer.body)["access_token"] if answer.status == 200 else None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        token = None
-    if not isinstance(token, str):
-        raise Failed(
-            "protocol", f"{url.partition('?')[0]} gave no token: HTTP status {answer.status}"
-        )
-    return token
 
 
 def _refuse(request: Request) -> None:
@@ -256,6 +241,14 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(known, dict)
         made[name] = _merged(known, value) if both else value  # type: ignore[arg-type]
     return made
+
+
+def _authorize(call: Call, name: str, record: state.Record) -> None:
+    """An OAuth connection asks for its token; the others have all they need."""
+    record |= {"state": None, "reason": "", "token": None}
+    if record["type"] == "OAUTH_CLIENT_CREDENTIALS":
+        record["state"] = "AUTHORIZING"
+        jobs.authorize(call, name, record["modified_s"])
 
 
 def _seal(call: Call, record: state.Record, parameters: dict[str, Any]) -> None:
@@ -277,15 +270,16 @@ def _seal(call: Call, record: state.Record, parameters: dict[str, Any]) -> None:
     record["parameters"] = shown
 
 
-def _unsealed(call: Call, record: state.Record) -> dict[str, Any]:
+def unsealed(call: Call, record: state.Record) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(
         call.cloud.vault.open(bytes.fromhex(record["sealed"]), _PURPOSE)
     )
     return found
 
 
-def _state(record: state.Record) -> str:
-    return "AUTHORIZED" if record["sealed"] else "DEAUTHORIZED"
+def state_of(record: state.Record) -> str:
+    """Those of connections that are no OAuth ones, and of older ones, are not kept."""
+    return record.get("state") or "AUTHORIZED" if record["sealed"] else "DEAUTHORIZED"
 
 
 def _find_connection(call: Call, name: str) -> state.Record:
@@ -321,19 +315,19 @@ def _connection(call: Call, name: str, record: state.Record, *only: str) -> Resp
     whole: Response = {
         "ConnectionArn": _connection_arn(call, name, record),
         "Name": name,
-        "ConnectionState": _state(record),
+        "ConnectionState": state_of(record),
         "CreationTime": record["created_s"],
         "LastModifiedTime": record["modified_s"],
         "LastAuthorizedTime": record["authorized_s"],
     }
     if not only:
-        return whole
+        return whole | ({"StateReason": record["reason"]} if record.get("reason") else {})
     return {m: whole[m] for m in (*only, "ConnectionState")}
 
 
 def _destination(call: Call, name: str, record: state.Record, *, brief: bool = False) -> Response:
     link = state.get(call.tx, call.keys("events"), "connection", record["connection"].split("/")[1])
-    active = link is not None and link["sealed"] and record["connection"].endswith(f"/{link['uuid']}")  # fmt: skip
+    active = link is not None and state_of(link) == "AUTHORIZED" and record["connection"].endswith(f"/{link['uuid']}")  # fmt: skip
     answer: Response = {
         "ApiDestinationArn": names.arn(call, "api-destination", f"{name}/{record['uuid']}"),
         "ApiDestinationState": "ACTIVE" if active else "INACTIVE",
@@ -356,9 +350,9 @@ def _page(
 ) -> tuple[list[tuple[str, state.Record]], Response]:
     limit = request.get("Limit") or _PAGE
     found: list[tuple[str, state.Record]] = []
-    prefix, after = request.get("NamePrefix", ""), request.get("NextToken", "")
+    prefix, after = request.get("NamePrefix", ""), names.after(request)
     for row in state.rows(call.tx, call.keys("events"), kind, prefix=prefix, after=after):
         if len(found) == limit:
-            return found, {"NextToken": found[-1][0]}
+            return found, {"NextToken": names.token(found[-1][0])}
         found.append(row)
     return found, {}

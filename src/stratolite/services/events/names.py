@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.service import Call
@@ -46,6 +47,24 @@ def rule_arn(region: str, account: str, bus_name: str, rule: str) -> str:
 
 def arn(call: Call, kind: str, name: str) -> str:
     return f"arn:aws:events:{call.region}:{call.account}:{kind}/{name}"
+
+
+def token(last: str) -> str:
+    """The NextToken behind a row of this name."""
+    return base64.urlsafe_b64encode(f"1|{last}".encode()).decode()
+
+
+def after(request: dict[str, Any]) -> str:
+    """The name that a NextToken stands behind, "" without one. Raises Fault for a token that is none of ours."""
+    if not (text := request.get("NextToken")):
+        return ""
+    try:
+        version, mark, last = base64.urlsafe_b64decode(text).decode().partition("|")
+    except ValueError:
+        version = mark = last = ""
+    if not mark or version != "1":
+        raise invalid("The NextToken is not valid.")
+    return last
 
 
 def no_bus(name: str) -> Fault:

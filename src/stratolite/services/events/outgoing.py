@@ -1,34 +1,24 @@
-"""One event on its way to one target: to an AWS API here, to another bus, or by HTTP to an API destination."""
+"""One event on its way to one target: to an AWS API here, to another bus, or by HTTP to an API destination or REST API."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
-from stratolite import delivery
+from stratolite import delivery, http_targets
 from stratolite.core import Tx
-from stratolite.egress import Failed, Refused
 from stratolite.errors import Fault
+from stratolite.http_targets import NotTaken
 from stratolite.input_template import MISSING, select
 from stratolite.service import Call, Settle, root
-from stratolite.services.events import connections, jobs, names, state
+from stratolite.services.events import destinations, jobs, names, state
 
-_HTTP_S_MAX = 5.0
-"""https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html"""
-_ANSWER_BYTES_MAX = 64 << 10
+_REST_S_MAX = 5.0
+"""https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-gateway-target.html"""
 _MESSAGE_LENGTH_MAX = 1024
-_RETRIED_STATUSES = frozenset({401, 407, 409, 429})
 Said = dict[str, Any]
-
-
-class NotTaken(Exception):
-    """An API destination did not take an event. ``status`` is its answer's, 0 if there was none."""
-
-    def __init__(self, status: int, message: str, *, is_final: bool) -> None:
-        super().__init__(message)
-        self.status, self.is_final = status, is_final
 
 
 async def send(service: Any, call: Call, said: Said) -> Settle | None:
@@ -36,16 +26,18 @@ async def send(service: Any, call: Call, said: Said) -> Settle | None:
     target, document = said["target"], said["document"]
     arn = delivery.parse(target["Arn"])
     role = target.get("RoleArn")
-    if arn.service == "events" and arn.resource.startswith("api-destination/"):
-        return await _to_destination(call, said, arn)
     if role:
         session = said["rule"].rpartition("/")[2][:64].ljust(2, "_")
         acting = await call.as_role(role, jobs.SERVICE, said["rule"], session)
     else:
         acting = call.as_service(jobs.SERVICE, said["rule"])
+    if http_targets.is_http(target["Arn"]):
+        if arn.service == "events" and not role:  # of a rule made when none was asked for
+            acting = call.scoped(call.account, call.region, root(call.account))
+        return await _by_http(call, said, acting, arn)
     if arn.service == "events":
         forwards = acting if role else call.scoped(call.account, call.region, root(call.account))
-        return await _to_bus(service, forwards, said)
+        return await _to_bus(service, call, forwards, said)
     options = delivery.Options(
         group_id=target.get("SqsParameters", {}).get("MessageGroupId", ""),
         deduplication_id=said["id"],
@@ -116,8 +108,11 @@ def partition_key(path: str | None, event: Said) -> str:
 # -- another bus
 
 
-async def _to_bus(service: Any, acting: Call, said: Said) -> Settle | None:
-    """The event keeps its id and account; a chain of buses has an end."""
+async def _to_bus(service: Any, call: Call, acting: Call, said: Said) -> Settle | None:
+    """The event keeps its account, its region and, within it, its id; a chain of buses has an end.
+
+    Recorded in localstack/localstack, tests/aws/services/events/test_events_cross_account_region.snapshot.json.
+    """
     bus = names.bus(acting, said["target"]["Arn"])
     if said["hops"] >= jobs.HOPS_MAX:
         raise ValueError(f"the event has come over {jobs.HOPS_MAX} buses already")
@@ -134,81 +129,43 @@ async def _to_bus(service: Any, acting: Call, said: Said) -> Settle | None:
     if not isinstance(event, dict):
         raise ValueError("what a bus is sent must be an event")  # noqa: TRY004 - one kind for all that is no event
 
+    if bus.region != call.region:  # there it is another event, of the region it came from
+        event |= {"id": call.world.uuid()}
+
     def settle(tx: Tx) -> None:
         there.tx = tx
-        jobs.route(there, bus, [event | {"region": bus.region}], hops=said["hops"] + 1)
+        jobs.route(there, bus, [event], hops=said["hops"] + 1, trace=said.get("trace", ""))
 
     return settle
 
 
-# -- somewhere else
+# -- by HTTP
 
 
-async def _to_destination(call: Call, said: Said, arn: delivery.Arn) -> Settle | None:
+async def _by_http(call: Call, said: Said, acting: Call, arn: delivery.Arn) -> Settle | None:
     """Later, where the destination's InvocationRateLimitPerSecond asks for it: that is no attempt of the event's."""
-    name = arn.resource.split("/")[1]
+    is_destination = arn.service == "events"
+    if is_destination and not said.get("has_turn"):
+        there = call.scoped(arn.account, arn.region)
+        wait_s = await there.transact(lambda inner: destinations.turn_s(inner, arn))
+        if wait_s > 0:
+            later = orjson.dumps({**said, "has_turn": True})
 
-    def look(inner: Call) -> tuple[state.Record, state.Record, float]:
-        tx, keys = inner.tx, inner.keys("events")
-        found = state.get(tx, keys, "destination", name)
-        if found is None:
-            raise names.missing(f"An api-destination '{name}' does not exist.")
-        link = state.get(tx, keys, "connection", found["connection"].split("/")[1])
-        if link is None:
-            raise names.missing(f"Connection '{found['connection']}' does not exist.")
-        turn_s = 0.0 if said.get("has_turn") else state.turn_s(tx, keys, name, found["rate"])
-        return found, link, turn_s - tx.time_s
+            def wait(tx: Tx) -> None:
+                call.cloud.work.put(tx, jobs.DELIVER, later, due_s=tx.time_s + wait_s)
 
-    destination, connection, wait_s = await call.transact(look)
-    if wait_s > 0:
-        later = orjson.dumps({**said, "has_turn": True})
-
-        def wait(tx: Tx) -> None:
-            call.cloud.work.put(tx, jobs.DELIVER, later, due_s=tx.time_s + wait_s)
-
-        return wait
-    if not connection["sealed"]:
-        raise NotTaken(
-            0, f"Connection '{destination['connection']}' is deauthorized", is_final=True
-        )
-    extra = said["target"].get("HttpParameters") or {}
-    headers = [("content-type", "application/json; charset=utf-8"), ("user-agent", "Amazon/EventBridge/ApiDestinations")]  # fmt: skip
-    headers += (extra.get("HeaderParameters") or {}).items()
-    query = dict(extra.get("QueryStringParameters") or {})
-    url = _fill_path(destination["endpoint"], extra.get("PathParameterValues") or [])
-    body = said["document"].encode()
+            return wait
+    asked = http_targets.Parameters(*(tuple(map(_pair, part)) for part in said.get("http") or ()))
+    if not is_destination:
+        from_rule = (("X-Amz-Source-Arn", said["rule"]), ("X-Amz-Source-Account", said["account"]))
+        asked = asked._replace(headers=asked.headers + from_rule)
     try:
-        more = await connections.credentials(call, connection)
-        headers += more.headers
-        query |= more.query
-        if more.body:
-            document = orjson.loads(body)
-            if isinstance(document, dict):
-                body = orjson.dumps(document | more.body)
-        if query:
-            pairs = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in query.items())
-            url += ("&" if "?" in url else "?") + pairs
-        answer = await call.cloud.egress.request(
-            destination["method"],
-            url,
-            headers,
-            b"" if destination["method"] in ("GET", "HEAD") else body,
-            timeout_s=_HTTP_S_MAX,
-            answer_bytes_max=_ANSWER_BYTES_MAX,
-        )
-    except Failed as failed:
-        raise NotTaken(0, str(failed), is_final=isinstance(failed, Refused)) from failed
-    if not 200 <= answer.status < 300:
-        final = answer.status < 500 and answer.status not in _RETRIED_STATUSES
-        raise NotTaken(answer.status, f"HTTP status {answer.status}", is_final=final)
+        async with asyncio.timeout(None if is_destination else _REST_S_MAX):
+            await http_targets.send(acting, said["target"]["Arn"], said["document"], asked, has_turn=True)  # fmt: skip
+    except TimeoutError as error:
+        raise NotTaken(0, f"no answer within {_REST_S_MAX:g} s", is_final=False) from error
     return None
 
 
-def _fill_path(endpoint: str, values: list[str]) -> str:
-    """Each ``*`` in the path by the next value, percent-encoded."""
-    left = iter(values)
-    parts = endpoint.split("*")
-    out = parts[0]
-    for part in parts[1:]:
-        out += quote(next(left, ""), safe="") + part
-    return out
+def _pair(one: Any) -> Any:
+    return tuple(one) if isinstance(one, list) else one

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from stratolite.clock import iso
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, trace_of
 from stratolite.services.events import jobs, names, state
 
 _TOTAL_BYTES_MAX = 1 << 20
@@ -27,7 +27,8 @@ class Putting(Service):
         if sum(_size(entry) for entry in entries) > _TOTAL_BYTES_MAX:
             raise names.invalid("Total size of the entries in the request is over the limit.")
         answers: list[Response] = []
-        accepted: dict[names.Bus, list[dict[str, Any]]] = {}
+        accepted: dict[tuple[names.Bus, str], list[dict[str, Any]]] = {}
+        trace = trace_of(call)
         for entry in entries:
             bus = names.bus(call, entry.get("EventBusName"))
             event, code, message = _event(call, bus, entry)
@@ -35,13 +36,13 @@ class Putting(Service):
                 answers.append({"ErrorCode": code, "ErrorMessage": message})
                 continue
             answers.append({"EventId": event["id"]})
-            accepted.setdefault(bus, []).append(event)
-        for bus, events in accepted.items():
+            accepted.setdefault((bus, entry.get("TraceHeader") or trace), []).append(event)
+        for (bus, came_with), events in accepted.items():
             # AWS gives an id to an event for a bus that is not there; nobody will ever see it
             keys = call.scoped(bus.account, bus.region).keys("events")
             there = state.bus(call.tx, keys, bus.name) is not None
             if there and state.is_heard(call.tx, keys, bus.name):
-                jobs.route(call, bus, events)
+                jobs.route(call, bus, events, trace=came_with)
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedEntryCount": failed, "Entries": answers}
 

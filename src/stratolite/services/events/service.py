@@ -12,6 +12,7 @@ from stratolite.services.events import jobs, names, state, worker
 from stratolite.services.events.archives import Archives
 from stratolite.services.events.buses import Buses
 from stratolite.services.events.connections import Connections
+from stratolite.services.events.destinations import Destinations
 from stratolite.services.events.putting import Putting
 from stratolite.services.events.rules import Rules
 
@@ -33,7 +34,7 @@ _ON_NAMED = {
 _WITH_UUID = frozenset({"connection", "api-destination"})
 
 
-class Events(Buses, Rules, Putting, Archives, Connections):
+class Events(Buses, Rules, Putting, Archives, Connections, Destinations):
     name: ClassVar[str] = "events"
     validated: ClassVar[bool] = True
 
@@ -54,7 +55,7 @@ class Events(Buses, Rules, Putting, Archives, Connections):
         if operation == "PutEvents":
             buses = {names.bus(call, e.get("EventBusName")).arn for e in request["Entries"]}
             return tuple((action, arn) for arn in sorted(buses))
-        if arn := request.get("ResourceARN"):
+        if arn := request.get("ResourceARN") or request.get("ApiDestinationArn"):
             return ((action, arn),)
         if operation in _ON_BUS or operation in _BUS_POLICY:
             given = request.get("EventBusName" if operation in _BUS_POLICY else "Name")

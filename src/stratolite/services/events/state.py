@@ -13,7 +13,8 @@ All under (account, region, "events"); values are JSON unless said otherwise:
                                       the rest by as many: ("archived part", id, time_ms, n, 1...)
     ("replay", name)               -> {archive, destination, only, start_s, end_s, state, reason, begun_s, ended_s, last_s, at}
     ("connection", name)           -> {uuid, type, parameters, description, created_s, modified_s, authorized_s, sealed}
-                                      sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters
+                                      sealed: its secrets, hex, null: deauthorized; parameters: the rest of AuthParameters;
+                                      maybe state (OAuth), reason, token (sealed, hex), secret (its ARN)
     ("turn", destination name)     -> [second, how many events may go in it and were told so]
     ("destination", name)          -> {uuid, connection, description, endpoint, method, rate, created_s, modified_s}
 """

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from stratolite import delivery, timetable
+from stratolite import delivery, http_targets, timetable
 from stratolite.clock import iso
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
+from stratolite.http_targets import NotTaken
 from stratolite.patterns import Patterns, compile_pattern
-from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service import TRACE, Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
 from stratolite.services.events import jobs, names, outgoing, state
+from stratolite.services.events.authorizing import Authorize
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
 from stratolite.services.events.rendering import render
@@ -37,7 +39,7 @@ _PAGE_EVENTS, _PAGE_BYTES = 100, 256 << 10
 
 def workers(service: Any) -> Iterable[Worker]:
     cloud = service.cloud
-    return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud))
+    return (_Route(cloud), _Deliver(service), _Timer(cloud), _Expire(cloud), _Replay(cloud), Authorize(cloud))  # fmt: skip
 
 
 # -- from a bus to its rules
@@ -108,7 +110,8 @@ class _Route:
                     _archive(tx, keys, name, event)
             size = 0
             for number, rule in part:
-                size += aim(call, bus, rule, said["events"][number], said["hops"])
+                event = said["events"][number]
+                size += aim(call, bus, rule, event, said["hops"], said.get("trace", ""))
                 if size >= _DELIVERIES_BYTES or (number, rule) == part[-1]:
                     break
             if part and (number, rule) != steps[-1]:
@@ -180,7 +183,7 @@ def _archive(tx: Tx, keys: Keyspace, name: str, event: Said) -> None:
     state.put(tx, keys, "archive", name, record=record)
 
 
-def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
+def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int, trace: str = "") -> int:
     """Leave a delivery for each target that the rule has now; of how many bytes."""
     tx, keys = call.tx, call.keys("events")
     record = state.get(tx, keys, "rule", bus.name, rule)
@@ -194,6 +197,8 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
             "account": bus.account, "region": bus.region, "rule": arn, "target": target, "id": event["id"], "hops": hops,
             "attempts": 0, "first_s": tx.time_s, "dead": None, "event": text if target.get("DeadLetterConfig") else "",
         }  # fmt: skip
+        if trace:
+            said["trace"] = trace
         key_path = target.get("KinesisParameters", {}).get("PartitionKeyPath")
         said["key"] = outgoing.partition_key(key_path, event)
         try:
@@ -201,6 +206,11 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
         except ValueError as error:
             said["document"] = text
             said["dead"] = {"code": "INVALID_JSON", "message": str(error)[:500]}
+        try:
+            if given := target.get("HttpParameters"):
+                said["http"] = list(http_targets.parameters(given, event))
+        except ValueError as error:
+            said["dead"] = {"code": "INVALID_PARAMETER", "message": str(error)[:500]}
         payload = orjson.dumps(said)
         size += len(payload)
         call.cloud.work.put(tx, DELIVER, payload)
@@ -219,14 +229,17 @@ class _Deliver:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
+        if trace := said.get("trace"):
+            call.context = {TRACE: trace}
         try:
             if said["dead"]:
                 await outgoing.bury(call, said)
                 return None
             return await outgoing.send(self._service, call, said)
-        except (Fault, ValueError, outgoing.NotTaken) as error:
+        except (Fault, ValueError, NotTaken) as error:
             said.pop("has_turn", None)  # another attempt waits for another
-            failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error))
+            after_s = error.retry_after_s if isinstance(error, NotTaken) else 0.0
+            failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error), after_s)
             return delivery.failed(self._cloud, DELIVER, said, failure)
 
 

@@ -16,7 +16,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
-from stratolite.service import Call, Request, Response
+from stratolite.service import Call, Request, Response, trace_of
 from stratolite.services.lambda_ import bundle, names, payloads, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -435,6 +435,9 @@ def _closing(
 
 
 def _trace(call: Call) -> str:
+    """The one that the call came with, or a new one."""
+    if given := trace_of(call):
+        return given
     return f"Root=1-{int(call.world.wall()):08x}-{call.world.token(12).hex()};Sampled=0"
 
 

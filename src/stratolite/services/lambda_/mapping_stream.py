@@ -12,12 +12,11 @@ Sources  https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import orjson
 
+from stratolite import shards
 from stratolite.errors import Fault
 from stratolite.service import Call, Settle
 from stratolite.services.lambda_ import (
@@ -28,31 +27,19 @@ from stratolite.services.lambda_ import (
     mapping_state,
 )
 from stratolite.services.lambda_.invoking import Answer
-from stratolite.services.lambda_.mapping_access import as_function, source_request
+from stratolite.services.lambda_.mapping_access import as_function
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_failures import Discarded, send
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Ended, Reader
 from stratolite.services.lambda_.mapping_settings import Source
 from stratolite.services.lambda_.names import Ref
 
-_READ_MAX = {"kinesis": 10_000, "dynamodb": 1000}
 _REFRESH_S = 200.0
 """An idle reader's iterator is used before it expires (5 minutes)."""
 _RETRY_S = 1.0, 60.0
-_SHARDS_MAX = 10_000
-_LOST = frozenset(("ExpiredIteratorException", "TrimmedDataAccessException"))
-_SLOWED = frozenset((
-    "ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException",
-))  # fmt: skip
 
 
 # -- the beginning
-
-
-class ShardInfo(NamedTuple):
-    id: str
-    parents: tuple[str, ...]
-    is_open: bool
 
 
 async def beginning(
@@ -67,63 +54,13 @@ async def beginning(
     target = await call.transact(lambda inner: invoking.choose(inner, ref))
     acting = await as_function(call, ref, target.config["Role"])
     acting = acting.scoped(acting.account, source.region)
-    now_s = call.world.cloud()
-    position = config["StartingPosition"]
-    time_s = config.get("StartingPositionTimestamp")
-    shards = await shards_of(acting, call, source, position, time_s)
-    found = {shard.id for shard in shards}
-    rows = []
-    for shard in shards:
-        if position == "TRIM_HORIZON" and any(parent in found for parent in shard.parents):
-            continue  # begins after them
-        if position == "LATEST" and not shard.is_open:
-            continue
-        row: mapping_state.Record = {"epoch": record["epoch"], "type": position}
-        if position == "LATEST":
-            ask = source_request(call, source) | {
-                "ShardId": shard.id,
-                "ShardIteratorType": "LATEST",
-            }
-            answer = await acting.request(source.service, "GetShardIterator", ask)
-            row |= {"iterator": answer["ShardIterator"], "time": now_s}
-        elif position == "AT_TIMESTAMP":
-            row["time"] = time_s
-        rows.append((shard.id, row))
-    return rows
+    position, time_s = config["StartingPosition"], config.get("StartingPositionTimestamp")
+    rows = await shards.beginning(acting, _stream(source), position, time_s, call.world.cloud())
+    return [(shard, {**row, "epoch": record["epoch"]}) for shard, row in rows]
 
 
-async def shards_of(
-    acting: Call, call: Call, source: Source, position: str, time_s: float | None
-) -> list[ShardInfo]:
-    """The shards where reading begins, and those around them."""
-    ask = source_request(call, source)
-    found: list[ShardInfo] = []
-    if source.kind == "kinesis":
-        if position == "AT_TIMESTAMP":
-            ask |= {"ShardFilter": {"Type": "AT_TIMESTAMP", "Timestamp": time_s}}
-        elif position == "LATEST":
-            ask |= {"ShardFilter": {"Type": "AT_LATEST"}}
-        while len(found) < _SHARDS_MAX:
-            page = await acting.request("kinesis", "ListShards", ask)
-            found += map(_info, page["Shards"])
-            if not page.get("NextToken"):
-                break
-            ask = {"NextToken": page["NextToken"]}
-        return found
-    while len(found) < _SHARDS_MAX:
-        page = await acting.request("dynamodbstreams", "DescribeStream", ask)
-        described = page["StreamDescription"]
-        found += map(_info, described["Shards"])
-        if not described.get("LastEvaluatedShardId"):
-            break
-        ask = ask | {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
-    return found
-
-
-def _info(shard: dict[str, Any]) -> ShardInfo:
-    parents = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
-    is_open = "EndingSequenceNumber" not in shard["SequenceNumberRange"]
-    return ShardInfo(shard["ShardId"], tuple(p for p in parents if p), is_open)
+def _stream(source: Source) -> shards.Stream:
+    return shards.Stream(source.service, source.stream_arn)
 
 
 # -- a shard's reader
@@ -131,13 +68,7 @@ def _info(shard: dict[str, Any]) -> ShardInfo:
 
 class ShardReader(Reader):
     _row: mapping_state.Record | None = None
-    _iterator: str | None = None
-    _pending: list[Item]
-    """Read and not yet handed over, in order."""
-    _since_s = 0.0
-    """When the first of them was read."""
-    _is_over = False
-    _children: list[ShardInfo]
+    _cursor: shards.Cursor[Item]
     _tried: dict[str, tuple[str, int]]
     """First record of a piece that failed -> (its last, how often it was tried)."""
 
@@ -147,27 +78,32 @@ class ShardReader(Reader):
         size, window_s = self.config["BatchSize"], self.config["MaximumBatchingWindowInSeconds"]
         most = size * self.config["ParallelizationFactor"]
         news = await self._arm()
+        cursor = self._cursor
         try:
-            while not self._is_over and len(self._pending) < most and self._room():
-                got = await self._fetch(min(most - len(self._pending), _READ_MAX[self.source.kind]))
+            while not cursor.is_over and len(cursor.pending) < most and self._room():
+                before = len(cursor.pending)
+                got = await cursor.read(await self.acting(), most - before)
+                self.count("PolledEventCount", len(cursor.pending) - before)
+                if cursor.is_slowed:
+                    await self.sleep(_RETRY_S[0])
                 if not got:
                     break
         except Fault:
             news.cancel()
-            self._iterator = None
+            cursor.lose_iterator()
             raise
         now_s = self.call.world.cloud()
-        due_s = min(self._since_s + window_s, self._window_end_s())
-        is_due = len(self._pending) >= size or now_s >= due_s
-        if self._pending and (is_due or self._is_over or not self._room()):
+        due_s = min(cursor.since_s + window_s, self._window_end_s())
+        is_due = len(cursor.pending) >= size or now_s >= due_s
+        if cursor.pending and (is_due or cursor.is_over or not self._room()):
             news.cancel()
             await self._hand_over()
             return None
-        if self._is_over and not self._pending:
+        if cursor.is_over and not cursor.pending:
             news.cancel()
             await self._close_window(is_over=True)
             return await self._follow()
-        until_s = self._since_s + window_s if self._pending else now_s + _REFRESH_S
+        until_s = cursor.since_s + window_s if cursor.pending else now_s + _REFRESH_S
         until_s = min(until_s, self._window_end_s())
         if now_s >= self._window_end_s():
             news.cancel()
@@ -178,7 +114,7 @@ class ShardReader(Reader):
         return None
 
     def _room(self) -> bool:
-        return sum(item.size_bytes for item in self._pending) < EVENT_BYTES_MAX * 2
+        return self._cursor.size_bytes() < EVENT_BYTES_MAX * 2
 
     async def _arm(self) -> asyncio.Future[None]:
         """Waits for news from before it is looked whether there is some."""
@@ -195,7 +131,6 @@ class ShardReader(Reader):
         self._row = None
 
     async def _resume(self) -> None:
-        self._pending, self._children, self._is_over, self._iterator = [], [], False, None
         row = await self.call.transact(
             lambda inner: mapping_state.checkpoint(inner.tx, self.keys, self.uuid, self.shard)
         )
@@ -205,85 +140,21 @@ class ShardReader(Reader):
         self._tried = {
             first: (last, count) for first, (last, count) in (row.get("tried") or {}).items()
         }
-        self._iterator = row.get("iterator")
+        place = shards.Place(row.get("after") or "", row.get("iterator"), row.get("time"))
+        self._cursor = shards.Cursor(_stream(self.source), self.shard, place, self._item)
 
-    async def _fetch(self, most: int) -> bool:
-        """Read on; whether there was anything. Raises Fault."""
-        acting = await self.acting()
-        service = self.source.service
-        for _ in range(2):
-            if self._iterator is None:
-                self._iterator = await self._iterator_after(acting)
-            ask = {"ShardIterator": self._iterator, "Limit": most}
-            try:
-                page = await acting.request(service, "GetRecords", ask)
-                break
-            except Fault as fault:
-                if fault.code in _SLOWED:
-                    await self.sleep(_RETRY_S[0])
-                    return False
-                if fault.code not in _LOST:
-                    raise
-                self._iterator = None
-        else:
-            return False
-        self._iterator = page.get("NextShardIterator")
-        if self._iterator is None:
-            self._is_over = True
-            self._children = await self._find_children(acting, page)
-        items = self._items(page["Records"])
-        if items and not self._pending:
-            self._since_s = self.call.world.cloud()
-        self.count("PolledEventCount", len(items))
-        self._pending += items
-        return bool(page["Records"])
-
-    def _items(self, records: Sequence[dict[str, Any]]) -> list[Item]:
-        assert self._row is not None
-        arn = self.source.arn
-        if self.source.kind == "kinesis":
-            role = self._acting[0] if self._acting else ""
-            return [mapping_events.kinesis(one, arn, self.shard, role) for one in records]
-        items = [mapping_events.dynamodb(one, arn) for one in records]
-        if self._skip_before_s is not None:
-            items = [item for item in items if item.arrived_s >= self._skip_before_s]
-        return items
-
-    _skip_before_s: float | None = None
-
-    async def _iterator_after(self, acting: Call) -> str:
-        """An iterator for where the checkpoint, and what is read beyond it, says."""
-        assert self._row is not None
-        row = self._row
-        after = self._pending[-1].id if self._pending else row.get("after")
-        ask = source_request(self.call, self.source) | {"ShardId": self.shard}
-        is_kinesis = self.source.kind == "kinesis"
-        number = "StartingSequenceNumber" if is_kinesis else "SequenceNumber"
-        self._skip_before_s = None
-        if after:
-            ask |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", number: after}
-        elif row.get("time") and is_kinesis:
-            ask |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": row["time"]}
-        else:
-            ask |= {"ShardIteratorType": "TRIM_HORIZON"}
-            since_s = row.get("time")
-            self._skip_before_s = None if since_s is None else int(since_s)  # their times are whole
-        try:
-            answer = await acting.request(self.source.service, "GetShardIterator", ask)
-        except Fault as fault:
-            if fault.code != "TrimmedDataAccessException":
-                raise
-            ask.pop(number, None)
-            ask["ShardIteratorType"] = "TRIM_HORIZON"
-            answer = await acting.request(self.source.service, "GetShardIterator", ask)
-        return str(answer["ShardIterator"])
+    def _item(self, record: dict[str, Any]) -> Item:
+        if self.source.kind == "dynamodb":
+            return mapping_events.dynamodb(record, self.source.arn)
+        role = self._acting[0] if self._acting else ""
+        return mapping_events.kinesis(record, self.source.arn, self.shard, role)
 
     # -- handing over
 
     async def _hand_over(self) -> None:
         """What is pending, in batches: one after another, or several at once for different keys."""
         assert self._row is not None
-        taken, self._pending = self._pending, []
+        taken = self._cursor.take()
         await self._slices(taken)
         await self._move_to(taken[-1].id)
         age_ms = max(0.0, (self.call.world.cloud() - taken[-1].arrived_s) * 1000)
@@ -300,23 +171,14 @@ class ShardReader(Reader):
             await self._windows(taken)
             return
         wanted = self.wanted(taken)
-        lanes: dict[int, list[Item]] = {}
-        factor = self.config["ParallelizationFactor"]
-        for item in wanted:
-            lane = crc32(item.key.encode()) % factor if factor > 1 else 0
-            lanes.setdefault(lane, []).append(item)
-        alone = len(lanes) == 1
 
-        async def lane_of(items: list[Item]) -> None:
-            for batch in _batches(items, self.config["BatchSize"]):
+        async def lane(items: list[Item], is_only: bool) -> None:
+            for batch in shards.batches(items, self.config["BatchSize"], EVENT_BYTES_MAX):
                 await self._batch(batch)
-                if alone:
+                if is_only:
                     await self._move_to(batch[-1].id)
 
-        done = await asyncio.gather(*map(lane_of, lanes.values()), return_exceptions=True)
-        for one in done:
-            if isinstance(one, BaseException):
-                raise one
+        await shards.in_lanes(wanted, self.config["ParallelizationFactor"], lane)
 
     async def _batch(self, batch: list[Item]) -> None:
         """Until the function has done all of it, or what it cannot do was given up. Raises Ended."""
@@ -490,7 +352,7 @@ class ShardReader(Reader):
     async def _windows(self, taken: list[Item]) -> None:
         length_s = self.config["TumblingWindowInSeconds"]
         assert self._row is not None
-        for batch in _batches(taken, self.config["BatchSize"]):
+        for batch in shards.batches(taken, self.config["BatchSize"], EVENT_BYTES_MAX):
             left = batch
             while left:
                 window = mapping_events.window_of(left[0].arrived_s, length_s)
@@ -552,18 +414,9 @@ class ShardReader(Reader):
 
     # -- the end of a shard
 
-    async def _find_children(self, acting: Call, page: dict[str, Any]) -> list[ShardInfo]:
-        if self.source.kind == "kinesis":
-            return [
-                ShardInfo(child["ShardId"], tuple(child["ParentShards"]), True)
-                for child in page.get("ChildShards") or ()
-            ]
-        shards = await shards_of(acting, self.call, self.source, "TRIM_HORIZON", None)
-        return [shard for shard in shards if self.shard in shard.parents]
-
     async def _follow(self) -> Settle:
         """Done; the children whose parents are all done begin at their beginning."""
-        children, epoch = self._children, self.epoch
+        children, epoch = self._cursor.children, self.epoch
 
         def settle(tx: Any) -> None:
             inner = self.call.scoped(self.call.account, self.call.region)
@@ -606,16 +459,3 @@ class _Left(NamedTuple):
     """The function failed, not the way to it."""
     is_cut: bool = False
     """The function said where: that is the cut, and the rest is tried as it is."""
-
-
-def _batches(items: Sequence[Item], most: int) -> list[list[Item]]:
-    """At most ``most`` items, and as many bytes as an invocation takes."""
-    found: list[list[Item]] = []
-    size = 0
-    for item in items:
-        size += item.size_bytes
-        if not found or len(found[-1]) >= most or size > EVENT_BYTES_MAX:
-            found.append([])
-            size = item.size_bytes
-        found[-1].append(item)
-    return found

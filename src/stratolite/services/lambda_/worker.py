@@ -1,7 +1,7 @@
 """Asynchronous invocations: kept durably, run later, run again after errors, dropped when too old.
 
 A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, event | blob, client, first_s,
-failures, throttles}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
+failures, throttles, and maybe trace}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
 unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
 growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds. What becomes of its end:
 ``destinations``.
@@ -19,7 +19,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Job, Settle, Worker
+from stratolite.service import TRACE, Call, Job, Settle, Worker, trace_of
 from stratolite.services.lambda_ import destinations, invoking, state
 from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -61,6 +61,8 @@ class Later(invoking.Invoking):
                 "failures": 0,
                 "throttles": 0,
             }
+            if trace := trace_of(call):
+                job["trace"] = trace
             inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
 
         await call.transact(put)
@@ -82,6 +84,8 @@ class _Worker:
         cloud = self._service.cloud
         ref = Ref(said["account"], said["region"], said["name"], said["qualifier"] or None)
         call = cloud.call(ref.account, ref.region, said["id"])
+        if trace := said.get("trace"):
+            call.context = {TRACE: trace}
         event = said["event"].encode() or await cloud.blobs.read(said["blob"])
         try:
             target, limits = await call.transact(lambda inner: _look(inner, ref))

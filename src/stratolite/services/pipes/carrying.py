@@ -9,19 +9,14 @@ from typing import Any
 
 import orjson
 
-from stratolite import delivery
 from stratolite.errors import Fault
-from stratolite.input_template import MISSING, fill, select
+from stratolite.input_template import fill, fill_text, is_json, select
 from stratolite.patterns import compile_pattern
 from stratolite.service import Call
+from stratolite.services.pipes import targets
 from stratolite.services.pipes.items import Item, opened
 from stratolite.services.pipes.journal import Journal
-
-_EVENTS_A_CALL = 10
-
-
-class Failed(Exception):
-    """The enrichment or target took the batch and failed."""
+from stratolite.services.pipes.targets import Failed, Taken
 
 
 def wanted(request: dict[str, Any], batch: Sequence[Item]) -> list[Item]:
@@ -42,18 +37,18 @@ async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence
     events: list[Any] = [item.event for item in batch]
     journal.note("EXECUTION_STARTED", payload=_text(events))
     try:
-        answer = await _carry(acting, arn, request, events, journal)
+        taken, sent = await _carry(acting, arn, request, events, journal)
     except (Fault, ValueError, Failed) as error:
         journal.note("EXECUTION_FAILED", error)
         await journal.send()
         raise
-    failed = _failed(answer, batch)
+    failed = _named(taken.answer, batch) | _not_taken(taken, sent, batch)
     journal.note("EXECUTION_PARTIALLY_FAILED" if failed else "EXECUTION_SUCCEEDED")
     await journal.send()
     return failed
 
 
-def _failed(answer: bytes, batch: Sequence[Item]) -> set[str]:
+def _named(answer: bytes, batch: Sequence[Item]) -> set[str]:
     """What {"batchItemFailures": [{"itemIdentifier": id}]} names; all of the batch where it names what is not in it."""
     try:
         said = orjson.loads(answer)
@@ -69,32 +64,41 @@ def _failed(answer: bytes, batch: Sequence[Item]) -> set[str]:
     return {known[str(one)] for one in given}
 
 
+def _not_taken(taken: Taken, sent: list[Any], batch: Sequence[Item]) -> set[str]:
+    """Whose events a batch API refused: by their ids, which an enrichment may keep; all of the batch where it does not."""
+    known = {item.identifier: item.id for item in batch}
+    found: set[str] = set()
+    for number in taken.failed:
+        event = sent[number]
+        name = (event.get("messageId") or event.get("eventID")) if isinstance(event, dict) else None
+        if name not in known:
+            return set(known.values())
+        found.add(known[name])
+    return found
+
+
 async def _carry(
     acting: Call, arn: str, request: dict[str, Any], events: list[Any], journal: Journal
-) -> bytes:
-    """What the target answered; nothing where it answers nothing."""
-    if enrichment := request.get("Enrichment"):
+) -> tuple[Taken, list[Any]]:
+    """What the target took, of the events it was sent."""
+    if request.get("Enrichment"):
         template = (request.get("EnrichmentParameters") or {}).get("InputTemplate")
         journal.note("ENRICHMENT_STAGE_ENTERED", payload=_text(events))
         asked = _transformed(acting, arn, request, template, events, ("ENRICHMENT", journal))
         with _invoking("ENRICHMENT", f"[{','.join(asked)}]", journal) as said:
-            answer = await _enriched(acting, enrichment, said.request)
-            said.response = (answer or b"null").decode("utf-8", "replace")
-        found = orjson.loads(answer or b"null")
-        events = found if isinstance(found, list) else [] if found in (None, "", {}) else [found]
+            events, said.response = await _enriched(acting, request, asked, events)
         journal.note("ENRICHMENT_STAGE_EXITED", payload=_text(events))
     if not events:
         journal.note("TARGET_INVOCATION_SKIPPED")
-        return b""
-    about = request.get("TargetParameters") or {}
+        return Taken(), events
     journal.note("TARGET_STAGE_ENTERED", payload=_text(events))
-    template = about.get("InputTemplate")
+    template = (request.get("TargetParameters") or {}).get("InputTemplate")
     texts = _transformed(acting, arn, request, template, events, ("TARGET", journal))
     with _invoking("TARGET", f"[{','.join(texts)}]", journal) as said:
-        answer = await _deliver(acting, request["Target"], about, texts, events)
-        said.response = answer.decode("utf-8", "replace")
+        taken = await targets.deliver(acting, request, texts, events)
+        said.response = taken.answer.decode("utf-8", "replace")
     journal.note("TARGET_STAGE_EXITED")
-    return answer
+    return taken, events
 
 
 def _text(events: list[Any]) -> str:
@@ -114,7 +118,12 @@ def _transformed(
     if template:
         journal.note(f"{stage}_TRANSFORMATION_STARTED", payload=_text(events))
     try:
-        texts = [_shaped(acting, arn, request, template, event) for event in events]
+        there = request["Enrichment" if stage == "ENRICHMENT" else "Target"]
+        needs_json = targets.kind_of(there) in targets.NEED_JSON
+        texts = [
+            _shaped(acting, arn, request, template, event, needs_json=needs_json)
+            for event in events
+        ]
     except ValueError as error:
         journal.note(f"{stage}_TRANSFORMATION_FAILED", error)
         raise
@@ -140,7 +149,15 @@ def _invoking(stage: str, request: str, journal: Journal) -> Iterator[_Said]:
     journal.note(f"{stage}_INVOCATION_SUCCEEDED", awsRequest=request, awsResponse=said.response)
 
 
-def _shaped(acting: Call, arn: str, request: dict[str, Any], template: str | None, event: Any) -> str:  # fmt: skip
+def _shaped(
+    acting: Call,
+    arn: str,
+    request: dict[str, Any],
+    template: str | None,
+    event: Any,
+    *,
+    needs_json: bool,
+) -> str:
     if not template:
         return orjson.dumps(event).decode()
     seen = opened(event) if isinstance(event, dict) else event
@@ -155,110 +172,44 @@ def _shaped(acting: Call, arn: str, request: dict[str, Any], template: str | Non
         "aws.pipes.event": seen,
         "aws.pipes.event.json": seen,
     }
-    return fill(template, lambda name: own[name] if name in own else select(name, seen))
 
+    def value(name: str) -> Any:
+        return own[name] if name in own else select(name, seen)
 
-async def _call_function(acting: Call, arn: str, payload: str) -> bytes:
-    there = _at(acting, arn)
-    ask = {"FunctionName": arn, "InvocationType": "RequestResponse", "Payload": payload.encode()}
-    answer = await there.request("lambda", "Invoke", ask)
-    if "FunctionError" in answer:
-        raise Failed(answer["Payload"][:500].decode("utf-8", "replace"))
-    found: bytes = answer["Payload"]
-    return found
-
-
-async def _enriched(acting: Call, arn: str, payload: str) -> bytes:
-    """By a function, or by an express state machine that is waited for."""
-    if delivery.parse(arn).service == "states":
-        return await _start(acting, arn, payload, "REQUEST_RESPONSE")
-    return await _call_function(acting, arn, payload)
-
-
-async def _start(acting: Call, machine: str, payload: str, how: str) -> bytes:
-    """Its output, where it is waited for. An execution with the whole batch; one that is waited for, if the machine is an express one, as is the default.
-
-    https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_PipeTargetStateMachineParameters.html
-    """
-    there = _at(acting, machine)
-    ask = {"stateMachineArn": machine, "input": payload}
-    if how != "FIRE_AND_FORGET":
-        try:
-            answer = await there.request("stepfunctions", "StartSyncExecution", ask)
-        except Fault as fault:
-            if how or fault.code != "StateMachineTypeNotSupported":
-                raise
-        else:
-            if answer["status"] != "SUCCEEDED":
-                raise Failed(f"{answer['status']} {answer.get('error', '')}")
-            output: str = answer.get("output") or ""
-            return output.encode()
-    await there.request("stepfunctions", "StartExecution", ask)
-    return b""
-
-
-async def _deliver(
-    acting: Call, target: str, about: dict[str, Any], texts: list[str], events: list[Any]
-) -> bytes:
-    kind = delivery.parse(target).service
-    if kind == "lambda":
-        how = (about.get("LambdaFunctionParameters") or {}).get("InvocationType", "REQUEST_RESPONSE")  # fmt: skip
-        if how == "REQUEST_RESPONSE":
-            return await _call_function(acting, target, f"[{','.join(texts)}]")
-        await delivery.send(acting, target, f"[{','.join(texts)}]")
-        return b""
-    if kind == "states":
-        how = (about.get("StepFunctionStateMachineParameters") or {}).get("InvocationType", "")
-        return await _start(acting, target, f"[{','.join(texts)}]", how)
-    if kind == "events":
-        await _put_events(acting, target, about.get("EventBridgeEventBusParameters") or {}, texts, events)  # fmt: skip
-        return b""
-    queue = about.get("SqsQueueParameters") or {}
-    key = (about.get("KinesisStreamParameters") or {}).get("PartitionKey", "")
-    stream = (about.get("CloudWatchLogsParameters") or {}).get("LogStreamName", "")
-    for text, event in zip(texts, events, strict=True):
-        options = delivery.Options(
-            group_id=_value(queue.get("MessageGroupId", ""), event),
-            deduplication_id=_value(queue.get("MessageDeduplicationId", ""), event),
-            partition_key=_value(key, event),
-            name=_value(stream, event),
-        )
-        await delivery.send(acting, target, text, options)
-    return b""
-
-
-async def _put_events(
-    acting: Call, bus: str, about: dict[str, Any], texts: list[str], events: list[Any]
-) -> None:
-    there = _at(acting, bus)
-    entries = []
-    for text, event in zip(texts, events, strict=True):
-        entry: dict[str, Any] = {
-            "EventBusName": bus,
-            "Source": _value(about.get("Source", "Pipe"), event),
-            "DetailType": _value(about.get("DetailType", "Event from aws:pipes"), event),
-            "Detail": text,
-        }
-        if resources := about.get("Resources"):
-            entry["Resources"] = [_value(one, event) for one in resources]
-        entries.append(entry)
-    for at in range(0, len(entries), _EVENTS_A_CALL):
-        answer = await there.request("events", "PutEvents", {"Entries": entries[at : at + _EVENTS_A_CALL]})  # fmt: skip
-        for one in answer["Entries"]:
-            if "ErrorCode" in one:
-                raise Fault(one["ErrorCode"], one["ErrorMessage"], status=400)
-
-
-def _value(text: str, event: Any) -> str:
-    """A parameter may be a path into the event."""
-    if not text.startswith("$."):
+    text = fill(template, value, must_be_json=False)
+    if is_json(text):
         return text
-    found = select(text, opened(event) if isinstance(event, dict) else event)
-    if found is MISSING:
-        raise ValueError(f"{text} leads nowhere")
-    return found if isinstance(found, str) else orjson.dumps(found).decode()
+    if needs_json:
+        raise ValueError(f"what the InputTemplate makes is not JSON: {text[:200]}")
+    return text if template.lstrip().startswith(("{", "[", '"')) else fill_text(template, value)
 
 
-def _at(acting: Call, arn: str) -> Call:
-    place = delivery.parse(arn)
-    return acting.scoped(place.account or acting.account, place.region or acting.region)
+async def _enriched(
+    acting: Call, request: dict[str, Any], texts: list[str], events: list[Any]
+) -> tuple[list[Any], str]:
+    """(the events it made, what it answered), by a function, an express state machine that is waited for, or by HTTP: one request for each event."""
+    arn = request["Enrichment"]
+    kind = targets.kind_of(arn)
+    if kind == "http":
+        given = (request.get("EnrichmentParameters") or {}).get("HttpParameters") or {}
+        answers = [
+            await targets.call_http(acting, arn, text, given, event)
+            for text, event in zip(texts, events, strict=True)
+        ]
+    elif kind == "states":
+        answers = [await targets.start(acting, arn, f"[{','.join(texts)}]", "REQUEST_RESPONSE")]
+    else:
+        answers = [await targets.call_function(acting, arn, f"[{','.join(texts)}]")]
+    made: list[Any] = []
+    for answer in answers:
+        found = _read(answer)
+        made += found if isinstance(found, list) else [] if found in (None, "", {}) else [found]
+    return made, b"\n".join(answers).decode("utf-8", "replace")
+
+
+def _read(answer: bytes) -> Any:
+    """What an enrichment answers need not be JSON."""
+    try:
+        return orjson.loads(answer or b"null")
+    except orjson.JSONDecodeError:
+        return answer.decode("utf-8", "replace")

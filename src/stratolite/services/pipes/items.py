@@ -17,6 +17,9 @@ class Item(NamedTuple):
     """Message id, or sequence number."""
     event: dict[str, Any]
     arrived_s: float
+    size_bytes: int
+    key: str = ""
+    """Records of one key stay in order."""
     handle: str = ""
     """A message's receipt handle."""
 
@@ -39,7 +42,8 @@ def message(received: dict[str, Any], arn: str) -> Item:
         "awsRegion": arn.split(":")[3],
     }  # fmt: skip
     sent_s = int(event["attributes"].get("SentTimestamp", 0)) / 1000
-    return Item(received["MessageId"], event, sent_s, received["ReceiptHandle"])
+    size = len(event["body"].encode())
+    return Item(received["MessageId"], event, sent_s, size, handle=received["ReceiptHandle"])
 
 
 def _attribute(value: dict[str, Any]) -> dict[str, Any]:
@@ -67,32 +71,40 @@ def kinesis(record: dict[str, Any], arn: str, shard: str, role: str) -> Item:
         "awsRegion": arn.split(":")[3],
         "eventSourceARN": arn,
     }
-    return Item(number, event, record["ApproximateArrivalTimestamp"])
+    arrived_s = record["ApproximateArrivalTimestamp"]
+    return Item(number, event, arrived_s, len(event["data"]), record["PartitionKey"])
 
 
 def dynamodb(record: dict[str, Any], arn: str) -> Item:
     """Plain JSON, whatever stands in the record ready to be written."""
-    event = orjson.loads(orjson.dumps({**record, "eventSourceARN": arn}))
+    text = orjson.dumps({**record, "eventSourceARN": arn})
+    event = orjson.loads(text)
     change = event["dynamodb"]
     created_s = change["ApproximateCreationDateTime"]
     change["ApproximateCreationDateTime"] = int(created_s)
-    return Item(change["SequenceNumber"], event, created_s)
+    key = orjson.dumps(change["Keys"], option=orjson.OPT_SORT_KEYS).decode()
+    return Item(change["SequenceNumber"], event, created_s, len(text), key)
 
 
 def opened(event: dict[str, Any]) -> dict[str, Any]:
-    """With a body or data that is JSON read as such: what paths and patterns lead into."""
-    if "body" in event:
-        return event | {"body": _parsed(event["body"])}
-    if "data" in event:
-        return event | {"data": _parsed(base64.b64decode(event["data"]))}
+    """With a body or data that is JSON read as such: what paths and patterns lead into. Data that is none stays base64.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-input-transformation.html#input-transform-implicit
+    """
+    if isinstance(body := event.get("body"), str):
+        return event | {"body": _parsed(body, body)}
+    if isinstance(data := event.get("data"), str):
+        try:
+            return event | {"data": _parsed(base64.b64decode(data, validate=True).decode(), data)}
+        except ValueError:  # no base64, as an enrichment may make it, or no text
+            return event
     return event
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parsed(text: str, otherwise: str) -> Any:
+    """JSON's objects and arrays as such, other JSON as its text."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        found = None
-    if isinstance(found, dict | list):
-        return found
-    return text if isinstance(text, str) else text.decode("utf-8", "replace")
+        return otherwise
+    return found if isinstance(found, dict | list) else text

@@ -1,7 +1,8 @@
 """Log records of a pipe's executions: each step of a batch's way, as far as the pipe's log level asks for it.
 
-They go to a log group (stream PIPE) or a delivery stream when the execution is over, in the platform's name; where they cannot be
-written they are dropped, as on AWS, and the events go their way.
+They go to a log group (stream PIPE) or a delivery stream when the execution is over, in the platform's name, or to a bucket, in lines
+of JSON, as delivery.logs.amazonaws.com, whom the bucket's policy must let; where they cannot be written they are dropped, as
+on AWS, and the events go their way.
 
 Source  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs.html
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs-schema.html
@@ -10,6 +11,7 @@ Source  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs.h
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -75,6 +77,8 @@ class Journal:
                     await self._to_group(group["LogGroupArn"], records)
                 if stream:
                     await self._to_stream(stream["DeliveryStreamArn"], records)
+                if bucket := self._config.get("S3LogDestination"):
+                    await self._to_bucket(bucket, records)
             except Fault as fault:
                 _log.info("pipe=%s: %d log records are dropped: %r", self._arn, len(records), fault)
 
@@ -90,6 +94,23 @@ class Journal:
                 raise
         lines = [{"timestamp": orjson.loads(r)["timestamp"], "message": r.decode()} for r in records]  # fmt: skip
         await there.request("logs", "PutLogEvents", {**where, "logEvents": lines})
+
+    async def _to_bucket(self, bucket: dict[str, Any], records: list[bytes]) -> None:
+        """PREFIX/AWSLogs/ACCOUNT/pipes/REGION/PIPE/YYYY/MM/DD/HH/PIPE_TIME_ID.log, each record a line."""
+        _, region, account, pipe = delivery.parse(self._arn)
+        name, now = pipe.partition("/")[2], datetime.fromtimestamp(self._call.world.cloud(), UTC)
+        folder = f"AWSLogs/{account}/pipes/{region}/{name}/{now:%Y/%m/%d/%H}"
+        prefix = (bucket.get("Prefix") or "").rstrip("/")
+        key = f"{prefix}/{folder}" if prefix else folder
+        ask = {
+            "Bucket": bucket["BucketName"],
+            "Key": f"{key}/{name}_{now:%Y%m%dT%H%M%SZ}_{self._call.world.uuid()}.log",
+            "Body": b"".join(record + b"\n" for record in records),
+            "ContentType": "application/json",
+            "ExpectedBucketOwner": bucket["BucketOwner"],
+        }
+        home = self._call.cloud.call(account, region)
+        await home.as_service("delivery.logs.amazonaws.com", self._arn).request("s3", "PutObject", ask)  # fmt: skip
 
     async def _to_stream(self, arn: str, records: list[bytes]) -> None:
         place = delivery.parse(arn)

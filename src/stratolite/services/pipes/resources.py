@@ -11,12 +11,12 @@ from stratolite.services.pipes import checks
 
 _ASKED = (
     "Description", "DesiredState", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
+    "KmsKeyIdentifier",
 )  # fmt: skip
 _NOT_OFFERED = (
-    "LogConfiguration.S3LogDestination", "KmsKeyIdentifier", "EnrichmentParameters.HttpParameters",
     "SourceParameters.ActiveMQBrokerParameters", "SourceParameters.ManagedStreamingKafkaParameters",
     "SourceParameters.RabbitMQBrokerParameters", "SourceParameters.SelfManagedKafkaParameters",
-    "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters", "TargetParameters.HttpParameters",
+    "TargetParameters.BatchJobParameters", "TargetParameters.EcsTaskParameters",
     "TargetParameters.RedshiftDataParameters", "TargetParameters.SageMakerPipelineParameters",
     "TargetParameters.EventBridgeEventBusParameters.EndpointId", "TargetParameters.TimestreamParameters",
 )  # fmt: skip
@@ -29,8 +29,6 @@ class Pipe(Resource):
     create_only = frozenset({"Name", "Source"})
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         **dict.fromkeys(_NOT_OFFERED, frozenset({""})),
-        "SourceParameters.DynamoDBStreamParameters.ParallelizationFactor": frozenset({"1"}),
-        "SourceParameters.KinesisStreamParameters.ParallelizationFactor": frozenset({"1"}),
         **{f"SourceParameters.{name}": frozenset({""}) for name in checks.SOURCES_NOT_OFFERED},
         **{f"TargetParameters.{name}": frozenset({""}) for name in checks.TARGETS_NOT_OFFERED},
     }
@@ -59,6 +57,8 @@ class Pipe(Resource):
         asked = {"Description": ""} | picked(new.properties, *_ASKED)
         if "Enrichment" in old.properties and "Enrichment" not in new.properties:
             asked["Enrichment"] = ""
+        if "KmsKeyIdentifier" in old.properties and "KmsKeyIdentifier" not in new.properties:
+            asked["KmsKeyIdentifier"] = ""
         if "LogConfiguration" in old.properties and "LogConfiguration" not in new.properties:
             asked["LogConfiguration"] = {"Level": "OFF"}  # left out, it would go on as it is
         await self.ask(call, "UpdatePipe", Name=physical_id, **asked)

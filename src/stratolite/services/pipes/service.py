@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Service, Tagged, Worker
-from stratolite.services.pipes import checks, reading, state, worker
+from stratolite.services.pipes import checks, reading, sealing, state, worker
 
 _SETTLED = frozenset({"StartingPosition", "StartingPositionTimestamp"})
 """Members of a source's parameters that an update does not have; of the others it replaces all.
@@ -17,6 +17,7 @@ https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_UpdatePipe.ht
 _PAGE = 100
 _ASKED = (
     "Description", "Source", "SourceParameters", "Enrichment", "EnrichmentParameters", "Target", "TargetParameters", "RoleArn", "LogConfiguration",
+    "KmsKeyIdentifier",
 )  # fmt: skip
 
 
@@ -58,8 +59,10 @@ class Pipes(Service):
                 return _answer(call, name, known)
             raise Fault("ConflictException", f"Pipe {name} already exists.", status=409)
         checks.check(call, request)
+        asked = {m: request[m] for m in _ASKED if request.get(m) is not None}
         record = {
-            "request": {m: request[m] for m in _ASKED if request.get(m) is not None},
+            "sealed": sealing.sealed(call, _arn(call, name), asked),
+            "request": asked,
             "state": "CREATING",
             "wanted": request.get("DesiredState", "RUNNING"),
             "reason": "",
@@ -73,9 +76,10 @@ class Pipes(Service):
 
     def update_pipe(self, call: Call, request: Request) -> Response:
         name, record = _find(call, request)
-        asked = record["request"] | {m: request[m] for m in _ASKED if request.get(m) is not None}
+        before = sealing.opened(call, _arn(call, name), record)
+        asked = before | {m: request[m] for m in _ASKED if request.get(m) is not None}
         if "SourceParameters" in request:
-            old = record["request"].get("SourceParameters") or {}
+            old = before.get("SourceParameters") or {}
             asked["SourceParameters"] = old | {
                 kind: {k: v for k, v in (old.get(kind) or {}).items() if k in _SETTLED}
                 | (new or {})
@@ -83,7 +87,10 @@ class Pipes(Service):
             }
         if request.get("Enrichment") == "":
             asked.pop("Enrichment", None)
-        checks.check(call, asked | {m: request[m] for m in ("KmsKeyIdentifier",) if request.get(m)})
+        if request.get("KmsKeyIdentifier") == "":
+            asked.pop("KmsKeyIdentifier", None)
+        checks.check(call, asked)
+        record["sealed"] = sealing.sealed(call, _arn(call, name), asked)
         record |= {"request": asked, "state": "UPDATING"}
         record["wanted"] = request.get("DesiredState", record["wanted"])
         return self._keep(call, name, record)
@@ -113,14 +120,15 @@ class Pipes(Service):
 
     def describe_pipe(self, call: Call, request: Request) -> Response:
         name, record = _find(call, request)
-        answer = {**_answer(call, name, record), **record["request"]}
+        asked = sealing.opened(call, _arn(call, name), record)
+        answer = {**_answer(call, name, record), **asked, "SourceParameters": checks.shown(asked)}
         answer |= {"StateReason": record["reason"]} if record["reason"] else {}
         return answer | ({"Tags": record["tags"]} if record["tags"] else {})
 
     def list_pipes(self, call: Call, request: Request) -> Response:
         limit, found = request.get("Limit") or _PAGE, list[Response]()
         rows = state.rows(
-            call.tx, call.keys("pipes"), request.get("NamePrefix", ""), request.get("NextToken", "")
+            call.tx, call.keys("pipes"), request.get("NamePrefix", ""), _after(request)
         )
         for name, record in rows:
             asked = record["request"]
@@ -133,7 +141,7 @@ class Pipes(Service):
             if not fits:
                 continue
             if len(found) == limit:
-                return {"Pipes": found, "NextToken": found[-1]["Name"]}
+                return {"Pipes": found, "NextToken": found[-1]["Name"].encode().hex()}
             one = _answer(call, name, record) | {"Source": asked["Source"], "Target": asked["Target"]}  # fmt: skip
             found.append(one | ({"Enrichment": asked["Enrichment"]} if asked.get("Enrichment") else {}))  # fmt: skip
         return {"Pipes": found}
@@ -182,6 +190,14 @@ def _find(call: Call, request: Request) -> tuple[str, state.Record]:
     if record is None:
         raise Fault("NotFoundException", f"Pipe {request['Name']} does not exist.", status=404)
     return request["Name"], record
+
+
+def _after(request: Request) -> str:
+    """The name that a NextToken stands behind. Raises Fault for one that is none of ours."""
+    try:
+        return bytes.fromhex(request.get("NextToken") or "").decode()
+    except ValueError as error:
+        raise checks.invalid("The NextToken is not valid.") from error
 
 
 def _tagged(call: Call, request: Request) -> tuple[str, state.Record]:

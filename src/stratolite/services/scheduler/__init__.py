@@ -17,8 +17,8 @@ Files   ``service`` the operations; ``checks`` what a schedule may say; ``worker
         ``resources`` CloudFormation types
 
 Targets are called under the schedule's role, which must trust scheduler.amazonaws.com. Templated: Lambda, SQS, SNS, Kinesis,
-Firehose, Step Functions, PutEvents. Universal (arn:aws:scheduler:::aws-sdk:SERVICE:action): those services and
-operations of this cloud whose input is JSON as it stands (``checks.UNIVERSAL``). Others are refused by name.
+Firehose, Step Functions, PutEvents. Universal (arn:aws:scheduler:::aws-sdk:SERVICE:action): every operation of this cloud that
+does not only read, its input in the SDK's spelling or the API's (``wire.documents``). Others are refused by name.
 Invocations that were missed while the cloud was off, or leapt over by its clock, are made up for as far as a day back.
 A rate without a StartDate begins at once.
 

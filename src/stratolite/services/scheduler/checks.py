@@ -9,20 +9,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from stratolite import delivery, timetable
+from stratolite import delivery, sdk_names, timetable
 from stratolite.errors import Fault
-from stratolite.service import Call, Cloud, snake
+from stratolite.input_template import MISSING, fill
+from stratolite.service import Call, Cloud
 
-UNIVERSAL = {
-    "dynamodb": "dynamodb", "eventbridge": "events", "lambda": "lambda", "scheduler": "scheduler", "secretsmanager": "secretsmanager",
-    "sfn": "stepfunctions", "sns": "sns", "sqs": "sqs", "ssm": "ssm",
-}  # fmt: skip
-"""AWS SDK for Java's service name -> ours, for arn:aws:scheduler:::aws-sdk:NAME:action."""
 _UNIVERSAL = re.compile(r"arn:aws[\w-]*:scheduler:::aws-sdk:([a-z0-9]+):([a-zA-Z0-9]+)\Z")
 NOT_OFFERED = (
     "EcsParameters", "SageMakerPipelineParameters", "EventBridgePutEventsV2Parameters", "EventBridgePutRawEventsParameters",
 )  # fmt: skip
-_READING = ("get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "lookup", "discover", "validate", "batchGet")  # fmt: skip
+_READING = (
+    "get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "read", "lookup", "discover", "validate",
+    "batchGet", "batchDescribe", "batchRead", "transactGet", "adminGet", "adminList", "testMigration", "retrieve", "testConnection",
+    "translateDocument", "isAuthorized", "invokeModel",
+)  # fmt: skip
+"""How actions begin that schedules may not call: https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html"""
 
 
 def invalid(message: str) -> Fault:
@@ -78,7 +79,7 @@ def universal(arn: str) -> tuple[str, str] | None:
     if found is None:
         return None
     action = found[2]
-    return UNIVERSAL.get(found[1], found[1]), action[:1].upper() + action[1:]
+    return sdk_names.SERVICES.get(found[1], found[1]), action[:1].upper() + action[1:]
 
 
 def _check_target(call: Call, target: dict[str, Any]) -> None:
@@ -124,9 +125,9 @@ def _kind_of(arn: str, cloud: Cloud | None = None) -> str:
 
 
 def _check_action(service: str, operation: str) -> None:
-    if service not in UNIVERSAL.values():
+    if service not in sdk_names.SERVICES.values() or operation in sdk_names.STREAMING:
         raise invalid(f"The universal target service {service} is not offered by Stratolite.")
-    if snake(operation).split("_")[0] in _READING:
+    if (operation[:1].lower() + operation[1:]).startswith(_READING):
         raise invalid(f"Invalid RequestJson provided. Reason: {operation} is a read-only operation.")  # fmt: skip
 
 
@@ -139,10 +140,23 @@ def _check_universal(call: Call, target: dict[str, Any], service: str, operation
     except Fault as fault:
         raise invalid(fault.message) from fault
     try:
-        if not isinstance(orjson.loads(target.get("Input") or "{}"), dict):
+        given = orjson.loads(_sample(target.get("Input") or "{}"))
+        if not isinstance(given, dict):
             raise invalid("Invalid RequestJson provided. Reason: it must be a JSON object.")
-    except orjson.JSONDecodeError as error:
+        call.cloud.documents.read_request(service, operation, given)
+    except ValueError as error:
         raise invalid(f"Invalid RequestJson provided. Reason: {error}.") from error
+
+
+def _sample(text: str) -> str:
+    """The input as it could be when the schedule comes due."""
+
+    def value(name: str) -> Any:
+        if not name.startswith("aws.scheduler."):
+            return MISSING
+        return "2026-01-01T00:00:00Z" if name.endswith("-time") else "1"
+
+    return fill(text, value, must_be_json=False) if "<aws.scheduler." in text else text
 
 
 def _check_role(call: Call, role: str, arn: str) -> None:

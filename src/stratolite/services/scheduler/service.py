@@ -60,7 +60,10 @@ class Scheduler(Service):
         group, name = request.get("GroupName") or state.DEFAULT, request["Name"]
         keys, token = call.keys("scheduler"), request.get("ClientToken")
         arn = _arn(call, group, name)
-        _find_group(call, group)
+        if _find_group(call, group)["state"] == "DELETING":
+            raise Fault(
+                "ConflictException", f"Schedule group {group} is being deleted.", status=409
+            )
         known = state.schedule(call.tx, keys, group, name)
         if known is not None:
             if token and known["token"] == token:

@@ -163,9 +163,8 @@ async def _send(acting: Call, said: Said, document: str) -> None:
     there = acting.scoped(said["account"], said["region"])
     if (found := checks.universal(target["Arn"])) is not None:
         service, operation = found
-        request = orjson.loads(document)
-        if service == "lambda" and isinstance(request.get("Payload"), str):
-            request["Payload"] = request["Payload"].encode()
+        given = orjson.loads(document)
+        request = there.cloud.documents.read_request(service, operation, given)
         await there.request(service, operation, request)
         return
     arn = delivery.parse(target["Arn"])

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from stratolite import sdk_names
 from stratolite.service import Cloud, snake
 from stratolite.workflow import Machine, Problem, State
 
@@ -67,21 +68,17 @@ _WORDS = {
     "sqs": Words("SQS", "AmazonSQS", "AmazonSQSException"),
     "states": Words("StepFunctions", "AWSStepFunctions", "AWSStepFunctionsException"),
 }
-_SDK = {
-    "apigatewayv2": ("apigatewayv2", "ApiGatewayV2"), "applicationautoscaling": ("application-autoscaling", "ApplicationAutoScaling"),
-    "cloudcontrol": ("cloudcontrol", "CloudControl"), "cloudformation": ("cloudformation", "CloudFormation"),
-    "cloudtrail": ("cloudtrail", "CloudTrail"), "cloudwatch": ("cloudwatch", "CloudWatch"), "cloudwatchlogs": ("logs", "CloudWatchLogs"),
-    "dynamodb": ("dynamodb", "DynamoDb"), "dynamodbstreams": ("dynamodbstreams", "DynamoDbStreams"), "ecr": ("ecr", "Ecr"),
-    "eventbridge": ("events", "EventBridge"), "firehose": ("firehose", "Firehose"), "glue": ("glue", "Glue"), "iam": ("iam", "Iam"),
-    "kinesis": ("kinesis", "Kinesis"), "kms": ("kms", "Kms"), "lambda": ("lambda", "Lambda"),
-    "organizations": ("organizations", "Organizations"), "pipes": ("pipes", "Pipes"),
-    "resourcegroupstaggingapi": ("resourcegroupstaggingapi", "ResourceGroupsTaggingApi"), "s3": ("s3", "S3"),
-    "s3control": ("s3control", "S3Control"), "scheduler": ("scheduler", "Scheduler"), "secretsmanager": ("secretsmanager", "SecretsManager"),
-    "serverlessapplicationrepository": ("serverlessrepo", "ServerlessApplicationRepository"), "sfn": ("stepfunctions", "Sfn"),
-    "sns": ("sns", "Sns"), "sqs": ("sqs", "Sqs"), "ssm": ("ssm", "Ssm"), "sts": ("sts", "Sts"),
+_PREFIXES = {
+    "apigatewayv2": "ApiGatewayV2", "applicationautoscaling": "ApplicationAutoScaling", "cloudcontrol": "CloudControl",
+    "cloudformation": "CloudFormation", "cloudtrail": "CloudTrail", "cloudwatch": "CloudWatch", "cloudwatchlogs": "CloudWatchLogs",
+    "dynamodb": "DynamoDb", "dynamodbstreams": "DynamoDbStreams", "ecr": "Ecr", "eventbridge": "EventBridge", "firehose": "Firehose",
+    "glue": "Glue", "iam": "Iam", "kinesis": "Kinesis", "kms": "Kms", "lambda": "Lambda", "organizations": "Organizations",
+    "pipes": "Pipes", "resourcegroupstaggingapi": "ResourceGroupsTaggingApi", "s3": "S3", "s3control": "S3Control",
+    "scheduler": "Scheduler", "secretsmanager": "SecretsManager", "serverlessapplicationrepository": "ServerlessApplicationRepository",
+    "sfn": "Sfn", "sns": "Sns", "sqs": "Sqs", "ssm": "Ssm", "sts": "Sts",
 }  # fmt: skip
-"""The SDK for Java's name of a service -> (ours, how its errors are called)."""
-_NOT_BY_SDK = frozenset({"SelectObjectContent", "SubscribeToShard", "StartLiveTail", "InvokeWithResponseStream", "StartSyncExecution"})  # fmt: skip
+"""The SDK for Java's name of a service -> how its errors are called."""
+_NOT_BY_SDK = sdk_names.STREAMING | {"StartSyncExecution"}
 _STATES = re.compile(r"arn:aws[\w-]*:states:::(aws-sdk:[a-zA-Z0-9]+|[a-z0-9-]+):([a-zA-Z0-9]+)((?:\.[a-zA-Z:0-9]+)?)\Z")  # fmt: skip
 _FUNCTION = re.compile(r"arn:aws[\w-]*:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9_-]+(:[a-zA-Z0-9$_-]+)?\Z")  # fmt: skip
 _ACTIVITY = re.compile(r"arn:aws[\w-]*:states:[a-z0-9-]+:\d{12}:activity:([^:/]+)\Z")
@@ -90,7 +87,7 @@ _ACTIVITY = re.compile(r"arn:aws[\w-]*:states:[a-z0-9-]+:\d{12}:activity:([^:/]+
 def words(task: Integration) -> Words:
     if not task.is_sdk:
         return _WORDS[task.kind]
-    prefix = _SDK[task.kind.removeprefix("aws-sdk:")][1]
+    prefix = _PREFIXES[task.kind.removeprefix("aws-sdk:")]
     return Words(prefix, prefix, f"{prefix}Exception")
 
 
@@ -107,11 +104,11 @@ def parse(resource: str) -> Function | Activity | Integration | None:
     kind, action, pattern = found[1], found[2], found[3].removeprefix(".")
     full = f"{action}.{pattern}" if pattern else action
     if kind.startswith("aws-sdk:"):
-        known = _SDK.get(kind.removeprefix("aws-sdk:").lower())
+        known = sdk_names.SERVICES.get(kind.removeprefix("aws-sdk:").lower())
         if known is None or pattern not in ("", "waitForTaskToken"):
             return None
         operation = action[:1].upper() + action[1:]
-        return Integration(kind.lower(), full, known[0], operation, pattern)
+        return Integration(kind.lower(), full, known, operation, pattern)
     offered = OPTIMISED.get((kind, action))
     if offered is None or pattern not in offered[2]:
         return None
