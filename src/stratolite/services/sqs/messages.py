@@ -10,7 +10,7 @@ from typing import Any
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.sqs import content, fifo, sealing, standard, state, worker
+from stratolite.services.sqs import content, fair, fifo, sealing, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import SIZE_BYTES_MAX, invalid
 from stratolite.services.sqs.finding import key_of, queue_of
@@ -154,6 +154,8 @@ class Messages(Service):
         dead = _undertaker(call, q) if q.target else None
         most = min(most, IN_FLIGHT_MAX - c.flying)
         if not q.is_fifo:
+            if c.fair is not None:
+                return fair.receive(tx, q, c, most, hidden_ms, dead)
             return standard.receive(tx, q, c, most, hidden_ms, dead)
         if attempt is not None:
             again = fifo.attempted(tx, q, attempt, hidden_ms, c)

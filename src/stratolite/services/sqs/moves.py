@@ -17,7 +17,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle
-from stratolite.services.sqs import fifo, standard, state, worker
+from stratolite.services.sqs import fair, fifo, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import invalid
 from stratolite.services.sqs.finding import key_of
@@ -247,7 +247,9 @@ def _next(tx: Tx, q: Queue, c: Counts, most: int) -> list[tuple[int, int, Messag
     """Messages that could be received now."""
     now_ms = int(tx.time_s * 1000)
     found: list[tuple[int, int, Message]] = []
-    for place in state.places(tx, q, c, now_ms, most):
+    is_fair = c.fair is not None
+    places = fair.waiting(tx, q, c, most) if is_fair else state.places(tx, q, c, now_ms, most)
+    for place in places:
         if q.is_fifo:
             rows = state.line(tx, q, place.value.decode(), most - len(found))
         else:

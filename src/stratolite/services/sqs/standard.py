@@ -1,4 +1,7 @@
-"""The order of a standard queue: what has been available longest comes first."""
+"""The order of a standard queue: what has been available longest comes first.
+
+Messages with a group are their ``tenants``', and where a queue has any, ``fair`` receives.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stratolite.core import Tx
-from stratolite.services.sqs import state
+from stratolite.services.sqs import state, tenants
 from stratolite.services.sqs.receipts import Receipt
 from stratolite.services.sqs.state import NEW, SEEN, Counts, Delivery, Message, Place, Queue
 
@@ -28,6 +31,9 @@ class Delivered(NamedTuple):
 def send(tx: Tx, q: Queue, c: Counts, message: Message) -> None:
     stamp = tx.stamp()
     state.put_message(tx, q, stamp, message)
+    if message.group:
+        tenants.send(tx, q, c, message, stamp)
+        return
     is_later = message.at_ms > message.sent_ms
     value = state.standard_value(NEW, message.sent_ms)
     if is_later:
@@ -43,8 +49,13 @@ def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_
     stamp = tx.stamp()
     message.at_ms = now_ms
     state.put_message(tx, q, stamp, message)
-    kept = delivery._replace(due_ms=now_ms, parts=message.parts, is_hidden=False, group="")
+    kept = delivery._replace(
+        due_ms=now_ms, parts=message.parts, is_hidden=False, group=message.group
+    )
     state.put_delivery(tx, q, stamp, kept)
+    if message.group:
+        tenants.bury(tx, q, c, message, stamp)
+        return
     state.put_ready(tx, q, c, now_ms, stamp, state.standard_value(SEEN, message.sent_ms))
     c.visible += 1
 
@@ -60,7 +71,7 @@ def receive(
         rows = state.places(tx, q, c, now_ms, wanted + len(mine))
         fresh = [row for row in rows if row.stamp not in mine]
         for row in fresh[:wanted]:
-            one = _take(tx, q, c, row, now_ms, hidden_ms, dead)
+            one = take(tx, q, c, row, now_ms, hidden_ms, dead)
             if one is not None:
                 found.append(one)
                 if not hidden_ms:
@@ -70,7 +81,7 @@ def receive(
     return found
 
 
-def _take(
+def take(
     tx: Tx, q: Queue, c: Counts, row: Place, now_ms: int, hidden_ms: int, dead: Dead | None
 ) -> Delivered | None:
     kind, sent_ms = state.read_standard_value(row.value)
@@ -128,6 +139,11 @@ def delete(tx: Tx, q: Queue, c: Counts, receipt: Receipt) -> None:
         return
     if delivery.receives > receipt.receives:
         return
+    if delivery.group:
+        tenants.delete(tx, q, c, sent_ms, stamp, delivery)
+        return
+    if c.fair is not None:
+        tenants.reckon(c.fair, c.flying, int(tx.time_s * 1000))
     state.drop_place(tx, q, delivery.due_ms, stamp, is_later=delivery.is_hidden)
     _uncount(c, SEEN, is_later=delivery.is_hidden)
     _drop(tx, q, sent_ms, stamp, delivery.parts, is_known=True)
@@ -139,6 +155,11 @@ def forget(tx: Tx, q: Queue, c: Counts, sent_ms: int, stamp: int) -> None:
     if message is None:
         return
     delivery = state.delivery(tx, q, stamp)
+    if delivery is not None and delivery.group:
+        tenants.delete(tx, q, c, sent_ms, stamp, delivery)
+        return
+    if message.group and delivery is None and tenants.forget(tx, q, c, message, stamp):
+        return
     if delivery is not None:
         at_ms, is_later, kind = delivery.due_ms, delivery.is_hidden, SEEN
     else:
@@ -162,21 +183,29 @@ def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_
     is_hidden = due_ms > int(tx.time_s * 1000)
     stamp = receipt.stamp
     state.drop_place(tx, q, delivery.due_ms, stamp, is_later=True)
-    value = state.standard_value(SEEN, receipt.sent_ms)
-    state.put_delivery(tx, q, stamp, delivery._replace(due_ms=due_ms, is_hidden=is_hidden))
+    value = state.tenant_value(SEEN, receipt.sent_ms, delivery.group)
+    changed = delivery._replace(due_ms=due_ms, is_hidden=is_hidden)
+    state.put_delivery(tx, q, stamp, changed)
     if is_hidden:
         state.put_later(tx, q, due_ms, stamp, value)
+    elif delivery.group:
+        tenants.show_again(tx, q, c, receipt, changed)
     else:
         state.put_ready(tx, q, c, due_ms, stamp, value)
         c.flying -= 1
         c.visible += 1
 
 
-def settle(tx: Tx, q: Queue, c: Counts) -> bool:
+def settle(tx: Tx, q: Queue, c: Counts, most: int = _SETTLED_MAX) -> bool:
     """Count a page of what has become visible as visible; whether there was any."""
     now_ms = int(tx.time_s * 1000)
-    due = state.due_places(tx, q, now_ms, _SETTLED_MAX)
+    due = state.due_places(tx, q, now_ms, most)
+    if due and c.fair is not None:
+        tenants.reckon(c.fair, c.flying, now_ms)
     for row in due:
+        if state.is_tenants(row.value):
+            tenants.settle(tx, q, c, row, now_ms)
+            continue
         kind, _ = state.read_standard_value(row.value)
         _uncount(c, kind, is_later=True)
         c.visible += 1
