@@ -15,7 +15,16 @@ from typing import NamedTuple
 from stratolite.core import Tx
 from stratolite.services.sqs import standard, state, tenants
 from stratolite.services.sqs.standard import Dead, Delivered
-from stratolite.services.sqs.state import SEEN, Counts, Delivery, Place, Queue
+from stratolite.services.sqs.state import (
+    NEW,
+    OFTEN,
+    OFTEN_MIN,
+    SEEN,
+    Counts,
+    Delivery,
+    Place,
+    Queue,
+)
 
 _NOISY_MAX = 64
 _LOOKED_MAX = 200
@@ -155,7 +164,7 @@ def _take(
     kind, sent_ms = state.read_standard_value(row.value)
     message = state.message(tx, q, sent_ms, stamp)
     assert message is not None, "a place without its message"
-    before = state.delivery(tx, q, stamp) if kind == SEEN else None
+    before = state.delivery(tx, q, stamp) if kind != NEW else None
     visit.pull(row)
     c.visible -= 1
     tenant.visible -= 1
@@ -173,7 +182,8 @@ def _take(
     due_ms = now_ms + hidden_ms
     delivery = Delivery(due_ms, first_ms, now_ms, count + 1, message.parts, True, name)
     state.put_delivery(tx, q, stamp, delivery)
-    state.put_later(tx, q, due_ms, stamp, state.tenant_value(SEEN, sent_ms, name))
+    kind = SEEN if count + 1 < OFTEN_MIN else OFTEN
+    state.put_later(tx, q, due_ms, stamp, state.tenant_value(kind, sent_ms, name))
     c.flying += 1
     tenant.flying += 1
     return [Delivered(stamp, message, delivery, is_durable)]

@@ -46,7 +46,7 @@ class Messages(Service):
         if q.key:
             sealing.seal(call, q, self.sealer.data_key(call, q), message)
         c = state.counts(tx, q)
-        answer = _accept(call, q, c, message)
+        answer = _accept(call, q, c, message, request)
         worker.plan_expiry(call.cloud, tx, q, c)
         state.put_counts(tx, q, c)
         q.measure(call.cloud, "NumberOfMessagesSent")
@@ -78,7 +78,7 @@ class Messages(Service):
             content.check_size(size, q.size_bytes_max)
             if data_key is not None:
                 sealing.seal(call, q, data_key, message)
-            answer = _accept(call, q, c, message)
+            answer = _accept(call, q, c, message, entry)
             sizes[size] = sizes.get(size, 0) + 1
             return answer
 
@@ -276,7 +276,7 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     attributes = content.attributes(given) if given else {}
     if attributes:
         size += content.attributes_size(attributes)
-    trace = ""
+    trace = getattr(call.context, "trace", "")
     if system := request.get("MessageSystemAttributes"):
         if set(system) - {"AWSTraceHeader"}:
             raise invalid(
@@ -329,12 +329,12 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     return message, size
 
 
-def _accept(call: Call, q: Queue, c: Counts, message: Message) -> Response:
+def _accept(call: Call, q: Queue, c: Counts, message: Message, given: Request) -> Response:
     """Take the message in; SendMessage's answer."""
     answer: Response = {"MessageId": message.id, "MD5OfMessageBody": message.md5.hex()}
     if message.attributes:
         answer["MD5OfMessageAttributes"] = content.digest(message.attributes)
-    if message.trace:
+    if message.trace and given.get("MessageSystemAttributes"):
         trace = {"AWSTraceHeader": ("String", message.trace)}
         answer["MD5OfMessageSystemAttributes"] = content.digest(trace)  # type: ignore[arg-type]
     if not q.is_fifo:

@@ -96,11 +96,12 @@ class Moves(Service):
         return {"Results": [_described(q, task) for task in tasks]}
 
     def cancel_message_move_task(self, call: Call, request: Request) -> Response:
-        source, began_ms, task_id = _read_handle(request["TaskHandle"])
+        source, task_id = _read_handle(request["TaskHandle"])
         q = _source(call, source)
         keys = key_of(q.account, q.region)
-        task = state.task(call.tx, keys, q.number, began_ms)
-        if task is None or task["id"] != task_id:
+        tasks = state.tasks(call.tx, keys, q.number, _LISTED_MAX)
+        task = next((one for one in tasks if one["id"] == task_id), None)
+        if task is None:
             raise Fault("ResourceNotFoundException", "Task does not exist.", status=404)
         if task["status"] != "RUNNING":
             raise invalid("Only active tasks can be cancelled.")
@@ -114,14 +115,15 @@ def handle_source(handle: str) -> str:
 
 
 def _handle(q: Queue, task: state.Record) -> str:
-    said = {"taskId": task["id"], "sourceArn": q.arn, "began": task["began_ms"]}
+    said = {"taskId": task["id"], "sourceArn": q.arn}
     return base64.b64encode(orjson.dumps(said)).decode()
 
 
-def _read_handle(text: str) -> tuple[str, int, str]:
+def _read_handle(text: str) -> tuple[str, str]:
+    """(the source's ARN, the task's id), as AWS's handles have them."""
     try:
         said = orjson.loads(base64.b64decode(text.encode(), validate=True))
-        return str(said["sourceArn"]), int(said["began"]), str(said["taskId"])
+        return str(said["sourceArn"]), str(said["taskId"])
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise invalid("Value for parameter TaskHandle is invalid.") from None
 

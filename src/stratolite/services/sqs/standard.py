@@ -11,7 +11,17 @@ from typing import NamedTuple
 from stratolite.core import Tx
 from stratolite.services.sqs import state, tenants
 from stratolite.services.sqs.receipts import Receipt
-from stratolite.services.sqs.state import NEW, SEEN, Counts, Delivery, Message, Place, Queue
+from stratolite.services.sqs.state import (
+    NEW,
+    OFTEN,
+    OFTEN_MIN,
+    SEEN,
+    Counts,
+    Delivery,
+    Message,
+    Place,
+    Queue,
+)
 
 ROUNDS_MAX = 20
 """Of looking for messages in one receive, where what was found had expired or went to the dead letters."""
@@ -88,7 +98,7 @@ def take(
     stamp = row.stamp
     message = state.message(tx, q, sent_ms, stamp)
     assert message is not None, "a place without its message"
-    before = state.delivery(tx, q, stamp) if kind == SEEN else None
+    before = state.delivery(tx, q, stamp) if kind != NEW else None
     state.drop_place(tx, q, row.at_ms, stamp, is_later=row.is_later)
     if not row.is_later:
         c.head = row.at_ms, stamp
@@ -110,7 +120,8 @@ def take(
     due_ms = now_ms + hidden_ms
     delivery = Delivery(due_ms, first_ms, now_ms, count + 1, message.parts, True)
     state.put_delivery(tx, q, stamp, delivery)
-    state.put_later(tx, q, due_ms, stamp, state.standard_value(SEEN, sent_ms))
+    kind = SEEN if count + 1 < OFTEN_MIN else OFTEN
+    state.put_later(tx, q, due_ms, stamp, state.standard_value(kind, sent_ms))
     c.flying += 1
     return Delivered(stamp, message, delivery, is_durable)
 
@@ -131,13 +142,14 @@ def _drop(tx: Tx, q: Queue, sent_ms: int, stamp: int, parts: int, *, is_known: b
 
 
 def delete(tx: Tx, q: Queue, c: Counts, receipt: Receipt) -> None:
-    """Delete what was received. A handle older than the newest deletes nothing, and neither does it fail."""
+    """Delete what was received, by the handle of any time it was: what AWS does, if not what it promises.
+
+    LocalStack's recording tests/aws/services/sns/test_sns_filter_policy.snapshot.json, test_filter_policy.
+    """
     sent_ms, stamp = receipt.sent_ms, receipt.stamp
     delivery = state.delivery(tx, q, stamp)
     if delivery is None:
         forget(tx, q, c, sent_ms, stamp)  # that it was received is what a crash took away
-        return
-    if delivery.receives > receipt.receives:
         return
     if delivery.group:
         tenants.delete(tx, q, c, sent_ms, stamp, delivery)
@@ -171,9 +183,9 @@ def forget(tx: Tx, q: Queue, c: Counts, sent_ms: int, stamp: int) -> None:
 
 
 def flying(tx: Tx, q: Queue, receipt: Receipt) -> Delivery | None:
-    """The delivery of this handle, while it hides its message."""
+    """The delivery of this handle's message, while one hides it; whichever it is of."""
     delivery = state.delivery(tx, q, receipt.stamp)
-    if delivery is None or delivery.receives != receipt.receives or not delivery.is_hidden:
+    if delivery is None or not delivery.is_hidden:
         return None
     return delivery if delivery.due_ms > int(tx.time_s * 1000) else None
 
@@ -183,7 +195,10 @@ def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_
     is_hidden = due_ms > int(tx.time_s * 1000)
     stamp = receipt.stamp
     state.drop_place(tx, q, delivery.due_ms, stamp, is_later=True)
-    value = state.tenant_value(SEEN, receipt.sent_ms, delivery.group)
+    kind = SEEN if delivery.receives < OFTEN_MIN else OFTEN
+    value = state.tenant_value(kind, receipt.sent_ms, delivery.group)
+    if not is_hidden and kind == SEEN:
+        due_ms = receipt.sent_ms  # its place among those that wait
     changed = delivery._replace(due_ms=due_ms, is_hidden=is_hidden)
     state.put_delivery(tx, q, stamp, changed)
     if is_hidden:
@@ -211,9 +226,9 @@ def settle(tx: Tx, q: Queue, c: Counts, most: int = _SETTLED_MAX) -> bool:
         c.visible += 1
         state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
         at_ms = row.at_ms
-        if kind == SEEN and (delivery := state.delivery(tx, q, row.stamp)) is not None:
-            at_ms = now_ms  # behind what was taken from the front
-            visible = delivery._replace(due_ms=now_ms, is_hidden=False)
+        if kind != NEW and (delivery := state.delivery(tx, q, row.stamp)) is not None:
+            at_ms = state.came_ms(row)
+            visible = delivery._replace(due_ms=at_ms, is_hidden=False)
             state.put_delivery(tx, q, row.stamp, visible)
         state.put_ready(tx, q, c, at_ms, row.stamp, row.value)
     return bool(due)

@@ -23,7 +23,9 @@ _SIGN = 1 << 63
 _PAIR = Struct(">BQBQ")
 _ONE = Struct(">BQ")
 _PIECE_BYTES = 900 << 10  # of a message in one value
-NEW, SEEN = b"n", b"r"  # a standard queue's row is of a message never received, or received before
+NEW, SEEN, OFTEN = b"n", b"r", b"o"
+"""A standard queue's row is of a message never received, received before, or ``OFTEN_MIN`` times and more."""
+OFTEN_MIN = 3
 _VALUE = Struct(">cQ")
 
 
@@ -435,7 +437,8 @@ class Place(NamedTuple):
 
 
 def places(tx: Tx, q: Queue, c: Counts, now_ms: int, most: int) -> list[Place]:
-    """Up to ``most`` of what may be received at ``now_ms``, longest available first.
+    """Up to ``most`` of what may be received at ``now_ms``, longest available first; of a standard queue, what comes back
+    by its age, unless it was received often.
 
     Messages of a standard queue that are in flight or delayed have the rows of later: where there are none, what is ready
     is all there is.
@@ -446,7 +449,21 @@ def places(tx: Tx, q: Queue, c: Counts, now_ms: int, most: int) -> list[Place]:
     due = due_places(tx, q, now_ms, most)
     if not due:
         return ready
-    return sorted(ready + due)[:most]
+    return sorted(ready + due, key=None if q.is_fifo else _age)[:most]
+
+
+def _age(row: Place) -> tuple[int, int]:
+    return (came_ms(row), row.stamp)
+
+
+def came_ms(row: Place) -> int:
+    """Where a row of a standard queue's later belongs in ready.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html:
+    a message received three or more times goes to the back.
+    """
+    kind, sent_ms = read_standard_value(row.value)
+    return sent_ms if row.is_later and kind == SEEN else row.at_ms
 
 
 def ready_places(tx: Tx, q: Queue, after: tuple[int, int], now_ms: int, most: int) -> list[Place]:

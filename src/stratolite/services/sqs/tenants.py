@@ -219,11 +219,11 @@ def settle(tx: Tx, q: Queue, c: Counts, row: Place, now_ms: int) -> None:
     tenant = found(tx, q, name)
     state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
     at_ms = row.at_ms
-    if state.read_standard_value(row.value)[0] == SEEN:
+    if state.read_standard_value(row.value)[0] != NEW:
         delivery = state.delivery(tx, q, row.stamp)
         assert delivery is not None, "received, and nothing known of it"
-        at_ms = now_ms  # behind what was taken from the front
-        visible = delivery._replace(due_ms=now_ms, is_hidden=False)
+        at_ms = state.came_ms(row)
+        visible = delivery._replace(due_ms=at_ms, is_hidden=False)
         state.put_delivery(tx, q, row.stamp, visible)
         _landed(c, tenant, now_ms)
     else:
