@@ -249,6 +249,10 @@ def test_what_a_queue_takes_for_attributes(sqs, queue):
     url = sqs.create_queue(QueueName="t.fifo", Attributes=fifo)["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert found["ContentBasedDeduplication"] == found["FifoQueue"] == "true"
+    plain = {"KmsMasterKeyId": "", "KmsDataKeyReusePeriodSeconds": "300"}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=plain)
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert not found.keys() & plain.keys(), "test_set_queue_attributes_default_values"
 
 
 def test_a_trace_comes_in_a_header(sqs, queue):
@@ -281,6 +285,19 @@ def test_a_visibility_timeout_is_changed(platform, sqs, queue):
     assert counts(sqs, queue) == (1, 0, 0)
     code, message, _ = refused(sqs.change_message_visibility, **handle, VisibilityTimeout=10)
     assert "Message does not exist or is not available for visibility timeout change." in message
+    assert len(receive(sqs, queue)) == 1
+
+
+def test_a_visibility_timeout_that_is_over_is_changed_until_somebody_receives(platform, sqs, queue):
+    """LocalStack's recording test_change_message_visibility_after_visibility_timeout_expiration."""
+    sqs.send_message(QueueUrl=queue, MessageBody="m")
+    (got,) = receive(sqs, queue, VisibilityTimeout=1)
+    jump(platform, 2)
+    handle = {"QueueUrl": queue, "ReceiptHandle": got["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=20)
+    assert receive(sqs, queue) == []
+    assert counts(sqs, queue) == (0, 1, 0)
+    jump(platform, 21)
     assert len(receive(sqs, queue)) == 1
 
 
@@ -752,6 +769,30 @@ def test_a_group_gives_nothing_while_one_of_it_is_in_flight(sqs, fifo):
     assert counts(sqs, fifo) == (0, 3, 0)
 
 
+def test_a_group_gives_what_comes_before_the_first_in_flight(platform, sqs, fifo):
+    """LocalStack's tests/aws/services/sqs/test_sqs.py: test_fifo_message_group_visibility_after_terminate_visibility_timeout,
+    and the recording test_fifo_group_visibility_extends_with_change_message_visibility (2-visible).
+    """
+    send(sqs, fifo, ("g1", "m1"), ("g1", "m2"), ("g2", "m3"))
+    first, second = receive(sqs, fifo, MaxNumberOfMessages=2)
+    assert bodies([first, second]) == ["m1", "m2"]
+    handle = {"QueueUrl": fifo, "ReceiptHandle": first["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=0)
+    assert bodies(receive(sqs, fifo)) == ["m3", "m1"]
+    jump(platform, 31)
+    got = receive(sqs, fifo)
+    assert sorted(bodies(got)) == ["m1", "m2", "m3"]
+    last = next(m for m in got if m["Body"] == "m2")
+    handle = {"QueueUrl": fifo, "ReceiptHandle": last["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=100)
+    send(sqs, fifo, ("g1", "m4"))
+    jump(platform, 31)
+    assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m3"], "m4 is behind m2"
+    jump(platform, 70)
+    assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m2", "m3", "m4"]
+    assert counts(sqs, fifo) == (0, 4, 0)
+
+
 def test_what_was_not_deleted_comes_again_in_order(platform, sqs, fifo):
     send(sqs, fifo, *(("a", f"a{n}") for n in range(5)))
     got = receive(sqs, fifo, MaxNumberOfMessages=3)
@@ -767,9 +808,11 @@ def test_what_was_not_deleted_comes_again_in_order(platform, sqs, fifo):
     sqs.change_message_visibility(
         QueueUrl=fifo, ReceiptHandle=again[0]["ReceiptHandle"], VisibilityTimeout=0
     )
-    assert receive(sqs, fifo) == [], "the others are still in flight"
+    assert bodies(receive(sqs, fifo)) == ["a0"], "and none behind those in flight"
     for one in again[1:]:
         sqs.delete_message(QueueUrl=fifo, ReceiptHandle=one["ReceiptHandle"])
+    assert receive(sqs, fifo) == [], "a0 is in flight again"
+    jump(platform, 31)
     assert bodies(receive(sqs, fifo)) == ["a0"]
 
 

@@ -251,4 +251,6 @@ def effective(kept: dict[str, str], *, is_fifo: bool) -> dict[str, str]:
         found |= _FIFO_DEFAULTS
     found["SqsManagedSseEnabled"] = "false" if kept.get("KmsMasterKeyId") else "true"
     found |= {name: value for name, value in kept.items() if value}
+    if "KmsMasterKeyId" not in found:
+        found.pop("KmsDataKeyReusePeriodSeconds", None)
     return {name: found[name] for name in _SETTABLE if name in found}

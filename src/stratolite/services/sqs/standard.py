@@ -183,11 +183,11 @@ def forget(tx: Tx, q: Queue, c: Counts, sent_ms: int, stamp: int) -> None:
 
 
 def flying(tx: Tx, q: Queue, receipt: Receipt) -> Delivery | None:
-    """The delivery of this handle's message, while one hides it; whichever it is of."""
+    """The delivery of this handle's message, whichever it is of, while its row hides it: also after its time, as AWS does
+    until it is received again. LocalStack's test_change_message_visibility_after_visibility_timeout_expiration.
+    """
     delivery = state.delivery(tx, q, receipt.stamp)
-    if delivery is None or not delivery.is_hidden:
-        return None
-    return delivery if delivery.due_ms > int(tx.time_s * 1000) else None
+    return delivery if delivery is not None and delivery.is_hidden else None
 
 
 def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_ms: int) -> None:
