@@ -642,3 +642,42 @@ def test_what_the_services_did_becomes_metrics(platform, client, cw, now):
     wait_for(backlog)
     jump(platform, 60)
     wait_for(lambda: state(cw, "backlog") == "ALARM")
+
+
+def test_a_queue_of_groups_says_what_waits_beside_the_noisy_ones(platform, client, cw, now):
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    one = {"MessageBody": "m", "MessageGroupId": "noisy"}
+    for _ in range(5):
+        entries = [{"Id": str(n), **one} for n in range(10)]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    for _ in range(4):
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600)
+    for _ in range(2):
+        sqs.send_message(QueueUrl=url, MessageBody="m", MessageGroupId="quiet")
+    sqs.send_message(QueueUrl=url, **one)
+    sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)
+    sqs.send_message(QueueUrl=url, MessageBody="m", DelaySeconds=600)
+    jump(platform, 61)
+
+    def latest(name: str) -> float:
+        platform.run(platform.cloud.metrics.flush())
+        found = cw.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName=name,
+            Dimensions=[{"Name": "QueueName", "Value": "q"}],
+            StartTime=now - 60,
+            EndTime=now + 3600,
+            Period=3600,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        return found[0]["Maximum"] if found else -1
+
+    wait_for(lambda: latest("ApproximateNumberOfNoisyGroups") == 1)
+    assert latest("ApproximateNumberOfMessagesVisible") == 12
+    assert latest("ApproximateNumberOfMessagesVisibleInQuietGroups") == 1
+    assert latest("ApproximateNumberOfMessagesNotVisible") == 41
+    assert latest("ApproximateNumberOfMessagesNotVisibleInQuietGroups") == 1
+    assert latest("ApproximateNumberOfMessagesDelayedInQuietGroups") == 1
+    assert latest("ApproximateAgeOfOldestMessageInQuietGroups") >= 1

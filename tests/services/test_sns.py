@@ -300,7 +300,111 @@ def test_wrong_requests_are_refused_in_awss_words(sns):
         ) == (bad, f"Invalid parameter: {said}")
 
 
+def test_topics_that_are_there_or_elsewhere_are_told_apart(client, sns):
+    """Recorded by LocalStack: test_create_topic_different_attrs, test_topic_get_attributes_with_fifo_false,
+    test_create_topic_name_constraints, test_cross_region_access, test_publish_wrong_arn_format and their neighbours.
+    """
+    arn = topic(sns, DisplayName="a")
+    for same in ({}, {"DisplayName": "a"}, {"FifoTopic": "false"}):
+        assert topic(sns, **same) == arn
+    for other in ({"DisplayName": "b"}, {"SignatureVersion": "2"}):
+        assert refused(sns.create_topic, Name="t", Attributes=other)[1] == (
+            "Invalid parameter: Attributes Reason: Topic already exists with different attributes"
+        )
+    fifo = {"FifoTopic": "true"}
+    assert refused(sns.create_topic, Name="t", Attributes=fifo)[1] == (
+        "Invalid parameter: Topic Name"
+    )
+    plain = topic(sns, "plain", FifoTopic="false")
+    assert "FifoTopic" not in sns.get_topic_attributes(TopicArn=plain)["Attributes"]
+    ordered = topic(sns, "o.fifo", **fifo)
+    shown = sns.get_topic_attributes(TopicArn=ordered)["Attributes"]
+    assert (shown["FifoTopic"], "FifoThroughputScope" in shown) == ("true", False)
+    elsewhere = client("sns", region="eu-west-1")
+    for call, ask in (
+        (elsewhere.publish, {"Message": "m"}),
+        (elsewhere.get_topic_attributes, {}),
+        (elsewhere.delete_topic, {}),
+    ):
+        assert refused(call, TopicArn=arn, **ask)[1] == "Invalid parameter: TopicArn"
+    for bad, count in (("x", 1), ("x:1", 2), ("", 1)):
+        assert refused(sns.publish, TopicArn=bad, Message="m")[1] == (
+            f"Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not {count}"
+        )
+    assert refused(sns.unsubscribe, SubscriptionArn=arn)[1] == "Invalid parameter: SubscriptionId"
+    for token, said in (("0" * 288, "Invalid parameter: Token"), ("none", "Invalid token")):
+        assert refused(sns.confirm_subscription, TopicArn=arn, Token=token)[1] == said
+    assert refused(sns.opt_in_phone_number, phoneNumber="invalid")[1] == (
+        "Invalid parameter: PhoneNumber Reason: input incorrectly formatted"
+    )
+
+
+def test_a_batch_is_refused_for_what_is_wrong_with_an_entry(sns):
+    """Recorded by LocalStack: test_empty_or_wrong_message_attributes, test_publish_batch_exceptions."""
+    arn, ordered = topic(sns), topic(sns, "o.fifo", FifoTopic="true")
+    wrong = {"a": {"DataType": "Odd", "StringValue": "v"}}
+    entries = [{"Id": "1", "Message": "m", "MessageAttributes": wrong}, {"Id": "2", "Message": "m"}]
+    ask = {"TopicArn": arn, "PublishBatchRequestEntries": entries}
+    assert refused(sns.publish_batch, **ask)[0] == "ParameterValueInvalid"
+    entries = [{"Id": "1", "Message": '{"sqs": "m"}', "MessageStructure": "json"}]
+    ask = {"TopicArn": ordered, "PublishBatchRequestEntries": entries}
+    assert "No default entry" in refused(sns.publish_batch, **ask)[1], "before the missing group"
+
+
 # -- to queues
+
+
+def test_a_trace_goes_on_to_the_queue(sns, sqs):
+    """Recorded by LocalStack: test_publish_sqs_from_sns_with_xray_propagation."""
+    trace = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1"
+
+    def add(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = trace
+
+    arn = topic(sns)
+    url, queue_arn = queue(sqs, "q", arn)
+    subscribe(sns, arn, "sqs", queue_arn)
+    sns.meta.events.register("before-sign.sns.Publish", add)
+    sns.publish(TopicArn=arn, Message="m")
+    (got,) = received(sqs, url)
+    assert got["Attributes"]["AWSTraceHeader"] == trace
+
+
+def test_the_scope_of_a_filter_is_shown_with_the_filter(sns):
+    """Recorded by LocalStack: test_set_subscription_filter_policy_scope."""
+    arn = topic(sns)
+    sub = subscribe(sns, arn, "sqs", f"arn:aws:sqs:us-east-1:{ACCOUNT}:q")
+
+    def shown() -> set[str]:
+        found = sns.get_subscription_attributes(SubscriptionArn=sub)["Attributes"]
+        return {found[n] for n in ("FilterPolicy", "FilterPolicyScope") if n in found}
+
+    for name, value, wanted in (
+        ("FilterPolicyScope", "MessageBody", set()),
+        ("FilterPolicy", '{"a":["b"]}', {"MessageBody", '{"a":["b"]}'}),
+        ("FilterPolicy", "", set()),
+    ):
+        sns.set_subscription_attributes(
+            SubscriptionArn=sub, AttributeName=name, AttributeValue=value
+        )
+        assert shown() == wanted
+
+
+def test_a_standard_queue_of_a_fifo_topic_has_a_standard_dead_letter_queue(sns):
+    """Recorded by LocalStack: test_validations_for_fifo."""
+    arn = topic(sns, "o.fifo", FifoTopic="true")
+    plain = f"arn:aws:sqs:us-east-1:{ACCOUNT}:plain"
+    redrive = json.dumps({"deadLetterTargetArn": plain})
+    for endpoint, said in (
+        (f"arn:aws:sqs:us-east-1:{ACCOUNT}:q", None),
+        (f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo", "must use a FIFO queue as DLQ"),
+    ):
+        sub = subscribe(sns, arn, "sqs", endpoint)
+        ask = {"SubscriptionArn": sub, "AttributeName": "RedrivePolicy", "AttributeValue": redrive}
+        if said is None:
+            sns.set_subscription_attributes(**ask)
+        else:
+            assert said in refused(sns.set_subscription_attributes, **ask)[1]
 
 
 def test_a_queue_gets_the_envelope_with_a_signature_that_holds(client, platform, sns, sqs):
@@ -572,6 +676,7 @@ def test_a_web_address_confirms_and_gets_messages_and_retries(platform, sns, sqs
         "x-amz-sns-topic-arn": arn,
         "content-type": "text/plain; charset=UTF-8",
         "user-agent": "Amazon Simple Notification Service Agent",
+        "accept-encoding": "gzip,deflate",
     }
     assert list(asked) == [
         "Type",

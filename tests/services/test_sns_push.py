@@ -98,6 +98,17 @@ def test_applications_and_endpoints_are_made_changed_listed_and_deleted(sns: Any
     sns.delete_platform_application(PlatformApplicationArn=APP)
     refused("NotFound", "PlatformApplication does not exist", sns.create_platform_endpoint, PlatformApplicationArn=APP, Token="t")  # fmt: skip
     refused("InvalidParameter", "Invalid parameter: Platform Reason: NOKIA is not supported", sns.create_platform_application, Name="a", Platform="NOKIA", Attributes={"PlatformCredential": "s"})  # fmt: skip
+    for name, said in (
+        ("a" * 257, f"{'a' * 257} Reason: must be at most 256 characters long"),
+        ("", " Reason: cannot be empty"),
+        ("@name", "@name Reason: must contain only characters 'a'-'z', 'A'-'Z', '0'-'9', '_', '-', and '.'"),
+    ):  # fmt: skip
+        refused("InvalidParameter", f"Invalid parameter: {said}", sns.create_platform_application, Name=name, Platform="GCM", Attributes={"PlatformCredential": "s"})  # fmt: skip
+    for given, other in (("PlatformCredential", "PlatformPrincipal"), ("PlatformPrincipal", "PlatformCredential")):  # fmt: skip
+        said = f"Invalid parameter: Attributes Reason: {given} attribute provided without {other}"
+        refused("InvalidParameter", said, sns.create_platform_application, Name="a", Platform="ADM", Attributes={given: "s"})  # fmt: skip
+    null = "1 validation error detected: Value null at 'attributes' failed to satisfy constraint: Member must not be null"  # fmt: skip
+    refused("ValidationError", null, sns.create_platform_application, Name="a", Platform="ADM", Attributes={})  # fmt: skip
     with pytest.raises(ClientError, match="SuccessFeedbackRoleArn .* is not offered"):
         sns.create_platform_application(Name="a", Platform="GCM", Attributes={"PlatformCredential": "s", "SuccessFeedbackRoleArn": "arn:x"})  # fmt: skip
 

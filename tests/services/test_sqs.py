@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -163,11 +164,114 @@ def test_visibility_ends_and_handles_survive_a_restart(client, platform, sqs, qu
         second["Attributes"]["ApproximateFirstReceiveTimestamp"]
         == first["Attributes"]["ApproximateFirstReceiveTimestamp"]
     )
-    sqs.delete_message(QueueUrl=queue, ReceiptHandle=first["ReceiptHandle"])
-    assert counts(sqs, queue) == (0, 1, 0), "an old handle deletes nothing"
     platform.reopen()
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=second["ReceiptHandle"])
     assert counts(sqs, queue) == (0, 0, 0)
+
+
+def test_handles_of_earlier_receives_are_good_in_standard_queues(platform, sqs, queue):
+    """As AWS has it, if not as API_DeleteMessage.html promises: recorded by LocalStack in
+    tests/aws/services/sns/test_sns_filter_policy.snapshot.json (test_filter_policy, deleted after it was received again) and
+    tests/aws/services/sqs/test_sqs.py (test_terminate_visibility_timeout_after_receive).
+    """
+    for body in ("kept", "gone"):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    first = receive(sqs, queue, VisibilityTimeout=1)
+    jump(platform, 2)
+    second = receive(sqs, queue, VisibilityTimeout=300)
+    assert bodies(first) == bodies(second) == ["kept", "gone"]
+    for message in first:
+        handle = {"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]}
+        if message["Body"] == "gone":
+            sqs.delete_message(**handle)
+        else:
+            sqs.change_message_visibility(**handle, VisibilityTimeout=0)
+    assert counts(sqs, queue) == (1, 0, 0)
+    assert bodies(receive(sqs, queue)) == ["kept"]
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_what_comes_back_is_as_old_as_it_is(platform, sqs, queue, is_looked_at):
+    """LocalStack's tests/aws/services/sqs/test_sqs.py, test_inflight_message_requeue; and a message received three or more
+    times goes to the back (sqs-available-cloudwatch-metrics.html of the Developer Guide).
+    """
+    sqs.send_message(QueueUrl=queue, MessageBody="1")
+    for _ in range(2):
+        ask = {"VisibilityTimeout": 5, "MaxNumberOfMessages": 1}
+        assert bodies(receive(sqs, queue, **ask)) == ["1"]
+        jump(platform, 1)
+        sqs.send_message(QueueUrl=queue, MessageBody="2")
+        jump(platform, 5)
+        if is_looked_at:
+            counts(sqs, queue)
+    got = receive(sqs, queue, VisibilityTimeout=5)
+    assert bodies(got) == ["1", "2", "2"]
+    sqs.send_message(QueueUrl=queue, MessageBody="3")
+    jump(platform, 6)
+    if is_looked_at:
+        counts(sqs, queue)
+    assert bodies(receive(sqs, queue)) == ["2", "2", "3", "1"]
+
+
+def test_a_name_is_a_url_of_ones_own(client, sqs, queue):
+    """LocalStack's tests/aws/services/sqs/test_sqs.py, test_posting_to_queue_via_queue_name."""
+    for form in (sqs, client("sqs", parameter_validation=False)):
+        form.send_message(QueueUrl="q", MessageBody="m")
+    assert len(receive(sqs, queue)) == 2
+    assert refused(sqs.send_message, QueueUrl="nope", MessageBody="m")[0] == (
+        "AWS.SimpleQueueService.NonExistentQueue"
+    )
+    assert refused(sqs.send_message, QueueUrl="http://localhost/q", MessageBody="m")[0] == (
+        "InvalidAddress"
+    )
+
+
+def test_what_a_queue_takes_for_attributes(sqs, queue):
+    """LocalStack's recordings tests/aws/services/sqs/test_sqs.snapshot.json: test_sse_queue_attributes (a key that is not there),
+    test_set_queue_policy (a resource that is no ARN), and "True" throughout.
+    """
+    key = {"KmsMasterKeyId": "testKeyId", "KmsDataKeyReusePeriodSeconds": "6000"}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": "sqs:SendMessage",
+                "Resource": "nothing",
+            }
+        ],
+    }
+    given = {**key, "Policy": json.dumps(policy)}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=given)
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert {name: found[name] for name in given} == given
+    assert refused(sqs.send_message, QueueUrl=queue, MessageBody="m")[0] == "KMS.NotFoundException"
+    fifo = {"FifoQueue": "True", "ContentBasedDeduplication": "True"}
+    url = sqs.create_queue(QueueName="t.fifo", Attributes=fifo)["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert found["ContentBasedDeduplication"] == found["FifoQueue"] == "true"
+    plain = {"KmsMasterKeyId": "", "KmsDataKeyReusePeriodSeconds": "300"}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=plain)
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert not found.keys() & plain.keys(), "test_set_queue_attributes_default_values"
+
+
+def test_a_trace_comes_in_a_header(sqs, queue):
+    """LocalStack's recording test_aws_trace_header_propagation; the attribute that is sent is nearer."""
+    trace = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1"
+
+    def add(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = trace
+
+    sqs.meta.events.register("before-sign.sqs.SendMessage", add)
+    answer = sqs.send_message(QueueUrl=queue, MessageBody="m")
+    assert "MD5OfMessageSystemAttributes" not in answer
+    own = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-0-0"}}
+    sqs.send_message(QueueUrl=queue, MessageBody="m", MessageSystemAttributes=own)
+    first, second = receive(sqs, queue)
+    assert first["Attributes"]["AWSTraceHeader"] == trace
+    assert second["Attributes"]["AWSTraceHeader"] == "Root=1-0-0"
 
 
 def test_a_visibility_timeout_is_changed(platform, sqs, queue):
@@ -183,6 +287,19 @@ def test_a_visibility_timeout_is_changed(platform, sqs, queue):
     assert counts(sqs, queue) == (1, 0, 0)
     code, message, _ = refused(sqs.change_message_visibility, **handle, VisibilityTimeout=10)
     assert "Message does not exist or is not available for visibility timeout change." in message
+    assert len(receive(sqs, queue)) == 1
+
+
+def test_a_visibility_timeout_that_is_over_is_changed_until_somebody_receives(platform, sqs, queue):
+    """LocalStack's recording test_change_message_visibility_after_visibility_timeout_expiration."""
+    sqs.send_message(QueueUrl=queue, MessageBody="m")
+    (got,) = receive(sqs, queue, VisibilityTimeout=1)
+    jump(platform, 2)
+    handle = {"QueueUrl": queue, "ReceiptHandle": got["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=20)
+    assert receive(sqs, queue) == []
+    assert counts(sqs, queue) == (0, 1, 0)
+    jump(platform, 21)
     assert len(receive(sqs, queue)) == 1
 
 
@@ -635,6 +752,16 @@ def test_a_slow_move_is_cancelled(platform, sqs, queue):
     )
     assert "TaskHandle" not in task
     assert counts(sqs, dead)[0] == 3
+    said = json.loads(base64.b64decode(handle))
+    assert said.keys() == {"taskId", "sourceArn"}, "as AWS's handles are"
+    unknown = base64.b64encode(json.dumps({**said, "taskId": "nope"}).encode()).decode()
+    assert refused(sqs.cancel_message_move_task, TaskHandle=unknown) == (
+        "ResourceNotFoundException",
+        "Task does not exist.",
+        404,
+    ), (
+        "LocalStack's test_sqs_move_task.snapshot.json, test_cancel_with_invalid_task_id_in_task_handle"
+    )
 
 
 # -- FIFO
@@ -657,6 +784,30 @@ def test_a_group_gives_nothing_while_one_of_it_is_in_flight(sqs, fifo):
     assert counts(sqs, fifo) == (0, 3, 0)
 
 
+def test_a_group_gives_what_comes_before_the_first_in_flight(platform, sqs, fifo):
+    """LocalStack's tests/aws/services/sqs/test_sqs.py: test_fifo_message_group_visibility_after_terminate_visibility_timeout,
+    and the recording test_fifo_group_visibility_extends_with_change_message_visibility (2-visible).
+    """
+    send(sqs, fifo, ("g1", "m1"), ("g1", "m2"), ("g2", "m3"))
+    first, second = receive(sqs, fifo, MaxNumberOfMessages=2)
+    assert bodies([first, second]) == ["m1", "m2"]
+    handle = {"QueueUrl": fifo, "ReceiptHandle": first["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=0)
+    assert bodies(receive(sqs, fifo)) == ["m3", "m1"]
+    jump(platform, 31)
+    got = receive(sqs, fifo)
+    assert sorted(bodies(got)) == ["m1", "m2", "m3"]
+    last = next(m for m in got if m["Body"] == "m2")
+    handle = {"QueueUrl": fifo, "ReceiptHandle": last["ReceiptHandle"]}
+    sqs.change_message_visibility(**handle, VisibilityTimeout=100)
+    send(sqs, fifo, ("g1", "m4"))
+    jump(platform, 31)
+    assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m3"], "m4 is behind m2"
+    jump(platform, 70)
+    assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m2", "m3", "m4"]
+    assert counts(sqs, fifo) == (0, 4, 0)
+
+
 def test_what_was_not_deleted_comes_again_in_order(platform, sqs, fifo):
     send(sqs, fifo, *(("a", f"a{n}") for n in range(5)))
     got = receive(sqs, fifo, MaxNumberOfMessages=3)
@@ -672,9 +823,11 @@ def test_what_was_not_deleted_comes_again_in_order(platform, sqs, fifo):
     sqs.change_message_visibility(
         QueueUrl=fifo, ReceiptHandle=again[0]["ReceiptHandle"], VisibilityTimeout=0
     )
-    assert receive(sqs, fifo) == [], "the others are still in flight"
+    assert bodies(receive(sqs, fifo)) == ["a0"], "and none behind those in flight"
     for one in again[1:]:
         sqs.delete_message(QueueUrl=fifo, ReceiptHandle=one["ReceiptHandle"])
+    assert receive(sqs, fifo) == [], "a0 is in flight again"
+    jump(platform, 31)
     assert bodies(receive(sqs, fifo)) == ["a0"]
 
 
@@ -876,7 +1029,7 @@ def test_another_account_needs_the_queues_policy(client, sqs, queue):
 
 
 def test_the_old_wire_form_and_the_queues_address(client, platform, sqs, queue):
-    """Old SDKs post forms to the queue's own URL."""
+    """Old SDKs post forms to the queue's own URL. Words as in LocalStack's tests/aws/services/sqs/test_sqs.py, TestSqsQueryApi."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -898,9 +1051,24 @@ def test_the_old_wire_form_and_the_queues_address(client, platform, sqs, queue):
     assert (status, "<MD5OfMessageBody>" in answer) == (200, True)
     status, answer = ask("/queue/us-east-1/000000000000/q", Action="ReceiveMessage")
     assert (status, "<Body>old</Body>" in answer) == (200, True)
+    status, answer = ask("/000000000000/q", Action="ReceiveMessage")
+    assert "<ReceiveMessageResult/>" in answer
     status, answer = ask("/000000000000/nope", Action="ReceiveMessage")
     assert status == 400
-    assert "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>" in answer
+    assert (
+        "<Code>AWS.SimpleQueueService.NonExistentQueue</Code><Message>The specified queue does not exist for this"
+        " wsdl version.</Message><Detail/>" in answer
+    )
+    for action in ("FooBar", "CreateQueue", "ListQueues"):
+        status, answer = ask("/000000000000/q", Action=action, QueueName="n")
+        assert (status, "<Code>InvalidAction</Code>" in answer) == (400, True)
+        assert f"<Message>The action {action} is not valid for this endpoint.</Message>" in answer
+    status, answer = ask("/", Action="CreateQueue", QueueName="n")
+    assert status == 200
+    request = AWSRequest("GET", "http://localhost:4566/000000000000/q")
+    SigV4Auth(Credentials("000000000000", "test"), "sqs", "us-east-1").add_auth(request)
+    status, _, answer = platform.send(to_http(request.prepare()))
+    assert (status, answer) == (404, b"<UnknownOperationException/>\n")
     for url in (
         "http://sqs.us-east-1.localhost:4566/000000000000/q",
         "http://us-east-1.queue.localhost:4566/000000000000/q",

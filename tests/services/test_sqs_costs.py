@@ -64,6 +64,55 @@ def test_receiving_costs_the_same_with_few_and_with_many_waiting(tmp_path: Any, 
     assert few[0] <= (14 if name.endswith(".fifo") else 8), few
 
 
+@pytest.mark.timeout(60 + MANY // 500)
+def test_quiet_tenants_cost_the_same_behind_few_and_behind_many_of_a_noisy_one(
+    tmp_path: Any,
+) -> None:
+    """Its backlog is in rows of its own, and no look passes them. STRATOLITE_SOAK=1: 1,000,000 of it."""
+
+    async def fill_fair(sqs: Any, name: str, count: int) -> None:
+        async def send(start: int) -> None:
+            entries = [
+                {"Id": str(n), "MessageBody": "a", "MessageGroupId": "noisy"}
+                for n in range(start, start + 10)
+            ]
+            await sqs("sqs", "SendMessageBatch", QueueUrl=URL + name, Entries=entries)
+
+        for first in range(0, count, SENT_AT_ONCE):
+            last = min(first + SENT_AT_ONCE, count)
+            await asyncio.gather(*(send(start) for start in range(first, last, 10)))
+
+    async def cost(sqs: Any, queue: str, waiting: int) -> list[int]:
+        await sqs("sqs", "CreateQueue", QueueName=queue)
+        await fill_fair(sqs, queue, waiting)
+        url, found = {"QueueUrl": URL + queue}, []
+        for _ in range(4):
+            await sqs("sqs", "ReceiveMessage", **url, MaxNumberOfMessages=10)
+        for _ in range(3):
+            for tenant in ("b", "c", ""):
+                own = {"MessageGroupId": tenant} if tenant else {}
+                await sqs("sqs", "SendMessage", **url, MessageBody=tenant or "-", **own)
+        meter = Meter(sqs.cloud.db, "sqs")
+        for most in (1, 3, 10):
+            got = await sqs("sqs", "ReceiveMessage", **url, MaxNumberOfMessages=most)
+            found.append(meter.taken())
+            bodies = "".join(m["Body"] for m in got["Messages"])
+            assert bodies == {1: "b", 3: "c-b", 10: "c-bc-aaaaa"}[most]
+            handle = got["Messages"][-1]["ReceiptHandle"]
+            await sqs("sqs", "DeleteMessage", **url, ReceiptHandle=handle)
+            found.append(meter.taken())
+        await sqs("sqs", "SendMessage", **url, MessageBody="a", MessageGroupId="noisy")
+        found.append(meter.taken())
+        return found
+
+    async def body(sqs: Any) -> Any:
+        return await cost(sqs, "q1", 100), await cost(sqs, "q2", MANY)
+
+    few, many = run_in_cloud(str(tmp_path), body)
+    assert few == many
+    assert few[0] <= 16, few
+
+
 def test_purging_is_one_small_transaction_whatever_is_in_the_queue(tmp_path: Any) -> None:
     """The queue gets another box; the old one is emptied a page at a time."""
 

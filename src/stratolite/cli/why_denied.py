@@ -207,7 +207,7 @@ def _parsed(document: Any, *, has_principal: bool = False) -> Any:
     from stratolite.policy import Document
 
     text = document if isinstance(document, str) else json.dumps(document)
-    return Document.parse(text, has_principal=has_principal)
+    return Document.parse(text, has_principal=has_principal, any_resource=has_principal)
 
 
 def _levels(client: Client, account: str, unasked: list[str]) -> list[list[Any]]:

@@ -40,6 +40,11 @@ class Context(Mapping[str, str]):
             return request.headers[TRACE]
         raise KeyError(name)
 
+    @property
+    def trace(self) -> str:
+        """X-Amzn-Trace-Id, no condition key: which X-Ray trace the request is a part of."""
+        return self._request.headers.get("x-amzn-trace-id", "")
+
     def __bool__(self) -> bool:
         return True  # without asking for each name, as ``or`` would
 

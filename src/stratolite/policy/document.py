@@ -66,8 +66,12 @@ class Document:
     text: str
 
     @classmethod
-    def parse(cls, source: str, *, has_principal: bool = False) -> Document:
-        """Raises Malformed. ``has_principal``: a resource or trust policy, whose statements must name one."""
+    def parse(
+        cls, source: str, *, has_principal: bool = False, any_resource: bool = False
+    ) -> Document:
+        """Raises Malformed. ``has_principal``: a resource or trust policy, whose statements must name one;
+        ``any_resource``: what it says of resources need be no ARN, and then matches nothing.
+        """
         try:
             data = json.loads(source)
         except (ValueError, RecursionError) as error:
@@ -83,14 +87,14 @@ class Document:
         raw = data["Statement"]
         statements = raw if isinstance(raw, list) else [raw]
         variables = data.get("Version") == "2012-10-17"
-        parsed = tuple(_statement(s, has_principal, variables) for s in statements)
+        parsed = tuple(_statement(s, has_principal, any_resource, variables) for s in statements)
         sids = [s.sid for s in parsed if s.sid]
         if len(sids) != len(set(sids)):
             raise Malformed("Statement IDs (SID) in a single policy must be unique.")
         return cls(parsed, source)
 
 
-def _statement(raw: Any, has_principal: bool, variables: bool) -> Statement:
+def _statement(raw: Any, has_principal: bool, any_resource: bool, variables: bool) -> Statement:
     if not isinstance(raw, dict) or raw.keys() - _STATEMENT_FIELDS:
         raise Malformed("Syntax errors in policy.")
     if raw.get("Effect") not in ("Allow", "Deny"):
@@ -110,7 +114,7 @@ def _statement(raw: Any, has_principal: bool, variables: bool) -> Statement:
             "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
         )
     resources = _strings(raw.get("Resource", raw.get("NotResource", "*")))
-    if any(r != "*" and ":" not in r for r in resources):
+    if not any_resource and any(r != "*" and ":" not in r for r in resources):
         bad = next(r for r in resources if r != "*" and ":" not in r)
         raise Malformed(f'Resource {bad} must be in ARN format or "*".')
     return Statement(

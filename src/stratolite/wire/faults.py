@@ -174,12 +174,17 @@ class FaultWriter:
         shape = self.shape(fault)
         status = self.status(fault, shape)
         code = error_code(shape) if shape else fault.code
+        if code == "UnknownOperationException" and not fault.message:
+            headers = [("x-amzn-RequestId", request_id)]
+            return HttpResponse(status, headers, b"<UnknownOperationException/>\n")
+        message = overlays.QUERY_MESSAGES.get(fault.message, fault.message)
+        detail = "<Detail/>" if self._service == "sqs" else ""
         space = self._model.metadata.get("xmlNamespace") if self._model else None
         opening = f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"
         side = "Sender" if status < 500 else "Receiver"
         text = (
             f'<?xml version="1.0"?>\n{opening}<Error><Type>{side}</Type><Code>{escape(code)}</Code>'
-            f"<Message>{escape(fault.message)}</Message>{self._members_xml(fault, shape)}</Error>"
+            f"<Message>{escape(message)}</Message>{detail}{self._members_xml(fault, shape)}</Error>"
             f"<RequestId>{escape(request_id)}</RequestId></ErrorResponse>"
         )
         headers = [("x-amzn-RequestId", request_id), ("Content-Type", "text/xml")]

@@ -325,6 +325,11 @@ _SQS_MAPS: dict[str, tuple[str, str, str]] = {
 }
 """Flattened map -> names of its entries, keys and values."""
 
+QUERY_MESSAGES = {
+    "The specified queue does not exist.": "The specified queue does not exist for this wsdl version.",
+}
+"""Messages that SQS words differently in its older protocol."""
+
 _SQS_ERRORS: dict[str, tuple[str, int]] = {
     "BatchEntryIdsNotDistinct": ("AWS.SimpleQueueService.BatchEntryIdsNotDistinct", 400),
     "BatchRequestTooLong": ("AWS.SimpleQueueService.BatchRequestTooLong", 400),

@@ -215,13 +215,14 @@ def compile_answer(
     write = writers.body(model.members(output)) if output else None
     start = f"{head}<{wrapper}>" if wrapper else head
     end = f"</{wrapper}>" if wrapper else ""
+    empty = f"{head}<{wrapper}/>" if wrapper else head
     tail = f"</RequestId></ResponseMetadata></{operation}Response>"
 
     def answer(value: dict[str, Any], request_id: str) -> bytes:
-        out = ['<?xml version="1.0"?>\n', start]
+        out: list[str] = []
         if write is not None:
             write(value, out.append)
-        out += (end, "<ResponseMetadata><RequestId>", request_id, tail)
-        return "".join(out).encode()
+        inside = f"{start}{''.join(out)}{end}" if out else empty
+        return f'<?xml version="1.0"?>\n{inside}<ResponseMetadata><RequestId>{request_id}{tail}'.encode()
 
     return answer

@@ -25,6 +25,8 @@ _targets: dict[str, Target] = {}
 _SMITHY_PATH = re.compile(r"/service/([^/]+)/operation/([^/]+)/?\Z")
 _ACTION = re.compile(r"(?:^|&)Action=([^&]*)")
 _VERSION = re.compile(r"(?:^|&)Version=([^&]*)")
+_QUEUE_PATH = re.compile(r"(?:/queue/[a-z0-9-]+)?/\d{12}/[^/]+/?")
+_NOT_OF_A_QUEUE = frozenset({"CreateQueue", "ListQueues"})
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -46,7 +48,7 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Target:
         return _by_smithy_path(request.path, signing_name)
     form = _query_form(request, signing_name)
     if form is not None:
-        return _by_action(form, signing_name)
+        return _by_action(form, signing_name, request)
     return _by_path(request, signing_name)
 
 
@@ -65,6 +67,8 @@ def guess(request: HttpRequest, signing_name: str | None) -> str:
         protocol = "query"
     elif signing_name and not service:
         protocol = "rest-json"
+    elif request.method == "GET" and service == "sqs":
+        protocol = "query"
     else:
         service = service or "s3"
         protocol = _rest_protocol(service) or load(service).protocols[0]
@@ -156,12 +160,14 @@ def _speaks_query(signing_name: str) -> bool:
     return any(name and "query" in load(name).protocols for name in _services(signing_name))
 
 
-def _by_action(form: str, signing_name: str | None) -> Target:
+def _by_action(form: str, signing_name: str | None, request: HttpRequest) -> Target:
     found = _ACTION.search(form)
     version = _VERSION.search(form)
     name = _services(signing_name)[0]
     if not name and version is not None:
         name = overlays.QUERY_VERSIONS.get(version[1], "")
+    if found is None and request.method == "GET":
+        raise Fault("UnknownOperationException", "", status=404)
     if found is None:
         raise Fault(
             "MissingAction",
@@ -171,9 +177,14 @@ def _by_action(form: str, signing_name: str | None) -> Target:
     action = found[1]
     if name:
         model = load(name)
-        if action in model.operations and "query" in model.protocols:
+        is_known = action in model.operations and "query" in model.protocols
+        if is_known and not (action in _NOT_OF_A_QUEUE and _QUEUE_PATH.fullmatch(request.path)):
             return Target(name, action, "query")
     shown = action[:100]
+    if name == "sqs":
+        raise Fault(
+            "InvalidAction", f"The action {shown} is not valid for this endpoint.", status=400
+        )
     said = version[1][:20] if version else "the requested version"
     raise Fault(
         "InvalidAction",

@@ -304,7 +304,7 @@ def parse_resource_policy(text: str) -> Document:
     if found is None:
         if len(_documents) > 1000:
             _documents.clear()
-        found = _documents[text] = Document.parse(text, has_principal=True)
+        found = _documents[text] = Document.parse(text, has_principal=True, any_resource=True)
     return found
 
 

@@ -103,7 +103,7 @@ def check_topic(call: Call, name: str, value: str, *, is_fifo: bool, is_new: boo
 
 
 def check_subscription(
-    name: str, value: str, *, protocol: str, is_fifo: bool, scope: str, policy: str
+    name: str, value: str, *, protocol: str, is_fifo: bool, endpoint: str, scope: str, policy: str
 ) -> None:
     """``scope`` and ``policy`` are FilterPolicyScope and FilterPolicy as they will be. Raises Fault."""
     if name not in _SUBSCRIPTION:
@@ -125,7 +125,7 @@ def check_subscription(
         target = str(said.get("deadLetterTargetArn", ""))
         if not re.fullmatch(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[\w.-]+", target):
             raise invalid("RedrivePolicy: deadLetterTargetArn is an invalid arn")
-        if is_fifo and not target.endswith(".fifo"):
+        if is_fifo and endpoint.endswith(".fifo") and not target.endswith(".fifo"):
             raise invalid(
                 "RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic."
             )

@@ -1,8 +1,8 @@
 """Filter policies of subscriptions: checked, compiled, asked about a message.
 
 A policy is an object of keys, each with a list of alternatives; all keys must match. Alternatives are plain
-values or {operator: operand}. With the scope MessageBody keys may hold objects, too. ``$or`` holds policies of
-which one must match.
+values or {operator: operand}. With the scope MessageBody keys may hold objects, too, and a key with dots is the path
+that it spells, in the policy as in the message. ``$or`` holds policies of which one must match.
 Source  https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
         https://docs.aws.amazon.com/sns/latest/dg/string-value-matching.html
 """
@@ -39,8 +39,8 @@ class Filter:
     """A compiled policy; ``matches`` says whether a message is wanted."""
 
     def __init__(self, policy: dict[str, Any], scope: str) -> None:
-        self._tree = _Node(policy)
         self._of_body = scope == "MessageBody"
+        self._tree = _Node(policy, paths=self._of_body)
 
     def matches(self, body: str, attributes: Mapping[str, tuple[str, str]]) -> bool:
         """``attributes``: name -> (data type, value; base64 where binary)."""
@@ -50,7 +50,7 @@ class Filter:
             said = orjson.loads(body)
         except orjson.JSONDecodeError:
             return False
-        return isinstance(said, dict) and self._tree.matches(said)
+        return isinstance(said, dict) and self._tree.matches(_unfolded(said))
 
 
 def compiled(policy: str, scope: str) -> Filter:
@@ -66,12 +66,25 @@ def check(policy: str, scope: str) -> None:
         raise BadFilter(f"failed to parse JSON. {error}") from None
     if not isinstance(said, dict) or len(policy.encode()) > _BYTES_MAX:
         raise BadFilter("failed to parse JSON. Filter policy must be an object of at most 256 KB")
-    _Node(said)
+    _Node(said, paths=scope == "MessageBody")
+    _check_anything_but(said)
     leaves, combinations = _measure(said, 1, scope)
     if combinations > _COMBINATIONS_MAX:
         raise BadFilter("Filter policy is too complex")
     if leaves > _KEYS_MAX:
         raise BadFilter("Filter policy can not have more than 5 keys")
+
+
+def _check_anything_but(said: Any) -> None:
+    """LocalStack's recording test_validate_policy_nested_anything_but_operator."""
+    if isinstance(said, dict):
+        but = said.get("anything-but")
+        if isinstance(but, dict) and "suffix" in but:
+            raise BadFilter("Unsupported anything-but pattern: suffix")
+        said = list(said.values())
+    if isinstance(said, list):
+        for one in said:
+            _check_anything_but(one)
 
 
 def is_nested(policy: str) -> bool:
@@ -116,17 +129,46 @@ def _flat(attributes: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     return found
 
 
+def _unfolded(said: Any) -> Any:
+    """With keys that spell paths as the objects that they stand for.
+
+    LocalStack's recording test_filter_policy_on_message_body_dot_attribute.
+    """
+    if isinstance(said, list):
+        return [_unfolded(one) for one in said]
+    if not isinstance(said, dict):
+        return said
+    found: dict[str, Any] = {}
+    for key, value in said.items():
+        inner = _unfolded(value)
+        first, *rest = key.split(".")
+        for name in reversed(rest):
+            inner = {name: inner}
+        found[first] = _merged(found[first], inner) if first in found else inner
+    return found
+
+
+def _merged(one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = {k: _merged(one[k], other[k]) for k in one.keys() & other.keys()}
+        return {**one, **other, **both}
+    return [part for said in (one, other) for part in (said if isinstance(said, list) else [said])]
+
+
 class _Node:
-    def __init__(self, policy: dict[str, Any]) -> None:
+    def __init__(self, policy: dict[str, Any], *, paths: bool) -> None:
         self._keys: list[tuple[str, _Node | _Values]] = []
         self._ors: list[list[_Node]] = []
         for key, value in policy.items():
             if key == "$or" and isinstance(value, list) and _is_or(value):
-                self._ors.append([_Node(one) for one in value])
+                self._ors.append([_Node(one, paths=paths) for one in value])
+            elif paths and "." in key:
+                first, _, rest = key.partition(".")
+                self._keys.append((first, _Node({rest: value}, paths=paths)))
             elif isinstance(value, dict):
                 if not value:
                     raise BadFilter("Empty objects are not allowed")
-                self._keys.append((key, _Node(value)))
+                self._keys.append((key, _Node(value, paths=paths)))
             elif isinstance(value, list):
                 self._keys.append((key, _Values(value)))
             else:
@@ -266,7 +308,7 @@ def _anything_but(operand: Any) -> Match:
         ((name, inner),) = operand.items()
         make = {
             "prefix": _prefix,
-            "suffix": _suffix,
+            "suffix": _suffix,  # of policies of earlier versions, which took it
             "wildcard": _wildcard,
             "equals-ignore-case": _ignoring_case,
         }.get(name)
@@ -326,10 +368,10 @@ def _cidr(operand: Any) -> Match:
     if text.count("/") != 1:
         raise BadFilter("Malformed CIDR, one '/' required")
     address, _, bits = text.partition("/")
-    if not re.fullmatch(r"[0-9A-Fa-f:.]+", address):
-        raise BadFilter(f"Nonstandard IP address: {address}")
     if not bits.isdigit():
         raise BadFilter("Malformed CIDR, mask bits must be an integer")
+    if not re.fullmatch(r"[0-9A-Fa-f:.]+", address):
+        raise BadFilter(f"Nonstandard IP address: {address}")
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

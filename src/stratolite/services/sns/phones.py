@@ -129,7 +129,7 @@ class Phones(Service):
 
 def _number(given: str | None, parameter: str) -> str:
     if not given or not PHONE.fullmatch(given):
-        raise invalid(f"{parameter} Reason: {given or 'no value'} is not valid")
+        raise invalid(f"{parameter} Reason: input incorrectly formatted")
     return plain(given)
 
 

@@ -48,6 +48,8 @@ class Publication(TypedDict):
     dedup: str
     sequence: int
     sealed: NotRequired[Sealed]
+    trace: NotRequired[str]
+    """X-Amzn-Trace-Id of who published."""
 
 
 def kept(publication: Publication, **more: Any) -> bytes:
@@ -114,7 +116,7 @@ def _attribute(name: str, given: dict[str, Any], where: str) -> tuple[str, str]:
     kind = given.get("DataType")
     if kind is None:
         raise Fault(
-            "ValidationException",
+            "ValidationError",
             f"1 validation error detected: Value null at '{where}.{name}.member.dataType' failed to satisfy"
             " constraint: Member must not be null",
         )

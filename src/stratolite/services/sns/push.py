@@ -8,6 +8,7 @@ Source  https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-application-as-subs
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from stratolite.errors import Fault
@@ -24,6 +25,8 @@ _KEPT = (
     "ApplePlatformTeamID", "ApplePlatformBundleID",
 )  # fmt: skip
 _SECRET = ("PlatformCredential", "PlatformPrincipal")
+_OF_TWO = ("ADM", "BAIDU", "MPNS", "WNS")  # a client's id and its secret
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LOGGED = ("SuccessFeedbackRoleArn", "FailureFeedbackRoleArn", "SuccessFeedbackSampleRate")
 _OF_ENDPOINT = ("CustomUserData", "Enabled", "Token")
 _USER_DATA_BYTES_MAX = 2_048
@@ -49,6 +52,10 @@ def place_of(arn: str | None, parameter: str) -> Place:
     """Raises Fault for what is no ARN of an application or endpoint."""
     parts = (arn or "").split(":", 5)
     rest = parts[-1].split("/")
+    if arn is not None and len(arn.split(":")) < 6:
+        raise invalid(
+            f"{parameter} Reason: An ARN must have at least 6 elements, not {len(arn.split(':'))}"
+        )
     if len(parts) == 6 and parts[2] == "sns":
         if rest[0] == "app" and len(rest) == 3:
             return Place(parts[3], parts[4], rest[1], rest[2], "")
@@ -68,9 +75,15 @@ class Push(Service):
         platform, name = request["Platform"], request["Name"]
         if platform not in PLATFORMS:
             raise invalid(f"Platform Reason: {platform} is not supported")
-        if not name or len(name) > 256 or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():  # fmt: skip
-            raise invalid("Name Reason: must be 1 to 256 letters, digits, underscores, hyphens and periods")  # fmt: skip
+        _check_name(name)
         given = request.get("Attributes") or {}
+        if not given:
+            raise _no_attributes()
+        if platform in _OF_TWO and ("PlatformCredential" in given) != (
+            "PlatformPrincipal" in given
+        ):
+            there, missing = _SECRET if "PlatformCredential" in given else _SECRET[::-1]
+            raise invalid(f"Attributes Reason: {there} attribute provided without {missing}")
         if not given.get("PlatformCredential"):
             raise invalid("Attributes Reason: Invalid value for attribute: PlatformCredential: cannot be empty")  # fmt: skip
         place = Place(call.region, call.account, platform, name, "")
@@ -83,6 +96,8 @@ class Push(Service):
         return {"Attributes": _application(call, request)[1]["attributes"]}
 
     def set_platform_application_attributes(self, call: Call, request: Request) -> Response:
+        if not request.get("Attributes"):
+            raise _no_attributes()
         place, record = _application(call, request)
         _put_application(call, place, record, request["Attributes"])
         return {}
@@ -110,7 +125,7 @@ class Push(Service):
         keys, token = keys_of(place.account, place.region), request["Token"]
         given = dict(request.get("Attributes") or {})
         if request.get("CustomUserData"):
-            given["CustomUserData"] = request["CustomUserData"]
+            given.setdefault("CustomUserData", request["CustomUserData"])
         record = _changed({"token": token, "enabled": True, "data": ""}, {**given, "Token": token})
         known = state.pushed_to(call.tx, keys, place.platform, place.name, token)
         if known is not None:
@@ -126,6 +141,8 @@ class Push(Service):
         return {"Attributes": _shown(_endpoint(call, request)[1])}
 
     def set_endpoint_attributes(self, call: Call, request: Request) -> Response:
+        if not request.get("Attributes"):
+            raise _no_attributes()
         place, record = _endpoint(call, request)
         keys = keys_of(place.account, place.region)
         state.put_push(call.tx, keys, *place[2:], record=_changed(record, request["Attributes"]))
@@ -147,6 +164,25 @@ class Push(Service):
             found.append({"EndpointArn": place._replace(id=name).arn, "Attributes": _shown(record)})
             token = name
         return {"Endpoints": found}
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise invalid(f"{name} Reason: cannot be empty")
+    if len(name) > 256:
+        raise invalid(f"{name} Reason: must be at most 256 characters long")
+    if not _NAME.fullmatch(name):
+        raise invalid(
+            f"{name} Reason: must contain only characters 'a'-'z', 'A'-'Z', '0'-'9', '_', '-', and '.'"
+        )
+
+
+def _no_attributes() -> Fault:
+    return Fault(
+        "ValidationError",
+        "1 validation error detected: Value null at 'attributes' failed to satisfy constraint: Member must not"
+        " be null",
+    )
 
 
 def _application(call: Call, request: Request) -> tuple[Place, Record]:
@@ -182,7 +218,10 @@ def _changed(record: Record, given: dict[str, str]) -> Record:
             raise invalid(f"Attributes Reason: Invalid attribute name: {name}")
     data = str(given.get("CustomUserData", record["data"]))
     if len(data.encode()) > _USER_DATA_BYTES_MAX:
-        raise invalid(f"CustomUserData Reason: Invalid value, must be at most {_USER_DATA_BYTES_MAX} bytes")  # fmt: skip
+        raise invalid(
+            "Attributes Reason: Invalid value for attribute: CustomUserData: must be at most"
+            f" {_USER_DATA_BYTES_MAX} bytes long in UTF-8 encoding"
+        )
     enabled = record["enabled"]
     if "Enabled" in given:
         if given["Enabled"].lower() not in ("true", "false"):

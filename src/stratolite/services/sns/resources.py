@@ -176,7 +176,13 @@ def _check_policy(known: Mapping[str, Any]) -> None:
     if policy := _attributes(known, ("FilterPolicy",)).get("FilterPolicy"):
         scope = known.get("FilterPolicyScope") or "MessageAttributes"
         check_subscription(
-            "FilterPolicy", policy, protocol="", is_fifo=False, scope=scope, policy=policy
+            "FilterPolicy",
+            policy,
+            protocol="",
+            is_fifo=False,
+            endpoint="",
+            scope=scope,
+            policy=policy,
         )
 
 

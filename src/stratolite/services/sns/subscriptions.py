@@ -41,7 +41,7 @@ _ARNS = {
         "Firehose endpoint ARN",
     ),
 }
-_TOKEN = re.compile(r"[0-9a-f]{64,256}")
+_TOKEN = re.compile(r"[0-9a-f]{64,512}")
 
 
 class Subscriptions(Service):
@@ -50,7 +50,7 @@ class Subscriptions(Service):
         protocol, endpoint = request.get("Protocol") or "", request.get("Endpoint") or ""
         _check_endpoint(topic, protocol, endpoint)
         given = {k: v for k, v in (request.get("Attributes") or {}).items() if v is not None}
-        _check_attributes(topic, protocol, given, {}, "Attributes Reason: ")
+        _check_attributes(topic, protocol, endpoint, given, {}, "Attributes Reason: ")
         if protocol == "firehose" and not given.get("SubscriptionRoleArn"):
             raise invalid("Attributes Reason: SubscriptionRoleArn is required for Firehose")
         kept = {k: v for k, v in given.items() if v and k != "ReplayPolicy"}
@@ -167,7 +167,9 @@ class Subscriptions(Service):
     def set_subscription_attributes(self, call: Call, request: Request) -> Response:
         topic, found = _found(call, request, "SetSubscriptionAttributes")
         name, value = request.get("AttributeName") or "", request.get("AttributeValue") or ""
-        _check_attributes(topic, found.protocol, {name: value}, found.attributes, "")
+        _check_attributes(
+            topic, found.protocol, found.endpoint, {name: value}, found.attributes, ""
+        )
         if name == "ReplayPolicy":
             replays.begin(call, topic, found, value or "{}")
             return {}
@@ -245,6 +247,8 @@ def _described(topic: Topic, found: Subscription) -> dict[str, str]:
     }
     if "FilterPolicy" in kept:
         shown.setdefault("FilterPolicyScope", "MessageAttributes")
+    else:
+        shown.pop("FilterPolicyScope", None)
     if found.protocol in ("http", "https"):
         topics = topic.attributes.get("DeliveryPolicy", "")
         effective = attributes.delivery(topics, kept.get("DeliveryPolicy", ""))
@@ -259,7 +263,12 @@ def _default(name: str) -> Any:
 
 
 def _check_attributes(
-    topic: Topic, protocol: str, given: dict[str, str], kept: dict[str, str], where: str
+    topic: Topic,
+    protocol: str,
+    endpoint: str,
+    given: dict[str, str],
+    kept: dict[str, str],
+    where: str,
 ) -> None:
     merged = {**kept, **given}
     scope = merged.get("FilterPolicyScope") or "MessageAttributes"
@@ -270,6 +279,7 @@ def _check_attributes(
                 value,
                 protocol=protocol,
                 is_fifo=topic.is_fifo,
+                endpoint=endpoint,
                 scope=scope,
                 policy=merged.get("FilterPolicy", ""),
             )

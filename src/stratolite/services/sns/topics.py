@@ -31,12 +31,6 @@ class Topics(Service):
         if not _NAME.fullmatch(name.removesuffix(".fifo") if wants_fifo else name) or (
             wants_fifo and not is_fifo
         ):
-            if wants_fifo:
-                raise invalid(
-                    "Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase"
-                    " ASCII letters, numbers, underscores, and hyphens, and must be between 1 and 256"
-                    " characters long."
-                )
             raise invalid("Topic Name")
         for key, value in given.items():
             attributes.check_topic(call, key, value, is_fifo=wants_fifo, is_new=True)
@@ -62,7 +56,9 @@ class Topics(Service):
             "region": call.region,
             "id": tx.stamp(),
             "created_ms": int(tx.time_s * 1000),
-            "attributes": {k: v for k, v in given.items() if v},
+            "attributes": {
+                k: v for k, v in given.items() if v and (k, v) != ("FifoTopic", "false")
+            },
             "tags": tags,
             "counts": {"confirmed": 0, "pending": 0, "deleted": 0},
             "token": token,
@@ -74,6 +70,8 @@ class Topics(Service):
 
     def delete_topic(self, call: Call, request: Request) -> Response:
         named = read(request.get("TopicArn"))
+        if named.region != call.region:
+            raise invalid("TopicArn")
         keys = keys_of(named.account, named.region)
         found = state.topic(call.tx, keys, named.name)
         if found is not None:
@@ -157,14 +155,18 @@ def described(found: Topic) -> dict[str, str]:
     if found.is_fifo:
         shown["FifoTopic"] = "true"
         shown["ContentBasedDeduplication"] = kept.get("ContentBasedDeduplication", "false")
-        shown["FifoThroughputScope"] = kept.get("FifoThroughputScope", "Topic")
-    return shown | {k: v for k, v in kept.items() if k not in shown}
+    hidden = shown.keys() | {"FifoTopic"}
+    return shown | {k: v for k, v in kept.items() if k not in hidden}
 
 
 def _default(name: str) -> Any:
-    return {"DisplayName": "", "ContentBasedDeduplication": "false", "SignatureVersion": "1"}.get(
-        name
-    )
+    return {
+        "DisplayName": "",
+        "ContentBasedDeduplication": "false",
+        "SignatureVersion": "1",
+        "FifoTopic": "false",
+        "FifoThroughputScope": "Topic",
+    }.get(name)
 
 
 def _check_kms(call: Call, given: dict[str, str]) -> None:

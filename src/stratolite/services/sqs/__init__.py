@@ -24,6 +24,13 @@ groups that have messages, and
     ("known", box, kind, scope, id)      -> until ms | msgpack: a deduplication id, or a receive attempt's
     ("forget", box, ms, stamp)           -> the key of a "known" row to forget then
 
+A standard queue's messages with a group are their tenants', see ``tenants`` and ``fair``: a quiet tenant's first one is in ready
+(the row's value ends with the group), and
+
+    ("tenant", box, group)               -> msgpack ``state.Tenant``
+    ("backlog", box, group, ms, stamp)   -> as in ready: what else of the tenant may be received
+    ("noisy", box, group)                -> the group, while it is noisy
+
 Receiving looks at the heads of ready and later, oldest first: nothing moves when a delay or a visibility
 timeout ends, so it costs the same whatever waits. A long poll waits for a change in these spans.
 
@@ -35,12 +42,10 @@ Bodies in a queue with KmsMasterKeyId are sealed under it (``sealing``): who sen
 receives kms:Decrypt, by the key's policy; KMS's refusals come as AWS names them.
 
 Files  ``queues`` operations on queues, ``attributes`` their rules, ``permissions`` policies; ``messages`` operations
-       on messages, ``content`` what may be in one; ``standard`` and ``fifo`` the two orders; ``receipts`` handles;
-       ``moves`` redriving; ``worker`` expiry, emptying, moving.
+       on messages, ``content`` what may be in one; ``standard`` and ``fifo`` the two orders, ``tenants`` and ``fair`` the first
+       one's groups; ``receipts`` handles; ``moves`` redriving; ``worker`` expiry, emptying, moving.
 
-Missing  fairness of standard queues: MessageGroupId is kept and shown there, but a group with many messages in flight
-         keeps its place, so others wait behind it for as long as it is ahead; the throughput quotas of FIFO queues (any
-         rate is served).
+Missing  the throughput quotas of FIFO queues (any rate is served).
 
 Calls that are not signed are served where the queue's policy allows everybody; their region is that of the host, else
 the default one.

@@ -71,7 +71,7 @@ def _policy(value: str) -> None:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html
     """
     try:
-        statements = Document.parse(value, has_principal=True).statements
+        statements = Document.parse(value, has_principal=True, any_resource=True).statements
     except Malformed as error:
         raise bad_value("Policy") from error
     every = [action.lower() for one in statements for action in one.actions]
@@ -135,9 +135,9 @@ def _check_type(value: str, *, is_fifo: bool, is_new: bool) -> None:
     if not is_new:
         if not is_fifo:
             raise unknown("FifoQueue")
-        if value != "true":
+        if value.lower() != "true":
             raise bad_value("FifoQueue", "Modifying queue type is not supported.")
-    elif value != "true":
+    elif value.lower() != "true":
         raise unknown("FifoQueue")
 
 
@@ -251,4 +251,6 @@ def effective(kept: dict[str, str], *, is_fifo: bool) -> dict[str, str]:
         found |= _FIFO_DEFAULTS
     found["SqsManagedSseEnabled"] = "false" if kept.get("KmsMasterKeyId") else "true"
     found |= {name: value for name, value in kept.items() if value}
+    if "KmsMasterKeyId" not in found:
+        found.pop("KmsDataKeyReusePeriodSeconds", None)
     return {name: found[name] for name in _SETTABLE if name in found}

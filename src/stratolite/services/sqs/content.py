@@ -152,9 +152,9 @@ def digest(kept: dict[str, Attribute]) -> str:
 
 
 def chosen(kept: dict[str, Attribute], names: Iterable[str]) -> dict[str, Attribute]:
-    """Those that ReceiveMessage's MessageAttributeNames ask for: names, ``prefix.*``, ``All``."""
+    """Those that ReceiveMessage's MessageAttributeNames ask for: names, ``prefix.*``, ``All`` or ``*``."""
     wanted = set(names)
-    if wanted & {"All", ".*"}:
+    if wanted & {"All", ".*", "*"}:
         return kept
     starts = tuple(name[:-2] for name in wanted if name.endswith(".*"))
     return {k: v for k, v in kept.items() if k in wanted or (starts and k.startswith(starts))}

@@ -1,4 +1,4 @@
-"""The order of a FIFO queue: groups take turns, and a group gives nothing while one of its messages is in flight.
+"""The order of a FIFO queue: groups take turns, and a group gives what comes before the first of its that is in flight.
 
 Exactly once: a message sent again under a deduplication id of the last five minutes is not taken in again.
 Source  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
@@ -47,7 +47,8 @@ def _join(tx: Tx, q: Queue, c: Counts, stamp: int, message: Message) -> None:
     else:
         c.visible += 1
     if state.group(tx, q, message.group) is None:
-        _place(tx, q, c, message.group, None, message.at_ms, [])
+        is_later = message.at_ms > int(tx.time_s * 1000)
+        _place(tx, q, c, message.group, None, message.at_ms, [], is_later=is_later)
 
 
 def bury(tx: Tx, q: Queue, c: Counts, message: Message, delivery: Delivery, now_ms: int) -> None:
@@ -69,11 +70,12 @@ def _place(
     old: Group | None,
     at_ms: int,
     flying: list[tuple[int, int, int]],
+    *,
+    is_later: bool,
 ) -> None:
     """The group may be received from at ``at_ms``, behind those that could be before."""
     if old is not None:
         state.drop_place(tx, q, old.at_ms, old.stamp, is_later=old.is_later)
-    is_later = bool(flying) or at_ms > int(tx.time_s * 1000)
     stamp = tx.stamp()
     if is_later:
         state.put_later(tx, q, at_ms, stamp, name.encode())
@@ -99,7 +101,7 @@ def receive(
             mine.add(name)
             if not row.is_later:
                 c.head = row.at_ms, row.stamp
-            _land(c, group)
+            group = _land(c, group, now_ms)
             found += _take(tx, q, c, name, group, most - len(found), hidden_ms, dead)
             if len(found) == most:
                 return found
@@ -108,10 +110,13 @@ def receive(
     return found
 
 
-def _land(c: Counts, group: Group) -> None:
-    """All that was in flight is visible again."""
-    c.flying -= len(group.flying)
-    c.visible += len(group.flying)
+def _land(c: Counts, group: Group, now_ms: int) -> Group:
+    """What was in flight for long enough is visible again."""
+    still = [one for one in group.flying if one[2] > now_ms]
+    landed = len(group.flying) - len(still)
+    c.flying -= landed
+    c.visible += landed
+    return Group(group.at_ms, group.stamp, group.is_later, still)
 
 
 def _take(
@@ -124,19 +129,23 @@ def _take(
     hidden_ms: int,
     dead: Dead | None,
 ) -> list[Delivered]:
-    """Up to ``most`` messages of a group's head, in order."""
+    """Up to ``most`` messages of a group's head, in order, and none behind one in flight."""
     now_ms = int(tx.time_s * 1000)
     found: list[Delivered] = []
-    flying: list[tuple[int, int, int]] = []
-    next_ms = None
+    flying = list(group.flying)
+    not_yet = {stamp for stamp, _, _ in flying}
+    is_end = False
     for _ in range(ROUNDS_MAX):
         wanted = most - len(found)
         rows = state.line(tx, q, name, len(found) + wanted)[len(found) :]
         for stamp, sent_ms in rows:
+            is_end = stamp in not_yet
+            if is_end:
+                break
             message = state.message(tx, q, sent_ms, stamp)
             assert message is not None, "a place in line without its message"
-            if message.at_ms > now_ms:
-                next_ms = message.at_ms
+            is_end = message.at_ms > now_ms
+            if is_end:
                 break
             was_delayed = message.at_ms > sent_ms and state.drop_delayed(
                 tx, q, message.at_ms, stamp
@@ -163,9 +172,12 @@ def _take(
             c.flying += 1
             flying.append((stamp, sent_ms, due_ms))
             found.append(Delivered(stamp, message, delivery, is_durable=False))
-        if next_ms is not None or len(found) == most or len(rows) < wanted:
+        if is_end or len(found) == most or len(rows) < wanted:
             break
-    _rest(tx, q, c, name, group, flying, next_ms)
+    if found:
+        _place(tx, q, c, name, group, now_ms + hidden_ms, flying, is_later=True)
+    else:
+        _rest(tx, q, c, name, group, flying)
     return found
 
 
@@ -182,22 +194,22 @@ def _rest(
     name: str,
     group: Group,
     flying: list[tuple[int, int, int]],
-    next_ms: int | None = None,
 ) -> None:
     """Where the group stands after something was taken from it or given back."""
     now_ms = int(tx.time_s * 1000)
-    if flying:
-        _place(tx, q, c, name, group, max(due_ms for _, _, due_ms in flying), flying)
+    head = state.line(tx, q, name, 1)
+    if not head:
+        state.drop_place(tx, q, group.at_ms, group.stamp, is_later=group.is_later)
+        state.drop_group(tx, q, name)
         return
-    if next_ms is None:
-        head = state.line(tx, q, name, 1)
-        if not head:
-            state.drop_place(tx, q, group.at_ms, group.stamp, is_later=group.is_later)
-            state.drop_group(tx, q, name)
-            return
-        message = state.message(tx, q, head[0][1], head[0][0]) if q.delay_s else None
-        next_ms = message.at_ms if message is not None else now_ms
-    _place(tx, q, c, name, group, max(next_ms, now_ms), [])
+    stamp, sent_ms = head[0]
+    due_ms = next((due_ms for one, _, due_ms in flying if one == stamp), None)
+    if due_ms is not None:
+        _place(tx, q, c, name, group, due_ms, flying, is_later=True)
+        return
+    message = state.message(tx, q, sent_ms, stamp) if q.delay_s else None
+    at_ms = max(message.at_ms if message is not None else now_ms, now_ms)
+    _place(tx, q, c, name, group, at_ms, flying, is_later=at_ms > now_ms)
 
 
 def delete(tx: Tx, q: Queue, c: Counts, receipt: Receipt) -> bool:
@@ -271,10 +283,10 @@ def settle(tx: Tx, q: Queue, c: Counts) -> bool:
         name = row.value.decode()
         group = state.group(tx, q, name)
         assert group is not None, "a place without its group"
-        _land(c, group)
+        still = _land(c, group, now_ms).flying
         state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
         state.put_ready(tx, q, c, row.at_ms, row.stamp, row.value)
-        state.put_group(tx, q, name, Group(row.at_ms, row.stamp, False, []))
+        state.put_group(tx, q, name, Group(row.at_ms, row.stamp, False, still))
     return bool(over or due)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.sqs import content, fifo, sealing, standard, state, worker
+from stratolite.services.sqs import content, fair, fifo, sealing, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import SIZE_BYTES_MAX, invalid
 from stratolite.services.sqs.finding import key_of, queue_of
@@ -46,7 +46,7 @@ class Messages(Service):
         if q.key:
             sealing.seal(call, q, self.sealer.data_key(call, q), message)
         c = state.counts(tx, q)
-        answer = _accept(call, q, c, message)
+        answer = _accept(call, q, c, message, request)
         worker.plan_expiry(call.cloud, tx, q, c)
         state.put_counts(tx, q, c)
         q.measure(call.cloud, "NumberOfMessagesSent")
@@ -78,7 +78,7 @@ class Messages(Service):
             content.check_size(size, q.size_bytes_max)
             if data_key is not None:
                 sealing.seal(call, q, data_key, message)
-            answer = _accept(call, q, c, message)
+            answer = _accept(call, q, c, message, entry)
             sizes[size] = sizes.get(size, 0) + 1
             return answer
 
@@ -154,6 +154,8 @@ class Messages(Service):
         dead = _undertaker(call, q) if q.target else None
         most = min(most, IN_FLIGHT_MAX - c.flying)
         if not q.is_fifo:
+            if c.fair is not None:
+                return fair.receive(tx, q, c, most, hidden_ms, dead)
             return standard.receive(tx, q, c, most, hidden_ms, dead)
         if attempt is not None:
             again = fifo.attempted(tx, q, attempt, hidden_ms, c)
@@ -274,7 +276,7 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     attributes = content.attributes(given) if given else {}
     if attributes:
         size += content.attributes_size(attributes)
-    trace = ""
+    trace = getattr(call.context, "trace", "")
     if system := request.get("MessageSystemAttributes"):
         if set(system) - {"AWSTraceHeader"}:
             raise invalid(
@@ -327,12 +329,12 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     return message, size
 
 
-def _accept(call: Call, q: Queue, c: Counts, message: Message) -> Response:
+def _accept(call: Call, q: Queue, c: Counts, message: Message, given: Request) -> Response:
     """Take the message in; SendMessage's answer."""
     answer: Response = {"MessageId": message.id, "MD5OfMessageBody": message.md5.hex()}
     if message.attributes:
         answer["MD5OfMessageAttributes"] = content.digest(message.attributes)
-    if message.trace:
+    if message.trace and given.get("MessageSystemAttributes"):
         trace = {"AWSTraceHeader": ("String", message.trace)}
         answer["MD5OfMessageSystemAttributes"] = content.digest(trace)  # type: ignore[arg-type]
     if not q.is_fifo:

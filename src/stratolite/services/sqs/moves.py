@@ -17,7 +17,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle
-from stratolite.services.sqs import fifo, standard, state, worker
+from stratolite.services.sqs import fair, fifo, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import invalid
 from stratolite.services.sqs.finding import key_of
@@ -96,11 +96,12 @@ class Moves(Service):
         return {"Results": [_described(q, task) for task in tasks]}
 
     def cancel_message_move_task(self, call: Call, request: Request) -> Response:
-        source, began_ms, task_id = _read_handle(request["TaskHandle"])
+        source, task_id = _read_handle(request["TaskHandle"])
         q = _source(call, source)
         keys = key_of(q.account, q.region)
-        task = state.task(call.tx, keys, q.number, began_ms)
-        if task is None or task["id"] != task_id:
+        tasks = state.tasks(call.tx, keys, q.number, _LISTED_MAX)
+        task = next((one for one in tasks if one["id"] == task_id), None)
+        if task is None:
             raise Fault("ResourceNotFoundException", "Task does not exist.", status=404)
         if task["status"] != "RUNNING":
             raise invalid("Only active tasks can be cancelled.")
@@ -114,14 +115,15 @@ def handle_source(handle: str) -> str:
 
 
 def _handle(q: Queue, task: state.Record) -> str:
-    said = {"taskId": task["id"], "sourceArn": q.arn, "began": task["began_ms"]}
+    said = {"taskId": task["id"], "sourceArn": q.arn}
     return base64.b64encode(orjson.dumps(said)).decode()
 
 
-def _read_handle(text: str) -> tuple[str, int, str]:
+def _read_handle(text: str) -> tuple[str, str]:
+    """(the source's ARN, the task's id), as AWS's handles have them."""
     try:
         said = orjson.loads(base64.b64decode(text.encode(), validate=True))
-        return str(said["sourceArn"]), int(said["began"]), str(said["taskId"])
+        return str(said["sourceArn"]), str(said["taskId"])
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise invalid("Value for parameter TaskHandle is invalid.") from None
 
@@ -247,7 +249,9 @@ def _next(tx: Tx, q: Queue, c: Counts, most: int) -> list[tuple[int, int, Messag
     """Messages that could be received now."""
     now_ms = int(tx.time_s * 1000)
     found: list[tuple[int, int, Message]] = []
-    for place in state.places(tx, q, c, now_ms, most):
+    is_fair = c.fair is not None
+    places = fair.waiting(tx, q, c, most) if is_fair else state.places(tx, q, c, now_ms, most)
+    for place in places:
         if q.is_fifo:
             rows = state.line(tx, q, place.value.decode(), most - len(found))
         else:

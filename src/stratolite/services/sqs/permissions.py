@@ -37,6 +37,7 @@ class Permissions(Service):
         action = f"sqs:{needed}".lower()
         if (url := request.get("QueueUrl")) is not None:
             account, name = place_of(url)
+            account = account or call.account
             if account != call.principal.account and needed not in _SHARED:
                 raise _not_shared(call, action, f"arn:aws:sqs:{call.region}:{account}:{name}")
             return ((action, f"arn:aws:sqs:{call.region}:{account}:{name}"),)
@@ -68,9 +69,9 @@ class Permissions(Service):
         if url is None:
             return None
         account, name = place_of(url)
-        if account != call.account:
+        if account and account != call.account:
             return None
-        found = state.queue(call.tx, key_of(account, call.region), name)
+        found = state.queue(call.tx, key_of(call.account, call.region), name)
         return None if found is None or found.policy else (url,)
 
     def condition_keys(

@@ -69,7 +69,6 @@ class Queues(Service):
             "token": token,
         }
         _check_redrive(call, record, wanted)
-        _check_kms(call, wanted)
         state.put_queue(tx, keys, record)
         return {"QueueUrl": f"{call.endpoint}/{call.account}/{name}"}
 
@@ -149,7 +148,6 @@ class Queues(Service):
             )
         changed = {**q.record, "attributes": kept, "modified_ms": int(call.tx.time_s * 1000)}
         _check_redrive(call, changed, wanted)
-        _check_kms(call, wanted)
         state.put_queue(call.tx, key_of(q.account, q.region), changed)
         if "MessageRetentionPeriod" in wanted:
             c = state.counts(call.tx, q)
@@ -270,22 +268,6 @@ def _check_redrive(call: Call, record: state.Record, wanted: dict[str, str]) -> 
         raise attributes.wrong_redrive(
             policy, f"Queue {target} does not allow {arn} to use it as a dead-letter queue."
         )
-
-
-def _check_kms(call: Call, wanted: dict[str, str]) -> None:
-    key = wanted.get("KmsMasterKeyId")
-    if not key:
-        return
-    if "kms" not in call.cloud.services:
-        raise Fault(
-            "InvalidAttributeValue",
-            "KmsMasterKeyId is not offered by Stratolite yet; see docs/coverage.md",
-        )
-    if key != "alias/aws/sqs":
-        try:
-            call.invoke("kms", "DescribeKey", {"KeyId": key})
-        except Fault as fault:
-            raise attributes.bad_value("KmsMasterKeyId", fault.message) from fault
 
 
 def _page(request: Request) -> tuple[int, str]:

@@ -23,7 +23,9 @@ _SIGN = 1 << 63
 _PAIR = Struct(">BQBQ")
 _ONE = Struct(">BQ")
 _PIECE_BYTES = 900 << 10  # of a message in one value
-NEW, SEEN = b"n", b"r"  # a standard queue's row is of a message never received, or received before
+NEW, SEEN, OFTEN = b"n", b"r", b"o"
+"""A standard queue's row is of a message never received, received before, or ``OFTEN_MIN`` times and more."""
+OFTEN_MIN = 3
 _VALUE = Struct(">cQ")
 
 
@@ -61,6 +63,7 @@ class Queue:
         self.counts_key: bytes = self._counts
         self.ready_span: Span = self._ready, self._ready + b"\xff"
         self.later_span: Span = self._later, self._later + b"\xff"
+        self.noisy_span: Span = self._noisy, self._noisy + b"\xff"
 
     _counts: bytes
     _message: bytes
@@ -73,6 +76,9 @@ class Queue:
     _delayed: bytes
     _known: bytes
     _forget: bytes
+    _tenant: bytes
+    _backlog: bytes
+    _noisy: bytes
 
     def _number(self, name: str, default: int) -> int:
         return int(self.attributes.get(name, default))
@@ -97,6 +103,7 @@ class Queue:
 
 _KINDS = (
     "counts", "message", "part", "delivery", "ready", "later", "line", "group", "delayed", "known", "forget",
+    "tenant", "backlog", "noisy",
 )  # fmt: skip
 
 
@@ -141,6 +148,7 @@ class Delivery(NamedTuple):
     is_hidden: bool
     """Whether its row is in later."""
     group: str = ""
+    """Of a FIFO queue, and of a standard one where the message waits as its tenant's."""
 
 
 class Group(msgspec.Struct, array_like=True):
@@ -154,6 +162,38 @@ class Group(msgspec.Struct, array_like=True):
     """Those in flight: (stamp, sent ms, hidden until ms)."""
 
 
+class Tenant(msgspec.Struct, array_like=True):
+    """A group of a standard queue that has messages, see ``fair``; a msgpack array."""
+
+    visible: int = 0
+    flying: int = 0
+    delayed: int = 0
+    sent_ms: int = 0
+    """When it last sent."""
+    first: tuple[int, int] | None = None
+    """(ms, stamp) of its row in ready; a noisy one has none."""
+    head: tuple[int, int] = (0, 0)
+    """Of its backlog, as ``Counts.head`` is of ready."""
+    is_noisy: bool = False
+    busy_ms: float = 0.0
+    """For how long its messages were in flight lately, as of ``busy_at_ms``."""
+    busy_at_ms: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.visible + self.flying + self.delayed
+
+
+class Fair:
+    """Of a standard queue that holds messages of groups, behind its counts: 3 x 8 bytes."""
+
+    __slots__ = ("busy_at_ms", "busy_ms", "messages")
+
+    def __init__(self, messages: int = 0, busy_ms: float = 0.0, busy_at_ms: int = 0) -> None:
+        self.messages = messages  # of groups
+        self.busy_ms, self.busy_at_ms = busy_ms, busy_at_ms  # as a tenant's, of all messages
+
+
 class Counts:
     """Of a box's messages; 6 x 8 bytes. ``expiry_ms`` is when the job that expires them is due, 0 without one.
 
@@ -161,7 +201,7 @@ class Counts:
     and are taken from the front, and what was taken lately would be in the way of every look at the front.
     """
 
-    __slots__ = ("delayed", "expiry_ms", "flying", "head", "visible")
+    __slots__ = ("delayed", "expiry_ms", "fair", "flying", "head", "visible")
 
     def __init__(
         self,
@@ -174,6 +214,7 @@ class Counts:
     ) -> None:
         self.visible, self.flying, self.delayed = visible, flying, delayed
         self.expiry_ms, self.head = expiry_ms, (head_ms, head_stamp)
+        self.fair: Fair | None = None
 
     @property
     def total(self) -> int:
@@ -181,10 +222,12 @@ class Counts:
 
 
 _COUNTS = Struct(">qqqqQQ")
+_FAIR = Struct(">QdQ")
 _DELIVERY = Struct(">QQQII?")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _decode_group = msgspec.msgpack.Decoder(Group).decode
+_decode_tenant = msgspec.msgpack.Decoder(Tenant).decode
 
 # -- queues
 
@@ -281,11 +324,20 @@ def put_sampled_ms(tx: Tx, keys: Keyspace, ms: int) -> None:
 
 def counts(tx: Tx, q: Queue) -> Counts:
     raw = tx.get(q.counts_key)
-    return Counts() if raw is None else Counts(*_COUNTS.unpack(raw))
+    if raw is None:
+        return Counts()
+    if len(raw) == _COUNTS.size:
+        return Counts(*_COUNTS.unpack(raw))
+    found = Counts(*_COUNTS.unpack_from(raw))
+    found.fair = Fair(*_FAIR.unpack_from(raw, _COUNTS.size))
+    return found
 
 
 def put_counts(tx: Tx, q: Queue, c: Counts) -> None:
-    tx.put(q.counts_key, _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms, *c.head))
+    raw = _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms, *c.head)
+    if (fair := c.fair) is not None and fair.messages:
+        raw += _FAIR.pack(fair.messages, fair.busy_ms, fair.busy_at_ms)
+    tx.put(q.counts_key, raw)
 
 
 # -- messages
@@ -385,20 +437,39 @@ class Place(NamedTuple):
 
 
 def places(tx: Tx, q: Queue, c: Counts, now_ms: int, most: int) -> list[Place]:
-    """Up to ``most`` of what may be received at ``now_ms``, longest available first.
+    """Up to ``most`` of what may be received at ``now_ms``, longest available first; of a standard queue, what comes back
+    by its age, unless it was received often.
 
     Messages of a standard queue that are in flight or delayed have the rows of later: where there are none, what is ready
     is all there is.
     """
-    start = _pair(q._ready, *c.head) + b"\x00"
-    stop = q.until(q.ready_span, now_ms)[1]
-    ready = list(_places(tx, q._ready, (start, stop), is_later=False, most=most))
+    ready = ready_places(tx, q, c.head, now_ms, most)
     if len(ready) == most and not c.flying and not c.delayed and not q.is_fifo:
         return ready
     due = due_places(tx, q, now_ms, most)
     if not due:
         return ready
-    return sorted(ready + due)[:most]
+    return sorted(ready + due, key=None if q.is_fifo else _age)[:most]
+
+
+def _age(row: Place) -> tuple[int, int]:
+    return (came_ms(row), row.stamp)
+
+
+def came_ms(row: Place) -> int:
+    """Where a row of a standard queue's later belongs in ready.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html:
+    a message received three or more times goes to the back.
+    """
+    kind, sent_ms = read_standard_value(row.value)
+    return sent_ms if row.is_later and kind == SEEN else row.at_ms
+
+
+def ready_places(tx: Tx, q: Queue, after: tuple[int, int], now_ms: int, most: int) -> list[Place]:
+    start = _pair(q._ready, *after) + b"\x00"
+    stop = q.until(q.ready_span, now_ms)[1]
+    return list(_places(tx, q._ready, (start, stop), is_later=False, most=most))
 
 
 def due_places(tx: Tx, q: Queue, now_ms: int, most: int) -> list[Place]:
@@ -438,13 +509,82 @@ def has_place(tx: Tx, q: Queue, at_ms: int, stamp: int, *, is_later: bool) -> bo
     return tx.get(_pair(q._later if is_later else q._ready, at_ms, stamp)) is not None
 
 
+def place_value(tx: Tx, q: Queue, at_ms: int, stamp: int, *, is_later: bool) -> bytes | None:
+    return tx.get(_pair(q._later if is_later else q._ready, at_ms, stamp))
+
+
 def standard_value(kind: bytes, sent_ms: int) -> bytes:
     return _VALUE.pack(kind, sent_ms)
 
 
 def read_standard_value(value: bytes) -> tuple[bytes, int]:
-    kind, sent_ms = _VALUE.unpack(value)
+    kind, sent_ms = _VALUE.unpack_from(value)
     return kind, sent_ms
+
+
+# -- standard: tenants. In ready and later the value of a tenant's message ends with its group's UTF-8
+
+
+def tenant_value(kind: bytes, sent_ms: int, group: str) -> bytes:
+    return _VALUE.pack(kind, sent_ms) + group.encode()
+
+
+def tenant_of(value: bytes) -> str:
+    """The group in a row of ready or later; "" for a message that is nobody's."""
+    return value[_VALUE.size :].decode()
+
+
+def is_tenants(value: bytes) -> bool:
+    return len(value) > _VALUE.size
+
+
+def tenant(tx: Tx, q: Queue, name: str) -> Tenant | None:
+    raw = tx.get(Keyspace(name, prefix=q._tenant).prefix)
+    return None if raw is None else _decode_tenant(raw)
+
+
+def put_tenant(tx: Tx, q: Queue, name: str, found: Tenant) -> None:
+    """Or forget it, where it has no messages left."""
+    key = Keyspace(name, prefix=q._tenant).prefix
+    if found.total:
+        tx.put(key, _encode(found))
+    else:
+        tx.delete(key)
+
+
+def put_backlog(
+    tx: Tx, q: Queue, name: str, found: Tenant, at_ms: int, stamp: int, value: bytes
+) -> None:
+    tx.put(_pair(_backlog(q, name), at_ms, stamp), value[: _VALUE.size])
+    if (at_ms, stamp) <= found.head:
+        found.head = at_ms, stamp - 1
+
+
+def drop_backlog(tx: Tx, q: Queue, name: str, at_ms: int, stamp: int) -> None:
+    tx.delete(_pair(_backlog(q, name), at_ms, stamp))
+
+
+def backlog(tx: Tx, q: Queue, name: str, found: Tenant, most: int) -> list[Place]:
+    """What has waited longest of what a tenant has beside its row in ready."""
+    prefix = _backlog(q, name)
+    span = _pair(prefix, *found.head) + b"\x00", prefix + b"\xff"
+    return list(_places(tx, prefix, span, is_later=False, most=most))
+
+
+def _backlog(q: Queue, name: str) -> bytes:
+    return Keyspace(name, prefix=q._backlog).prefix
+
+
+def put_noisy(tx: Tx, q: Queue, name: str) -> None:
+    tx.put(Keyspace(name, prefix=q._noisy).prefix, name.encode())
+
+
+def drop_noisy(tx: Tx, q: Queue, name: str) -> None:
+    tx.delete(Keyspace(name, prefix=q._noisy).prefix)
+
+
+def noisy(tx: Tx, q: Queue, most: int) -> list[str]:
+    return [value.decode() for _, value in tx.scan(q.noisy_span, limit=most)]
 
 
 # -- FIFO: lines and groups

@@ -21,7 +21,8 @@ from stratolite.core import Tx
 from stratolite.core.dropping import Dropper, leave
 from stratolite.core.keys import Span
 from stratolite.service import Call, Cloud, Job, Settle, Worker
-from stratolite.services.sqs import fifo, standard, state
+from stratolite.services.sqs import fair, fifo, standard, state
+from stratolite.services.sqs.fair import Quiet
 from stratolite.services.sqs.finding import key_of
 from stratolite.services.sqs.state import Counts, Queue
 
@@ -147,17 +148,23 @@ class _Sample:
         after, any_left = "", False
         while True:
 
-            def page(tx: Tx, after: str = after) -> list[tuple[Queue, Counts, float]]:
-                rows = islice(state.queues(tx, keys, "", after), _SAMPLED_MAX)
-                return [(q, state.counts(tx, q), _age_s(tx, q)) for q in rows]
+            def page(tx: Tx, after: str = after) -> list[tuple[Queue, Counts, float, Quiet | None]]:
+                found = []
+                for q in islice(state.queues(tx, keys, "", after), _SAMPLED_MAX):
+                    c = state.counts(tx, q)
+                    quiet = fair.quiet(tx, q, c) if c.fair is not None else None
+                    found.append((q, c, _age_s(tx, q), quiet))
+                return found
 
             rows = await self._cloud.db.transact(page)
-            for q, c, age_s in rows:
+            for q, c, age_s, quiet in rows:
                 any_left = any_left or c.total > 0
                 q.measure(self._cloud, "ApproximateNumberOfMessagesVisible", c.visible)
                 q.measure(self._cloud, "ApproximateNumberOfMessagesNotVisible", c.flying)
                 q.measure(self._cloud, "ApproximateNumberOfMessagesDelayed", c.delayed)
                 q.measure(self._cloud, "ApproximateAgeOfOldestMessage", age_s, "Seconds")
+                if quiet is not None:
+                    _measure_quiet(self._cloud, q, quiet)
             if len(rows) < _SAMPLED_MAX:
                 break
             after = rows[-1][0].name
@@ -170,6 +177,15 @@ class _Sample:
                 _put_sample(self._cloud, tx, said)
 
         return again
+
+
+def _measure_quiet(cloud: Cloud, q: Queue, quiet: Quiet) -> None:
+    """While messages of groups are there; without, these numbers are those of the whole queue."""
+    q.measure(cloud, "ApproximateNumberOfNoisyGroups", quiet.noisy_count)
+    q.measure(cloud, "ApproximateNumberOfMessagesVisibleInQuietGroups", quiet.visible)
+    q.measure(cloud, "ApproximateNumberOfMessagesNotVisibleInQuietGroups", quiet.flying)
+    q.measure(cloud, "ApproximateNumberOfMessagesDelayedInQuietGroups", quiet.delayed)
+    q.measure(cloud, "ApproximateAgeOfOldestMessageInQuietGroups", quiet.age_s, "Seconds")
 
 
 def _age_s(tx: Tx, q: Queue) -> float:
