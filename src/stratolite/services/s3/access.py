@@ -11,7 +11,15 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, metadata_tables, names, points, state, table_buckets
+from stratolite.services.s3 import (
+    grants,
+    journal,
+    metadata_tables,
+    names,
+    points,
+    state,
+    table_buckets,
+)
 from stratolite.services.s3.copying import copy_source, takes_annotations
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -70,6 +78,10 @@ _OF_VERSION = {
         "DeleteObjectTagging",
         "GetObjectAcl",
         "PutObjectAcl",
+        "GetObjectAnnotation",
+        "ListObjectAnnotations",
+        "PutObjectAnnotation",
+        "DeleteObjectAnnotation",
     )
 }
 # Operation -> action on the bucket, where it is not called as the operation.
@@ -373,7 +385,9 @@ class AccessRules(Service):
             found["s3:dataaccesspointaccount"] = [asked.point.arn.split(":")[4]]
             found["s3:accesspointnetworkorigin"] = ["Internet"]
         if not resource.startswith(ARN):
-            if asked is not None and asked.point is not None:
+            if action == "iam:PassRole":
+                found["iam:passedtoservice"] = [journal.PRINCIPAL]
+            elif asked is not None and asked.point is not None:
                 found |= _tag_keys("aws:resourcetag/", asked.point.tags)
                 found |= _tag_keys("s3:accesspointtag/", asked.point.tags)
             return found

@@ -19,6 +19,7 @@ from stratolite.service import Call, Request, Response, prepared
 from stratolite.services.s3 import (
     content,
     encryption,
+    journal,
     lock_rules,
     replication_rules,
     sealing,
@@ -213,7 +214,8 @@ class Annotations(Objects):
 
 
 def _note(call: Call, found: Found) -> None:
-    """What changed goes where the object went."""
+    """What changed goes where the object went, and into the annotation table."""
+    journal.annotated(call, found.bucket, found.key)
     if "replication" in found.bucket.on and found.head.version:
         replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
 

@@ -16,7 +16,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
-from stratolite.services.s3 import encryption, replication_rules, state, versions
+from stratolite.services.s3 import encryption, journal, replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created
@@ -170,6 +170,7 @@ class Replicator:
         more = {k: v for k, v in source.more.items() if k not in own}
         if held := source.more.get("annotations"):
             more["annotations"] = self._service.copy_annotations(call, found, target, held)
+            journal.annotated(call, target, key)
         if source.place != state.MARKER:
             more["replication"] = "REPLICA"
         translated = (destination.get("AccessControlTranslation") or {}).get("Owner")
@@ -219,6 +220,7 @@ class Replicator:
 
         if told(found.bucket, held) == told(there.bucket, old):
             return
+        journal.annotated(call, there.bucket, there.key)
         if old is not None:
             drop_annotations(call.cloud, call.tx, there.bucket, old["space"])
         more = {k: v for k, v in replica.more.items() if k != "annotations"}

@@ -86,7 +86,6 @@ class Bucket(Resource):
     properties: ClassVar[frozenset[str] | None] = _OFFERED
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "AnalyticsConfigurations.*.StorageClassAnalysis.DataExport": frozenset({""}),
-        "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
         "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
     }
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
