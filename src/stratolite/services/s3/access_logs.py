@@ -20,7 +20,8 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
-from stratolite.services.s3 import state
+from stratolite.services.s3 import counting, state
+from stratolite.services.s3.analysis import Tally
 from stratolite.services.s3.events import source_ip
 from stratolite.services.s3.grants import canonical_id
 from stratolite.services.s3.state import Bucket
@@ -57,24 +58,33 @@ _NAMED = {
 _SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "ListForBatch"})
 """S3 Control's calls for what it keeps with us: no requests."""
 
+_HEARD = frozenset({"counted", "logging"})
+
 Method = Callable[[Call, Request], Response]
 
 
-def logging_too(operation: str, method: Method) -> Method:
-    """The operation, leaving a line where its bucket is logged."""
+def logging_too(operation: str, method: Method, tally: Tally) -> Method:
+    """The operation, leaving a line where its bucket is logged, and counted where the bucket's requests are."""
     if operation in _SILENT:
         return method
     name = operation_name(operation)
 
     def logged(call: Call, request: Request) -> Response:
-        response = method(call, request)
         asked = request.get("Bucket")
-        if asked is not None:
-            bucket = state.bucket(call.tx, asked)
-            if bucket is not None and "logging" in bucket.on:
-                status = response.get("_status") or (206 if response.get("ContentRange") else 200)
-                size = response.get("ContentLength")
-                _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
+        bucket = None if asked is None else state.bucket(call.tx, asked)
+        if bucket is None or _HEARD.isdisjoint(bucket.on):
+            return method(call, request)
+        begun = None
+        if "counted" in bucket.on:
+            begun = counting.begin(call, operation, bucket, request)
+        response = method(call, request)
+        if begun is not None:
+            counting.answer(call, tally, begun, request, response)
+        bucket = state.bucket(call.tx, request["Bucket"])
+        if bucket is not None and "logging" in bucket.on:
+            status = response.get("_status") or (206 if response.get("ContentRange") else 200)
+            size = response.get("ContentLength")
+            _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
         return response
 
     return logged
@@ -90,8 +100,12 @@ def log_refusal(call: Call, operation: str, request: Request, fault: Fault) -> N
     def note(tx: Tx) -> None:
         inner.tx = tx
         bucket = state.bucket(tx, asked)
-        if bucket is not None and "logging" in bucket.on:
-            status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if bucket is None or _HEARD.isdisjoint(bucket.on):
+            return
+        status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if "counted" in bucket.on:
+            counting.refused(inner, bucket, operation, request, status)
+        if "logging" in bucket.on:
             name = operation_name(operation)
             _leave(inner, bucket, _line(inner, bucket, name, request, status, fault.code))
 

@@ -7,10 +7,13 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import (
+    analysis,
+    counting,
     inventory,
     inventory_columns,
     lifecycle,
     lifecycle_rules,
+    names,
     replication_rules,
     state,
 )
@@ -206,13 +209,17 @@ class BucketSettings(Service):
         return _get(call, request, "analytics", "AnalyticsConfiguration")
 
     def put_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
-        """Kept; the report of a storage class analysis is not made."""
-        _, said = _put(call, request, "analytics", "AnalyticsConfiguration")
+        bucket, said = _put(call, request, "analytics", "AnalyticsConfiguration")
         check_analytics(said)
+        analysis.start(call.tx, bucket, said)
         return {}
 
     def delete_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
-        return _delete(call, request, "analytics")
+        response = _delete(call, request, "analytics")
+        bucket = bucket_of(call, request)
+        analysis.stop(call.tx, bucket, request["Id"])
+        counting.keep(call.tx, bucket, "analytics", request["Id"], None)
+        return response
 
     def list_bucket_analytics_configurations(self, call: Call, request: Request) -> Response:
         return _list(call, request, "analytics", "AnalyticsConfigurationList")
@@ -221,11 +228,15 @@ class BucketSettings(Service):
         return _get(call, request, "metrics", "MetricsConfiguration")
 
     def put_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        _put(call, request, "metrics", "MetricsConfiguration")
+        bucket, said = _put(call, request, "metrics", "MetricsConfiguration")
+        check_filter(said)
+        counting.keep(call.tx, bucket, "metrics", said["Id"], said)
         return {}
 
     def delete_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        return _delete(call, request, "metrics")
+        response = _delete(call, request, "metrics")
+        counting.keep(call.tx, bucket_of(call, request), "metrics", request["Id"], None)
+        return response
 
     def list_bucket_metrics_configurations(self, call: Call, request: Request) -> Response:
         return _list(call, request, "metrics", "MetricsConfigurationList")
@@ -320,8 +331,32 @@ def check_analytics(said: dict[str, Any]) -> None:
     """Raises Fault for an AnalyticsConfiguration that is wrong, or not offered."""
     if "StorageClassAnalysis" not in said:
         raise malformed_xml()
-    if said["StorageClassAnalysis"].get("DataExport"):
-        raise not_offered("export of a storage class analysis")
+    check_filter(said)
+    export = said["StorageClassAnalysis"].get("DataExport")
+    if not export:
+        return
+    target = (export.get("Destination") or {}).get("S3BucketDestination") or {}
+    if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
+        raise malformed_xml()
+    if target.get("Format") != "CSV" or export.get("OutputSchemaVersion") != "V_1":
+        raise malformed_xml()
+
+
+def check_filter(said: dict[str, Any]) -> None:
+    """Of a metrics, analytics or tiering configuration. Raises Fault."""
+    given = said.get("Filter")
+    if given is None:
+        return
+    parts = given.get("And")
+    if len(given) != 1 or parts is not None and not parts:
+        raise malformed_xml()
+    parts = given if parts is None else parts
+    tags = list(parts.get("Tags") or ()) + ([parts["Tag"]] if parts.get("Tag") else [])
+    if parts is not given and sum(m != "Tags" for m in parts) + len(tags) < 2:
+        raise malformed_xml()
+    if len({tag["Key"] for tag in tags}) != len(tags):
+        raise invalid_request("Duplicate Tag Keys are not allowed.")
+    names.tags_of_set(tags)
 
 
 def check_inventory(said: dict[str, Any]) -> None:

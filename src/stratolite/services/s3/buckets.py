@@ -8,7 +8,7 @@ from typing import Any
 from stratolite import regions
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import grants, names, state
+from stratolite.services.s3 import analysis, grants, names, state
 from stratolite.services.s3.entry import (
     ALL_BLOCKED,
     CANNED_ACLS,
@@ -136,6 +136,7 @@ class Buckets(Service):
         if next(call.tx.scan(bucket.uploads.span()), None) is not None:
             put_sweep(self.cloud, call.tx, bucket, "")
         forget(call.tx, bucket)
+        analysis.forget(call.tx, bucket)
         state.delete_bucket(call.tx, bucket)
         return {}
 
