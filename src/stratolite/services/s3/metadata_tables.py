@@ -119,7 +119,8 @@ class MetadataTables(Service):
             config["inventory"] = _new_table(call, "inventory", inventory)
         annotation = given.get("AnnotationTableConfiguration")
         if annotation:
-            config["annotation"] = _new_annotation(call, bucket, annotation)
+            config["role"] = _role(bucket, annotation, "")
+            config["annotation"] = _new_annotation(call, annotation)
         _start(call, bucket, config)
         return {}
 
@@ -142,11 +143,11 @@ class MetadataTables(Service):
         }
         if "annotation" in config:
             table = config["annotation"]
-            result["AnnotationTableConfigurationResult"] = (
-                {"ConfigurationState": "DISABLED"}
-                if table is None
-                else {"ConfigurationState": "ENABLED", **_shown(table), "Role": table["role"]}
-            )
+            result["AnnotationTableConfigurationResult"] = {
+                "ConfigurationState": "DISABLED" if table is None else "ENABLED",
+                **({} if table is None else _shown(table)),
+                **({"Role": config["role"]} if config["role"] else {}),
+            }
         return {"GetBucketMetadataConfigurationResult": {"MetadataConfigurationResult": result}}
 
     def delete_bucket_metadata_configuration(self, call: Call, request: Request) -> Response:
@@ -190,23 +191,21 @@ class MetadataTables(Service):
         bucket, config = self._configured(call, request, 2)
         said = payload(request, "AnnotationTableConfiguration")
         there = config.get("annotation")
-        config = dict(config)
+        config = {**config, "role": _role(bucket, said, config.get("role", ""))}
         if not _is_enabled(said):
             if there is not None:
                 _drop(call.tx, bucket.stale.span(there["number"]))
             config["annotation"] = None
         elif there is None:
-            made = _new_annotation(call, bucket, said)
+            made = _new_annotation(call, said)
+            assert made is not None
             config["annotation"] = _with_arn(call, bucket, config, made)
             journal.put_job(call.tx, bucket, config["number"], "create")
-        else:
-            sealed = said.get("EncryptionConfiguration")
-            if sealed and _encryption(call, sealed) != there["encryption"]:
+        elif sealed := said.get("EncryptionConfiguration"):
+            if _encryption(call, sealed) != there["encryption"]:
                 raise invalid_request(
                     "The encryption of a metadata table is set when it is created and cannot be changed."
                 )
-            if said.get("Role"):
-                config["annotation"] = {**there, "role": _role(bucket, said)}
         state.put_config(call.tx, bucket, "metadata", config)
         return {}
 
@@ -358,15 +357,16 @@ def _new_table(call: Call, name: str, said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _new_annotation(call: Call, bucket: Bucket, said: dict[str, Any]) -> dict[str, Any] | None:
+def _new_annotation(call: Call, said: dict[str, Any]) -> dict[str, Any] | None:
     """None for one that is disabled."""
-    if not _is_enabled(said):
-        return None
-    return {**_new_table(call, "annotation", said), "role": _role(bucket, said)}
+    return _new_table(call, "annotation", said) if _is_enabled(said) else None
 
 
-def _role(bucket: Bucket, said: dict[str, Any]) -> str:
-    role = said.get("Role") or ""
+def _role(bucket: Bucket, said: dict[str, Any], known: str) -> str:
+    """One that is known need not be said again."""
+    role = said.get("Role") or known
+    if not role and not _is_enabled(said):
+        return ""
     match = _ROLE.fullmatch(role)
     if match is None or match[1] != bucket.account:
         raise invalid_argument(

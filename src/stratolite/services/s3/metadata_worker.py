@@ -334,9 +334,9 @@ async def _inventory(task: _Task) -> Callable[[_Task], None]:
     return settle
 
 
-async def _as_role(task: _Task, table: dict[str, Any]) -> Call:
+async def _as_role(task: _Task) -> Call:
     source = f"arn:aws:s3:::{task.bucket.name}"
-    return await task.call.as_role(table["role"], PRINCIPAL, source, "S3Metadata")
+    return await task.call.as_role(task.config["role"], PRINCIPAL, source, "S3Metadata")
 
 
 async def _annotate_all(task: _Task) -> Callable[[_Task], None]:
@@ -349,7 +349,7 @@ async def _annotate_all(task: _Task) -> Callable[[_Task], None]:
             return annotation_table.page(call, task.bucket, low, high, task.at, limits)
 
         found, at = await task.call.transact(read)
-        acting = await _as_role(task, table)
+        acting = await _as_role(task)
         rows = await annotation_table.rows(acting, task.bucket, found)
         if rows:
             written = await _write(task, table, {"append": rows})
@@ -427,7 +427,7 @@ async def _annotate(task: _Task) -> Callable[[_Task], None]:
             keys = [key.decode() for key in stale.drop]
             steps.append({"drop": {"column": "object_key", "values": keys}})
         if stale.found:
-            acting = await _as_role(task, table)
+            acting = await _as_role(task)
             rows = await annotation_table.rows(acting, task.bucket, stale.found)
             steps.append({"append": rows})
         if steps:
