@@ -203,7 +203,7 @@ class LogKeeper:
         bucket, config, lines = found
         if lines and config is not None:
             try:
-                await self._deliver(call, config, [line for _, line in lines])
+                await self._deliver(call, bucket, config, [line for _, line in lines])
             except Fault as fault:
                 _log.warning("access logs of %s are not delivered: %r", name, fault)
 
@@ -219,18 +219,38 @@ class LogKeeper:
 
         return settle
 
-    async def _deliver(self, call: Call, config: dict[str, Any], lines: list[str]) -> None:
+    async def _deliver(
+        self, call: Call, bucket: Bucket, config: dict[str, Any], lines: list[str]
+    ) -> None:
         now_s = await call.transact(lambda inner: inner.tx.time_s)
-        stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%d-%H-%M-%S")
-        key = f"{config.get('TargetPrefix') or ''}{stamp}-{call.world.token(8).hex().upper()}"
-        body = "".join(f"{line}\n" for line in lines).encode()
-        await call.request(
-            "s3",
-            "PutObject",
-            {
+        for start, some in _objects(config, bucket, lines, now_s):
+            body = "".join(f"{line}\n" for line in some).encode()
+            put = {
                 "Bucket": config["TargetBucket"],
-                "Key": key,
+                "Key": f"{start}-{call.world.token(8).hex().upper()}",
                 "Body": body,
                 "ContentType": "text/plain",
-            },
-        )
+            }
+            await call.request("s3", "PutObject", put)
+
+
+def _objects(
+    config: dict[str, Any], bucket: Bucket, lines: list[str], now_s: float
+) -> list[tuple[str, list[str]]]:
+    """(the key without its unique end, its lines) of each object; in partitions by event time one for each day.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html#server-access-logging-overview
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    start = config.get("TargetPrefix") or ""
+    partitioned = (config.get("TargetObjectKeyFormat") or {}).get("PartitionedPrefix")
+    if partitioned is None:
+        return [(f"{start}{now:%Y-%m-%d-%H-%M-%S}", lines)]
+    start += f"{bucket.account}/{bucket.region}/{bucket.name}"
+    if partitioned.get("PartitionDateSource") == "DeliveryTime":
+        return [(f"{start}/{now:%Y/%m/%d}/{now:%Y-%m-%d-%H-%M-%S}", lines)]
+    days: dict[str, list[str]] = {}
+    for line in lines:
+        day = datetime.strptime(line.partition("[")[2][:11], "%d/%b/%Y")
+        days.setdefault(f"{start}/{day:%Y/%m/%d}/{day:%Y-%m-%d}-00-00-00", []).append(line)
+    return list(days.items())

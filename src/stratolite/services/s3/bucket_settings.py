@@ -27,7 +27,7 @@ from stratolite.services.s3.faults import (
 from stratolite.services.s3.state import Bucket
 
 _SMALL_BY_DEFAULT = "all_storage_classes_128K"
-_SMALL = (_SMALL_BY_DEFAULT, "varies_by_storage_class")
+_SMALL = (_SMALL_BY_DEFAULT, lifecycle_rules.VARIES)
 
 
 class BucketSettings(Service):
@@ -185,6 +185,7 @@ class BucketSettings(Service):
                 "Cross S3 location logging not allowed. ",
                 status=403,
             )
+        _check_key_format(wanted.get("TargetObjectKeyFormat"))
         state.put_config(call.tx, bucket, "logging", wanted)
         return {}
 
@@ -251,8 +252,7 @@ class BucketSettings(Service):
     ) -> Response:
         """Accepted: tiers differ in price alone, and there is none."""
         _, said = _put(call, request, "tiering", "IntelligentTieringConfiguration")
-        if said.get("Status") not in ("Enabled", "Disabled") or not said.get("Tierings"):
-            raise malformed_xml()
+        check_tiering(said)
         return {}
 
     def delete_bucket_intelligent_tiering_configuration(
@@ -327,6 +327,40 @@ def _list(call: Call, request: Request, kind: str, member: str) -> Response:
     return response
 
 
+def _check_key_format(given: dict[str, Any] | None) -> None:
+    if given is None:
+        return
+    if len(given) != 1:
+        raise malformed_xml()
+    source = (given.get("PartitionedPrefix") or {}).get("PartitionDateSource")
+    if source not in (None, "EventTime", "DeliveryTime"):
+        raise malformed_xml()
+
+
+_TIER_DAYS_MIN = {"ARCHIVE_ACCESS": 90, "DEEP_ARCHIVE_ACCESS": 180}
+_TIER_DAYS_MAX = 730
+
+
+def check_tiering(said: dict[str, Any]) -> None:
+    """Raises Fault for an IntelligentTieringConfiguration that is wrong."""
+    tiers = said.get("Tierings") or []
+    if said.get("Status") not in ("Enabled", "Disabled") or not tiers:
+        raise malformed_xml()
+    check_filter(said)
+    for tier in tiers:
+        least = _TIER_DAYS_MIN.get(tier.get("AccessTier"))
+        if least is None:
+            raise malformed_xml()
+        if not least <= (tier.get("Days") or 0) <= _TIER_DAYS_MAX:
+            raise invalid_argument(
+                f"'Days' for {tier['AccessTier']} must be between {least} and {_TIER_DAYS_MAX}",
+                "Days",
+                tier.get("Days"),
+            )
+    if len({tier["AccessTier"] for tier in tiers}) != len(tiers):
+        raise malformed_xml()
+
+
 def check_analytics(said: dict[str, Any]) -> None:
     """Raises Fault for an AnalyticsConfiguration that is wrong, or not offered."""
     if "StorageClassAnalysis" not in said:
@@ -370,6 +404,8 @@ def check_inventory(said: dict[str, Any]) -> None:
         raise not_offered(
             f"inventory in {target['Format']} without pip install 'stratolite[parquet]'"
         )
+    if not inventory.OPTIONAL.issuperset(said.get("OptionalFields") or ()):
+        raise malformed_xml()
     if said.get("IncludedObjectVersions") not in ("All", "Current"):
         raise malformed_xml()
     if (said.get("Schedule") or {}).get("Frequency") not in ("Daily", "Weekly"):

@@ -161,13 +161,13 @@ def _consider(call: Call, bucket: Bucket, rules: Any, one: _Seen, walk: Walk) ->
         return
     since_s = walk.newer_ms / 1000
     when = lifecycle_rules.noncurrent_expires(rules, name, head, since_s, walk.newer_count)
-    walk.newer_count += 1
+    newer_count, walk.newer_count = walk.newer_count, walk.newer_count + 1
     if when <= now_s:
         _remove(call, bucket, key, head)
         return
     walk.due_s = min(walk.due_s, when)
     if head.place != state.MARKER:
-        _move(call, bucket, rules, one, since_s, walk)
+        _move(call, bucket, rules, one, since_s, walk, newer_count)
 
 
 def _consider_marker(call: Call, bucket: Bucket, rules: Any, one: _Seen, walk: Walk) -> None:
@@ -189,10 +189,19 @@ def _remove(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
 
 
 def _move(
-    call: Call, bucket: Bucket, rules: tuple[Rule, ...], one: _Seen, since_s: float | None, walk: Walk
-) -> None:  # fmt: skip
+    call: Call,
+    bucket: Bucket,
+    rules: tuple[Rule, ...],
+    one: _Seen,
+    since_s: float | None,
+    walk: Walk,
+    newer_count: int = 0,
+) -> None:
     key, head = one.row.key, one.head
-    target, following = lifecycle_rules.moves(rules, key.decode(), head, call.tx.time_s, since_s)
+    now_s = call.tx.time_s
+    target, following = lifecycle_rules.moves(
+        rules, key.decode(), head, now_s, since_s, newer_count
+    )
     walk.due_s = min(walk.due_s, following)
     if not target:
         return

@@ -100,6 +100,8 @@ class Replicator:
             status = "FAILED"
         else:
             status = "COMPLETED"
+            self._tell_late(call, found, rule, said)
+        self._measure(call, bucket, rule, said, failed=failure is not None)
         if found.head.place != state.MARKER and found.head.more.get("replication") != "REPLICA":
             fresh = versions.find(call, bucket, key, said["version"] or versions.NULL)
             assert fresh is not None
@@ -228,19 +230,53 @@ class Replicator:
             more["annotations"] = self._service.copy_annotations(call, found, there.bucket, held)
         replica.more = more
 
+    def _measure(
+        self, call: Call, bucket: Bucket, rule: Rule, said: dict[str, Any], *, failed: bool
+    ) -> None:
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics"""
+        if not rule.is_measured:
+            return
+        dimensions = (("DestinationBucket", rule.to), ("RuleId", rule.id), ("SourceBucket", bucket.name))  # fmt: skip
+        place = (bucket.account, bucket.region, "AWS/S3", dimensions)
+        call.cloud.measure(*place, "OperationsFailedReplication", float(failed))
+        if not failed:
+            latency_s = max(call.tx.time_s - said["since_s"], 0.0)
+            call.cloud.measure(*place, "ReplicationLatency", latency_s, "Seconds")
+
+    def _tell_late(self, call: Call, found: Found, rule: Rule, said: dict[str, Any]) -> None:
+        """Behind the threshold of S3 Replication Time Control."""
+        late_s = call.tx.time_s - said["since_s"]
+        if rule.is_timed and late_s > replication_rules.THRESHOLD_MINUTES * 60:
+            what = "Replication:OperationReplicatedAfterThreshold"
+            more = {"replicationTime": round(late_s, 3), "threshold": replication_rules.THRESHOLD_MINUTES * 60}  # fmt: skip
+            self._tell(call, found, rule, said, what, more)
+
     def _tell_failure(
         self, call: Call, found: Found, rule: Rule, said: dict[str, Any], why: str
     ) -> None:
+        what = "Replication:OperationFailedReplication"
+        self._tell(call, found, rule, said, what, {"failureReason": why})
+
+    def _tell(
+        self,
+        call: Call,
+        found: Found,
+        rule: Rule,
+        said: dict[str, Any],
+        event: str,
+        more: dict[str, Any],
+    ) -> None:
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
         head = found.head
         about = {
             "replicationRuleId": rule.id,
             "destinationBucket": f"arn:aws:s3:::{rule.to}",
             "s3Operation": "OBJECT_DELETE" if head.place == state.MARKER else "OBJECT_PUT",
             "requestTime": iso_ms(said["since_s"]),
-            "failureReason": why,
+            **more,
         }
         what = Happening(
-            "Replication:OperationFailedReplication",
+            event,
             found.key.decode(),
             head.size_bytes,
             head.etag,

@@ -25,6 +25,8 @@ from stratolite.services.s3.state import Bucket, Head
 
 QUEUE = "s3.replicate"
 RULES_COUNT_MAX = 1000
+THRESHOLD_MINUTES = 15
+"""Of S3 Replication Time Control, which knows no other."""
 _ARN = "arn:aws:s3:::"
 
 
@@ -52,6 +54,14 @@ class Rule(NamedTuple):
         chosen = self.said.get("SourceSelectionCriteria") or {}
         algorithm = (head.more.get("sse") or {}).get("alg", "")
         return not algorithm.startswith("aws:kms") or _is_on(chosen, "SseKmsEncryptedObjects")
+
+    @property
+    def is_measured(self) -> bool:
+        return _is_on(self.said["Destination"], "Metrics")
+
+    @property
+    def is_timed(self) -> bool:
+        return _is_on(self.said["Destination"], "ReplicationTime")
 
     def meets(self, key: str, tags: dict[str, str]) -> bool:
         return (
@@ -189,9 +199,32 @@ def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]
             raise invalid_request(
                 "SseKmsEncryptedObjects must be specified if EncryptionConfiguration is present, and the other way round."
             )
+        if _rule(rule).tags and _is_on(rule, "DeleteMarkerReplication"):
+            raise invalid_request(
+                "Delete marker replication is not supported if any Tag filter is specified. Please refer to S3 "
+                "Developer Guide for more information."
+            )
         _check_destination(call, bucket, rule["Destination"])
+        _check_time(rule["Destination"])
         kept.append(rule)
     return {"Role": role, "Rules": kept}
+
+
+def _check_time(said: dict[str, Any]) -> None:
+    """S3 Replication Time Control: of 15 minutes, with metrics. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ReplicationTime.html"""
+    timed, metrics = said.get("ReplicationTime"), said.get("Metrics")
+    for given, member in ((timed, "Time"), (metrics, "EventThreshold")):
+        if given is None:
+            continue
+        if given.get("Status") not in ("Enabled", "Disabled"):
+            raise malformed_xml()
+        minutes = (given.get(member) or {}).get("Minutes")
+        if minutes not in (None, THRESHOLD_MINUTES) or (minutes is None and given is timed):
+            raise invalid_argument(
+                f"{member} must be {THRESHOLD_MINUTES} minutes.", "Minutes", minutes
+            )
+    if _is_on(said, "ReplicationTime") and not _is_on(said, "Metrics"):
+        raise invalid_request("ReplicationTime must be specified together with Metrics.")
 
 
 def _check_destination(call: Call, bucket: Bucket, said: dict[str, Any]) -> None:
