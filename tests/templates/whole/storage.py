@@ -279,13 +279,13 @@ made(
                 "ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled", **rule},
             }
             for rule in (
-                {"Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}},
-                {"Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1}}},
+                {"Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1, "DefaultEventHold": {"Days": 30}}}},
+                {"Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1, "DefaultEventHold": {"Years": 2}}}},
                 {},
             )
         ),
     ),
-)
+)  # fmt: skip
 made(
     "s3-bucket-replicated-whole",
     Role=role("s3.amazonaws.com"),

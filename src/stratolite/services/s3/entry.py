@@ -34,9 +34,6 @@ NOTHING_BLOCKED = dict.fromkeys(ALL_BLOCKED, False)
 
 _REFUSED = frozenset(
     {
-        "ObjectLockEventHold",
-        "ObjectLockEventHoldDurationDays",
-        "ObjectLockEventHoldDurationYears",
         "WriteOffsetBytes",
     }
 )

@@ -26,7 +26,7 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.s3 import inventory_columns, lifecycle_rules, state, versions
+from stratolite.services.s3 import inventory_columns, lifecycle_rules, lock_rules, state, versions
 from stratolite.services.s3.events import iso_ms
 from stratolite.services.s3.grants import canonical_id, grants_of
 from stratolite.services.s3.lifecycle_rules import Rule
@@ -234,6 +234,10 @@ def _line(
         if name == _EXPIRES:
             if latest and not marker:
                 text = _expiration(rules, row.key.decode(), head)
+        elif name == _RETAINED:
+            if "mode" in head.more:
+                ends_ms = lock_rules.ends_ms(head.more, int(report.began_s * 1000))
+                text = iso_ms(ends_ms / 1000)
         elif not marker and name in _FIELDS:
             text = _FIELDS[name](bucket, head)
         line.append(text)
@@ -273,8 +277,11 @@ _FIELDS: dict[str, Any] = {
         "aws:kms:dsse": "DSSE-KMS",
     }.get((h.more.get("sse") or {}).get("alg", ""), "SSE-S3"),
     "ObjectLockMode": lambda _, h: h.more.get("mode", ""),
-    "ObjectLockRetainUntilDate": lambda _, h: (
-        iso_ms(h.more["until_ms"] / 1000) if "until_ms" in h.more else ""
+    "ObjectLockEventHoldStatus": lambda _, h: (
+        "" if "event" not in h.more else "ON" if h.more["event"] else "OFF"
+    ),
+    "ObjectLockEventHoldDuration": lambda _, h: (
+        str(lock_rules.lasts_ms(h.more["event"]) // (_DAY_S * 1000)) if h.more.get("event") else ""
     ),
     "ObjectLockLegalHoldStatus": lambda _, h: "On" if h.more.get("hold") else "Off",
     "ChecksumAlgorithm": lambda _, h: h.checksum,
@@ -288,4 +295,5 @@ _FIELDS: dict[str, Any] = {
     "IntelligentTieringReferenceDate": _tiered(lambda h: iso_ms(h.modified_ms / 1000)),
 }
 _EXPIRES = "LifecycleExpirationDate"
-OPTIONAL = frozenset({*_FIELDS, _EXPIRES})
+_RETAINED = "ObjectLockRetainUntilDate"
+OPTIONAL = frozenset({*_FIELDS, _EXPIRES, _RETAINED})

@@ -16,7 +16,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
-from stratolite.services.s3 import encryption, journal, replication_rules, state, versions
+from stratolite.services.s3 import encryption, journal, lock_rules, replication_rules, state, versions
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created
@@ -126,6 +126,10 @@ class Replicator:
         self._allowed(writing, action, target, name)
         there = versions.find(writing, target, key, source.version)
         if there is not None:
+            if _locks(there.head) != _locks(source):
+                for right in ("GetObjectRetention", "GetObjectLegalHold"):
+                    self._allowed(reading, right, bucket, name)
+                self._bring_locks(writing, source, there.head)
             if there.head.tags != source.tags:
                 self._allowed(writing, "ReplicateTags", target, name)
                 there.head.tags = source.tags
@@ -209,6 +213,18 @@ class Replicator:
             replica.upload = self._service.copy_parts(call, found, target)
         return replica
 
+    def _bring_locks(self, call: Call, source: Head, replica: Head) -> None:
+        """A hold that was released is released now: its duration runs from here.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-replication
+        """
+        before = replica.more.get("event")
+        more = {k: v for k, v in replica.more.items() if k not in _LOCKS} | _locks(source)
+        if before and more.get("event") == []:
+            released_ms = int(call.tx.time_s * 1000) + lock_rules.lasts_ms(before)
+            more["until_ms"] = max(more["until_ms"], released_ms)
+        replica.more = more
+
     def _bring_annotations(self, call: Call, found: Found, there: Found) -> None:
         """Those of the source in place of the replica's, if they are not the same."""
         source, replica = found.head, there.head
@@ -286,12 +302,21 @@ class Replicator:
         happened(call, found.bucket, what)
 
 
+_LOCKS = ("mode", "until_ms", "event", "hold")
+
+
+def _locks(head: Head) -> dict[str, Any]:
+    return {name: head.more[name] for name in _LOCKS if name in head.more}
+
+
 class _CannotReplicate(Exception):
     """Says why, in the words of https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-failure-codes.html"""
 
 
 _REFUSALS = {
     "GetObjectVersionForReplication": "SrcGetObjectNotPermitted",
+    "GetObjectRetention": "SrcGetObjectRetentionNotPermitted",
+    "GetObjectLegalHold": "SrcGetObjectLegalHoldNotPermitted",
     "ReplicateObject": "DstPutObjectNotPermitted",
     "ReplicateDelete": "DstDelObjNotPermitted",
     "ReplicateTags": "DstPutTaggingNotPermitted",

@@ -84,9 +84,6 @@ class Bucket(Resource):
         {"BucketName", "BucketNamePrefix", "BucketNamespace", "ObjectLockEnabled"}
     )
     properties: ClassVar[frozenset[str] | None] = _OFFERED
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
-    }
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         "AnalyticsConfigurations.*": lambda one: bucket_settings.check_analytics(_analytics(one)),
         "CorsConfiguration": lambda given: cors.check(_cors(given)["CORSRules"]),
@@ -496,6 +493,8 @@ def _lock(given: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"ObjectLockEnabled": given.get("ObjectLockEnabled", "Enabled")}
     if default := (given.get("Rule") or {}).get("DefaultRetention"):
         kept = {k: int(v) if k in ("Days", "Years") else v for k, v in default.items()}
+        if held := default.get("DefaultEventHold"):
+            kept["DefaultEventHold"] = {unit: int(count) for unit, count in held.items()}
         made["Rule"] = {"DefaultRetention": kept}
     return made
 

@@ -203,7 +203,8 @@ class Head(Listed, array_like=True, gc=False):
 
 MORE = {
     "mode": "GOVERNANCE or COMPLIANCE",
-    "until_ms": "end of the retention",
+    "until_ms": "end of the retention, 0 where only an event hold says it",
+    "event": "[unit, count] of the retention behind an event hold, [] once it is released",
     "hold": "true under a legal hold",
     "sse": "how the body is sealed, see encryption",
     "grants": "[[kind, id, permission], ...] instead of a canned ACL",
