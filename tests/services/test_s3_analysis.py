@@ -7,6 +7,7 @@ import io
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,6 +104,10 @@ def made(client: Any, platform: Any) -> Analysed:
     return Analysed(client, platform)
 
 
+def _day(text: str) -> datetime:
+    return datetime.strptime(text, "%m-%d-%Y").replace(tzinfo=UTC)
+
+
 def shown(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
     names = ("StorageClass", "ObjectAge", "ObjectCount", "DataUploaded_MB", "Storage_MB", "DataRetrieved_MB", "GetRequestCount", "CumulativeAccessRatio")  # fmt: skip
     return [tuple(row[name] for name in names) for row in rows]
@@ -181,12 +186,12 @@ def test_the_history_is_one_file_sorted_by_age_and_the_age_for_a_transition_is_o
     assert observed["cold"] == [("", "")] * 29 + [("30", "")] * 6 + [("30", "30")] * 3
     assert observed["hot"] == [("", "")] * 38  # read thirty times a month, at any age
     rows = made.rows("cold")
-    order = [(r["ObjectAge"], datetime.strptime(r["Date"], "%m-%d-%Y")) for r in rows]
+    order = [(r["ObjectAge"], _day(r["Date"])) for r in rows]
     ages = sorted({age for age, _ in order})
     assert ages == ["000-014", "090-119", "120-149", "ALL"]
     assert order == sorted(order)
     days = [day for age, day in order if age == "ALL"]
-    assert all(b - a == timedelta(days=1) for a, b in zip(days, days[1:], strict=False))
+    assert all(b - a == timedelta(days=1) for a, b in pairwise(days))
 
 
 def test_tags_choose_what_is_analysed_and_counts_survive_a_restart(made: Analysed) -> None:

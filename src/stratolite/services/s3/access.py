@@ -5,7 +5,6 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-poli
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +28,6 @@ from stratolite.services.s3.public import parse_public
 from stratolite.services.s3.state import Bucket
 
 ARN = "arn:aws:s3:::"
-_DAY_S = 86_400
 _TABLES = "arn:aws:s3tables:"
 
 # Operation -> action on the object, where it is not called as the operation.
@@ -198,7 +196,6 @@ _CONDITION_KEYS = {
     "ObjectLockMode": "s3:object-lock-mode",
     "ObjectLockRetainUntilDate": "s3:object-lock-retain-until-date",
     "ObjectLockLegalHoldStatus": "s3:object-lock-legal-hold",
-    "ObjectLockEventHold": "s3:object-lock-event-hold",
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
     "BucketNamespace": "s3:x-amz-bucket-namespace",
@@ -232,27 +229,17 @@ def _tag_keys(start: str, tags: Mapping[str, str]) -> dict[str, list[str]]:
     return {f"{start}{name}".lower(): [value] for name, value in tags.items()}
 
 
-def _retention_keys(call: Call, operation: str, request: Request) -> dict[str, list[str]]:
+def _of_event_hold(request: Request) -> dict[str, list[str]]:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-retention-limits"""
-    if operation == "PutObjectRetention":
-        said = request.get("Retention") or {}
-        mode, until, hold = said.get("Mode"), said.get("RetainUntilDate"), said.get("EventHold")
-        lasts = said.get("EventHoldDuration") or {}
-        days, years = lasts.get("Days"), lasts.get("Years")
-    else:
-        mode, until = request.get("ObjectLockMode"), request.get("ObjectLockRetainUntilDate")
-        hold = request.get("ObjectLockEventHold")
-        days = request.get("ObjectLockEventHoldDurationDays")
-        years = request.get("ObjectLockEventHoldDurationYears")
-    found = {"s3:object-lock-mode": mode, "s3:object-lock-event-hold": hold}
-    if isinstance(until, (int, float)):
-        left_s = max(until - call.tx.time_s, 0)
-        found["s3:object-lock-remaining-retention-days"] = math.ceil(left_s / _DAY_S)
-        found["s3:object-lock-retain-until-date"] = until
-    if days is not None or years is not None:
-        lasts_days = days if days is not None else years * 365
-        found["s3:object-lock-event-hold-duration-days"] = lasts_days
-    return {key: [str(value)] for key, value in found.items() if value is not None}
+    said = request.get("Retention") or {}
+    lasts = said.get("EventHoldDuration") or {}
+    hold = request.get("ObjectLockEventHold") or said.get("EventHold")
+    days = request.get("ObjectLockEventHoldDurationDays") or lasts.get("Days")
+    years = request.get("ObjectLockEventHoldDurationYears") or lasts.get("Years")
+    found = {"s3:object-lock-event-hold": [str(hold)]} if hold else {}
+    if days or years:
+        found["s3:object-lock-event-hold-duration-days"] = [str(days or (years or 0) * 365)]
+    return found
 
 
 class AccessRules(Service):
@@ -389,8 +376,8 @@ class AccessRules(Service):
             for member, key in _CONDITION_KEYS.items()
             if request.get(member) is not None
         }
-        if operation == "PutObjectRetention" or request.get("ObjectLockMode"):
-            found |= _retention_keys(call, operation, request)
+        if "Retention" in request or "ObjectLockEventHold" in request:
+            found |= _of_event_hold(request)
         making = request.get("CreateBucketConfiguration") or {}
         if location := making.get("LocationConstraint"):
             found["s3:locationconstraint"] = [location]

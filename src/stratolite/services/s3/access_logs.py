@@ -134,7 +134,7 @@ def _line(
     size: int | None = None,
 ) -> str:
     who = call.principal
-    time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S %z")
     key = request.get("Key")
     verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
     path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
@@ -251,6 +251,6 @@ def _objects(
         return [(f"{start}/{now:%Y/%m/%d}/{now:%Y-%m-%d-%H-%M-%S}", lines)]
     days: dict[str, list[str]] = {}
     for line in lines:
-        day = datetime.strptime(line.partition("[")[2][:11], "%d/%b/%Y")
+        day = datetime.strptime(line.partition("[")[2].partition("]")[0], "%d/%b/%Y:%H:%M:%S %z")
         days.setdefault(f"{start}/{day:%Y/%m/%d}/{day:%Y-%m-%d}-00-00-00", []).append(line)
     return list(days.items())

@@ -25,7 +25,7 @@ import io
 import logging
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import msgspec
@@ -53,10 +53,10 @@ SMALL_BYTES = 128 << 10
 _DAY_S = 86_400
 _MB = 1 << 20
 _FIRST_DAYS = (0, 15, 30, 45, 60, 75, 90, 120, 150, 180, 365, 730)
-AGES = tuple(
-    f"{first:03d}-{after - 1:03d}"
-    for first, after in zip(_FIRST_DAYS, _FIRST_DAYS[1:], strict=False)
-) + ("730+",)
+AGES = (
+    *(f"{first:03d}-{after - 1:03d}" for first, after in pairwise(_FIRST_DAYS)),
+    f"{_FIRST_DAYS[-1]}+",
+)
 SMALL = ""
 ALL = "ALL"
 _IA_DAYS_MIN = 30

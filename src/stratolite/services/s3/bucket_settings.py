@@ -382,7 +382,7 @@ def check_filter(said: dict[str, Any]) -> None:
     if given is None:
         return
     parts = given.get("And")
-    if len(given) != 1 or parts is not None and not parts:
+    if len(given) != 1 or (parts is not None and not parts):
         raise malformed_xml()
     parts = given if parts is None else parts
     tags = list(parts.get("Tags") or ()) + ([parts["Tag"]] if parts.get("Tag") else [])

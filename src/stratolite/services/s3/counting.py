@@ -158,8 +158,14 @@ class Begun(NamedTuple):
     since_s: float
 
 
+def _rules(call: Call, bucket: Bucket) -> Rules:
+    found = call.tx.parsed(bucket.config.key("counted"), parse)
+    assert found is not None, bucket.name
+    return found
+
+
 def begin(call: Call, operation: str, bucket: Bucket, request: Request) -> Begun:
-    rules: Rules = call.tx.parsed(bucket.config.key("counted"), parse)
+    rules = _rules(call, bucket)
     gone = None
     if rules.tagged and operation == "DeleteObject":
         gone = _head(call, bucket, request)
@@ -200,7 +206,7 @@ def answer(call: Call, tally: Tally, begun: Begun, request: Request, response: R
 
 def refused(call: Call, bucket: Bucket, operation: str, request: Request, status: int) -> None:
     """In a transaction of its own, behind a request that was refused."""
-    rules: Rules = call.tx.parsed(bucket.config.key("counted"), parse)
+    rules = _rules(call, bucket)
     head = None
     if rules.tagged and "Key" in request:
         try:
@@ -218,7 +224,7 @@ def selected(call: Call, request: Request, scanned: int, returned: int) -> None:
     bucket = state.bucket(call.tx, request["Bucket"])
     if bucket is None or "counted" not in bucket.on:
         return
-    rules: Rules = call.tx.parsed(bucket.config.key("counted"), parse)
+    rules = _rules(call, bucket)
     head = _head(call, bucket, request) if rules.tagged else None
     tags = _NOTHING if head is None else head.tags
     point = "" if bucket.point is None else bucket.point.arn

@@ -286,9 +286,7 @@ _FIELDS: dict[str, Any] = {
     "ObjectLockLegalHoldStatus": lambda _, h: "On" if h.more.get("hold") else "Off",
     "ChecksumAlgorithm": lambda _, h: h.checksum,
     "ObjectOwner": lambda b, h: canonical_id(h.more.get("owner", b.account)),
-    "BucketKeyStatus": lambda _, h: (
-        "ENABLED" if "bk" in (h.more.get("sse") or {}) else "DISABLED"
-    ),
+    "BucketKeyStatus": lambda _, h: "ENABLED" if "bk" in (h.more.get("sse") or {}) else "DISABLED",
     "ObjectAccessControlList": _acl,
     # nothing moves between the tiers here
     "IntelligentTieringAccessTier": _tiered(lambda _: "FREQUENT"),

@@ -96,7 +96,9 @@ def asked(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
 
 def event_of(status: str | None, days: int | None, years: int | None) -> Event | None:
     """What a request says of an event hold, None if nothing. Raises Fault."""
-    said = [[unit, n] for unit, n in (("Days", days), ("Years", years)) if n is not None]
+    said: list[Event] = [
+        [unit, n] for unit, n in (("Days", days), ("Years", years)) if n is not None
+    ]
     if status is None and not said:
         return None
     if status not in ("ON", "OFF"):

@@ -51,7 +51,9 @@ async def _second_version(
     call: Call, bucket: str, old: dict[str, Any] | None, given: dict[str, Any]
 ) -> None:
     journal = given["JournalTableConfiguration"]
-    inventory, annotation = (given.get(f"{n}TableConfiguration") for n in ("Inventory", "Annotation"))
+    inventory, annotation = (
+        given.get(f"{n}TableConfiguration") for n in ("Inventory", "Annotation")
+    )
     there = await _shown(call, bucket, _V2)
     if there is None:
         made = {"JournalTableConfiguration": _journal(journal)}

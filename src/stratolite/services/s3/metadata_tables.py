@@ -201,11 +201,12 @@ class MetadataTables(Service):
             assert made is not None
             config["annotation"] = _with_arn(call, bucket, config, made)
             journal.put_job(call.tx, bucket, config["number"], "create")
-        elif sealed := said.get("EncryptionConfiguration"):
-            if _encryption(call, sealed) != there["encryption"]:
-                raise invalid_request(
-                    "The encryption of a metadata table is set when it is created and cannot be changed."
-                )
+        elif (sealed := said.get("EncryptionConfiguration")) and (
+            _encryption(call, sealed) != there["encryption"]
+        ):
+            raise invalid_request(
+                "The encryption of a metadata table is set when it is created and cannot be changed."
+            )
         state.put_config(call.tx, bucket, "metadata", config)
         return {}
 

@@ -44,9 +44,9 @@ EVENTS = frozenset(
         "s3:ObjectAnnotation:Delete",
     }
 )
-GROUPS = frozenset(
-    {f"{name.rpartition(':')[0]}:*" for name in EVENTS if name.count(":") == 2}
-) - {"s3:ObjectRetention:*"}
+GROUPS = frozenset({f"{name.rpartition(':')[0]}:*" for name in EVENTS if name.count(":") == 2}) - {
+    "s3:ObjectRetention:*"
+}
 # Member of the configuration -> (its ARN's member, the service in the ARN, what errors call it)
 KINDS = {
     "QueueConfigurations": ("QueueArn", "sqs", "Queue"),

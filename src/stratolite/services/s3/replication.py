@@ -16,7 +16,14 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
-from stratolite.services.s3 import encryption, journal, lock_rules, replication_rules, state, versions
+from stratolite.services.s3 import (
+    encryption,
+    journal,
+    lock_rules,
+    replication_rules,
+    state,
+    versions,
+)
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created

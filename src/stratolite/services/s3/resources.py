@@ -88,7 +88,9 @@ class Bucket(Resource):
         "AnalyticsConfigurations.*": lambda one: bucket_settings.check_analytics(_analytics(one)),
         "CorsConfiguration": lambda given: cors.check(_cors(given)["CORSRules"]),
         "InventoryConfigurations.*": lambda one: bucket_settings.check_inventory(_inventory(one)),
-        "IntelligentTieringConfigurations.*": lambda one: bucket_settings.check_tiering(_tiering(one)),
+        "IntelligentTieringConfigurations.*": lambda one: bucket_settings.check_tiering(
+            _tiering(one)
+        ),
         "LifecycleConfiguration": _check_lifecycle,
         **{
             f"NotificationConfiguration.{kind}.*.Event": notification_rules.check_event
