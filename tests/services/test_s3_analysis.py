@@ -252,14 +252,14 @@ def test_a_configuration_that_goes_takes_its_counts_along(made: Analysed) -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "wanted"),
     [
-        {"OutputSchemaVersion": "V_2"},
-        {"Destination": {"S3BucketDestination": {"Bucket": "reports", "Format": "CSV"}}},
-        {"Destination": {"S3BucketDestination": {"Bucket": "arn:aws:s3:::reports", "Format": "XML"}}},
+        ({"OutputSchemaVersion": "V_2"}, "MalformedXML"),
+        ({"Destination": {"S3BucketDestination": {"Bucket": "reports", "Format": "CSV"}}}, "InvalidS3DestinationBucket"),
+        ({"Destination": {"S3BucketDestination": {"Bucket": "arn:aws:s3:::reports", "Format": "XML"}}}, "MalformedXML"),
     ],
 )  # fmt: skip
-def test_an_export_says_where_and_how(made: Analysed, wrong: dict[str, Any]) -> None:
+def test_an_export_says_where_and_how(made: Analysed, wrong: dict[str, Any], wanted: str) -> None:
     there = {"Bucket": "arn:aws:s3:::reports", "Format": "CSV"}
     export = {"OutputSchemaVersion": "V_1", "Destination": {"S3BucketDestination": there}, **wrong}
     with pytest.raises(ClientError) as caught:
@@ -267,7 +267,7 @@ def test_an_export_says_where_and_how(made: Analysed, wrong: dict[str, Any]) -> 
             Bucket="box", Id="x",
             AnalyticsConfiguration={"Id": "x", "StorageClassAnalysis": {"DataExport": export}},
         )  # fmt: skip
-    assert code(caught) == ("MalformedXML", 400)
+    assert code(caught) == (wanted, 400)
     assert "AnalyticsConfigurationList" not in made.s3.list_bucket_analytics_configurations(
         Bucket="box"
     )
@@ -362,6 +362,61 @@ def test_selects_are_counted_with_what_they_scanned_and_returned(
     assert got == b"1\n3\n"
     names = ("SelectRequests", "AllRequests", "SelectBytesScanned", "SelectBytesReturned")
     assert [watched.total(name, "EntireBucket") for name in names] == [1, 1, 8, 4]
+
+
+def test_configurations_are_put_and_refused_as_aws_was_recorded_to_do_it(client: Any) -> None:
+    """LocalStack's tests/aws/services/s3/test_s3.snapshot.json (put_inventory_report_exceptions, put_bucket_logging_cross_locations,
+    get_bucket_policy_invalid_account_id) and test_s3_api.snapshot.json (put_bucket_metrics_configuration, bucket_ownership_controls_exc)."""
+    s3, west = client("s3"), client("s3", region="us-west-2")
+    s3.create_bucket(Bucket="box")
+    west.create_bucket(Bucket="west", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+
+    def refused(call: Any, **request: Any) -> dict[str, Any]:
+        with pytest.raises(ClientError) as caught:
+            call(**request)
+        answer = caught.value.response
+        found = {k: v for k, v in answer["Error"].items() if k not in ("RequestId", "HostId")}
+        return found | {"status": answer["ResponseMetadata"]["HTTPStatusCode"]}
+
+    def inventory(bucket: str) -> dict[str, Any]:
+        there = {"Bucket": bucket, "Format": "CSV"}
+        return {
+            "Id": "one", "IsEnabled": True, "IncludedObjectVersions": "All", "Schedule": {"Frequency": "Daily"},
+            "Destination": {"S3BucketDestination": there},
+        }  # fmt: skip
+
+    put = s3.put_bucket_inventory_configuration
+    for answer in (
+        put(Bucket="box", Id="one", InventoryConfiguration=inventory("arn:aws:s3:::west")),
+        s3.put_bucket_metrics_configuration(Bucket="box", Id="a", MetricsConfiguration={"Id": "a"}),
+    ):
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    asked = {"Bucket": "box", "InventoryConfiguration": inventory("arn:aws:s3:::west")}
+    assert refused(put, Id="other", **asked) == {
+        "Code": "IdMismatch", "Message": "Document ID does not match the specified configuration ID.", "status": 400,
+    }  # fmt: skip
+    asked = {"Bucket": "box", "InventoryConfiguration": inventory("west")}
+    assert refused(put, Id="one", **asked) == {
+        "Code": "InvalidS3DestinationBucket", "Message": "Invalid bucket ARN.", "status": 400,
+    }  # fmt: skip
+    log = {"LoggingEnabled": {"TargetBucket": "west", "TargetPrefix": ""}}
+    assert refused(s3.put_bucket_logging, Bucket="box", BucketLoggingStatus=log) == {
+        "Code": "CrossLocationLoggingProhibitted", "Message": "Cross S3 location logging not allowed. ",
+        "TargetBucketLocation": "us-west-2", "status": 403,
+    }  # fmt: skip
+    log = {"LoggingEnabled": {"TargetBucket": "box", "TargetPrefix": ""}}
+    found = refused(west.put_bucket_logging, Bucket="west", BucketLoggingStatus=log)
+    assert (found["SourceBucketLocation"], found["TargetBucketLocation"]) == ("us-west-2", "us-east-1")  # fmt: skip
+    for value in ("RandomValue", ""):
+        assert refused(s3.create_bucket, Bucket="another", ObjectOwnership=value) == {
+            "Code": "InvalidArgument", "Message": f"Invalid x-amz-object-ownership header: {value}",
+            "ArgumentName": "x-amz-object-ownership", "status": 400,
+        }  # fmt: skip
+    for account in ("0000", "0000000000020", "abcd", "aa000000000$"):
+        assert refused(s3.get_bucket_policy, Bucket="box", ExpectedBucketOwner=account) == {
+            "Code": "InvalidBucketOwnerAWSAccountID", "status": 400,
+            "Message": f"The value of the expected bucket owner parameter must be an AWS Account ID... [{account}]",
+        }  # fmt: skip
 
 
 def test_filters_say_one_thing_or_several_together(client: Any) -> None:

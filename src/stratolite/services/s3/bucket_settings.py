@@ -180,10 +180,13 @@ class BucketSettings(Service):
                 TargetBucket=wanted.get("TargetBucket"),
             )
         if target.region != bucket.region:
+            there = {} if bucket.region == "us-east-1" else {"SourceBucketLocation": bucket.region}
             raise Fault(
-                "CrossLocationLoggingProhibited",
+                "CrossLocationLoggingProhibitted",
                 "Cross S3 location logging not allowed. ",
                 status=403,
+                TargetBucketLocation=target.region,
+                **there,
             )
         _check_key_format(wanted.get("TargetObjectKeyFormat"))
         state.put_config(call.tx, bucket, "logging", wanted)
@@ -198,7 +201,7 @@ class BucketSettings(Service):
         bucket, said = _put(call, request, "inventory", "InventoryConfiguration")
         check_inventory(said)
         inventory.start(call.tx, bucket, said, call.tx.time_s)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_inventory_configuration(self, call: Call, request: Request) -> Response:
         return _delete(call, request, "inventory")
@@ -213,7 +216,7 @@ class BucketSettings(Service):
         bucket, said = _put(call, request, "analytics", "AnalyticsConfiguration")
         check_analytics(said)
         analysis.start(call.tx, bucket, said)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
         response = _delete(call, request, "analytics")
@@ -232,7 +235,7 @@ class BucketSettings(Service):
         bucket, said = _put(call, request, "metrics", "MetricsConfiguration")
         check_filter(said)
         counting.keep(call.tx, bucket, "metrics", said["Id"], said)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
         response = _delete(call, request, "metrics")
@@ -268,6 +271,7 @@ class BucketSettings(Service):
 
 PAGE_COUNT_MAX = 100
 CONFIGURATIONS_COUNT_MAX = 1000
+ID_LENGTH_MAX = 64
 
 
 def _missing(code: str, message: str, bucket: Bucket) -> Fault:
@@ -290,9 +294,13 @@ def _get(call: Call, request: Request, kind: str, member: str) -> Response:
 def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, dict[str, Any]]:
     bucket = bucket_of(call, request)
     said = payload(request, member)
-    if said.get("Id") != request["Id"] or not request["Id"] or len(request["Id"]) > 64:
-        raise invalid_argument(
-            "Id in the request does not match the Id in the configuration", "Id", request["Id"]
+    if not request["Id"] or len(request["Id"]) > ID_LENGTH_MAX:
+        raise invalid_argument("The configuration ID is not valid.", "Id", request["Id"])
+    if said.get("Id") != request["Id"]:
+        raise Fault(
+            "IdMismatch",
+            "Document ID does not match the specified configuration ID.",
+            status=400,
         )
     name = f"{kind}:{request['Id']}"
     if state.config(call.tx, bucket, name) is None:
@@ -371,7 +379,7 @@ def check_analytics(said: dict[str, Any]) -> None:
         return
     target = (export.get("Destination") or {}).get("S3BucketDestination") or {}
     if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
-        raise malformed_xml()
+        raise Fault("InvalidS3DestinationBucket", "Invalid bucket ARN.", status=400)
     if target.get("Format") != "CSV" or export.get("OutputSchemaVersion") != "V_1":
         raise malformed_xml()
 
@@ -397,7 +405,7 @@ def check_inventory(said: dict[str, Any]) -> None:
     """Raises Fault for an InventoryConfiguration that is wrong, or not offered."""
     target = (said.get("Destination") or {}).get("S3BucketDestination") or {}
     if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
-        raise malformed_xml()
+        raise Fault("InvalidS3DestinationBucket", "Invalid bucket ARN.", status=400)
     if target.get("Format") not in ("CSV", "Parquet", "ORC"):
         raise malformed_xml()
     if target["Format"] != "CSV" and not inventory_columns.is_there():

@@ -36,10 +36,13 @@ class Buckets(Service):
             )
         names.check_bucket_name(name, namespace, call.account, region)
         given = grants.of_headers(request)
-        ownership = request.get("ObjectOwnership") or ENFORCED
+        ownership = request.get("ObjectOwnership", ENFORCED)
         if ownership not in OWNERSHIPS:
-            raise invalid_argument(
-                "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
+            raise Fault(
+                "InvalidArgument",
+                f"Invalid x-amz-object-ownership header: {ownership}",
+                status=400,
+                ArgumentName="x-amz-object-ownership",
             )
         acl = request.get("ACL") or "private"
         if acl not in CANNED_ACLS:
