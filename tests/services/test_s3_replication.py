@@ -342,11 +342,71 @@ def test_a_measured_rule_tells_of_latency_and_failures(client, s3, platform):
 
     assert points("ReplicationLatency", "SampleCount") == 1
     assert points("OperationsFailedReplication", "Sum") == 1
+    for name in ("OperationsPendingReplication", "BytesPendingReplication"):
+        assert points(name, "Maximum") == 1  # of one byte
+        assert (points(name, "SampleCount"), points(name, "Sum")) == (4, 2)
     tagged = rule | {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
     with pytest.raises(ClientError, match="Delete marker replication is not supported"):
         s3.put_bucket_replication(
             Bucket="source", ReplicationConfiguration={"Role": found["Role"], "Rules": [tagged]}
         )
+
+
+def test_what_is_replicated_behind_its_threshold_is_told_of(client, s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-time-control.html#using-s3-events-to-track-rtc"""
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:000000000000:q"
+    let = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document(let)})
+    events = [f"s3:Replication:Operation{kind}" for kind in ("MissedThreshold", "ReplicatedAfterThreshold")]  # fmt: skip
+    s3.put_bucket_notification_configuration(
+        Bucket="source",
+        NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": events}]},
+    )
+    (test,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=test["ReceiptHandle"])
+    found = s3.get_bucket_replication(Bucket="source")["ReplicationConfiguration"]
+    (rule,) = found["Rules"]
+    there = {
+        "Bucket": "arn:aws:s3:::target", "Metrics": {"Status": "Enabled", "EventThreshold": {"Minutes": 15}},
+        "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
+    }  # fmt: skip
+    s3.put_bucket_replication(
+        Bucket="source",
+        ReplicationConfiguration={"Role": found["Role"], "Rules": [rule | {"Destination": there}]},
+    )
+    from stratolite.services.s3 import replication
+
+    began = []
+
+    async def late(*given):  # while it is at work, the clock moves on
+        cloud = platform.cloud
+        if not began:
+            began.append(cloud.world.cloud())
+            await cloud.db.transact(lambda tx: cloud.clock.advance(tx, 1000))
+            while cloud.world.cloud() < began[0] + 1000:
+                await cloud.world.sleep(0.01)
+        return await assumed(*given)
+
+    assumed = replication.assumed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replication, "assumed", late)
+        version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+        until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    got = []
+
+    def told():
+        for one in sqs.receive_message(QueueUrl=url).get("Messages", ()):
+            got.extend(json.loads(one["Body"])["Records"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        return len(got) == 2
+
+    until(told)
+    assert sorted(r["eventName"] for r in got) == sorted(e.removeprefix("s3:") for e in events)
+    (last,) = [r for r in got if r["eventName"].endswith("AfterThreshold")]
+    assert 1000 <= last["replicationEventData"]["replicationTime"] < 1100
+    assert last["replicationEventData"]["threshold"] == 900
 
 
 def test_locks_that_change_are_changed_at_the_destination(client, platform):

@@ -30,8 +30,7 @@ by xxHash, grants to email addresses, torrents, Object Lambda,
 directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering
-and acceleration are kept and change nothing one could see; of the request metrics there is no TotalRequestLatency, of replication's
-no pending bytes and operations; S3 Select's decimals keep ten digits
+and acceleration are kept and change nothing one could see; of the request metrics there is no TotalRequestLatency; S3 Select's decimals keep ten digits
 behind the point and its timestamps are compared by microseconds;
 an object that nobody asked to be encrypted is not (docs/decisions).
 """

@@ -1,7 +1,7 @@
 """Replication configurations: what is accepted, which rule means a version, and the job left with the version.
 
 A job of queue ``s3.replicate``, JSON: {account, region, bucket, id, key (base64), order, version, rule, role, to,
-since_s}. Jobs of one key and one destination keep their order.
+since_s, size?}; ``size`` where it is among what a measured rule has pending. Jobs of one key and one destination keep their order.
 Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
 """
 
@@ -159,9 +159,40 @@ def job(
 
 def put(call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: str) -> None:
     payload = job(call, bucket, key, head, rule, role)
+    if rule.is_measured:
+        payload["size"] = head.size_bytes
+        pending(call, bucket, rule.to, rule.id, 1, head.size_bytes)
     line = f"{bucket.id} {rule.to} ".encode() + key
     partition = hashlib.blake2b(line, digest_size=16).digest()
     call.cloud.work.put(call.tx, QUEUE, orjson.dumps(payload), partition=partition)
+
+
+def pending(
+    call: Call, bucket: Bucket, to: str, rule: str, operations: int, size_bytes: int
+) -> None:
+    """So much more waits for a rule whose replication is measured, less where negative.
+
+    The bucket's configuration "replication-pending:RULE" is JSON [operations, bytes], while there are some.
+    """
+    kind = f"replication-pending:{rule}"
+    known = state.config(call.tx, bucket, kind) or (0, 0)
+    count, total = max(known[0] + operations, 0), max(known[1] + size_bytes, 0)
+    if count:
+        state.put_config(call.tx, bucket, kind, [count, total])
+    else:
+        total = 0
+        state.delete_config(call.tx, bucket, kind)
+    measure(call, bucket, to, rule, "OperationsPendingReplication", count)
+    measure(call, bucket, to, rule, "BytesPendingReplication", total, "Bytes")
+
+
+def measure(
+    call: Call, bucket: Bucket, to: str, rule: str, name: str, value: float, unit: str = "Count"
+) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics"""
+    dimensions = (("DestinationBucket", to), ("RuleId", rule), ("SourceBucket", bucket.name))
+    place = (bucket.account, bucket.region, "AWS/S3", dimensions)
+    call.cloud.measure(*place, name, float(value), unit)
 
 
 def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]:
