@@ -540,6 +540,8 @@ def test_annotations_and_changes_of_them_arrive(s3, platform):
             Bucket="source", **about, AnnotationName=name, AnnotationPayload=b"t" * 30_000
         )
     until(lambda: names() == ["one", "two"])
+    (one, _) = s3.list_object_annotations(Bucket="target", **about)["Annotations"]
+    assert one["ReplicationStatus"] == "REPLICA"
     s3.delete_object_annotation(Bucket="source", **about, AnnotationName="one")
     until(lambda: names() == ["two"])
     got = s3.get_object_annotation(Bucket="target", **about, AnnotationName="two")

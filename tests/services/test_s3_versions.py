@@ -392,6 +392,20 @@ def test_what_is_small_moves_where_the_class_takes_any_size_and_newer_ones_stay(
     )[0] == "InvalidArgument"  # fmt: skip
 
 
+def test_a_transition_comes_before_a_delete_marker(s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html"""
+    rules(
+        s3,
+        {"Expiration": {"Days": 1}, "Filter": {"Prefix": "a"}},
+        {"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}], "Filter": {"ObjectSizeGreaterThan": 0}},
+    )  # fmt: skip
+    put(s3, "a")
+    travel(platform, 3 * DAY_S)
+    wait_for(lambda: "DeleteMarkers" in s3.list_object_versions(Bucket="box"))
+    (version,) = s3.list_object_versions(Bucket="box")["Versions"]
+    assert version["StorageClass"] == "GLACIER"
+
+
 def rules(s3, *given):
     listed = [{"Status": "Enabled", "Filter": {}} | one for one in given]
     s3.put_bucket_lifecycle_configuration(Bucket="box", LifecycleConfiguration={"Rules": listed})

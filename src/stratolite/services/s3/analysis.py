@@ -32,7 +32,7 @@ import msgspec
 
 from stratolite.core import Tx, work
 from stratolite.core.dropping import delete_page, leave
-from stratolite.errors import Fault
+from stratolite.errors import Fault, Unavailable
 from stratolite.limits import METRICS_EVERY_S, METRICS_HELD_MAX
 from stratolite.service import Call, Cloud, Job, Settle
 from stratolite.services.s3 import counting, state
@@ -182,8 +182,15 @@ class Tally:
             self._task = None
         async with self._writing:
             held, self._held = self._held, {}
-            if held:
+            if not held:
+                return
+            try:
                 await self._cloud.db.transact(lambda tx: _keep(tx, held))
+            except Unavailable:
+                for key, counts in held.items():
+                    counts.add(self._held.get(key) or Counts())
+                    self._held[key] = counts
+                _log.warning("what was counted for analyses is not written yet", exc_info=True)
 
 
 def _keep(tx: Tx, held: dict[tuple[str, str, str, int, str, str, str], Counts]) -> None:
