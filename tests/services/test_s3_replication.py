@@ -252,6 +252,33 @@ def test_an_inventory_has_every_field_there_is(client, platform):
     assert k["ObjectOwner"] == owner
 
 
+def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html"""
+    from botocore import UNSIGNED
+
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    client("s3control").create_access_point(AccountId="000000000000", Name="door", Bucket="box")
+    point = "arn:aws:s3:us-east-1:000000000000:accesspoint/door"
+    s3.put_object(Bucket=point, Key="k", Body=b"x")
+    with pytest.raises(ClientError):
+        client("s3", signature_version=UNSIGNED).get_object(Bucket="box", Key="k")
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    put, get = ([*line.split('"')[0].split(), *line.split('"')[6].split()] for line in lines[-2:])
+    assert len(put) == 9 + 9
+    assert (put[7], put[11], put[13], put[16]) == ("REST.PUT.OBJECT", "SigV4", "AuthHeader", point)
+    assert (get[5], get[11], get[13], get[16]) == ("-", "-", "-", "-")
+
+
 @pytest.mark.parametrize("source", ["EventTime", "DeliveryTime", None])
 def test_access_logs_go_into_partitions_of_the_day(client, platform, source):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html#server-access-logging-overview"""
@@ -485,6 +512,8 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
         ["REST.GET.OBJECT", "none"],
         ["REST.HEAD.OBJECT", "a%20b"],
     ]
+    signed = [line.split('"')[6].split() for line in lines]
+    assert {tuple(one[2:5]) for one in signed} == {("SigV4", "-", "AuthHeader")}
     ends = [line.split('"')[2].split()[:2] for line in lines[-5:]]
     assert ends == [["200", "-"]] * 3 + [["404", "NoSuchKey"], ["403", "AccessDenied"]]
 

@@ -142,11 +142,12 @@ def _line(
     sent = size if verb == "GET" and size else "-"
     agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
     referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
+    signed = ("-", "-") if who.kind == "anonymous" else ("SigV4", "AuthHeader")
     fields = [
         canonical_id(bucket.account), bucket.name, f"[{time}]", source_ip(call), requester, call.request_id, name,
         quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, error, sent, size if size is not None else "-",
-        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", "SigV4", "-", "AuthHeader", "-",
-        "-", "-", "-",
+        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", signed[0], "-", signed[1], "-",
+        "-", bucket.point.arn if bucket.point is not None else "-", "-",
     ]  # fmt: skip
     return " ".join(str(field).replace("\n", "%0A") for field in fields)
 

@@ -158,7 +158,7 @@ def described(bucket: Bucket, head: Head) -> dict[str, Any]:
         "last_modified_date": head.modified_ms,
     }
     if marker:
-        return said
+        return said | {"size": 0}
     sse = head.more.get("sse") or {}
     return said | {
         "size": head.size_bytes,
