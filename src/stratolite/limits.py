@@ -140,5 +140,6 @@ RELAXED = frozenset(
         "sqs:visibility",
         "cloudtrail:events",
         "iam:last-used",
+        "s3:storage-class-analysis",
     }
 )

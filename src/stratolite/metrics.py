@@ -10,6 +10,7 @@ lost race is counted again. Not written yet is lost with a crash: ``cloudwatch:m
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from stratolite.errors import Fault, Unavailable
@@ -51,6 +52,11 @@ class Metrics:
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._closed = False
+        self._beside: list[Callable[[], Awaitable[None]]] = []
+
+    def beside(self, flush: Callable[[], Awaitable[None]]) -> None:
+        """Have ``flush`` called wherever the metrics are flushed: when the server stops."""
+        self._beside.append(flush)
 
     def count(
         self,
@@ -84,6 +90,8 @@ class Metrics:
         """Write what is held now; what another flush has taken is written, too, when this returns."""
         async with self._writing:
             await self._write()
+        for flush in self._beside:
+            await flush()
 
     async def _write(self) -> None:
         held, self._held = self._held, {}

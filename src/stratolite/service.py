@@ -137,6 +137,7 @@ class Call:
         "region",
         "request_id",
         "service",
+        "told",
         "tx",
         "via",
     )
@@ -173,6 +174,8 @@ class Call:
         """Which service it asks, once it runs there."""
         self.via: tuple[str, ...] = ()
         """The services that ask on the caller's behalf: aws:CalledVia."""
+        self.told: Callable[[], None] | None = None
+        """What is done once it is answered, of a service that hears refusals."""
         self.noted: tuple[str, str, str, str] | None = None
         """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
         self.context: Mapping[str, str] = {} if context is None else context
@@ -973,11 +976,13 @@ def _heard(
     request: Request,
     done: Callable[[T | None, BaseException | None], None],
 ) -> Callable[[T | None, BaseException | None], None]:
-    """``done`` that tells the service first of a refusal."""
+    """``done`` that tells the service first of a refusal, or of an answer if it wants to know."""
 
     def finished(result: T | None, error: BaseException | None) -> None:
         if isinstance(error, Fault):
             service.refused(call, operation, request, error)
+        elif error is None and call.told is not None:
+            call.told()
         done(result, error)
 
     return finished

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stratolite.services.s3 import state
+from stratolite.services.s3 import analysis, state
 
 FIRST = Path(__file__).parents[1] / "golden" / "s3.json"
 """Before objects had versions."""
@@ -43,6 +43,10 @@ VALUES = {
         state.IN_ROW, order=7 << 24, version="A" * 32,
         more={"mode": "COMPLIANCE", "until_ms": 1_800_000_000_000, "hold": False},
     ),
+    "head under an event hold": head(
+        state.IN_HEAD, order=9 << 24, version="C" * 32,
+        more={"mode": "GOVERNANCE", "until_ms": 0, "event": ["Days", 30]},
+    ),
     "head of a marker": head(state.MARKER, etag="", order=8 << 24, version="B" * 32),
     "upload": state.Upload(
         1_700_000_000_123, "STANDARD", "CRC32", "COMPOSITE", True, "arn:aws:iam::000000000000:root",
@@ -50,6 +54,10 @@ VALUES = {
     ),
     "part inline": state.Part("5d41402abc4b2a76b9719d911017c592", 5, 1_700_000_000_123, "NhCmhg==", []),
     "annotation": state.Annotation("e" * 32, 9, 1, "CRC64NVME", "M3eFcAZSQlc=", "0" * 32, b"sealed"),
+    "analysed day": analysis.Record(
+        {"STANDARD": {"000-014": analysis.Counts(1, 2, 3, 4, 5), "": analysis.Counts(6)}},
+        {"STANDARD": {"000-014": 2.0, "ALL": 0.5}}, 30,
+    ),
     "part of blobs": state.Part("e" * 32, 9, 1, "NhCmhg==", [("0" * 32, 2, 4), ("1" * 32, 0, 5)]),
 }  # fmt: skip
 BUCKET = state.Bucket(
@@ -64,6 +72,7 @@ BUCKET = state.Bucket(
     "Enabled",
 )
 CODECS = {
+    "analysed": analysis._decode,
     "annotation": state.decode_annotation,
     "head": state._decode_head,
     "upload": state.decode_upload,
@@ -92,6 +101,8 @@ def written() -> dict[str, str]:
         "null key": BUCKET.nulls.key(b"a/b").hex(),
         "annotation key": BUCKET.annotations.key(7 << 24, "a.b").hex(),
         "annotation body key": BUCKET.annotation_bodies.key(7 << 24, "a.b").hex(),
+        "counts key": BUCKET.analysis.key("config", "c", "STANDARD", "000-014").hex(),
+        "analysed day key": BUCKET.analysis.key("config", "h", 20_000).hex(),
         "config key": BUCKET.config.key("website").hex(),
     }
     return rows

@@ -21,15 +21,31 @@ def code(caught: Any) -> tuple[str, int]:
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
+READING = ["s3:GetObjectAnnotation", "s3:GetObjectVersionAnnotation"]
+
+
+def document(*statements: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
 class Metadata:
     def __init__(self, client: Any, platform: Any) -> None:
         self.client, self.platform = client, platform
         self.s3, self.tables = client("s3"), client("s3tables")
 
-    def enable(self, *, inventory: bool = False, bucket: str = "my-bucket", **journal: Any) -> None:
+    def enable(
+        self,
+        *,
+        inventory: bool = False,
+        annotation: Any = None,
+        bucket: str = "my-bucket",
+        **journal: Any,
+    ) -> None:
         asked: dict[str, Any] = {"JournalTableConfiguration": {"RecordExpiration": KEEP} | journal}
         if inventory:
             asked["InventoryTableConfiguration"] = {"ConfigurationState": "ENABLED"}
+        if annotation:
+            asked["AnnotationTableConfiguration"] = annotation
         self.s3.create_bucket_metadata_configuration(Bucket=bucket, MetadataConfiguration=asked)
         self.until(lambda: self.status(bucket)["Journal"] != "CREATING")
 
@@ -40,7 +56,8 @@ class Metadata:
     def status(self, bucket: str = "my-bucket") -> dict[str, str]:
         return {
             name: self.shown(bucket)[f"{name}TableConfigurationResult"].get("TableStatus", "")
-            for name in ("Journal", "Inventory")
+            for name in ("Journal", "Inventory", "Annotation")
+            if f"{name}TableConfigurationResult" in self.shown(bucket)
         }
 
     def arn(self, name: str) -> str:
@@ -90,6 +107,29 @@ class Metadata:
         self.until(lambda: self.jobs() == 0)
         found = rows(self.tables, self.s3, self.arn("Inventory"))
         return sorted((r["key"], r["is_delete_marker"], r["size"]) for r in found)
+
+    def annotations(self) -> list[dict[str, Any]]:
+        self.until(lambda: self.jobs() == 0)
+        found = rows(self.tables, self.s3, self.arn("Annotation"))
+        return sorted(found, key=lambda r: (r["object_key"], r["name"], r["text_value"]))
+
+    def reader(self, *actions: str) -> str:
+        """A role as https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-enable-disable-annotation-tables.html has it."""
+        iam = self.client("iam")
+        trusted = {
+            "Effect": "Allow", "Principal": {"Service": "metadata.s3.amazonaws.com"}, "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": "arn:aws:s3:::my-bucket"},
+            },
+        }  # fmt: skip
+        may = [
+            {"Effect": "Allow", "Action": actions or READING, "Resource": "arn:aws:s3:::my-bucket/*"},
+            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions"], "Resource": "arn:aws:s3:::my-bucket"},
+            {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"},
+        ]  # fmt: skip
+        made = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document(trusted))
+        iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=document(*may))
+        return made["Role"]["Arn"]
 
 
 @pytest.fixture
@@ -186,7 +226,7 @@ def test_the_inventory_is_backfilled_and_follows(made: Metadata) -> None:
     marker = s3.delete_object(Bucket="my-bucket", Key="b")["VersionId"]
     made.advance(3601)
     assert made.inventory() == [
-        ("a", False, 1), ("a", False, 2), ("b", False, 3), ("b", True, None), ("c", False, 4),
+        ("a", False, 1), ("a", False, 2), ("b", False, 3), ("b", True, 0), ("c", False, 4),
     ]  # fmt: skip
     s3.delete_object(Bucket="my-bucket", Key="b", VersionId=marker)
     made.advance(3601)
@@ -202,6 +242,111 @@ def test_the_inventory_is_backfilled_and_follows(made: Metadata) -> None:
     made.until(lambda: made.status()["Inventory"] == "FAILED")  # its old table is still there
     error = made.shown()["InventoryTableConfigurationResult"]["Error"]
     assert error["ErrorCode"] == "ConflictException"
+
+
+def test_annotations_are_backfilled_and_followed(made: Metadata) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-annotation-schema.html"""
+    s3 = made.s3
+    s3.put_bucket_versioning(Bucket="my-bucket", VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(Bucket="my-bucket", Key="a", Body=b"1")["VersionId"]
+    about = {"Bucket": "my-bucket", "Key": "a"}
+    put = s3.put_object_annotation(
+        **about, AnnotationName="mood", AnnotationPayload="fröhlich".encode()
+    )
+    s3.put_object_annotation(**about, AnnotationName="long", AnnotationPayload=b"x" * 40_000)
+    s3.put_object(Bucket="my-bucket", Key="b", Body=b"not annotated")
+    role = made.reader()
+    made.enable(annotation={"ConfigurationState": "ENABLED", "Role": role})
+    shown = made.shown()["AnnotationTableConfigurationResult"]
+    assert (shown["ConfigurationState"], shown["TableName"], shown["TableStatus"], shown["Role"]) == (
+        "ENABLED", "annotation", "BACKFILLING", role,
+    )  # fmt: skip
+    made.advance(901)
+    made.until(lambda: made.status()["Annotation"] == "ACTIVE")
+    long, mood = made.annotations()
+    assert (long["name"], long["size"], long["text_value"]) == ("long", 40_000, "x" * 40_000)
+    assert {k: v for k, v in mood.items() if k not in ("last_modified_date", "sequence_number", "object_join_key")} == {
+        "bucket": "my-bucket", "object_key": "a", "object_version_id": first, "name": "mood", "size": 9,
+        "e_tag": put["ETag"].strip('"'), "checksum_algorithm": "CRC32", "replication_status": None,
+        "text_value": "fröhlich",
+    }  # fmt: skip
+    assert mood["object_join_key"] == long["object_join_key"]
+    # what changes, comes, goes with its version, or is copied is in it within the hour
+    s3.put_object(Bucket="my-bucket", Key="a", Body=b"2")
+    s3.put_object_annotation(**about, AnnotationName="mood", AnnotationPayload=b"sad")
+    s3.delete_object_annotation(**about, AnnotationName="long", VersionId=first)
+    s3.copy_object(Bucket="my-bucket", Key="c", CopySource=about)
+    made.advance(3601)
+    now = made.annotations()
+    assert [(r["object_key"], r["name"], r["text_value"]) for r in now] == [
+        ("a", "mood", "fröhlich"), ("a", "mood", "sad"), ("c", "mood", "sad"),
+    ]  # fmt: skip
+    assert len({r["object_join_key"] for r in now}) == 3
+    assert now[1]["sequence_number"] > mood["sequence_number"]
+    s3.delete_object(**about, VersionId=first)
+    s3.delete_object(Bucket="my-bucket", Key="c")
+    made.advance(3601)
+    told = [(r["object_key"], r["text_value"]) for r in made.annotations()]
+    assert told == [("a", "sad"), ("c", "sad")]  # a delete marker takes nothing away
+    disabled = {"ConfigurationState": "DISABLED"}
+    s3.update_bucket_metadata_annotation_table_configuration(
+        Bucket="my-bucket", AnnotationTableConfiguration=disabled
+    )
+    assert made.shown()["AnnotationTableConfigurationResult"] == disabled | {"Role": role}
+    s3.update_bucket_metadata_annotation_table_configuration(
+        Bucket="my-bucket", AnnotationTableConfiguration={"ConfigurationState": "ENABLED"}
+    )
+    made.until(lambda: made.status()["Annotation"] == "FAILED")  # its old table is still there
+
+
+def test_an_object_with_more_annotations_than_a_commit_takes_is_written_in_parts(
+    made: Metadata,
+) -> None:
+    from stratolite.services.s3 import annotation_table
+
+    s3, names = made.s3, [f"n{at:02d}" for at in range(7)]
+    role = made.reader()
+    for key in "ab":
+        s3.put_object(Bucket="my-bucket", Key=key, Body=b"1")
+        for name in names:
+            s3.put_object_annotation(
+                Bucket="my-bucket", Key=key, AnnotationName=name, AnnotationPayload=b"old"
+            )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(annotation_table, "ROWS_COUNT_MAX", 3)
+        made.enable(annotation={"ConfigurationState": "ENABLED", "Role": role})
+        made.advance(901)
+        made.until(lambda: made.status()["Annotation"] == "ACTIVE")
+        every = [(key, name, "old") for key in "ab" for name in names]
+        assert [(r["object_key"], r["name"], r["text_value"]) for r in made.annotations()] == every
+        for name in names[1:]:
+            s3.put_object_annotation(
+                Bucket="my-bucket", Key="a", AnnotationName=name, AnnotationPayload=b"new"
+            )
+        s3.put_object(Bucket="my-bucket", Key="b", Body=b"2")
+        made.advance(3601)
+        told = [(r["object_key"], r["name"], r["text_value"]) for r in made.annotations()]
+    assert told == [("a", "n00", "old")] + [("a", name, "new") for name in names[1:]]
+
+
+@pytest.mark.parametrize("lacking", ["trust", "right"])
+def test_a_role_that_may_not_read_annotations_makes_their_table_fail(
+    made: Metadata, lacking: str
+) -> None:
+    role = made.reader(*(["s3:GetObject"] if lacking == "right" else ()))
+    if lacking == "trust":
+        who = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}  # fmt: skip
+        made.client("iam").update_assume_role_policy(RoleName="reader", PolicyDocument=document(who))  # fmt: skip
+    made.s3.put_object(Bucket="my-bucket", Key="a", Body=b"1")
+    made.s3.put_object_annotation(
+        Bucket="my-bucket", Key="a", AnnotationName="n", AnnotationPayload=b"x"
+    )
+    made.enable(annotation={"ConfigurationState": "ENABLED", "Role": role})
+    made.advance(901)
+    made.until(lambda: made.status()["Annotation"] == "FAILED")
+    error = made.shown()["AnnotationTableConfigurationResult"]["Error"]
+    assert error["ErrorCode"] == "AccessDenied"
+    assert made.status()["Journal"] == "ACTIVE"
 
 
 def test_old_records_expire(made: Metadata) -> None:
@@ -338,7 +483,7 @@ def test_what_a_configuration_must_say(made: Metadata) -> None:
                 "AnnotationTableConfiguration": {"ConfigurationState": "ENABLED"},
             },
         )
-    assert code(caught) == ("NotImplemented", 501)
+    assert code(caught) == ("InvalidArgument", 400)  # the role is missing
 
 
 def test_configuring_needs_the_rights_to_make_the_tables(made: Metadata) -> None:
@@ -368,6 +513,16 @@ def test_configuring_needs_the_rights_to_make_the_tables(made: Metadata) -> None
             )
         assert code(caught) == ("AccessDenied", 403), left_out
     allow(*rights)
+    annotated = {
+        **asked,
+        "AnnotationTableConfiguration": {"ConfigurationState": "ENABLED", "Role": made.reader()},
+    }
+    with pytest.raises(ClientError) as caught:
+        ann.create_bucket_metadata_configuration(
+            Bucket="my-bucket", MetadataConfiguration=annotated
+        )
+    assert code(caught) == ("AccessDenied", 403)
+    assert "iam:PassRole" in caught.value.response["Error"]["Message"]
     ann.create_bucket_metadata_configuration(Bucket="my-bucket", MetadataConfiguration=asked)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import gzip
 import io
 import json
 import time
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -188,6 +189,290 @@ def test_an_inventory_in_columns_is_read_by_pyarrow(s3, platform, form):
     }  # fmt: skip
 
 
+def test_an_inventory_has_every_field_there_is(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html#storage-inventory-contents"""
+    s3 = client("s3")
+    s3.create_bucket(Bucket="target")
+    s3.create_bucket(
+        Bucket="source", ObjectLockEnabledForBucket=True, ObjectOwnership="BucketOwnerPreferred"
+    )
+    expire = {"Status": "Enabled", "Filter": {"Prefix": "k"}, "Expiration": {"Days": 50}}
+    s3.put_bucket_lifecycle_configuration(
+        Bucket="source", LifecycleConfiguration={"Rules": [expire]}
+    )
+    hold = {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationYears": 1}  # fmt: skip
+    s3.put_object(
+        Bucket="source", Key="k", Body=b"x", StorageClass="INTELLIGENT_TIERING",
+        ServerSideEncryption="aws:kms", BucketKeyEnabled=True, **hold,
+    )  # fmt: skip
+    s3.put_object(Bucket="source", Key="other", Body=b"x")
+    allow = {
+        "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::target/*",
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="target", Policy=document(allow))
+    every = s3.meta.service_model.shape_for("InventoryOptionalField").enum
+    there = {"Bucket": "arn:aws:s3:::target", "Format": "CSV", "AccountId": "000000000000"}
+    wanted = {
+        "Id": "daily", "IsEnabled": True, "IncludedObjectVersions": "Current", "Schedule": {"Frequency": "Daily"},
+        "OptionalFields": every, "Destination": {"S3BucketDestination": there},
+    }  # fmt: skip
+    s3.put_bucket_inventory_configuration(Bucket="source", Id="daily", InventoryConfiguration=wanted)  # fmt: skip
+    with pytest.raises(ClientError, match="MalformedXML"):
+        s3.put_bucket_inventory_configuration(
+            Bucket="source", Id="daily", InventoryConfiguration={**wanted, "OptionalFields": ["Colour"]},
+        )  # fmt: skip
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, DAY_S)))
+    until(lambda: any(k.endswith("manifest.checksum") for k in keys(s3)))
+    (file,) = [key for key in keys(s3) if key.endswith(".csv.gz")]
+    body = gzip.decompress(s3.get_object(Bucket="target", Key=file)["Body"].read())
+    k, other = (
+        dict(zip(("Bucket", "Key", *every), row, strict=True))
+        for row in csv.reader(io.StringIO(body.decode()))
+    )
+    assert (k["EncryptionStatus"], k["BucketKeyStatus"], other["BucketKeyStatus"]) == ("SSE-KMS", "ENABLED", "DISABLED")  # fmt: skip
+    assert (k["IntelligentTieringAccessTier"], other["IntelligentTieringAccessTier"]) == ("FREQUENT", "")  # fmt: skip
+    assert (k["IntelligentTieringReferenceDate"], other["IntelligentTieringReferenceDate"]) == (k["LastModifiedDate"], "")  # fmt: skip
+    assert (k["ObjectLockEventHoldStatus"], k["ObjectLockEventHoldDuration"]) == ("ON", "365")
+    assert (k["ObjectLockMode"], other["ObjectLockMode"]) == ("GOVERNANCE", "")
+
+    def days(text):
+        return (datetime.fromisoformat(text) - datetime.fromisoformat(k["LastModifiedDate"])).days
+
+    assert days(k["LifecycleExpirationDate"]) == 50
+    assert other["LifecycleExpirationDate"] == ""
+    assert days(k["ObjectLockRetainUntilDate"]) in (365, 366)
+    acl = json.loads(base64.b64decode(k["ObjectAccessControlList"]))
+    assert (acl["version"], acl["status"]) == ("2022-11-10", "AVAILABLE")
+    owner = s3.list_buckets()["Owner"]["ID"]
+    assert acl["grants"] == [
+        {"canonicalId": owner, "type": "CanonicalUser", "permission": "FULL_CONTROL"}
+    ]
+    assert k["ObjectOwner"] == owner
+
+
+def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html"""
+    from botocore import UNSIGNED
+
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    client("s3control").create_access_point(AccountId="000000000000", Name="door", Bucket="box")
+    point = "arn:aws:s3:us-east-1:000000000000:accesspoint/door"
+    s3.put_object(Bucket=point, Key="k", Body=b"x")
+    with pytest.raises(ClientError):
+        client("s3", signature_version=UNSIGNED).get_object(Bucket="box", Key="k")
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    put, get = ([*line.split('"')[0].split(), *line.split('"')[6].split()] for line in lines[-2:])
+    assert len(put) == 9 + 9
+    assert (put[7], put[11], put[13], put[16]) == ("REST.PUT.OBJECT", "SigV4", "AuthHeader", point)
+    assert (get[5], get[11], get[13], get[16]) == ("-", "-", "-", "-")
+
+
+@pytest.mark.parametrize("source", ["EventTime", "DeliveryTime", None])
+def test_access_logs_go_into_partitions_of_the_day(client, platform, source):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html#server-access-logging-overview"""
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    allow = {
+        "Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::logs/*",
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(allow))
+    key_format = {"PartitionedPrefix": {"PartitionDateSource": source}} if source else {"SimplePrefix": {}}  # fmt: skip
+    enabled = {"TargetBucket": "logs", "TargetPrefix": "p/", "TargetObjectKeyFormat": key_format}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus={"LoggingEnabled": enabled})
+    cloud = platform.cloud
+
+    def advance(seconds):
+        platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, seconds)))
+
+    def today():
+        return datetime.fromtimestamp(cloud.world.cloud(), UTC)
+
+    advance(DAY_S - cloud.world.cloud() % DAY_S - 100)
+    before = today()
+    s3.list_objects_v2(Bucket="box")
+    advance(200)
+    after = today()
+    s3.list_objects_v2(Bucket="box")
+    advance(301)
+
+    def found():
+        return sorted(o["Key"] for o in s3.list_objects_v2(Bucket="logs").get("Contents", ()))
+
+    wanted = {
+        "EventTime": [f"p/000000000000/us-east-1/box/{d:%Y/%m/%d}/{d:%Y-%m-%d}-00-00-00-" for d in (before, after)],
+        "DeliveryTime": [f"p/000000000000/us-east-1/box/{after:%Y/%m/%d}/{after:%Y-%m-%d}-"],
+        None: [f"p/{after:%Y-%m-%d}-"],
+    }[source]  # fmt: skip
+    until(lambda: len(found()) >= len(wanted))
+    assert len(found()) == len(wanted)
+    assert all(key.startswith(start) for key, start in zip(found(), wanted, strict=True))
+    for wrong in ({}, {"PartitionedPrefix": {"PartitionDateSource": "Now"}}):
+        with pytest.raises(ClientError, match="MalformedXML"):
+            s3.put_bucket_logging(
+                Bucket="box", BucketLoggingStatus={"LoggingEnabled": enabled | {"TargetObjectKeyFormat": wrong}},
+            )  # fmt: skip
+
+
+def test_a_measured_rule_tells_of_latency_and_failures(client, s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics"""
+    found = s3.get_bucket_replication(Bucket="source")["ReplicationConfiguration"]
+    (rule,) = found["Rules"]
+
+    def configure(**there):
+        said = rule | {"Destination": {"Bucket": "arn:aws:s3:::target", **there}}
+        s3.put_bucket_replication(
+            Bucket="source", ReplicationConfiguration={"Role": found["Role"], "Rules": [said]}
+        )
+
+    timed = {"Status": "Enabled", "Time": {"Minutes": 15}}
+    measured = {"Status": "Enabled", "EventThreshold": {"Minutes": 15}}
+    for wrong in (
+        {"ReplicationTime": timed},
+        {"ReplicationTime": timed | {"Time": {"Minutes": 5}}, "Metrics": measured},
+    ):
+        with pytest.raises(ClientError):
+            configure(**wrong)
+    configure(ReplicationTime=timed, Metrics=measured)
+    version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    no = {"Effect": "Deny", "Action": "s3:ReplicateObject", "Resource": "*"}
+    client("iam").put_role_policy(RoleName="copier", PolicyName="no", PolicyDocument=document(no))
+    version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+    until(lambda: status(s3, "a/k", version) == "FAILED")
+    platform.run(platform.cloud.metrics.flush())
+    now = datetime.fromtimestamp(platform.cloud.world.cloud(), UTC)
+
+    def points(name, kind):
+        told = client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/S3", MetricName=name, Period=7200, Statistics=[kind],
+            StartTime=now - timedelta(hours=1), EndTime=now + timedelta(hours=1),
+            Dimensions=[
+                {"Name": "SourceBucket", "Value": "source"}, {"Name": "DestinationBucket", "Value": "target"},
+                {"Name": "RuleId", "Value": "all"},
+            ],
+        )["Datapoints"]  # fmt: skip
+        return sum(one[kind] for one in told)
+
+    assert points("ReplicationLatency", "SampleCount") == 1
+    assert points("OperationsFailedReplication", "Sum") == 1
+    for name in ("OperationsPendingReplication", "BytesPendingReplication"):
+        assert points(name, "Maximum") == 1  # of one byte
+        assert (points(name, "SampleCount"), points(name, "Sum")) == (4, 2)
+    tagged = rule | {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
+    with pytest.raises(ClientError, match="Delete marker replication is not supported"):
+        s3.put_bucket_replication(
+            Bucket="source", ReplicationConfiguration={"Role": found["Role"], "Rules": [tagged]}
+        )
+
+
+def test_what_is_replicated_behind_its_threshold_is_told_of(client, s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-time-control.html#using-s3-events-to-track-rtc"""
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:000000000000:q"
+    let = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document(let)})
+    events = [f"s3:Replication:Operation{kind}" for kind in ("MissedThreshold", "ReplicatedAfterThreshold")]  # fmt: skip
+    s3.put_bucket_notification_configuration(
+        Bucket="source",
+        NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": events}]},
+    )
+    (test,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=test["ReceiptHandle"])
+    found = s3.get_bucket_replication(Bucket="source")["ReplicationConfiguration"]
+    (rule,) = found["Rules"]
+    there = {
+        "Bucket": "arn:aws:s3:::target", "Metrics": {"Status": "Enabled", "EventThreshold": {"Minutes": 15}},
+        "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
+    }  # fmt: skip
+    s3.put_bucket_replication(
+        Bucket="source",
+        ReplicationConfiguration={"Role": found["Role"], "Rules": [rule | {"Destination": there}]},
+    )
+    from stratolite.services.s3 import replication
+
+    began = []
+
+    async def late(*given):  # while it is at work, the clock moves on
+        cloud = platform.cloud
+        if not began:
+            began.append(cloud.world.cloud())
+            await cloud.db.transact(lambda tx: cloud.clock.advance(tx, 1000))
+            while cloud.world.cloud() < began[0] + 1000:
+                await cloud.world.sleep(0.01)
+        return await assumed(*given)
+
+    assumed = replication.assumed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replication, "assumed", late)
+        version = s3.put_object(Bucket="source", Key="a/k", Body=b"x")["VersionId"]
+        until(lambda: status(s3, "a/k", version) == "COMPLETED")
+    got = []
+
+    def told():
+        for one in sqs.receive_message(QueueUrl=url).get("Messages", ()):
+            got.extend(json.loads(one["Body"])["Records"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        return len(got) == 2
+
+    until(told)
+    assert sorted(r["eventName"] for r in got) == sorted(e.removeprefix("s3:") for e in events)
+    (last,) = [r for r in got if r["eventName"].endswith("AfterThreshold")]
+    assert 1000 <= last["replicationEventData"]["replicationTime"] < 1100
+    assert last["replicationEventData"]["threshold"] == 900
+
+
+def test_locks_that_change_are_changed_at_the_destination(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-replication"""
+    s3, iam = client("s3"), client("iam")
+    for name in ("source", "target"):
+        s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    arn = iam.create_role(RoleName="copier", AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]  # fmt: skip
+    may = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName="copier", PolicyName="p", PolicyDocument=document(may))
+    rule = {"ID": "all", "Status": "Enabled", "Prefix": "", "Destination": {"Bucket": "arn:aws:s3:::target"}}  # fmt: skip
+    s3.put_bucket_replication(
+        Bucket="source", ReplicationConfiguration={"Role": arn, "Rules": [rule]}
+    )
+    version = s3.put_object(
+        Bucket="source", Key="k", Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockEventHold="ON",
+        ObjectLockEventHoldDurationDays=10,
+    )["VersionId"]  # fmt: skip
+    until(lambda: status(s3, "k", version) == "COMPLETED")
+    about = {"Key": "k", "VersionId": version}
+    there = s3.get_object_retention(Bucket="target", **about)["Retention"]
+    assert (there["EventHold"], there["EventHoldDuration"]) == ("ON", {"Days": 10})
+    released = {"Mode": "GOVERNANCE", "EventHold": "OFF"}
+    s3.put_object_retention(Bucket="source", **about, Retention=released)
+    s3.put_object_legal_hold(Bucket="source", **about, LegalHold={"Status": "ON"})
+
+    def held():
+        try:
+            return s3.get_object_legal_hold(Bucket="target", **about)["LegalHold"]["Status"]
+        except ClientError:
+            return None
+
+    until(lambda: held() == "ON")
+    there = s3.get_object_retention(Bucket="target", **about)["Retention"]
+    assert there["EventHold"] == "OFF"
+    left = there["RetainUntilDate"].timestamp() - platform.cloud.world.cloud()
+    assert 9.9 * DAY_S < left <= 10 * DAY_S
+
+
 def keys(s3):
     return [o["Key"] for o in s3.list_objects_v2(Bucket="target").get("Contents", ())]
 
@@ -227,6 +512,8 @@ def test_access_logs_are_delivered_where_the_target_lets_them(client, platform):
         ["REST.GET.OBJECT", "none"],
         ["REST.HEAD.OBJECT", "a%20b"],
     ]
+    signed = [line.split('"')[6].split() for line in lines]
+    assert {tuple(one[2:5]) for one in signed} == {("SigV4", "-", "AuthHeader")}
     ends = [line.split('"')[2].split()[:2] for line in lines[-5:]]
     assert ends == [["200", "-"]] * 3 + [["404", "NoSuchKey"], ["403", "AccessDenied"]]
 
@@ -282,6 +569,8 @@ def test_annotations_and_changes_of_them_arrive(s3, platform):
             Bucket="source", **about, AnnotationName=name, AnnotationPayload=b"t" * 30_000
         )
     until(lambda: names() == ["one", "two"])
+    (one, _) = s3.list_object_annotations(Bucket="target", **about)["Annotations"]
+    assert one["ReplicationStatus"] == "REPLICA"
     s3.delete_object_annotation(Bucket="source", **about, AnnotationName="one")
     until(lambda: names() == ["two"])
     got = s3.get_object_annotation(Bucket="target", **about, AnnotationName="two")

@@ -232,6 +232,180 @@ def test_a_bucket_s_default_retention_locks_what_is_put(client):
     )
 
 
+def ends(s3, version):
+    """-> (the retain-until-date, the event hold's status)"""
+    found = s3.get_object_retention(Bucket="box", Key="k", VersionId=version)["Retention"]
+    return found["RetainUntilDate"], found.get("EventHold")
+
+
+def now(platform):
+    return datetime.fromtimestamp(platform.cloud.world.cloud(), UTC)
+
+
+def near(one, other):
+    return abs((one - other).total_seconds()) < 60
+
+
+def test_an_event_hold_retains_until_so_long_after_its_release(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html"""
+    s3 = locked(client)
+    held = put(
+        s3,
+        ObjectLockMode="COMPLIANCE",
+        ObjectLockEventHold="ON",
+        ObjectLockEventHoldDurationDays=10,
+    )
+    about = {"Bucket": "box", "Key": "k", "VersionId": held}
+    head = s3.head_object(**about)
+    assert (head["ObjectLockEventHold"], head["ObjectLockEventHoldDurationDays"]) == ("ON", 10)
+    assert near(head["ObjectLockRetainUntilDate"], now(platform) + timedelta(days=10))
+    travel(platform, 20 * DAY_S)
+    assert near(ends(s3, held)[0], now(platform) + timedelta(days=10))  # it moves with the clock
+    assert refused(s3.delete_object, **about) == ("AccessDenied", 403)
+    for looser in (
+        {},
+        {"Mode": "COMPLIANCE", "EventHold": "ON", "EventHoldDuration": {"Days": 9}},
+        {"Mode": "GOVERNANCE", "EventHold": "ON", "EventHoldDuration": {"Days": 10}},
+    ):
+        assert refused(s3.put_object_retention, **about, Retention=looser)[0] == "AccessDenied"
+    later = now(platform) + timedelta(days=100)
+    longer = {"Mode": "COMPLIANCE", "RetainUntilDate": later}
+    s3.put_object_retention(**about, Retention=longer)  # never before that date, and held as before
+    assert ends(s3, held)[1] == "ON"
+    assert near(ends(s3, held)[0], later)
+    longer = {"Mode": "COMPLIANCE", "EventHold": "ON", "EventHoldDuration": {"Years": 1}}
+    s3.put_object_retention(**about, Retention=longer)
+    released = now(platform)
+    s3.put_object_retention(**about, Retention={"Mode": "COMPLIANCE", "EventHold": "OFF"})
+    travel(platform, 364 * DAY_S)
+    assert near(ends(s3, held)[0], released + timedelta(days=365))
+    assert ends(s3, held)[1] == "OFF"
+    assert s3.head_object(**about)["ObjectLockEventHold"] == "OFF"
+    assert refused(s3.delete_object, **about)[0] == "AccessDenied"
+    travel(platform, DAY_S + 60)
+    s3.delete_object(**about)
+
+
+def test_a_bucket_s_default_event_hold_holds_what_is_put(client, platform):
+    s3 = locked(client)
+
+    def default(**said):
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", **said}}
+        s3.put_object_lock_configuration(
+            Bucket="box", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+        )
+        found = s3.get_object_lock_configuration(Bucket="box")["ObjectLockConfiguration"]
+        assert found["Rule"] == rule
+
+    default(DefaultEventHold={"Days": 3})
+    alone = put(s3)
+    assert ends(s3, alone)[1] == "ON"
+    assert near(ends(s3, alone)[0], now(platform) + timedelta(days=3))
+    default(Years=1, DefaultEventHold={"Days": 3})
+    both = put(s3)
+    assert ends(s3, both)[1] == "ON"
+    assert near(ends(s3, both)[0], now(platform) + timedelta(days=365))
+    until = now(platform) + timedelta(days=2)
+    own = put(s3, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
+    assert ends(s3, own)[1] is None  # what an upload says is said instead
+    s3.delete_object(Bucket="box", Key="k", VersionId=alone, BypassGovernanceRetention=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationDays": 1},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON"},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationDays": 1, "ObjectLockEventHoldDurationYears": 1},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "OFF", "ObjectLockEventHoldDurationDays": 1},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "OFF"},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationDays": 36_501},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationYears": 101},
+    ],
+)  # fmt: skip
+def test_an_event_hold_that_says_too_little_or_too_much_is_refused(client, wrong):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-variable-retention-troubleshooting"""
+    s3 = locked(client)
+    assert refused(s3.put_object, Bucket="box", Key="k", Body=b"x", **wrong)[1] == 400
+
+
+def test_a_policy_limits_event_holds_and_their_durations(client):
+    import json
+
+    s3 = locked(client)
+    version = put(s3)
+    deny = [
+        {
+            "Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectRetention", "Resource": "arn:aws:s3:::box/*",
+            "Condition": {"NumericLessThan": {"s3:object-lock-event-hold-duration-days": "90"}},
+        },
+        {
+            "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::box/*",
+            "Condition": {"StringEquals": {"s3:object-lock-event-hold": "ON"}},
+        },
+    ]  # fmt: skip
+    document = json.dumps({"Version": "2012-10-17", "Statement": deny})
+    s3.put_bucket_policy(Bucket="box", Policy=document)
+    about = {"Bucket": "box", "Key": "k", "VersionId": version}
+    short = {"Mode": "GOVERNANCE", "EventHold": "ON", "EventHoldDuration": {"Days": 89}}
+    assert refused(s3.put_object_retention, **about, Retention=short)[0] == "AccessDenied"
+    hold = {"ObjectLockMode": "GOVERNANCE", "ObjectLockEventHold": "ON", "ObjectLockEventHoldDurationYears": 1}  # fmt: skip
+    assert refused(s3.put_object, Bucket="box", Key="h", Body=b"", **hold)[0] == "AccessDenied"
+    enough = {"Mode": "GOVERNANCE", "EventHold": "ON", "EventHoldDuration": {"Years": 1}}
+    s3.put_object_retention(**about, Retention=enough)
+
+
+def test_what_is_small_moves_where_the_class_takes_any_size_and_newer_ones_stay(s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html"""
+    listed = [
+        {"Status": "Enabled", "Filter": {"Prefix": "deep/"}, "Transitions": [{"Days": 1, "StorageClass": "DEEP_ARCHIVE"}]},
+        {"Status": "Enabled", "Filter": {"Prefix": "tier/"}, "Transitions": [{"Days": 1, "StorageClass": "INTELLIGENT_TIERING"}]},
+        {
+            "Status": "Enabled", "Filter": {"Prefix": "old/"}, "NoncurrentVersionTransitions": [
+                {"NoncurrentDays": 1, "NewerNoncurrentVersions": 2, "StorageClass": "GLACIER"}
+            ],
+        },
+    ]  # fmt: skip
+    s3.put_bucket_lifecycle_configuration(
+        Bucket="box", LifecycleConfiguration={"Rules": listed},
+        TransitionDefaultMinimumObjectSize="varies_by_storage_class",
+    )  # fmt: skip
+    put(s3, "deep/a")
+    put(s3, "tier/a")
+    put(s3, "tier/large", b"l" * (128 << 10))
+    for _ in range(5):
+        put(s3, "old/a")
+    travel(platform, 3 * DAY_S)
+
+    def classes():
+        found = s3.list_object_versions(Bucket="box")["Versions"]
+        return [(one["Key"], one["StorageClass"]) for one in found]
+
+    wanted = [
+        ("deep/a", "DEEP_ARCHIVE"), *[("old/a", "STANDARD")] * 3, *[("old/a", "GLACIER")] * 2,
+        ("tier/a", "STANDARD"), ("tier/large", "INTELLIGENT_TIERING"),
+    ]  # fmt: skip
+    wait_for(lambda: classes() == wanted)
+    listed[2]["NoncurrentVersionTransitions"][0]["NewerNoncurrentVersions"] = 101
+    assert refused(
+        s3.put_bucket_lifecycle_configuration, Bucket="box", LifecycleConfiguration={"Rules": listed}
+    )[0] == "InvalidArgument"  # fmt: skip
+
+
+def test_a_transition_comes_before_a_delete_marker(s3, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html"""
+    rules(
+        s3,
+        {"Expiration": {"Days": 1}, "Filter": {"Prefix": "a"}},
+        {"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}], "Filter": {"ObjectSizeGreaterThan": 0}},
+    )  # fmt: skip
+    put(s3, "a")
+    travel(platform, 3 * DAY_S)
+    wait_for(lambda: "DeleteMarkers" in s3.list_object_versions(Bucket="box"))
+    (version,) = s3.list_object_versions(Bucket="box")["Versions"]
+    assert version["StorageClass"] == "GLACIER"
+
+
 def rules(s3, *given):
     listed = [{"Status": "Enabled", "Filter": {}} | one for one in given]
     s3.put_bucket_lifecycle_configuration(Bucket="box", LifecycleConfiguration={"Rules": listed})

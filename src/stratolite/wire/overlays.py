@@ -191,7 +191,7 @@ S3_STATUSES: dict[str, int] = {
     "BucketAlreadyOwnedByYou": 409,
     "BucketNotEmpty": 409,
     "ConditionalRequestConflict": 409,
-    "CrossLocationLoggingProhibited": 403,
+    "CrossLocationLoggingProhibitted": 403,
     "ExpiredToken": 400,
     "InvalidAccessKeyId": 403,
     "InvalidBucketState": 409,

@@ -160,8 +160,19 @@ made(
                         "Id": "a",
                         "Prefix": f"p{n}/",
                         "TagFilters": TAGGED,
-                        "StorageClassAnalysis": {},
-                    }
+                        "StorageClassAnalysis": {
+                            "DataExport": {
+                                "OutputSchemaVersion": "V_1",
+                                "Destination": {
+                                    "BucketArn": att("Reports", "Arn"),
+                                    "BucketAccountId": ref("AWS::AccountId"),
+                                    "Format": "CSV",
+                                    "Prefix": f"ages/{n}",
+                                },
+                            }
+                        },
+                    },
+                    {"Id": "b", "StorageClassAnalysis": {}},
                 ],
                 "IntelligentTieringConfigurations": [
                     {
@@ -268,13 +279,13 @@ made(
                 "ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled", **rule},
             }
             for rule in (
-                {"Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}},
-                {"Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1}}},
+                {"Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1, "DefaultEventHold": {"Days": 30}}}},
+                {"Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1, "DefaultEventHold": {"Years": 2}}}},
                 {},
             )
         ),
     ),
-)
+)  # fmt: skip
 made(
     "s3-bucket-replicated-whole",
     Role=role("s3.amazonaws.com"),
@@ -508,11 +519,20 @@ SEALED = {"SseAlgorithm": "aws:kms", "KmsKeyArn": att("Key", "Arn")}
 made(
     "s3-bucket-metadata-whole",
     Key=R("AWS::KMS::Key", {"KeyPolicy": SEALS}),
+    Reader=role("metadata.s3.amazonaws.com"),
+    Other=role("metadata.s3.amazonaws.com"),
     Sealed=R(
         "AWS::S3::Bucket",
         *(
             {
                 "MetadataConfiguration": {
+                    "AnnotationTableConfiguration": {
+                        "ConfigurationState": "ENABLED",
+                        "EncryptionConfiguration": SEALED,
+                        "Role": att("Reader", "Arn"),
+                    }
+                    if days == 7
+                    else {"ConfigurationState": "DISABLED", "Role": att("Other", "Arn")},
                     "InventoryTableConfiguration": {
                         "ConfigurationState": "ENABLED",
                         "EncryptionConfiguration": SEALED,

@@ -11,7 +11,15 @@ from typing import Any
 import orjson
 
 from stratolite.service import Access, Call, Request, Service
-from stratolite.services.s3 import grants, metadata_tables, names, points, state, table_buckets
+from stratolite.services.s3 import (
+    grants,
+    journal,
+    metadata_tables,
+    names,
+    points,
+    state,
+    table_buckets,
+)
 from stratolite.services.s3.copying import copy_source, takes_annotations
 from stratolite.services.s3.entry import ENFORCED, public_access_block
 from stratolite.services.s3.faults import no_such_bucket
@@ -70,6 +78,10 @@ _OF_VERSION = {
         "DeleteObjectTagging",
         "GetObjectAcl",
         "PutObjectAcl",
+        "GetObjectAnnotation",
+        "ListObjectAnnotations",
+        "PutObjectAnnotation",
+        "DeleteObjectAnnotation",
     )
 }
 # Operation -> action on the bucket, where it is not called as the operation.
@@ -217,6 +229,19 @@ def _tag_keys(start: str, tags: Mapping[str, str]) -> dict[str, list[str]]:
     return {f"{start}{name}".lower(): [value] for name, value in tags.items()}
 
 
+def _of_event_hold(request: Request) -> dict[str, list[str]]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-retention-limits"""
+    said = request.get("Retention") or {}
+    lasts = said.get("EventHoldDuration") or {}
+    hold = request.get("ObjectLockEventHold") or said.get("EventHold")
+    days = request.get("ObjectLockEventHoldDurationDays") or lasts.get("Days")
+    years = request.get("ObjectLockEventHoldDurationYears") or lasts.get("Years")
+    found = {"s3:object-lock-event-hold": [str(hold)]} if hold else {}
+    if days or years:
+        found["s3:object-lock-event-hold-duration-days"] = [str(days or (years or 0) * 365)]
+    return found
+
+
 class AccessRules(Service):
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
         if operation == "ListBuckets":
@@ -351,6 +376,8 @@ class AccessRules(Service):
             for member, key in _CONDITION_KEYS.items()
             if request.get(member) is not None
         }
+        if "Retention" in request or "ObjectLockEventHold" in request:
+            found |= _of_event_hold(request)
         making = request.get("CreateBucketConfiguration") or {}
         if location := making.get("LocationConstraint"):
             found["s3:locationconstraint"] = [location]
@@ -373,7 +400,9 @@ class AccessRules(Service):
             found["s3:dataaccesspointaccount"] = [asked.point.arn.split(":")[4]]
             found["s3:accesspointnetworkorigin"] = ["Internet"]
         if not resource.startswith(ARN):
-            if asked is not None and asked.point is not None:
+            if action == "iam:PassRole":
+                found["iam:passedtoservice"] = [journal.PRINCIPAL]
+            elif asked is not None and asked.point is not None:
                 found |= _tag_keys("aws:resourcetag/", asked.point.tags)
                 found |= _tag_keys("s3:accesspointtag/", asked.point.tags)
             return found

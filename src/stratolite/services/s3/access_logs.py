@@ -20,7 +20,8 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
-from stratolite.services.s3 import state
+from stratolite.services.s3 import counting, state
+from stratolite.services.s3.analysis import Tally
 from stratolite.services.s3.events import source_ip
 from stratolite.services.s3.grants import canonical_id
 from stratolite.services.s3.state import Bucket
@@ -57,24 +58,33 @@ _NAMED = {
 _SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "ListForBatch"})
 """S3 Control's calls for what it keeps with us: no requests."""
 
+_HEARD = frozenset({"counted", "logging"})
+
 Method = Callable[[Call, Request], Response]
 
 
-def logging_too(operation: str, method: Method) -> Method:
-    """The operation, leaving a line where its bucket is logged."""
+def logging_too(operation: str, method: Method, tally: Tally) -> Method:
+    """The operation, leaving a line where its bucket is logged, and counted where the bucket's requests are."""
     if operation in _SILENT:
         return method
     name = operation_name(operation)
 
     def logged(call: Call, request: Request) -> Response:
-        response = method(call, request)
         asked = request.get("Bucket")
-        if asked is not None:
-            bucket = state.bucket(call.tx, asked)
-            if bucket is not None and "logging" in bucket.on:
-                status = response.get("_status") or (206 if response.get("ContentRange") else 200)
-                size = response.get("ContentLength")
-                _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
+        bucket = None if asked is None else state.bucket(call.tx, asked)
+        if bucket is None or _HEARD.isdisjoint(bucket.on):
+            return method(call, request)
+        begun = None
+        if "counted" in bucket.on:
+            begun = counting.begin(call, operation, bucket, request)
+        response = method(call, request)
+        if begun is not None:
+            counting.answer(call, tally, begun, request, response)
+        bucket = state.bucket(call.tx, request["Bucket"])
+        if bucket is not None and "logging" in bucket.on:
+            status = response.get("_status") or (206 if response.get("ContentRange") else 200)
+            size = response.get("ContentLength")
+            _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
         return response
 
     return logged
@@ -90,8 +100,12 @@ def log_refusal(call: Call, operation: str, request: Request, fault: Fault) -> N
     def note(tx: Tx) -> None:
         inner.tx = tx
         bucket = state.bucket(tx, asked)
-        if bucket is not None and "logging" in bucket.on:
-            status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if bucket is None or _HEARD.isdisjoint(bucket.on):
+            return
+        status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if "counted" in bucket.on:
+            counting.refused(inner, bucket, operation, request, status)
+        if "logging" in bucket.on:
             name = operation_name(operation)
             _leave(inner, bucket, _line(inner, bucket, name, request, status, fault.code))
 
@@ -120,7 +134,7 @@ def _line(
     size: int | None = None,
 ) -> str:
     who = call.principal
-    time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S %z")
     key = request.get("Key")
     verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
     path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
@@ -128,11 +142,12 @@ def _line(
     sent = size if verb == "GET" and size else "-"
     agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
     referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
+    signed = ("-", "-") if who.kind == "anonymous" else ("SigV4", "AuthHeader")
     fields = [
         canonical_id(bucket.account), bucket.name, f"[{time}]", source_ip(call), requester, call.request_id, name,
         quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, error, sent, size if size is not None else "-",
-        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", "SigV4", "-", "AuthHeader", "-",
-        "-", "-", "-",
+        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", signed[0], "-", signed[1], "-",
+        "-", bucket.point.arn if bucket.point is not None else "-", "-",
     ]  # fmt: skip
     return " ".join(str(field).replace("\n", "%0A") for field in fields)
 
@@ -189,7 +204,7 @@ class LogKeeper:
         bucket, config, lines = found
         if lines and config is not None:
             try:
-                await self._deliver(call, config, [line for _, line in lines])
+                await self._deliver(call, bucket, config, [line for _, line in lines])
             except Fault as fault:
                 _log.warning("access logs of %s are not delivered: %r", name, fault)
 
@@ -205,18 +220,38 @@ class LogKeeper:
 
         return settle
 
-    async def _deliver(self, call: Call, config: dict[str, Any], lines: list[str]) -> None:
+    async def _deliver(
+        self, call: Call, bucket: Bucket, config: dict[str, Any], lines: list[str]
+    ) -> None:
         now_s = await call.transact(lambda inner: inner.tx.time_s)
-        stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%d-%H-%M-%S")
-        key = f"{config.get('TargetPrefix') or ''}{stamp}-{call.world.token(8).hex().upper()}"
-        body = "".join(f"{line}\n" for line in lines).encode()
-        await call.request(
-            "s3",
-            "PutObject",
-            {
+        for start, some in _objects(config, bucket, lines, now_s):
+            body = "".join(f"{line}\n" for line in some).encode()
+            put = {
                 "Bucket": config["TargetBucket"],
-                "Key": key,
+                "Key": f"{start}-{call.world.token(8).hex().upper()}",
                 "Body": body,
                 "ContentType": "text/plain",
-            },
-        )
+            }
+            await call.request("s3", "PutObject", put)
+
+
+def _objects(
+    config: dict[str, Any], bucket: Bucket, lines: list[str], now_s: float
+) -> list[tuple[str, list[str]]]:
+    """(the key without its unique end, its lines) of each object; in partitions by event time one for each day.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html#server-access-logging-overview
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    start = config.get("TargetPrefix") or ""
+    partitioned = (config.get("TargetObjectKeyFormat") or {}).get("PartitionedPrefix")
+    if partitioned is None:
+        return [(f"{start}{now:%Y-%m-%d-%H-%M-%S}", lines)]
+    start += f"{bucket.account}/{bucket.region}/{bucket.name}"
+    if partitioned.get("PartitionDateSource") == "DeliveryTime":
+        return [(f"{start}/{now:%Y/%m/%d}/{now:%Y-%m-%d-%H-%M-%S}", lines)]
+    days: dict[str, list[str]] = {}
+    for line in lines:
+        day = datetime.strptime(line.partition("[")[2].partition("]")[0], "%d/%b/%Y:%H:%M:%S %z")
+        days.setdefault(f"{start}/{day:%Y/%m/%d}/{day:%Y-%m-%d}-00-00-00", []).append(line)
+    return list(days.items())

@@ -19,6 +19,7 @@ from stratolite.service import Call, Request, Response, prepared
 from stratolite.services.s3 import (
     content,
     encryption,
+    journal,
     lock_rules,
     replication_rules,
     sealing,
@@ -116,6 +117,8 @@ class Annotations(Objects):
             "LastModified": float(made.modified_ms // 1000),
             "ContentLength": made.size_bytes,
         }
+        if status := found.head.more.get("replication"):
+            response["ReplicationStatus"] = status
         if request.get("ChecksumMode") == "ENABLED":
             response |= _checksum(made)
         space = found.head.more["annotations"]["space"]
@@ -134,6 +137,7 @@ class Annotations(Objects):
         most = min(request.get("MaxAnnotationResults") or COUNT_MAX, COUNT_MAX)
         prefix, after = request.get("AnnotationPrefix") or "", request.get("ContinuationToken")
         held = found.head.more.get("annotations")
+        status = found.head.more.get("replication")
         listed: list[dict[str, Any]] = []
         response: Response = {
             "Bucket": request["Bucket"],
@@ -159,6 +163,7 @@ class Annotations(Objects):
                         "ETag": f'"{made.etag}"',
                         "ChecksumAlgorithm": [made.checksum],
                         "Size": made.size_bytes,
+                        **({"ReplicationStatus": status} if status else {}),
                     }
                 )
         response["AnnotationCount"] = len(listed)
@@ -213,7 +218,8 @@ class Annotations(Objects):
 
 
 def _note(call: Call, found: Found) -> None:
-    """What changed goes where the object went."""
+    """What changed goes where the object went, and into the annotation table."""
+    journal.annotated(call, found.bucket, found.key)
     if "replication" in found.bucket.on and found.head.version:
         replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
 

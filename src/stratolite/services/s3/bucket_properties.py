@@ -149,10 +149,18 @@ def _inventory(one: Answer) -> dict[str, Any]:
 
 
 def _of_id(one: Answer) -> dict[str, Any]:
-    made = _only(one, "Id", "Status", "Tierings") | _filtered(one)
-    if "StorageClassAnalysis" in one:
-        made["StorageClassAnalysis"] = one["StorageClassAnalysis"]
-    return made
+    return _only(one, "Id", "Status", "Tierings") | _filtered(one)
+
+
+def _analytics(one: Answer) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if export := (one.get("StorageClassAnalysis") or {}).get("DataExport"):
+        there = export["Destination"]["S3BucketDestination"]
+        made["DataExport"] = {
+            "OutputSchemaVersion": export["OutputSchemaVersion"],
+            "Destination": _only(there, "BucketAccountId", "Format", "Prefix", BucketArn="Bucket"),
+        }
+    return {**_of_id(one), "StorageClassAnalysis": made}
 
 
 def _many(spelled: Callable[[Answer], dict[str, Any]], member: str) -> Callable[[Answer], Any]:
@@ -166,7 +174,7 @@ READ: Mapping[str, tuple[str, Callable[[Answer], Any]]] = {
     ),
     "AnalyticsConfigurations": (
         "ListBucketAnalyticsConfigurations",
-        _many(_of_id, "AnalyticsConfigurationList"),
+        _many(_analytics, "AnalyticsConfigurationList"),
     ),
     "BucketEncryption": ("GetBucketEncryption", _encryption),
     "CorsConfiguration": ("GetBucketCors", _cors),

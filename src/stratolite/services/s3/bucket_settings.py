@@ -7,10 +7,13 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3 import (
+    analysis,
+    counting,
     inventory,
     inventory_columns,
     lifecycle,
     lifecycle_rules,
+    names,
     replication_rules,
     state,
 )
@@ -24,7 +27,7 @@ from stratolite.services.s3.faults import (
 from stratolite.services.s3.state import Bucket
 
 _SMALL_BY_DEFAULT = "all_storage_classes_128K"
-_SMALL = (_SMALL_BY_DEFAULT, "varies_by_storage_class")
+_SMALL = (_SMALL_BY_DEFAULT, lifecycle_rules.VARIES)
 
 
 class BucketSettings(Service):
@@ -177,11 +180,15 @@ class BucketSettings(Service):
                 TargetBucket=wanted.get("TargetBucket"),
             )
         if target.region != bucket.region:
+            there = {} if bucket.region == "us-east-1" else {"SourceBucketLocation": bucket.region}
             raise Fault(
-                "CrossLocationLoggingProhibited",
+                "CrossLocationLoggingProhibitted",
                 "Cross S3 location logging not allowed. ",
                 status=403,
+                TargetBucketLocation=target.region,
+                **there,
             )
+        _check_key_format(wanted.get("TargetObjectKeyFormat"))
         state.put_config(call.tx, bucket, "logging", wanted)
         return {}
 
@@ -194,7 +201,7 @@ class BucketSettings(Service):
         bucket, said = _put(call, request, "inventory", "InventoryConfiguration")
         check_inventory(said)
         inventory.start(call.tx, bucket, said, call.tx.time_s)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_inventory_configuration(self, call: Call, request: Request) -> Response:
         return _delete(call, request, "inventory")
@@ -206,13 +213,17 @@ class BucketSettings(Service):
         return _get(call, request, "analytics", "AnalyticsConfiguration")
 
     def put_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
-        """Kept; the report of a storage class analysis is not made."""
-        _, said = _put(call, request, "analytics", "AnalyticsConfiguration")
+        bucket, said = _put(call, request, "analytics", "AnalyticsConfiguration")
         check_analytics(said)
-        return {}
+        analysis.start(call.tx, bucket, said)
+        return {"_status": 204}
 
     def delete_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
-        return _delete(call, request, "analytics")
+        response = _delete(call, request, "analytics")
+        bucket = bucket_of(call, request)
+        analysis.stop(call.tx, bucket, request["Id"])
+        counting.keep(call.tx, bucket, "analytics", request["Id"], None)
+        return response
 
     def list_bucket_analytics_configurations(self, call: Call, request: Request) -> Response:
         return _list(call, request, "analytics", "AnalyticsConfigurationList")
@@ -221,11 +232,15 @@ class BucketSettings(Service):
         return _get(call, request, "metrics", "MetricsConfiguration")
 
     def put_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        _put(call, request, "metrics", "MetricsConfiguration")
-        return {}
+        bucket, said = _put(call, request, "metrics", "MetricsConfiguration")
+        check_filter(said)
+        counting.keep(call.tx, bucket, "metrics", said["Id"], said)
+        return {"_status": 204}
 
     def delete_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        return _delete(call, request, "metrics")
+        response = _delete(call, request, "metrics")
+        counting.keep(call.tx, bucket_of(call, request), "metrics", request["Id"], None)
+        return response
 
     def list_bucket_metrics_configurations(self, call: Call, request: Request) -> Response:
         return _list(call, request, "metrics", "MetricsConfigurationList")
@@ -240,8 +255,7 @@ class BucketSettings(Service):
     ) -> Response:
         """Accepted: tiers differ in price alone, and there is none."""
         _, said = _put(call, request, "tiering", "IntelligentTieringConfiguration")
-        if said.get("Status") not in ("Enabled", "Disabled") or not said.get("Tierings"):
-            raise malformed_xml()
+        check_tiering(said)
         return {}
 
     def delete_bucket_intelligent_tiering_configuration(
@@ -257,6 +271,7 @@ class BucketSettings(Service):
 
 PAGE_COUNT_MAX = 100
 CONFIGURATIONS_COUNT_MAX = 1000
+ID_LENGTH_MAX = 64
 
 
 def _missing(code: str, message: str, bucket: Bucket) -> Fault:
@@ -279,9 +294,13 @@ def _get(call: Call, request: Request, kind: str, member: str) -> Response:
 def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, dict[str, Any]]:
     bucket = bucket_of(call, request)
     said = payload(request, member)
-    if said.get("Id") != request["Id"] or not request["Id"] or len(request["Id"]) > 64:
-        raise invalid_argument(
-            "Id in the request does not match the Id in the configuration", "Id", request["Id"]
+    if not request["Id"] or len(request["Id"]) > ID_LENGTH_MAX:
+        raise invalid_argument("The configuration ID is not valid.", "Id", request["Id"])
+    if said.get("Id") != request["Id"]:
+        raise Fault(
+            "IdMismatch",
+            "Document ID does not match the specified configuration ID.",
+            status=400,
         )
     name = f"{kind}:{request['Id']}"
     if state.config(call.tx, bucket, name) is None:
@@ -316,25 +335,85 @@ def _list(call: Call, request: Request, kind: str, member: str) -> Response:
     return response
 
 
+def _check_key_format(given: dict[str, Any] | None) -> None:
+    if given is None:
+        return
+    if len(given) != 1:
+        raise malformed_xml()
+    source = (given.get("PartitionedPrefix") or {}).get("PartitionDateSource")
+    if source not in (None, "EventTime", "DeliveryTime"):
+        raise malformed_xml()
+
+
+_TIER_DAYS_MIN = {"ARCHIVE_ACCESS": 90, "DEEP_ARCHIVE_ACCESS": 180}
+_TIER_DAYS_MAX = 730
+
+
+def check_tiering(said: dict[str, Any]) -> None:
+    """Raises Fault for an IntelligentTieringConfiguration that is wrong."""
+    tiers = said.get("Tierings") or []
+    if said.get("Status") not in ("Enabled", "Disabled") or not tiers:
+        raise malformed_xml()
+    check_filter(said)
+    for tier in tiers:
+        least = _TIER_DAYS_MIN.get(tier.get("AccessTier"))
+        if least is None:
+            raise malformed_xml()
+        if not least <= (tier.get("Days") or 0) <= _TIER_DAYS_MAX:
+            raise invalid_argument(
+                f"'Days' for {tier['AccessTier']} must be between {least} and {_TIER_DAYS_MAX}",
+                "Days",
+                tier.get("Days"),
+            )
+    if len({tier["AccessTier"] for tier in tiers}) != len(tiers):
+        raise malformed_xml()
+
+
 def check_analytics(said: dict[str, Any]) -> None:
     """Raises Fault for an AnalyticsConfiguration that is wrong, or not offered."""
     if "StorageClassAnalysis" not in said:
         raise malformed_xml()
-    if said["StorageClassAnalysis"].get("DataExport"):
-        raise not_offered("export of a storage class analysis")
+    check_filter(said)
+    export = said["StorageClassAnalysis"].get("DataExport")
+    if not export:
+        return
+    target = (export.get("Destination") or {}).get("S3BucketDestination") or {}
+    if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
+        raise Fault("InvalidS3DestinationBucket", "Invalid bucket ARN.", status=400)
+    if target.get("Format") != "CSV" or export.get("OutputSchemaVersion") != "V_1":
+        raise malformed_xml()
+
+
+def check_filter(said: dict[str, Any]) -> None:
+    """Of a metrics, analytics or tiering configuration. Raises Fault."""
+    given = said.get("Filter")
+    if given is None:
+        return
+    parts = given.get("And")
+    if len(given) != 1 or (parts is not None and not parts):
+        raise malformed_xml()
+    parts = given if parts is None else parts
+    tags = list(parts.get("Tags") or ()) + ([parts["Tag"]] if parts.get("Tag") else [])
+    if parts is not given and sum(m != "Tags" for m in parts) + len(tags) < 2:
+        raise malformed_xml()
+    if len({tag["Key"] for tag in tags}) != len(tags):
+        raise invalid_request("Duplicate Tag Keys are not allowed.")
+    names.tags_of_set(tags)
 
 
 def check_inventory(said: dict[str, Any]) -> None:
     """Raises Fault for an InventoryConfiguration that is wrong, or not offered."""
     target = (said.get("Destination") or {}).get("S3BucketDestination") or {}
     if not str(target.get("Bucket") or "").startswith("arn:aws:s3:::"):
-        raise malformed_xml()
+        raise Fault("InvalidS3DestinationBucket", "Invalid bucket ARN.", status=400)
     if target.get("Format") not in ("CSV", "Parquet", "ORC"):
         raise malformed_xml()
     if target["Format"] != "CSV" and not inventory_columns.is_there():
         raise not_offered(
             f"inventory in {target['Format']} without pip install 'stratolite[parquet]'"
         )
+    if not inventory.OPTIONAL.issuperset(said.get("OptionalFields") or ()):
+        raise malformed_xml()
     if said.get("IncludedObjectVersions") not in ("All", "Current"):
         raise malformed_xml()
     if (said.get("Schedule") or {}).get("Frequency") not in ("Daily", "Weekly"):

@@ -8,7 +8,7 @@ from typing import Any
 from stratolite import regions
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import grants, names, state
+from stratolite.services.s3 import analysis, grants, names, state
 from stratolite.services.s3.entry import (
     ALL_BLOCKED,
     CANNED_ACLS,
@@ -36,10 +36,13 @@ class Buckets(Service):
             )
         names.check_bucket_name(name, namespace, call.account, region)
         given = grants.of_headers(request)
-        ownership = request.get("ObjectOwnership") or ENFORCED
+        ownership = request.get("ObjectOwnership", ENFORCED)
         if ownership not in OWNERSHIPS:
-            raise invalid_argument(
-                "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
+            raise Fault(
+                "InvalidArgument",
+                f"Invalid x-amz-object-ownership header: {ownership}",
+                status=400,
+                ArgumentName="x-amz-object-ownership",
             )
         acl = request.get("ACL") or "private"
         if acl not in CANNED_ACLS:
@@ -136,6 +139,7 @@ class Buckets(Service):
         if next(call.tx.scan(bucket.uploads.span()), None) is not None:
             put_sweep(self.cloud, call.tx, bucket, "")
         forget(call.tx, bucket)
+        analysis.forget(call.tx, bucket)
         state.delete_bucket(call.tx, bucket)
         return {}
 

@@ -13,6 +13,7 @@ from stratolite.services.s3 import (
     checksums,
     content,
     encryption,
+    journal,
     names,
     state,
     versions,
@@ -156,6 +157,7 @@ class Copying(Objects):
             said = said._replace(
                 more={**said.more, "annotations": self.copy_annotations(call, found, bucket, held)}
             )
+            journal.annotated(call, bucket, key)
         head = self._put_copy(call, bucket, key, old, found, said, weighed)
         result = {"ETag": f'"{head.etag}"', "LastModified": float(head.modified_ms // 1000)}
         response: Response = {

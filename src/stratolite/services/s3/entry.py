@@ -34,9 +34,6 @@ NOTHING_BLOCKED = dict.fromkeys(ALL_BLOCKED, False)
 
 _REFUSED = frozenset(
     {
-        "ObjectLockEventHold",
-        "ObjectLockEventHoldDurationDays",
-        "ObjectLockEventHoldDurationYears",
         "WriteOffsetBytes",
     }
 )
@@ -62,6 +59,12 @@ def bucket_of(call: Call, request: Request) -> Bucket:
         raise no_such_bucket(name)
     expected = request.get("ExpectedBucketOwner")
     if expected is not None and expected != bucket.account:
+        if len(expected) != 12 or not expected.isdecimal():
+            raise Fault(
+                "InvalidBucketOwnerAWSAccountID",
+                f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]",
+                status=400,
+            )
         raise access_denied()
     if "request-payment" in bucket.on:
         _check_payer(call, bucket, request)

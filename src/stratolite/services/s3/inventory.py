@@ -14,6 +14,7 @@ import hashlib
 import io
 import logging
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -25,11 +26,13 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle
-from stratolite.services.s3 import inventory_columns, state, versions
+from stratolite.services.s3 import inventory_columns, lifecycle_rules, lock_rules, state, versions
 from stratolite.services.s3.events import iso_ms
-from stratolite.services.s3.grants import canonical_id
+from stratolite.services.s3.grants import canonical_id, grants_of
+from stratolite.services.s3.lifecycle_rules import Rule
 from stratolite.services.s3.listing import Row, version_rows
-from stratolite.services.s3.state import Bucket
+from stratolite.services.s3.object_marks import acl_of
+from stratolite.services.s3.state import Bucket, Head
 
 _log = logging.getLogger("stratolite.s3")
 QUEUE = "s3.inventory"
@@ -109,6 +112,7 @@ class Reporter:
         """Write one file; whether it was the last."""
         form = said["Destination"]["S3BucketDestination"]["Format"]
         lines: list[list[str]] = []
+        rules = await call.transact(lambda inner: lifecycle_rules.rules(inner, bucket))
         count, done = 0, False
         while count < FILE_ROWS_COUNT and not done:
             rows = await call.transact(lambda inner: _page(inner.tx, bucket, said, report))
@@ -117,7 +121,7 @@ class Reporter:
                 report.at = b64encode(rows[-1].row + b"\0").decode()
             count += len(rows)
             for row in rows:
-                line = _line(bucket, said, row, report)
+                line = _line(bucket, said, row, report, rules)
                 if line is not None:
                     lines.append(line)
         place = f"{_place(said, report)}/data/{call.world.uuid()}"
@@ -197,6 +201,8 @@ async def _deliver(call: Call, said: dict[str, Any], key: str, body: bytes, kind
         put |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sealed["SSEKMS"]["KeyId"]}
     elif "SSES3" in sealed:
         put["ServerSideEncryption"] = "AES256"
+    if owner := said["Destination"]["S3BucketDestination"].get("AccountId"):
+        put["ExpectedBucketOwner"] = owner
     await call.request("s3", "PutObject", {**put, "ACL": "bucket-owner-full-control"})
 
 
@@ -207,7 +213,9 @@ def _page(tx: Tx, bucket: Bucket, said: dict[str, Any], report: Report) -> list[
     return list(islice(version_rows(tx, bucket, start_at, stop), PAGE_COUNT))
 
 
-def _line(bucket: Bucket, said: dict[str, Any], row: Row, report: Report) -> list[str] | None:
+def _line(
+    bucket: Bucket, said: dict[str, Any], row: Row, report: Report, rules: Sequence[Rule]
+) -> list[str] | None:
     assert row.value is not None
     head = state.decode_head(row.value)
     key = b64encode(row.key).decode()
@@ -221,10 +229,39 @@ def _line(bucket: Bucket, said: dict[str, Any], row: Row, report: Report) -> lis
     if said["IncludedObjectVersions"] == "All":
         shown = versions.shown(head) if bucket.versioning else ""
         line += [shown, str(latest).lower(), str(marker).lower()]
-    return line + [
-        "" if marker else _FIELDS.get(name, lambda _b, _h: "")(bucket, head)
-        for name in said.get("OptionalFields", ())
+    for name in said.get("OptionalFields", ()):
+        text = ""
+        if name == _EXPIRES:
+            if latest and not marker:
+                text = _expiration(rules, row.key.decode(), head)
+        elif name == _RETAINED:
+            if "mode" in head.more:
+                ends_ms = lock_rules.ends_ms(head.more, int(report.began_s * 1000))
+                text = iso_ms(ends_ms / 1000)
+        elif not marker and name in _FIELDS:
+            text = _FIELDS[name](bucket, head)
+        line.append(text)
+    return line
+
+
+def _expiration(rules: Sequence[Rule], key: str, head: Head) -> str:
+    when_s, rule = lifecycle_rules.expires(rules, key, head)
+    return "" if rule is None else iso_ms(when_s)
+
+
+def _acl(bucket: Bucket, head: Head) -> str:
+    """The JSON of https://docs.aws.amazon.com/AmazonS3/latest/userguide/objectacl.html, in base64."""
+    holder = head.more.get("owner", bucket.account)
+    listed = [
+        {"uri" if kind == "Group" else "canonicalId": name, "type": kind, "permission": permission}
+        for kind, name, permission in grants_of(acl_of(head), holder, bucket.account)
     ]
+    said = {"version": "2022-11-10", "status": "AVAILABLE", "grants": listed}
+    return b64encode(orjson.dumps(said)).decode()
+
+
+def _tiered(told: Callable[[Head], str]) -> Callable[[Bucket, Head], str]:
+    return lambda _, head: told(head) if head.storage_class == "INTELLIGENT_TIERING" else ""
 
 
 _FIELDS: dict[str, Any] = {
@@ -240,10 +277,21 @@ _FIELDS: dict[str, Any] = {
         "aws:kms:dsse": "DSSE-KMS",
     }.get((h.more.get("sse") or {}).get("alg", ""), "SSE-S3"),
     "ObjectLockMode": lambda _, h: h.more.get("mode", ""),
-    "ObjectLockRetainUntilDate": lambda _, h: (
-        iso_ms(h.more["until_ms"] / 1000) if "until_ms" in h.more else ""
+    "ObjectLockEventHoldStatus": lambda _, h: (
+        "" if "event" not in h.more else "ON" if h.more["event"] else "OFF"
+    ),
+    "ObjectLockEventHoldDuration": lambda _, h: (
+        str(lock_rules.lasts_ms(h.more["event"]) // (_DAY_S * 1000)) if h.more.get("event") else ""
     ),
     "ObjectLockLegalHoldStatus": lambda _, h: "On" if h.more.get("hold") else "Off",
     "ChecksumAlgorithm": lambda _, h: h.checksum,
     "ObjectOwner": lambda b, h: canonical_id(h.more.get("owner", b.account)),
+    "BucketKeyStatus": lambda _, h: "ENABLED" if "bk" in (h.more.get("sse") or {}) else "DISABLED",
+    "ObjectAccessControlList": _acl,
+    # nothing moves between the tiers here
+    "IntelligentTieringAccessTier": _tiered(lambda _: "FREQUENT"),
+    "IntelligentTieringReferenceDate": _tiered(lambda h: iso_ms(h.modified_ms / 1000)),
 }
+_EXPIRES = "LifecycleExpirationDate"
+_RETAINED = "ObjectLockRetainUntilDate"
+OPTIONAL = frozenset({*_FIELDS, _EXPIRES, _RETAINED})

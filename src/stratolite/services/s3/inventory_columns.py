@@ -32,6 +32,7 @@ _KINDS = {
     "LastModifiedDate": "time",
     "ObjectLockRetainUntilDate": "time",
     "LifecycleExpirationDate": "time",
+    "IntelligentTieringReferenceDate": "time",
 }
 _REQUIRED = ("Bucket", "Key")
 _PARQUET = {

@@ -1,7 +1,7 @@
 """What S3 Metadata's tables are made of: a row for each change to an object, left in the transaction of the change.
 
 A row waits under the bucket's ``journal`` until the worker (``metadata_worker``) has moved it into the journal table; a key
-whose rows in the inventory table are to be written anew stands under ``stale``. Both are kept for one configuration only: its
+whose rows in the inventory or annotation table are to be written anew stands under ``stale``. Both are kept for one configuration only: its
 number stands in their keys.
 
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-schema.html
@@ -20,6 +20,7 @@ from stratolite.services.s3 import state
 from stratolite.services.s3.state import Bucket, Head
 
 QUEUE = "s3.metadata"
+PRINCIPAL = "metadata.s3.amazonaws.com"
 JOURNAL_LATE_S = 60.0
 """How long a change may wait for others to go into the table with."""
 INVENTORY_LATE_S = 3600.0
@@ -117,6 +118,20 @@ def note(
             _wake(call.tx, bucket, config, "inventory", INVENTORY_LATE_S)
 
 
+def annotated(call: Call, bucket: Bucket, key: bytes) -> None:
+    """What is annotated of ``key`` is no more what the annotation table has, if there is one."""
+    if "metadata" not in bucket.on:
+        return
+    config = state.config(call.tx, bucket, "metadata")
+    table = (config or {}).get("annotation")
+    if table is None or table["status"] == "FAILED":
+        return
+    sequence = f"{call.tx.stamp():016x}"
+    call.tx.put(bucket.stale.key(table["number"], key), sequence.encode())
+    if table["status"] == "ACTIVE":
+        _wake(call.tx, bucket, config, "annotation", INVENTORY_LATE_S)
+
+
 def _wake(tx: Tx, bucket: Bucket, config: dict[str, Any], kind: str, late_s: float) -> None:
     """Have the worker come, unless it is to come anyway."""
     if state.config(tx, bucket, f"metadata-{kind}-job") is None:
@@ -127,7 +142,7 @@ def _wake(tx: Tx, bucket: Bucket, config: dict[str, Any], kind: str, late_s: flo
 def put_job(
     tx: Tx, bucket: Bucket, number: int, kind: str, due_s: float | None = None, at: str = ""
 ) -> None:
-    """``kind`` is create, journal, backfill, inventory or expire; ``at`` where a backfill goes on."""
+    """``kind``: see ``metadata_worker``; ``at`` where it goes on."""
     place = [bucket.name, bucket.account, bucket.region, bucket.id]
     said = {"bucket": place, "number": number, "kind": kind, "at": at}
     partition = f"{bucket.id}".encode()
@@ -143,7 +158,7 @@ def described(bucket: Bucket, head: Head) -> dict[str, Any]:
         "last_modified_date": head.modified_ms,
     }
     if marker:
-        return said
+        return said | {"size": 0}
     sse = head.more.get("sse") or {}
     return said | {
         "size": head.size_bytes,

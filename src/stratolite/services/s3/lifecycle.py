@@ -4,6 +4,8 @@ A job of queue ``s3.lifecycle``, JSON Walk below. The bucket's config "lifecycle
 any other found in the queue does nothing. A slice looks at ``ROWS_COUNT`` rows; the position in the payload makes a
 restart go on where it stood. A walk that ends leaves the next one for the earliest time anything seen is due, at
 most a day later, as tags and rules may change what is due.
+
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
 """
 
 from __future__ import annotations
@@ -151,7 +153,13 @@ def _consider(call: Call, bucket: Bucket, rules: Any, one: _Seen, walk: Walk) ->
     if one.current:
         when, _ = lifecycle_rules.expires(rules, name, head)
         if when <= now_s:
-            delete(call, bucket, key, None, event="LifecycleExpiration")
+            keeps = bucket.versioning == "Enabled" or (bucket.versioning and head.version)
+            if keeps and _move(call, bucket, rules, one, None, walk):
+                walk.due_s = (
+                    now_s  # a transition comes before a delete marker, not before a deletion
+                )
+            else:
+                delete(call, bucket, key, None, event="LifecycleExpiration")
             return
         walk.due_s = min(walk.due_s, when)
         _move(call, bucket, rules, one, None, walk)
@@ -161,13 +169,13 @@ def _consider(call: Call, bucket: Bucket, rules: Any, one: _Seen, walk: Walk) ->
         return
     since_s = walk.newer_ms / 1000
     when = lifecycle_rules.noncurrent_expires(rules, name, head, since_s, walk.newer_count)
-    walk.newer_count += 1
+    newer_count, walk.newer_count = walk.newer_count, walk.newer_count + 1
     if when <= now_s:
         _remove(call, bucket, key, head)
         return
     walk.due_s = min(walk.due_s, when)
     if head.place != state.MARKER:
-        _move(call, bucket, rules, one, since_s, walk)
+        _move(call, bucket, rules, one, since_s, walk, newer_count)
 
 
 def _consider_marker(call: Call, bucket: Bucket, rules: Any, one: _Seen, walk: Walk) -> None:
@@ -189,13 +197,23 @@ def _remove(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
 
 
 def _move(
-    call: Call, bucket: Bucket, rules: tuple[Rule, ...], one: _Seen, since_s: float | None, walk: Walk
-) -> None:  # fmt: skip
+    call: Call,
+    bucket: Bucket,
+    rules: tuple[Rule, ...],
+    one: _Seen,
+    since_s: float | None,
+    walk: Walk,
+    newer_count: int = 0,
+) -> bool:
+    """Into another storage class, if that is due; whether it was."""
     key, head = one.row.key, one.head
-    target, following = lifecycle_rules.moves(rules, key.decode(), head, call.tx.time_s, since_s)
+    now_s = call.tx.time_s
+    target, following = lifecycle_rules.moves(
+        rules, key.decode(), head, now_s, since_s, newer_count
+    )
     walk.due_s = min(walk.due_s, following)
     if not target:
-        return
+        return False
     head.storage_class = target
     versions.save(call, versions.Found(bucket, key, head, one.current))
     what = Happening(
@@ -209,6 +227,7 @@ def _move(
         head=head,
     )
     happened(call, bucket, what)
+    return True
 
 
 def _uploads(call: Call, bucket: Bucket, rules: Any, walk: Walk) -> bool:

@@ -23,6 +23,7 @@ RULES_COUNT_MAX = 1000
 ID_LENGTH_MAX = 255
 _DAY_S = 86_400
 _IA_DAYS_MIN = 30
+VARIES = "varies_by_storage_class"
 SMALL_BYTES = 128 << 10
 """Objects below it stay in their storage class, unless a rule's size filter says otherwise."""
 _ORDER = (
@@ -36,6 +37,7 @@ _ORDER = (
     "DEEP_ARCHIVE",
 )
 """Transitions go down this list. https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html"""
+_ANY_SIZE = ("GLACIER", "DEEP_ARCHIVE")
 _ACTIONS = (
     "Expiration",
     "Transitions",
@@ -54,6 +56,8 @@ class Rule(NamedTuple):
     """Only objects larger than this; -1: all."""
     below: int
     said: dict[str, Any]
+    varies: bool = False
+    """Whether small objects move, too, to the classes that take any size: GLACIER and DEEP_ARCHIVE."""
 
     def meets(self, key: str, head: Head) -> bool:
         return (
@@ -66,7 +70,9 @@ class Rule(NamedTuple):
 
 def parse(raw: bytes) -> tuple[Rule, ...]:
     """The rules of a stored configuration, for ``tx.parsed``."""
-    return tuple(_rule(one) for one in orjson.loads(raw)["Rules"])
+    said = orjson.loads(raw)
+    varies = said["Small"] == VARIES
+    return tuple(_rule(one)._replace(varies=varies) for one in said["Rules"])
 
 
 def _rule(said: dict[str, Any]) -> Rule:
@@ -114,9 +120,14 @@ def expires(rules: Sequence[Rule], key: str, head: Head) -> tuple[float, Rule | 
 
 
 def moves(
-    rules: Sequence[Rule], key: str, head: Head, now_s: float, noncurrent_since_s: float | None = None
-) -> tuple[str, float]:  # fmt: skip
-    """(storage class to move to now or "", when the next move is due)."""
+    rules: Sequence[Rule],
+    key: str,
+    head: Head,
+    now_s: float,
+    noncurrent_since_s: float | None = None,
+    newer_count: int = 0,
+) -> tuple[str, float]:
+    """(storage class to move to now or "", when the next move is due); ``newer_count``: noncurrent versions newer than it."""
     member, days = "Transitions", "Days"
     since_s = head.modified_ms / 1000
     if noncurrent_since_s is not None:
@@ -127,9 +138,12 @@ def moves(
     for rule in rules:
         if not rule.said.get(member) or not rule.meets(key, head):
             continue
-        if head.size_bytes < SMALL_BYTES and rule.above < 0 and rule.below > 1 << 61:
-            continue
+        small = head.size_bytes < SMALL_BYTES and rule.above < 0 and rule.below > 1 << 61
         for action in rule.said[member]:
+            if small and not (rule.varies and action["StorageClass"] in _ANY_SIZE):
+                continue
+            if newer_count < (action.get("NewerNoncurrentVersions") or 0):
+                continue
             below = _ORDER.index(action["StorageClass"])
             if below <= depth:
                 continue
@@ -241,6 +255,7 @@ def _check_rule(rule: dict[str, Any]) -> None:
             )
     for action in rule.get("NoncurrentVersionTransitions") or ():
         _check_transition(action, "NoncurrentDays", "NoncurrentVersionTransition")
+        _check_newer(action)
     noncurrent = rule.get("NoncurrentVersionExpiration")
     if noncurrent is not None:
         if not {"NoncurrentDays", "NewerNoncurrentVersions"} & noncurrent.keys():
@@ -248,13 +263,7 @@ def _check_rule(rule: dict[str, Any]) -> None:
         if "NoncurrentDays" not in noncurrent:
             raise malformed_xml()
         _check_when(noncurrent, "NoncurrentDays", "NoncurrentVersionExpiration")
-        newer = noncurrent.get("NewerNoncurrentVersions")
-        if newer is not None and not 1 <= newer <= 100:
-            raise invalid_argument(
-                "'NewerNoncurrentVersions' must be an integer between 1 and 100",
-                "NewerNoncurrentVersions",
-                newer,
-            )
+        _check_newer(noncurrent)
     abort = rule.get("AbortIncompleteMultipartUpload")
     if abort is not None:
         if "DaysAfterInitiation" not in abort:
@@ -282,6 +291,16 @@ def _check_filter(given: dict[str, Any]) -> None:
     if above is not None and below is not None and above >= below:
         raise invalid_request(
             "'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'."
+        )
+
+
+def _check_newer(action: dict[str, Any]) -> None:
+    newer = action.get("NewerNoncurrentVersions")
+    if newer is not None and not 1 <= newer <= 100:
+        raise invalid_argument(
+            "'NewerNoncurrentVersions' must be an integer between 1 and 100",
+            "NewerNoncurrentVersions",
+            newer,
         )
 
 

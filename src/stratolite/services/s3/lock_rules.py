@@ -1,4 +1,10 @@
-"""Object Lock's rules: what a write may ask for, what may be loosened, what may be removed."""
+"""Object Lock's rules: what a write may ask for, what may be loosened, what may be removed.
+
+A version under an event hold is retained until so long after the hold's release, and so until then without end: its
+retain-until-date moves with the clock. It never comes before the date that was set beside the hold.
+
+Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,6 @@ from stratolite.services.s3.faults import (
     invalid_argument,
     invalid_request,
     malformed_xml,
-    not_offered,
 )
 from stratolite.services.s3.state import Bucket, Head
 
@@ -19,7 +24,19 @@ MODES = ("GOVERNANCE", "COMPLIANCE")
 DEFAULT_DAYS_MAX = 36_500
 _DAY_MS = 86_400_000
 _PER_YEAR = 365
-ASKING = frozenset({"ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus"})
+DEFAULT_YEARS_MAX = 100
+ASKING = frozenset(
+    {
+        "ObjectLockMode",
+        "ObjectLockRetainUntilDate",
+        "ObjectLockLegalHoldStatus",
+        "ObjectLockEventHold",
+        "ObjectLockEventHoldDurationDays",
+        "ObjectLockEventHoldDurationYears",
+    }
+)
+Event = list[Any]
+"""Of a version under an event hold [unit, count], of one whose hold was released []."""
 
 
 def lock_missing() -> Fault:
@@ -33,7 +50,14 @@ def asked(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
         if "object-lock" not in bucket.on:
             raise lock_missing()
         mode, until = request.get("ObjectLockMode"), request.get("ObjectLockRetainUntilDate")
-        if (mode is None) != (until is None):
+        event = event_of(
+            request.get("ObjectLockEventHold"),
+            request.get("ObjectLockEventHoldDurationDays"),
+            request.get("ObjectLockEventHoldDurationYears"),
+        )
+        if event is not None and mode is None:
+            raise invalid_request("An event hold requires a retention mode.")
+        if (mode is None) != (until is None) and not (event and until is None):
             raise invalid_argument(
                 "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be "
                 "supplied",
@@ -44,7 +68,9 @@ def asked(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
             )
         if mode is not None:
             check_mode(mode)
-            made = {"mode": mode, "until_ms": check_date(call, until)}
+            made = {"mode": mode, "until_ms": 0 if until is None else check_date(call, until)}
+            if event is not None:
+                made["event"] = event
         hold = request.get("ObjectLockLegalHoldStatus")
         if hold is not None:
             if hold not in ("ON", "OFF"):
@@ -58,10 +84,47 @@ def asked(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
         config = state.config(call.tx, bucket, "object-lock") or {}
         default = (config.get("Rule") or {}).get("DefaultRetention")
         if default:
-            days = default.get("Days") or default["Years"] * _PER_YEAR
-            until_ms = int(call.tx.time_s * 1000) + days * _DAY_MS
-            made |= {"mode": default["Mode"], "until_ms": until_ms}
+            now_ms = int(call.tx.time_s * 1000)
+            made |= {"mode": default["Mode"], "until_ms": 0}
+            for unit in ("Days", "Years"):
+                if unit in default:
+                    made["until_ms"] = now_ms + lasts_ms([unit, default[unit]])
+                if unit in (default.get("DefaultEventHold") or {}):
+                    made["event"] = [unit, default["DefaultEventHold"][unit]]
     return made
+
+
+def event_of(status: str | None, days: int | None, years: int | None) -> Event | None:
+    """What a request says of an event hold, None if nothing. Raises Fault."""
+    said: list[Event] = [
+        [unit, n] for unit, n in (("Days", days), ("Years", years)) if n is not None
+    ]
+    if status is None and not said:
+        return None
+    if status not in ("ON", "OFF"):
+        raise invalid_argument("Event Hold must be either of 'ON' or 'OFF'", "x-amz-object-lock-event-hold", status)  # fmt: skip
+    if len(said) != (status == "ON"):
+        raise invalid_request(
+            "An event hold that is ON requires exactly one duration, in days or in years; one that is OFF none."
+        )
+    for unit, count in said:
+        if not 1 <= count <= (DEFAULT_DAYS_MAX if unit == "Days" else DEFAULT_YEARS_MAX):
+            raise invalid_argument(
+                "Event hold duration must be between 1 and 36500 days or 100 years.", unit, count
+            )
+    return said[0] if said else []
+
+
+def lasts_ms(event: Event) -> int:
+    unit, count = event
+    return int(count) * (_PER_YEAR if unit == "Years" else 1) * _DAY_MS
+
+
+def ends_ms(more: dict[str, Any], now_ms: int) -> int:
+    """The retain-until-date of what has a mode, as it is now."""
+    fixed: int = more["until_ms"]
+    event = more.get("event")
+    return max(fixed, now_ms + lasts_ms(event)) if event else fixed
 
 
 def check_mode(mode: str) -> None:
@@ -87,8 +150,14 @@ def check_rule(rule: dict[str, Any]) -> dict[str, Any]:
     default = rule.get("DefaultRetention")
     if not default or default.get("Mode") not in MODES:
         raise malformed_xml()
-    if default.get("DefaultEventHold") is not None:
-        raise not_offered("event holds")
+    held = default.get("DefaultEventHold")
+    kept: dict[str, Any] = {"Mode": default["Mode"]}
+    if held is not None:
+        event = event_of("ON", held.get("Days"), held.get("Years"))
+        assert event
+        kept["DefaultEventHold"] = {event[0]: event[1]}
+        if "Days" not in default and "Years" not in default:
+            return kept
     if ("Days" in default) == ("Years" in default):
         raise malformed_xml()
     unit = "Days" if "Days" in default else "Years"
@@ -99,7 +168,7 @@ def check_rule(rule: dict[str, Any]) -> dict[str, Any]:
         )
     if count * (_PER_YEAR if unit == "Years" else 1) > DEFAULT_DAYS_MAX:
         raise invalid_argument("Default retention period too large", unit, count)
-    return {"Mode": default["Mode"], unit: count}
+    return {**kept, unit: count}
 
 
 def _denied() -> Fault:
@@ -108,12 +177,15 @@ def _denied() -> Fault:
     )
 
 
-def may_change(call: Call, head: Head, mode: str | None, until_ms: int, *, bypass: bool) -> None:
-    """Whether a retention may become another one. Longer in the same mode always; looser seldom."""
-    more = head.more
-    if "mode" not in more or more["until_ms"] <= call.tx.time_s * 1000:
+def may_change(call: Call, head: Head, wanted: dict[str, Any], *, bypass: bool) -> None:
+    """Whether a retention may become ``wanted``, as in ``more``. Longer in the same mode always; looser seldom.
+
+    Whoever may set retentions may release an event hold: the duration begins to run.
+    """
+    more, now_ms = head.more, int(call.tx.time_s * 1000)
+    if "mode" not in more or ends_ms(more, now_ms) <= now_ms:
         return
-    if mode == more["mode"] and until_ms >= more["until_ms"]:
+    if wanted.get("mode") == more["mode"] and ends_ms(wanted, now_ms) >= ends_ms(more, now_ms):
         return
     if more["mode"] == "GOVERNANCE" and bypass:
         return
@@ -126,18 +198,24 @@ def may_remove(call: Call, head: Head, *, bypass: bool) -> None:
         return
     if more.get("hold"):
         raise _denied()
-    if "mode" in more and more["until_ms"] > call.tx.time_s * 1000:
+    now_ms = int(call.tx.time_s * 1000)
+    if "mode" in more and ends_ms(more, now_ms) > now_ms:
         if more["mode"] == "GOVERNANCE" and bypass:
             return
         raise _denied()
 
 
-def shown(head: Head) -> dict[str, Any]:
+def shown(call: Call, head: Head) -> dict[str, Any]:
     """The members of GetObject's answer about locks."""
     more, told = head.more, {}
     if "mode" in more:
         told["ObjectLockMode"] = more["mode"]
-        told["ObjectLockRetainUntilDate"] = more["until_ms"] / 1000
+        told["ObjectLockRetainUntilDate"] = ends_ms(more, int(call.tx.time_s * 1000)) / 1000
+    if "event" in more:
+        told["ObjectLockEventHold"] = "ON" if more["event"] else "OFF"
+        if more["event"]:
+            unit, count = more["event"]
+            told[f"ObjectLockEventHoldDuration{unit}"] = count
     if "hold" in more:
         told["ObjectLockLegalHoldStatus"] = "ON" if more["hold"] else "OFF"
     return told

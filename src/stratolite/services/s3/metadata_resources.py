@@ -11,6 +11,12 @@ from stratolite.errors import Fault
 from stratolite.service import Call
 
 _V2, _V1 = "MetadataConfiguration", "MetadataTableConfiguration"
+_NAMES = (
+    "JournalTableConfiguration",
+    "InventoryTableConfiguration",
+    "AnnotationTableConfiguration",
+)
+_OFF = {"ConfigurationState": "DISABLED"}
 
 
 async def configure(call: Call, bucket: str, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -44,15 +50,17 @@ async def _first_version(call: Call, bucket: str, given: dict[str, Any]) -> None
 async def _second_version(
     call: Call, bucket: str, old: dict[str, Any] | None, given: dict[str, Any]
 ) -> None:
-    journal, inventory = (
-        given["JournalTableConfiguration"],
-        given.get("InventoryTableConfiguration"),
+    journal = given["JournalTableConfiguration"]
+    inventory, annotation = (
+        given.get(f"{n}TableConfiguration") for n in ("Inventory", "Annotation")
     )
     there = await _shown(call, bucket, _V2)
     if there is None:
         made = {"JournalTableConfiguration": _journal(journal)}
         if inventory:
-            made["InventoryTableConfiguration"] = _inventory(inventory)
+            made["InventoryTableConfiguration"] = _optional(inventory)
+        if annotation:
+            made["AnnotationTableConfiguration"] = _optional(annotation)
         await call.request("s3", f"CreateBucket{_V2}", {"Bucket": bucket, _V2: made})
         return
     if old is not None and _is_sealed_anew(old, given):
@@ -65,16 +73,22 @@ async def _second_version(
     if now["JournalTableConfigurationResult"]["RecordExpiration"] != wanted:
         asked = {"Bucket": bucket, "JournalTableConfiguration": {"RecordExpiration": wanted}}
         await call.request("s3", "UpdateBucketMetadataJournalTableConfiguration", asked)
-    on = _inventory(inventory or {"ConfigurationState": "DISABLED"})
+    on = _optional(inventory or _OFF)
     state = now["InventoryTableConfigurationResult"]["ConfigurationState"]
     if state != on["ConfigurationState"]:
         asked = {"Bucket": bucket, "InventoryTableConfiguration": on}
         await call.request("s3", "UpdateBucketMetadataInventoryTableConfiguration", asked)
+    on, known = _optional(annotation or _OFF), now.get("AnnotationTableConfigurationResult", _OFF)
+    if any(known.get(name) != on.get(name) for name in ("ConfigurationState", "Role")):
+        if known["ConfigurationState"] == "ENABLED":
+            on.pop("EncryptionConfiguration", None)
+        asked = {"Bucket": bucket, "AnnotationTableConfiguration": on}
+        await call.request("s3", "UpdateBucketMetadataAnnotationTableConfiguration", asked)
 
 
 def _is_sealed_anew(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether a table that stays is to be encrypted otherwise."""
-    for name in ("JournalTableConfiguration", "InventoryTableConfiguration"):
+    for name in _NAMES:
         before, after = old.get(name) or {}, new.get(name) or {}
         stays = all(t.get("ConfigurationState", "ENABLED") == "ENABLED" for t in (before, after))
         if before and after and stays:
@@ -99,8 +113,9 @@ def _expiration(given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _inventory(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("ConfigurationState", "EncryptionConfiguration")
+def _optional(given: dict[str, Any]) -> dict[str, Any]:
+    """A table that may be there or not: inventory or annotation."""
+    names = ("ConfigurationState", "EncryptionConfiguration", "Role")
     return {name: given[name] for name in names if name in given}
 
 
@@ -123,10 +138,7 @@ async def are_there(call: Call, bucket: str, kind: str) -> bool:
     tables = [{"TableStatus": shown.get("Status"), **shown}]
     if kind == _V2:
         result = shown["MetadataConfigurationResult"]
-        tables = [
-            result["JournalTableConfigurationResult"],
-            result["InventoryTableConfigurationResult"],
-        ]
+        tables = [result.get(f"{name}Result", _OFF) for name in _NAMES]
     for table in tables:
         if table.get("TableStatus") == "FAILED":
             error = table["Error"]
@@ -145,8 +157,8 @@ async def attributes(call: Call, bucket: str, kind: str) -> dict[str, Any]:
         return {"S3TablesDestination": {name: result[name] for name in names}}
     result = shown["MetadataConfigurationResult"]
     made: dict[str, Any] = {"Destination": result["DestinationResult"]}
-    for name in ("JournalTableConfiguration", "InventoryTableConfiguration"):
-        table = result[f"{name}Result"]
+    for name in _NAMES:
+        table = result.get(f"{name}Result", _OFF)
         if "TableArn" in table:
             made[name] = {one: table[one] for one in ("TableArn", "TableName")}
     return made
@@ -171,10 +183,13 @@ async def read(call: Call, bucket: str, kind: str, stated: dict[str, Any]) -> di
     if inventory["ConfigurationState"] == "ENABLED" or "InventoryTableConfiguration" in said:
         state = {"ConfigurationState": inventory["ConfigurationState"]}
         made["InventoryTableConfiguration"] = state
-    for name, table in (
-        ("JournalTableConfiguration", journal),
-        ("InventoryTableConfiguration", inventory),
-    ):
+    annotation = result.get("AnnotationTableConfigurationResult")
+    if annotation is not None:
+        names = ("ConfigurationState", "Role")
+        shown = {name: annotation[name] for name in names if name in annotation}
+        made["AnnotationTableConfiguration"] = shown
+    for name in _NAMES:
+        table = result.get(f"{name}Result", _OFF)
         if "EncryptionConfiguration" in (said.get(name) or {}) and "TableArn" in table:
             made[name]["EncryptionConfiguration"] = await _encryption(call, result, table)
     return made

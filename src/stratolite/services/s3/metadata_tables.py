@@ -1,14 +1,16 @@
-"""S3 Metadata on a bucket: the configuration of its journal and live inventory tables, set, changed, shown, removed.
+"""S3 Metadata on a bucket: the configuration of its journal, live inventory and annotation tables, set, changed, shown, removed.
 
 The tables themselves are made and filled by ``metadata_worker``; until then their status is CREATING.
 
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-overview.html
          https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketMetadataConfiguration.html
          https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketMetadataTableConfiguration.html
+         https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-enable-disable-annotation-tables.html
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stratolite.core import Tx
@@ -17,15 +19,26 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Service
 from stratolite.services.s3 import journal, state
 from stratolite.services.s3.entry import bucket_of, payload
-from stratolite.services.s3.faults import invalid_argument, malformed_xml, not_offered
+from stratolite.services.s3.faults import (
+    invalid_argument,
+    invalid_request,
+    malformed_xml,
+    not_offered,
+)
 from stratolite.services.s3.state import Bucket
 
 DROP = "s3.metadata-drop"
 MANAGED_BUCKET = "aws-s3"
 V1_NAMESPACE = "aws_s3_metadata"
 EXPIRATION_DAYS_MIN, EXPIRATION_DAYS_MAX = 7, 2_147_483_647
-_JOBS = ("metadata-journal-job", "metadata-inventory-job", "metadata-expire-job")
-_PLAIN = {"SseAlgorithm": "AES256"}
+_JOBS = (
+    "metadata-journal-job",
+    "metadata-inventory-job",
+    "metadata-annotation-job",
+    "metadata-expire-job",
+)
+TABLES = ("journal", "inventory", "annotation")
+_ROLE = re.compile(r"arn:aws:iam::(\d{12}):role/.+")
 
 
 def tables_arn(account: str, region: str, bucket: str) -> str:
@@ -48,6 +61,10 @@ def access(call: Call, operation: str, request: Request, arn: str) -> list[Acces
     needed = [(action, arn)]
     if operation.startswith(("Get", "Delete")) or "Journal" in operation:
         return needed
+    if role := _role_of(request):
+        needed.append(("iam:PassRole", role))
+    if "Annotation" in operation:
+        return needed
     given = request.get("MetadataTableConfiguration") or {}
     there = (given.get("S3TablesDestination") or {}).get("TableBucketArn")
     bucket = there or tables_arn(call.account, call.region, MANAGED_BUCKET)
@@ -61,9 +78,16 @@ def access(call: Call, operation: str, request: Request, arn: str) -> list[Acces
     return needed + [("kms:DescribeKey", key) for key in keys]
 
 
+def _role_of(request: Request) -> str | None:
+    whole = request.get("MetadataConfiguration") or request
+    role: str | None = (whole.get("AnnotationTableConfiguration") or {}).get("Role")
+    return role
+
+
 def _keys(request: Request) -> list[str]:
-    whole = request.get("MetadataConfiguration") or {}
-    parts = [whole.get("JournalTableConfiguration"), whole.get("InventoryTableConfiguration"), request.get("InventoryTableConfiguration")]  # fmt: skip
+    whole = request.get("MetadataConfiguration") or request
+    kinds = ("Journal", "Inventory", "Annotation")
+    parts = [whole.get(f"{kind}TableConfiguration") for kind in kinds]
     said = [(part or {}).get("EncryptionConfiguration") or {} for part in parts]
     return [one["KmsKeyArn"] for one in said if one.get("KmsKeyArn")]
 
@@ -74,8 +98,6 @@ class MetadataTables(Service):
     def create_bucket_metadata_configuration(self, call: Call, request: Request) -> Response:
         bucket = self._free(call, request)
         given = payload(request, "MetadataConfiguration")
-        if given.get("AnnotationTableConfiguration") is not None:
-            raise not_offered("annotation tables")
         said = given.get("JournalTableConfiguration")
         if not said:
             raise malformed_xml()
@@ -94,7 +116,11 @@ class MetadataTables(Service):
         }
         inventory = given.get("InventoryTableConfiguration")
         if inventory and _is_enabled(inventory):
-            config["inventory"] = _new_inventory(call, inventory)
+            config["inventory"] = _new_table(call, "inventory", inventory)
+        annotation = given.get("AnnotationTableConfiguration")
+        if annotation:
+            config["role"] = _role(bucket, annotation, "")
+            config["annotation"] = _new_annotation(call, annotation)
         _start(call, bucket, config)
         return {}
 
@@ -115,6 +141,13 @@ class MetadataTables(Service):
             if inventory is None
             else {"ConfigurationState": "ENABLED", **_shown(inventory)},
         }
+        if "annotation" in config:
+            table = config["annotation"]
+            result["AnnotationTableConfigurationResult"] = {
+                "ConfigurationState": "DISABLED" if table is None else "ENABLED",
+                **({} if table is None else _shown(table)),
+                **({"Role": config["role"]} if config["role"] else {}),
+            }
         return {"GetBucketMetadataConfigurationResult": {"MetadataConfigurationResult": result}}
 
     def delete_bucket_metadata_configuration(self, call: Call, request: Request) -> Response:
@@ -143,10 +176,37 @@ class MetadataTables(Service):
             return {}
         config = dict(config)
         if wanted:
-            config["inventory"] = _with_arn(call, bucket, config, _new_inventory(call, said))
+            config["inventory"] = _with_arn(
+                call, bucket, config, _new_table(call, "inventory", said)
+            )
             journal.put_job(call.tx, bucket, config["number"], "create")
         else:
             _drop(call.tx, bucket.stale.span(config.pop("inventory")["number"]))
+        state.put_config(call.tx, bucket, "metadata", config)
+        return {}
+
+    def update_bucket_metadata_annotation_table_configuration(
+        self, call: Call, request: Request
+    ) -> Response:
+        bucket, config = self._configured(call, request, 2)
+        said = payload(request, "AnnotationTableConfiguration")
+        there = config.get("annotation")
+        config = {**config, "role": _role(bucket, said, config.get("role", ""))}
+        if not _is_enabled(said):
+            if there is not None:
+                _drop(call.tx, bucket.stale.span(there["number"]))
+            config["annotation"] = None
+        elif there is None:
+            made = _new_annotation(call, said)
+            assert made is not None
+            config["annotation"] = _with_arn(call, bucket, config, made)
+            journal.put_job(call.tx, bucket, config["number"], "create")
+        elif (sealed := said.get("EncryptionConfiguration")) and (
+            _encryption(call, sealed) != there["encryption"]
+        ):
+            raise invalid_request(
+                "The encryption of a metadata table is set when it is created and cannot be changed."
+            )
         state.put_config(call.tx, bucket, "metadata", config)
         return {}
 
@@ -236,8 +296,8 @@ class MetadataTables(Service):
 
 def _start(call: Call, bucket: Bucket, config: dict[str, Any]) -> None:
     tx = call.tx
-    for name in ("journal", "inventory"):
-        if name in config:
+    for name in TABLES:
+        if config.get(name) is not None:
             config[name] = _with_arn(call, bucket, config, config[name])
     state.put_config(tx, bucket, "metadata", config)
     journal.put_job(tx, bucket, config["number"], "create")
@@ -259,8 +319,9 @@ def forget(tx: Tx, bucket: Bucket) -> None:
     for kind in ("metadata", *_JOBS):
         state.delete_config(tx, bucket, kind)
     _drop(tx, bucket.journal.span(config["number"]))
-    if inventory := config.get("inventory"):
-        _drop(tx, bucket.stale.span(inventory["number"]))
+    for name in ("inventory", "annotation"):
+        if table := config.get(name):
+            _drop(tx, bucket.stale.span(table["number"]))
 
 
 def _drop(tx: Tx, span: tuple[bytes, bytes]) -> None:
@@ -288,13 +349,33 @@ def _shown(table: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _new_inventory(call: Call, said: dict[str, Any]) -> dict[str, Any]:
+def _new_table(call: Call, name: str, said: dict[str, Any]) -> dict[str, Any]:
     return {
-        "name": "inventory",
+        "name": name,
         "number": call.tx.stamp(),
         "status": "CREATING",
         "encryption": _encryption(call, said.get("EncryptionConfiguration")),
     }
+
+
+def _new_annotation(call: Call, said: dict[str, Any]) -> dict[str, Any] | None:
+    """None for one that is disabled."""
+    return _new_table(call, "annotation", said) if _is_enabled(said) else None
+
+
+def _role(bucket: Bucket, said: dict[str, Any], known: str) -> str:
+    """One that is known need not be said again."""
+    role = said.get("Role") or known
+    if not role and not _is_enabled(said):
+        return ""
+    match = _ROLE.fullmatch(role)
+    if match is None or match[1] != bucket.account:
+        raise invalid_argument(
+            "An IAM role of the account of the bucket must be specified to enable the annotation table.",
+            "Role",
+            role,
+        )
+    return str(role)
 
 
 def _is_enabled(said: dict[str, Any]) -> bool:

@@ -9,6 +9,8 @@ before are nobody's. All is done as metadata.s3.amazonaws.com: policies and keys
     journal    ``JOURNAL_LATE_S`` after a change: the rows that wait
     backfill   ``BACKFILL_LATE_S`` after its creation: every version there is, a page a job; then ACTIVE
     inventory  ``INVENTORY_LATE_S`` after a change: all versions of the keys that changed, in place of those in the table
+    annotation-backfill  the same for the annotation table: every annotation there is
+    annotation  ``INVENTORY_LATE_S`` after a change: all annotations of the keys where they changed, in place of those in the table
     expire     every day: journal records older than the configuration says
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,14 +27,13 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Response, Settle
-from stratolite.services.s3 import journal, state
-from stratolite.services.s3.journal import INVENTORY_LATE_S, QUEUE, put_job
+from stratolite.services.s3 import annotation_table, journal, state
+from stratolite.services.s3.journal import INVENTORY_LATE_S, PRINCIPAL, QUEUE, put_job
 from stratolite.services.s3.listing import Row, version_rows
-from stratolite.services.s3.metadata_tables import expect_expiry
+from stratolite.services.s3.metadata_tables import TABLES, expect_expiry
 from stratolite.services.s3.state import Bucket
 
 _log = logging.getLogger("stratolite.s3")
-PRINCIPAL = "metadata.s3.amazonaws.com"
 BACKFILL_LATE_S = 900.0
 ROWS_COUNT_MAX = 5000
 """Of one commit."""
@@ -50,7 +51,7 @@ class _Task(NamedTuple):
     at: str
 
     def table(self, name: str) -> dict[str, Any] | None:
-        """The journal or inventory, while it can be written."""
+        """One of ``TABLES``, while it can be written."""
         table = self.config.get(name)
         usable = table is not None and table["status"] in ("ACTIVE", "BACKFILLING")
         return table if usable else None
@@ -76,10 +77,9 @@ class Recorder:
         if task is None:
             return None
         task = task._replace(call=acting)
-        do = {"journal": _journal, "backfill": _backfill, "inventory": _inventory}
-        table = "journal" if said["kind"] in ("journal", "expire") else "inventory"
+        table, do = _KINDS[said["kind"]]
         try:
-            settle = await do.get(said["kind"], _expire)(task)
+            settle = await do(task)
         except Fault as fault:
             if fault.code not in _FOR_EVER:
                 raise
@@ -138,7 +138,7 @@ def _fail(task: _Task, name: str, fault: Fault) -> None:
 
 
 def _create(task: _Task) -> None:
-    for name in ("journal", "inventory"):
+    for name in TABLES:
         table = task.config.get(name)
         if table is None or table["status"] != "CREATING":
             continue
@@ -149,7 +149,9 @@ def _create(task: _Task) -> None:
             "Id": table["arn"].rpartition("/")[2],
             "Service": PRINCIPAL,
             "Encryption": table["encryption"],
-            "Schema": journal.schema(of_journal=name == "journal"),
+            "Schema": annotation_table.SCHEMA
+            if name == "annotation"
+            else journal.schema(of_journal=name == "journal"),
         }
         try:
             task.call.invoke("s3tables", "KeepManagedTable", asked)
@@ -159,11 +161,12 @@ def _create(task: _Task) -> None:
             continue
         status = "ACTIVE" if name == "journal" else "BACKFILLING"
         task = _put_table(task, name, status=status)
-        if name == "inventory":
-            due_s = task.call.tx.time_s + BACKFILL_LATE_S
-            put_job(task.call.tx, task.bucket, task.number, "backfill", due_s)
-        else:
+        if name == "journal":
             expect_expiry(task.call.tx, task.bucket, task.config)
+        else:
+            due_s = task.call.tx.time_s + BACKFILL_LATE_S
+            kind = "backfill" if name == "inventory" else "annotation-backfill"
+            put_job(task.call.tx, task.bucket, task.number, kind, due_s)
 
 
 def _task_again(task: _Task) -> _Task:
@@ -329,3 +332,132 @@ async def _inventory(task: _Task) -> Callable[[_Task], None]:
             state.put_config(tx, task.bucket, "metadata-inventory-job", True)
 
     return settle
+
+
+async def _as_role(task: _Task) -> Call:
+    source = f"arn:aws:s3:::{task.bucket.name}"
+    return await task.call.as_role(task.config["role"], PRINCIPAL, source, "S3Metadata")
+
+
+async def _annotate_all(task: _Task) -> Callable[[_Task], None]:
+    table, written, at = task.table("annotation"), None, ""
+    if table is not None and table["status"] == "BACKFILLING":
+
+        def read(call: Call) -> annotation_table.Page:
+            low, high = state.at_prefix(b""), state.past_prefix(b"")
+            limits = annotation_table.Limits()
+            return annotation_table.page(call, task.bucket, low, high, task.at, limits)
+
+        found, at = await task.call.transact(read)
+        acting = await _as_role(task)
+        rows = await annotation_table.rows(acting, task.bucket, found)
+        if rows:
+            written = await _write(task, table, {"append": rows})
+
+    def settle(task: _Task) -> None:
+        tx, annotation = task.call.tx, task.config.get("annotation")
+        if table is None or annotation is None or annotation["number"] != table["number"]:
+            return
+        _commit(task, "annotation", written)
+        if at:
+            put_job(tx, task.bucket, task.number, "annotation-backfill", at=at)
+            return
+        task = _put_table(task, "annotation", status="ACTIVE")
+        if next(tx.scan(task.bucket.stale.span(annotation["number"]), limit=1), None) is not None:
+            put_job(tx, task.bucket, task.number, "annotation", tx.time_s)
+            state.put_config(tx, task.bucket, "metadata-annotation-job", True)
+
+    return settle
+
+
+class _Stale(NamedTuple):
+    """What a commit brings up to date."""
+
+    drop: list[bytes]
+    """Keys all of whose rows go first."""
+    found: list[annotation_table.One]
+    done: list[tuple[bytes, bytes]]
+    """Marks that are carried out with it, as they were read."""
+    at: str
+    """Where a key goes on that has more annotations than a commit takes: JSON [row of its mark, the mark, page's ``at``]."""
+    more: bool = False
+    """Whether marks were left for want of room."""
+
+
+def _stale_annotations(task: _Task, number: int, call: Call) -> _Stale:
+    space, limits = task.bucket.stale[number], annotation_table.Limits()
+
+    def page(row: bytes, at: str) -> annotation_table.Page:
+        key = state.key_of(space, row)
+        bounds = state.escape(key), state.past_key(key)
+        return annotation_table.page(call, task.bucket, *bounds, at, limits)
+
+    def further(row: bytes, mark: bytes, at: str) -> str:
+        return orjson.dumps([b64encode(row).decode(), mark.decode(), at]).decode() if at else ""
+
+    if task.at:
+        said, mark, at = orjson.loads(task.at)
+        row = b64decode(said)
+        found, at = page(row, at)
+        done = [] if at else [(row, mark.encode())]
+        return _Stale([], found, done, further(row, mark.encode(), at), more=True)
+    drop: list[bytes] = []
+    every: list[annotation_table.One] = []
+    marks: list[tuple[bytes, bytes]] = []
+    for row, raw in call.tx.scan(space.span(), limit=KEYS_COUNT_MAX):
+        found, at = page(row, "")
+        if at and drop:
+            return _Stale(drop, every, marks, "", more=True)
+        drop.append(state.key_of(space, row))
+        every += found
+        if at:
+            return _Stale(drop, every, [], further(row, raw, at))
+        marks.append((row, raw))
+    return _Stale(drop, every, marks, "", more=len(marks) == KEYS_COUNT_MAX)
+
+
+async def _annotate(task: _Task) -> Callable[[_Task], None]:
+    table, written = task.table("annotation"), None
+    stale = _Stale([], [], [], "")
+    if table is not None:
+        number = table["number"]
+        stale = await task.call.transact(lambda call: _stale_annotations(task, number, call))
+        steps: list[dict[str, Any]] = []
+        if stale.drop:
+            keys = [key.decode() for key in stale.drop]
+            steps.append({"drop": {"column": "object_key", "values": keys}})
+        if stale.found:
+            acting = await _as_role(task)
+            rows = await annotation_table.rows(acting, task.bucket, stale.found)
+            steps.append({"append": rows})
+        if steps:
+            written = await _write(task, table, *steps)
+
+    def settle(task: _Task) -> None:
+        tx, annotation = task.call.tx, task.config.get("annotation")
+        state.delete_config(tx, task.bucket, "metadata-annotation-job")
+        if table is None or annotation is None or annotation["number"] != table["number"]:
+            return
+        _commit(task, "annotation", written)
+        for row, mark in stale.done:
+            if tx.get(row) == mark:
+                tx.delete(row)
+        left = next(tx.scan(task.bucket.stale.span(annotation["number"]), limit=1), None)
+        if left is not None or stale.at:
+            due_s = tx.time_s + (0.0 if stale.at or stale.more else INVENTORY_LATE_S)
+            put_job(tx, task.bucket, task.number, "annotation", due_s, stale.at)
+            state.put_config(tx, task.bucket, "metadata-annotation-job", True)
+
+    return settle
+
+
+_Doing = Callable[[_Task], Awaitable[Callable[[_Task], None]]]
+_KINDS: dict[str, tuple[str, _Doing]] = {
+    "journal": ("journal", _journal),
+    "expire": ("journal", _expire),
+    "backfill": ("inventory", _backfill),
+    "inventory": ("inventory", _inventory),
+    "annotation-backfill": ("annotation", _annotate_all),
+    "annotation": ("annotation", _annotate),
+}
+"""Kind of job -> (the table it writes, what does it)."""

@@ -37,13 +37,16 @@ EVENTS = frozenset(
         "s3:LifecycleTransition",
         "s3:IntelligentTiering",
         "s3:ObjectAcl:Put",
+        "s3:ObjectRetention:Put",
         "s3:ObjectTagging:Put",
         "s3:ObjectTagging:Delete",
         "s3:ObjectAnnotation:Put",
         "s3:ObjectAnnotation:Delete",
     }
 )
-GROUPS = frozenset({f"{name.rpartition(':')[0]}:*" for name in EVENTS if name.count(":") == 2})
+GROUPS = frozenset({f"{name.rpartition(':')[0]}:*" for name in EVENTS if name.count(":") == 2}) - {
+    "s3:ObjectRetention:*"
+}
 # Member of the configuration -> (its ARN's member, the service in the ARN, what errors call it)
 KINDS = {
     "QueueConfigurations": ("QueueArn", "sqs", "Queue"),

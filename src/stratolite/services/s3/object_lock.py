@@ -9,15 +9,20 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
-from stratolite.services.s3 import names, state, versions
+from stratolite.services.s3 import names, replication_rules, state, versions
 from stratolite.services.s3.entry import bucket_of, payload
-from stratolite.services.s3.faults import malformed_xml
+from stratolite.services.s3.faults import invalid_request, malformed_xml
 from stratolite.services.s3.lock_rules import (
+    MODES,
     check_date,
     check_rule,
+    ends_ms,
+    event_of,
+    lasts_ms,
     lock_missing,
     may_change,
 )
+from stratolite.services.s3.objects import touched
 
 
 class ObjectLocks(Service):
@@ -62,27 +67,25 @@ class ObjectLocks(Service):
         more = found.head.more
         if "mode" not in more:
             raise _no_lock()
-        until = float(more["until_ms"] // 1000)
-        return {"Retention": {"Mode": more["mode"], "RetainUntilDate": until}}
+        until = float(ends_ms(more, int(call.tx.time_s * 1000)) // 1000)
+        told: dict[str, Any] = {"Mode": more["mode"], "RetainUntilDate": until}
+        if "event" in more:
+            told["EventHold"] = "ON" if more["event"] else "OFF"
+            if more["event"]:
+                told["EventHoldDuration"] = dict([more["event"]])
+        return {"Retention": told}
 
     def put_object_retention(self, call: Call, request: Request) -> Response:
         found = self._locked_version(call, request)
         wanted = payload(request, "Retention")
-        mode, until = wanted.get("Mode"), wanted.get("RetainUntilDate")
-        if (mode is None) != (until is None):
-            raise malformed_xml()
-        until_ms = 0
-        if mode is not None:
-            if mode not in ("GOVERNANCE", "COMPLIANCE"):
-                raise malformed_xml()
-            until_ms = check_date(call, until)
+        retention = _retention(call, found.head.more, wanted)
         bypass = bool(request.get("BypassGovernanceRetention"))
-        may_change(call, found.head, mode, until_ms, bypass=bypass)
-        more = {k: v for k, v in found.head.more.items() if k not in ("mode", "until_ms")}
-        if mode is not None:
-            more |= {"mode": mode, "until_ms": until_ms}
-        found.head.more = more
+        may_change(call, found.head, retention, bypass=bypass)
+        more = {k: v for k, v in found.head.more.items() if k not in _RETENTION}
+        found.head.more = more | retention
+        _note(call, found)
         versions.save(call, found)
+        touched(call, found.bucket, request["Key"], found.head, "ObjectRetention:Put")
         return {}
 
     def get_object_legal_hold(self, call: Call, request: Request) -> Response:
@@ -97,8 +100,53 @@ class ObjectLocks(Service):
         if status not in ("ON", "OFF"):
             raise malformed_xml()
         found.head.more = {**found.head.more, "hold": status == "ON"}
+        _note(call, found)
         versions.save(call, found)
         return {}
+
+
+_RETENTION = ("mode", "until_ms", "event")
+
+
+def _retention(call: Call, now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is asked for, as in ``more``; {} for none. Raises Fault.
+
+    An event hold goes on where nothing is said of it, and so does a date beside it.
+    """
+    mode, until = wanted.get("Mode"), wanted.get("RetainUntilDate")
+    lasts = wanted.get("EventHoldDuration") or {}
+    event = event_of(wanted.get("EventHold"), lasts.get("Days"), lasts.get("Years"))
+    held = now.get("event")
+    if mode is None and event is None:
+        if until is not None:
+            raise malformed_xml()
+        return {}
+    if mode is None and held and event == []:
+        mode = now["mode"]
+    if mode is None:
+        raise invalid_request("An event hold requires a retention mode.")
+    if mode not in MODES:
+        raise malformed_xml()
+    until_ms = check_date(call, until) if until is not None else 0
+    made: dict[str, Any] = {"mode": mode, "until_ms": until_ms}
+    if event == [] and held:
+        released_ms = int(call.tx.time_s * 1000) + lasts_ms(held)
+        made["until_ms"] = max(until_ms, now["until_ms"], released_ms)
+    elif until is None and (event or held):
+        made["until_ms"] = now.get("until_ms", 0)
+    elif until is None:
+        if event is None:
+            raise malformed_xml()
+        raise invalid_request("A retain until date is required where no event hold is ON.")
+    if event is None and "event" in now:
+        event = now["event"]
+    return made if event is None else {**made, "event": event}
+
+
+def _note(call: Call, found: versions.Found) -> None:
+    """What changed goes where the object went."""
+    if "replication" in found.bucket.on and found.head.version:
+        replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
 
 
 def _no_lock() -> Fault:

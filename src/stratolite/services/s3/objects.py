@@ -214,7 +214,7 @@ class Objects(Service):
         if bucket.versioning:
             response["VersionId"] = versions.shown(head)
         if head.more:
-            response |= lock_rules.shown(head)
+            response |= lock_rules.shown(call, head)
             if "replication" in head.more:
                 response["ReplicationStatus"] = head.more["replication"]
             if head.storage_class in ARCHIVED:

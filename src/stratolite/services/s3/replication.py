@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +17,14 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Settle
-from stratolite.services.s3 import encryption, replication_rules, state, versions
+from stratolite.services.s3 import (
+    encryption,
+    journal,
+    lock_rules,
+    replication_rules,
+    state,
+    versions,
+)
 from stratolite.services.s3.entry import ENFORCED
 from stratolite.services.s3.events import Happening, happened, iso_ms, record
 from stratolite.services.s3.objects import created
@@ -71,6 +79,10 @@ class Replicator:
         def settle(tx: Tx) -> None:
             call.tx = tx
             self.replicate(call, said, role)
+            bucket = state.bucket(tx, said["bucket"])
+            if "size" in said and bucket is not None and bucket.id == said["id"]:
+                what = -1, -said["size"]
+                replication_rules.pending(call, bucket, said["to"], said["rule"], *what)
 
         return settle
 
@@ -100,6 +112,8 @@ class Replicator:
             status = "FAILED"
         else:
             status = "COMPLETED"
+            self._tell_late(call, found, rule, said)
+        self._measure(call, bucket, rule, said, failed=failure is not None)
         if found.head.place != state.MARKER and found.head.more.get("replication") != "REPLICA":
             fresh = versions.find(call, bucket, key, said["version"] or versions.NULL)
             assert fresh is not None
@@ -124,6 +138,10 @@ class Replicator:
         self._allowed(writing, action, target, name)
         there = versions.find(writing, target, key, source.version)
         if there is not None:
+            if _locks(there.head) != _locks(source):
+                for right in ("GetObjectRetention", "GetObjectLegalHold"):
+                    self._allowed(reading, right, bucket, name)
+                self._bring_locks(writing, source, there.head)
             if there.head.tags != source.tags:
                 self._allowed(writing, "ReplicateTags", target, name)
                 there.head.tags = source.tags
@@ -170,6 +188,7 @@ class Replicator:
         more = {k: v for k, v in source.more.items() if k not in own}
         if held := source.more.get("annotations"):
             more["annotations"] = self._service.copy_annotations(call, found, target, held)
+            journal.annotated(call, target, key)
         if source.place != state.MARKER:
             more["replication"] = "REPLICA"
         translated = (destination.get("AccessControlTranslation") or {}).get("Owner")
@@ -206,6 +225,18 @@ class Replicator:
             replica.upload = self._service.copy_parts(call, found, target)
         return replica
 
+    def _bring_locks(self, call: Call, source: Head, replica: Head) -> None:
+        """A hold that was released is released now: its duration runs from here.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-replication
+        """
+        before = replica.more.get("event")
+        more = {k: v for k, v in replica.more.items() if k not in _LOCKS} | _locks(source)
+        if before and more.get("event") == []:
+            released_ms = int(call.tx.time_s * 1000) + lock_rules.lasts_ms(before)
+            more["until_ms"] = max(more["until_ms"], released_ms)
+        replica.more = more
+
     def _bring_annotations(self, call: Call, found: Found, there: Found) -> None:
         """Those of the source in place of the replica's, if they are not the same."""
         source, replica = found.head, there.head
@@ -219,6 +250,7 @@ class Replicator:
 
         if told(found.bucket, held) == told(there.bucket, old):
             return
+        journal.annotated(call, there.bucket, there.key)
         if old is not None:
             drop_annotations(call.cloud, call.tx, there.bucket, old["space"])
         more = {k: v for k, v in replica.more.items() if k != "annotations"}
@@ -226,19 +258,52 @@ class Replicator:
             more["annotations"] = self._service.copy_annotations(call, found, there.bucket, held)
         replica.more = more
 
+    def _measure(
+        self, call: Call, bucket: Bucket, rule: Rule, said: dict[str, Any], *, failed: bool
+    ) -> None:
+        if not rule.is_measured:
+            return
+        measure = partial(replication_rules.measure, call, bucket, rule.to, rule.id)
+        measure("OperationsFailedReplication", float(failed))
+        if not failed:
+            latency_s = max(call.tx.time_s - said["since_s"], 0.0)
+            measure("ReplicationLatency", latency_s, "Seconds")
+
+    def _tell_late(self, call: Call, found: Found, rule: Rule, said: dict[str, Any]) -> None:
+        """Behind the threshold of S3 Replication Time Control, which passes unseen only while no server runs."""
+        late_s = call.tx.time_s - said["since_s"]
+        if rule.is_timed and late_s > replication_rules.THRESHOLD_MINUTES * 60:
+            threshold_s = replication_rules.THRESHOLD_MINUTES * 60
+            self._tell(call, found, rule, said, "Replication:OperationMissedThreshold", {"threshold": threshold_s})  # fmt: skip
+            more = {"replicationTime": round(late_s, 3), "threshold": threshold_s}
+            self._tell(call, found, rule, said, "Replication:OperationReplicatedAfterThreshold", more)  # fmt: skip
+
     def _tell_failure(
         self, call: Call, found: Found, rule: Rule, said: dict[str, Any], why: str
     ) -> None:
+        what = "Replication:OperationFailedReplication"
+        self._tell(call, found, rule, said, what, {"failureReason": why})
+
+    def _tell(
+        self,
+        call: Call,
+        found: Found,
+        rule: Rule,
+        said: dict[str, Any],
+        event: str,
+        more: dict[str, Any],
+    ) -> None:
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
         head = found.head
         about = {
             "replicationRuleId": rule.id,
             "destinationBucket": f"arn:aws:s3:::{rule.to}",
             "s3Operation": "OBJECT_DELETE" if head.place == state.MARKER else "OBJECT_PUT",
             "requestTime": iso_ms(said["since_s"]),
-            "failureReason": why,
+            **more,
         }
         what = Happening(
-            "Replication:OperationFailedReplication",
+            event,
             found.key.decode(),
             head.size_bytes,
             head.etag,
@@ -248,12 +313,21 @@ class Replicator:
         happened(call, found.bucket, what)
 
 
+_LOCKS = ("mode", "until_ms", "event", "hold")
+
+
+def _locks(head: Head) -> dict[str, Any]:
+    return {name: head.more[name] for name in _LOCKS if name in head.more}
+
+
 class _CannotReplicate(Exception):
     """Says why, in the words of https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-failure-codes.html"""
 
 
 _REFUSALS = {
     "GetObjectVersionForReplication": "SrcGetObjectNotPermitted",
+    "GetObjectRetention": "SrcGetObjectRetentionNotPermitted",
+    "GetObjectLegalHold": "SrcGetObjectLegalHoldNotPermitted",
     "ReplicateObject": "DstPutObjectNotPermitted",
     "ReplicateDelete": "DstDelObjNotPermitted",
     "ReplicateTags": "DstPutTaggingNotPermitted",

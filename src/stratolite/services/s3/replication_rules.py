@@ -1,7 +1,7 @@
 """Replication configurations: what is accepted, which rule means a version, and the job left with the version.
 
 A job of queue ``s3.replicate``, JSON: {account, region, bucket, id, key (base64), order, version, rule, role, to,
-since_s}. Jobs of one key and one destination keep their order.
+since_s, size?}; ``size`` where it is among what a measured rule has pending. Jobs of one key and one destination keep their order.
 Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
 """
 
@@ -25,6 +25,8 @@ from stratolite.services.s3.state import Bucket, Head
 
 QUEUE = "s3.replicate"
 RULES_COUNT_MAX = 1000
+THRESHOLD_MINUTES = 15
+"""Of S3 Replication Time Control, which knows no other."""
 _ARN = "arn:aws:s3:::"
 
 
@@ -52,6 +54,14 @@ class Rule(NamedTuple):
         chosen = self.said.get("SourceSelectionCriteria") or {}
         algorithm = (head.more.get("sse") or {}).get("alg", "")
         return not algorithm.startswith("aws:kms") or _is_on(chosen, "SseKmsEncryptedObjects")
+
+    @property
+    def is_measured(self) -> bool:
+        return _is_on(self.said["Destination"], "Metrics")
+
+    @property
+    def is_timed(self) -> bool:
+        return _is_on(self.said["Destination"], "ReplicationTime")
 
     def meets(self, key: str, tags: dict[str, str]) -> bool:
         return (
@@ -149,9 +159,40 @@ def job(
 
 def put(call: Call, bucket: Bucket, key: bytes, head: Head, rule: Rule, role: str) -> None:
     payload = job(call, bucket, key, head, rule, role)
+    if rule.is_measured:
+        payload["size"] = head.size_bytes
+        pending(call, bucket, rule.to, rule.id, 1, head.size_bytes)
     line = f"{bucket.id} {rule.to} ".encode() + key
     partition = hashlib.blake2b(line, digest_size=16).digest()
     call.cloud.work.put(call.tx, QUEUE, orjson.dumps(payload), partition=partition)
+
+
+def pending(
+    call: Call, bucket: Bucket, to: str, rule: str, operations: int, size_bytes: int
+) -> None:
+    """So much more waits for a rule whose replication is measured, less where negative.
+
+    The bucket's configuration "replication-pending:RULE" is JSON [operations, bytes], while there are some.
+    """
+    kind = f"replication-pending:{rule}"
+    known = state.config(call.tx, bucket, kind) or (0, 0)
+    count, total = max(known[0] + operations, 0), max(known[1] + size_bytes, 0)
+    if count:
+        state.put_config(call.tx, bucket, kind, [count, total])
+    else:
+        total = 0
+        state.delete_config(call.tx, bucket, kind)
+    measure(call, bucket, to, rule, "OperationsPendingReplication", count)
+    measure(call, bucket, to, rule, "BytesPendingReplication", total, "Bytes")
+
+
+def measure(
+    call: Call, bucket: Bucket, to: str, rule: str, name: str, value: float, unit: str = "Count"
+) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics"""
+    dimensions = (("DestinationBucket", to), ("RuleId", rule), ("SourceBucket", bucket.name))
+    place = (bucket.account, bucket.region, "AWS/S3", dimensions)
+    call.cloud.measure(*place, name, float(value), unit)
 
 
 def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]:
@@ -189,9 +230,32 @@ def checked(call: Call, bucket: Bucket, given: dict[str, Any]) -> dict[str, Any]
             raise invalid_request(
                 "SseKmsEncryptedObjects must be specified if EncryptionConfiguration is present, and the other way round."
             )
+        if _rule(rule).tags and _is_on(rule, "DeleteMarkerReplication"):
+            raise invalid_request(
+                "Delete marker replication is not supported if any Tag filter is specified. Please refer to S3 "
+                "Developer Guide for more information."
+            )
         _check_destination(call, bucket, rule["Destination"])
+        _check_time(rule["Destination"])
         kept.append(rule)
     return {"Role": role, "Rules": kept}
+
+
+def _check_time(said: dict[str, Any]) -> None:
+    """S3 Replication Time Control: of 15 minutes, with metrics. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ReplicationTime.html"""
+    timed, metrics = said.get("ReplicationTime"), said.get("Metrics")
+    for given, member in ((timed, "Time"), (metrics, "EventThreshold")):
+        if given is None:
+            continue
+        if given.get("Status") not in ("Enabled", "Disabled"):
+            raise malformed_xml()
+        minutes = (given.get(member) or {}).get("Minutes")
+        if minutes not in (None, THRESHOLD_MINUTES) or (minutes is None and given is timed):
+            raise invalid_argument(
+                f"{member} must be {THRESHOLD_MINUTES} minutes.", "Minutes", minutes
+            )
+    if _is_on(said, "ReplicationTime") and not _is_on(said, "Metrics"):
+        raise invalid_request("ReplicationTime must be specified together with Metrics.")
 
 
 def _check_destination(call: Call, bucket: Bucket, said: dict[str, Any]) -> None:

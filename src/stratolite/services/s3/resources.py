@@ -84,15 +84,13 @@ class Bucket(Resource):
         {"BucketName", "BucketNamePrefix", "BucketNamespace", "ObjectLockEnabled"}
     )
     properties: ClassVar[frozenset[str] | None] = _OFFERED
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "AnalyticsConfigurations.*.StorageClassAnalysis.DataExport": frozenset({""}),
-        "MetadataConfiguration.AnnotationTableConfiguration": frozenset(),
-        "ObjectLockConfiguration.Rule.DefaultRetention.DefaultEventHold": frozenset({""}),
-    }
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
-        "AnalyticsConfigurations.*": lambda one: bucket_settings.check_analytics(_of_id(one)),
+        "AnalyticsConfigurations.*": lambda one: bucket_settings.check_analytics(_analytics(one)),
         "CorsConfiguration": lambda given: cors.check(_cors(given)["CORSRules"]),
         "InventoryConfigurations.*": lambda one: bucket_settings.check_inventory(_inventory(one)),
+        "IntelligentTieringConfigurations.*": lambda one: bucket_settings.check_tiering(
+            _tiering(one)
+        ),
         "LifecycleConfiguration": _check_lifecycle,
         **{
             f"NotificationConfiguration.{kind}.*.Event": notification_rules.check_event
@@ -101,7 +99,7 @@ class Bucket(Resource):
         "WebsiteConfiguration": lambda given: website.check(_website(given)),
     }
     stand_ins: ClassVar[Mapping[str, str | None]] = {
-        "AnalyticsConfigurations.*": "later",
+        "AnalyticsConfigurations.*": "arn:aws:s3:::known-later",
         "InventoryConfigurations.*": "arn:aws:s3:::known-later",
     }
     unread = frozenset({"ObjectLockEnabled"})
@@ -497,6 +495,8 @@ def _lock(given: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"ObjectLockEnabled": given.get("ObjectLockEnabled", "Enabled")}
     if default := (given.get("Rule") or {}).get("DefaultRetention"):
         kept = {k: int(v) if k in ("Days", "Years") else v for k, v in default.items()}
+        if held := default.get("DefaultEventHold"):
+            kept["DefaultEventHold"] = {unit: int(count) for unit, count in held.items()}
         made["Rule"] = {"DefaultRetention": kept}
     return made
 
@@ -632,12 +632,23 @@ def _inventory(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_id(given: dict[str, Any]) -> dict[str, Any]:
-    """Metrics and analytics: an id and a filter."""
+    """Metrics and the like: an id and a filter."""
     made: dict[str, Any] = {"Id": given["Id"]}
     if given.get("Prefix") or given.get("TagFilters"):
         made["Filter"] = _filter(given)
-    if "StorageClassAnalysis" in given:
-        made["StorageClassAnalysis"] = given["StorageClassAnalysis"]
+    return made
+
+
+def _analytics(given: dict[str, Any]) -> dict[str, Any]:
+    made = {**_of_id(given), "StorageClassAnalysis": {}}
+    if export := given["StorageClassAnalysis"].get("DataExport"):
+        target = export["Destination"]
+        there = {"Bucket": target["BucketArn"]}
+        there |= {name: target[name] for name in ("BucketAccountId", "Format", "Prefix") if name in target}  # fmt: skip
+        made["StorageClassAnalysis"]["DataExport"] = {
+            "OutputSchemaVersion": export["OutputSchemaVersion"],
+            "Destination": {"S3BucketDestination": there},
+        }
     return made
 
 
@@ -765,7 +776,11 @@ _MANY: dict[str, tuple[str, str, Any]] = {
         _inventory,
     ),
     "MetricsConfigurations": ("BucketMetricsConfiguration", "MetricsConfiguration", _metrics),
-    "AnalyticsConfigurations": ("BucketAnalyticsConfiguration", "AnalyticsConfiguration", _of_id),
+    "AnalyticsConfigurations": (
+        "BucketAnalyticsConfiguration",
+        "AnalyticsConfiguration",
+        _analytics,
+    ),
     "IntelligentTieringConfigurations": (
         "BucketIntelligentTieringConfiguration",
         "IntelligentTieringConfiguration",

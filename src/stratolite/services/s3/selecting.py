@@ -30,6 +30,7 @@ from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import (
     archive_rules,
     content,
+    counting,
     encryption,
     select_faults,
     select_sql,
@@ -104,10 +105,11 @@ class Selecting(Objects):
             raise
         run.watch(self._room)
         progress = bool((request.get("RequestProgress") or {}).get("Enabled"))
-        return {"Payload": self._events(run, source.size_bytes, progress=progress)}
+        events = self._events(call, request, run, source.size_bytes, progress=progress)
+        return {"Payload": events}
 
     async def _events(
-        self, run: _Run, size_bytes: int, *, progress: bool
+        self, call: Call, request: Request, run: _Run, size_bytes: int, *, progress: bool
     ) -> AsyncIterator[dict[str, Any]]:
         returned = 0
 
@@ -125,6 +127,9 @@ class Selecting(Objects):
                 async for rows in run.rows():
                     returned += len(rows)
                     yield {"Records": {"Payload": rows}}
+                await call.transact(
+                    lambda inner: counting.selected(inner, request, size_bytes, returned)
+                )
                 yield {"Stats": {"Details": details()}}
                 yield {"End": {}}
         finally:

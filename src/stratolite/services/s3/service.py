@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from stratolite.core.dropping import Dropper
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Resource, Route, Tagged, Worker
+from stratolite.service import Call, Cloud, Request, Resource, Route, Tagged, Worker
 from stratolite.services.s3 import cors, restoring, state
 from stratolite.services.s3.access import AccessRules
 from stratolite.services.s3.access_logs import LogKeeper, log_refusal, logging_too
+from stratolite.services.s3.analysis import Analyst, Tally
 from stratolite.services.s3.annotations import Annotations
 from stratolite.services.s3.batch import Batch
 from stratolite.services.s3.bucket_settings import BucketSettings
@@ -57,6 +58,10 @@ class S3(
 ):
     """Multipart brings the operations on single objects (``objects``, ``copying``)."""
 
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.tally = Tally(cloud)
+
     name = "s3"
     hears_refusals = True
     HOOKS: ClassVar = ("cors",)
@@ -82,7 +87,7 @@ class S3(
         if found is None:
             found = super().route(operation)
             if not found.is_async:
-                found = found._replace(method=logging_too(operation, found.method))
+                found = found._replace(method=logging_too(operation, found.method, self.tally))
             self._routes[operation] = found
         return found
 
@@ -100,6 +105,7 @@ class S3(
             Replicator(self),
             LogKeeper(self.cloud),
             Recorder(self.cloud),
+            Analyst(self.cloud, self.tally),
             Dropper(self.cloud.db, DROP),
         )
 

@@ -19,6 +19,7 @@ bucket shows up in a new one of the same name.
     (account, region, "s3", "l", id, stamp)       -> a line of the access log, until it is delivered
     (account, region, "s3", "m", id, config, stamp) -> JSON, a row for the journal table, until it is there
     (account, region, "s3", "y", id, config, KEY) -> sequence number of the change that the inventory table lacks
+    (account, region, "s3", "g", id, config, ...) -> what a storage class analysis counted, see ``analysis``
     (account, region, "s3", "u", id, KEY, upload) -> msgpack Upload
     (account, region, "s3", "p", id, upload, n)   -> msgpack Part                  until its object goes
     (account, region, "s3", "b", id, upload, n)   -> the part's body, up to PART_INLINE_BYTES_MAX
@@ -61,6 +62,7 @@ FEATURES = frozenset(
         "replication",
         "lifecycle",
         "logging",
+        "counted",
         "metadata",
         "request-payment",
     }
@@ -79,6 +81,7 @@ class Bucket:
 
     __slots__ = (
         "account",
+        "analysis",
         "annotation_bodies",
         "annotations",
         "blocks_sse_c",
@@ -139,6 +142,7 @@ class Bucket:
         self.config = space["config"][id]
         self.heads, self.bodies = space["o"][id], space["d"][id]
         self.log = space["l"][id]
+        self.analysis = space["g"][id]
         self.journal, self.stale = space["m"][id], space["y"][id]
         self.versions, self.nulls = space["v"][id], space["n"][id]
         self.annotations, self.annotation_bodies = space["a"][id], space["t"][id]
@@ -199,7 +203,8 @@ class Head(Listed, array_like=True, gc=False):
 
 MORE = {
     "mode": "GOVERNANCE or COMPLIANCE",
-    "until_ms": "end of the retention",
+    "until_ms": "end of the retention, 0 where only an event hold says it",
+    "event": "[unit, count] of the retention behind an event hold, [] once it is released",
     "hold": "true under a legal hold",
     "sse": "how the body is sealed, see encryption",
     "grants": "[[kind, id, permission], ...] instead of a canned ACL",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stratolite.errors import Fault
 from stratolite.service import Call
-from stratolite.services.s3 import state
+from stratolite.services.s3 import journal, state
 from stratolite.services.s3.faults import invalid_argument, no_such_key
 from stratolite.services.s3.state import Bucket, Head
 from stratolite.services.s3.worker import drop_annotations, drop_parts
@@ -217,6 +217,7 @@ def mark_deleted(call: Call, bucket: Bucket, key: bytes, old: Head | None) -> He
 def drop_body(call: Call, bucket: Bucket, key: bytes, head: Head) -> None:
     """Of a version being replaced or deleted; the head is the caller's."""
     if "annotations" in head.more:
+        journal.annotated(call, bucket, key)
         drop_annotations(call.cloud, call.tx, bucket, head.more["annotations"]["space"])
     if head.place == state.IN_ROW:
         state.delete_body(call.tx, bucket, key, head.order)

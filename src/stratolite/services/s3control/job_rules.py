@@ -77,10 +77,6 @@ def check(request: Request) -> None:
         raise invalid("Invalid role ARN")
     if kind == "S3PutObjectCopy" and not operation[kind].get("TargetResource"):
         raise invalid("TargetResource must be specified")
-    if kind == "S3PutObjectCopy" and operation[kind].get("ObjectLockEventHold"):
-        raise not_offered("an event hold")
-    if kind == "S3PutObjectRetention" and (operation[kind].get("Retention") or {}).get("EventHold"):
-        raise not_offered("an event hold")
     if kind == "S3ComputeObjectChecksum":
         algorithm = operation[kind].get("ChecksumAlgorithm") or "CRC64NVME"
         if algorithm not in CHECKSUMS:

@@ -56,12 +56,8 @@ async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, 
         else:
             bypass = bool(said.get("BypassGovernanceRetention"))
             retention = said.get("Retention") or {}
-            asked: dict[str, Any] = {
-                "Retention": {
-                    "Mode": retention.get("Mode"),
-                    "RetainUntilDate": retention.get("RetainUntilDate"),
-                }
-            }
+            names = ("Mode", "RetainUntilDate", "EventHold", "EventHoldDuration")
+            asked: dict[str, Any] = {"Retention": {name: retention.get(name) for name in names}}
             if bypass:
                 asked["BypassGovernanceRetention"] = bypass
             await call.request("s3", "PutObjectRetention", {**about, **asked})
@@ -108,6 +104,7 @@ def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, 
         ("SSEAwsKmsKeyId", "SSEKMSKeyId"),
         ("BucketKeyEnabled", "BucketKeyEnabled"),
         ("ObjectLockMode", "ObjectLockMode"),
+        ("ObjectLockEventHold", "ObjectLockEventHold"),
         ("ObjectLockRetainUntilDate", "ObjectLockRetainUntilDate"),
         ("ObjectLockLegalHoldStatus", "ObjectLockLegalHoldStatus"),
         ("AnnotationDirective", "AnnotationDirective"),
@@ -116,6 +113,8 @@ def _copy(said: dict[str, Any], task: Task, about: dict[str, Any]) -> dict[str, 
     ):
         if said.get(ours) is not None:
             asked[theirs] = said[ours]
+    for unit, count in (said.get("ObjectLockEventHoldDuration") or {}).items():
+        asked[f"ObjectLockEventHoldDuration{unit}"] = count
     if "SSEKMSKeyId" in asked:
         asked["ServerSideEncryption"] = "aws:kms"
     if fresh := said.get("NewObjectMetadata"):
