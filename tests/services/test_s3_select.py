@@ -7,13 +7,13 @@ import gzip
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 from stratolite.services.s3 import select_child, select_sql, selecting
 
 PEOPLE = 'name,age,city\nAnn,31,Berlin\nBob,9,Rome\n"C, D",77,\n'
@@ -185,8 +185,9 @@ def in_the_child(tmp_path, sql, **limits):
             "format": "csv", "columns": ["_1"], **limits,
         }  # fmt: skip
         child = Path(select_child.__file__)
+        memory_bytes = max(said["memory_mb"] * 4, 1024) << 20
         done = subprocess.run(
-            [sys.executable, "-I", child], input=json.dumps(said).encode() + b"\n", pass_fds=(data.fileno(),),
+            jail.command(str(child), memory_bytes, said.pop("cpu_s"), [data.fileno()]), input=json.dumps(said).encode() + b"\n", pass_fds=(data.fileno(),),
             capture_output=True, timeout=240, env={"PATH": "", "HOME": "/nonexistent", "MARK": "environment-mark"}, cwd="/",
         )  # fmt: skip
     return done.stdout

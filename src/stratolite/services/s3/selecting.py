@@ -14,7 +14,6 @@ import io
 import json
 import os
 import struct
-import sys
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +25,7 @@ import orjson
 
 from stratolite.clock import iso
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import (
     archive_rules,
@@ -212,17 +212,14 @@ async def _begin(
             "macros": select_times.MACROS,
             "output": output,
             "memory_mb": MEMORY_MB,
-            "cpu_s": CPU_S_MAX,
         }
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            _CHILD,
+            *jail.command(_CHILD, MEMORY_MB * 4 << 20, CPU_S_MAX, [file.fileno()]),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(file.fileno(),),
-            env={"PATH": "", "HOME": "/nonexistent"},
+            env=jail.ENVIRONMENT,
             cwd="/",
             limit=1 << 20,
         )
