@@ -107,6 +107,13 @@ class Imports(Service):
                 raise invalid("KeyMaterialId cannot be specified with NEW_KEY_MATERIAL")
             if any(one["digest"] == entry["digest"] for one in entries):
                 raise _incorrect()
+            if pending and pending["digest"] != entry["digest"]:
+                raise Fault(
+                    "KMSInvalidStateException",
+                    f"New key material (id: {material_id(found, len(entries) + 1)}) cannot be imported into KMS key"
+                    f" {found.id}, because another key material (id: {material_id(found, len(entries))})"
+                    " is pending rotation.",
+                )
             pending, number = entry, len(entries)
         else:
             number = _number(call, found, entry["digest"])
@@ -238,7 +245,10 @@ def rotate(call: Call, found: Key) -> None:
     """To the material that waits for it, in all regions at once. Raises KMSInvalidStateException."""
     family = [found, *(without_expired(call, one) for one in state.relatives(call.tx, found))]
     if any(not one.record["pending"] for one in family):
-        raise wrong_state(found.arn, "without new key material to rotate to in each of its regions")
+        raise Fault(
+            "KMSInvalidStateException",
+            f"No available key material pending rotation for the key: {found.arn}.",
+        )
     for one in family:
         fresh = {**one.record["pending"], "at_s": call.tx.time_s, "kind": "ON_DEMAND"}
         record = {**one.record, "materials": [*one.record["materials"], fresh], "pending": None}
