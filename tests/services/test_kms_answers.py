@@ -343,7 +343,7 @@ def test_a_grant_for_a_source_is_for_that_source_alone(client, kms):
     """https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html: as aws:SourceArn."""
     key = make(kms)
     guest, guests = user(client, "guest", {"Action": "s3:*"})
-    source = {"SourceArn": "arn:aws:s3:::my-bucket"}
+    source = {"SourceArn": "arn:aws:logs:us-east-1:000000000000:log-group:mine"}
     kms.create_grant(KeyId=key, GranteePrincipal=guests, Operations=["Encrypt"], Constraints=source)
     assert not allowed(guest.encrypt, KeyId=key, Plaintext=b"x")
     service = {
@@ -374,7 +374,7 @@ def test_a_service_uses_what_it_was_granted_for_the_source(client, kms, platform
     key = make(kms)
     kms.create_grant(
         KeyId=key, GranteeServicePrincipal="logs.amazonaws.com", Operations=["Encrypt"],
-        Constraints={"SourceArn": "arn:aws:s3:::my-bucket"}, RetiringServicePrincipal="logs.amazonaws.com",
+        Constraints={"SourceArn": "arn:aws:logs:us-east-1:000000000000:log-group:mine"}, RetiringServicePrincipal="logs.amazonaws.com",
     )  # fmt: skip
 
     def used(source):
@@ -383,6 +383,6 @@ def test_a_service_uses_what_it_was_granted_for_the_source(client, kms, platform
         )
         return platform.run(call.request("kms", "Encrypt", {"KeyId": key, "Plaintext": b"x"}))
 
-    assert used("arn:aws:s3:::my-bucket")["KeyId"] == arn(key)
+    assert used("arn:aws:logs:us-east-1:000000000000:log-group:mine")["KeyId"] == arn(key)
     with pytest.raises(Exception, match="not authorized"):
-        used("arn:aws:s3:::another")
+        used("arn:aws:logs:us-east-1:000000000000:log-group:another")

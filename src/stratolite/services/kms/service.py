@@ -36,7 +36,7 @@ _CONDITION_KEYS = {
     "MessageType": "kms:messagetype",
     "GranteePrincipal": "kms:granteeprincipal",
     "RetiringPrincipal": "kms:retiringprincipal",
-    "PendingWindowInDays": "kms:scheduledeletionpendingwindowindays",
+    "PendingWindowInDays": "kms:schedulekeydeletionpendingwindowindays",
     "RotationPeriodInDays": "kms:rotationperiodindays",
     "WrappingAlgorithm": "kms:wrappingalgorithm",
     "WrappingKeySpec": "kms:wrappingkeyspec",
