@@ -23,6 +23,8 @@ from typing import Any
 
 FRAME_BYTES = 128 << 10
 ROWS_COUNT = 2000
+LINE_BYTES_MAX = 1 << 20
+"""Of a record of CSV: https://docs.aws.amazon.com/AmazonS3/latest/userguide/selecting-content-from-objects.html"""
 
 
 def warm() -> None:
@@ -75,7 +77,7 @@ def csv_table(said: dict[str, Any], path: str) -> str:
         f"read_csv({quoted(path)}, auto_detect=false, all_varchar=true, null_padding=true, strict_mode=false,"
         f" header={'true' if said['skip_first'] else 'false'}, delim={quoted(said['delimiter'])},"
         f" quote={quoted(said['quote'])}, escape={quoted(said['escape'])}, nullstr='\x01',"
-        f" max_line_size={1 << 21}, columns={{{names}}}{comment})"
+        f" max_line_size={LINE_BYTES_MAX}, parallel={'false' if said.get('lines_in_quotes') else 'true'}, columns={{{names}}}{comment})"
     )
 
 
@@ -262,4 +264,6 @@ def main() -> None:
         send(b"D", b"")
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
         kind = type(error).__name__
-        send(b"E", json.dumps({"kind": kind, "message": str(error)[:1000]}).encode())
+        text = str(error)  # the line that is wrong stands in the middle, however long
+        text = text if len(text) <= 2000 else f"{text[:500]} {text[-1500:]}"
+        send(b"E", json.dumps({"kind": kind, "message": text}).encode())
