@@ -1,7 +1,7 @@
 """Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
 
-Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; of a job that is over what
-is left of a generated one goes. Queue ``s3control.tick``, JSON
+Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; a job that was cancelled is
+reported, and of one that is over what is left of a generated manifest goes. Queue ``s3control.tick``, JSON
 [account, region]: one slice of the job whose turn it is (one of a higher priority pauses it), and another tick while any waits. Ticks of an account and
 region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
 a crash a slice may be done again, and none is left out.
@@ -16,6 +16,7 @@ import io
 import logging
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -42,12 +43,13 @@ def put_prepare(call: Call, job_id: str) -> None:
 
 
 def put_end(cloud: Cloud, tx: Tx, account: str, region: str, job_id: str) -> None:
-    """Of a job that is over and had its manifest generated."""
+    """Of a job that was cancelled, or is over and had its manifest generated."""
     cloud.work.put(tx, PREPARE, orjson.dumps([account, region, job_id]))
 
 
-def _drop_manifest(cloud: Cloud, tx: Tx, payload: bytes) -> None:
+def _drop(cloud: Cloud, tx: Tx, payload: bytes, results: int) -> None:
     account, region, job_id = orjson.loads(payload)
+    state.drop_results(tx, state.space(account, region), job_id, results)
     if not state.drop_manifest(tx, state.space(account, region), job_id):
         cloud.work.put(tx, PREPARE, payload)
 
@@ -100,7 +102,9 @@ class Preparer:
         if record is None:
             return None
         if record["status"] in OVER:
-            return lambda tx: _drop_manifest(cloud, tx, job.payload)
+            if record["status"] == "Cancelled" and record["results"]:
+                await _report(call, record, [])
+            return lambda tx: _drop(cloud, tx, job.payload, record["results"])
         if record["status"] not in ("New", "Preparing"):
             return None
         total, failure = 0, None
@@ -124,6 +128,7 @@ class Preparer:
                 fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
             else:
                 fresh["status"] = "Ready" if fresh["confirmed"] else "Suspended"
+                fresh["suspended_s"] = tx.time_s
             state.put_job(tx, rows, fresh)
             if fresh["status"] == "Ready":
                 _tick(cloud, tx, account, region)
@@ -175,7 +180,8 @@ class Ticker:
                 async with room:
                     done, code, status, text = await tasks.carry_out(acting, record, task)
                 word = "succeeded" if done else "failed"
-                return [task.bucket, task.key, task.version, word, code, str(status), text]
+                key = quote(task.key, safe="/")  # as a manifest has it: a report can be one
+                return [task.bucket, key, task.version, word, str(status), code, text]
 
             listed = list(await asyncio.gather(*map(one, part.tasks)))
         except Fault as fault:
@@ -199,23 +205,8 @@ class Ticker:
                 _tick(cloud, tx, account, region)
 
         if place is None or failure is not None:
-            ready = await self._report(call, record, listed)
-            if ready is not None:
-                _log.warning("job=%s: its report is not delivered: %r", record["id"], ready)
+            await _report(call, record, listed)
         return settle
-
-    async def _report(
-        self, call: Call, record: dict[str, Any], last: list[list[str]]
-    ) -> Fault | None:
-        """Write the completion report; the fault that kept it from being written."""
-        report = record["Report"]
-        if not report.get("Enabled"):
-            return None
-        try:
-            await _write_report(await _as_role(call, record), record, last)
-        except Fault as fault:
-            return fault
-        return None
 
 
 def _keep(
@@ -254,8 +245,18 @@ def _keep(
     state.put_job(tx, rows, fresh)
 
 
+async def _report(call: Call, record: dict[str, Any], last: list[list[str]]) -> None:
+    """The completion report, where one is wanted and its bucket takes it."""
+    if not record["Report"].get("Enabled"):
+        return
+    try:
+        await _write_report(await _as_role(call, record), record, last)
+    except Fault as fault:
+        _log.warning("job=%s: its report is not delivered: %r", record["id"], fault)
+
+
 async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]]) -> None:
-    """Result files and the manifest that names them.
+    """Result files and the manifest that names them. Of a row the status comes before the code, as AWS's examples have it.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
     """
@@ -266,6 +267,9 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
     rows, after = state.space(call.account, call.region), -1
     files = []
     only_failed = report["ReportScope"] == "FailedTasksOnly"
+    put = {"Bucket": bucket, "ServerSideEncryption": "AES256"}
+    if report.get("ExpectedBucketOwner"):
+        put["ExpectedBucketOwner"] = report["ExpectedBucketOwner"]
 
     async def write(status: str, listed: list[list[str]]) -> None:
         text = io.StringIO()
@@ -273,7 +277,7 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
         body = text.getvalue().encode()
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         key = f"{folder}/results/{call.world.token(20).hex()}.csv"
-        await call.request("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body})
+        await call.request("s3", "PutObject", {**put, "Key": key, "Body": body})
         files.append(
             {"TaskExecutionStatus": status, "Bucket": bucket, "MD5Checksum": digest, "Key": key}
         )
@@ -306,12 +310,10 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
     now_s = await call.transact(lambda inner: inner.tx.time_s)
     manifest["ReportCreationDate"] = _iso(now_s)
     body = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    await call.request(
-        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json", "Body": body}
-    )
+    await call.request("s3", "PutObject", {**put, "Key": f"{folder}/manifest.json", "Body": body})
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
     await call.request(
-        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json.md5", "Body": digest}
+        "s3", "PutObject", {**put, "Key": f"{folder}/manifest.json.md5", "Body": digest}
     )
 
 
