@@ -386,3 +386,78 @@ def test_a_service_uses_what_it_was_granted_for_the_source(client, kms, platform
     assert used("arn:aws:logs:us-east-1:000000000000:log-group:mine")["KeyId"] == arn(key)
     with pytest.raises(Exception, match="not authorized"):
         used("arn:aws:logs:us-east-1:000000000000:log-group:another")
+
+
+OFF, GOING, STAYS, WAITS = (
+    "DisabledException: {} is disabled.",
+    "KMSInvalidStateException: {} is pending deletion.",
+    "KMSInvalidStateException: {} is not pending deletion.",
+    "KMSInvalidStateException: {} is pending import.",
+)
+NATIVE = (
+    "UnsupportedOperationException: {} origin is AWS_KMS which is not valid for this operation."
+)
+BROUGHT = (
+    "UnsupportedOperationException: {} origin is EXTERNAL which is not valid for this operation."
+)
+STATES = [
+    # operation, what else it is asked, Enabled, Disabled, PendingDeletion, PendingImport; "" succeeds, None is not tried
+    ("cancel_key_deletion", {}, STAYS, STAYS, "", STAYS),
+    ("create_alias", {"AliasName": "alias/x"}, "", "", GOING, ""),
+    ("create_grant", {"GranteePrincipal": "arn:aws:iam::000000000000:root", "Operations": ["Encrypt"]}, "", OFF, GOING, WAITS),
+    ("encrypt", {"Plaintext": b"x"}, "", OFF, GOING, WAITS),
+    ("generate_data_key", {"KeySpec": "AES_256"}, "", OFF, GOING, WAITS),
+    ("generate_data_key_without_plaintext", {"KeySpec": "AES_256"}, "", OFF, GOING, WAITS),
+    ("generate_data_key_pair", {"KeyPairSpec": "ECC_NIST_P256"}, "", OFF, GOING, WAITS),
+    ("generate_data_key_pair_without_plaintext", {"KeyPairSpec": "ECC_NIST_P256"}, "", OFF, GOING, WAITS),
+    ("describe_key", {}, "", "", "", ""),
+    ("disable_key", {}, "", "", GOING, WAITS),
+    ("enable_key", {}, "", "", GOING, WAITS),
+    ("enable_key_rotation", {}, "", OFF, GOING, BROUGHT),
+    ("disable_key_rotation", {}, "", OFF, GOING, BROUGHT),
+    ("rotate_key_on_demand", {}, "", OFF, GOING, WAITS),
+    ("get_key_policy", {}, "", "", "", ""),
+    ("get_key_rotation_status", {}, "", "", "", None),
+    ("get_parameters_for_import", {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}, NATIVE, NATIVE, NATIVE, ""),
+    ("delete_imported_key_material", {}, NATIVE, NATIVE, NATIVE, ""),
+    ("list_aliases", {}, "", "", "", ""),
+    ("list_grants", {}, "", "", "", ""),
+    ("list_key_policies", {}, "", "", "", ""),
+    ("list_resource_tags", {}, "", "", "", ""),
+    ("put_key_policy", {}, "", "", "", ""),
+    ("tag_resource", {"Tags": [{"TagKey": "a", "TagValue": "b"}]}, "", "", GOING, ""),
+    ("untag_resource", {"TagKeys": ["a"]}, "", "", GOING, ""),
+    ("update_key_description", {"Description": "d"}, "", "", GOING, ""),
+    ("schedule_key_deletion", {}, "", "", GOING, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "asked", "on", "off", "going", "waits"), STATES)
+def test_a_key_s_state_decides_what_is_done(kms, operation, asked, on, off, going, waits):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html, row by row with its messages."""
+    for name, wanted in (("on", on), ("off", off), ("going", going), ("waits", waits)):
+        if wanted is None:
+            continue
+        key = make(kms, **({"Origin": "EXTERNAL"} if name == "waits" else {}))
+        request = {"TargetKeyId" if operation == "create_alias" else "KeyId": key, **asked}
+        if operation == "create_alias":
+            request["AliasName"] = f"alias/{name}"
+        if operation == "put_key_policy":
+            request["Policy"] = kms.get_key_policy(KeyId=key)["Policy"]
+        if name == "off":
+            kms.disable_key(KeyId=key)
+        if name == "going":
+            kms.schedule_key_deletion(KeyId=key)
+        if wanted:
+            assert refused(getattr(kms, operation), **request) == wanted.format(arn(key)), name
+        else:
+            getattr(kms, operation)(**request)
+
+
+def test_material_is_imported_again_while_the_key_is_off(kms):
+    """The same page, ImportKeyMaterial: the key stays as it is."""
+    key = make(kms, Origin="EXTERNAL")
+    kms.import_key_material(**imported(kms, key, b"1" * 32))
+    kms.disable_key(KeyId=key)
+    kms.import_key_material(**imported(kms, key, b"1" * 32))
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"

@@ -19,7 +19,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, prepared
 from stratolite.services.kms import material, state
-from stratolite.services.kms.faults import invalid, unsupported, wrong_state
+from stratolite.services.kms.faults import invalid, unsupported
 from stratolite.services.kms.lookup import (
     check_stays,
     expired,
@@ -78,8 +78,6 @@ class Imports(Service):
 
     def import_key_material(self, call: Call, request: Request) -> Response:
         found = _importing(call, request)
-        if state_of(found) == "Disabled":
-            raise wrong_state(found.arn, "disabled")
         valid_to_s = _valid_to(call, request)
         raw = _unwrapped(call, found, request)
         entry = {
@@ -141,7 +139,7 @@ class Imports(Service):
     def delete_imported_key_material(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
         if not is_external(found):
-            raise _not_external(found)
+            raise wrong_origin(found)
         check_stays(found)
         entries, pending = list(found.record["materials"]), found.record["pending"]
         response: Response = {"KeyId": found.arn}
@@ -167,12 +165,12 @@ class Imports(Service):
 def _importing(call: Call, request: Request) -> Key:
     found = find(call, request["KeyId"])
     if not is_external(found):
-        raise _not_external(found)
+        raise wrong_origin(found)
     check_stays(found)
     return found
 
 
-def _not_external(found: Key) -> Fault:
+def wrong_origin(found: Key) -> Fault:
     return Fault(
         "UnsupportedOperationException",
         f"{found.arn} origin is {found.record.get('origin', 'AWS_KMS')} which is not valid for this operation.",

@@ -43,13 +43,13 @@ class Rotation(Service):
     def _rotating(self, call: Call, request: Request, *, on_schedule: bool = False) -> Key:
         found = find(call, request["KeyId"])
         check_managed(found)
+        if on_schedule and is_external(found):
+            raise imports.wrong_origin(found)
         check_state(found)
         if found.record["spec"] != SYMMETRIC:
             raise Fault("UnsupportedOperationException", "")
         if is_replica(found):
             raise _unfit(found, "is a replica key: its primary key is what is rotated.")
-        if on_schedule and is_external(found):
-            raise _unfit(found, "has imported key material, which is rotated on demand alone.")
         return found
 
     def get_key_rotation_status(self, call: Call, request: Request) -> Response:
