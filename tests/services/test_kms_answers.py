@@ -461,3 +461,27 @@ def test_material_is_imported_again_while_the_key_is_off(kms):
     kms.disable_key(KeyId=key)
     kms.import_key_material(**imported(kms, key, b"1" * 32))
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
+
+
+def test_a_stack_may_lock_itself_out_of_a_key_if_it_says_so(client, kms):
+    """AWS::KMS::Key's BypassPolicyLockoutSafetyCheck counts for an update as for the first policy."""
+    cfn = client("cloudformation")
+
+    def deployed(action, statement, **more):
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Resource": "*", **statement}],
+        }
+        properties = {"KeyPolicy": policy, **more}
+        key = {"Type": "AWS::KMS::Key", "Properties": properties}
+        body = json.dumps({"Resources": {"Key": key}, "Outputs": {"Id": {"Value": {"Ref": "Key"}}}})
+        getattr(cfn, f"{action}_stack")(StackName="s", TemplateBody=body)
+        waiter = cfn.get_waiter(f"stack_{action}_complete")
+        waiter.wait(StackName="s", WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
+
+    mine = {"Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "kms:*"}
+    others = {"Principal": {"AWS": "111111111111"}, "Action": "kms:Encrypt"}
+    deployed("create", mine)
+    deployed("update", others, BypassPolicyLockoutSafetyCheck=True)
+    (stack,) = cfn.describe_stacks(StackName="s")["Stacks"]
+    assert stack["StackStatus"] == "UPDATE_COMPLETE"
