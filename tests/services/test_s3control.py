@@ -617,3 +617,59 @@ def test_a_token_stands_for_one_job(control, s3, role):
     assert make(control, s3, role, ["k"], tag, ClientRequestToken="t") == one
     with pytest.raises(ClientError, match="IdempotencyException"):
         make(control, s3, role, ["k"], tag, ClientRequestToken="t", Priority=8)
+
+
+def test_a_job_ends_when_half_of_a_thousand_tasks_failed(control, s3, role):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-job-status.html, Job failure: 50% of at least 1,000 tasks."""
+    keys = [f"gone{number}" for number in range(1050)]
+    job_id = make(control, s3, role, keys, {"S3DeleteObjectTagging": {}})
+    done = ended(control, job_id)
+    assert (done["Status"], done["FailureReasons"][0]["FailureCode"]) == ("Failed", "JobFailureRateExceeded")  # fmt: skip
+    assert done["ProgressSummary"]["NumberOfTasksFailed"] == 1000
+    assert len(reported(s3, job_id)) == 1000
+    few = make(control, s3, role, keys[:999], {"S3DeleteObjectTagging": {}})
+    assert ended(control, few)["Status"] == "Complete"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"box,k\nbox,k,more\n", "Manifest file is not properly formatted"),
+        (b"box,k\nbox,\xff\n", "Invalid Manifest Content"),
+        (b"box,\n", "Required fields are missing in the schema: Key"),
+        (b"{}", "Manifest file is not properly formatted"),
+        (b'{"files": [{"key": "manifest.csv"}], "destinationBucket": "arn:aws:s3:::reports", "fileSchema": "Bucket, Key"}', "Manifest file is not properly formatted"),
+        (b"no JSON", "Manifest file is not properly formatted"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_cannot_be_read_fails_the_job(control, s3, role, body, reason):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshooting-batch-operations.html, InvalidManifestContent"""
+    etag = s3.put_object(Bucket="reports", Key="manifest.csv", Body=body)["ETag"]
+    spec = {"Format": "S3BatchOperations_CSV_20180820", "Fields": ["Bucket", "Key"]}
+    if b"," not in body or b"files" in body:
+        spec = {"Format": "S3InventoryReport_CSV_20161130"}
+    location = {"ObjectArn": "arn:aws:s3:::reports/manifest.csv", "ETag": etag}
+    job_id = control.create_job(
+        AccountId=ACCOUNT, ConfirmationRequired=False, Operation={"S3DeleteObjectTagging": {}}, Priority=1, RoleArn=role,
+        Report={"Enabled": False}, Manifest={"Spec": spec, "Location": location}, ClientRequestToken="u",
+    )["JobId"]  # fmt: skip
+    done = ended(control, job_id)
+    assert done["FailureReasons"] == [
+        {"FailureCode": "InvalidManifestContent", "FailureReason": reason}
+    ]
+
+
+def test_a_job_goes_ninety_days_after_its_end(control, s3, role, platform):
+    """The same page, NoSuchJobException; its token is free again."""
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    tag = {"S3DeleteObjectTagging": {}}
+    job_id = make(control, s3, role, ["k"], tag)
+    assert ended(control, job_id)["Status"] == "Complete"
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, batch.KEPT_S - 3600)))
+    assert job(control, job_id)["Status"] == "Complete"
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 7200)))
+    until(lambda: control.list_jobs(AccountId=ACCOUNT)["Jobs"] == [])
+    with pytest.raises(ClientError, match="NoSuchJob"):
+        job(control, job_id)
+    assert make(control, s3, role, ["k"], tag) != job_id

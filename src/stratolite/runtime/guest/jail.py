@@ -8,7 +8,7 @@ PROGRAM is a file, loaded by its path as a module without stratolite (and from i
 What holds from then on:
 
     files      none is opened, none changed; but the DESCRIPTORs, read-only, at /proc/self/fd/N, and where the program says
-               LAZY = True Python's modules and shared libraries, read-only (Landlock; the calls that change a file by its
+               LAZY = True Python's modules, shared libraries and time zones, read-only (Landlock; the calls that change a file by its
                name by a filter)
     sockets    none is made (a filter; a network namespace of its own where the kernel gives one)
     programs   none is executed, no process is made, none is signalled, traced or limited (a filter)
@@ -39,7 +39,15 @@ else:
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_NO_NEW_PRIVS = 0x10000000, 0x40000000, 38
 
-_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_LIBRARIES = (
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/etc/ld.so.cache",
+    "/usr/share/zoneinfo",
+)
 
 closed: list[str] = []
 """files, sockets (the namespace), calls: what this kernel gave."""

@@ -1,7 +1,7 @@
 """Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
 
 Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; a job that was cancelled is
-reported, and of one that is over what is left of a generated manifest goes. Queue ``s3control.tick``, JSON
+reported, of one that is over what is left of a generated manifest goes, and after 90 days the job itself. Queue ``s3control.tick``, JSON
 [account, region]: one slice of the job whose turn it is (one of a higher priority pauses it), and another tick while any waits. Ticks of an account and
 region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
 a crash a slice may be done again, and none is left out.
@@ -28,6 +28,8 @@ from stratolite.services.s3control import generating, manifests, state, tasks
 _log = logging.getLogger("stratolite.s3control")
 PREPARE, TICK = "s3control.prepare", "s3control.tick"
 OVER = ("Complete", "Cancelled", "Failed")
+KEPT_S = 90 * 86_400
+"""How long a job can be looked at once it is over: troubleshooting-batch-operations.html, NoSuchJobException."""
 SLICE_COUNT = 50
 AT_ONCE = 8
 _PRINCIPAL = "batchoperations.s3.amazonaws.com"
@@ -42,16 +44,27 @@ def put_prepare(call: Call, job_id: str) -> None:
     call.cloud.work.put(call.tx, PREPARE, payload)
 
 
-def put_end(cloud: Cloud, tx: Tx, account: str, region: str, job_id: str) -> None:
-    """Of a job that was cancelled, or is over and had its manifest generated."""
-    cloud.work.put(tx, PREPARE, orjson.dumps([account, region, job_id]))
-
-
-def _drop(cloud: Cloud, tx: Tx, payload: bytes, results: int) -> None:
-    account, region, job_id = orjson.loads(payload)
-    state.drop_results(tx, state.space(account, region), job_id, results)
-    if not state.drop_manifest(tx, state.space(account, region), job_id):
+def put_end(cloud: Cloud, tx: Tx, account: str, region: str, record: dict[str, Any]) -> None:
+    """Of a job that is over: what it leaves goes, at once and at last."""
+    payload = orjson.dumps([account, region, record["id"]])
+    if record["results"] or "ManifestGenerator" in record:
         cloud.work.put(tx, PREPARE, payload)
+    cloud.work.put(tx, PREPARE, payload, due_s=record["ended_s"] + KEPT_S)
+
+
+def _drop(cloud: Cloud, tx: Tx, payload: bytes) -> None:
+    account, region, job_id = orjson.loads(payload)
+    rows = state.space(account, region)
+    record = state.job(tx, rows, job_id)
+    if record is None:
+        return
+    if record["results"]:
+        state.drop_results(tx, rows, job_id, record["results"])
+        state.put_job(tx, rows, {**record, "results": 0})
+    if not state.drop_manifest(tx, rows, job_id):
+        cloud.work.put(tx, PREPARE, payload)
+    elif tx.time_s >= record["ended_s"] + KEPT_S:
+        state.delete_job(tx, rows, record)
 
 
 def put_tick(call: Call) -> None:
@@ -102,9 +115,9 @@ class Preparer:
         if record is None:
             return None
         if record["status"] in OVER:
-            if record["status"] == "Cancelled" and record["results"]:
+            if record["results"]:
                 await _report(call, record, [])
-            return lambda tx: _drop(cloud, tx, job.payload, record["results"])
+            return lambda tx: _drop(cloud, tx, job.payload)
         if record["status"] not in ("New", "Preparing"):
             return None
         total, failure = 0, None
@@ -126,6 +139,7 @@ class Preparer:
                 fresh["generated"] = record["generated"]
             if failure is not None:
                 fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
+                put_end(cloud, tx, account, region, fresh)
             else:
                 fresh["status"] = "Ready" if fresh["confirmed"] else "Suspended"
                 fresh["suspended_s"] = tx.time_s
@@ -196,11 +210,10 @@ class Ticker:
                 and fresh["place"] == record["place"]
             ):
                 _keep(tx, rows, fresh, listed, place, failure, spent_s)
-                if "ManifestGenerator" in fresh:
-                    if fresh["status"] in OVER:
-                        put_end(cloud, tx, account, region, fresh["id"])
-                    elif place is not None:
-                        state.drop_manifest(tx, rows, fresh["id"], place["file"])
+                if fresh["status"] in OVER:
+                    put_end(cloud, tx, account, region, fresh)
+                elif "ManifestGenerator" in fresh and place is not None:
+                    state.drop_manifest(tx, rows, fresh["id"], place["file"])
             if state.next_job(tx, rows) is not None:
                 _tick(cloud, tx, account, region)
 
@@ -224,11 +237,12 @@ def _keep(
     fresh["active_s"] += spent_s
     fresh["place"] = place
     done = fresh["failed"] + fresh["succeeded"]
-    if (
+    too_many = (
         failure is None
         and done >= _FAILURES_LOOK_COUNT
         and fresh["failed"] > _FAILURES_SHARE_MAX * done
-    ):
+    )
+    if too_many:  # reported afterwards, as a cancelled job is
         failure = {
             "FailureCode": "JobFailureRateExceeded",
             "FailureReason": "More than 50% of the tasks failed",
@@ -237,11 +251,13 @@ def _keep(
         fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
     elif place is None:
         fresh |= {"status": "Complete", "ended_s": tx.time_s}
-    elif fresh["Report"].get("Enabled"):
-        state.put_results(tx, rows, fresh["id"], fresh["results"], listed)
-        fresh["results"] += 1
-    if fresh["status"] in ("Failed", "Complete"):
+    if too_many or fresh["status"] not in OVER:
+        if fresh["Report"].get("Enabled"):
+            state.put_results(tx, rows, fresh["id"], fresh["results"], listed)
+            fresh["results"] += 1
+    else:
         state.drop_results(tx, rows, fresh["id"], fresh["results"])
+        fresh["results"] = 0
     state.put_job(tx, rows, fresh)
 
 

@@ -53,6 +53,8 @@ class Jobs(Service):
             "results": 0,
         }
         record.setdefault("Tags", [])
+        if token:
+            record["token"] = token
         state.put_job(call.tx, rows, record)
         if token:
             state.put_token(call.tx, rows, token, job_id)
@@ -106,7 +108,7 @@ class Jobs(Service):
             if record["status"] in _OVER:
                 raise _wrong_state(record)
             record["status"], record["ended_s"] = "Cancelled", call.tx.time_s
-            batch.put_end(call.cloud, call.tx, call.account, call.region, record["id"])
+            batch.put_end(call.cloud, call.tx, call.account, call.region, record)
         elif wanted == "Ready":
             if record["status"] not in ("Suspended", "New", "Preparing"):
                 raise _wrong_state(record)
