@@ -485,3 +485,40 @@ def test_a_stack_may_lock_itself_out_of_a_key_if_it_says_so(client, kms):
     deployed("update", others, BypassPolicyLockoutSafetyCheck=True)
     (stack,) = cfn.describe_stacks(StackName="s")["Stacks"]
     assert stack["StackStatus"] == "UPDATE_COMPLETE"
+
+
+def test_what_is_done_to_a_key_is_done_in_its_account(client, kms):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html, cross-account use."""
+    key = make(kms)
+    root = {"Sid": "all", "Effect": "Allow", "Principal": {"AWS": ["000000000000", "111111111111"]}, "Action": "kms:*", "Resource": "*"}  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [root]})
+    kms.put_key_policy(KeyId=key, Policy=policy)
+    other = client("kms", account="111111111111")
+    assert other.encrypt(KeyId=arn(key), Plaintext=b"x")["KeyId"] == arn(key)
+    assert other.get_key_rotation_status(KeyId=arn(key))["KeyRotationEnabled"] is False
+    for call, asked in (
+        (other.put_key_policy, {"Policy": policy}),
+        (other.disable_key, {}),
+        (other.schedule_key_deletion, {}),
+        (other.tag_resource, {"Tags": [{"TagKey": "a", "TagValue": "b"}]}),
+        (other.list_key_rotations, {}),
+    ):
+        said = refused(call, KeyId=arn(key), **asked)
+        assert said.startswith("AccessDeniedException: "), said
+    said = refused(other.create_alias, AliasName="alias/theirs", TargetKeyId=arn(key))
+    assert said.startswith("AccessDeniedException: "), said
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+def test_tags_with_a_key_and_the_key_an_alias_leaves_need_leave_too(client, kms):
+    """The API pages of CreateKey and UpdateAlias, required permissions."""
+    able, _ = user(client, "able", {"Action": ["kms:CreateKey", "kms:UpdateAlias"]})
+    assert allowed(able.create_key)
+    assert not allowed(able.create_key, Tags=[{"TagKey": "a", "TagValue": "b"}])
+    old, new = make(kms), make(kms)
+    kms.create_alias(AliasName="alias/a", TargetKeyId=old)
+    narrow, _ = user(
+        client, "narrow", {"Action": "kms:UpdateAlias", "Resource": [arn(new), "arn:aws:kms:us-east-1:000000000000:alias/a"]}
+    )  # fmt: skip
+    assert not allowed(narrow.update_alias, AliasName="alias/a", TargetKeyId=new)
+    assert allowed(able.update_alias, AliasName="alias/a", TargetKeyId=new)

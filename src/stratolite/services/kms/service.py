@@ -58,6 +58,13 @@ _ENCRYPTING = frozenset({
     "GenerateDataKeyPairWithoutPlaintext",
 })  # fmt: skip
 
+# What may be asked of another account's key; https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html
+_ACROSS = frozenset({
+    "CreateGrant", "Decapsulate", "Decrypt", "DeriveSharedSecret", "DescribeKey", "Encapsulate", "Encrypt", "GenerateDataKey",
+    "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac",
+    "GetKeyRotationStatus", "GetPublicKey", "ListGrants", "RevokeGrant", "Sign", "Verify", "VerifyMac",
+})  # fmt: skip
+
 # What AWS asks for though its model calls it optional.
 _NEEDED = {"Decrypt": ("CiphertextBlob",)}
 
@@ -101,7 +108,13 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
                 if held is None:
                     return ((action, alias),)
                 return ((action, alias), (action, state.here(call).arn(f"key/{held['key']}")))
-            return ((action, alias), (action, lookup.find(call, request["TargetKeyId"]).arn))
+            _check_own(call, operation, target := lookup.find(call, request["TargetKeyId"]))
+            needed = [(action, alias), (action, target.arn)]
+            if operation == "UpdateAlias":  # the key it named until now has a say, too
+                held = state.alias(call.tx, state.here(call), request["AliasName"])
+                if held is not None and held["key"] != target.id:
+                    needed.append((action, state.here(call).arn(f"key/{held['key']}")))
+            return needed
         if operation == "RetireGrant":
             found, grant = grant_to_retire(call, request)
             mine = {call.principal.arn, _role_arn(call), _service(call)}
@@ -117,7 +130,11 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         if operation == "Decrypt" and not request.get("KeyId"):
             return ((action, use.key_of_blob(call, request["CiphertextBlob"]).arn),)
         if request.get("KeyId"):
-            return ((action, lookup.find(call, request["KeyId"]).arn),)
+            found = lookup.find(call, request["KeyId"])
+            _check_own(call, operation, found)
+            return ((action, found.arn),)
+        if operation == "CreateKey" and request.get("Tags"):
+            return ((action, "*"), ("kms:TagResource", state.here(call).arn("key/*")))
         return ((action, "*"),)
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
@@ -227,6 +244,16 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         from stratolite.services.kms.resources import RESOURCES
 
         return RESOURCES
+
+
+def _check_own(call: Call, operation: str, found: state.Key) -> None:
+    """Raises AccessDeniedException for what can only be done in the key's own account, whatever its policy says."""
+    if operation not in _ACROSS and found.place.account != call.account:
+        raise Fault(
+            "AccessDeniedException",
+            f"{operation} cannot be performed on {found.arn}, a KMS key in a different AWS account",
+            status=400,
+        )
 
 
 def _said(value: Any) -> str:
