@@ -325,12 +325,12 @@ def test_what_was_found_is_refused(client):
 
 
 def test_a_grant_needs_somebody(client):
-    """Its model lets the grantee out, for services as grantees, which are refused by name."""
+    """Its model lets the grantee out, for services as grantees, which need a source and somebody to retire the grant."""
     kms = client("kms")
     about = {"KeyId": kms.create_key()["KeyMetadata"]["KeyId"], "Operations": ["Decrypt"]}
     for more, code in (
         ({}, "ValidationException"),
-        ({"GranteeServicePrincipal": "s3.amazonaws.com"}, "UnsupportedOperationException"),
+        ({"GranteeServicePrincipal": "s3.amazonaws.com"}, "ValidationException"),
     ):
         with pytest.raises(ClientError) as refused:
             kms.create_grant(**about, **more)

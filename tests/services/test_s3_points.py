@@ -138,3 +138,48 @@ def test_an_access_point_of_another_s_bucket_gives_what_its_policy_gives(client)
             other.put_object(**asked, Key="k", Body=b"y")
     with pytest.raises(ClientError, match="AccessDenied"):
         other.get_object(Bucket="box", Key="k")
+
+
+URI = "InvalidURI: Couldn't parse the specified URI."
+NAME = "InvalidRequest: Your Amazon S3 AccessPoint name is invalid"
+CHARACTERS = (
+    "InvalidTag: This request contains a tag key or value that isn't valid. Valid characters include the following:"
+    " [a-zA-Z+-=._:/]. Tag keys can contain up to 128 characters. Tag values can contain up to 256 characters."
+)
+
+
+def test_s3_control_says_no_as_aws_was_recorded(client):
+    """https://github.com/localstack/localstack/blob/main/tests/aws/services/s3control/test_s3control.snapshot.json"""
+    client("s3").create_bucket(Bucket="box")
+    control = client("s3control", parameter_validation=False)
+
+    def refused(call, **request):
+        with pytest.raises(ClientError) as error:
+            call(AccountId=ACCOUNT, **request)
+        said = error.value.response["Error"]
+        return f"{said['Code']}: {said['Message']}"
+
+    named = {"xn-_test-alias": URI, "sa": URI, "a" * 51: URI, "WRONG-casing": URI}
+    named |= {"-hyphen-start": NAME, "cannot-end-s3alias": NAME, "cannot-have.dot": NAME}
+    found = {name: refused(control.create_access_point, Name=name, Bucket="box") for name in named}
+    assert found == named
+    assert refused(control.create_access_point, Name="door", Bucket="no-such-box") == (
+        "InvalidRequest: Amazon S3 AccessPoint can only be created for existing bucket"
+    )
+    assert refused(control.put_public_access_block, PublicAccessBlockConfiguration={}) == (
+        "InvalidRequest: Must specify at least one configuration."
+    )
+    tagged = [
+        ([{"Key": None, "Value": "v"}], "MalformedXML: The XML you provided was not well-formed or did not validate against our published schema"),
+        ([{"Key": "aws:x", "Value": "v"}], "InvalidTag: User-defined tag keys can't start with \"aws:\". This prefix is reserved for system tags. Remove \"aws:\" from your tag keys and try again."),
+        ([{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}], "InvalidTag: There are duplicate tag keys in your request. Remove the duplicate tag keys and try again."),
+        ([{"Key": "k", "Value": "a,b"}], CHARACTERS),
+        ([{"Key": "a,b", "Value": "v"}], CHARACTERS),
+    ]  # fmt: skip
+    for tags, wanted in tagged:
+        assert refused(control.tag_resource, ResourceArn="arn:aws:s3:::box", Tags=tags) == wanted
+    gone = {"ResourceArn": "arn:aws:s3:::no-such-box"}
+    nothing = "NoSuchResource: The specified resource doesn't exist."
+    assert refused(control.list_tags_for_resource, **gone) == nothing
+    assert refused(control.tag_resource, **gone, Tags=[{"Key": "k", "Value": "v"}]) == nothing
+    assert refused(control.untag_resource, **gone, TagKeys=["k"]) == nothing

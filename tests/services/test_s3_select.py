@@ -7,13 +7,13 @@ import gzip
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 from stratolite.services.s3 import select_child, select_sql, selecting
 
 PEOPLE = 'name,age,city\nAnn,31,Berlin\nBob,9,Rome\n"C, D",77,\n'
@@ -185,8 +185,9 @@ def in_the_child(tmp_path, sql, **limits):
             "format": "csv", "columns": ["_1"], **limits,
         }  # fmt: skip
         child = Path(select_child.__file__)
+        memory_bytes = max(said["memory_mb"] * 4, 1024) << 20
         done = subprocess.run(
-            [sys.executable, "-I", child], input=json.dumps(said).encode() + b"\n", pass_fds=(data.fileno(),),
+            jail.command(str(child), memory_bytes, said.pop("cpu_s"), [data.fileno()]), input=json.dumps(said).encode() + b"\n", pass_fds=(data.fileno(),),
             capture_output=True, timeout=240, env={"PATH": "", "HOME": "/nonexistent", "MARK": "environment-mark"}, cwd="/",
         )  # fmt: skip
     return done.stdout
@@ -293,3 +294,46 @@ def test_a_query_that_needs_too_much_ends_and_the_next_one_runs(s3):
     with pytest.raises(ClientError, match="CastFailed"):
         select(s3, body, greedy, {"CSV": {}})
     assert select(s3, body, "SELECT COUNT(*) FROM S3Object", {"CSV": {}}, {"CSV": {}}) == "200000\n"
+
+
+QUOTED = '"a\nx",1\nb,2\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "sql", "csv", "more", "found"),
+    [
+        ("a|b|c|d|", "SELECT * FROM S3Object", {"RecordDelimiter": "|"}, {"ScanRange": {"Start": 2, "End": 5}}, "b c"),
+        ("a;;b;;c;;d;;", "SELECT * FROM S3Object", {"RecordDelimiter": ";;"}, {"ScanRange": {"Start": 1, "End": 4}}, "b"),
+        ("a;;b;;c;;d", "SELECT * FROM S3Object", {"RecordDelimiter": ";;"}, {"ScanRange": {"Start": 7}}, "d"),
+        ("a,'b\n", "SELECT _2 FROM S3Object", {}, {}, "'b"),
+        ("'a,''b',c\n", "SELECT _1 FROM S3Object", {"QuoteCharacter": "'"}, {}, "a,'b"),
+        ('a,"b"\n', "SELECT _2 FROM S3Object", {"QuoteCharacter": "'"}, {}, '"b"'),
+        (QUOTED, "SELECT _1 FROM S3Object", {"AllowQuotedRecordDelimiter": True}, {}, "a\nx b"),
+        (QUOTED, "SELECT _1 FROM S3Object", {}, {}, "CSVEscapingRecordDelimiter"),
+        (QUOTED, "SELECT _1 FROM S3Object", {"AllowQuotedRecordDelimiter": True}, {"ScanRange": {"Start": 1}}, "UnsupportedScanRangeInput"),
+        (b"a,b\xff\n", "SELECT * FROM S3Object", {}, {}, "InvalidTextEncoding"),
+        ("x" * (2 << 20) + "\n", "SELECT * FROM S3Object", {}, {}, "OverMaxRecordSize"),
+    ],
+)  # fmt: skip
+def test_the_options_of_csv_mean_what_their_pages_say(s3, body, sql, csv, more, found):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CSVInput.html, and the list of S3 Select's error codes."""
+    if found[0].isupper():
+        with pytest.raises(ClientError, match=found):
+            select(s3, body, sql, {"CSV": csv}, **more)
+        return
+    got = rows(select(s3, body, sql, {"CSV": csv}, **more))
+    assert " ".join(value for row in got for value in row.values()) == found
+
+
+def test_a_delimiter_of_two_characters_is_found_wherever_the_object_is_cut():
+    """The pieces in which an object comes end anywhere, also between the two."""
+    body = b"aa;;bb;;cc;;dd;;ee"
+    for start in range(len(body)):
+        for end in range(start, len(body)):
+            began = [at for at in (0, 4, 8, 12, 16) if start <= at <= end]
+            wanted = b"".join(body[at : at + 4] for at in began)
+            for size in (1, 3, 100):
+                scan, got = selecting._Scan((start, end + 1), b";;"), b""
+                for at in range(0, len(body), size):
+                    got += b"" if scan.done else scan.take(body[at : at + size])
+                assert got + scan.rest() == wanted, (start, end, size)

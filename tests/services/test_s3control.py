@@ -108,7 +108,7 @@ def test_every_object_is_tagged_and_the_report_says_so(control, s3, role):
         rows += csv.reader(io.StringIO(body))
     assert sorted(row[1] for row in rows) == sorted(keys)
     assert [row[1:6] for row in rows if row[3] == "failed"] == [
-        [keys[-1], "", "failed", "NoSuchKey", "404"]
+        [keys[-1], "", "failed", "404", "NoSuchKey"]
     ]
     listed = control.list_jobs(AccountId=ACCOUNT, JobStatuses=["Complete"])["Jobs"]
     assert [one["JobId"] for one in listed] == [job_id]
@@ -423,7 +423,7 @@ def test_a_manifest_is_generated_of_what_the_filter_means(control, s3, role, mon
     assert done["Status"] == "Complete", done["FailureReasons"]
     assert done["ProgressSummary"]["NumberOfTasksSucceeded"] == len(wanted)
     rows = reported(s3, job_id)
-    assert sorted(row[1] for row in rows) == sorted(wanted)
+    assert sorted(row[1] for row in rows) == sorted(map(quote, wanted))
     place = done["GeneratedManifestDescriptor"]["Location"]["ObjectArn"]
     bucket, _, key = place.removeprefix("arn:aws:s3:::").partition("/")
     listed = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -541,3 +541,135 @@ def test_a_copy_says_of_the_copies_what_the_job_says(control, s3, role):
     assert sorted(one["Permission"] for one in acl) == ["FULL_CONTROL", "READ_ACP"]
     tags = s3.get_object_tagging(Bucket="copies", Key="k")["TagSet"]
     assert tags == [{"Key": "a", "Value": "b c"}]
+
+
+def test_a_cancelled_job_reports_what_it_did_and_leaves_nothing(
+    control, s3, role, platform, monkeypatch
+):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html: also of jobs that were canceled."""
+    monkeypatch.setattr(batch, "SLICE_COUNT", 1)
+    held, seen = asyncio.Event(), []
+    carry_out = batch.tasks.carry_out
+
+    async def one_by_one(call, record, task):
+        seen.append(task.key)
+        if len(seen) == 2:
+            await held.wait()
+        return await carry_out(call, record, task)
+
+    monkeypatch.setattr(batch.tasks, "carry_out", one_by_one)
+    for key in ("a b", "c"):
+        s3.put_object(Bucket="box", Key=key, Body=b"x")
+    job_id = make(control, s3, role, ["a%20b", "c"], {"S3DeleteObjectTagging": {}})
+    until(lambda: len(seen) == 2)
+    control.update_job_status(AccountId=ACCOUNT, JobId=job_id, RequestedJobStatus="Cancelled")
+    (row,) = reported(s3, job_id)
+    assert row == ["box", "a%20b", "", "succeeded", "200", "", "Successful"]
+    file = f"r/job-{job_id}/manifest.json"
+    assert s3.head_object(Bucket="reports", Key=file)["ServerSideEncryption"] == "AES256"
+    rows = state.space(ACCOUNT, "us-east-1")
+
+    def left():
+        found = platform.cloud.db.transact(lambda tx: state.results(tx, rows, job_id, -1, 10))
+        return platform.run(found)
+
+    until(lambda: left() == [])
+    platform.loop.call_soon_threadsafe(held.set)
+
+
+def test_a_function_s_temporary_failure_is_tried_again_and_its_error_is_told(
+    client, control, s3, role
+):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html, its response and result codes."""
+    code = """
+import urllib.parse
+seen = {}
+def handler(event, context):
+    (task,) = event["tasks"]
+    key = urllib.parse.unquote_plus(task["s3Key"])
+    seen[key] = seen.get(key, 0) + 1
+    if key == "breaks":
+        raise ValueError("no")
+    said = "TemporaryFailure" if key == "never" or seen[key] < 3 else "Succeeded"
+    return {"invocationSchemaVersion": event["invocationSchemaVersion"], "invocationId": event["invocationId"],
+        "treatMissingKeysAs": "PermanentFailure",
+        "results": [{"taskId": task["taskId"], "resultCode": said, "resultString": f"{key} {seen[key]} {event['job'].get('userArguments')}"}]}
+"""
+    function = lambdas.create(client, "asked", code)["FunctionArn"]
+    operation = {"LambdaInvoke": {"FunctionArn": function, "InvocationSchemaVersion": "2.0", "UserArguments": {"a": "b"}}}  # fmt: skip
+    for key, wanted in (
+        ("a%20%2Bb", ["succeeded", "200", "", "a +b 3 {'a': 'b'}"]),
+        ("never", ["failed", "200", "TemporaryFailure", "never 3 {'a': 'b'}"]),
+    ):
+        job_id = make(control, s3, role, [key], operation, ClientRequestToken=key)
+        (row,) = reported(s3, job_id)
+        assert row == ["box", key, "", *wanted]
+    job_id = make(control, s3, role, ["breaks"], operation, ClientRequestToken="breaks")
+    (row,) = reported(s3, job_id)
+    assert row[:6] == ["box", "breaks", "", "failed", "200", "PermanentFailure"]
+    assert row[6].startswith('Lambda returned function error: {"errorMessage"')
+
+
+def test_a_token_stands_for_one_job(control, s3, role):
+    """CreateJob's IdempotencyException."""
+    tag = {"S3DeleteObjectTagging": {}}
+    one = make(control, s3, role, ["k"], tag, ClientRequestToken="t")
+    assert make(control, s3, role, ["k"], tag, ClientRequestToken="t") == one
+    with pytest.raises(ClientError, match="IdempotencyException"):
+        make(control, s3, role, ["k"], tag, ClientRequestToken="t", Priority=8)
+
+
+def test_a_job_ends_when_half_of_a_thousand_tasks_failed(control, s3, role):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-job-status.html, Job failure: 50% of at least 1,000 tasks."""
+    keys = [f"gone{number}" for number in range(1050)]
+    job_id = make(control, s3, role, keys, {"S3DeleteObjectTagging": {}})
+    done = ended(control, job_id)
+    assert (done["Status"], done["FailureReasons"][0]["FailureCode"]) == ("Failed", "JobFailureRateExceeded")  # fmt: skip
+    assert done["ProgressSummary"]["NumberOfTasksFailed"] == 1000
+    assert len(reported(s3, job_id)) == 1000
+    few = make(control, s3, role, keys[:999], {"S3DeleteObjectTagging": {}})
+    assert ended(control, few)["Status"] == "Complete"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"box,k\nbox,k,more\n", "Manifest file is not properly formatted"),
+        (b"box,k\nbox,\xff\n", "Invalid Manifest Content"),
+        (b"box,\n", "Required fields are missing in the schema: Key"),
+        (b"{}", "Manifest file is not properly formatted"),
+        (b'{"files": [{"key": "manifest.csv"}], "destinationBucket": "arn:aws:s3:::reports", "fileSchema": "Bucket, Key"}', "Manifest file is not properly formatted"),
+        (b"no JSON", "Manifest file is not properly formatted"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_cannot_be_read_fails_the_job(control, s3, role, body, reason):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshooting-batch-operations.html, InvalidManifestContent"""
+    etag = s3.put_object(Bucket="reports", Key="manifest.csv", Body=body)["ETag"]
+    spec = {"Format": "S3BatchOperations_CSV_20180820", "Fields": ["Bucket", "Key"]}
+    if b"," not in body or b"files" in body:
+        spec = {"Format": "S3InventoryReport_CSV_20161130"}
+    location = {"ObjectArn": "arn:aws:s3:::reports/manifest.csv", "ETag": etag}
+    job_id = control.create_job(
+        AccountId=ACCOUNT, ConfirmationRequired=False, Operation={"S3DeleteObjectTagging": {}}, Priority=1, RoleArn=role,
+        Report={"Enabled": False}, Manifest={"Spec": spec, "Location": location}, ClientRequestToken="u",
+    )["JobId"]  # fmt: skip
+    done = ended(control, job_id)
+    assert done["FailureReasons"] == [
+        {"FailureCode": "InvalidManifestContent", "FailureReason": reason}
+    ]
+
+
+def test_a_job_goes_ninety_days_after_its_end(control, s3, role, platform):
+    """The same page, NoSuchJobException; its token is free again."""
+    s3.put_object(Bucket="box", Key="k", Body=b"x")
+    tag = {"S3DeleteObjectTagging": {}}
+    job_id = make(control, s3, role, ["k"], tag)
+    assert ended(control, job_id)["Status"] == "Complete"
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, batch.KEPT_S - 3600)))
+    assert job(control, job_id)["Status"] == "Complete"
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 7200)))
+    until(lambda: control.list_jobs(AccountId=ACCOUNT)["Jobs"] == [])
+    with pytest.raises(ClientError, match="NoSuchJob"):
+        job(control, job_id)
+    assert make(control, s3, role, ["k"], tag) != job_id

@@ -95,7 +95,7 @@ class Bucket(Kind):
     """
 
     name = "aws_s3_bucket"
-    gone = {"404", "NoSuchBucket"}
+    gone = {"404", "NoSuchBucket", "NoSuchResource"}  # the last is what S3 Control says of its tags
     first = {"versioning": "Enabled", "tags": LISTED, "payer": "BucketOwner", "lock": None}
     then = {"versioning": "Suspended", "tags": [], "policy": None}
 

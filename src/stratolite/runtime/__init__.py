@@ -46,6 +46,9 @@ HTTP proxy that HTTPS_PROXY names (``Runtime.proxy``; who may reach what is the 
 ``strict`` (``--isolation strict``): a sandbox executes Python anew in its process, 20 to 40 ms more. Else it goes on
 from the fork: hash seed and memory layout are the same in all sandboxes of a zygote; random numbers never are.
 
+Our own programs that read what users send (Select's queries, Iceberg tables, inventories, Firehose's records, SAM templates) run in a
+``jail``, which leaves them memory, a thread and their pipes: no file, no socket, no program.
+
 Not done: no hard limit on CPU time (shares only), a sandbox is not frozen between invocations. What is asked for /tmp is
 memory too and counted together with the function's. With control groups of version 2 a function that is over its memory ends
 as a whole, with version 1 process after process (``make cgroup2`` runs the tests under a kernel that has only version 2).

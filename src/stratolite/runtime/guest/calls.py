@@ -13,6 +13,9 @@ A process without a network of its own opens TCP sockets only and connects with 
 say: not over paths to the host's services (UNIX), datagrams, MPTCP or the first data of a TCP Fast Open, which Landlock does
 not see. ``socketpair`` is left.
 
+A process that is ``alone`` (``jail``) makes no socket, no process and executes nothing, changes no file by its name or its
+attributes, and neither signals another process nor sets limits for it.
+
 https://docs.kernel.org/userspace-api/seccomp_filter.html, numbers from linux/arch/*/syscall tables
 """
 
@@ -52,10 +55,34 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "sethostname": (170, 161), "setdomainname": (171, 162),
 }  # fmt: skip
 
+ALONE: dict[str, tuple[int | None, int | None]] = {
+    # programs, processes
+    "execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None),
+    "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+    # ways to others
+    "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
+    # files by name, and what they are like
+    "creat": (85, None), "truncate": (76, 45), "unlink": (87, None), "unlinkat": (263, 35),
+    "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276), "link": (86, None),
+    "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36), "mkdir": (83, None),
+    "mkdirat": (258, 34), "rmdir": (84, None), "mknod": (133, None), "mknodat": (259, 33),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+}  # fmt: skip
+
 _JUDGED = {  # what is asked for decides
     "socket": (41, 198), "clone": (56, 220), "clone3": (435, 435), "personality": (135, 92),
     "ioctl": (16, 29),
 }  # fmt: skip
+_OF_OTHERS = {"prlimit64": (302, 261), "tgkill": (234, 131)}
 _SENDING = {"sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269)}
 _FLAGS_AT = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -70,6 +97,7 @@ _NETLINK, _NETLINK_ROUTE = (
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE = 1, 2, 15
 _PROTOCOLS = (0, 6, 17)  # what the kind says, TCP, UDP
 _MSG_FASTOPEN = 0x20000000
+_THREAD = 0x00010000  # CLONE_THREAD
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _PERSONALITIES = (0, 0xFFFFFFFF)  # Linux's own, and the question which it is
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # types for whoever holds the terminal
@@ -79,7 +107,11 @@ _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45,
 _NUMBER, _ARCH = 0, 4
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
-_ON, _NO_SLOWDOWN = 1, 4  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW
+_ON, _ALL_THREADS, _NO_SLOWDOWN = (
+    1,
+    1,
+    4,
+)  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, _SPEC_ALLOW
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -88,27 +120,30 @@ _libc.syscall.restype = ctypes.c_long
 class Filter:
     """The program for this machine. Raises OSError where its calls are not known."""
 
-    def __init__(self, *, own_network: bool) -> None:
+    def __init__(self, *, own_network: bool, alone: bool = False) -> None:
         machine = os.uname().machine
         if machine not in _MACHINES:
             raise OSError(f"the system calls of {machine} are not known")
         self._column, arch = _MACHINES[machine]
-        self._code = _program(self._column, arch, own_network)
+        self._code = _program(self._column, arch, own_network, alone)
         self._kept = ctypes.create_string_buffer(self._code)
         at = ctypes.addressof(self._kept)
         self._head = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(self._code) // 8, at))
 
     def put_on(self) -> None:
-        """For this process and all it starts, for good; needs no_new_privs. Raises OSError."""
+        """For this process, all its threads and all it starts, for good; needs no_new_privs. Raises OSError."""
         number = ctypes.c_long(_SECCOMP[self._column])
-        if _libc.syscall(number, _ON, _NO_SLOWDOWN, self._head):
+        if _libc.syscall(number, _ON, _ALL_THREADS | _NO_SLOWDOWN, self._head):
             error = ctypes.get_errno()
             raise OSError(error, f"seccomp: {os.strerror(error)}")
 
 
-def _program(column: int, arch: int, own_network: bool) -> bytes:
+def _program(column: int, arch: int, own_network: bool, alone: bool) -> bytes:
     """Instructions are (code, jump if so, jump if not, k); jumps are names of places further on, or None."""
     judged = _JUDGED if own_network else {**_JUDGED, **_SENDING}
+    refused = REFUSED
+    if alone:
+        judged, refused = {**judged, **_OF_OTHERS}, {**REFUSED, **ALONE}
     at = {name: numbers[column] for name, numbers in judged.items()}
     lines: list[tuple[int, str | None, str | None, int]] = [
         (_LOAD, None, None, _ARCH),
@@ -116,7 +151,7 @@ def _program(column: int, arch: int, own_network: bool) -> bytes:
         (_LOAD, None, None, _NUMBER),
         (_GREATER_EQUAL, "refuse", None, _X32),
         *((_EQUAL, name, None, number) for name, number in at.items()),
-        *((_EQUAL, "refuse", None, n[column] or 0) for n in REFUSED.values() if n[column]),
+        *((_EQUAL, "refuse", None, n[column] or 0) for n in refused.values() if n[column]),
         (_RETURN, None, None, _ALLOW),
     ]
     places: dict[str, int] = {}
@@ -126,8 +161,20 @@ def _program(column: int, arch: int, own_network: bool) -> bytes:
         lines.extend(more)
 
     place(
-        "clone", (_LOAD, None, None, _argument(0)), (_ANY_BIT, "refuse", "allow", _NEW_NAMESPACES)
+        "clone",
+        (_LOAD, None, None, _argument(0)),
+        (_ANY_BIT, "refuse", None, _NEW_NAMESPACES),
+        (_ANY_BIT, "allow", "refuse" if alone else "allow", _THREAD),
     )
+    if alone:
+        me = ("prlimit64", (0, os.getpid())), ("tgkill", (os.getpid(),))
+        for name, whose in me:
+            place(
+                name,
+                (_LOAD, None, None, _argument(0)),
+                *((_EQUAL, "allow", None, pid) for pid in whose),
+                (_EQUAL, "refuse", "refuse", 0),
+            )
     place(
         "personality",
         (_LOAD, None, None, _argument(0)),
@@ -143,9 +190,9 @@ def _program(column: int, arch: int, own_network: bool) -> bytes:
     place(
         "socket",
         (_LOAD, None, None, _argument(0)),
-        *((_EQUAL, "kind", None, family) for family in _INTERNET),
+        *((_EQUAL, "refuse" if alone else "kind", None, family) for family in _INTERNET),
         (_EQUAL, "allow" if own_network else "refuse", None, _UNIX),
-        (_EQUAL, "netlink", "refuse", _NETLINK),
+        (_EQUAL, "refuse" if alone else "netlink", "refuse", _NETLINK),
     )
     place("netlink", (_LOAD, None, None, _argument(2)), (_EQUAL, "allow", "refuse", _NETLINK_ROUTE))
     place(

@@ -11,7 +11,6 @@ import asyncio
 import atexit
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 from stratolite.service import Call
 from stratolite.services.cloudformation.places import Misplaced
 from stratolite.services.cloudformation.quotas import (
@@ -122,7 +122,7 @@ class _Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own file, run by our own interpreter
-            [sys.executable, "-P", _PROGRAM, str(SAM_MEMORY_BYTES_MAX)],
+            jail.command(_PROGRAM, SAM_MEMORY_BYTES_MAX, option="-P"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

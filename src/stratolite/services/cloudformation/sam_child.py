@@ -1,7 +1,7 @@
 """The child that runs the official SAM translator: a line of JSON in, a line of JSON out, until its input ends.
 
-Started by file name, without stratolite: what it imports (50 MB) stays out of the server. It has no
-credentials and limited memory; the parent limits its time.
+Started by file name, without stratolite: what it imports (50 MB) stays out of the server. It is jailed
+(``runtime.guest.jail``); the parent limits its time.
 
 in   {"template": {...}, "parameters": {...}, "region": "us-east-1"}
 out  {"template": {...}} | {"errors": ["Resource with id [F] is invalid. ..."]}
@@ -10,16 +10,14 @@ out  {"template": {...}} | {"errors": ["Resource with id [F] is invalid. ..."]}
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from typing import Any
 
+LAZY = True
+"""botocore and the translator read their own data."""
+
 
 def main() -> None:
-    memory_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     answers = sys.stdout
     sys.stdout = sys.stderr  # a library's print must not look like an answer
     for line in sys.stdin.buffer:
@@ -63,7 +61,3 @@ def translate(request: dict[str, Any]) -> dict[str, Any]:
             ]
         }
     return {"template": undo_mark_unicode_str_in_template(made)}
-
-
-if __name__ == "__main__":
-    main()

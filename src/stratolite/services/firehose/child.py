@@ -1,7 +1,7 @@
 """The child that runs jq and pyarrow: one request on its input, one answer on its output, both msgpack.
 
-Started by file name, without stratolite: what it imports stays out of the server. It has no credentials and limited
-memory; the parent limits its time. A record that cannot be done is told with a reason; the others are.
+Started by file name, without stratolite: what it imports stays out of the server. It is jailed
+(``runtime.guest.jail``); the parent limits its time. A record that cannot be done is told with a reason; the others are.
 
     {kind: "jq", query, records}                        -> {keys: [{key: text} | null], errors: [text | null]}
     {kind: "convert", form, columns, options, records}  -> {data, failed: [[index, reason], ...]}
@@ -13,7 +13,6 @@ from __future__ import annotations
 import decimal
 import io
 import json
-import resource
 import struct
 import sys
 from datetime import UTC, date, datetime
@@ -21,12 +20,11 @@ from typing import Any
 
 import msgspec
 
+LAZY = True
+"""jq or pyarrow, as the request says."""
+
 
 def main() -> None:
-    memory_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     request = msgspec.msgpack.decode(sys.stdin.buffer.read())
     try:
         answer = _DO[request["kind"]](request)
@@ -262,6 +260,3 @@ _LIMITS = {
     "bigint": 1 << 63,
 }
 _DO = {"jq": partition_keys, "convert": convert, "snappy": snappy, "hadoop": hadoop}
-
-if __name__ == "__main__":
-    main()

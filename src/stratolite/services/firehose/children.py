@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from typing import Any
 
 import msgspec
 
+from stratolite.runtime import jail
 from stratolite.services.firehose.quotas import CHILD_MEMORY_BYTES_MAX, CHILD_TIME_S_MAX
 
 _PROGRAM = f"{os.path.dirname(__file__)}/child.py"
@@ -25,18 +25,14 @@ async def ask(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(request: bytes) -> dict[str, Any]:
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "LANG": "C.UTF-8",
-    }
-    command = [sys.executable, "-I", _PROGRAM, str(CHILD_MEMORY_BYTES_MAX)]
+    command = jail.command(_PROGRAM, CHILD_MEMORY_BYTES_MAX, CHILD_TIME_S_MAX)
     try:
         done = subprocess.run(  # noqa: S603 - our own program
             command,
             input=request,
             capture_output=True,
-            env=environment,
+            env=jail.ENVIRONMENT,
+            cwd="/",
             timeout=CHILD_TIME_S_MAX,
             check=False,
         )

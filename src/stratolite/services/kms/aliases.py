@@ -99,7 +99,10 @@ class Aliases(Service):
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         if not name.startswith("alias/"):
-            raise Fault("ValidationException", "Invalid identifier")
+            raise invalid(
+                'Alias must start with the prefix "alias/". Please see'
+                " https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+            )
         raise Fault("InvalidAliasNameException", f"Alias {name} is not valid")
     if name.startswith("alias/aws/"):
         raise invalid("Alias names beginning with alias/aws/ are reserved")

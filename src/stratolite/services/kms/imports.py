@@ -19,7 +19,7 @@ from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Service, Settle, prepared
 from stratolite.services.kms import material, state
-from stratolite.services.kms.faults import invalid, unsupported, wrong_state
+from stratolite.services.kms.faults import invalid, unsupported
 from stratolite.services.kms.lookup import (
     check_stays,
     expired,
@@ -78,8 +78,6 @@ class Imports(Service):
 
     def import_key_material(self, call: Call, request: Request) -> Response:
         found = _importing(call, request)
-        if state_of(found) == "Disabled":
-            raise wrong_state(found.arn, "disabled")
         valid_to_s = _valid_to(call, request)
         raw = _unwrapped(call, found, request)
         entry = {
@@ -107,6 +105,13 @@ class Imports(Service):
                 raise invalid("KeyMaterialId cannot be specified with NEW_KEY_MATERIAL")
             if any(one["digest"] == entry["digest"] for one in entries):
                 raise _incorrect()
+            if pending and pending["digest"] != entry["digest"]:
+                raise Fault(
+                    "KMSInvalidStateException",
+                    f"New key material (id: {material_id(found, len(entries) + 1)}) cannot be imported into KMS key"
+                    f" {found.id}, because another key material (id: {material_id(found, len(entries))})"
+                    " is pending rotation.",
+                )
             pending, number = entry, len(entries)
         else:
             number = _number(call, found, entry["digest"])
@@ -134,7 +139,7 @@ class Imports(Service):
     def delete_imported_key_material(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
         if not is_external(found):
-            raise _not_external(found)
+            raise wrong_origin(found)
         check_stays(found)
         entries, pending = list(found.record["materials"]), found.record["pending"]
         response: Response = {"KeyId": found.arn}
@@ -160,12 +165,12 @@ class Imports(Service):
 def _importing(call: Call, request: Request) -> Key:
     found = find(call, request["KeyId"])
     if not is_external(found):
-        raise _not_external(found)
+        raise wrong_origin(found)
     check_stays(found)
     return found
 
 
-def _not_external(found: Key) -> Fault:
+def wrong_origin(found: Key) -> Fault:
     return Fault(
         "UnsupportedOperationException",
         f"{found.arn} origin is {found.record.get('origin', 'AWS_KMS')} which is not valid for this operation.",
@@ -238,7 +243,10 @@ def rotate(call: Call, found: Key) -> None:
     """To the material that waits for it, in all regions at once. Raises KMSInvalidStateException."""
     family = [found, *(without_expired(call, one) for one in state.relatives(call.tx, found))]
     if any(not one.record["pending"] for one in family):
-        raise wrong_state(found.arn, "without new key material to rotate to in each of its regions")
+        raise Fault(
+            "KMSInvalidStateException",
+            f"No available key material pending rotation for the key: {found.arn}.",
+        )
     for one in family:
         fresh = {**one.record["pending"], "at_s": call.tx.time_s, "kind": "ON_DEMAND"}
         record = {**one.record, "materials": [*one.record["materials"], fresh], "pending": None}

@@ -11,7 +11,7 @@ from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
-from stratolite.services.kms.faults import absent, invalid, unsupported
+from stratolite.services.kms.faults import absent, invalid
 from stratolite.services.kms.lookup import check_state, find
 from stratolite.services.kms.specs import ENCAPSULATE, SPECS, SYMMETRIC
 from stratolite.services.kms.use import dry_run
@@ -22,10 +22,16 @@ _SYMMETRIC = {
     "Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo",
     "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
 }  # fmt: skip
+_PRINCIPALS = (
+    "GranteePrincipal",
+    "RetiringPrincipal",
+    "GranteeServicePrincipal",
+    "RetiringServicePrincipal",
+)
 _ALWAYS = {"CreateGrant", "RetireGrant", "DescribeKey"}
 _SHOWN = (
     "KeyId", "GrantId", "Name", "CreationDate", "GranteePrincipal", "RetiringPrincipal", "IssuingAccount",
-    "Operations", "Constraints",
+    "Operations", "Constraints", "GranteeServicePrincipal", "RetiringServicePrincipal",
 )  # fmt: skip
 
 
@@ -35,11 +41,7 @@ class KeyGrants(Service):
         check_state(found)
         operations = list(dict.fromkeys(request["Operations"]))
         self._check_operations(found, operations, request.get("Constraints") or {})
-        for member in ("GranteeServicePrincipal", "RetiringServicePrincipal"):
-            if request.get(member):
-                raise unsupported(member)
-        if "GranteePrincipal" not in request:  # the model lets it out for GranteeServicePrincipal
-            raise absent("GranteePrincipal")
+        _check_principals(request)
         for member in ("GranteePrincipal", "RetiringPrincipal"):
             who = request.get(member)
             is_service = request.get("_via") and who and who.endswith(".amazonaws.com")
@@ -52,18 +54,14 @@ class KeyGrants(Service):
         kept: dict[str, Any] = {
             "KeyId": found.arn,
             "Name": request.get("Name") or "",
-            "GranteePrincipal": request["GranteePrincipal"],
             "IssuingAccount": f"arn:aws:iam::{call.principal.account}:root",
             "Operations": operations,
         }
-        if request.get("RetiringPrincipal"):
-            kept["RetiringPrincipal"] = request["RetiringPrincipal"]
-        if request.get("Constraints"):
-            kept["Constraints"] = request["Constraints"]
-        held = state.grants_held(call.tx, found, kept["GranteePrincipal"], GRANTS_COUNT_MAX)
+        kept |= {name: request[name] for name in (*_PRINCIPALS, "Constraints") if request.get(name)}
+        held = state.grants_held(call.tx, found, state.grantee(kept), GRANTS_COUNT_MAX)
         if kept["Name"]:
             for one in held:
-                if all(one.get(k) == kept.get(k) for k in (*kept, "Constraints")):
+                if all(one.get(k) == kept.get(k) for k in (*kept, *_PRINCIPALS, "Constraints")):
                     return {"GrantToken": one["Token"], "GrantId": one["GrantId"]}
         if len(held) == GRANTS_COUNT_MAX:
             raise Fault("LimitExceededException", "Too many grants for the principal")
@@ -94,20 +92,20 @@ class KeyGrants(Service):
             raise invalid(
                 f"Operations {wrong} are not valid for a key of spec {found.record['spec']}"
             )
-        if constraints and found.record["spec"] != SYMMETRIC:
+        if constraints.keys() - {"SourceArn"} and found.record["spec"] != SYMMETRIC:
             raise invalid("Encryption context constraints need a symmetric encryption key")
 
     def list_grants(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
         most, after = request.get("Limit") or 50, request.get("Marker") or ""
+        holder = request.get("GranteePrincipal") or _of_service(
+            call, request, "GranteeServicePrincipal"
+        )
         if request.get("GrantId"):
             one = state.grant(call.tx, found, request["GrantId"])
-            listed = [one] if one else []
-        elif request.get("GranteePrincipal"):
-            listed = state.grants_held(
-                call.tx, found, request["GranteePrincipal"], GRANTS_COUNT_MAX
-            )
-            return {"Grants": [_told(one) for one in listed], "Truncated": False}
+            listed = [one] if one and holder in (None, state.grantee(one)) else []
+        elif holder:
+            listed = state.grants_held(call.tx, found, holder, most + 1, after)
         else:
             listed = state.grants(call.tx, found, after, most + 1)
         response: Response = {
@@ -120,9 +118,12 @@ class KeyGrants(Service):
 
     def list_retirable_grants(self, call: Call, request: Request) -> Response:
         most, after = request.get("Limit") or 50, request.get("Marker") or ""
-        listed = state.grants_to_retire(
-            call.tx, state.here(call), request["RetiringPrincipal"], after, most + 1
+        who = request.get("RetiringPrincipal") or _of_service(
+            call, request, "RetiringServicePrincipal"
         )
+        if who is None:
+            raise absent("RetiringPrincipal")
+        listed = state.grants_to_retire(call.tx, state.here(call), who, after, most + 1)
         response: Response = {
             "Grants": [_told(one) for _, one in listed[:most]],
             "Truncated": len(listed) > most,
@@ -145,6 +146,38 @@ class KeyGrants(Service):
         dry_run(request)
         state.delete_grant(call.tx, found, one)
         return {}
+
+
+def _check_principals(request: Request) -> None:
+    """One grantee and at most one who retires; a service only for a source, and with somebody to retire it."""
+    grantee, service = request.get("GranteePrincipal"), request.get("GranteeServicePrincipal")
+    if not grantee and not service:  # the model lets each out for the other
+        raise absent("GranteePrincipal")
+    if grantee and service:
+        raise invalid(
+            "You can specify either GranteePrincipal or GranteeServicePrincipal, but not both."
+        )
+    retirers = [n for n in ("RetiringPrincipal", "RetiringServicePrincipal") if request.get(n)]
+    if len(retirers) > 1:
+        raise invalid(
+            "You can specify either RetiringPrincipal or RetiringServicePrincipal, but not both."
+        )
+    if service and not (request.get("Constraints") or {}).get("SourceArn"):
+        raise invalid(
+            "A SourceArn grant constraint must be specified with a GranteeServicePrincipal."
+        )
+    if service and not retirers:
+        raise invalid(
+            "Either a RetiringPrincipal or a RetiringServicePrincipal must be specified with a GranteeServicePrincipal."
+        )
+
+
+def _of_service(call: Call, request: Request, member: str) -> str | None:
+    """A service principal that grants are listed by, which only services may do."""
+    who: str | None = request.get(member)
+    if who and call.principal.kind != "service":
+        raise invalid(f"{member} can only be used by a service principal.")
+    return who
 
 
 def grant_to_retire(call: Call, request: Request) -> tuple[state.Key, dict[str, Any]]:

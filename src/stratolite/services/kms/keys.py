@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -111,6 +112,9 @@ class Keys(Service):
         return {"KeyMetadata": shown(find(call, request["KeyId"]))}
 
     def list_keys(self, call: Call, request: Request) -> Response:
+        owners = request.get("ResourceOwners") or ("SELF",)
+        if "SELF" not in owners:  # there is no RAM that could share keys of others
+            raise unsupported(f"ResourceOwners {' '.join(owners)}")
         most = request.get("Limit") or 100
         place = state.here(call)
         listed = state.keys(call.tx, place, request.get("Marker") or "", most + 1)
@@ -197,8 +201,35 @@ class Keys(Service):
 
     def list_resource_tags(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
-        tags = [{"TagKey": k, "TagValue": v} for k, v in found.record["tags"].items()]
-        return {"Tags": tags, "Truncated": False}
+        tags = [{"TagKey": k, "TagValue": v} for k, v in sorted(found.record["tags"].items())]
+        return page(request, "Tags", tags, lambda tag: str(tag["TagKey"]))
+
+
+def page(
+    request: Request,
+    member: str,
+    listed: list[dict[str, Any]],
+    place: Callable[[dict[str, Any]], str],
+    *,
+    ordered: bool = True,
+    default: int = 50,
+) -> Response:
+    """``Limit`` of what is ``listed``, behind ``Marker``: the ``place`` of the last one shown. Raises InvalidMarkerException."""
+    most, after = request.get("Limit") or default, request.get("Marker") or ""
+    start = 0
+    if after:
+        places = [place(one) for one in listed]
+        if ordered:
+            start = sum(1 for one in places if one <= after)
+        elif after in places:
+            start = places.index(after) + 1
+        else:
+            raise Fault("InvalidMarkerException", "The marker is not valid.")
+    shown = listed[start : start + most]
+    response: Response = {member: shown, "Truncated": start + most < len(listed)}
+    if response["Truncated"]:
+        response["NextMarker"] = place(shown[-1])
+    return response
 
 
 def shown(found: Key) -> dict[str, Any]:
@@ -273,9 +304,9 @@ def tags_of(given: Any, have: dict[str, str]) -> dict[str, str]:
     keys = [tag["TagKey"] for tag in given]
     if len(set(keys)) != len(keys):
         raise Fault("TagException", "Duplicate tag keys")
-    if any(key.startswith("aws:") for key in keys):
+    if any(key.lower().startswith("aws:") for key in keys):
         raise Fault("TagException", "Tags beginning with aws: are reserved")
     tags = have | {tag["TagKey"]: tag["TagValue"] for tag in given}
     if len(tags) > TAGS_COUNT_MAX:
-        raise Fault("LimitExceededException", "Too many tags")
+        raise Fault("TagException", "Too many tags")
     return tags

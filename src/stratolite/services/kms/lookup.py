@@ -48,8 +48,10 @@ def split(call: Call, key_id: str) -> tuple[Place, str]:
     if not key_id.startswith("arn:"):
         return state.here(call), key_id
     parts = key_id.split(":", 5)
-    if len(parts) != 6 or parts[2] != "kms" or parts[3] != call.region:
+    if len(parts) != 6 or parts[2] != "kms":
         raise invalid_key_id(key_id)
+    if parts[3] != call.region:
+        raise Fault("NotFoundException", f"Invalid arn {parts[3]}")
     return Place(parts[4], parts[3]), parts[5]
 
 

@@ -122,6 +122,12 @@ def rsa_encrypt(material: bytes, algorithm: str, plain: bytes) -> bytes | None:
         return None
 
 
+def rsa_room_bytes(spec: str, algorithm: str) -> int:
+    """How much OAEP leaves of an RSA key's size: RFC 8017, 7.1.1."""
+    digest_bytes = 20 if algorithm.endswith("SHA_1") else 32
+    return int(spec.removeprefix("RSA_")) // 8 - 2 * digest_bytes - 2
+
+
 def rsa_decrypt(material: bytes, algorithm: str, sealed: bytes) -> bytes | None:
     key: Any = serialization.load_der_private_key(material, None)
     try:

@@ -22,7 +22,7 @@ from stratolite.services.kms.state import Key, Place
 
 class Regions(Service):
     def replicate_key(self, call: Call, request: Request) -> Response:
-        found = _primary(call, request, "replicate")
+        found = _primary(call, request)
         if is_external(found):
             check_stays(found)
         else:
@@ -71,7 +71,7 @@ class Regions(Service):
         return _answer(made)
 
     def update_primary_region(self, call: Call, request: Request) -> Response:
-        found = _primary(call, request, "change the primary region of")
+        found = _primary(call, request)
         check_state(found)
         region, multi = request["PrimaryRegion"], found.record["multi"]
         if region not in multi["replicas"]:
@@ -85,7 +85,7 @@ class Regions(Service):
         return {}
 
 
-def _primary(call: Call, request: Request, verb: str) -> Key:
+def _primary(call: Call, request: Request) -> Key:
     """Raises UnsupportedOperationException for any other key."""
     found = find(call, request["KeyId"])
     multi = found.record.get("multi")
@@ -94,7 +94,7 @@ def _primary(call: Call, request: Request, verb: str) -> Key:
     if multi["primary"] != found.place.region:
         raise Fault(
             "UnsupportedOperationException",
-            f"{found.arn} is a replica key: {verb} its primary key in {multi['primary']}.",
+            f"{found.arn} is not a multi-region primary key.",
         )
     return found
 

@@ -65,7 +65,9 @@ class Key(Resource):
             await call.request("kms", "UpdateKeyDescription", {**where, "Description": text})
         if "KeyPolicy" in wanted and wanted["KeyPolicy"] != before.get("KeyPolicy"):
             policy = _text(wanted["KeyPolicy"])
-            await call.request("kms", "PutKeyPolicy", {**where, "Policy": policy})
+            bypass = _true(wanted.get("BypassPolicyLockoutSafetyCheck"))
+            asked = {**where, "Policy": policy, "BypassPolicyLockoutSafetyCheck": bypass}
+            await call.request("kms", "PutKeyPolicy", asked)
         tags = {t["Key"]: t["Value"] for t in wanted.get("Tags") or ()}
         gone = [t["Key"] for t in before.get("Tags") or () if t["Key"] not in tags]
         if gone:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import bus, imports, material, state
-from stratolite.services.kms.faults import invalid, unsupported
-from stratolite.services.kms.keys import expiry
+from stratolite.services.kms.faults import invalid
+from stratolite.services.kms.keys import expiry, page
 from stratolite.services.kms.lookup import (
     ROTATION_DAYS,
     check_managed,
@@ -43,18 +43,21 @@ class Rotation(Service):
     def _rotating(self, call: Call, request: Request, *, on_schedule: bool = False) -> Key:
         found = find(call, request["KeyId"])
         check_managed(found)
+        if on_schedule and is_external(found):
+            raise imports.wrong_origin(found)
         check_state(found)
         if found.record["spec"] != SYMMETRIC:
-            raise unsupported(f"Rotation of a {found.record['spec']} key")
+            raise Fault("UnsupportedOperationException", "")
         if is_replica(found):
             raise _unfit(found, "is a replica key: its primary key is what is rotated.")
-        if on_schedule and is_external(found):
-            raise _unfit(found, "has imported key material, which is rotated on demand alone.")
         return found
 
     def get_key_rotation_status(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
-        rotation = found.record["rotation"]
+        going = found.record["deletion_s"] is not None or found.record.get("window_days")
+        rotation = (
+            None if going else found.record["rotation"]
+        )  # it is back if the deletion is cancelled
         response: Response = {"KeyRotationEnabled": bool(rotation), "KeyId": found.arn}
         if rotation:
             response["RotationPeriodInDays"] = rotation["days"]
@@ -66,7 +69,9 @@ class Rotation(Service):
         made = sum(1 for one in found.record["materials"] if one["kind"] == "ON_DEMAND")
         if made >= ON_DEMAND_COUNT_MAX:
             raise Fault(
-                "LimitExceededException", "You have reached the limit of on-demand rotations"
+                "LimitExceededException",
+                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations"
+                f" can be performed for this key: {found.arn}",
             )
         if is_external(found):
             imports.rotate(call, found)
@@ -80,6 +85,8 @@ class Rotation(Service):
 
     def list_key_rotations(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
+        if found.record["spec"] != SYMMETRIC:
+            raise Fault("UnsupportedOperationException", "")
         with_first = request.get("IncludeKeyMaterial") == "ALL_KEY_MATERIAL"
         listed = []
         entries = found.record["materials"]
@@ -101,7 +108,14 @@ class Rotation(Service):
             if one["kind"]:
                 told |= {"RotationDate": one["at_s"], "RotationType": one["kind"]}
             listed.append(told)
-        return {"Rotations": listed, "Truncated": False}
+        return page(
+            request,
+            "Rotations",
+            listed,
+            lambda one: str(one["KeyMaterialId"]),
+            ordered=False,
+            default=100,
+        )
 
 
 def _unfit(found: Key, why: str) -> Fault:

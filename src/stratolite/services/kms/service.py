@@ -25,18 +25,18 @@ from stratolite.services.kms.use import Use
 
 _ON_ALIAS = frozenset({"CreateAlias", "UpdateAlias", "DeleteAlias"})
 _PURGE_COUNT = 200
-# Operation of a grant -> IAM action, where they differ.
-_GRANTED = {"ReEncryptFrom": "kms:ReEncryptFrom", "ReEncryptTo": "kms:ReEncryptTo"}
+_CONTEXT_FREE = frozenset({"DescribeKey", "RetireGrant"})
 _CONDITION_KEYS = {
-    "KeySpec": "kms:keyspec",
-    "KeyUsage": "kms:keyusage",
+    "KeyPairSpec": "kms:datakeypairspec",
+    "KeyAgreementAlgorithm": "kms:keyagreementalgorithm",
+    "BypassPolicyLockoutSafetyCheck": "kms:bypasspolicylockoutsafetycheck",
     "EncryptionAlgorithm": "kms:encryptionalgorithm",
     "SigningAlgorithm": "kms:signingalgorithm",
     "MacAlgorithm": "kms:macalgorithm",
     "MessageType": "kms:messagetype",
     "GranteePrincipal": "kms:granteeprincipal",
     "RetiringPrincipal": "kms:retiringprincipal",
-    "PendingWindowInDays": "kms:scheduledeletionpendingwindowindays",
+    "PendingWindowInDays": "kms:schedulekeydeletionpendingwindowindays",
     "RotationPeriodInDays": "kms:rotationperiodindays",
     "WrappingAlgorithm": "kms:wrappingalgorithm",
     "WrappingKeySpec": "kms:wrappingkeyspec",
@@ -48,8 +48,25 @@ _CONDITION_KEYS = {
 }
 
 
+# What is named and by which algorithm, on either side of ReEncrypt.
+_SIDES = {
+    "kms:ReEncryptFrom": ("SourceKeyId", "SourceEncryptionAlgorithm"),
+    "kms:ReEncryptTo": ("DestinationKeyId", "DestinationEncryptionAlgorithm"),
+}
+_ENCRYPTING = frozenset({
+    "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+})  # fmt: skip
+
+# What may be asked of another account's key; https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html
+_ACROSS = frozenset({
+    "CreateGrant", "Decapsulate", "Decrypt", "DeriveSharedSecret", "DescribeKey", "Encapsulate", "Encrypt", "GenerateDataKey",
+    "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac",
+    "GetKeyRotationStatus", "GetPublicKey", "ListGrants", "RevokeGrant", "Sign", "Verify", "VerifyMac",
+})  # fmt: skip
+
 # What AWS asks for though its model calls it optional.
-_NEEDED = {"Decrypt": ("CiphertextBlob",), "ListRetirableGrants": ("RetiringPrincipal",)}
+_NEEDED = {"Decrypt": ("CiphertextBlob",)}
 
 _TAGGED_PAGE = 100
 
@@ -74,9 +91,13 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         if operation == "ReEncrypt":
             if request.get("SourceKeyId"):
                 source = lookup.find(call, request["SourceKeyId"])
+            elif use.ignores_ciphertext(request):
+                raise absent("SourceKeyId")
             elif "CiphertextBlob" in request:
                 source = use.key_of_blob(call, request["CiphertextBlob"])
-            else:  # the model lets it out for DryRunModifiers, which are not offered
+            else:  # the model lets it out for a dry run without it
+                raise absent("CiphertextBlob")
+            if "CiphertextBlob" not in request and not use.ignores_ciphertext(request):
                 raise absent("CiphertextBlob")
             target = lookup.find(call, request["DestinationKeyId"])
             return (("kms:ReEncryptFrom", source.arn), ("kms:ReEncryptTo", target.arn))
@@ -87,22 +108,33 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
                 if held is None:
                     return ((action, alias),)
                 return ((action, alias), (action, state.here(call).arn(f"key/{held['key']}")))
-            return ((action, alias), (action, lookup.find(call, request["TargetKeyId"]).arn))
+            _check_own(call, operation, target := lookup.find(call, request["TargetKeyId"]))
+            needed = [(action, alias), (action, target.arn)]
+            if operation == "UpdateAlias":  # the key it named until now has a say, too
+                held = state.alias(call.tx, state.here(call), request["AliasName"])
+                if held is not None and held["key"] != target.id:
+                    needed.append((action, state.here(call).arn(f"key/{held['key']}")))
+            return needed
         if operation == "RetireGrant":
             found, grant = grant_to_retire(call, request)
             mine = {call.principal.arn, _role_arn(call), _service(call)}
-            if grant.get("RetiringPrincipal") in mine or (
-                grant["GranteePrincipal"] in mine and "RetireGrant" in grant["Operations"]
+            if state.retirer(grant) in mine or (
+                state.grantee(grant) in mine and "RetireGrant" in grant["Operations"]
             ):
                 return ()
             return ((action, found.arn),)
-        for member in _NEEDED.get(operation, ()):
+        ignored = operation == "Decrypt" and use.ignores_ciphertext(request)
+        for member in ("KeyId",) if ignored else _NEEDED.get(operation, ()):
             if member not in request:
                 raise absent(member)
         if operation == "Decrypt" and not request.get("KeyId"):
             return ((action, use.key_of_blob(call, request["CiphertextBlob"]).arn),)
         if request.get("KeyId"):
-            return ((action, lookup.find(call, request["KeyId"]).arn),)
+            found = lookup.find(call, request["KeyId"])
+            _check_own(call, operation, found)
+            return ((action, found.arn),)
+        if operation == "CreateKey" and request.get("Tags"):
+            return ((action, "*"), ("kms:TagResource", state.here(call).arn("key/*")))
         return ((action, "*"),)
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
@@ -127,7 +159,7 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         who = {"AWS": "*"}
         if call.principal.kind == "service":
             who = {"Service": call.principal.name}
-        granted = [_statement(one, who) for one in given]
+        granted = [statement for one in given for statement in _statements(one, who)]
         return orjson.dumps({**policy, "Statement": [*statements, *granted]}).decode()
 
     def condition_keys(
@@ -135,7 +167,7 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
     ) -> dict[str, list[str]]:
         """https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html"""
         keys = {
-            key: [str(request[member])]
+            key: [_said(request[member])]
             for member, key in _CONDITION_KEYS.items()
             if request.get(member) is not None
         }
@@ -150,9 +182,26 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         if context := request.get(member):
             keys["kms:encryptioncontextkeys"] = list(context)
             keys |= {f"kms:encryptioncontext:{k}".lower(): [v] for k, v in context.items()}
-        if "alias/" in (asked := request.get("KeyId") or ""):
+        named, algorithm = _SIDES.get(action, ("KeyId", "EncryptionAlgorithm"))
+        if "alias/" in (asked := request.get(named) or ""):
             keys["kms:requestalias"] = [asked.rpartition(":")[2]]
+        if operation in _ENCRYPTING:
+            keys["kms:encryptionalgorithm"] = [request.get(algorithm) or "SYMMETRIC_DEFAULT"]
+        if operation in ("Sign", "Verify"):
+            keys["kms:messagetype"] = [request.get("MessageType") or "RAW"]
+        if operation == "ReEncrypt":
+            (_, source), (_, target) = self.access(call, operation, request)
+            keys["kms:reencryptonsamekey"] = [_said(source == target)]
         if operation == "CreateGrant":
+            constraints = request.get("Constraints") or {}
+            if kinds := [name for name in constraints if constraints[name]]:
+                keys["kms:grantconstrainttype"] = kinds
+            context = constraints.get("EncryptionContextEquals") or constraints.get(
+                "EncryptionContextSubset"
+            )
+            if context:
+                keys["kms:encryptioncontextkeys"] = list(context)
+                keys |= {f"kms:encryptioncontext:{k}".lower(): [v] for k, v in context.items()}
             keys["kms:grantoperations"] = list(request["Operations"])
             keys["kms:grantisforawsresource"] = ["true" if request.get("_via") else "false"]
         if ":key/" in resource:
@@ -165,14 +214,21 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
             names = list(state.aliases_of(call.tx, found, "", 50))
             if names:
                 keys["kms:resourcealiases"] = names
-            keys.setdefault("kms:keyspec", [found.record["spec"]])
-            keys.setdefault("kms:keyusage", [found.record["usage"]])
+            keys |= _kind(found.record["spec"], found.record["usage"])
             keys["kms:keyorigin"] = [found.record.get("origin", "AWS_KMS")]
             keys["kms:multiregion"] = ["true" if "multi" in found.record else "false"]
             if "multi" in found.record:
                 kind = "REPLICA" if lookup.is_replica(found) else "PRIMARY"
                 keys["kms:multiregionkeytype"] = [kind]
         elif operation == "CreateKey":
+            spec = (
+                request.get("KeySpec")
+                or request.get("CustomerMasterKeySpec")
+                or "SYMMETRIC_DEFAULT"
+            )
+            keys |= _kind(spec, request.get("KeyUsage") or "ENCRYPT_DECRYPT")
+            if request.get("MultiRegion"):
+                keys["kms:multiregionkeytype"] = ["PRIMARY"]
             keys["kms:keyorigin"] = [request.get("Origin") or "AWS_KMS"]
             keys["kms:multiregion"] = ["true" if request.get("MultiRegion") else "false"]
         given = request.get("Tags") or ()
@@ -190,6 +246,30 @@ class Kms(Keys, Aliases, Policies, Rotation, Imports, Regions, Use, Signing, Key
         return RESOURCES
 
 
+def _check_own(call: Call, operation: str, found: state.Key) -> None:
+    """Raises AccessDeniedException for what can only be done in the key's own account, whatever its policy says."""
+    if operation not in _ACROSS and found.place.account != call.account:
+        raise Fault(
+            "AccessDeniedException",
+            f"{operation} cannot be performed on {found.arn}, a KMS key in a different AWS account",
+            status=400,
+        )
+
+
+def _said(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind(spec: str, usage: str) -> dict[str, list[str]]:
+    """What kind of key it is, by the names of today and those that they had before."""
+    return {
+        "kms:keyspec": [spec],
+        "kms:keyusage": [usage],
+        "kms:customermasterkeyspec": [spec],
+        "kms:customermasterkeyusage": [usage],
+    }
+
+
 def _role_arn(call: Call) -> str:
     who = call.principal
     if who.kind != "role":
@@ -201,26 +281,32 @@ def _service(call: Call) -> str:
     return call.principal.name if call.principal.kind == "service" else call.principal.arn
 
 
-def _statement(grant: dict[str, Any], who: dict[str, str]) -> dict[str, Any]:
-    """A grant as a statement, made for one who holds it: ``who`` needs no closer naming."""
-    made: dict[str, Any] = {
-        "Effect": "Allow",
-        "Principal": who,
-        "Action": [_GRANTED.get(name, f"kms:{name}") for name in grant["Operations"]],
-        "Resource": "*",
-    }
+def _statements(grant: dict[str, Any], who: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """A grant as statements, made for one who holds it: ``who`` needs no closer naming.
+
+    What constrains the encryption context is not asked of DescribeKey and RetireGrant. Who may create grants by a grant gives
+    away no more than it has: no other operations, and under constraints as strict.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateGrant.html
+    """
     constraints = grant.get("Constraints") or {}
     equals = constraints.get("EncryptionContextEquals")
-    context = equals or constraints.get("EncryptionContextSubset")
-    if context:
-        tests = {f"kms:EncryptionContext:{k}": v for k, v in context.items()}
-        made["Condition"] = {"StringEquals": tests}
-        if equals:
-            made["Condition"]["ForAllValues:StringEquals"] = {
-                "kms:EncryptionContextKeys": list(equals)
-            }
-        made["Action"] = [a for a in made["Action"] if a != "kms:DescribeKey"]
-    return made
+    context = equals or constraints.get("EncryptionContextSubset") or {}
+    source = constraints.get("SourceArn")
+    same = {"aws:SourceArn": source} if source else {}
+    tests = same | {f"kms:EncryptionContext:{k}": v for k, v in context.items()}
+    every = {"kms:EncryptionContextKeys": list(equals)} if equals else {}
+    no_more = {**every, "kms:GrantOperations": grant["Operations"]}
+    strict = {"kms:GrantConstraintType": "EncryptionContextEquals"} if equals else {}
+    for name in grant["Operations"]:
+        condition: dict[str, Any] = {"StringEquals": tests, "ForAllValues:StringEquals": every}
+        if name in _CONTEXT_FREE:
+            condition = {"StringEquals": same}
+        elif name == "CreateGrant":
+            condition = {"StringEquals": tests, "ForAllValues:StringEquals": no_more}
+            condition["ForAnyValue:StringEquals"] = strict
+        condition = {test: keys for test, keys in condition.items() if keys}
+        made = {"Effect": "Allow", "Principal": who, "Action": f"kms:{name}", "Resource": "*"}
+        yield {**made, "Condition": condition} if condition else made
 
 
 class Purger:

@@ -98,7 +98,7 @@ class Signing(Service):
         if algorithm not in SPECS[found.record["spec"]].macs:
             raise Fault(
                 "InvalidKeyUsageException",
-                f"Algorithm {algorithm} and key spec {found.record['spec']} are incompatible.",
+                f"Algorithm {algorithm} is incompatible with key spec {found.record['spec']}.",
             )
         return found, material.mac(state.material(call, found), algorithm, request["Message"])
 
@@ -108,7 +108,7 @@ class Signing(Service):
         dry_run(request)
         secret = material.agree(state.material(call, found), request["PublicKey"])
         if secret is None:
-            raise invalid("The public key does not belong to the curve of the key")
+            raise invalid("")
         return {
             "KeyId": found.arn,
             "SharedSecret": secret,

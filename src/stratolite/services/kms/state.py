@@ -166,12 +166,20 @@ def _names(tx: Tx, rows: Keyspace, after: str, most: int) -> Iterator[str]:
 # -- grants
 
 
+def grantee(grant: dict[str, Any]) -> str:
+    return str(grant.get("GranteePrincipal") or grant["GranteeServicePrincipal"])
+
+
+def retirer(grant: dict[str, Any]) -> str:
+    return grant.get("RetiringPrincipal") or grant.get("RetiringServicePrincipal") or ""
+
+
 def put_grant(tx: Tx, found: Key, grant: dict[str, Any]) -> None:
     rows, grant_id = found.place.rows, grant["GrantId"]
     tx.put(rows["grant"].key(found.id, grant_id), orjson.dumps(grant))
     tx.put(rows["token"].key(grant["Token"]), orjson.dumps([found.id, grant_id]))
-    tx.put(rows["held"].key(found.id, grant["GranteePrincipal"], grant_id), b"")
-    if retiring := grant.get("RetiringPrincipal"):
+    tx.put(rows["held"].key(found.id, grantee(grant), grant_id), b"")
+    if retiring := retirer(grant):
         tx.put(rows["retire"].key(retiring, found.id, grant_id), b"")
 
 
@@ -179,8 +187,8 @@ def delete_grant(tx: Tx, found: Key, grant: dict[str, Any]) -> None:
     rows, grant_id = found.place.rows, grant["GrantId"]
     tx.delete(rows["grant"].key(found.id, grant_id))
     tx.delete(rows["token"].key(grant["Token"]))
-    tx.delete(rows["held"].key(found.id, grant["GranteePrincipal"], grant_id))
-    if retiring := grant.get("RetiringPrincipal"):
+    tx.delete(rows["held"].key(found.id, grantee(grant), grant_id))
+    if retiring := retirer(grant):
         tx.delete(rows["retire"].key(retiring, found.id, grant_id))
 
 
@@ -202,9 +210,13 @@ def grants(tx: Tx, found: Key, after: str, most: int) -> list[dict[str, Any]]:
     return [orjson.loads(raw) for _, raw in tx.scan((start, rows.span()[1]), limit=most)]
 
 
-def grants_held(tx: Tx, found: Key, grantee: str, most: int) -> list[dict[str, Any]]:
-    rows = found.place.rows["held"][found.id][grantee]
-    ids = [str(rows.parts(row)[0]) for row, _ in tx.scan(rows.span(), limit=most)]
+def grants_held(
+    tx: Tx, found: Key, holder: str, most: int, after: str = ""
+) -> list[dict[str, Any]]:
+    rows = found.place.rows["held"][found.id][holder]
+    low, high = rows.span()
+    start = rows.key(after) + b"\x00" if after else low
+    ids = [str(rows.parts(row)[0]) for row, _ in tx.scan((start, high), limit=most)]
     return [one for one in (grant(tx, found, grant_id) for grant_id in ids) if one is not None]
 
 

@@ -14,7 +14,6 @@ from stratolite.services.kms.specs import ENCRYPT, RSA_ENCRYPTION, SYMMETRIC
 from stratolite.services.kms.state import Key, Place, material_id
 
 PLAIN_SIZE_BYTES_MAX = 4096
-RANDOM_BYTES_MAX = 1024
 _PAIRS = ("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519", "ML_KEM_768", "ML_KEM_1024")  # fmt: skip
 
 
@@ -31,23 +30,47 @@ def dry_run(request: Request) -> None:
         )
 
 
+def ignores_ciphertext(request: Request) -> bool:
+    """Whether a dry run asks for its permissions alone, of a key that is named."""
+    modifiers = request.get("DryRunModifiers")
+    if modifiers and not request.get("DryRun"):
+        raise invalid("DryRunModifiers can only be specified when DryRun is true.")
+    return bool(modifiers)
+
+
 class Use(Service):
     def encrypt(self, call: Call, request: Request) -> Response:
         found = usable(call, request["KeyId"], ENCRYPT, "Encrypt")
         algorithm = _algorithm(found, request.get("EncryptionAlgorithm"))
-        plain = request["Plaintext"]
         dry_run(request)
+        return self._sealed(
+            call, found, algorithm, request["Plaintext"], request.get("EncryptionContext")
+        )
+
+    def _sealed(
+        self, call: Call, found: Key, algorithm: str, plain: bytes, context: dict[str, str] | None
+    ) -> Response:
         if algorithm == SYMMETRIC:
-            sealed = seal(call, found, plain, request.get("EncryptionContext") or {})
+            sealed = seal(call, found, plain, context or {})
         else:
             made = material.rsa_encrypt(state.material(call, found), algorithm, plain)
             if made is None:
-                raise invalid("The plaintext is too long for the key and algorithm")
+                spec, most = (
+                    found.record["spec"],
+                    material.rsa_room_bytes(found.record["spec"], algorithm),
+                )
+                raise invalid(
+                    f"Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {most} bytes."
+                )
             sealed = made
         return {"CiphertextBlob": sealed, "KeyId": found.arn, "EncryptionAlgorithm": algorithm}
 
     def decrypt(self, call: Call, request: Request) -> Response:
         refuse_recipient(request)
+        if ignores_ciphertext(request):
+            asked = request.get("EncryptionAlgorithm")
+            _algorithm(usable(call, request["KeyId"], ENCRYPT, "Decrypt"), asked)
+            dry_run(request)
         found, plain, algorithm = opened(
             call,
             request["CiphertextBlob"],
@@ -69,6 +92,12 @@ class Use(Service):
         return response
 
     def re_encrypt(self, call: Call, request: Request) -> Response:
+        target = usable(call, request["DestinationKeyId"], ENCRYPT, "ReEncrypt")
+        algorithm = _algorithm(target, request.get("DestinationEncryptionAlgorithm"))
+        if ignores_ciphertext(request):
+            asked = request.get("SourceEncryptionAlgorithm")
+            _algorithm(usable(call, request["SourceKeyId"], ENCRYPT, "ReEncrypt"), asked)
+            dry_run(request)
         source, plain, old = opened(
             call,
             request["CiphertextBlob"],
@@ -77,16 +106,9 @@ class Use(Service):
             request.get("SourceEncryptionContext") or {},
             "ReEncrypt",
         )
-        sealed = self.encrypt(
-            call,
-            {
-                "KeyId": request["DestinationKeyId"],
-                "Plaintext": plain,
-                "EncryptionContext": request.get("DestinationEncryptionContext"),
-                "EncryptionAlgorithm": request.get("DestinationEncryptionAlgorithm"),
-                "DryRun": request.get("DryRun"),
-            },
-        )
+        dry_run(request)
+        context = request.get("DestinationEncryptionContext")
+        sealed = self._sealed(call, target, algorithm, plain, context)
         return {
             "CiphertextBlob": sealed["CiphertextBlob"],
             "SourceKeyId": source.arn,
@@ -155,9 +177,9 @@ class Use(Service):
         refuse_recipient(request)
         size = request.get("NumberOfBytes")
         if size is None:
-            raise invalid("NumberOfBytes must be specified")
-        if not 1 <= size <= RANDOM_BYTES_MAX:
-            raise invalid(f"NumberOfBytes must be between 1 and {RANDOM_BYTES_MAX}")
+            raise invalid("NumberOfBytes is required.")
+        if request.get("CustomKeyStoreId"):
+            raise unsupported("A custom key store")
         return {"Plaintext": call.world.token(size)}
 
 

@@ -1,6 +1,6 @@
 """The child that writes an inventory's file in columns: one request on its input, the file on its output.
 
-Started by file name, without stratolite: pyarrow stays out of the server. Its memory is limited here, its time by the parent.
+Started by file name, without stratolite: pyarrow stays out of the server. It is jailed (``runtime.guest.jail``).
 
     msgpack {form: "Parquet" | "ORC", columns: [[name, kind, required], ...], rows: [[value | null, ...], ...]}
 
@@ -10,18 +10,21 @@ Kinds: text, bool, int, time (milliseconds since the epoch).
 from __future__ import annotations
 
 import io
-import resource
 import sys
 from typing import Any
 
 import msgspec
 
 
+def warm() -> None:
+    """pyarrow, and the time zone its ORC writer looks up."""
+    import pyarrow as pa
+    from pyarrow import orc, parquet  # noqa: F401
+
+    orc.write_table(pa.table({"t": pa.array([0], pa.timestamp("ms"))}), io.BytesIO())
+
+
 def main() -> None:
-    memory_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     sys.stdout.buffer.write(written(msgspec.msgpack.decode(sys.stdin.buffer.read())))
 
 
@@ -49,7 +52,3 @@ def written(request: dict[str, Any]) -> bytes:
 
         orc.write_table(table, out, compression="zlib")
     return out.getvalue()
-
-
-if __name__ == "__main__":
-    main()

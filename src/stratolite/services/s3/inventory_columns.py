@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 
 EXTENSIONS = {"Parquet": "parquet", "ORC": "orc"}
 _PROGRAM = str(Path(__file__).with_name("inventory_child.py"))
@@ -93,13 +93,13 @@ def _value(kind: str, text: str) -> Any:
 
 
 def _asked(request: bytes) -> bytes:
-    environment = {"PATH": "/usr/bin:/bin", "ARROW_DEFAULT_MEMORY_POOL": "system", "LANG": "C.UTF-8"}  # fmt: skip
     try:
         done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-I", _PROGRAM, str(_MEMORY_BYTES_MAX)],
+            jail.command(_PROGRAM, _MEMORY_BYTES_MAX, _TIME_S_MAX),
             input=request,
             capture_output=True,
-            env=environment,
+            env=jail.ENVIRONMENT,
+            cwd="/",
             timeout=_TIME_S_MAX,
             check=False,
         )

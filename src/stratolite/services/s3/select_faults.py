@@ -13,6 +13,7 @@ _MESSAGES = {
     "AmbiguousFieldName": "Field name matches to multiple fields in the file. Check the SQL expression and the file, and try again.",
     "Busy": "The service is unavailable. Please retry.",
     "CastFailed": "Attempt to convert from one data type to another using CAST failed in the SQL expression.",
+    "CSVEscapingRecordDelimiter": "A quoted record delimiter was found in the file. To allow quoted record delimiters, set AllowQuotedRecordDelimiter to 'TRUE'.",
     "CSVParsingError": "Encountered an error parsing the CSV file. Check the file and try again.",
     "EvaluatorBindingDoesNotExist": "A column name or a path provided does not exist in the SQL expression.",
     "EvaluatorInvalidArguments": "Incorrect number of arguments in the function call in the SQL expression.",
@@ -28,6 +29,7 @@ _MESSAGES = {
     "InvalidDataSource": "The data source in the FROM clause must be S3Object.",
     "InvalidDataType": "The SQL expression contains an invalid data type.",
     "InvalidKeyPath": "Key path in the SQL expression is invalid.",
+    "InvalidTextEncoding": "Invalid encoding type. Only UTF-8 encoding is supported.",
     "JSONParsingError": "Encountered an error parsing the JSON file. Check the file and try again.",
     "LexerInvalidChar": "The SQL expression contains an invalid character.",
     "LexerInvalidIONLiteral": "The SQL expression contains an invalid ION literal.",
@@ -35,7 +37,7 @@ _MESSAGES = {
     "MaxOperatorsExceeded": "Failed to parse SQL expression, try reducing complexity. For example, reduce number of operators used.",
     "MissingHeaders": "Some headers in the query are missing from the file. Please check the file and try again.",
     "MultipleDataSourcesUnsupported": "Multiple data sources are not supported.",
-    "OverMaxRecordSize": "The length of a record in the input or result is greater than the maximum allowed.",
+    "OverMaxRecordSize": "The length of a record in the input or result is greater than the maxCharsPerRecord of 1 MB.",
     "ParquetParsingError": "Error parsing Parquet file. Please check the file and try again.",
     "ParseAsteriskIsNotAloneInSelectList": "Other expressions are not allowed in the SELECT list when '*' is used without dot notation in the SQL expression.",
     "ParseEmptySelect": "The SQL expression contains an empty SELECT.",
@@ -78,6 +80,10 @@ _BY_KIND = {
     "MemoryError": "Busy",
 }
 _BY_WORDS = (
+    ("", "quoted new lines", "CSVEscapingRecordDelimiter"),
+    ("", "is not utf-8 encoded", "InvalidTextEncoding"),
+    ("", "Maximum line size of", "OverMaxRecordSize"),
+    ("", "CSV Error on Line", "CSVParsingError"),  # it goes on with the options: escape = ...
     ("", "expression depth", "MaxOperatorsExceeded"),
     ("BinderException", "Cannot compare", "UnsupportedTypeForQuerying"),
     ("BinderException", "~~", "LikeInvalidInputs"),

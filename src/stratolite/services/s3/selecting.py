@@ -14,7 +14,6 @@ import io
 import json
 import os
 import struct
-import sys
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +25,7 @@ import orjson
 
 from stratolite.clock import iso
 from stratolite.errors import Fault
+from stratolite.runtime import jail
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import (
     archive_rules,
@@ -51,6 +51,9 @@ TIME_S_MAX = 120.0
 SELECTS_COUNT_MAX = 4
 _HEADER_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
+csv.field_size_limit(
+    max(csv.field_size_limit(), _HEADER_BYTES)
+)  # a field may be all that is looked at
 MISSING = object()
 """What a path that leads nowhere leads to."""
 _ROW = "v"
@@ -217,17 +220,14 @@ async def _begin(
             "macros": select_times.MACROS,
             "output": output,
             "memory_mb": MEMORY_MB,
-            "cpu_s": CPU_S_MAX,
         }
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            _CHILD,
+            *jail.command(_CHILD, MEMORY_MB * 4 << 20, CPU_S_MAX, [file.fileno()]),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(file.fileno(),),
-            env={"PATH": "", "HOME": "/nonexistent"},
+            env=jail.ENVIRONMENT,
             cwd="/",
             limit=1 << 20,
         )
@@ -257,25 +257,33 @@ async def _fill(
     delimiter = (wanted.options.get("RecordDelimiter") or "\n").encode()
     change = wanted.kind == "csv" and delimiter not in (b"\n", b"\r\n")
     total, carried = 0, b""
-    scan = _Scan(cut) if cut else None
+    scan = _Scan(cut, delimiter if change else b"\n") if cut else None
     chunks = content.joined(service.cloud, source.pieces)
     async for piece in _expanded(chunks, wanted.compression):
         data = piece
         if scan is not None:
             data = scan.take(data)
         if change:
-            data = carried + data
-            keep = len(delimiter) - 1
-            carried = data[len(data) - keep :] if keep else b""
-            data = (data[: len(data) - keep] if keep else data).replace(delimiter, b"\n")
+            data, carried = _as_lines(carried + data, delimiter)
         total += len(data)
         if total > EXPANDED_BYTES_MAX:
             raise Fault("OverMaxRecordSize", "The object is too large, decompressed.", status=400)
         file.write(data)
         if scan is not None and scan.done:
             break
-    file.write(carried)
-    return total + len(carried)
+    rest = carried + (scan.rest() if scan is not None else b"")
+    if change:
+        rest = b"".join(_as_lines(rest, delimiter))
+    file.write(rest)
+    return total + len(rest)
+
+
+def _as_lines(data: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
+    """Its records as lines, and what may be the beginning of a delimiter."""
+    *records, last = data.split(delimiter)
+    held = max((n for n in range(len(delimiter)) if last.endswith(delimiter[:n])), default=0)
+    kept = last[: len(last) - held]
+    return b"\n".join([*records, kept]), last[len(last) - held :]
 
 
 async def _expanded(chunks: AsyncIterator[bytes], compression: str) -> AsyncIterator[bytes]:
@@ -345,35 +353,41 @@ def _gunzip() -> Expand:
 class _Scan:
     """Lets through the records that begin in a range of bytes, whole."""
 
-    def __init__(self, cut: tuple[int, int]) -> None:
+    def __init__(self, cut: tuple[int, int], delimiter: bytes = b"\n") -> None:
         self._start, self._stop = cut
-        self._at = 0
+        self._delimiter = delimiter
+        self._at, self._held = 0, b""
         self._begun = self._start == 0
-        self._before = b"\n" if self._start == 0 else b""
         self.done = False
 
     def take(self, data: bytes) -> bytes:
-        at, self._at = self._at, self._at + len(data)
-        if not self._begun:
-            low = max(
-                0, self._start - 1 - at
-            )  # a record begins behind the newline before the range
-            found = data.find(b"\n", low) if low < len(data) else -1
+        data, size, self._held = self._held + data, len(self._delimiter), b""
+        if not self._begun:  # a record begins behind the delimiter before the range
+            found = data.find(self._delimiter, max(0, self._start - size - self._at))
             if found < 0:
+                self._hold(data)
                 return b""
             self._begun = True
-            at, data = at + found + 1, data[found + 1 :]
-            if at >= self._stop:
+            self._at, data = self._at + found + size, data[found + size :]
+            if self._at >= self._stop:
                 self.done = True
                 return b""
-        end = self._stop - 1 - at
-        if end >= len(data):
-            return data
-        found = data.find(b"\n", max(0, end))
+        found = data.find(self._delimiter, max(0, self._stop - size - self._at))
         if found < 0:
-            return data
+            return self._hold(data)
         self.done = True
-        return data[: found + 1]
+        return data[: found + size]
+
+    def _hold(self, data: bytes) -> bytes:
+        """Keep what may be the beginning of a delimiter; the rest."""
+        passed = len(data) - (len(self._delimiter) - 1)
+        passed = max(0, passed)
+        self._at, self._held = self._at + passed, data[passed:]
+        return data[:passed]
+
+    def rest(self) -> bytes:
+        """What was held, at the end of the object."""
+        return self._held if self._begun else b""
 
 
 def _described(
@@ -424,8 +438,9 @@ def _described_csv(
         "skip_first": header in ("USE", "IGNORE"),
         "delimiter": delimiter,
         "quote": quote,
-        "escape": options.get("QuoteEscapeCharacter") or '"',
+        "escape": options.get("QuoteEscapeCharacter") or quote,
         "comment": comment,
+        "lines_in_quotes": _flag(options.get("AllowQuotedRecordDelimiter")),
     }
     return said, select_sql.parse(expression, "csv", Header(names, widest), now=now)
 
@@ -566,11 +581,17 @@ def _output(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _flag(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
 def _scan_range(said: dict[str, Any] | None, wanted: _Input, size: int) -> tuple[int, int] | None:
     if not said:
         return None
-    if wanted.compression != "NONE" or (
-        wanted.kind == "json" and wanted.options["Type"].upper() != "LINES"
+    if (
+        wanted.compression != "NONE"
+        or (wanted.kind == "json" and wanted.options["Type"].upper() != "LINES")
+        or _flag(wanted.options.get("AllowQuotedRecordDelimiter"))
     ):
         raise Fault(
             "UnsupportedScanRangeInput",

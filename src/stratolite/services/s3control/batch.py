@@ -1,7 +1,7 @@
 """Batch jobs carried out: prepared, then a slice at a time, the highest priority first, then reported.
 
-Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; of a job that is over what
-is left of a generated one goes. Queue ``s3control.tick``, JSON
+Queue ``s3control.prepare``, JSON [account, region, id]: the manifest is counted, or generated; a job that was cancelled is
+reported, of one that is over what is left of a generated manifest goes, and after 90 days the job itself. Queue ``s3control.tick``, JSON
 [account, region]: one slice of the job whose turn it is (one of a higher priority pauses it), and another tick while any waits. Ticks of an account and
 region run one after another. Where a job stands is kept in the transaction that keeps the slice's results, so after
 a crash a slice may be done again, and none is left out.
@@ -16,6 +16,7 @@ import io
 import logging
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -27,6 +28,8 @@ from stratolite.services.s3control import generating, manifests, state, tasks
 _log = logging.getLogger("stratolite.s3control")
 PREPARE, TICK = "s3control.prepare", "s3control.tick"
 OVER = ("Complete", "Cancelled", "Failed")
+KEPT_S = 90 * 86_400
+"""How long a job can be looked at once it is over: troubleshooting-batch-operations.html, NoSuchJobException."""
 SLICE_COUNT = 50
 AT_ONCE = 8
 _PRINCIPAL = "batchoperations.s3.amazonaws.com"
@@ -41,15 +44,27 @@ def put_prepare(call: Call, job_id: str) -> None:
     call.cloud.work.put(call.tx, PREPARE, payload)
 
 
-def put_end(cloud: Cloud, tx: Tx, account: str, region: str, job_id: str) -> None:
-    """Of a job that is over and had its manifest generated."""
-    cloud.work.put(tx, PREPARE, orjson.dumps([account, region, job_id]))
-
-
-def _drop_manifest(cloud: Cloud, tx: Tx, payload: bytes) -> None:
-    account, region, job_id = orjson.loads(payload)
-    if not state.drop_manifest(tx, state.space(account, region), job_id):
+def put_end(cloud: Cloud, tx: Tx, account: str, region: str, record: dict[str, Any]) -> None:
+    """Of a job that is over: what it leaves goes, at once and at last."""
+    payload = orjson.dumps([account, region, record["id"]])
+    if record["results"] or "ManifestGenerator" in record:
         cloud.work.put(tx, PREPARE, payload)
+    cloud.work.put(tx, PREPARE, payload, due_s=record["ended_s"] + KEPT_S)
+
+
+def _drop(cloud: Cloud, tx: Tx, payload: bytes) -> None:
+    account, region, job_id = orjson.loads(payload)
+    rows = state.space(account, region)
+    record = state.job(tx, rows, job_id)
+    if record is None:
+        return
+    if record["results"]:
+        state.drop_results(tx, rows, job_id, record["results"])
+        state.put_job(tx, rows, {**record, "results": 0})
+    if not state.drop_manifest(tx, rows, job_id):
+        cloud.work.put(tx, PREPARE, payload)
+    elif tx.time_s >= record["ended_s"] + KEPT_S:
+        state.delete_job(tx, rows, record)
 
 
 def put_tick(call: Call) -> None:
@@ -100,7 +115,9 @@ class Preparer:
         if record is None:
             return None
         if record["status"] in OVER:
-            return lambda tx: _drop_manifest(cloud, tx, job.payload)
+            if record["results"]:
+                await _report(call, record, [])
+            return lambda tx: _drop(cloud, tx, job.payload)
         if record["status"] not in ("New", "Preparing"):
             return None
         total, failure = 0, None
@@ -122,8 +139,10 @@ class Preparer:
                 fresh["generated"] = record["generated"]
             if failure is not None:
                 fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
+                put_end(cloud, tx, account, region, fresh)
             else:
                 fresh["status"] = "Ready" if fresh["confirmed"] else "Suspended"
+                fresh["suspended_s"] = tx.time_s
             state.put_job(tx, rows, fresh)
             if fresh["status"] == "Ready":
                 _tick(cloud, tx, account, region)
@@ -175,7 +194,8 @@ class Ticker:
                 async with room:
                     done, code, status, text = await tasks.carry_out(acting, record, task)
                 word = "succeeded" if done else "failed"
-                return [task.bucket, task.key, task.version, word, code, str(status), text]
+                key = quote(task.key, safe="/")  # as a manifest has it: a report can be one
+                return [task.bucket, key, task.version, word, str(status), code, text]
 
             listed = list(await asyncio.gather(*map(one, part.tasks)))
         except Fault as fault:
@@ -190,32 +210,16 @@ class Ticker:
                 and fresh["place"] == record["place"]
             ):
                 _keep(tx, rows, fresh, listed, place, failure, spent_s)
-                if "ManifestGenerator" in fresh:
-                    if fresh["status"] in OVER:
-                        put_end(cloud, tx, account, region, fresh["id"])
-                    elif place is not None:
-                        state.drop_manifest(tx, rows, fresh["id"], place["file"])
+                if fresh["status"] in OVER:
+                    put_end(cloud, tx, account, region, fresh)
+                elif "ManifestGenerator" in fresh and place is not None:
+                    state.drop_manifest(tx, rows, fresh["id"], place["file"])
             if state.next_job(tx, rows) is not None:
                 _tick(cloud, tx, account, region)
 
         if place is None or failure is not None:
-            ready = await self._report(call, record, listed)
-            if ready is not None:
-                _log.warning("job=%s: its report is not delivered: %r", record["id"], ready)
+            await _report(call, record, listed)
         return settle
-
-    async def _report(
-        self, call: Call, record: dict[str, Any], last: list[list[str]]
-    ) -> Fault | None:
-        """Write the completion report; the fault that kept it from being written."""
-        report = record["Report"]
-        if not report.get("Enabled"):
-            return None
-        try:
-            await _write_report(await _as_role(call, record), record, last)
-        except Fault as fault:
-            return fault
-        return None
 
 
 def _keep(
@@ -233,11 +237,12 @@ def _keep(
     fresh["active_s"] += spent_s
     fresh["place"] = place
     done = fresh["failed"] + fresh["succeeded"]
-    if (
+    too_many = (
         failure is None
         and done >= _FAILURES_LOOK_COUNT
         and fresh["failed"] > _FAILURES_SHARE_MAX * done
-    ):
+    )
+    if too_many:  # reported afterwards, as a cancelled job is
         failure = {
             "FailureCode": "JobFailureRateExceeded",
             "FailureReason": "More than 50% of the tasks failed",
@@ -246,16 +251,28 @@ def _keep(
         fresh |= {"status": "Failed", "ended_s": tx.time_s, "failures": [failure]}
     elif place is None:
         fresh |= {"status": "Complete", "ended_s": tx.time_s}
-    elif fresh["Report"].get("Enabled"):
-        state.put_results(tx, rows, fresh["id"], fresh["results"], listed)
-        fresh["results"] += 1
-    if fresh["status"] in ("Failed", "Complete"):
+    if too_many or fresh["status"] not in OVER:
+        if fresh["Report"].get("Enabled"):
+            state.put_results(tx, rows, fresh["id"], fresh["results"], listed)
+            fresh["results"] += 1
+    else:
         state.drop_results(tx, rows, fresh["id"], fresh["results"])
+        fresh["results"] = 0
     state.put_job(tx, rows, fresh)
 
 
+async def _report(call: Call, record: dict[str, Any], last: list[list[str]]) -> None:
+    """The completion report, where one is wanted and its bucket takes it."""
+    if not record["Report"].get("Enabled"):
+        return
+    try:
+        await _write_report(await _as_role(call, record), record, last)
+    except Fault as fault:
+        _log.warning("job=%s: its report is not delivered: %r", record["id"], fault)
+
+
 async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]]) -> None:
-    """Result files and the manifest that names them.
+    """Result files and the manifest that names them. Of a row the status comes before the code, as AWS's examples have it.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
     """
@@ -266,6 +283,9 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
     rows, after = state.space(call.account, call.region), -1
     files = []
     only_failed = report["ReportScope"] == "FailedTasksOnly"
+    put = {"Bucket": bucket, "ServerSideEncryption": "AES256"}
+    if report.get("ExpectedBucketOwner"):
+        put["ExpectedBucketOwner"] = report["ExpectedBucketOwner"]
 
     async def write(status: str, listed: list[list[str]]) -> None:
         text = io.StringIO()
@@ -273,7 +293,7 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
         body = text.getvalue().encode()
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         key = f"{folder}/results/{call.world.token(20).hex()}.csv"
-        await call.request("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body})
+        await call.request("s3", "PutObject", {**put, "Key": key, "Body": body})
         files.append(
             {"TaskExecutionStatus": status, "Bucket": bucket, "MD5Checksum": digest, "Key": key}
         )
@@ -306,12 +326,10 @@ async def _write_report(call: Call, record: dict[str, Any], last: list[list[str]
     now_s = await call.transact(lambda inner: inner.tx.time_s)
     manifest["ReportCreationDate"] = _iso(now_s)
     body = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    await call.request(
-        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json", "Body": body}
-    )
+    await call.request("s3", "PutObject", {**put, "Key": f"{folder}/manifest.json", "Body": body})
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
     await call.request(
-        "s3", "PutObject", {"Bucket": bucket, "Key": f"{folder}/manifest.json.md5", "Body": digest}
+        "s3", "PutObject", {**put, "Key": f"{folder}/manifest.json.md5", "Body": digest}
     )
 
 

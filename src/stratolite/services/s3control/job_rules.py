@@ -140,7 +140,7 @@ def shown(record: dict[str, Any], arn: str) -> dict[str, Any]:
     if record["ended_s"]:
         told["TerminationDate"] = record["ended_s"]
     if record["status"] == "Suspended":
-        told["SuspendedDate"] = record["created_s"]
+        told["SuspendedDate"] = record.get("suspended_s", record["created_s"])
         told["SuspendedCause"] = "AwaitingConfirmation"
     return told
 

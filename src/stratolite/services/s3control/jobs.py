@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.s3control import batch, job_rules, state
@@ -21,6 +23,13 @@ class Jobs(Service):
         rows = state.space(call.account, call.region)
         token = request.get("ClientRequestToken") or ""
         if token and (known := state.job_of_token(call.tx, rows, token)) is not None:
+            before = state.job(call.tx, rows, known)
+            if before is not None and _said(before) != _said(request):
+                raise Fault(
+                    "IdempotencyException",
+                    "The ClientRequestToken was used for a job with other parameters.",
+                    status=400,
+                )
             return {"JobId": known}
         now_s = call.tx.time_s
         tail = call.world.token(8).hex()
@@ -44,6 +53,8 @@ class Jobs(Service):
             "results": 0,
         }
         record.setdefault("Tags", [])
+        if token:
+            record["token"] = token
         state.put_job(call.tx, rows, record)
         if token:
             state.put_token(call.tx, rows, token, job_id)
@@ -97,8 +108,7 @@ class Jobs(Service):
             if record["status"] in _OVER:
                 raise _wrong_state(record)
             record["status"], record["ended_s"] = "Cancelled", call.tx.time_s
-            if "ManifestGenerator" in record:
-                batch.put_end(call.cloud, call.tx, call.account, call.region, record["id"])
+            batch.put_end(call.cloud, call.tx, call.account, call.region, record)
         elif wanted == "Ready":
             if record["status"] not in ("Suspended", "New", "Preparing"):
                 raise _wrong_state(record)
@@ -133,6 +143,12 @@ class Jobs(Service):
         record = self._job(call, request)
         state.put_job(call.tx, state.space(call.account, call.region), {**record, "Tags": []})
         return {}
+
+
+def _said(job: dict[str, Any]) -> bytes:
+    """What was asked for, for comparing."""
+    said = {name: job[name] for name in job_rules.KEPT if name in job and name != "Tags"}
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
 
 def check_account(call: Call, request: Request) -> None:

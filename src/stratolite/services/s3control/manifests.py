@@ -16,7 +16,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.http import Body, FileSlice
 from stratolite.service import Call
-from stratolite.services.s3control.job_rules import CSV, invalid
+from stratolite.services.s3control.job_rules import CSV
 
 PIECE_BYTES = 256 << 10
 FILE_BYTES_MAX = 64 << 20
@@ -35,13 +35,18 @@ class Slice(NamedTuple):
     """Where the next one begins; None: this was the last."""
 
 
+def unreadable(message: str) -> Fault:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshooting-batch-operations.html"""
+    return Fault("InvalidManifestContent", message, status=400)
+
+
 async def whole(body: Body, most: int) -> bytes:
     if isinstance(body, bytes):
         return body
 
     if isinstance(body, FileSlice):
         if body.size_bytes > most:
-            raise invalid("The manifest is too large")
+            raise unreadable("The manifest is too large")
         with open(body.path, "rb") as file:  # noqa: ASYNC230 - a part of a file that is on this disk
             file.seek(body.offset)
             return file.read(body.size_bytes)
@@ -49,7 +54,7 @@ async def whole(body: Body, most: int) -> bytes:
     async for piece in body:
         size += len(piece)
         if size > most:
-            raise invalid("The manifest is too large")
+            raise unreadable("The manifest is too large")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -99,7 +104,7 @@ async def _read_csv(call: Call, manifest: dict[str, Any], offset: int, most: int
     if not last:
         end = raw.rfind(b"\n") + 1
         if end == 0:
-            raise invalid("A line of the manifest is too long")
+            raise unreadable("A line of the manifest is too long")
         raw = raw[:end]
     fields = manifest["Spec"]["Fields"]
     tasks: list[Task] = []
@@ -108,13 +113,26 @@ async def _read_csv(call: Call, manifest: dict[str, Any], offset: int, most: int
         if len(tasks) == most:
             return Slice(tasks, {"offset": offset + used})
         used += len(line)
-        text = line.decode("utf-8", "replace").strip("\r\n")
-        if text:
-            tasks.append(_task(fields, next(csv.reader([text]))))
+        try:
+            text = line.decode().strip("\r\n")
+            row = next(csv.reader([text])) if text else []
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise unreadable("Invalid Manifest Content") from error
+        if row:
+            tasks.append(_task(fields, row))
     return Slice(tasks, None if last else {"offset": offset + used})
 
 
 async def _read_inventory(
+    call: Call, manifest: dict[str, Any], place: dict[str, int], most: int
+) -> Slice:
+    try:
+        return await _inventory(call, manifest, place, most)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error, csv.Error) as error:
+        raise unreadable("Manifest file is not properly formatted") from error
+
+
+async def _inventory(
     call: Call, manifest: dict[str, Any], place: dict[str, int], most: int
 ) -> Slice:
     answer = await call.request("s3", "GetObject", _place(manifest))
@@ -139,4 +157,9 @@ async def _read_inventory(
 
 def _task(fields: list[str], row: list[str]) -> Task:
     said = dict(zip(fields, row, strict=False))
+    if len(row) != len(fields):
+        raise unreadable("Manifest file is not properly formatted")
+    missing = [name for name in ("Bucket", "Key") if not said.get(name)]
+    if missing:
+        raise unreadable(f"Required fields are missing in the schema: {', '.join(missing)}")
     return Task(said.get("Bucket", ""), unquote(said.get("Key", "")), said.get("VersionId", ""))

@@ -17,6 +17,9 @@ from stratolite.services.s3control.jobs import check_account, page_size
 
 PAGE_COUNT_MAX = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,48}[a-z0-9]")
+_PLACE = re.compile(r"[a-z0-9.-]{3,50}")
+"""What is read as a name at all: https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_CreateAccessPoint.html"""
+_TAG = re.compile(r"[\w\s+\-=._:/@]*")
 _BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 TAGS_COUNT_MAX = 50
 
@@ -25,8 +28,15 @@ class AccessPoints(Service):
     def create_access_point(self, call: Call, request: Request) -> Response:
         check_account(call, request)
         name, bucket = request["Name"], request["Bucket"]
+        if not _PLACE.fullmatch(name):
+            raise Fault(
+                "InvalidURI",
+                "Couldn't parse the specified URI.",
+                status=400,
+                URI=f"accesspoint/{name}",
+            )
         if not _NAME.fullmatch(name) or name.endswith("-s3alias"):
-            raise invalid("Your Access Point name must follow the naming rules")
+            raise invalid("Your Amazon S3 AccessPoint name is invalid")
         for member in ("VpcConfiguration", "Scope"):
             if request.get(member):
                 raise Fault(
@@ -54,7 +64,14 @@ class AccessPoints(Service):
             record["tags"] = tags
         if opened := _open(request.get("PublicAccessBlockConfiguration")):
             record["open"] = opened
-        self._keep(call, record)
+        try:
+            self._keep(call, record)
+        except Fault as fault:
+            if fault.code != "NoSuchBucket":
+                raise
+            raise invalid(
+                "Amazon S3 AccessPoint can only be created for existing bucket"
+            ) from fault
         state.put_point(call.tx, rows, record)
         return {"AccessPointArn": _arn(call, name), "Alias": record["alias"]}
 
@@ -190,9 +207,7 @@ class AccessPoints(Service):
         check_account(call, request)
         wanted = request["PublicAccessBlockConfiguration"]
         if not any(name in wanted for name in _BLOCK):
-            raise invalid(
-                "Must specify at least one configuration in the Public Access Block Configuration"
-            )
+            raise invalid("Must specify at least one configuration.")
         call.invoke("s3", "KeepAccountBlock", {"Put": {n: bool(wanted.get(n)) for n in _BLOCK}})
         return {}
 
@@ -208,14 +223,39 @@ def _open(block: dict[str, Any] | None) -> list[str]:
 
 
 def given_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
-    """Raises Fault for a key that is there twice, and for too many."""
+    """Raises Fault for what is no tag, a key that is there twice, and for too many."""
     listed = list(given)
+    if any("Key" not in tag or "Value" not in tag for tag in listed):
+        raise Fault(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published schema",
+            status=400,
+        )
     tags = {tag["Key"]: tag["Value"] for tag in listed}
     if len(tags) < len(listed):
-        raise invalid("Cannot provide multiple Tags with the same key")
+        raise _bad_tag(
+            "There are duplicate tag keys in your request. Remove the duplicate tag keys and try again."
+        )
+    if any(key.startswith("aws:") for key in tags):
+        raise _bad_tag(
+            'User-defined tag keys can\'t start with "aws:". This prefix is reserved for system tags. Remove "aws:"'
+            " from your tag keys and try again."
+        )
+    if not all(
+        0 < len(k) <= 128 and len(v) <= 256 and _TAG.fullmatch(k) and _TAG.fullmatch(v)
+        for k, v in tags.items()
+    ):
+        raise _bad_tag(
+            "This request contains a tag key or value that isn't valid. Valid characters include the following:"
+            " [a-zA-Z+-=._:/]. Tag keys can contain up to 128 characters. Tag values can contain up to 256 characters."
+        )
     if len(tags) > TAGS_COUNT_MAX:
         raise Fault("TooManyTags", f"The number of tags exceeds {TAGS_COUNT_MAX}", status=400)
     return tags
+
+
+def _bad_tag(message: str) -> Fault:
+    return Fault("InvalidTag", message, status=400)
 
 
 def _arn(call: Call, name: str) -> str:

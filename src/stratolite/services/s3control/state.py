@@ -16,7 +16,7 @@ Under the account and region, service "s3control":
 
 Job: the request's Operation, Report, Manifest, Description, Priority, RoleArn, ConfirmationRequired and Tags, and
 {id, status, created_s, ended_s, reason, failures, total, succeeded, failed, active_s, place, results, generated? {ObjectArn,
-ETag}}, ManifestGenerator in place of a Manifest; ``place`` is
+ETag}, token?, suspended_s?}, ManifestGenerator in place of a Manifest; ``place`` is
 where the next slice of the manifest begins.
 """
 
@@ -53,6 +53,13 @@ def put_job(tx: Tx, rows: Keyspace, record: Record) -> None:
     if record["status"] in WAITING:
         tx.put(rows["active"].key(-record["Priority"], record["id"]), b"")
     tx.put(rows["job"].key(record["id"]), orjson.dumps(record))
+
+
+def delete_job(tx: Tx, rows: Keyspace, record: Record) -> None:
+    """One that is over."""
+    tx.delete(rows["job"].key(record["id"]))
+    if token := record.get("token"):
+        tx.delete(rows["token"].key(token))
 
 
 def next_job(tx: Tx, rows: Keyspace) -> Record | None:

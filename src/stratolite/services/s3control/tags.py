@@ -46,6 +46,8 @@ class Tags(AccessPoints):
         try:
             found = call.invoke("s3", "GetBucketTagging", {"Bucket": name})
         except Fault as fault:
+            if fault.code == "NoSuchBucket":
+                raise _nothing() from fault
             if fault.code != "NoSuchTagSet":
                 raise
             return {}
@@ -97,5 +99,9 @@ def _granting(call: Call, name: str) -> tuple[dict[str, Any], Callable[..., None
     else:
         found = state.access_grant(call.tx, rows, rest[-1])
     if found is None:
-        raise Fault("NoSuchResource", "The specified resource doesn't exist.", status=404)
+        raise _nothing()
     return found, put
+
+
+def _nothing() -> Fault:
+    return Fault("NoSuchResource", "The specified resource doesn't exist.", status=404)

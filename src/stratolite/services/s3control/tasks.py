@@ -13,6 +13,8 @@ from stratolite.service import Call
 from stratolite.services.s3control.manifests import Task, whole
 
 _ANSWER_BYTES_MAX = 6 << 20
+_TRIES_COUNT = 3
+_TEMPORARY, _PASSING = "TemporaryFailure", (429, 500, 503)
 _GRANTS = {
     "FULL_CONTROL": "GrantFullControl",
     "READ": "GrantRead",
@@ -22,7 +24,18 @@ _GRANTS = {
 
 
 async def carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, str, int, str]:
-    """(whether it worked, error code, HTTP status, message or the function's result)."""
+    """(whether it worked, error code, HTTP status, message or the function's result).
+
+    What failed for a while only is tried again, as AWS redrives it before the job ends.
+    """
+    for _ in range(_TRIES_COUNT - 1):
+        done, code, status, text = await _carry_out(call, job, task)
+        if done or (code != _TEMPORARY and status not in _PASSING):
+            return done, code, status, text
+    return await _carry_out(call, job, task)
+
+
+async def _carry_out(call: Call, job: dict[str, Any], task: Task) -> tuple[bool, str, int, str]:
     ((kind, said),) = job["Operation"].items()
     about: dict[str, Any] = {"Bucket": task.bucket, "Key": task.key}
     if task.version and task.version != "null":
@@ -175,7 +188,7 @@ async def _invoke(
     version = said.get("InvocationSchemaVersion") or "1.0"
     one: dict[str, Any] = {
         "taskId": call.world.token(16).hex(),
-        "s3Key": task.key,
+        "s3Key": quote(task.key, safe="/"),  # AWS's own examples unquote it
         "s3VersionId": task.version or None,
     }
     told: dict[str, Any] = {"id": job["id"]}
@@ -195,10 +208,12 @@ async def _invoke(
         "Invoke",
         {"FunctionName": said["FunctionArn"], "Payload": orjson.dumps(event)},
     )
+    payload = await whole(answer["Payload"], _ANSWER_BYTES_MAX)
     if answer.get("FunctionError"):
-        return False, "PermanentFailure", 200, "Lambda FunctionError"
+        said_so = payload.decode("utf-8", "replace")
+        return False, "PermanentFailure", 200, f"Lambda returned function error: {said_so}"
     try:
-        made = orjson.loads(await whole(answer["Payload"], _ANSWER_BYTES_MAX))
+        made = orjson.loads(payload)
         missing = made.get("treatMissingKeysAs") or "PermanentFailure"
         found: dict[str, Any] = next(
             (r for r in made["results"] if r["taskId"] == one["taskId"]), {}

@@ -1,7 +1,6 @@
 """The child that changes an Iceberg table with pyiceberg: reads and writes its files by asking the parent for them.
 
-Started by file name, without stratolite: what it imports stays out of the server. It is jailed: a user
-and network namespace of its own where the kernel allows, no new privileges, no file written, memory and CPU bounded; the
+Started by file name, without stratolite: what it imports stays out of the server. It is jailed (``runtime.guest.jail``); the
 parent limits its time. Frames on both pipes are 4 bytes of length, big-endian, and msgpack:
 
     parent  {location, steps, now_ms, properties, tidy, listed?, before_ms?}          the task, once
@@ -19,11 +18,9 @@ snapshots those older than ``age_ms`` go, 0 for never, but for the ``keep`` newe
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import re
-import resource
 import struct
 import sys
 import threading
@@ -69,25 +66,17 @@ class WithoutPandas:
             raise ImportError(name)
 
 
-_CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_NO_NEW_PRIVS = 0x10000000, 0x40000000, 38
+LAZY = True
+"""Which of pyiceberg's modules a task takes is seen when it is done."""
 
 
-def jail(memory_bytes: int, cpu_s: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        libc.unshare(_CLONE_NEWNET)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+def warm() -> None:
+    sys.meta_path.insert(0, WithoutPandas())
 
 
 def main() -> None:
-    jail(int(sys.argv[1]), int(sys.argv[2]))
     pipe = Pipe(0, os.dup(1))
     os.dup2(2, 1)  # what a library prints is no answer
-    sys.meta_path.insert(0, WithoutPandas())
     task = pipe.read()
     try:
         answer: dict[str, Any] = {"done": work(pipe, task)}
@@ -363,7 +352,3 @@ def _files_of(files: Any, snapshot: Any) -> set[str]:
             _SEEN[path] = {entry.data_file.file_path for entry in entries}
         found |= _SEEN.get(path, set())
     return found
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +19,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.http import FileSlice
+from stratolite.runtime import jail
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3tables.names import bad, not_offered, place
 from stratolite.services.s3tables.tables import Tables
@@ -130,15 +130,12 @@ _NOWHERE = "s3://nowhere"
 
 async def _run(call: Call, warehouse: str, task: dict[str, Any]) -> dict[str, Any]:
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        _PROGRAM,
-        str(CHILD_MEMORY_BYTES_MAX),
-        str(int(CHILD_TIME_S_MAX)),
+        *jail.command(_PROGRAM, CHILD_MEMORY_BYTES_MAX, CHILD_TIME_S_MAX),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        env=jail.ENVIRONMENT,
+        cwd="/",
     )
     try:
         async with asyncio.timeout(CHILD_TIME_S_MAX):
