@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stratolite.clock import World
 from stratolite.errors import Fault
-from stratolite.services.logs.patterns import compiled
 
 NOW = int(time.time() * 1000)
 
@@ -272,46 +269,6 @@ def test_a_page_costs_the_same_with_many_events_stored(logs, platform, monkeypat
     monkeypatch.setattr(state, "stream_events", counted)
     assert len(logs.get_log_events(logGroupName="g", logStreamName="s", limit=5)["events"]) == 5
     assert read <= 6
-
-
-@pytest.mark.parametrize(
-    ("pattern", "message", "found"),
-    [
-        ("", "anything", True),
-        ("ERROR", "an ERROR here", True),
-        ("ERROR", "an error here", False),
-        ("ERROR here", "here an ERROR", True),
-        ("ERROR there", "an ERROR here", False),
-        ('"an ERROR"', "an ERROR here", True),
-        ('"ERROR an"', "an ERROR here", False),
-        ("?ERROR ?WARN", "a WARN", True),
-        ("?ERROR ?WARN", "an INFO", False),
-        ("ERROR -debug", "ERROR in debug", False),
-        ("ERROR -debug", "ERROR in prod", True),
-        ('ERROR -"in prod"', "ERROR in prod", False),
-        (r'"say \"hi\""', 'they say "hi"', True),
-    ],
-)
-def test_patterns(pattern, message, found):
-    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
-    assert compiled(pattern)(message) is found
-
-
-@pytest.mark.parametrize("pattern", ["{ $.a = 1 }", "[ip, user]", "%ERR.*%"])
-def test_patterns_that_are_not_offered_say_so(logs, pattern):
-    put(logs, (1, "x"))
-    with pytest.raises(
-        logs.exceptions.InvalidParameterException, match="not offered by Stratolite"
-    ):
-        logs.filter_log_events(logGroupName="g", filterPattern=pattern)
-
-
-@given(st.text(max_size=40), st.text(max_size=40))
-def test_any_pattern_is_compiled_or_refused(pattern, message):
-    try:
-        compiled(pattern)(message)
-    except Fault as fault:
-        assert fault.code == "InvalidParameterException"
 
 
 @pytest.mark.parametrize("token", ["x", "f/1", "n/" + "0" * 40, "f/" + "9" * 40])

@@ -161,6 +161,49 @@ made(
             for n, out, boss in ((1, "Out", "Role"), (2, "Other", "Boss"), (3, "Out", "Role"))
         ),
     ),
+    Counted=R(
+        "AWS::Logs::MetricFilter",
+        *(
+            {
+                "ApplyOnTransformedLogs": False if n == 1 else None,
+                "FilterName": "corpus",
+                "FilterPattern": f'{{ $.code = {n} && $.name = "*" }}',
+                "LogGroupName": ref("Group"),
+                "MetricTransformations": [
+                    {
+                        "MetricNamespace": f"corpus/{n}",
+                        "MetricName": f"m{n}",
+                        "MetricValue": "$.code" if n == 2 else "1",
+                        "Unit": "Bytes" if n == 2 else "Count",
+                        "Dimensions": [{"Key": f"d{n}", "Value": "$.name"}],
+                    }
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+    Zeroes=R(
+        "AWS::Logs::MetricFilter",
+        *(
+            {
+                "FilterPattern": pattern,
+                "LogGroupName": ref("Group"),
+                "MetricTransformations": [
+                    {
+                        "MetricNamespace": "corpus",
+                        "MetricName": "errors",
+                        "MetricValue": "1",
+                        "DefaultValue": default,
+                    }
+                ],
+            }
+            for pattern, default in (
+                ("?ERROR ?WARN", 0),
+                ("[level = ERROR, ...]", 0.5),
+                ("%ERR%", 1),
+            )
+        ),
+    ),
 )
 PLACE = {
     "ServiceNamespace": "dynamodb",

@@ -13,7 +13,8 @@ from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker, is_number
 from stratolite.services.logs import state, worker
 from stratolite.services.logs.events import group_name, group_of, page_size
-from stratolite.services.logs.subscriptions import Sender, Subscriptions
+from stratolite.services.logs.metric_filters import MetricFilters, metric_filters
+from stratolite.services.logs.subscriptions import Sender
 
 _GROUP_NAME = r"[\.\-_/#A-Za-z0-9]+"
 _STREAM_NAME = r"[^:*]*"
@@ -32,7 +33,7 @@ _LAMBDA_WRITES = orjson.dumps({
 }).decode()  # fmt: skip
 
 
-class Logs(Subscriptions):
+class Logs(MetricFilters):
     name: ClassVar[str] = "logs"
 
     tag_types: ClassVar[tuple[str, ...]] = ("logs:log-group",)
@@ -128,6 +129,8 @@ class Logs(Subscriptions):
     def delete_log_group(self, call: Call, request: Request) -> Response:
         name, keys = request["logGroupName"], call.keys("logs")
         group = group_of(call, request)
+        for one in metric_filters(group):
+            state.drop_metric_filter(call.tx, keys, one["name"], name)
         self._sweep(call, state.drop_group(call.tx, keys, name, group))
         return {}
 
@@ -281,7 +284,7 @@ def _described(call: Call, name: str, group: state.Record) -> Response:
     described = {
         "logGroupName": name,
         "creationTime": group["created_ms"],
-        "metricFilterCount": 0,
+        "metricFilterCount": len(metric_filters(group)),
         "arn": f"{arn}:*",
         "logGroupArn": arn,
         "logGroupClass": "STANDARD",

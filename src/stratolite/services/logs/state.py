@@ -116,6 +116,34 @@ def _named(
             yield str(name), orjson.loads(raw)
 
 
+# -- names of metric filters
+
+
+def put_metric_filter(tx: Tx, keys: Keyspace, name: str, group: str) -> None:
+    tx.put(keys.key("metric-filter", name, group), b"")
+
+
+def drop_metric_filter(tx: Tx, keys: Keyspace, name: str, group: str) -> None:
+    tx.delete(keys.key("metric-filter", name, group))
+
+
+def metric_filters(
+    tx: Tx, keys: Keyspace, prefix: str, after: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    """(name, group), by name and group, behind ``after``."""
+    space = keys["metric-filter"]
+    start, stop = space.span()
+    if prefix:
+        start = space.key(prefix)[:-1]  # without the end mark: everything that begins so
+        stop = start + b"\xff\xff"
+    if after[0]:
+        start = max(start, space.key(*after) + b"\x00")
+    for key, _ in tx.scan((start, stop)):
+        name, group = space.parts(key)
+        if str(name).startswith(prefix):
+            yield str(name), str(group)
+
+
 # -- events
 
 
