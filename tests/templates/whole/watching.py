@@ -90,6 +90,9 @@ made(
         *(
             {
                 "AlarmRule": sub("ALARM(${Simple}) OR ALARM(${Metrics})" if n == 2 else "ALARM(${Simple})"),
+                "ActionsSuppressor": ref("Metrics") if n != 2 else att("Simple", "Arn"),
+                "ActionsSuppressorExtensionPeriod": 60 * n,
+                "ActionsSuppressorWaitPeriod": 30 * n,
                 "AlarmActions": [ref(topic)],
                 "AlarmDescription": f"step {n}",
                 "ActionsEnabled": n != 2,
