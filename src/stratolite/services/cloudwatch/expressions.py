@@ -347,8 +347,12 @@ def _several(value: Value, function: str) -> list[Series]:
     return value
 
 
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
 _FOLDS: dict[str, Callable[[list[float]], float]] = {
-    "AVG": lambda values: _mean(values),
+    "AVG": _mean,
     "MAX": max,
     "MIN": min,
     "SUM": math.fsum,
@@ -388,10 +392,6 @@ def _times(of: Callable[[datetime], int]) -> Callable[..., Value]:
         return {ms: float(of(datetime.fromtimestamp(ms / 1000, UTC))) for ms in series}
 
     return function
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def _gaps(rows: list[tuple[int, float]]) -> Series:

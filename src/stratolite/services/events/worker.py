@@ -19,7 +19,7 @@ from stratolite.errors import Fault
 from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
-from stratolite.services.events import jobs, names, outgoing, state
+from stratolite.services.events import jobs, metrics, names, outgoing, state
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
 from stratolite.services.events.rendering import render
@@ -188,6 +188,7 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int) -> int:
         return 0
     size = 0
     arn = names.rule_arn(bus.region, bus.account, bus.name, rule)
+    metrics.matched(call.cloud, bus, rule)
     text = orjson.dumps(event).decode()
     for target in state.targets(tx, keys, bus.name, rule):
         said: Said = {
@@ -219,15 +220,21 @@ class _Deliver:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
+        seen = metrics.Attempt(self._cloud, said)
         try:
             if said["dead"]:
                 await outgoing.bury(call, said)
+                seen.buried()
                 return None
-            return await outgoing.send(self._service, call, said)
+            settle = await outgoing.send(self._service, call, said)
         except (Fault, ValueError, outgoing.NotTaken) as error:
             said.pop("has_turn", None)  # another attempt waits for another
             failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error))
-            return delivery.failed(self._cloud, DELIVER, said, failure)
+            seen.failed()
+            return delivery.failed(self._cloud, DELIVER, said, failure, seen.over)
+        if settle is None:  # else it waits for its turn
+            seen.succeeded()
+        return settle
 
 
 # -- at set times
