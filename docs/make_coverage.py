@@ -220,7 +220,7 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         "logs that other services of AWS deliver": ("*Deliver*", "*ConfigurationTemplates", "*Syslog*", "*BearerToken*"),
         "logical destinations are for subscriptions across accounts; a function or stream is named by its ARN": ("*Destination*",),
         "AWS's models: anomalies, masking of personal data, transformers": ("*Anomal*", "*DataProtection*", "*Transformer*"),
-        "policies of accounts and resources; who may write is said by IAM": ("*AccountPolic*", "*ResourcePolic*"),
+        "policies of an account for all of its groups: each group has its own filters": ("*AccountPolic*",),
         "all groups are of the class STANDARD, and DescribeLogGroups lists them": ("ListLogGroups", "ListAggregate*", "*StorageTier*", "*DeletionProtection"),
     },
     "sns": {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from eventing import come_to_rest
 
 from stratolite.clock import World
 from stratolite.errors import Fault
@@ -298,3 +299,47 @@ def test_only_lambda_may_write_without_being_allowed(client, platform):
     with pytest.raises(Fault, match="not authorized"):
         platform.run(lambdas.request("logs", "DeleteLogGroup", ask))
     assert json.dumps(ask)
+
+
+def test_a_policy_lets_a_rule_write_to_a_group(platform, client, logs):
+    """Without one EventBridge may not, as on AWS; answers as in LocalStack's test_logs_resource_policies.snapshot.json."""
+    events = client("events")
+    logs.create_log_group(logGroupName="/aws/events/g")
+    arn = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/events/g"
+    events.put_rule(Name="r", EventPattern='{"source": ["me"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "t", "Arn": arn}])
+
+    def written() -> list[str]:
+        events.put_events(Entries=[{"Source": "me", "DetailType": "d", "Detail": "{}"}])
+        come_to_rest(platform, "events.route", "events.deliver")
+        found = logs.filter_log_events(logGroupName="/aws/events/g")["events"]
+        return [json.loads(e["message"])["source"] for e in found]
+
+    assert written() == []
+    principals = {"Service": ["events.amazonaws.com", "delivery.logs.amazonaws.com"]}
+    statement = {"Sid": "s", "Effect": "Allow", "Principal": principals, "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": f"{arn}:*"}  # fmt: skip
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    made = logs.put_resource_policy(policyName="p", policyDocument=document)["resourcePolicy"]
+    assert isinstance(made.pop("lastUpdatedTime"), int)
+    assert made == {"policyName": "p", "policyDocument": document, "policyScope": "ACCOUNT"}
+    assert written() == ["me"]
+    for number in range(9):
+        logs.put_resource_policy(policyName=f"p{number}", policyDocument=document)
+    with pytest.raises(logs.exceptions.LimitExceededException, match="Resource limit exceeded."):
+        logs.put_resource_policy(policyName="q", policyDocument=document)
+    logs.put_resource_policy(policyName="p", policyDocument=document)
+    pages = logs.get_paginator("describe_resource_policies").paginate(PaginationConfig={"PageSize": 4})  # fmt: skip
+    names = [one["policyName"] for page in pages for one in page["resourcePolicies"]]
+    assert names == ["p", *(f"p{n}" for n in range(9))]
+    for name in names:
+        logs.delete_resource_policy(policyName=name)
+    assert written() == ["me"]
+    with pytest.raises(logs.exceptions.ResourceNotFoundException, match=r"Policy with name \[p\] does not exist."):  # fmt: skip
+        logs.delete_resource_policy(policyName="p")
+    for wrong in (
+        "{",
+        json.dumps({"Statement": [{"Effect": "Allow"}]}),
+        "x" * 6000,
+    ):
+        with pytest.raises(logs.exceptions.InvalidParameterException):
+            logs.put_resource_policy(policyName="p", policyDocument=wrong)

@@ -185,6 +185,20 @@ made(
             for n in (1, 2, 3)
         ),
     ),
+    Writers=R(
+        "AWS::Logs::ResourcePolicy",
+        *(
+            {
+                "PolicyName": "corpus",
+                "PolicyDocument": policy,
+            }
+            for policy in (
+                allow("logs:PutLogEvents", Principal={"Service": "events.amazonaws.com"}),
+                allow("logs:CreateLogStream", Principal={"Service": "events.amazonaws.com"}),
+                '{"Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*", "Principal": {"Service": "es.amazonaws.com"}}]}',
+            )
+        ),
+    ),
     Zeroes=R(
         "AWS::Logs::MetricFilter",
         *(

@@ -6,6 +6,7 @@ one made again under an old name does not inherit what is still being deleted.
     ("group", name)                     -> JSON {id, created_ms, retention_days, tags, token, subscriptions, metric_filters,
                                            data_keys [{key, sealed}], sealed_by: the index of one, null}
     ("metric-filter", name, group)      -> ""     metric filters of all groups by name
+    ("policies",)                       -> JSON, see ``policies``
     ("stream", group, name)             -> JSON {id, created_ms, first_ms, last_ms, ingested_ms}
     ("recent", group, last_ms, name)    -> ""     streams by their last event; last_ms 0 without one
     ("event", group, stream, ms, stamp) -> ingestion time, ms (8 bytes big-endian) | message, UTF-8 or as ``sealing`` makes it
@@ -22,7 +23,7 @@ Metric filters make data of metrics of what matches, once for each event (``metr
 
 Files  ``service`` operations on groups and streams; ``events`` writing and reading events; ``patterns`` filter
        patterns, with ``regular`` expressions; ``sealing`` groups under a KMS key; ``subscriptions`` sends on what matches one;
-       ``metric_filters`` counts it; ``worker`` deletes what was dropped or has passed its retention.
+       ``metric_filters`` counts it; ``policies`` of resources; ``worker`` deletes what was dropped or has passed its retention.
 
 Missing  system fields in what subscriptions and metrics get (they tell accounts and regions apart where logs of several are gathered,
 which is not offered), logical destinations, Insights, live tail, export, data protection, log classes other than STANDARD,

@@ -1,13 +1,15 @@
-"""CloudFormation types of Logs: LogGroup, LogStream, MetricFilter, SubscriptionFilter."""
+"""CloudFormation types of Logs: LogGroup, LogStream, MetricFilter, ResourcePolicy, SubscriptionFilter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created, tag_list
-from stratolite.services.logs import patterns
+from stratolite.services.logs import patterns, policies
 
 
 def _tags(spec: Spec) -> dict[str, str]:
@@ -135,7 +137,9 @@ class SubscriptionFilter(_Type):
         "FieldSelectionCriteria": frozenset({""}),
         "EmitSystemFields": frozenset({""}),
     }
-    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {"FilterPattern": patterns.compiled}
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "FilterPattern": lambda given: patterns.compiled(given, "subscription ")
+    }
 
     def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
         return str(identifier["FilterName"])
@@ -252,4 +256,45 @@ def _transformation(one: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-RESOURCES = (LogGroup(), LogStream(), SubscriptionFilter(), MetricFilter())
+class ResourcePolicy(_Type):
+    type = "AWS::Logs::ResourcePolicy"
+    create_only = frozenset({"PolicyName"})
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "PolicyDocument": policies.check_document
+    }
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        return await self._put(call, spec.properties["PolicyName"], spec)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._put(call, physical_id, new)
+
+    async def _put(self, call: Call, name: str, spec: Spec) -> Made:
+        given = spec.properties["PolicyDocument"]
+        text = given if isinstance(given, str) else orjson.dumps(given).decode()
+        await self.ask(call, "PutResourcePolicy", policyName=name, policyDocument=text)
+        return Made(name)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self.ask_if_there(call, "DeleteResourcePolicy", policyName=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        page = await self.ask(call, "DescribeResourcePolicies")
+        listed = page["resourcePolicies"]
+        found = next((one for one in listed if one["policyName"] == physical_id), None)
+        if found is None:
+            return None
+        text = found["policyDocument"]
+        is_text = isinstance(spec.properties.get("PolicyDocument"), str)
+        return {
+            "PolicyName": physical_id,
+            "PolicyDocument": text if is_text else orjson.loads(text),
+        }
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "DescribeResourcePolicies", nextToken=token or None)
+        names = [one["policyName"] for one in page["resourcePolicies"]]
+        return names, page.get("nextToken", "")
+
+
+RESOURCES = (LogGroup(), LogStream(), SubscriptionFilter(), MetricFilter(), ResourcePolicy())

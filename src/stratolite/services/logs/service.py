@@ -11,7 +11,7 @@ import orjson
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker, is_number
-from stratolite.services.logs import state, worker
+from stratolite.services.logs import policies, state, worker
 from stratolite.services.logs.events import group_name, group_of, page_size
 from stratolite.services.logs.metric_filters import MetricFilters, metric_filters
 from stratolite.services.logs.subscriptions import Sender
@@ -33,7 +33,7 @@ _LAMBDA_WRITES = orjson.dumps({
 }).decode()  # fmt: skip
 
 
-class Logs(MetricFilters):
+class Logs(MetricFilters, policies.Policies):
     name: ClassVar[str] = "logs"
 
     tag_types: ClassVar[tuple[str, ...]] = ("logs:log-group",)
@@ -70,9 +70,9 @@ class Logs(MetricFilters):
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The platform writes what functions print."""
         who = call.principal
-        return (
-            _LAMBDA_WRITES if (who.kind, who.name) == ("service", "lambda.amazonaws.com") else None
-        )
+        if (who.kind, who.name) == ("service", "lambda.amazonaws.com"):
+            return _LAMBDA_WRITES
+        return policies.merged(call) if resource != "*" else None
 
     # -- groups
 

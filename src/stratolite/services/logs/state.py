@@ -116,6 +116,17 @@ def _named(
             yield str(name), orjson.loads(raw)
 
 
+def policies(tx: Tx, keys: Keyspace) -> Record | None:
+    return tx.parsed(keys.key("policies"), orjson.loads)
+
+
+def put_policies(tx: Tx, keys: Keyspace, record: Record) -> None:
+    if record["policies"]:
+        tx.put(keys.key("policies"), orjson.dumps(record))
+    else:
+        tx.delete(keys.key("policies"))
+
+
 # -- names of metric filters
 
 
