@@ -11,7 +11,7 @@
     notifications, notification_rules, events    who is told what happened to an object, and the telling
     journal, metadata_tables, metadata_worker, metadata_resources    S3 Metadata: changes to objects as rows of Iceberg tables
     table_buckets               where S3 Tables keeps the files of its tables
-    inventory, inventory_columns, inventory_child, access_logs      reports delivered as objects
+    inventory, inventory_columns, inventory_child, access_logs      reports delivered as objects      request_metrics    for CloudWatch
     selecting, select_sql, select_expression, select_times, select_child, select_faults    S3 Select
     access, grants, public, points    IAM actions, policies, ACLs, access points       doctor, bodies, repairing    reads everything through and repairs what it can
     names, metadata, conditions, checksums, cors, website    pure rules      doors    the website endpoint
@@ -28,8 +28,8 @@ Not offered, and refused by name: MFA delete, export of storage class analyses, 
 by xxHash, grants to email addresses, torrents, Object Lambda, the metadata table of annotations, event holds,
 directory buckets and what only they have (sessions, renaming, appending).
 
-Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering,
-acceleration and metrics configurations are kept and change nothing one could see; S3 Select's decimals keep ten digits
+Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering
+and acceleration are kept and change nothing one could see; request metrics have no latencies; S3 Select's decimals keep ten digits
 behind the point and its timestamps are compared by microseconds;
 an object that nobody asked to be encrypted is not (docs/decisions).
 """

@@ -20,7 +20,7 @@ import orjson
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
-from stratolite.services.s3 import state
+from stratolite.services.s3 import request_metrics, state
 from stratolite.services.s3.events import source_ip
 from stratolite.services.s3.grants import canonical_id
 from stratolite.services.s3.state import Bucket
@@ -54,6 +54,7 @@ _NAMED = {
     "RestoreObject": "REST.POST.RESTORE",
     "UpdateObjectEncryption": "REST.PUT.OBJECT_ENCRYPTION",
 }
+_TOLD = frozenset({"logging", request_metrics.KIND})
 _SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "ListForBatch"})
 """S3 Control's calls for what it keeps with us: no requests."""
 
@@ -61,7 +62,7 @@ Method = Callable[[Call, Request], Response]
 
 
 def logging_too(operation: str, method: Method) -> Method:
-    """The operation, leaving a line where its bucket is logged."""
+    """The operation, leaving a line where its bucket is logged, and counted where it has request metrics."""
     if operation in _SILENT:
         return method
     name = operation_name(operation)
@@ -71,10 +72,13 @@ def logging_too(operation: str, method: Method) -> Method:
         asked = request.get("Bucket")
         if asked is not None:
             bucket = state.bucket(call.tx, asked)
-            if bucket is not None and "logging" in bucket.on:
+            if bucket is not None and bucket.on and not _TOLD.isdisjoint(bucket.on):
                 status = response.get("_status") or (206 if response.get("ContentRange") else 200)
-                size = response.get("ContentLength")
-                _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
+                if request_metrics.KIND in bucket.on:
+                    request_metrics.count(call, bucket, operation, request, response, status)
+                if "logging" in bucket.on:
+                    size = response.get("ContentLength")
+                    _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
         return response
 
     return logged
@@ -90,8 +94,12 @@ def log_refusal(call: Call, operation: str, request: Request, fault: Fault) -> N
     def note(tx: Tx) -> None:
         inner.tx = tx
         bucket = state.bucket(tx, asked)
-        if bucket is not None and "logging" in bucket.on:
-            status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if bucket is None or _TOLD.isdisjoint(bucket.on):
+            return
+        status = fault.status or (403 if fault.code == "AccessDenied" else 400)
+        if request_metrics.KIND in bucket.on:
+            request_metrics.count(inner, bucket, operation, request, {}, status)
+        if "logging" in bucket.on:
             name = operation_name(operation)
             _leave(inner, bucket, _line(inner, bucket, name, request, status, fault.code))
 

@@ -12,6 +12,7 @@ from stratolite.services.s3 import (
     lifecycle,
     lifecycle_rules,
     replication_rules,
+    request_metrics,
     state,
 )
 from stratolite.services.s3.entry import bucket_of, payload
@@ -221,11 +222,14 @@ class BucketSettings(Service):
         return _get(call, request, "metrics", "MetricsConfiguration")
 
     def put_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        _put(call, request, "metrics", "MetricsConfiguration")
+        bucket, _ = _put(call, request, "metrics", "MetricsConfiguration")
+        request_metrics.keep(call.tx, bucket)
         return {}
 
     def delete_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
-        return _delete(call, request, "metrics")
+        _delete(call, request, "metrics")
+        request_metrics.keep(call.tx, bucket_of(call, request))
+        return {}
 
     def list_bucket_metrics_configurations(self, call: Call, request: Request) -> Response:
         return _list(call, request, "metrics", "MetricsConfigurationList")

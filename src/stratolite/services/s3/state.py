@@ -62,6 +62,7 @@ FEATURES = frozenset(
         "lifecycle",
         "logging",
         "metadata",
+        "metrics",
         "request-payment",
     }
 )
