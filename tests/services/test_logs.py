@@ -56,7 +56,7 @@ def test_a_group_is_described_and_found_by_prefix_in_pages(logs):
     assert group["arn"] == "arn:aws:logs:us-east-1:000000000000:log-group:/a/1:*"
     assert logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {"k": "/a/1"}
     assert [
-        g["logGroupName"] for g in logs.describe_log_groups(logGroupNamePattern="B")["logGroups"]
+        g["logGroupName"] for g in logs.describe_log_groups(logGroupNamePattern="b")["logGroups"]
     ] == ["/b"]
 
 
@@ -343,3 +343,39 @@ def test_a_policy_lets_a_rule_write_to_a_group(platform, client, logs):
     ):
         with pytest.raises(logs.exceptions.InvalidParameterException):
             logs.put_resource_policy(policyName="p", policyDocument=wrong)
+
+
+def test_events_are_found_newest_first_too(logs):
+    """Over all streams or some, and the token goes on the way it came."""
+    put(logs, *((10 - n, f"{n}") for n in range(5)), stream="a")
+    put(logs, *((10 - n, f"{n}") for n in range(5, 10)), stream="b")
+
+    def pages(**more: Any) -> list[list[str]]:
+        found, token = [], None
+        while True:
+            ask = {"nextToken": token} if token else {"startFromHead": False}
+            page = logs.filter_log_events(logGroupName="g", limit=4, **ask, **more)
+            found.append(texts(page["events"]))
+            if not (token := page.get("nextToken")):
+                return found
+
+    assert [text for page in pages() for text in page] == [str(n) for n in range(9, -1, -1)]
+    assert [t for page in pages(logStreamNames=["b", "a"]) for t in page] == [str(n) for n in range(9, -1, -1)]  # fmt: skip
+    assert [t for page in pages(logStreamNamePrefix="a") for t in page] == ["4", "3", "2", "1", "0"]
+    with pytest.raises(logs.exceptions.InvalidParameterException, match="Jan 1, 2024"):
+        logs.filter_log_events(logGroupName="g", startFromHead=False, startTime=1)
+
+
+def test_words_of_refusals_are_as_recorded(logs):
+    """test_logs_groups and test_logs_streams of LocalStack's snapshots."""
+    said = "Invalid LogGroup or LogStream, both must have length less than or equal to 512."
+    with pytest.raises(logs.exceptions.InvalidParameterException, match=said):
+        logs.create_log_group(logGroupName="x" * 513)
+    logs.create_log_group(logGroupName="/A/DataLogs")
+    found = [logs.describe_log_groups(logGroupNamePattern=p)["logGroups"] for p in ("DataLogs", "datalogs")]  # fmt: skip
+    assert [len(groups) for groups in found] == [1, 0]
+    both = {"logGroupName": "/A/DataLogs", "logGroupIdentifier": "/A/DataLogs"}
+    with pytest.raises(ClientError, match="ValidationException.*mutually exclusive"):
+        logs.describe_log_streams(**both)
+    with pytest.raises(ClientError, match="InvalidParameterException.*mutually exclusive"):
+        logs.get_log_events(logStreamName="s", **both)

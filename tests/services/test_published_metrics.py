@@ -15,7 +15,9 @@ import time
 from typing import Any
 
 import lambdas
-from eventing import ACCOUNT, come_to_rest, queue, received, role
+import pytest
+from botocore.exceptions import ClientError
+from eventing import ACCOUNT, advance, come_to_rest, queue, received, role
 
 Totals = dict[tuple[str, str], float]
 
@@ -190,3 +192,30 @@ def test_topics_tell_of_their_dead_letters(platform, client):
     found = totals(platform, client, "AWS/SNS")
     assert found["NumberOfNotificationsRedrivenToDlq", "TopicName=t"] == 1
     assert found["NumberOfNotificationsFailedToRedriveToDlq", "TopicName=t"] == 1
+
+
+def test_tables_tell_of_conditions_that_did_not_hold_and_of_what_expired(platform, client):
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"""
+    dynamodb, now_s = client("dynamodb"), int(platform.cloud.world.cloud())
+    dynamodb.create_table(
+        TableName="ttt", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+    )  # fmt: skip
+    dynamodb.update_time_to_live(TableName="ttt", TimeToLiveSpecification={"AttributeName": "t", "Enabled": True})  # fmt: skip
+    key, never = {"k": {"S": "a"}}, "attribute_exists(nothing)"
+    for call, more in (
+        (dynamodb.put_item, {"Item": key}),
+        (dynamodb.delete_item, {"Key": key}),
+        (dynamodb.update_item, {"Key": key}),
+    ):
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            call(TableName="ttt", ConditionExpression=never, **more)
+    dynamodb.put_item(TableName="ttt", Item=key | {"t": {"N": str(now_s + 10)}})
+    advance(platform, 86_400)
+    for _ in range(500):
+        if not dynamodb.scan(TableName="ttt")["Items"]:
+            break
+        time.sleep(0.02)
+    found = totals(platform, client, "AWS/DynamoDB")
+    assert found["ConditionalCheckFailedRequests", "TableName=ttt"] == 3
+    assert found["TimeToLiveDeletedItemCount", "TableName=ttt"] == 1

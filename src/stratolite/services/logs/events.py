@@ -26,8 +26,10 @@ _PAGE_EVENTS_MAX = 10_000
 _PAGE_BYTES_MAX = 1_048_576
 _LOOKED_AT_MAX, _LOOKED_AT_BYTES_MAX = 10_000, 4 << 20
 _STREAMS_NAMED_MAX = 100
-_TOKEN = re.compile(r"([fbn])/(\d{20})(\d{20})\Z")
+_NEWEST_FIRST_SINCE_MS = 1_704_067_200_000
+_TOKEN = re.compile(r"([fbnm])/(\d{20})(\d{20})\Z")
 _FUNCTIONS = "lambda.amazonaws.com"
+BOTH = "LogGroup name and LogGroup ARN are mutually exclusive parameters."
 _NO_GROUP = "The specified log group does not exist."
 _NO_STREAM = "The specified log stream does not exist."
 Written = tuple[int, int, str]
@@ -147,21 +149,33 @@ class Events(Service):
         group = group_of(call, request)
         pattern = patterns.compiled(request.get("filterPattern") or "")
         low, high = _bounds(call, group, request, inclusive=True)
-        token = _token(request.get("nextToken"), "n")
+        token = _token(request.get("nextToken"), "nm")
+        newest_first = request.get("startFromHead") is False
         if token is not None:
-            low = max(low, token[1])
+            newest_first = token[0] == "m"
+            low, high = (low, min(high, token[1])) if newest_first else (max(low, token[1]), high)
+        elif (
+            newest_first
+            and (request.get("startTime") or _NEWEST_FIRST_SINCE_MS) < _NEWEST_FIRST_SINCE_MS
+        ):
+            raise Fault(
+                "InvalidParameterException",
+                "startFromHead false is supported only when startTime is on or after Jan 1, 2024 00:00:00 UTC.",
+            )
+        place = high if newest_first else low
         most = page_size(request, _PAGE_EVENTS_MAX)
         found: list[dict[str, Any]] = []
         size = read = 0
         answer: Response = {"events": found, "searchedLogStreams": []}
         if low >= high:
             return answer
-        for looked_at, event in enumerate(self._sources(call, group, request, low, high)):
+        rows = self._sources(call, group, request, low, high, reverse=newest_first)
+        for looked_at, event in enumerate(rows):
             full = len(found) >= most or size > _PAGE_BYTES_MAX
             if full or looked_at >= _LOOKED_AT_MAX or read > _LOOKED_AT_BYTES_MAX:
-                answer["nextToken"] = _made("n", low)
+                answer["nextToken"] = _made("m" if newest_first else "n", place)
                 break
-            low = Place(event.ms, event.stamp)
+            place = Place(event.ms, event.stamp)
             read += len(event.message)
             if pattern.matches(event.message):
                 size += len(event.message) + _EVENT_OVERHEAD_BYTES
@@ -175,7 +189,14 @@ class Events(Service):
         return answer
 
     def _sources(
-        self, call: Call, group: state.Record, request: Request, low: Place, high: Place
+        self,
+        call: Call,
+        group: state.Record,
+        request: Request,
+        low: Place,
+        high: Place,
+        *,
+        reverse: bool,
     ) -> Iterator[Event]:
         """Events of the asked streams in order of time."""
         tx, keys, number = call.tx, call.keys("logs"), group["id"]
@@ -197,17 +218,19 @@ class Events(Service):
                 place = (stream["id"], name)
                 rows.append(
                     state.stream_events(
-                        tx, keys, number, place, low, high, opened=opened, reverse=False
+                        tx, keys, number, place, low, high, opened=opened, reverse=reverse
                     )
                 )
-            return heapq.merge(*rows)
-        every = state.group_events(tx, keys, number, low, high, opened)
+            return heapq.merge(*rows, reverse=reverse)
+        every = state.group_events(tx, keys, number, low, high, opened, reverse=reverse)
         return (e for e in every if e.stream.startswith(prefix)) if prefix else every
 
 
 def group_name(call: Call, request: Request) -> str:
     """Of logGroupName, or of logGroupIdentifier, which may be an ARN."""
     name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
+    if name and identifier:
+        raise Fault("InvalidParameterException", BOTH)
     if not name and identifier:
         name = identifier
         if identifier.startswith("arn:"):

@@ -206,11 +206,18 @@ def stream_events(
 
 
 def group_events(
-    tx: Tx, keys: Keyspace, group: int, low: Place, high: Place, opened: Opened
+    tx: Tx,
+    keys: Keyspace,
+    group: int,
+    low: Place,
+    high: Place,
+    opened: Opened,
+    *,
+    reverse: bool = False,
 ) -> Iterator[Event]:
     times, events = keys["time"][group], keys["event"][group]
     alive: dict[bytes, bool] = {}  # a stream that is being deleted still has rows
-    for key, raw in tx.scan(_between(times, low, high)):
+    for key, raw in tx.scan(_between(times, low, high), reverse=reverse):
         ms, stamp = times.parts(key)
         assert isinstance(ms, int)
         assert isinstance(stamp, int)
