@@ -219,9 +219,8 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
         "exports and imports between services: a subscription filter to Firehose writes to S3": ("*ExportTask*", "*Import*", "*S3TableIntegration", "*Integration*"),
         "logs that other services of AWS deliver": ("*Deliver*", "*ConfigurationTemplates", "*Syslog*", "*BearerToken*"),
         "logical destinations are for subscriptions across accounts; a function or stream is named by its ARN": ("*Destination*",),
-        "metrics out of logs: functions write the embedded metric format, which is offered": ("*MetricFilter*",),
         "AWS's models: anomalies, masking of personal data, transformers": ("*Anomal*", "*DataProtection*", "*Transformer*"),
-        "policies of accounts and resources; who may write is said by IAM": ("*AccountPolic*", "*ResourcePolic*"),
+        "policies of an account for all of its groups: each group has its own filters": ("*AccountPolic*",),
         "all groups are of the class STANDARD, and DescribeLogGroups lists them": ("ListLogGroups", "ListAggregate*", "*StorageTier*", "*DeletionProtection"),
     },
     "sns": {

@@ -100,8 +100,14 @@ class Failure(NamedTuple):
     """Not before: what the target itself asked for."""
 
 
-def failed(cloud: Cloud, queue: str, said: dict[str, Any], failure: Failure) -> Settle:
-    """Again later with a growing pause, or as a job for the dead-letter queue, or given up.
+def failed(
+    cloud: Cloud,
+    queue: str,
+    said: dict[str, Any],
+    failure: Failure,
+    over: Callable[[], None] = lambda: None,
+) -> Settle:
+    """Again later with a growing pause, or as a job for the dead-letter queue, or given up; ``over`` is called unless it is again.
 
     ``said`` is the job: {attempts so far, first_s, dead (null), target {Arn, RetryPolicy, DeadLetterConfig}, ...}. The one for
     the dead-letter queue has ``dead``: {code, message, condition, retries}; it is tried as often and as long anew.
@@ -120,6 +126,7 @@ def failed(cloud: Cloud, queue: str, said: dict[str, Any], failure: Failure) -> 
             later = orjson.dumps({**said, "attempts": attempts})
             cloud.work.put(tx, queue, later, due_s=tx.time_s + wait_s)
             return
+        over()
         if said["dead"] or not (said["target"].get("DeadLetterConfig") or {}).get("Arn"):
             _log.warning("given up: queue=%s target=%s %s: %s", queue, said["target"]["Arn"], *failure[:2])  # fmt: skip
             return

@@ -124,7 +124,7 @@ class Metrics:
                     return  # relaxed: this suffix is lost, and nothing else
 
     def _call(self, account: str, region: str, namespace: str) -> Call:
-        name = f"{namespace.partition('/')[2].lower()}.amazonaws.com"
+        name = f"{namespace.rpartition('/')[2].lower()}.amazonaws.com"
         arn = f"arn:aws:iam::{account}:service/{name}"
         who = Principal("service", account, arn, name=name, source_account=account)
         return self._cloud.call(account, region, "metrics", who)

@@ -326,3 +326,26 @@ def test_the_most_specific_route_wins(method, path, route):
 @pytest.mark.parametrize("key", ["get /a", "GET a", "GET /{a+}/b", "GET /{a}/{a}", "GET /{a", ""])
 def test_malformed_route_keys_are_refused(key):
     assert problem(key)
+
+
+def test_an_api_tells_of_its_requests_by_stage_too(site, client):
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html"""
+    site.route("GET /x")
+    site.permit()
+    assert [site.ask("GET", path)[0] for path in ("/x", "/x", "/none")] == [200, 200, 404]
+    site.platform.run(site.platform.cloud.metrics.flush())
+    cw, now = client("cloudwatch"), site.platform.cloud.world.cloud()
+
+    def total(name, *dimensions):
+        points = cw.get_metric_statistics(
+            Namespace="AWS/ApiGateway", MetricName=name, Dimensions=[{"Name": n, "Value": v} for n, v in dimensions],
+            StartTime=now - 3600, EndTime=now + 3600, Period=3600, Statistics=["Sum", "SampleCount"],
+        )["Datapoints"]  # fmt: skip
+        return sum(p["SampleCount"] for p in points), sum(p["Sum"] for p in points)
+
+    for where in ([("ApiId", site.id)], [("ApiId", site.id), ("Stage", "$default")]):
+        assert total("Count", *where) == (3, 3)
+        assert total("4xx", *where) == (3, 1)
+        assert total("5xx", *where) == (3, 0)
+        assert total("Latency", *where)[0] == 3
+        assert total("IntegrationLatency", *where)[0] == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from eventing import come_to_rest, queue
 from services.drift import drifted
 
 from stratolite.clock import World
@@ -212,13 +213,24 @@ def test_metric_math(cw, now):
         "e12": ("FILL(b, REPEAT)", [4.0, 0.0, 0.0]),
         "e13": ("e6 * 10", [0.0, 10.0, 20.0]),
         "e14": ("MAX(a) + PERIOD(a)", [63.0] * 3),
+        "e15": ("SLICE(SORT(METRICS(), SUM, ASC), 0)", [4.0, 0.0]),
+        "e16": ("SUM(SLICE(SORT(METRICS(), MAX, DESC), 0, 1))", [4.0, 0.0]),
+        "e17": ("SUM(REMOVE_EMPTY([a, a / 0]))", [1.0, 2.0, 3.0]),
+        "e18": ("DATAPOINT_COUNT(METRICS())", [2.0, 2.0, 1.0]),
+        "e19": ("DIFF_TIME(a)", [60.0, 60.0]),
+        "e20": ("MINUTE(a)", [57.0, 58.0, 59.0]),
+        "e21": ("EPOCH(a) / 60 - MINUTE(a) - 60 * (EPOCH(a) / 3600 - MINUTE(a) / 60)", [0.0] * 3),
+        "e22": ("AVG(METRICS('a'))", [1.0, 2.0, 3.0]),
     }
     queries = [{"Id": k, "Expression": text} for k, (text, _) in expressions.items()]
     hidden = [{**stat(n), "ReturnData": False} for n in ("A", "B")]
     found = data(cw, now, *hidden, *queries, StartTime=now - 180, EndTime=now)
     assert found == {k: values for k, (_, values) in expressions.items()}
     for text, said in (
-        ("SEARCH('x')", "SEARCH is not offered by Stratolite"),
+        ("SEARCH('x', 'Sum', 60)", "SEARCH is not offered by Stratolite"),
+        ("SORT(a, SUM, ASC)", "SORT wants an array of time series"),
+        ("SORT([a], SUM, UP)", "UP is not the id of a query"),
+        ("SLICE([a], 0.5)", "a whole number"),
         ("nope + 1", "nope is not the id of a query"),
         ("a +", "unexpected end"),
     ):
@@ -305,11 +317,13 @@ def test_old_points_go_and_coarse_ones_stay(platform, cw, now):
     assert kept() == {1: 1, 60: 1, 300: 1, 3600: 1}
     jump(platform, 86_400)
     wait_for(lambda: kept() == {60: 1, 300: 1, 3600: 1})
+    come_to_rest(platform, "cloudwatch.sweep")  # the next one is planned by the clock as it stands
     jump(platform, 16 * 86_400)
     wait_for(lambda: kept() == {300: 1, 3600: 1})
     span = {"StartTime": now - 3600, "EndTime": now + 3600, "Period": 3600, "Statistics": ["Sum"]}
     assert cw.get_metric_statistics(Namespace="N", MetricName="m", **span)["Datapoints"]
     assert cw.list_metrics()["Metrics"] == [], "nothing came for two weeks"
+    come_to_rest(platform, "cloudwatch.sweep")
     jump(platform, 456 * 86_400)
     wait_for(lambda: kept() == {})
 
@@ -492,6 +506,210 @@ def test_composite_alarms_follow_their_rules(cw):
         assert refused(cw.put_composite_alarm, AlarmName="both", AlarmRule=bad)[0] == (
             "ValidationError"
         )
+
+
+def test_labels_say_what_differs_and_what_they_are_told_to(cw, now):
+    """test_label_generation in tests/aws/services/cloudwatch/test_cloudwatch.snapshot.json of LocalStack, as AWS answered."""
+    put(
+        cw,
+        *(
+            {"MetricName": "metric1", "Value": v, "Unit": "Seconds", "Timestamp": now - 60}
+            for v in (0, 2, 7, 100)
+        ),
+    )
+
+    def labels(*pairs: tuple[str, int], **more: Any) -> list[str]:
+        queries = [stat("metric1", *pair, id=f"r{n}") | more for n, pair in enumerate(pairs)]
+        found = cw.get_metric_data(MetricDataQueries=queries, StartTime=now - 60, EndTime=now)
+        return [result["Label"] for result in found["MetricDataResults"]]
+
+    assert labels(("Sum", 60), ("Minimum", 30)) == ["metric1 Sum 60", "metric1 Minimum 30"]
+    assert labels(("Sum", 60), ("Minimum", 60)) == ["metric1 Sum", "metric1 Minimum"]
+    assert labels(("Sum", 60), ("Sum", 30)) == ["metric1 60", "metric1 30"]
+    assert labels(("Sum", 60), ("Sum", 60)) == ["metric1", "metric1"]
+    assert labels(("Sum", 60), Label="of all") == ["of all"]
+    told = "${PROP('MetricName')} ${PROP('Stat')}: ${MAX} of ${LABEL} ${PROP('Dim.d')}|${NONE}"
+    assert labels(("Sum", 60), Label=told) == ["metric1 Sum: 109 of metric1 |${NONE}"]
+    wrong = stat("metric1") | {"Label": "${LAST_TIME}"}
+    code, said = refused(cw.get_metric_data, MetricDataQueries=[wrong], StartTime=now - 60, EndTime=now)  # fmt: skip
+    assert code == "ValidationError"
+    assert "LAST_TIME} in a label is not offered" in said
+
+
+def test_data_of_several_units_is_that_of_one_and_says_so(cw, now):
+    """test_get_metric_data_different_units_no_unit_in_query of the same snapshots: the first of AWS's list that there is."""
+    several = [
+        {"MetricName": "m", "Value": v, "Unit": u, "Timestamp": now - 60}
+        for v, u in ((60000, "Milliseconds"), (60, "Seconds"))
+    ]
+
+    def answered() -> Any:
+        query = stat("m", id="m1")
+        (result,) = cw.get_metric_data(MetricDataQueries=[query], StartTime=now - 60, EndTime=now)[
+            "MetricDataResults"
+        ]
+        return result["Values"], [m["Value"] for m in result.get("Messages", [])]
+
+    put(cw, *several)
+    assert answered() == ([60000], ["Multiple units returned: '[Milliseconds, Seconds]'"])
+    put(cw, {"MetricName": "m", "Value": 5, "Unit": "Count", "Timestamp": now - 60})
+    assert answered() == ([5], ["Multiple units returned: '[Count, Milliseconds, Seconds]'"])
+
+
+def test_extended_statistics_are_read_in_both_ways(cw, now):
+    put(
+        cw,
+        {
+            "MetricName": "m",
+            "Values": [1, 2, 3, 4, 100],
+            "Counts": [1, 1, 1, 1, 1],
+            "Timestamp": now - 60,
+        },
+    )
+    span = {"StartTime": now - 60, "EndTime": now, "Period": 60}
+    names = ["p50", "tm80", "PR(:3)", "IQM"]
+    (point,) = cw.get_metric_statistics(
+        Namespace="N", MetricName="m", ExtendedStatistics=names, **span
+    )["Datapoints"]
+    assert point["ExtendedStatistics"] == {"p50": 3, "tm80": 2.5, "PR(:3)": 60, "IQM": 3}
+    query = stat("m", id="m1")
+    query["MetricStat"]["Stat"] = "TS(:4)"
+    assert data(cw, now, query, StartTime=now - 60, EndTime=now) == {"m1": [10]}
+    for wrong in ("Sum", "tm"):
+        code, _ = refused(
+            cw.get_metric_statistics,
+            Namespace="N",
+            MetricName="m",
+            ExtendedStatistics=[wrong],
+            **span,
+        )
+        assert code == "InvalidParameterValue"
+
+
+def told(client: Any, url: str) -> list[str]:
+    """What the topics told the queue, one after the other."""
+    found = []
+    while answer := client("sqs").receive_message(QueueUrl=url).get("Messages"):
+        client("sqs").delete_message(QueueUrl=url, ReceiptHandle=answer[0]["ReceiptHandle"])
+        said = json.loads(json.loads(answer[0]["Body"])["Message"])
+        found.append(f"{said['AlarmName']} {said['OldStateValue']} -> {said['NewStateValue']}")
+    return found
+
+
+def test_a_suppressor_holds_the_actions_of_a_composite_alarm(platform, client, cw):
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-suppression.html"""
+    url, arn = queue(client, services=("sns.amazonaws.com",))
+    topic = client("sns").create_topic(Name="t")["TopicArn"]
+    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    for name in ("child", "quiet"):
+        alarm(cw, name, TreatMissingData="ignore")
+        cw.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="made")
+    whole = {
+        "AlarmName": "both", "AlarmRule": "ALARM(child)", "AlarmActions": [topic], "OKActions": [topic], "ActionsSuppressor": "quiet",
+        "ActionsSuppressorWaitPeriod": 120, "ActionsSuppressorExtensionPeriod": 180,
+    }  # fmt: skip
+    for name in ("ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"):
+        assert (
+            name
+            in refused(cw.put_composite_alarm, **{k: v for k, v in whole.items() if k != name})[1]
+        )
+    assert (
+        "does not exist"
+        in refused(cw.put_composite_alarm, **whole | {"ActionsSuppressor": "nope"})[1]
+    )
+    cw.put_composite_alarm(**whole)
+
+    def is_(name: str, value: str) -> None:
+        cw.set_alarm_state(AlarmName=name, StateValue=value, StateReason="test")
+
+    def by() -> tuple[str, str]:
+        (both,) = cw.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        assert both["ActionsSuppressor"] == "quiet"
+        return both["StateValue"], both.get("ActionsSuppressedBy", "")
+
+    def passes(seconds: float) -> list[str]:
+        jump(platform, seconds)
+        come_to_rest(platform, "cloudwatch.release", "cloudwatch.action", "sns.fanout")
+        return told(client, url)
+
+    assert by() == ("OK", "WaitPeriod")  # from INSUFFICIENT_DATA
+    assert passes(121) == ["both INSUFFICIENT_DATA -> OK"]
+    is_("child", "ALARM")
+    assert by() == ("ALARM", "WaitPeriod")
+    assert passes(60) == []
+    is_("quiet", "ALARM")
+    assert by() == ("ALARM", "Alarm")
+    assert passes(600) == [], "as long as the suppressor is in ALARM"
+    is_("quiet", "OK")
+    assert by() == ("ALARM", "ExtensionPeriod")
+    assert passes(170) == []
+    assert passes(11) == ["both OK -> ALARM"]
+    assert by() == ("ALARM", "")
+    is_("child", "OK")
+    is_("child", "ALARM")
+    assert passes(121) == [], "back where it was before the wait was over"
+    assert "depending on it" in refused(cw.delete_alarms, AlarmNames=["quiet"])[1]
+    is_("child", "OK")
+    cw.put_composite_alarm(
+        **{k: v for k, v in whole.items() if not k.startswith("ActionsSuppressor")}
+    )
+    assert passes(600) == [], "what was held by a suppressor that is gone is not carried out"
+    is_("child", "ALARM")
+    assert passes(0) == ["both OK -> ALARM"]
+    cw.delete_alarms(AlarmNames=["quiet"])
+
+
+def test_a_percentile_of_too_few_samples_changes_nothing_if_so_told(platform, cw, now):
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html: p90 needs 10 / (1 - 0.9)."""
+    for name, told_to in (("waits", "ignore"), ("acts", "evaluate")):
+        cw.put_metric_alarm(
+            AlarmName=name, Namespace="N", MetricName="m", ExtendedStatistic="p90", Period=60, EvaluationPeriods=1, Threshold=1,
+            ComparisonOperator="GreaterThanThreshold", EvaluateLowSampleCountPercentile=told_to,
+        )  # fmt: skip
+    put(cw, {"MetricName": "m", "Values": [2.0], "Counts": [99.0]})
+    jump(platform, 61)
+    wait_for(lambda: state(cw, "acts") == "ALARM")
+    assert state(cw, "waits") == "INSUFFICIENT_DATA"
+    put(
+        cw,
+        {
+            "MetricName": "m",
+            "Values": [2.0],
+            "Counts": [100.0],
+            "Timestamp": platform.world.cloud(),
+        },
+    )
+    jump(platform, 61)
+    wait_for(lambda: state(cw, "waits") == "ALARM")
+    (found,) = cw.describe_alarms(AlarmNames=["waits"])["MetricAlarms"]
+    (point,) = json.loads(found["StateReasonData"])["evaluatedDatapoints"]
+    assert (point["sampleCount"], point["value"]) == (100, 2)
+    assert (
+        "supported"
+        in refused(
+            cw.put_metric_alarm,
+            AlarmName="x",
+            Namespace="N",
+            MetricName="m",
+            ExtendedStatistic="p90",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluateLowSampleCountPercentile="maybe",
+        )[1]
+    )
+
+
+def test_tags_of_what_is_gone_are_none(cw):
+    """list_tags_for_deleted_resource in LocalStack's snapshots, as AWS answered."""
+    alarm(cw, Tags=[{"Key": "k", "Value": "v"}])
+    (found,) = cw.describe_alarms()["MetricAlarms"]
+    assert cw.list_tags_for_resource(ResourceARN=found["AlarmArn"])["Tags"] == [
+        {"Key": "k", "Value": "v"}
+    ]
+    cw.delete_alarms(AlarmNames=["a"])
+    assert cw.list_tags_for_resource(ResourceARN=found["AlarmArn"])["Tags"] == []
 
 
 def test_an_alarm_on_an_expression(platform, cw, now):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from stratolite.services.cloudwatch import alarm_rules
+from stratolite.services.cloudwatch import alarm_rules, statistics
 from stratolite.services.cloudwatch.evaluation import Rules, judge
 
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
@@ -73,3 +73,30 @@ def test_rules_of_composite_alarms(rule: str, holds: bool) -> None:
     """AND binds closer than OR; alarms are named plainly, quoted, or by ARN."""
     states = {"a": "ALARM", "b": "OK", "c": "INSUFFICIENT_DATA"}
     assert alarm_rules.parse(rule).holds(states.__getitem__) is holds
+
+
+TEN = statistics.of_values([float(value) for value in range(1, 11)], [1.0] * 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("p50", 5), ("p90", 9), ("p100", 10), ("tm90", 5), ("TM(10%:90%)", 5.5), ("TM(2:8)", 5.5), ("TM(:8)", 4.5), ("TM(2:)", 6.5),
+        ("WM(4:5)", 4.6), ("wm90", 5.4), ("WM(10%:90%)", 5.5), ("WM(3:8)", 5.5), ("tc90", 9), ("TC(80%:)", 2), ("TC(0.5:3.5)", 3), ("ts90", 45),
+        ("TS(80%:)", 19), ("IQM", 5.5), ("PR(:3)", 30), ("PR(3:7)", 40), ("PR(7:)", 30), ("TM(20:30)", None), ("tc10", 1),
+    ],
+)  # fmt: skip
+def test_statistics_of_what_lies_between_bounds(name: str, value: float | None) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html: below is exclusive, above inclusive."""
+    assert statistics.is_extended(name)
+    found = statistics.statistic(TEN, name)
+    assert found == (None if value is None else pytest.approx(value))
+    assert statistics.statistic(statistics.of_statistics(3, 6, 1, 3), name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tm", "TM()", "TM(:)", "TM(90%:10%)", "TM(10%:90)", "PR(10%:20%)", "pr50", "tm101", "p101", "PR(3:3)", "Sum", "p"],
+)  # fmt: skip
+def test_what_is_no_extended_statistic(name: str) -> None:
+    assert not statistics.is_extended(name)

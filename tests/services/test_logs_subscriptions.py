@@ -177,7 +177,7 @@ def test_wrong_filters_are_refused(client, logs, writer):
     assert refused(put, logs, "arn:aws:sqs:us-east-1:000000000000:q") == f"{invalid}Invalid destination ARN"  # fmt: skip
     assert refused(put, logs, STREAM) == f"{invalid}destinationArn for vendor kinesis cannot be used without roleArn"  # fmt: skip
     assert refused(put, logs, FUNCTION, roleArn=writer) == f"{invalid}destinationArn for vendor lambda cannot be used with roleArn"  # fmt: skip
-    assert "JSON filter patterns are not offered" in refused(put, logs, STREAM, pattern="{ $.a = 1 }", roleArn=writer)  # fmt: skip
+    assert refused(put, logs, STREAM, pattern="{ $.a 1 }", roleArn=writer) == f"{invalid}Invalid subscription filter pattern"  # fmt: skip
     assert "Logical destinations are not offered" in refused(put, logs, f"arn:aws:logs:us-east-1:{ACCOUNT}:destination:d")  # fmt: skip
     assert "Member must satisfy enum value set" in refused(put, logs, STREAM, roleArn=writer, distribution="Even")  # fmt: skip
     nobody = role(client, "nobody", "logs.amazonaws.com")

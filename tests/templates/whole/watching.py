@@ -90,6 +90,9 @@ made(
         *(
             {
                 "AlarmRule": sub("ALARM(${Simple}) OR ALARM(${Metrics})" if n == 2 else "ALARM(${Simple})"),
+                "ActionsSuppressor": ref("Metrics") if n != 2 else att("Simple", "Arn"),
+                "ActionsSuppressorExtensionPeriod": 60 * n,
+                "ActionsSuppressorWaitPeriod": 30 * n,
                 "AlarmActions": [ref(topic)],
                 "AlarmDescription": f"step {n}",
                 "ActionsEnabled": n != 2,
@@ -159,6 +162,63 @@ made(
                 "RoleArn": att(boss, "Arn"),
             }
             for n, out, boss in ((1, "Out", "Role"), (2, "Other", "Boss"), (3, "Out", "Role"))
+        ),
+    ),
+    Counted=R(
+        "AWS::Logs::MetricFilter",
+        *(
+            {
+                "ApplyOnTransformedLogs": False if n == 1 else None,
+                "FilterName": "corpus",
+                "FilterPattern": f'{{ $.code = {n} && $.name = "*" }}',
+                "LogGroupName": ref("Group"),
+                "MetricTransformations": [
+                    {
+                        "MetricNamespace": f"corpus/{n}",
+                        "MetricName": f"m{n}",
+                        "MetricValue": "$.code" if n == 2 else "1",
+                        "Unit": "Bytes" if n == 2 else "Count",
+                        "Dimensions": [{"Key": f"d{n}", "Value": "$.name"}],
+                    }
+                ],
+            }
+            for n in (1, 2, 3)
+        ),
+    ),
+    Writers=R(
+        "AWS::Logs::ResourcePolicy",
+        *(
+            {
+                "PolicyName": "corpus",
+                "PolicyDocument": policy,
+            }
+            for policy in (
+                allow("logs:PutLogEvents", Principal={"Service": "events.amazonaws.com"}),
+                allow("logs:CreateLogStream", Principal={"Service": "events.amazonaws.com"}),
+                '{"Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*", "Principal": {"Service": "es.amazonaws.com"}}]}',
+            )
+        ),
+    ),
+    Zeroes=R(
+        "AWS::Logs::MetricFilter",
+        *(
+            {
+                "FilterPattern": pattern,
+                "LogGroupName": ref("Group"),
+                "MetricTransformations": [
+                    {
+                        "MetricNamespace": "corpus",
+                        "MetricName": "errors",
+                        "MetricValue": "1",
+                        "DefaultValue": default,
+                    }
+                ],
+            }
+            for pattern, default in (
+                ("?ERROR ?WARN", 0),
+                ("[level = ERROR, ...]", 0.5),
+                ("%ERR%", 1),
+            )
         ),
     ),
 )

@@ -47,7 +47,9 @@ async def serve(call: Call, door: Door, request: HttpRequest) -> HttpResponse | 
     rules, origin = found.api.get("CorsConfiguration"), request.headers.get("origin", "")
     if rules is not None and _is_preflight(request):
         return HttpResponse(204, cors.preflight(rules, origin))
+    began_s = call.world.mono()
     answer = await _answer(call, request, found)
+    _measure(call, found, answer.status, (call.world.mono() - began_s) * 1000)
     if rules is not None and origin:
         kept = [h for h in answer.headers if not h[0].lower().startswith("access-control-")]
         answer.headers = kept + cors.headers_for(rules, origin)
@@ -106,6 +108,7 @@ async def _answer(call: Call, request: HttpRequest, found: _Found) -> HttpRespon
         request.headers.get("host", ""),
     )
     event = events.event(version, request, body, facts)
+    began_s = call.world.mono()
     try:
         outcome = await asyncio.wait_for(
             _invoke(call, found, integration["IntegrationUri"], event),
@@ -116,6 +119,8 @@ async def _answer(call: Call, request: HttpRequest, found: _Found) -> HttpRespon
     except Fault as fault:
         _log.info("api=%s cannot invoke: %s", found.api["ApiId"], fault.message)
         return _message(500, "Internal Server Error")
+    took_ms = (call.world.mono() - began_s) * 1000
+    _count(call, found, "IntegrationLatency", took_ms, "Milliseconds")
     if outcome.get("FunctionError"):
         return _message(500, "Internal Server Error")
     try:
@@ -123,6 +128,24 @@ async def _answer(call: Call, request: HttpRequest, found: _Found) -> HttpRespon
     except events.BadAnswer as bad:
         _log.info("api=%s bad answer of its function: %s", found.api["ApiId"], bad)
         return _message(500, "Internal Server Error")
+
+
+def _measure(call: Call, found: _Found, status: int, took_ms: float) -> None:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html"""
+    _count(call, found, "Count", 1.0)
+    _count(call, found, "4xx", float(400 <= status < 500))
+    _count(call, found, "5xx", float(status >= 500))
+    _count(call, found, "Latency", took_ms, "Milliseconds")
+
+
+def _count(call: Call, found: _Found, name: str, value: float, unit: str = "Count") -> None:
+    api = ("ApiId", found.api["ApiId"])
+    wanted: list[tuple[tuple[str, str], ...]] = [(api,)]
+    if found.stage is not None:
+        wanted.append((api, ("Stage", found.stage["StageName"])))
+    for dimensions in wanted:
+        place = found.account, found.region, "AWS/ApiGateway", dimensions
+        call.cloud.measure(*place, name, value, unit)
 
 
 async def _invoke(call: Call, found: _Found, uri: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     ("point", metric, resolution s, ms, unit) -> msgpack ``statistics.Summary``
     ("alarm", name)                         -> JSON record, see ``alarms``
     ("parent", child, parent)               -> ""     composite alarms by the alarms in their rules
+    ("suppressor", alarm, composite)        -> ""     composite alarms by the alarm that suppresses their actions
     ("history", ms, stamp)                  -> JSON {name, kind, item, summary, data, ms}
     ("history-of", name, ms, stamp)         -> the same
     ("planned", job)                        -> ms, decimal: when the account's next ``evaluate`` or ``sweep`` is due
@@ -22,13 +23,12 @@ actions are one transaction.
 What services of the platform report is gathered in memory (``stratolite.metrics``) and written every few seconds;
 it is answered before its sync (``cloudwatch:metrics`` in ``limits.RELAXED``), unlike what users put.
 
-Files  ``metrics`` putting and listing; ``reading`` with ``statistics`` and ``expressions`` (metric math); ``alarms`` with
-       ``evaluation`` and ``alarm_rules``; ``notices`` what actions send; ``worker``; ``dashboards``.
+Files  ``metrics`` putting and listing; ``reading`` with ``statistics``, ``labels`` and ``expressions`` (metric math); ``alarms`` with
+       ``evaluation``, ``alarm_rules`` and ``suppression``; ``notices`` what actions send; ``worker``; ``dashboards``.
 
 Missing  anomaly detection, metric streams, Contributor Insights, SEARCH and other expressions that look for metrics,
-trimmed means and other statistics than percentiles, alarm actions on EC2 and Auto Scaling, action suppressors,
-log alarms, muting, metrics of other accounts, dashboard pictures: refused by name. Percentiles are exact up to 100
-different values a row, within 2 % beyond.
+alarm actions on EC2 and Auto Scaling, log alarms, muting, metrics of other accounts, times in labels, dashboard pictures:
+refused by name. Percentiles and what is between bounds are exact up to 100 different values a row, within 2 % beyond.
 
 Source  https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/
 """

@@ -1,8 +1,8 @@
 """Alarms: put, describe, set, switch, delete.
 
 A record is JSON {name, id (a UUID), arn, kind (metric, composite), settings as they were given, children (of a
-composite one), state, reason, reason_data, updated_ms, changed_ms, moved_ms, tags, token}: ``updated_ms`` of the
-configuration, ``changed_ms`` of the state's reason, ``moved_ms`` of its value.
+composite one), suppressor (its name, "") and suppressed (see ``suppression``), state, reason, reason_data, updated_ms, changed_ms,
+moved_ms, tags, token}: ``updated_ms`` of the configuration, ``changed_ms`` of the state's reason, ``moved_ms`` of its value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Response, Service, is_number
-from stratolite.services.cloudwatch import alarm_rules, evaluation, reading, state, worker
+from stratolite.services.cloudwatch import (
+    alarm_rules,
+    evaluation,
+    notices,
+    reading,
+    state,
+    suppression,
+    worker,
+)
 from stratolite.services.cloudwatch.alarm_rules import BadRule
 from stratolite.services.cloudwatch.naming import UNITS, combination, dimensions_of, wrong
 from stratolite.services.cloudwatch.state import Record, keys_of
@@ -33,7 +41,7 @@ _METRIC = (
 )  # fmt: skip
 NOT_OFFERED = (
     "ThresholdMetricId", "EvaluationWindow", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval",
-    "ActionConfiguration", "ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod",
+    "ActionConfiguration",
 )  # fmt: skip
 _DAY_S = 86_400
 
@@ -67,13 +75,40 @@ class Alarms(Service):
                     "Could not save the composite alarm as alarms"
                     f" [{arn_of(call, child)}] in the alarm rule do not exist",
                 )
-        settings = {n: request[n] for n in (*_COMMON, "AlarmRule") if request.get(n) is not None}
-        self._put(call, request, "composite", settings, list(rule.children))
+        suppressor = self._suppressor(call, request)
+        wanted = (*_COMMON, "AlarmRule", *(suppression.SETTINGS if suppressor else ()))
+        settings = {n: request[n] for n in wanted if request.get(n) is not None}
+        self._put(call, request, "composite", settings, list(rule.children), suppressor)
         worker.evaluate_composite(call, name)
         return {}
 
+    def _suppressor(self, call: Call, request: Request) -> str:
+        """The name of the alarm that suppresses the actions, "" for none. Raises Fault."""
+        given = request.get("ActionsSuppressor") or ""
+        if not given:
+            return ""
+        for name in suppression.SETTINGS[1:]:
+            seconds = request.get(name)
+            if seconds is None or seconds < 0:
+                raise Fault("ValidationError", f"{name} is required with ActionsSuppressor.")
+        name = suppression.name_of(given)
+        if name == request["AlarmName"]:
+            raise Fault("ValidationError", "An alarm cannot suppress its own actions.")
+        if state.alarm(call.tx, keys_of(call.account, call.region), name) is None:
+            raise Fault(
+                "ValidationError",
+                f"Could not save the composite alarm as the actions suppressor {arn_of(call, name)} does not exist",
+            )
+        return name
+
     def _put(
-        self, call: Call, request: Request, kind: str, settings: Record, children: list[str]
+        self,
+        call: Call,
+        request: Request,
+        kind: str,
+        settings: Record,
+        children: list[str],
+        suppressor: str = "",
     ) -> None:
         tx, keys, name = call.tx, keys_of(call.account, call.region), request["AlarmName"]
         now_ms = int(tx.time_s * 1000)
@@ -103,8 +138,11 @@ class Alarms(Service):
             "kind": kind,
             "settings": settings,
             "children": children,
+            "suppressor": suppressor,
             "updated_ms": now_ms,
         }
+        if not suppressor or suppressor != (found or {}).get("suppressor"):
+            record["suppressed"] = None
         state.put_alarm(tx, keys, record)
         summary = f'Alarm "{name}" {"created" if found is None else "updated"}'
         worker.note(call, record, "ConfigurationUpdate", summary, {"version": "1.0"})
@@ -118,7 +156,8 @@ class Alarms(Service):
         found = [one for name in names if (one := state.alarm(call.tx, keys, name))]
         going = {one["name"] for one in found}
         for one in found:
-            for parent in state.parents(call.tx, keys, one["name"]):
+            above = state.parents(call.tx, keys, one["name"])
+            for parent in above + state.suppressed_by(call.tx, keys, one["name"]):
                 if parent not in going:
                     raise Fault(
                         "ValidationError",
@@ -143,8 +182,6 @@ class Alarms(Service):
         rows: Any
         if names:
             rows = (one for name in names if (one := state.alarm(tx, keys, name)))
-            if "AlarmTypes" not in request:
-                kinds = ["MetricAlarm", "CompositeAlarm"]
         elif child := request.get("ParentsOfAlarmName"):
             rows = (state.alarm(tx, keys, name) for name in state.parents(tx, keys, child))
             kinds = ["CompositeAlarm"]
@@ -155,7 +192,7 @@ class Alarms(Service):
         else:
             prefix, after = request.get("AlarmNamePrefix") or "", request.get("NextToken") or ""
             rows = state.alarms(tx, keys, prefix, after)
-        answer: Response = {"MetricAlarms": [], "CompositeAlarms": []}
+        answer: Response = {"MetricAlarms": [], "CompositeAlarms": [], "LogAlarms": []}
         count, last = 0, ""
         for looked_at, one in enumerate(rows):
             if count == most or looked_at == _LOOKED_AT_MAX:
@@ -272,7 +309,8 @@ class Alarms(Service):
         return {}
 
     def list_tags_for_resource(self, call: Call, request: Request) -> Response:
-        tags = self._tags(call, request["ResourceARN"])
+        """None of what is gone."""
+        tags = (_thing(call, request["ResourceARN"]) or {}).get("tags") or {}
         return {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
 
     def _tags(self, call: Call, arn: str) -> dict[str, str]:
@@ -313,6 +351,9 @@ def described(one: Record) -> Response:
     }
     if one["reason_data"]:
         shown["StateReasonData"] = one["reason_data"]
+    if suppressed := one.get("suppressed"):
+        shown["ActionsSuppressedBy"] = suppressed["by"]
+        shown["ActionsSuppressedReason"] = notices.suppressed_reason(suppressed)
     return shown
 
 
@@ -353,6 +394,13 @@ def _check_metric(settings: Record) -> None:
         raise Fault(
             "ValidationError",
             f"ComparisonOperator {settings.get('ComparisonOperator')} is unknown or not offered by Stratolite",
+        )
+    low = settings.get("EvaluateLowSampleCountPercentile", "evaluate")
+    if low not in ("evaluate", "ignore"):
+        raise Fault(
+            "ValidationError",
+            f"Option {low} is not supported. Supported options for parameter EvaluateLowSampleCountPercentile are evaluate"
+            " and ignore.",
         )
     if settings.get("TreatMissingData", "missing") not in evaluation.TREATMENTS:
         raise Fault(

@@ -1,7 +1,7 @@
 """Metric math: expressions over time series, parsed and evaluated.
 
 A value is a number, a series (ms -> number) or a list of series. Arithmetic of two series has the times both
-have. What looks metrics up by itself (SEARCH, METRICS with a filter is none of it) is refused by name.
+have. What looks metrics up by itself (SEARCH, SELECT) or asks other services is refused by name.
 Source  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,12 +23,10 @@ _TOKEN = re.compile(
 LENGTH_MAX = 2048
 _DEPTH_MAX = 50
 _REFUSED = frozenset(
-    {
-        "ANOMALY_DETECTION_BAND", "DATAPOINT_COUNT", "DB_PERF_INSIGHTS", "DIFF_TIME", "DAY", "DATE", "MONTH", "YEAR", "HOUR",
-        "MINUTE", "EPOCH", "INSIGHT_RULE_METRIC", "LAMBDA", "REMOVE_EMPTY", "SEARCH", "SELECT", "SERVICE_QUOTA",
-        "SLICE", "SORT",
-    }
+    {"ANOMALY_DETECTION_BAND", "DB_PERF_INSIGHTS", "INSIGHT_RULE_METRIC", "LAMBDA", "SEARCH", "SELECT", "SERVICE_QUOTA"}
 )  # fmt: skip
+_WORDS = frozenset({"REPEAT", "LINEAR", "AVG", "MAX", "MIN", "SUM", "ASC", "DESC"})
+"""What may be an argument as it stands."""
 
 
 class BadExpression(ValueError):
@@ -39,8 +38,8 @@ class Scope(NamedTuple):
 
     named: Mapping[str, Value]
     """By the ids of the queries it may use."""
-    metrics: list[Series]
-    """All that are metrics, for METRICS()."""
+    metrics: Mapping[str, Series]
+    """All that are metrics, by the ids of their queries, for METRICS()."""
     times: list[int]
     """Every period's start, in ms."""
     period_s: int
@@ -80,6 +79,9 @@ class _Parser:
 
     def _peek(self) -> tuple[str, str]:
         return self._tokens[self._at] if self._at < len(self._tokens) else ("end", "")
+
+    def _following(self) -> str:
+        return self._tokens[self._at + 1][1] if self._at + 1 < len(self._tokens) else ""
 
     def _take(self, mark: str = "") -> tuple[str, str]:
         token = self._peek()
@@ -140,7 +142,7 @@ class _Parser:
         found: list[Value | str] = []
         while self._peek()[1] != close:
             kind, text = self._peek()
-            if kind == "text" or text in ("REPEAT", "LINEAR"):
+            if kind == "text" or (text in _WORDS and self._following() != "("):
                 self._take()
                 found.append(text.strip("\"'"))
             else:
@@ -334,9 +336,66 @@ def _if(_scope: Scope, test: Value, yes: Value, no: Value | None = None) -> Valu
 
 
 def _metrics(scope: Scope, part: Any = "") -> Value:
-    if part:
-        raise BadExpression("METRICS with a filter is not offered by Stratolite")
-    return list(scope.metrics)
+    if not isinstance(part, str):
+        raise BadExpression("METRICS wants a part of the ids of queries")
+    return [series for name, series in scope.metrics.items() if part in name]
+
+
+def _several(value: Value, function: str) -> list[Series]:
+    if not isinstance(value, list):
+        raise BadExpression(f"{function} wants an array of time series")
+    return value
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+_FOLDS: dict[str, Callable[[list[float]], float]] = {
+    "AVG": _mean,
+    "MAX": max,
+    "MIN": min,
+    "SUM": math.fsum,
+}
+
+
+def _sorted(_scope: Scope, value: Value, by: Any, order: Any, most: Any = None) -> Value:
+    fold = _FOLDS.get(by)
+    if fold is None or order not in ("ASC", "DESC"):
+        raise BadExpression("SORT wants AVG, MAX, MIN or SUM, and ASC or DESC")
+    given = _several(value, "SORT")
+    full = sorted((one for one in given if one), key=lambda one: fold(list(one.values())), reverse=order == "DESC")  # fmt: skip
+    found = full + [one for one in given if not one]
+    return found if most is None else found[: _index(most)]
+
+
+def _slice(_scope: Scope, value: Value, start: Any, stop: Any = None) -> Value:
+    series, first = _several(value, "SLICE"), _index(start)
+    if stop is not None:
+        return series[first : _index(stop)]
+    return series[first] if first < len(series) else {}
+
+
+def _index(value: Any) -> int:
+    if not isinstance(value, float) or value < 0 or value != int(value):
+        raise BadExpression("a whole number from 0 on is needed here")
+    return int(value)
+
+
+def _times(of: Callable[[datetime], int]) -> Callable[..., Value]:
+    """What the time of each value is, in UTC."""
+
+    def function(_scope: Scope, value: Value) -> Value:
+        if isinstance(value, list):
+            return [_as_series(function(_scope, one)) for one in value]
+        series = _as_series(value)
+        return {ms: float(of(datetime.fromtimestamp(ms / 1000, UTC))) for ms in series}
+
+    return function
+
+
+def _gaps(rows: list[tuple[int, float]]) -> Series:
+    return {b[0]: (b[0] - a[0]) / 1000 for a, b in pairwise(rows)}
 
 
 def _end(last: bool) -> Callable[..., Value]:
@@ -370,12 +429,18 @@ def _log10(value: float) -> float:
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "ABS": _each(abs),
-    "AVG": _reduce(lambda values: math.fsum(values) / len(values)),
+    "AVG": _reduce(_mean),
     "CEIL": _each(lambda value: float(math.ceil(value))),
+    "DATAPOINT_COUNT": _reduce(lambda values: float(len(values))),
+    "DATE": _times(lambda at: at.day),
+    "DAY": _times(lambda at: at.isoweekday()),
     "DIFF": _ordered(_differences),
+    "DIFF_TIME": _ordered(_gaps),
+    "EPOCH": _times(lambda at: int(at.timestamp())),
     "FILL": _fill,
     "FIRST": _end(last=False),
     "FLOOR": _each(lambda value: float(math.floor(value))),
+    "HOUR": _times(lambda at: at.hour),
     "IF": _if,
     "LAST": _end(last=True),
     "LOG": _each(_log),
@@ -384,10 +449,16 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "METRIC_COUNT": lambda _, value: float(len(value) if isinstance(value, list) else 1),
     "METRICS": _metrics,
     "MIN": _reduce(min),
+    "MINUTE": _times(lambda at: at.minute),
+    "MONTH": _times(lambda at: at.month),
     "PERIOD": lambda scope, _: float(scope.period_s),
     "RATE": _ordered(_rates),
+    "REMOVE_EMPTY": lambda _, value: [one for one in _several(value, "REMOVE_EMPTY") if one],
     "RUNNING_SUM": _ordered(_running),
+    "SLICE": _slice,
+    "SORT": _sorted,
     "STDDEV": _reduce(_deviation),
     "SUM": _reduce(math.fsum),
     "TIME_SERIES": _constant,
+    "YEAR": _times(lambda at: at.year),
 }

@@ -5,14 +5,16 @@ from __future__ import annotations
 from stratolite.errors import Fault
 from stratolite.services.cloudwatch.state import Dimensions
 
-UNITS = frozenset(
-    {
-        "Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes",
-        "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second",
-        "Kilobytes/Second", "Megabytes/Second", "Gigabytes/Second", "Terabytes/Second", "Bits/Second",
-        "Kilobits/Second", "Megabits/Second", "Gigabits/Second", "Terabits/Second", "Count/Second", "None",
-    }
+UNITS_IN_ORDER = (
+    "Megabits", "Terabits", "Gigabits", "Count", "Bytes", "Gigabytes", "Gigabytes/Second", "Kilobytes", "Kilobits/Second", "Terabytes",
+    "Terabits/Second", "Bytes/Second", "Percent", "Megabytes", "Megabits/Second", "Milliseconds", "Microseconds", "Kilobytes/Second",
+    "Gigabits/Second", "Megabytes/Second", "Bits", "Bits/Second", "Count/Second", "Seconds", "Kilobits", "Terabytes/Second", "None",
 )  # fmt: skip
+"""As AWS lists them, and takes the first that data has where none is asked for.
+
+tests/aws/services/cloudwatch/test_cloudwatch.py of LocalStack: test_get_metric_data_different_units_no_unit_in_query
+"""
+UNITS = frozenset(UNITS_IN_ORDER)
 _DIMENSIONS_MAX = 30
 
 

@@ -65,6 +65,7 @@ def topic_message(alarm: Record, old: Record, account: str, region: str) -> str:
         "OKActions": settings.get("OKActions", []),
         "AlarmActions": settings.get("AlarmActions", []),
         "InsufficientDataActions": settings.get("InsufficientDataActions", []),
+        "ActionExecutedAfterMuteWindow": False,
     }
     if alarm["kind"] == "metric":
         said["Trigger"] = _trigger(settings)
@@ -143,6 +144,8 @@ def alarm_data(alarm: Record, old: Record) -> Record:
         configuration["metrics"] = _metrics(alarm)
     else:
         configuration["alarmRule"] = settings["AlarmRule"]
+        for name in suppression_settings(settings):
+            configuration[name[0].lower() + name[1:]] = settings[name]
     return {
         "alarmName": alarm["name"],
         "state": _state(alarm),
@@ -159,6 +162,9 @@ def _state(alarm: Record) -> Record:
     }
     if alarm.get("reason_data"):
         said["reasonData"] = alarm["reason_data"]
+    if suppressed := alarm.get("suppressed"):
+        said["actionsSuppressedBy"] = suppressed["by"]
+        said["actionsSuppressedReason"] = suppressed_reason(suppressed)
     return said
 
 
@@ -198,6 +204,14 @@ def _query(one: Record) -> Record:
             "stat": stat["Stat"],
         }
     return said
+
+
+def suppressed_reason(suppressed: Record) -> str:
+    return f"Actions suppressed by {suppressed['by']}"
+
+
+def suppression_settings(settings: Record) -> list[str]:
+    return [name for name in settings if name.startswith("ActionsSuppressor")]
 
 
 def function_event(alarm: Record, old: Record, account: str, region: str) -> bytes:

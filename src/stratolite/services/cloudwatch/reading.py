@@ -10,9 +10,14 @@ from typing import NamedTuple
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, is_number
-from stratolite.services.cloudwatch import expressions, state, statistics
+from stratolite.services.cloudwatch import expressions, labels, state, statistics
 from stratolite.services.cloudwatch.expressions import BadExpression, Scope, Series, Value
-from stratolite.services.cloudwatch.naming import combination, dimensions_of, wrong
+from stratolite.services.cloudwatch.naming import (
+    UNITS_IN_ORDER,
+    combination,
+    dimensions_of,
+    wrong,
+)
 from stratolite.services.cloudwatch.state import KEPT_S, Dimensions, keys_of
 from stratolite.services.cloudwatch.statistics import Summary, merged
 
@@ -98,7 +103,8 @@ class Reading(Service):
             if not statistics.is_plain(name):
                 raise wrong(f"The value {name} for parameter Statistics is invalid.")
         for name in extended:
-            check_statistic(name)
+            if not statistics.is_extended(name):
+                raise wrong(f"The value {name} for parameter ExtendedStatistics is invalid.")
         start_s, stop_s, period_s = request["StartTime"], request["EndTime"], request["Period"]
         if start_s >= stop_s:
             raise wrong("The parameter StartTime must be less than the parameter EndTime.")
@@ -142,7 +148,7 @@ class Reading(Service):
         series = await self._series(call, queries, start_s, stop_s)
         results: list[Response] = []
         left, seen, more = most, 0, False
-        for query, one, label in series:
+        for query, one, label, units in series:
             rows = sorted(one.items(), reverse=newest_first)
             before = max(0, min(len(rows), skip - seen))
             seen += len(rows)
@@ -150,13 +156,17 @@ class Reading(Service):
             left -= len(shown)
             unfinished = before + len(shown) < len(rows)
             more = more or unfinished
-            results.append({
+            result: Response = {
                 "Id": query["Id"],
                 "Label": label,
                 "Timestamps": [ms / 1000 for ms, _ in shown],
                 "Values": [value for _, value in shown],
                 "StatusCode": "PartialData" if unfinished else "Complete",
-            })  # fmt: skip
+            }
+            if len(units) > 1:
+                several = f"Multiple units returned: '[{', '.join(units)}]'"
+                result["Messages"] = [{"Code": "MultipleUnits", "Value": several}]
+            results.append(result)
         answer: Response = {"MetricDataResults": results, "Messages": []}
         if more:
             answer["NextToken"] = f"skip-{skip + most - left}"
@@ -164,10 +174,11 @@ class Reading(Service):
 
     async def _series(
         self, call: Call, queries: list[Request], start_s: float, stop_s: float
-    ) -> list[tuple[Request, Series, str]]:
-        """(query, series, label) of what is to be returned."""
+    ) -> list[tuple[Request, Series, str, list[str]]]:
+        """(query, series, label, units its data has) of what is to be returned."""
         named: dict[str, Value] = {}
-        metrics: list[Series] = []
+        metrics: dict[str, Series] = {}
+        units: dict[str, list[str]] = {}
         period_s = 0
         for query in queries:
             stat = query.get("MetricStat")
@@ -177,25 +188,22 @@ class Reading(Service):
             period_s = max(period_s, wanted.period_s)
             found = await self._read(call, wanted)
             one = series_of(found, stat["Stat"])
-            named[query["Id"]] = one
-            metrics.append(one)
+            named[query["Id"]] = metrics[query["Id"]] = one
+            units[query["Id"]] = sorted({unit for _, unit in found})
         period_s = period_s or next((q["Period"] for q in queries if q.get("Period")), 60)
         step = period_s * 1000
         first = _floor_ms(start_s, period_s)
         times = list(range(first, int(stop_s * 1000), step))[:_DATA_MAX]
-        results: list[tuple[Request, Series, str]] = []
+        results: list[tuple[Request, Series, str, list[str]]] = []
+        returned = [q for q in queries if q.get("ReturnData") is not False]
         evaluate_all(queries, named, metrics, times, period_s)
-        for query in queries:
-            if query.get("ReturnData") is False:
-                continue
-            value = named[query["Id"]]
-            label = query.get("Label") or _label(query)
+        for query in returned:
+            value, usual = named[query["Id"]], labels.default(query, returned)
             if isinstance(value, float):
                 value = dict.fromkeys(times, value) if math.isfinite(value) else {}
-            if isinstance(value, list):
-                results += [(query, one, label) for one in value]
-            else:
-                results.append((query, value, label))
+            for one in value if isinstance(value, list) else [value]:
+                label = labels.said(call, query, usual, one)
+                results.append((query, one, label, units.get(query["Id"], [])))
         return results
 
     async def _read(self, call: Call, wanted: Wanted) -> dict[tuple[int, str], Summary]:
@@ -235,22 +243,21 @@ def wanted_of(stat: Request, start_s: float, stop_s: float) -> Wanted:
 
 
 def series_of(found: dict[tuple[int, str], Summary], stat: str) -> Series:
-    """One statistic of a metric; data of several units is one."""
-    by_time: dict[int, Summary] = {}
-    for (ms, _), summary in sorted(found.items()):
-        known = by_time.get(ms)
-        if known is None:
-            by_time[ms] = summary
-        else:
-            statistics.add(known, summary)
-    series = {ms: statistics.statistic(one, stat) for ms, one in by_time.items()}
+    """One statistic of a metric; of the unit that AWS takes first where data has several."""
+    units = {unit for _, unit in found}
+    chosen = min(units, key=UNITS_IN_ORDER.index) if len(units) > 1 else ""
+    series = {
+        ms: statistics.statistic(one, stat)
+        for (ms, unit), one in sorted(found.items())
+        if not chosen or unit == chosen
+    }
     return {ms: value for ms, value in series.items() if value is not None}
 
 
 def evaluate_all(
     queries: list[Request],
     named: dict[str, Value],
-    metrics: list[Series],
+    metrics: dict[str, Series],
     times: list[int],
     period_s: int,
 ) -> None:
@@ -304,6 +311,7 @@ def check_query(query: Request) -> None:
             "ValidationError",
             f"Exactly one of MetricStat and Expression must be given for the query {query['Id']}.",
         )
+    labels.check(query.get("Label") or "")
     if query.get("AccountId"):
         raise wrong("AccountId: metrics of other accounts are not offered by Stratolite")
     if stat:
@@ -313,15 +321,7 @@ def check_query(query: Request) -> None:
 
 def check_statistic(name: str) -> None:
     if not statistics.is_known(name):
-        raise wrong(
-            f"The value {name} for parameter Stat is invalid or not offered by Stratolite (offered: SampleCount,"
-            " Average, Sum, Minimum, Maximum, pNN)."
-        )
-
-
-def _label(query: Request) -> str:
-    stat = query.get("MetricStat")
-    return str(stat["Metric"].get("MetricName", "")) if stat else str(query["Id"])
+        raise wrong(f"The value {name} for parameter Stat is invalid.")
 
 
 def _floor_ms(at_s: float, period_s: int) -> int:

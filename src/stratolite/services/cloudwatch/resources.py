@@ -14,6 +14,8 @@ from stratolite.service import Call, Made, Resource, Spec, tag_list
 from stratolite.services.cloudwatch import alarms, evaluation, reading
 
 _NUMBERS = {
+    "ActionsSuppressorExtensionPeriod": int,
+    "ActionsSuppressorWaitPeriod": int,
     "DatapointsToAlarm": int,
     "EvaluationPeriods": int,
     "Period": int,

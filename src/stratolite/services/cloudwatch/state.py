@@ -155,6 +155,11 @@ def put_alarm(tx: Tx, keys: Keyspace, record: Record) -> None:
     for child in after:
         if child not in before:
             tx.put(keys.key("parent", child, name), b"")
+    was, now = (old or {}).get("suppressor"), record.get("suppressor")
+    if was and was != now:
+        tx.delete(keys.key("suppressor", was, name))
+    if now and now != was:
+        tx.put(keys.key("suppressor", now, name), b"")
     tx.put(keys.key("alarm", name), orjson.dumps(record))
 
 
@@ -162,6 +167,14 @@ def drop_alarm(tx: Tx, keys: Keyspace, record: Record) -> None:
     tx.delete(keys.key("alarm", record["name"]))
     for child in record.get("children", []):
         tx.delete(keys.key("parent", child, record["name"]))
+    if suppressor := record.get("suppressor"):
+        tx.delete(keys.key("suppressor", suppressor, record["name"]))
+
+
+def suppressed_by(tx: Tx, keys: Keyspace, name: str) -> list[str]:
+    """Composite alarms whose actions the alarm suppresses."""
+    space = keys["suppressor"][name]
+    return [str(space.parts(key)[0]) for key, _ in tx.scan(space.span())]
 
 
 def parents(tx: Tx, keys: Keyspace, child: str) -> list[str]:

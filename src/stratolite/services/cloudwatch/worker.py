@@ -4,6 +4,7 @@
 ``cloudwatch.sweep``     JSON {account, region, due_ms}: deletes points that are too old, then again six hours later
 ``cloudwatch.action``    JSON {account, region, action, alarm, old, attempt}: one action of a state change; action "" is an
                          older version's event on the default bus, which is now committed with the change
+``cloudwatch.release``   JSON {account, region, name, until_ms}: a composite alarm's actions were held back until now
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Job, Settle, Worker
 from stratolite.service_events import announce
-from stratolite.services.cloudwatch import alarm_rules, evaluation, notices, reading, state
+from stratolite.services.cloudwatch import (
+    alarm_rules,
+    evaluation,
+    notices,
+    reading,
+    state,
+    statistics,
+    suppression,
+)
 from stratolite.services.cloudwatch.expressions import Series, Value
 from stratolite.services.cloudwatch.state import Record, keys_of
 
@@ -78,6 +87,7 @@ def change(call: Call, alarm: Record, value: str, reason: str, data: str) -> Non
         state.put_alarm(tx, keys, fresh)
         return
     fresh["moved_ms"] = now_ms
+    fresh["suppressed"], acts = suppression.held(call, fresh, alarm)
     state.put_alarm(tx, keys, fresh)
     said = {
         "version": "1.0",
@@ -86,21 +96,34 @@ def change(call: Call, alarm: Record, value: str, reason: str, data: str) -> Non
     }
     summary = f"Alarm updated from {alarm['state']} to {value}"
     note(call, fresh, "StateUpdate", summary, said)
-    settings = fresh["settings"]
-    actions = settings[_ACTIONS[value]] if settings["ActionsEnabled"] else []
     announce(call, TO_BUS, lambda: notices.bus_entry(fresh, alarm), fresh["arn"])
-    for action in actions:
+    if acts:
+        _leave_actions(call, fresh, alarm)
+    for held in suppression.suppressor_changed(call, fresh["name"], alarm["state"], value):
+        release(call, held)
+    for parent in state.parents(tx, keys, fresh["name"]):
+        evaluate_composite(call, parent, fresh)
+
+
+def release(call: Call, alarm: Record) -> None:
+    """Carry out the actions of a composite alarm that nothing holds back any longer."""
+    free = {**alarm, "suppressed": None}
+    state.put_alarm(call.tx, keys_of(call.account, call.region), free)
+    _leave_actions(call, free, alarm["suppressed"]["old"])
+
+
+def _leave_actions(call: Call, alarm: Record, old: Record) -> None:
+    settings = alarm["settings"]
+    for action in settings[_ACTIONS[alarm["state"]]] if settings["ActionsEnabled"] else []:
         job = {
             "account": call.account,
             "region": call.region,
             "action": action,
-            "alarm": fresh,
-            "old": alarm,
+            "alarm": alarm,
+            "old": old,
             "attempt": 1,
         }
-        call.cloud.work.put(tx, _ACTION, orjson.dumps(job))
-    for parent in state.parents(tx, keys, fresh["name"]):
-        evaluate_composite(call, parent, fresh)
+        call.cloud.work.put(call.tx, _ACTION, orjson.dumps(job))
 
 
 def tell_of_settings(call: Call, alarm: Record, operation: str, old: Record | None = None) -> None:
@@ -154,7 +177,8 @@ def evaluate_metric(call: Call, alarm: Record) -> None:
     periods = settings["EvaluationPeriods"]
     count = periods + evaluation.EXTRA
     start_ms = stop_ms - count * step
-    series = _series(call, settings, period_s, start_ms, stop_ms)
+    counts: Series = {}
+    series = _series(call, settings, period_s, start_ms, stop_ms, counts)
     datapoints = [(ms, series.get(ms)) for ms in range(start_ms, stop_ms, step)]
     rules = evaluation.Rules(
         settings["ComparisonOperator"],
@@ -166,6 +190,8 @@ def evaluate_metric(call: Call, alarm: Record) -> None:
     verdict = evaluation.judge(datapoints, rules)
     if not verdict.state or verdict.state == alarm["state"]:
         return
+    if _says_too_little(settings, verdict.evaluated, counts):
+        return
     data: Record = {
         "version": "1.0",
         "queryDate": notices.when(now_ms),
@@ -174,7 +200,11 @@ def evaluate_metric(call: Call, alarm: Record) -> None:
         "recentDatapoints": [value for _, value in verdict.evaluated],
         "threshold": rules.threshold,
         "evaluatedDatapoints": [
-            {"timestamp": notices.when(ms), "value": value}
+            {
+                "timestamp": notices.when(ms),
+                **({"sampleCount": counts[ms]} if ms in counts else {}),
+                "value": value,
+            }
             for ms, value in reversed(verdict.evaluated)
         ],
     }
@@ -185,6 +215,21 @@ def evaluate_metric(call: Call, alarm: Record) -> None:
     change(call, alarm, verdict.state, verdict.reason, orjson.dumps(data).decode())
 
 
+def _says_too_little(settings: Record, evaluated: list[tuple[int, float]], counts: Series) -> bool:
+    """Whether a percentile's newest datapoint is of too few samples to change the state, which ``ignore`` asks for.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html
+    """
+    if settings.get("EvaluateLowSampleCountPercentile") != "ignore" or not evaluated:
+        return False
+    name = settings.get("ExtendedStatistic") or ""
+    if not statistics.is_percentile(name):
+        return False
+    share = float(name[1:]) / 100
+    rest = 1 - share if share >= 0.5 else share
+    return counts.get(evaluated[-1][0], 0.0) * rest < 10 - 1e-9
+
+
 def _period_s(settings: Record) -> int:
     if "Metrics" not in settings:
         return int(settings["Period"])
@@ -192,8 +237,10 @@ def _period_s(settings: Record) -> int:
     return max(periods, default=60)
 
 
-def _series(call: Call, settings: Record, period_s: int, start_ms: int, stop_ms: int) -> Series:
-    """By the start of each period counted back from ``stop_ms``."""
+def _series(
+    call: Call, settings: Record, period_s: int, start_ms: int, stop_ms: int, counts: Series
+) -> Series:
+    """By the start of each period counted back from ``stop_ms``; how many samples go to ``counts``, for a single metric."""
     if "Metrics" not in settings:
         stat = {
             "Metric": {n: settings.get(n) for n in ("Namespace", "MetricName", "Dimensions")},
@@ -201,14 +248,13 @@ def _series(call: Call, settings: Record, period_s: int, start_ms: int, stop_ms:
             "Stat": settings.get("Statistic") or settings["ExtendedStatistic"],
             "Unit": settings.get("Unit"),
         }
-        return _read(call, stat, start_ms, stop_ms)
+        return _read(call, stat, start_ms, stop_ms, counts)
     named: dict[str, Value] = {}
-    metrics: list[Series] = []
+    metrics: dict[str, Series] = {}
     for query in settings["Metrics"]:
         if stat := query.get("MetricStat"):
-            one = _read(call, {**stat, "Period": period_s}, start_ms, stop_ms)
-            named[query["Id"]] = one
-            metrics.append(one)
+            one = _read(call, {**stat, "Period": period_s}, start_ms, stop_ms, {})
+            named[query["Id"]] = metrics[query["Id"]] = one
     times = list(range(start_ms, stop_ms, period_s * 1000))
     try:
         reading.evaluate_all(settings["Metrics"], named, metrics, times, period_s)
@@ -221,19 +267,21 @@ def _series(call: Call, settings: Record, period_s: int, start_ms: int, stop_ms:
     return value if isinstance(value, dict) else {}
 
 
-def _read(call: Call, stat: Record, start_ms: int, stop_ms: int) -> Series:
+def _read(call: Call, stat: Record, start_ms: int, stop_ms: int, counts: Series) -> Series:
     wanted = reading.wanted_of(stat, start_ms / 1000, stop_ms / 1000)._replace(start_ms=start_ms)
     keys = keys_of(call.account, call.region)
     rows, _ = reading.rows_of(call.tx, keys, wanted, start_ms, None)
     step = wanted.period_s * 1000
     shift = stop_ms % step  # periods end at ``stop_ms``, wherever that is
     moved = [(ms - shift, unit, summary) for ms, unit, summary in rows]
-    series = reading.series_of(reading.bucketed(moved, wanted), stat["Stat"])
+    found = reading.bucketed(moved, wanted)
+    series = reading.series_of(found, stat["Stat"])
+    counts.update({ms + shift: n for ms, n in reading.series_of(found, "SampleCount").items()})
     return {ms + shift: value for ms, value in series.items()}
 
 
 def workers(cloud: Cloud) -> Iterable[Worker]:
-    return (_Evaluator(cloud), _Sweeper(cloud), _Actor(cloud))
+    return (_Evaluator(cloud), _Sweeper(cloud), _Actor(cloud), _Releaser(cloud))
 
 
 class _Chained:
@@ -328,6 +376,25 @@ class _Sweeper(_Chained):
             if found is None:
                 return _SWEEP_EVERY_MS if is_any else 0
             place = found
+
+
+class _Releaser:
+    queue, ordered, concurrency = suppression.RELEASE, False, 4
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def handle(self, job: Job) -> Settle | None:
+        said = orjson.loads(job.payload)
+        call = self._cloud.call(said["account"], said["region"], self.queue)
+
+        def settle(tx: Tx) -> None:
+            call.tx = tx
+            alarm = suppression.due(call, said["name"], said["until_ms"])
+            if alarm is not None:
+                release(call, alarm)
+
+        return settle
 
 
 class _Actor:

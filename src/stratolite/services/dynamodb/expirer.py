@@ -42,7 +42,11 @@ class Expirer:
                 if last:
                     expiry.start(tx, table, now_s, last)
                     return
-            _delete_due(tx, table, now_s)
+            count = _delete_due(tx, table, now_s)
+            if count:
+                dimensions = (("TableName", table.name),)
+                place = table.account, table.region, "AWS/DynamoDB", dimensions
+                self.cloud.measure(*place, "TimeToLiveDeletedItemCount", count)
             following = state.first_ttl(tx, table, now_s - expiry.PAST_S_MAX)
             if following is None:
                 state.put_ttl_job(tx, table, None, 0)
@@ -71,7 +75,9 @@ def _fill(tx: Tx, table: Table, after: bytes) -> bytes:
     return last
 
 
-def _delete_due(tx: Tx, table: Table, now_s: int) -> None:
+def _delete_due(tx: Tx, table: Table, now_s: int) -> int:
+    """How many were deleted, a page at most."""
+    count = 0
     for seconds, row in state.due_ttl(
         tx, table, now_s - expiry.PAST_S_MAX, now_s, expiry.EXPIRE_COUNT
     ):
@@ -81,3 +87,5 @@ def _delete_due(tx: Tx, table: Table, now_s: int) -> None:
             state.delete_ttl(tx, table, seconds, row)
             continue
         Write(tx, table, row).delete(expired=True)
+        count += 1
+    return count

@@ -86,7 +86,11 @@ class Items(Base):
         if table.limits:
             self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(item))
-        write.check(test, request)
+        try:
+            write.check(test, request)
+        except Fault as fault:
+            self.meter.count_refused(table, fault)
+            raise
         write.put(item)
         if table.limits:
             self.pay(write)
@@ -108,7 +112,11 @@ class Items(Base):
         if table.limits:
             self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(key))
-        write.check(test, request)
+        try:
+            write.check(test, request)
+        except Fault as fault:
+            self.meter.count_refused(table, fault)
+            raise
         write.delete()
         if table.limits:
             self.pay(write)
@@ -133,7 +141,11 @@ class Items(Base):
         if table.limits:
             self.meter.admit(table, WRITE, call.tx.time_s)
         write = Write(call.tx, table, table.row(key))
-        write.check(test, request)
+        try:
+            write.check(test, request)
+        except Fault as fault:
+            self.meter.count_refused(table, fault)
+            raise
         if write.raw is None and updates is not None and not legacy.creates_item(updates):
             return write.answer(request, key, None)
         write.update(key, apply, request.get("ExpressionAttributeValues") or NO_VALUES, forms)

@@ -59,6 +59,11 @@ class Meter:
             self._take(table, name, kind, now_s, units)
             self._count(table, name, f"Consumed{kind}CapacityUnits", units)
 
+    def count_refused(self, table: Table, fault: Fault) -> None:
+        """A write whose condition did not hold."""
+        if fault.code == "ConditionalCheckFailedException":
+            self._count(table, "", "ConditionalCheckFailedRequests", 1)
+
     def _count(self, table: Table, index: str, name: str, value: float) -> None:
         """Source  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"""
         if not value:

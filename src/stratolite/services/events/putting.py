@@ -8,7 +8,7 @@ import orjson
 
 from stratolite.clock import iso
 from stratolite.service import Call, Request, Response, Service, trace_of
-from stratolite.services.events import jobs, names, state
+from stratolite.services.events import jobs, metrics, names, state
 
 _TOTAL_BYTES_MAX = 1 << 20
 """256 KB until 29 January 2026.
@@ -44,6 +44,7 @@ class Putting(Service):
             if there and state.is_heard(call.tx, keys, bus.name):
                 jobs.route(call, bus, events, trace=came_with)
         failed = sum("ErrorCode" in answer for answer in answers)
+        metrics.put(call, len(entries), failed)
         return {"FailedEntryCount": failed, "Entries": answers}
 
 

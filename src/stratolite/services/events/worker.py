@@ -20,7 +20,7 @@ from stratolite.http_targets import NotTaken
 from stratolite.patterns import Patterns, compile_pattern
 from stratolite.service import TRACE, Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
-from stratolite.services.events import jobs, names, outgoing, state
+from stratolite.services.events import jobs, metrics, names, outgoing, state
 from stratolite.services.events.authorizing import Authorize
 from stratolite.services.events.jobs import DELIVER, EXPIRE, REPLAY, ROUTE, TIMER, Said
 from stratolite.services.events.names import Bus
@@ -191,6 +191,7 @@ def aim(call: Call, bus: Bus, rule: str, event: Said, hops: int, trace: str = ""
         return 0
     size = 0
     arn = names.rule_arn(bus.region, bus.account, bus.name, rule)
+    metrics.matched(call.cloud, bus, rule)
     text = orjson.dumps(event).decode()
     for target in state.targets(tx, keys, bus.name, rule):
         said: Said = {
@@ -231,16 +232,22 @@ class _Deliver:
         call = self._cloud.call(said["account"], said["region"])
         if trace := said.get("trace"):
             call.context = {TRACE: trace}
+        seen = metrics.Attempt(self._cloud, said)
         try:
             if said["dead"]:
                 await outgoing.bury(call, said)
+                seen.buried()
                 return None
-            return await outgoing.send(self._service, call, said)
+            settle = await outgoing.send(self._service, call, said)
         except (Fault, ValueError, NotTaken) as error:
             said.pop("has_turn", None)  # another attempt waits for another
             after_s = error.retry_after_s if isinstance(error, NotTaken) else 0.0
             failure = delivery.Failure(*outgoing.reason(error), outgoing.may_retry(error), after_s)
-            return delivery.failed(self._cloud, DELIVER, said, failure)
+            seen.failed()
+            return delivery.failed(self._cloud, DELIVER, said, failure, seen.over)
+        if settle is None:  # else it waits for its turn
+            seen.succeeded()
+        return settle
 
 
 # -- at set times

@@ -248,6 +248,7 @@ class _Delivery:
         zone = prefixes.zone(config.get("CustomTimeZone"))
         key = prefixes.evaluated(config.get("Prefix", ""), time_s, zone, seed, keys=keys) + name
         await self._put_object(config, key, data)
+        self.ref.measure(self.call.cloud, "DeliveryToS3.Records", len(items))
 
     async def _put_failures(
         self, config: dict[str, Any], failures: list[Failure], kind: str, part: str = ""

@@ -31,6 +31,13 @@ class Ref(NamedTuple):
         dimensions = (("StreamName", self.name),)
         call.cloud.measure(self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit)
 
+    def measure_shard(
+        self, call: Call, shard: str, name: str, value: float, unit: str = "Count"
+    ) -> None:
+        """Of one shard, where the stream is to have it (EnableEnhancedMonitoring)."""
+        dimensions = (("ShardId", shard), ("StreamName", self.name))
+        call.cloud.measure(self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit)
+
 
 class ConsumerRef(NamedTuple):
     stream: Ref

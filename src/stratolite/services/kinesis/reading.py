@@ -46,7 +46,7 @@ class Reading(Service):
         ref = iterator.stream
         is_counted = not call.principal.source_arn.startswith(_OUR_READERS)
 
-        def read(inner: Call) -> tuple[Page, str]:
+        def read(inner: Call) -> tuple[Page, str, list[str]]:
             iterators.check_age(iterator, inner.tx.time_s)
             stream = state.get_stream(inner.tx, ref)
             shard = stream and state.get_shard(inner.tx, ref, stream, iterator.shard)
@@ -64,15 +64,21 @@ class Reading(Service):
                 after = iterators.make(
                     ref, iterator.id, iterator.shard, found.next, inner.tx.time_s
                 )
-            return found, after
+            return found, after, stream["metrics"]
 
         second = int(call.world.cloud())
         if is_counted:
-            self._count_call(ref, iterator, second)
-        found, after = await call.transact(read)
+            try:
+                self._count_call(ref, iterator, second)
+            except Fault:
+                await call.transact(lambda inner: _measure_refused(inner, iterator))
+                raise
+        found, after, wanted = await call.transact(read)
         ref.measure(call, "GetRecords.Records", len(found.records))
         ref.measure(call, "GetRecords.Bytes", found.size_bytes, "Bytes")
         ref.measure(call, "GetRecords.IteratorAgeMilliseconds", found.behind_ms, "Milliseconds")
+        if wanted:
+            _measure_shard(call, iterator, wanted, found)
         if is_counted:
             self._count_bytes(iterator, second, found.size_bytes)
         answer: Response = {"Records": found.records, "MillisBehindLatest": found.behind_ms}
@@ -107,6 +113,25 @@ class Reading(Service):
             seen[1] += min(size_bytes, quotas.READ_BYTES_A_SECOND)
             size_bytes -= quotas.READ_BYTES_A_SECOND
             second += 1
+
+
+def _measure_shard(
+    call: Call, iterator: iterators.Iterator, wanted: list[str], found: Page
+) -> None:
+    shard = names.shard_id(iterator.shard)
+    for name, value, unit in (
+        ("OutgoingRecords", len(found.records), "Count"),
+        ("OutgoingBytes", found.size_bytes, "Bytes"),
+        ("IteratorAgeMilliseconds", found.behind_ms, "Milliseconds"),
+    ):
+        if name in wanted:
+            iterator.stream.measure_shard(call, shard, name, value, unit)
+
+
+def _measure_refused(call: Call, iterator: iterators.Iterator) -> None:
+    stream, name = state.get_stream(call.tx, iterator.stream), "ReadProvisionedThroughputExceeded"
+    if stream is not None and name in stream["metrics"]:
+        iterator.stream.measure_shard(call, names.shard_id(iterator.shard), name, 1)
 
 
 def start(

@@ -100,13 +100,14 @@ def _hash_key(record: dict[str, Any]) -> bytes:
 class _Target:
     """One shard's share of a call."""
 
-    __slots__ = ("base", "id", "number", "rate", "rows")
+    __slots__ = ("base", "id", "number", "rate", "refused", "rows")
 
     def __init__(self, number: int, created_s: int, time_s: int, rate: list[int]) -> None:
         self.number = number
         self.id = names.shard_id(number)
         self.base = sequence.base(created_s, number, time_s)
         self.rate = rate
+        self.refused = 0
         self.rows: blocks.Rows = []
 
 
@@ -136,6 +137,7 @@ def _put(
         if rate[1] >= quotas.WRITE_RECORDS_A_SECOND or (
             rate[0] + size > quotas.WRITE_BYTES_A_SECOND and rate[0] > 0
         ):
+            target.refused += 1
             answers.append({
                 "ErrorCode": _THROTTLED,
                 "ErrorMessage": names.rate_exceeded(ref, target.number),
@@ -162,7 +164,21 @@ def _put(
     ref.measure(call, "IncomingBytes", size, "Bytes")
     if taken < len(records):
         ref.measure(call, "WriteProvisionedThroughputExceeded", len(records) - taken)
+    if stream["metrics"]:
+        _measure_shards(call, ref, stream["metrics"], targets)
     return answers
+
+
+def _measure_shards(call: Call, ref: Ref, wanted: list[str], targets: dict[int, _Target]) -> None:
+    for target in targets.values():
+        size = sum(len(data) + len(key) for key, data in target.rows)
+        for name, value, unit in (
+            ("IncomingRecords", len(target.rows), "Count"),
+            ("IncomingBytes", size, "Bytes"),
+            ("WriteProvisionedThroughputExceeded", target.refused, "Count"),
+        ):
+            if name in wanted:
+                ref.measure_shard(call, target.id, name, value, unit)
 
 
 def _put_blocks(

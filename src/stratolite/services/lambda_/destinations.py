@@ -344,6 +344,9 @@ class Destinations:
             if fault.code in _MAY_COME_BACK and job.attempt < _TRIES_MAX:
                 raise
             _log.warning("no record of %s reaches %s: %s", said["name"], said["target"], fault)
+            name = "DeadLetterErrors" if said["kind"] == "event" else "DestinationDeliveryFailures"
+            dimensions = (("FunctionName", said["name"]),)
+            cloud.measure(said["account"], said["region"], "AWS/Lambda", dimensions, name)
 
         def settle(tx: Tx) -> None:
             if said["blob"]:

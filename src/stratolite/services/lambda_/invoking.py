@@ -6,7 +6,7 @@ import asyncio
 import base64
 import signal
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -62,6 +62,8 @@ class Answer(NamedTuple):
 
 class Invoking(Credentials):
     output: Output
+    running: Counter[tuple[str, str, str]]
+    """(account, region, function, or "" for all) -> invocations under way."""
 
     async def invoke(self, call: Call, request: Request) -> Response:
         kind = request.get("InvocationType", "RequestResponse")
@@ -157,6 +159,8 @@ class Invoking(Credentials):
             memory_mb=config["MemorySize"],
             tmp_mb=config["EphemeralStorage"]["Size"],
         )
+        self._count(target.ref, 1)
+        self._measure_running(call, target.ref)
         invocation = Invocation(
             request_id,
             target.ref.arn,
@@ -174,18 +178,33 @@ class Invoking(Credentials):
                 begin=begin,
             )
         except Busy as busy:
-            _measure(call, target, "Throttles")
+            _measure(call, target.ref, "Throttles")
             raise _throttled(busy) from busy
+        finally:
+            self._count(target.ref, -1)
         payload, error = _payload(outcome, request_id, config["Timeout"])
-        _measure(call, target, "Invocations")
-        _measure(call, target, "Errors", float(bool(error)))
-        _measure(call, target, "Duration", outcome.duration_s * 1000, "Milliseconds")
+        _measure(call, target.ref, "Invocations")
+        _measure(call, target.ref, "Errors", float(bool(error)))
+        _measure(call, target.ref, "Duration", outcome.duration_s * 1000, "Milliseconds")
         now = datetime.fromtimestamp(call.world.cloud(), UTC)
         closing = _closing(outcome, request_id, config, error, now)
         self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
         if last is not None:
             last.add(f"{text}\n" for text in closing)
         return Answer(payload, "Unhandled" if error else None, last.text() if last else "")
+
+    def _count(self, ref: Ref, more: int) -> None:
+        for name in (ref.name, ""):
+            key = (ref.account, ref.region, name)
+            self.running[key] += more
+            if not self.running[key]:
+                del self.running[key]
+
+    def _measure_running(self, call: Call, ref: Ref) -> None:
+        measure(call, ref, "ConcurrentExecutions", self.running[ref.account, ref.region, ref.name])
+        place = ref.account, ref.region, "AWS/Lambda", ()
+        running = self.running[ref.account, ref.region, ""]
+        call.cloud.measure(*place, "ConcurrentExecutions", running)
 
     async def _starting(self, call: Call, target: Target) -> tuple[Start, Listen]:
         """Code, environment and log stream of a new sandbox."""
@@ -346,13 +365,21 @@ def _throttled(busy: Busy) -> Fault:
     )
 
 
-def _measure(
-    call: Call, target: Target, name: str, value: float = 1.0, unit: str = "Count"
-) -> None:
-    """A sample of one of AWS/Lambda's metrics."""
-    ref = target.ref
+def measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
+    """A sample of one of AWS/Lambda's metrics of a function."""
     dimensions = (("FunctionName", ref.name),)
     call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
+
+
+def _measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
+    """Of the function, of what was asked for (a version, an alias), and of all functions.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+    """
+    function = ("FunctionName", ref.name)
+    asked = f"{ref.name}:{ref.qualifier}" if ref.qualifier else ref.name
+    for dimensions in ((function,), (function, ("Resource", asked)), ()):
+        call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
 
 
 def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:

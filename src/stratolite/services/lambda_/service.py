@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
@@ -38,6 +39,7 @@ class Lambda(Mappings, Functions, Versions, Permissions, Urls, Layers, Later, Do
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.output = Output(cloud)
+        self.running = Counter()
         cloud.runtime.warm()  # whoever asks for Lambda is likely to invoke
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:

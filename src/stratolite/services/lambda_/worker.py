@@ -66,6 +66,7 @@ class Later(invoking.Invoking):
             inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
 
         await call.transact(put)
+        invoking.measure(call, ref, "AsyncEventsReceived")
 
     def workers(self) -> Iterable[Worker]:
         return (_Worker(self), destinations.Destinations(self.cloud))
@@ -92,6 +93,8 @@ class _Worker:
         except Fault:  # deleted since
             return _forget(cloud, said)
         ending = Ending(ref, said["id"], "Success", 1, event, target.version)
+        age_ms = max(0.0, cloud.world.cloud() - said["first_s"]) * 1000
+        invoking.measure(call, ref, "AsyncEventAge", age_ms, "Milliseconds")
         try:
             if target.reserved == 0:
                 ending = ending._replace(
@@ -143,6 +146,9 @@ async def _end(
     limits: dict[str, Any],
 ) -> Settle:
     """No more attempts: tell who asked to be told."""
+    if ending.condition != "Success":
+        call = cloud.call(ending.ref.account, ending.ref.region)
+        invoking.measure(call, ending.ref, "AsyncEventsDropped")
     tell = await destinations.plan(
         cloud, ending, target.config, limits.get("DestinationConfig") or {}
     )

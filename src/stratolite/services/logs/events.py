@@ -24,10 +24,12 @@ _TOO_OLD_MS = 14 * 86_400_000
 _DAY_MS = 86_400_000
 _PAGE_EVENTS_MAX = 10_000
 _PAGE_BYTES_MAX = 1_048_576
-_LOOKED_AT_MAX = 10_000
+_LOOKED_AT_MAX, _LOOKED_AT_BYTES_MAX = 10_000, 4 << 20
 _STREAMS_NAMED_MAX = 100
-_TOKEN = re.compile(r"([fbn])/(\d{20})(\d{20})\Z")
+_NEWEST_FIRST_SINCE_MS = 1_704_067_200_000
+_TOKEN = re.compile(r"([fbnm])/(\d{20})(\d{20})\Z")
 _FUNCTIONS = "lambda.amazonaws.com"
+BOTH = "LogGroup name and LogGroup ARN are mutually exclusive parameters."
 _NO_GROUP = "The specified log group does not exist."
 _NO_STREAM = "The specified log stream does not exist."
 Written = tuple[int, int, str]
@@ -51,6 +53,10 @@ class Events(Service):
         events: list[Written],
     ) -> None:
         """Leave what the group's subscription filters want of ``events`` of ``stream`` (number, name)."""
+        raise NotImplementedError
+
+    def observe(self, call: Call, group: state.Record, events: list[Written]) -> None:
+        """Leave what the group's metric filters find in ``events``."""
         raise NotImplementedError
 
     def put_log_events(self, call: Call, request: Request) -> Response:
@@ -79,7 +85,10 @@ class Events(Service):
             kept.append((at_ms, stamp, event["message"]))
         if group.get("subscriptions"):
             self.forward(call, group_name(call, request), group, place, kept)
+        if group.get("metric_filters"):
+            self.observe(call, group, kept)
         _embedded(call, group_name(call, request), (e["message"] for e in events[old:new]))
+        _measure(call, group_name(call, request), messages[old:new])
         if old < new:
             first, last = events[old]["timestamp"], events[new - 1]["timestamp"]
             changed = {
@@ -138,23 +147,37 @@ class Events(Service):
 
     def filter_log_events(self, call: Call, request: Request) -> Response:
         group = group_of(call, request)
-        matches = patterns.compiled(request.get("filterPattern") or "")
+        pattern = patterns.compiled(request.get("filterPattern") or "")
         low, high = _bounds(call, group, request, inclusive=True)
-        token = _token(request.get("nextToken"), "n")
+        token = _token(request.get("nextToken"), "nm")
+        newest_first = request.get("startFromHead") is False
         if token is not None:
-            low = max(low, token[1])
+            newest_first = token[0] == "m"
+            low, high = (low, min(high, token[1])) if newest_first else (max(low, token[1]), high)
+        elif (
+            newest_first
+            and (request.get("startTime") or _NEWEST_FIRST_SINCE_MS) < _NEWEST_FIRST_SINCE_MS
+        ):
+            raise Fault(
+                "InvalidParameterException",
+                "startFromHead false is supported only when startTime is on or after Jan 1, 2024 00:00:00 UTC.",
+            )
+        place = high if newest_first else low
         most = page_size(request, _PAGE_EVENTS_MAX)
         found: list[dict[str, Any]] = []
-        size = 0
+        size = read = 0
         answer: Response = {"events": found, "searchedLogStreams": []}
         if low >= high:
             return answer
-        for looked_at, event in enumerate(self._sources(call, group, request, low, high)):
-            if len(found) >= most or size > _PAGE_BYTES_MAX or looked_at >= _LOOKED_AT_MAX:
-                answer["nextToken"] = _made("n", low)
+        rows = self._sources(call, group, request, low, high, reverse=newest_first)
+        for looked_at, event in enumerate(rows):
+            full = len(found) >= most or size > _PAGE_BYTES_MAX
+            if full or looked_at >= _LOOKED_AT_MAX or read > _LOOKED_AT_BYTES_MAX:
+                answer["nextToken"] = _made("m" if newest_first else "n", place)
                 break
-            low = Place(event.ms, event.stamp)
-            if matches(event.message):
+            place = Place(event.ms, event.stamp)
+            read += len(event.message)
+            if pattern.matches(event.message):
                 size += len(event.message) + _EVENT_OVERHEAD_BYTES
                 found.append({
                     "logStreamName": event.stream,
@@ -166,7 +189,14 @@ class Events(Service):
         return answer
 
     def _sources(
-        self, call: Call, group: state.Record, request: Request, low: Place, high: Place
+        self,
+        call: Call,
+        group: state.Record,
+        request: Request,
+        low: Place,
+        high: Place,
+        *,
+        reverse: bool,
     ) -> Iterator[Event]:
         """Events of the asked streams in order of time."""
         tx, keys, number = call.tx, call.keys("logs"), group["id"]
@@ -188,17 +218,19 @@ class Events(Service):
                 place = (stream["id"], name)
                 rows.append(
                     state.stream_events(
-                        tx, keys, number, place, low, high, opened=opened, reverse=False
+                        tx, keys, number, place, low, high, opened=opened, reverse=reverse
                     )
                 )
-            return heapq.merge(*rows)
-        every = state.group_events(tx, keys, number, low, high, opened)
+            return heapq.merge(*rows, reverse=reverse)
+        every = state.group_events(tx, keys, number, low, high, opened, reverse=reverse)
         return (e for e in every if e.stream.startswith(prefix)) if prefix else every
 
 
 def group_name(call: Call, request: Request) -> str:
     """Of logGroupName, or of logGroupIdentifier, which may be an ARN."""
     name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
+    if name and identifier:
+        raise Fault("InvalidParameterException", BOTH)
     if not name and identifier:
         name = identifier
         if identifier.startswith("arn:"):
@@ -235,6 +267,18 @@ def _embedded(call: Call, group: str, messages: Iterable[str]) -> None:
             call.cloud.measure(*place, f"EMF{kind}Errors")
     for namespace, data in found.items():
         worker.leave_metrics(call, namespace, data)
+
+
+def _measure(call: Call, group: str, messages: list[bytes]) -> None:
+    """Of the group, and of all groups.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+    """
+    size = sum(len(message) + _EVENT_OVERHEAD_BYTES for message in messages)
+    for dimensions in ((("LogGroupName", group),), ()):
+        place = call.account, call.region, "AWS/Logs", dimensions
+        call.cloud.measure(*place, "IncomingLogEvents", len(messages))
+        call.cloud.measure(*place, "IncomingBytes", size, "Bytes")
 
 
 def _check_batch(events: list[Any], messages: list[bytes]) -> None:

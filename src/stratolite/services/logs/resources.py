@@ -1,13 +1,15 @@
-"""CloudFormation types of Logs: LogGroup, LogStream, SubscriptionFilter."""
+"""CloudFormation types of Logs: LogGroup, LogStream, MetricFilter, ResourcePolicy, SubscriptionFilter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import orjson
+
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created, tag_list
-from stratolite.services.logs import patterns
+from stratolite.services.logs import patterns, policies
 
 
 def _tags(spec: Spec) -> dict[str, str]:
@@ -135,7 +137,9 @@ class SubscriptionFilter(_Type):
         "FieldSelectionCriteria": frozenset({""}),
         "EmitSystemFields": frozenset({""}),
     }
-    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {"FilterPattern": patterns.compiled}
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "FilterPattern": lambda given: patterns.compiled(given, "subscription ")
+    }
 
     def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
         return str(identifier["FilterName"])
@@ -181,4 +185,116 @@ class SubscriptionFilter(_Type):
         return {**made, "RoleArn": found["roleArn"]} if "roleArn" in found else made
 
 
-RESOURCES = (LogGroup(), LogStream(), SubscriptionFilter())
+class MetricFilter(_Type):
+    type = "AWS::Logs::MetricFilter"
+    create_only = frozenset({"FilterName", "LogGroupName"})
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ApplyOnTransformedLogs": frozenset({"false"}),
+        "FieldSelectionCriteria": frozenset({""}),
+        "EmitSystemFieldDimensions": frozenset({""}),
+    }
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "FilterPattern": lambda given: patterns.compiled(given, "metric ")
+    }
+
+    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
+        return str(identifier["FilterName"])
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        name = spec.properties.get("FilterName") or spec.generated_name(512)
+        return await self._put(call, name, spec, StackToken=spec.token)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._put(call, physical_id, new)
+
+    async def _put(self, call: Call, name: str, spec: Spec, **more: Any) -> Made:
+        props = spec.properties
+        said = [_transformation(one) for one in props["MetricTransformations"]]
+        await self.ask(
+            call, "PutMetricFilter", logGroupName=props["LogGroupName"], filterName=name,
+            filterPattern=props["FilterPattern"], metricTransformations=said, **more,
+        )  # fmt: skip
+        return Made(name)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        group = spec.properties["LogGroupName"]
+        await self.ask_if_there(
+            call, "DeleteMetricFilter", logGroupName=group, filterName=physical_id
+        )
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        group = spec.properties["LogGroupName"]
+        page = await self.ask_if_there(
+            call, "DescribeMetricFilters", logGroupName=group, filterNamePrefix=physical_id
+        )
+        listed = (page or {}).get("metricFilters", [])
+        found = next((f for f in listed if f["filterName"] == physical_id), None)
+        if found is None:
+            return None
+        made = [{n[0].upper() + n[1:]: v for n, v in one.items()} for one in found["metricTransformations"]]  # fmt: skip
+        for one in made:
+            if named := one.get("Dimensions"):
+                one["Dimensions"] = [{"Key": name, "Value": at} for name, at in named.items()]
+            if isinstance(one.get("DefaultValue"), float) and one["DefaultValue"].is_integer():
+                one["DefaultValue"] = int(one["DefaultValue"])  # as templates write it
+        return {
+            "LogGroupName": group,
+            "FilterName": physical_id,
+            "FilterPattern": found["filterPattern"],
+            "MetricTransformations": made,
+        }
+
+
+def _transformation(one: Mapping[str, Any]) -> dict[str, Any]:
+    """In the shape of the API: templates may write numbers as text, and text as numbers."""
+    said = {name[0].lower() + name[1:]: value for name, value in one.items()}
+    said["metricValue"] = str(said["metricValue"])
+    if "defaultValue" in said:
+        said["defaultValue"] = float(said["defaultValue"])
+    if "dimensions" in said:
+        said["dimensions"] = {d["Key"]: d["Value"] for d in said["dimensions"]}
+    return said
+
+
+class ResourcePolicy(_Type):
+    type = "AWS::Logs::ResourcePolicy"
+    create_only = frozenset({"PolicyName"})
+    values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
+        "PolicyDocument": policies.check_document
+    }
+
+    async def create(self, call: Call, spec: Spec) -> Made:
+        return await self._put(call, spec.properties["PolicyName"], spec)
+
+    async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
+        return await self._put(call, physical_id, new)
+
+    async def _put(self, call: Call, name: str, spec: Spec) -> Made:
+        given = spec.properties["PolicyDocument"]
+        text = given if isinstance(given, str) else orjson.dumps(given).decode()
+        await self.ask(call, "PutResourcePolicy", policyName=name, policyDocument=text)
+        return Made(name)
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        await self.ask_if_there(call, "DeleteResourcePolicy", policyName=physical_id)
+
+    async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
+        page = await self.ask(call, "DescribeResourcePolicies")
+        listed = page["resourcePolicies"]
+        found = next((one for one in listed if one["policyName"] == physical_id), None)
+        if found is None:
+            return None
+        text = found["policyDocument"]
+        is_text = isinstance(spec.properties.get("PolicyDocument"), str)
+        return {
+            "PolicyName": physical_id,
+            "PolicyDocument": text if is_text else orjson.loads(text),
+        }
+
+    async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
+        page = await self.ask(call, "DescribeResourcePolicies", nextToken=token or None)
+        names = [one["policyName"] for one in page["resourcePolicies"]]
+        return names, page.get("nextToken", "")
+
+
+RESOURCES = (LogGroup(), LogStream(), SubscriptionFilter(), MetricFilter(), ResourcePolicy())

@@ -11,13 +11,15 @@ import orjson
 from stratolite.core.keys import Span
 from stratolite.errors import Fault
 from stratolite.service import Access, Call, Request, Resource, Response, Tagged, Worker, is_number
-from stratolite.services.logs import state, worker
-from stratolite.services.logs.events import group_name, group_of, page_size
-from stratolite.services.logs.subscriptions import Sender, Subscriptions
+from stratolite.services.logs import policies, state, worker
+from stratolite.services.logs.events import BOTH, group_name, group_of, page_size
+from stratolite.services.logs.metric_filters import MetricFilters, metric_filters
+from stratolite.services.logs.subscriptions import Sender
 
 _GROUP_NAME = r"[\.\-_/#A-Za-z0-9]+"
 _STREAM_NAME = r"[^:*]*"
 _PAGE_COUNT_MAX = 50
+_LOOKED_AT_MAX = 2000
 _RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -32,7 +34,7 @@ _LAMBDA_WRITES = orjson.dumps({
 }).decode()  # fmt: skip
 
 
-class Logs(Subscriptions):
+class Logs(MetricFilters, policies.Policies):
     name: ClassVar[str] = "logs"
 
     tag_types: ClassVar[tuple[str, ...]] = ("logs:log-group",)
@@ -54,7 +56,8 @@ class Logs(Subscriptions):
         if not (request.get("logGroupName") or request.get("logGroupIdentifier")):
             return ((action, "*"),)
         stream = request.get("logStreamName") or ""
-        needed = [(action, f"{base}{group_name(call, request)}:log-stream:{stream}")]
+        named = request.get("logGroupName") or group_name(call, request)
+        needed = [(action, f"{base}{named}:log-stream:{stream}")]
         if role := request.get("roleArn"):
             needed.append(("iam:PassRole", role))
         return tuple(needed)
@@ -69,9 +72,9 @@ class Logs(Subscriptions):
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """The platform writes what functions print."""
         who = call.principal
-        return (
-            _LAMBDA_WRITES if (who.kind, who.name) == ("service", "lambda.amazonaws.com") else None
-        )
+        if (who.kind, who.name) == ("service", "lambda.amazonaws.com"):
+            return _LAMBDA_WRITES
+        return policies.merged(call) if resource != "*" else None
 
     # -- groups
 
@@ -116,18 +119,21 @@ class Logs(Subscriptions):
             )
         most = page_size(request, _PAGE_COUNT_MAX)
         found: list[Response] = []
-        rows = state.groups(call.tx, call.keys("logs"), prefix, request.get("nextToken") or "")
-        for name, group in rows:
-            if part and part.lower() not in name.lower():
-                continue
-            if len(found) >= most:
-                return {"logGroups": found, "nextToken": found[-1]["logGroupName"]}
-            found.append(_described(call, name, group))
+        place = request.get("nextToken") or ""
+        rows = state.groups(call.tx, call.keys("logs"), prefix, place)
+        for looked_at, (name, group) in enumerate(rows):
+            if len(found) >= most or looked_at == _LOOKED_AT_MAX:
+                return {"logGroups": found, "nextToken": place}
+            place = name
+            if not part or part in name:
+                found.append(_described(call, name, group))
         return {"logGroups": found}
 
     def delete_log_group(self, call: Call, request: Request) -> Response:
         name, keys = request["logGroupName"], call.keys("logs")
         group = group_of(call, request)
+        for one in metric_filters(group):
+            state.drop_metric_filter(call.tx, keys, one["name"], name)
         self._sweep(call, state.drop_group(call.tx, keys, name, group))
         return {}
 
@@ -179,6 +185,8 @@ class Logs(Subscriptions):
         return {}
 
     def describe_log_streams(self, call: Call, request: Request) -> Response:
+        if request.get("logGroupName") and request.get("logGroupIdentifier"):
+            raise Fault("ValidationException", BOTH)
         group, group_named = group_of(call, request), group_name(call, request)
         keys, number = call.keys("logs"), group["id"]
         prefix, order = request.get("logStreamNamePrefix") or "", request.get("orderBy")
@@ -281,10 +289,11 @@ def _described(call: Call, name: str, group: state.Record) -> Response:
     described = {
         "logGroupName": name,
         "creationTime": group["created_ms"],
-        "metricFilterCount": 0,
+        "metricFilterCount": len(metric_filters(group)),
         "arn": f"{arn}:*",
         "logGroupArn": arn,
         "logGroupClass": "STANDARD",
+        "deletionProtectionEnabled": False,
     }
     if group["retention_days"]:
         described["retentionInDays"] = group["retention_days"]
@@ -333,9 +342,13 @@ def _by_arn(call: Call, request: Request) -> Request:
 
 def _check_name(field: str, name: str, pattern: str) -> None:
     constraint = ""
-    if not 1 <= len(name) <= 512:
-        side = "greater than or equal to 1" if not name else "less than or equal to 512"
-        constraint = f"Member must have length {side}"
+    if len(name) > 512:
+        raise Fault(
+            "InvalidParameterException",
+            "Invalid LogGroup or LogStream, both must have length less than or equal to 512.",
+        )
+    if not name:
+        constraint = "Member must have length greater than or equal to 1"
     elif not re.fullmatch(pattern, name):
         constraint = f"Member must satisfy regular expression pattern: {pattern}"
     if constraint:

@@ -116,6 +116,45 @@ def _named(
             yield str(name), orjson.loads(raw)
 
 
+def policies(tx: Tx, keys: Keyspace) -> Record | None:
+    return tx.parsed(keys.key("policies"), orjson.loads)
+
+
+def put_policies(tx: Tx, keys: Keyspace, record: Record) -> None:
+    if record["policies"]:
+        tx.put(keys.key("policies"), orjson.dumps(record))
+    else:
+        tx.delete(keys.key("policies"))
+
+
+# -- names of metric filters
+
+
+def put_metric_filter(tx: Tx, keys: Keyspace, name: str, group: str) -> None:
+    tx.put(keys.key("metric-filter", name, group), b"")
+
+
+def drop_metric_filter(tx: Tx, keys: Keyspace, name: str, group: str) -> None:
+    tx.delete(keys.key("metric-filter", name, group))
+
+
+def metric_filters(
+    tx: Tx, keys: Keyspace, prefix: str, after: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    """(name, group), by name and group, behind ``after``."""
+    space = keys["metric-filter"]
+    start, stop = space.span()
+    if prefix:
+        start = space.key(prefix)[:-1]  # without the end mark: everything that begins so
+        stop = start + b"\xff\xff"
+    if after[0]:
+        start = max(start, space.key(*after) + b"\x00")
+    for key, _ in tx.scan((start, stop)):
+        name, group = space.parts(key)
+        if str(name).startswith(prefix):
+            yield str(name), str(group)
+
+
 # -- events
 
 
@@ -167,11 +206,18 @@ def stream_events(
 
 
 def group_events(
-    tx: Tx, keys: Keyspace, group: int, low: Place, high: Place, opened: Opened
+    tx: Tx,
+    keys: Keyspace,
+    group: int,
+    low: Place,
+    high: Place,
+    opened: Opened,
+    *,
+    reverse: bool = False,
 ) -> Iterator[Event]:
     times, events = keys["time"][group], keys["event"][group]
     alive: dict[bytes, bool] = {}  # a stream that is being deleted still has rows
-    for key, raw in tx.scan(_between(times, low, high)):
+    for key, raw in tx.scan(_between(times, low, high), reverse=reverse):
         ms, stamp = times.parts(key)
         assert isinstance(ms, int)
         assert isinstance(stamp, int)

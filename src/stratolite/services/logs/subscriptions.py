@@ -35,6 +35,7 @@ QUEUE = "logs.subscription"
 _log = logging.getLogger("stratolite.logs")
 _PRINCIPAL = "logs.amazonaws.com"
 _FILTERS_MAX = 2
+_WITH_EXPRESSIONS_MAX = 5
 _EVENTS_BYTES_MAX = 256 << 10
 """Of messages sent on together; it is compressed before it is held against the limits of functions and streams."""
 _RETRY_S_FIRST, _RETRY_S_MAX, _AGE_S_MAX = 1.0, 300.0, 86_400.0
@@ -90,8 +91,8 @@ class Subscriptions(Events):
         events: list[Written],
     ) -> None:
         for one in filters(group):
-            matches = patterns.compiled(one["pattern"])
-            wanted = [e for e in events if matches(e[2])]
+            pattern = patterns.compiled(one["pattern"])
+            wanted = [e for e in events if pattern.matches(e[2])]
             for start, stop in _cuts(wanted):
                 job = _job(call, name, group, stream, one, wanted[start:stop])
                 call.cloud.work.put(call.tx, QUEUE, job)
@@ -210,7 +211,7 @@ def _checked(call: Call, request: Request) -> Record:
             f"1 validation error detected: Value '{name}' at 'filterName' failed to satisfy constraint:"
             " Member must satisfy regular expression pattern: [^:*]*"
         )
-    patterns.compiled(pattern)
+    compiled = patterns.compiled(pattern, "subscription ")
     destination, role = request["destinationArn"], request.get("roleArn") or ""
     if re.match(r"arn:aws:logs:[a-z0-9-]+:\d{12}:destination:", destination):
         raise _bad("Logical destinations are not offered by Stratolite; see docs/coverage.md")
@@ -228,7 +229,9 @@ def _checked(call: Call, request: Request) -> Record:
             " Member must satisfy enum value set: [Random, ByLogStream]"
         )
     before = next((f for f in filters(group) if f["name"] == name), None)
-    _check_count([f for f in filters(group) if f["name"] != name])
+    others = [f for f in filters(group) if f["name"] != name]
+    _check_count(others)
+    check_expressions(compiled, [*others, *(group.get("metric_filters") or [])])
     return {
         "name": name,
         "pattern": pattern,
@@ -241,6 +244,15 @@ def _checked(call: Call, request: Request) -> Record:
 
 def _check_count(others: list[Record]) -> None:
     if len(others) >= _FILTERS_MAX:
+        raise Fault("LimitExceededException", "Resource limit exceeded.")
+
+
+def check_expressions(pattern: patterns.Pattern, others: list[Record]) -> None:
+    """Raises Fault where a group would have too many filters with regular expressions."""
+    if not pattern.expressions:
+        return
+    count = sum(1 for one in others if patterns.compiled(one["pattern"]).expressions)
+    if count >= _WITH_EXPRESSIONS_MAX:
         raise Fault("LimitExceededException", "Resource limit exceeded.")
 
 

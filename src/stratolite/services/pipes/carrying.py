@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from stratolite import delivery
 from stratolite.errors import Fault
 from stratolite.input_template import fill, fill_text, is_json, select
 from stratolite.patterns import compile_pattern
@@ -36,16 +37,45 @@ async def carry(acting: Call, arn: str, request: dict[str, Any], batch: Sequence
     journal = Journal(acting, arn, request)
     events: list[Any] = [item.event for item in batch]
     journal.note("EXECUTION_STARTED", payload=_text(events))
+    began_s = acting.world.mono()
+    _measure(acting, arn, "Invocations")
+    _measure(acting, arn, "EventCount", len(batch))
+    _measure(acting, arn, "EventSize", sum(len(orjson.dumps(event)) for event in events), "Bytes")
     try:
         taken, sent = await _carry(acting, arn, request, events, journal)
     except (Fault, ValueError, Failed) as error:
         journal.note("EXECUTION_FAILED", error)
+        _measure(acting, arn, "ExecutionFailed")
         await journal.send()
         raise
     failed = _named(taken.answer, batch) | _not_taken(taken, sent, batch)
+    _measure(acting, arn, "ExecutionFailed", 0)
+    _measure(acting, arn, "ExecutionPartiallyFailed", float(bool(failed)))
+    _measure(acting, arn, "Duration", (acting.world.mono() - began_s) * 1000, "Milliseconds")
     journal.note("EXECUTION_PARTIALLY_FAILED" if failed else "EXECUTION_SUCCEEDED")
     await journal.send()
     return failed
+
+
+def _measure(acting: Call, arn: str, name: str, value: float = 1, unit: str = "Count") -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-monitoring.html"""
+    pipe = delivery.parse(arn)
+    dimensions = (("PipeName", pipe.resource.removeprefix("pipe/")),)
+    place = pipe.account, pipe.region, "AWS/EventBridge/Pipes", dimensions
+    acting.cloud.measure(*place, name, value, unit)
+
+
+@contextmanager
+def _stage(acting: Call, arn: str, name: str) -> Iterator[None]:
+    """Enrichment or Target: how long it takes, and whether it fails."""
+    began_s, failed = acting.world.mono(), 1.0
+    try:
+        yield
+        failed = 0.0
+    finally:
+        took_ms = (acting.world.mono() - began_s) * 1000
+        _measure(acting, arn, f"{name}StageDuration", took_ms, "Milliseconds")
+        _measure(acting, arn, f"{name}StageFailed", failed)
 
 
 def _named(answer: bytes, batch: Sequence[Item]) -> set[str]:
@@ -85,7 +115,8 @@ async def _carry(
         template = (request.get("EnrichmentParameters") or {}).get("InputTemplate")
         journal.note("ENRICHMENT_STAGE_ENTERED", payload=_text(events))
         asked = _transformed(acting, arn, request, template, events, ("ENRICHMENT", journal))
-        with _invoking("ENRICHMENT", f"[{','.join(asked)}]", journal) as said:
+        invoking = _invoking("ENRICHMENT", f"[{','.join(asked)}]", journal)
+        with _stage(acting, arn, "Enrichment"), invoking as said:
             events, said.response = await _enriched(acting, request, asked, events)
         journal.note("ENRICHMENT_STAGE_EXITED", payload=_text(events))
     if not events:
@@ -94,7 +125,8 @@ async def _carry(
     journal.note("TARGET_STAGE_ENTERED", payload=_text(events))
     template = (request.get("TargetParameters") or {}).get("InputTemplate")
     texts = _transformed(acting, arn, request, template, events, ("TARGET", journal))
-    with _invoking("TARGET", f"[{','.join(texts)}]", journal) as said:
+    invoking = _invoking("TARGET", f"[{','.join(texts)}]", journal)
+    with _stage(acting, arn, "Target"), invoking as said:
         taken = await targets.deliver(acting, request, texts, events)
         said.response = taken.answer.decode("utf-8", "replace")
     journal.note("TARGET_STAGE_EXITED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -117,6 +118,8 @@ class _Deliver:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
         document = "{}"
+        if not said["dead"]:
+            _measure(self._cloud, said, "InvocationAttemptCount")
         try:
             session = said["schedule"].rpartition("/")[2][:64].ljust(2, "_")
             role = said["target"]["RoleArn"]
@@ -124,12 +127,18 @@ class _Deliver:
             document = _document(said, await self._input(acting, said))
             if said["dead"]:
                 await _bury(acting, said, document)
+                _measure(self._cloud, said, "InvocationsSentToDeadLetterCount")
             else:
                 await _send(acting, said, document)
         except (Fault, ValueError) as error:
             code = error.code if isinstance(error, Fault) else "ValidationException"
+            if not said["dead"]:
+                busy = any(word in code for word in ("Throttl", "TooManyRequests", "Exceeded"))
+                name = "TargetErrorThrottledCount" if busy else "TargetErrorCount"
+                _measure(self._cloud, said, name)
             failure = delivery.Failure(code, str(error)[:1024], delivery.may_retry(error))
-            return delivery.failed(self._cloud, _DELIVER, said, failure)
+            over = partial(_measure_failure, self._cloud, said, code)
+            return delivery.failed(self._cloud, _DELIVER, said, failure, over)
         return None
 
     async def _input(self, acting: Call, said: Said) -> str:
@@ -143,6 +152,22 @@ class _Deliver:
             if said["dead"]:
                 return "{}"
             raise
+
+
+def _measure_failure(cloud: Cloud, said: Said, code: str) -> None:
+    """What is not tried again."""
+    if said["dead"]:
+        for name in ("", f"_{code}"):
+            _measure(cloud, said, f"InvocationsFailedToBeSentToDeadLetterCount{name}")
+        return
+    _measure(cloud, said, "InvocationDroppedCount")
+
+
+def _measure(cloud: Cloud, said: Said, name: str) -> None:
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html"""
+    group = said["schedule"].split("/")[1]
+    for dimensions in ((("ScheduleGroup", group),), ()):
+        cloud.measure(said["account"], said["region"], "AWS/Scheduler", dimensions, name)
 
 
 def _document(said: Said, text: str) -> str:

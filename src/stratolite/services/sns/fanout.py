@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stratolite import delivery
 from stratolite.core import Tx
 from stratolite.core.dropping import PAGE_ROWS, Dropper
 from stratolite.errors import Fault
@@ -231,10 +232,14 @@ class Carrier:
         if not found.dead_letters:
             return
         text, attributes = self.body(found, message, signed)
+        name = "NumberOfNotificationsRedrivenToDlq"
         try:
             send(call, found.dead_letters, text, attributes, message)
-        except Fault:
-            return  # AWS drops it, too, and counts it in NumberOfNotificationsFailedToRedriveToDlq
+        except Fault:  # AWS drops it, too
+            name = "NumberOfNotificationsFailedToRedriveToDlq"
+        where = delivery.parse(found.topic_arn)
+        dimensions = (("TopicName", where.resource),)
+        call.cloud.measure(where.account, where.region, "AWS/SNS", dimensions, name)
 
 
 def _is_wrapped(found: Subscription) -> bool:
