@@ -7,6 +7,7 @@ import hashlib
 import zlib
 
 import pytest
+from awscrt.checksums import XXHash
 from botocore.exceptions import ClientError
 
 MIB = 1 << 20
@@ -49,7 +50,7 @@ def upload(s3, key: str, parts: dict[int, bytes], order=None, **options):
         )
         done[number] = {
             "PartNumber": number,
-            **{k: v for k, v in answer.items() if k == "ETag" or k.startswith("ChecksumCRC")},
+            **{k: v for k, v in answer.items() if k == "ETag" or k[:8] == "Checksum"},
         }
     return upload_id, [done[number] for number in sorted(done)]
 
@@ -218,6 +219,24 @@ def test_a_composite_checksum_is_of_the_parts_checksums(s3):
         assert part["Body"].read() == body
         own = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         assert (part["ChecksumCRC32"], part["ChecksumType"]) == (own, "COMPOSITE")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [("SHA512", lambda d: hashlib.sha512(d).digest()), ("XXHASH128", XXHash.compute_xxhash3_128)],
+)
+def test_hashes_of_uploads_are_composite(s3, name, digest):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
+    bodies = {1: body_of(FIVE, 1), 2: b"end"}
+    upload_id, parts = upload(s3, "k", bodies, ChecksumAlgorithm=name)
+    made = complete(s3, "k", upload_id, parts)
+    joined = b"".join(digest(body) for body in bodies.values())
+    assert made[f"Checksum{name}"] == base64.b64encode(digest(joined)).decode() + "-2"
+    with pytest.raises(ClientError) as error:
+        upload(s3, "k", bodies, ChecksumAlgorithm=name, ChecksumType="FULL_OBJECT")
+    assert error.value.response["Error"]["Message"] == (
+        f"The FULL_OBJECT checksum type cannot be used with the {name.lower()} checksum algorithm."
+    )
 
 
 @pytest.mark.parametrize("name", ["CRC32", "CRC32C", "CRC64NVME"])
