@@ -201,6 +201,7 @@ class Copying(Objects):
                 request.get("CopySourceIfModifiedSince"),
                 request.get("CopySourceIfUnmodifiedSince"),
             ),
+            call.tx.time_s,
         )
         return found
 

@@ -63,6 +63,8 @@ class Deleting(Service):
                 about = {"Bucket": bucket.name, "Key": one["Key"]}
                 if version_id:
                     about["VersionId"] = version_id
+                if one.get("ETag") is not None:
+                    about["IfMatch"] = one["ETag"]
                 if bypass:
                     about["BypassGovernanceRetention"] = True
                 self.cloud.authorize(call, self, "DeleteObject", about)

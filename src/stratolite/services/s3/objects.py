@@ -196,6 +196,7 @@ class Objects(Service):
                     request.get("IfModifiedSince"),
                     request.get("IfUnmodifiedSince"),
                 ),
+                call.tx.time_s,
             )
         size = head.size_bytes
         response: Response = {
