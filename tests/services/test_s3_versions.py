@@ -308,3 +308,23 @@ def test_a_rule_that_means_nothing_is_refused(s3, rule, code):
         ]
         == code
     )
+
+
+def test_an_id_that_was_made_up_is_not_one_that_is_gone(s3):
+    """LocalStack's recorded test_delete_object, test_delete_objects and test_delete_object_versioned."""
+    made_up = "HPniJFCxqTsMuIH9KX8K8wEjNUgmABCD"
+    s3.create_bucket(Bucket="plain")
+    about = {"Bucket": "plain", "Key": "k"}
+    s3.put_object(**about, Body=b"x")
+    for call in (s3.get_object, s3.head_object, s3.delete_object):
+        assert refused(call, **about, VersionId=made_up)[1] == 400
+    many = {"Objects": [{"Key": "k", "VersionId": made_up}]}
+    (error,) = s3.delete_objects(Bucket="plain", Delete=many)["Errors"]
+    assert (error["Code"], error["VersionId"]) == ("NoSuchVersion", made_up)
+    about = {"Bucket": "box", "Key": "k"}
+    real = s3.put_object(**about, Body=b"y")["VersionId"]
+    s3.delete_object(**about, VersionId=real)
+    s3.delete_object(**about, VersionId=real)  # gone already
+    assert refused(s3.get_object, **about, VersionId=real) == ("NoSuchVersion", 404)
+    wrong = real[:-4] + "ABCD"
+    assert refused(s3.delete_object, **about, VersionId=wrong) == ("InvalidArgument", 400)

@@ -89,12 +89,22 @@ def check_write(
     """Conditions on what a write replaces; ``etag`` is None when there is nothing."""
     if if_none_match is not None:
         if if_none_match != "*":
-            raise header_not_implemented("If-None-Match")
+            raise header_not_implemented(
+                "If-None-Match",
+                "We don't accept the provided value of If-None-Match header for this API",
+            )
         if if_match is not None:
-            raise header_not_implemented("If-Match,If-None-Match")
+            raise header_not_implemented(
+                "If-Match,If-None-Match",
+                "Multiple conditional request headers present in the request",
+            )
         if etag is not None:
             raise precondition_failed("If-None-Match")
     if if_match is not None:
+        if if_match == "*":
+            raise header_not_implemented(
+                "If-Match", "We don't accept the provided value of If-Match header for this API"
+            )
         if etag is None:
             raise no_such_key(key)
         if not matches(if_match, etag):

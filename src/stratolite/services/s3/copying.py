@@ -119,7 +119,7 @@ class Copying(Objects):
         same = found.bucket.id == bucket.id and found.key == key and found.current
         if same and not (
             request.get("MetadataDirective") == "REPLACE"
-            or said.storage_class != source.storage_class
+            or "StorageClass" in request
             or "WebsiteRedirectLocation" in request
             or not encryption.ASKING.isdisjoint(request)
             or "sse" in source.more
@@ -162,10 +162,10 @@ class Copying(Objects):
             "CopyObjectResult": show_checksum(result, head),
             **encryption.shown(head.more.get("sse")),
         }
-        if head.version:
-            response["VersionId"] = head.version
-        if found.bucket.versioning:
-            response["CopySourceVersionId"] = versions.shown(source)
+        if bucket.versioning:
+            response["VersionId"] = versions.shown(head)
+        if source.version:
+            response["CopySourceVersionId"] = source.version
         return response
 
     def _source(self, call: Call, source: CopySource, request: Request) -> Found:
@@ -323,9 +323,7 @@ def copy_source(request: Request) -> CopySource:
         bucket, slash, key = path.partition("/")
     if not slash or not bucket or not key:
         raise invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            given,
+            "Invalid copy source object key", "x-amz-copy-source", "x-amz-copy-source"
         )
     return CopySource(bucket, key, unquote(query) or None)
 

@@ -81,6 +81,9 @@ class Deleting(Service):
                         bypass=bypass,
                     )
             except Fault as fault:
+                if fault.members.get("ArgumentName") == "versionId":
+                    # LocalStack's recorded test_delete_objects (delete-object-wrong-version-id)
+                    fault = versions.no_such_version(names.key_bytes(one["Key"]), version_id or "")
                 code = fault.code.removesuffix("Exception")  # AccessDenied here
                 error = {"Key": one["Key"], "Code": code, "Message": fault.message}
                 if version_id:

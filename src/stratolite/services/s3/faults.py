@@ -64,12 +64,23 @@ def not_offered(what: str) -> Fault:
     return Fault("NotImplemented", f"S3 {what} is not offered by Stratolite", status=501)
 
 
-def header_not_implemented(header: str) -> Fault:
+def header_not_implemented(header: str, more: str) -> Fault:
     return Fault(
         "NotImplemented",
         "A header you provided implies functionality that is not implemented",
         status=501,
         Header=header,
+        additionalMessage=more,
+    )
+
+
+def conflict(condition: str, key: str) -> Fault:
+    return Fault(
+        "ConditionalRequestConflict",
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+        status=409,
+        Condition=condition,
+        Key=key,
     )
 
 
