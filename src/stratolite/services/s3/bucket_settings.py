@@ -16,7 +16,6 @@ from stratolite.services.s3 import (
 )
 from stratolite.services.s3.entry import bucket_of, payload
 from stratolite.services.s3.faults import (
-    invalid_argument,
     invalid_request,
     malformed_xml,
     not_offered,
@@ -178,9 +177,10 @@ class BucketSettings(Service):
             )
         if target.region != bucket.region:
             raise Fault(
-                "CrossLocationLoggingProhibited",
+                "CrossLocationLoggingProhibitted",  # as AWS spells it
                 "Cross S3 location logging not allowed. ",
                 status=403,
+                TargetBucketLocation=target.region,
             )
         state.put_config(call.tx, bucket, "logging", wanted)
         return {}
@@ -194,7 +194,7 @@ class BucketSettings(Service):
         bucket, said = _put(call, request, "inventory", "InventoryConfiguration")
         check_inventory(said)
         inventory.start(call.tx, bucket, said, call.tx.time_s)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_inventory_configuration(self, call: Call, request: Request) -> Response:
         return _delete(call, request, "inventory")
@@ -209,7 +209,7 @@ class BucketSettings(Service):
         """Kept; the report of a storage class analysis is not made."""
         _, said = _put(call, request, "analytics", "AnalyticsConfiguration")
         check_analytics(said)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_analytics_configuration(self, call: Call, request: Request) -> Response:
         return _delete(call, request, "analytics")
@@ -222,7 +222,7 @@ class BucketSettings(Service):
 
     def put_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
         _put(call, request, "metrics", "MetricsConfiguration")
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_metrics_configuration(self, call: Call, request: Request) -> Response:
         return _delete(call, request, "metrics")
@@ -242,7 +242,7 @@ class BucketSettings(Service):
         _, said = _put(call, request, "tiering", "IntelligentTieringConfiguration")
         if said.get("Status") not in ("Enabled", "Disabled") or not said.get("Tierings"):
             raise malformed_xml()
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_intelligent_tiering_configuration(
         self, call: Call, request: Request
@@ -272,7 +272,9 @@ def _get(call: Call, request: Request, kind: str, member: str) -> Response:
     bucket = bucket_of(call, request)
     found = state.config(call.tx, bucket, f"{kind}:{request['Id']}")
     if found is None:
-        raise _missing("NoSuchConfiguration", "The specified configuration does not exist.", bucket)
+        raise Fault(
+            "NoSuchConfiguration", "The specified configuration does not exist.", status=404
+        )
     return {member: found}
 
 
@@ -280,8 +282,12 @@ def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, 
     bucket = bucket_of(call, request)
     said = payload(request, member)
     if said.get("Id") != request["Id"] or not request["Id"] or len(request["Id"]) > 64:
-        raise invalid_argument(
-            "Id in the request does not match the Id in the configuration", "Id", request["Id"]
+        if kind == "tiering":
+            raise malformed_xml()
+        raise Fault(
+            "IdMismatch",
+            "Document ID does not match the specified configuration ID.",
+            status=400,
         )
     name = f"{kind}:{request['Id']}"
     if state.config(call.tx, bucket, name) is None:

@@ -148,7 +148,7 @@ class Configuration(Service):
         _check_tags_free(call, bucket, request)
         tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or (), bucket=True)
         state.put_config(call.tx, bucket, "tagging", tags)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_tagging(self, call: Call, request: Request) -> Response:
         _check_tags_free(call, bucket_of(call, request), request)

@@ -35,7 +35,7 @@ class Deleting(Service):
             if request.get(member) is not None:
                 raise not_offered(f"parameter {member}")
         bypass = bool(request.get("BypassGovernanceRetention"))
-        lock_rules.check_bypass(bucket, bypass=bypass)
+        lock_rules.check_bypass(bucket, request)
         version_id = request.get("VersionId") or None
         gone = delete(call, bucket, key, version_id, if_match=request.get("IfMatch"), bypass=bypass)
         response: Response = {}
@@ -54,7 +54,7 @@ class Deleting(Service):
         if request.get("MFA") is not None:
             raise not_offered("parameter MFA")
         bypass = bool(request.get("BypassGovernanceRetention"))
-        lock_rules.check_bypass(bucket, bypass=bypass)
+        lock_rules.check_bypass(bucket, request)
         deleted: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
         for one in listed:

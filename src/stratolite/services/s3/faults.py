@@ -38,6 +38,11 @@ def invalid_argument(message: str, name: str, value: object) -> Fault:
     )
 
 
+def invalid_argument_alone(message: str, name: str) -> Fault:
+    """Of an argument whose value AWS does not repeat."""
+    return Fault("InvalidArgument", message, status=400, ArgumentName=name)
+
+
 def invalid_request(message: str) -> Fault:
     return Fault("InvalidRequest", message, status=400)
 

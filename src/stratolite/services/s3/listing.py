@@ -154,7 +154,7 @@ class Listing(Service):
         _show_objects(response, asked, found, who)
         if token is not None:
             response["ContinuationToken"] = token
-        if "StartAfter" in request:
+        if "StartAfter" in request and token is None:
             response["StartAfter"] = asked.text(request["StartAfter"])
         if found.more:
             last = found.shown[-1]
@@ -208,12 +208,18 @@ class Listing(Service):
         start = b""
         if marker and upload_marker:
             start = state.past_upload(marker.encode(), upload_marker)
+            if state.upload(call.tx, bucket, marker.encode(), upload_marker) is None:
+                raise invalid_argument("Invalid uploadId marker", "upload-id-marker", upload_marker)
         elif marker:
             start = past_marker(marker.encode(), asked.prefix, asked.delimiter)
         rows = bucket.uploads
         found = page(call.tx, rows, asked.prefix, asked.delimiter, start, asked.most)
         response = asked.answer(bucket.name, found, "MaxUploads")
         response["Bucket"] = response.pop("Name")
+        if not asked.prefix:
+            del response["Prefix"]
+        if not marker:
+            upload_marker = ""  # which says nothing without a key
         response["KeyMarker"], response["UploadIdMarker"] = asked.text(marker), upload_marker
         who, uploads = owner(bucket.account), []
         for entry in found.shown:
@@ -234,7 +240,8 @@ class Listing(Service):
             uploads.append(shown)
         if uploads:
             response["Uploads"] = uploads
-        if found.more:
+        response["NextKeyMarker"] = response["NextUploadIdMarker"] = ""
+        if found.shown and (found.more or found.shown[-1].value is not None):
             last = found.shown[-1]
             response["NextKeyMarker"] = asked.text(last.key.decode())
             if last.value is not None:
@@ -257,7 +264,7 @@ class _Asked:
             )
         self.most = min(most, PAGE_COUNT_MAX)
         encoding = request.get("EncodingType")
-        if encoding not in (None, "", "url"):
+        if encoding not in (None, "url"):
             raise invalid_argument(
                 "Invalid Encoding Method specified in Request", "encoding-type", encoding
             )

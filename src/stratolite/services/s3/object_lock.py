@@ -50,12 +50,12 @@ class ObjectLocks(Service):
         state.put_config(call.tx, bucket, "object-lock", kept)
         return {}
 
-    def _locked_version(self, call: Call, request: Request) -> versions.Found:
+    def _locked_version(self, call: Call, request: Request, method: str = "GET") -> versions.Found:
         bucket = bucket_of(call, request)
         if "object-lock" not in bucket.on:
             raise lock_missing()
         key = names.key_bytes(request["Key"])
-        return versions.get(call, bucket, key, request.get("VersionId"))
+        return versions.get(call, bucket, key, request.get("VersionId"), method)
 
     def get_object_retention(self, call: Call, request: Request) -> Response:
         found = self._locked_version(call, request)
@@ -66,7 +66,7 @@ class ObjectLocks(Service):
         return {"Retention": {"Mode": more["mode"], "RetainUntilDate": until}}
 
     def put_object_retention(self, call: Call, request: Request) -> Response:
-        found = self._locked_version(call, request)
+        found = self._locked_version(call, request, "PUT")
         wanted = payload(request, "Retention")
         mode, until = wanted.get("Mode"), wanted.get("RetainUntilDate")
         if (mode is None) != (until is None):
@@ -92,10 +92,11 @@ class ObjectLocks(Service):
         return {"LegalHold": {"Status": "ON" if found.head.more["hold"] else "OFF"}}
 
     def put_object_legal_hold(self, call: Call, request: Request) -> Response:
-        found = self._locked_version(call, request)
-        status = payload(request, "LegalHold").get("Status")
+        status = (request.get("LegalHold") or {}).get("Status")
         if status not in ("ON", "OFF"):
+            bucket_of(call, request)
             raise malformed_xml()
+        found = self._locked_version(call, request, "PUT")
         found.head.more = {**found.head.more, "hold": status == "ON"}
         versions.save(call, found)
         return {}

@@ -21,13 +21,15 @@ class ObjectMarks(Objects):
 
     def put_object_tagging(self, call: Call, request: Request) -> Response:
         tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
-        return self._set_tags(call, request, tags, "ObjectTagging:Put")
+        return self._set_tags(call, request, tags, "PUT", "ObjectTagging:Put")
 
     def delete_object_tagging(self, call: Call, request: Request) -> Response:
-        return self._set_tags(call, request, {}, "ObjectTagging:Delete")
+        return self._set_tags(call, request, {}, "DELETE", "ObjectTagging:Delete")
 
-    def _set_tags(self, call: Call, request: Request, tags: dict[str, str], event: str) -> Response:
-        found = self._found(call, request)
+    def _set_tags(
+        self, call: Call, request: Request, tags: dict[str, str], method: str, event: str
+    ) -> Response:
+        found = self._found(call, request, method)
         found.head.tags = tags
         if "replication" in found.bucket.on and found.head.version:
             replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
@@ -43,7 +45,7 @@ class ObjectMarks(Objects):
         return grants.shown(acl, head.more.get("owner", bucket.account), bucket.account)
 
     def put_object_acl(self, call: Call, request: Request) -> Response:
-        found = self._found(call, request)
+        found = self._found(call, request, "PUT")
         bucket, _, head, _ = found
         acl, given = request.get("ACL"), grants.of_headers(request)
         if bucket.ownership == ENFORCED and acl != "bucket-owner-full-control":

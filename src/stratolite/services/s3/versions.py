@@ -94,8 +94,13 @@ def _find(call: Call, bucket: Bucket, key: bytes, wanted: str) -> Found | None:
     return Found(bucket, key, head, False)
 
 
-def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found:
-    """The object a read means. Raises NoSuchKey, NoSuchVersion, or 405 for a delete marker's id."""
+def get(
+    call: Call, bucket: Bucket, key: bytes, version_id: str | None, method: str = "GET"
+) -> Found:
+    """The object a request means. Raises NoSuchKey, NoSuchVersion, or 405 for a delete marker's id.
+
+    What is set on a delete marker, or taken from it, is 405, too, where it is the newest version.
+    """
     if not version_id:
         current = state.head(call.tx, bucket, key)
         if current is not None:
@@ -103,6 +108,8 @@ def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found
         fault = no_such_key(key.decode())
         if bucket.versioning:
             marker = state.newest_older(call.tx, bucket, key)
+            if marker is not None and method != "GET":
+                raise marker_not_allowed(marker, method)
             if marker is not None:
                 fault.members["_headers"] = [
                     ("x-amz-delete-marker", "true"),
@@ -113,7 +120,7 @@ def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found
     if found is None:
         raise no_such_version(key, version_id)
     if found.head.place == state.MARKER:
-        raise marker_not_allowed(found.head)
+        raise marker_not_allowed(found.head, method)
     return found
 
 
@@ -127,12 +134,12 @@ def no_such_version(key: bytes, version_id: str) -> Fault:
     )
 
 
-def marker_not_allowed(marker: Head) -> Fault:
+def marker_not_allowed(marker: Head, method: str) -> Fault:
     return Fault(
         "MethodNotAllowed",
         "The specified method is not allowed against this resource.",
         status=405,
-        Method="GET",
+        Method=method,
         ResourceType="DeleteMarker",
         _headers=[
             ("x-amz-delete-marker", "true"),
