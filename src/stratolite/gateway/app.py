@@ -416,9 +416,13 @@ class Visit:
         decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
-            return form_answer(
+            put = self.codec.encode(response, call.request_id).headers
+            said = [(name, value) for name, value in put if name.lower().startswith("x-amz-")]
+            made = form_answer(
                 form, bucket, decoded["Key"], response.get("ETag", ""), call.endpoint
             )
+            made.headers += said  # its version, checksum and encryption, and which request it was
+            return made
 
         perform(call, app.cloud.service("s3"), "PutObject", decoded, finish, self.done)
 
