@@ -938,3 +938,64 @@ def test_a_policy_may_limit_how_long_objects_are_locked(client, s3):
             assert refused(s3.put_object_retention, **about, Retention=asked) == answer
         else:
             s3.put_object_retention(**about, Retention=asked)
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "error"),
+    [
+        ("put_bucket_acl", {}, ("MissingSecurityHeader", 400)),
+        ("put_bucket_acl", {"AccessControlPolicy": {}}, ("MalformedACLError", 400)),
+        ("put_bucket_acl", {"GrantWrite": 'id="x"'}, ("InvalidArgument", 400)),
+        ("head_bucket", {"ExpectedBucketOwner": "0000"}, ("400", 400)),
+        ("get_bucket_policy", {"ExpectedBucketOwner": "abcd"}, ("InvalidBucketOwnerAWSAccountID", 400)),
+        ("list_objects_v2", {"EncodingType": ""}, ("InvalidArgument", 400)),
+        ("list_multipart_uploads", {"KeyMarker": "k", "UploadIdMarker": "x"}, ("InvalidArgument", 400)),
+        ("put_bucket_policy", {"Policy": "{}"}, ("MalformedPolicy", 400)),
+        ("put_bucket_tagging", {"Tagging": {"TagSet": [{"Key": "a", "Value": None}]}}, ("MalformedXML", 400)),
+        ("delete_object", {"Key": "k", "BypassGovernanceRetention": False}, ("InvalidArgument", 400)),
+        (
+            "put_bucket_website",
+            {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}, "RoutingRules": []}},
+            ("MalformedXML", 400),
+        ),
+        (
+            "put_bucket_inventory_configuration",
+            {"Id": "a", "InventoryConfiguration": {"Id": "b", "IsEnabled": True}},
+            ("IdMismatch", 400),
+        ),
+        ("get_bucket_metrics_configuration", {"Id": "a"}, ("NoSuchConfiguration", 404)),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_called_as_aws_calls_it(client, bucket, call, said, error):
+    """LocalStack's recorded snapshots of these, February 2026."""
+    unchecked = client("s3", parameter_validation=False)
+    assert refused(getattr(unchecked, call), Bucket=bucket, **said) == error
+
+
+def test_uploads_are_listed_with_the_last_one_s_marker(s3, bucket):
+    """LocalStack's recorded test_list_multiparts_next_marker."""
+    empty = s3.list_multipart_uploads(Bucket=bucket)
+    assert (empty["NextKeyMarker"], empty["NextUploadIdMarker"]) == ("", "")
+    ids = [s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in "ab"]
+    found = s3.list_multipart_uploads(Bucket=bucket)
+    assert (found["NextKeyMarker"], found["NextUploadIdMarker"]) == ("b", ids[1])
+    assert (found["IsTruncated"], "Prefix" in found) == (False, False)
+
+
+def test_nothing_is_set_on_a_delete_marker(s3, bucket):
+    """LocalStack's recorded test_object_tagging_versioned and test_put_object_acl_on_delete_marker."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    for version in ({}, {"VersionId": marker}):
+        for call, more, method in (
+            (s3.put_object_tagging, {"Tagging": {"TagSet": []}}, "PUT"),
+            (s3.delete_object_tagging, {}, "DELETE"),
+        ):
+            with pytest.raises(ClientError) as error:
+                call(Bucket=bucket, Key="k", **version, **more)
+            said = error.value.response["Error"]
+            assert (said["Code"], said["Method"]) == ("MethodNotAllowed", method)
+    assert refused(s3.get_object_acl, Bucket=bucket, Key="k") == ("NoSuchKey", 404)
+    with pytest.raises(ClientError, match="You must delete all versions in the bucket"):
+        s3.delete_bucket(Bucket=bucket)

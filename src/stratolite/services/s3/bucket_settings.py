@@ -144,12 +144,12 @@ class BucketSettings(Service):
         """Kept; there is no faraway edge that could make anything faster."""
         bucket = bucket_of(call, request)
         status = payload(request, "AccelerateConfiguration").get("Status")
-        if status not in ("Enabled", "Suspended"):
-            raise malformed_xml()
         if "." in bucket.name:
             raise invalid_request(
                 "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
             )
+        if status not in ("Enabled", "Suspended"):
+            raise malformed_xml()
         state.put_config(call.tx, bucket, "accelerate", status)
         return {}
 

@@ -125,6 +125,10 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     if _NAMING.isdisjoint(request):
         return DEFAULT, None
     given = MEMBERS.keys() & request.keys()
+    if len(given) > 1:
+        raise invalid_request(
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     if len(given) == 1 and (asked := request.get("ChecksumAlgorithm")) is not None:
         (member,) = given
         if MEMBERS.get(member) == asked:  # what SDKs send
@@ -132,10 +136,6 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     found: tuple[str, str] | None = None
     for member in given:
         name = MEMBERS[member]
-        if found is not None:
-            raise invalid_request(
-                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
-            )
         found = (name, check_form(name, request[member]))
     asked = request.get("ChecksumAlgorithm")
     if asked is not None:

@@ -170,7 +170,8 @@ class Listing(Service):
         found = page(call.tx, bucket.heads, asked.prefix, asked.delimiter, start, asked.most)
         response = asked.answer(bucket.name, found, "MaxKeys")
         response["Marker"] = asked.text(marker)
-        _show_objects(response, asked, found, owner(bucket.account))
+        who = None if call.principal.kind == "anonymous" else owner(bucket.account)
+        _show_objects(response, asked, found, who)
         if found.more and asked.delimiter:
             response["NextMarker"] = asked.text(found.shown[-1].key.decode())
         return response

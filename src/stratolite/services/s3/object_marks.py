@@ -5,7 +5,6 @@ from __future__ import annotations
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import archive_rules, grants, names, replication_rules, versions
 from stratolite.services.s3.entry import ENFORCED, acl_not_supported, check_acl, payload
-from stratolite.services.s3.faults import invalid_request
 from stratolite.services.s3.objects import Objects, touched
 from stratolite.services.s3.restoring import restored
 from stratolite.services.s3.state import Head
@@ -52,11 +51,11 @@ class ObjectMarks(Objects):
             raise acl_not_supported()
         if "AccessControlPolicy" in request:
             if acl is not None or given is not None:
-                raise invalid_request("This request does not support content")
+                raise grants.said_twice()
             holder = head.more.get("owner", bucket.account)
             given = grants.of_policy(request["AccessControlPolicy"], holder)
         if acl is None and given is None:
-            raise invalid_request("Missing required header for this request: x-amz-acl")
+            raise grants.missing()
         check_acl(call, bucket, acl, given)
         head.acl = acl or "private"
         head.more = {k: v for k, v in head.more.items() if k != "grants"}
