@@ -328,3 +328,18 @@ def test_an_id_that_was_made_up_is_not_one_that_is_gone(s3):
     assert refused(s3.get_object, **about, VersionId=real) == ("NoSuchVersion", 404)
     wrong = real[:-4] + "ABCD"
     assert refused(s3.delete_object, **about, VersionId=wrong) == ("InvalidArgument", 400)
+
+
+def test_who_deletes_what_a_page_shows_finds_the_rest_on_the_next(s3):
+    """What came after the marker may be the current version by now, whose row stands before older ones'."""
+    ids = [put(s3) for _ in range(5)]
+    first = s3.list_object_versions(Bucket="box", MaxKeys=3)
+    assert [v["VersionId"] for v in first["Versions"]] == ids[:1:-1]
+    for version in first["Versions"]:
+        s3.delete_object(Bucket="box", Key="k", VersionId=version["VersionId"])
+    markers = {"KeyMarker": "k", "VersionIdMarker": first["NextVersionIdMarker"]}
+    second = s3.list_object_versions(Bucket="box", **markers)["Versions"]
+    assert [(v["VersionId"], v["IsLatest"]) for v in second] == [(ids[1], True), (ids[0], False)]
+    s3.delete_object(Bucket="box", Key="k")  # a marker is newer than what follows
+    after = s3.list_object_versions(Bucket="box", **markers)["Versions"]
+    assert [(v["VersionId"], v["IsLatest"]) for v in after] == [(ids[1], False), (ids[0], False)]

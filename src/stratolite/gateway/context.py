@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from stratolite.gateway.auth import ALGORITHM, SANDBOX
+from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.hosts import is_loopback
+from stratolite.gateway.sigv4 import ALGORITHM
 from stratolite.http import HttpRequest
 
 

@@ -181,6 +181,7 @@ class BucketSettings(Service):
                 "Cross S3 location logging not allowed. ",
                 status=403,
                 TargetBucketLocation=target.region,
+                **({"SourceBucketLocation": bucket.region} if bucket.region != "us-east-1" else {}),
             )
         state.put_config(call.tx, bucket, "logging", wanted)
         return {}

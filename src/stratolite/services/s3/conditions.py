@@ -88,15 +88,15 @@ def check_write(
 ) -> None:
     """Conditions on what a write replaces; ``etag`` is None when there is nothing."""
     if if_none_match is not None:
-        if if_none_match != "*":
-            raise header_not_implemented(
-                "If-None-Match",
-                "We don't accept the provided value of If-None-Match header for this API",
-            )
         if if_match is not None:
             raise header_not_implemented(
                 "If-Match,If-None-Match",
                 "Multiple conditional request headers present in the request",
+            )
+        if if_none_match != "*":
+            raise header_not_implemented(
+                "If-None-Match",
+                "We don't accept the provided value of If-None-Match header for this API",
             )
         if etag is not None:
             raise precondition_failed("If-None-Match")

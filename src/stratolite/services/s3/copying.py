@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Request, Response, prepared
@@ -315,7 +315,7 @@ def copy_source(request: Request) -> CopySource:
     """``CopySource``: ``[/]BUCKET/KEY[?versionId=ID]``, percent-encoded, or an access point's ARN. Raises Fault."""
     given = request["CopySource"]
     path, _, query = given.partition("?versionId=")
-    path = unquote(path.removeprefix("/"))
+    path = unquote_plus(path.removeprefix("/"))  # as AWS reads it; who means a plus sends %2B
     if path.startswith("arn:") and "/object/" in path:
         bucket, _, key = path.partition("/object/")
         slash = "/"

@@ -100,7 +100,11 @@ def refused(*, enabled: bool, method: str) -> Fault:
     )
     code = "AccessForbidden"
     return Fault(
-        code, message, status=403, Method=method, ResourceType="BUCKET" if not enabled else "OBJECT"
+        code,
+        message,
+        status=403,
+        Method=method,
+        ResourceType="OBJECT" if enabled else "BUCKET",
     )
 
 

@@ -186,15 +186,15 @@ class Listing(Service):
                 "version-id-marker",
                 version,
             )
-        start = b""
+        start = begun = b""
         if version:
-            start = _past_version(call, bucket, marker.encode(), version)
+            start, begun = _past_version(call, bucket, marker.encode(), version)
         elif marker:
             start = past_marker(marker.encode(), asked.prefix, asked.delimiter)
         found = version_page(call.tx, bucket, asked, start)
         response = asked.answer(bucket.name, found, "MaxKeys")
         response["KeyMarker"], response["VersionIdMarker"] = asked.text(marker), version
-        shown, last_head = _show_versions(bucket, asked, found, marker.encode() if version else b"")
+        shown, last_head = _show_versions(bucket, asked, found, begun)
         response |= shown
         if found.more:
             response["NextKeyMarker"] = asked.text(found.shown[-1].key.decode())
@@ -324,11 +324,24 @@ def _show_objects(
         response["Contents"] = contents
 
 
-def _past_version(call: Call, bucket: Bucket, key: bytes, version: str) -> bytes:
-    if version != versions.NULL:
-        return state.past_order(key, versions.order_of(version))
-    order = state.null_order(call.tx, bucket, key)
-    return state.past_current(key) if order is None else state.past_order(key, order)
+def _past_version(call: Call, bucket: Bucket, key: bytes, version: str) -> tuple[bytes, bytes]:
+    """(where a page after that version begins, the key if a newer version of it is left, else nothing).
+
+    Whoever deletes what a page shows and asks for the next one finds the versions that came after it: the newest of
+    them may have become the current one, whose row stands before those of older ones.
+    """
+    current = state.head(call.tx, bucket, key)
+    if version == versions.NULL:
+        order = state.null_order(call.tx, bucket, key)
+        if order is None:
+            return state.past_current(key), key
+    else:
+        order = versions.order_of(version)
+    if current is not None and current.order < order:
+        return state.at_prefix(key), b""
+    newest = current or state.newest_older(call.tx, bucket, key)
+    newer = newest is not None and newest.order >= order
+    return state.past_order(key, order), key if newer else b""
 
 
 def _show_versions(

@@ -37,7 +37,7 @@ STORAGE_CLASSES = frozenset(
         "DEEP_ARCHIVE",
     }
 )
-_ELSEWHERE_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
+_ELSEWHERE_CLASSES = frozenset({"SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 
 
 def check_bucket_name(name: str, namespace: str, account: str, region: str) -> None:
@@ -175,7 +175,9 @@ def _checked(pairs: list[tuple[str, str]], most: int, what: str) -> dict[str, st
         if key.startswith("aws:"):
             raise Fault(
                 "InvalidTag",
-                "System tags cannot be added/updated by requester",
+                "System tags cannot be added/updated by requester"
+                if what == "Bucket"
+                else "Your TagKey cannot be prefixed with aws:",
                 status=400,
                 TagKey=key,
             )

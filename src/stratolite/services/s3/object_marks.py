@@ -12,7 +12,7 @@ from stratolite.services.s3.state import Head
 
 class ObjectMarks(Objects):
     def get_object_tagging(self, call: Call, request: Request) -> Response:
-        found = self._found(call, request)
+        found = self._found(call, request, of_tags=True)
         response: Response = {"TagSet": names.tag_set(dict(sorted(found.head.tags.items())))}
         if found.bucket.versioning:
             response["VersionId"] = versions.shown(found.head)

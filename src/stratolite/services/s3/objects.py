@@ -158,7 +158,9 @@ class Objects(Service):
         response.update(_overrides(request))
         return response
 
-    def _found(self, call: Call, request: Request, method: str = "GET") -> Found:
+    def _found(
+        self, call: Call, request: Request, method: str = "GET", *, of_tags: bool = False
+    ) -> Found:
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
         version_id = request.get("VersionId")
@@ -167,7 +169,7 @@ class Objects(Service):
             if head is not None:
                 return Found(bucket, key, head, True)
         try:
-            return versions.get(call, bucket, key, version_id, method)
+            return versions.get(call, bucket, key, version_id, method, of_tags=of_tags)
         except Fault as fault:
             if fault.code == "NoSuchKey":
                 self._check_may_list(call, bucket, request["Key"])

@@ -95,11 +95,17 @@ def _find(call: Call, bucket: Bucket, key: bytes, wanted: str) -> Found | None:
 
 
 def get(
-    call: Call, bucket: Bucket, key: bytes, version_id: str | None, method: str = "GET"
+    call: Call,
+    bucket: Bucket,
+    key: bytes,
+    version_id: str | None,
+    method: str = "GET",
+    *,
+    of_tags: bool = False,
 ) -> Found:
     """The object a request means. Raises NoSuchKey, NoSuchVersion, or 405 for a delete marker's id.
 
-    What is set on a delete marker, or taken from it, is 405, too, where it is the newest version.
+    What is set on a delete marker, or taken from it, and its tags are 405, too, where it is the newest version.
     """
     if not version_id:
         current = state.head(call.tx, bucket, key)
@@ -108,7 +114,7 @@ def get(
         fault = no_such_key(key.decode())
         if bucket.versioning:
             marker = state.newest_older(call.tx, bucket, key)
-            if marker is not None and method != "GET":
+            if marker is not None and (of_tags or method != "GET"):
                 raise marker_not_allowed(marker, method)
             if marker is not None:
                 fault.members["_headers"] = [
