@@ -271,3 +271,39 @@ def test_a_bucket_can_be_a_host(s3, client, platform) -> None:
         "s3", endpoint="http://s3.localhost:4566", s3={"addressing_style": "virtual"}
     ).generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a/b"})
     assert fetch(platform, url)[2] == b"content"
+
+
+def test_the_answer_to_a_form_says_what_was_made(s3, client, platform) -> None:
+    """LocalStack's recorded test_post_object_default_checksum, _with_file_as_string, _with_tags and _missing_fields."""
+    s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    conditions = [["starts-with", "$tagging", ""], ["starts-with", "$key", ""]]
+
+    def send(key: str, more: dict[str, str], without: frozenset[str] = frozenset()):
+        post = s3.generate_presigned_post("bucket", key, Conditions=conditions)
+        fields = {n: v for n, v in (post["fields"] | more).items() if n not in without}
+        body = b"".join(
+            b'--XX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (n.encode(), v.encode())
+            for n, v in fields.items()
+        )
+        body += b'--XX\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--XX--\r\n'
+        kind = "multipart/form-data; boundary=XX"
+        return fetch(platform, post["url"], "POST", body, content_type=kind)
+
+    tag = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+    status, headers, _ = send("k-${filename}", {"tagging": tag})
+    found = {name.lower(): value for name, value in dict(headers).items()}
+    assert status == 204
+    listed = s3.list_object_versions(Bucket="bucket", Prefix="k-")["Versions"]
+    assert [(v["Key"], v["VersionId"]) for v in listed] == [
+        ("k-${filename}", found["x-amz-version-id"])
+    ]
+    assert found["x-amz-checksum-crc64nvme"]
+    status, _, answer = send("k", {"tagging": "not-xml"})
+    assert (status, b"MalformedXML" in answer) == (400, True)
+    newer = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"}
+    older = {"AWSAccessKeyId", "signature"}
+    status, _, answer = send("k", {}, frozenset(newer | older))
+    assert (status, b"AccessDenied" in answer) == (403, True)
+    status, _, answer = send("k", {}, frozenset({"AWSAccessKeyId", "x-amz-algorithm"}))
+    assert (status, b"must contain a field named" in answer) == (400, True)

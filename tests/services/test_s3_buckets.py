@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import json
 
 import pytest
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from stratolite.http import HttpRequest
@@ -373,14 +376,14 @@ def test_a_key_that_is_not_utf_8_is_no_key(platform, bucket):
     assert b"Couldn't parse the specified URI." in said.replace(b"&#39;", b"'")
 
 
-def user(client, *statements, name="u"):
+def user(client, *statements, name="u", **config):
     """An S3 client of a new IAM user with these statements."""
     iam = client("iam")
     iam.create_user(UserName=name)
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
     key = iam.create_access_key(UserName=name)["AccessKey"]
-    return client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    return client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"], **config)
 
 
 def test_a_user_may_do_what_their_policy_says(client, s3, bucket):
@@ -841,3 +844,158 @@ def test_where_the_requester_pays_others_must_say_that_they_know(client, platfor
         Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"}
     )
     assert other.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+
+
+def test_a_policy_may_ask_for_conditional_writes(client, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html, its third example."""
+    objects = {"Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::one/*"}
+    condition = {
+        "Null": {"s3:if-none-match": "true"},
+        "Bool": {"s3:ObjectCreationOperation": "true"},
+    }
+    statement = {"Effect": "Deny", **objects, "Condition": condition}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    denied = ("AccessDenied", 403)
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x") == denied
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", IfNoneMatch="*")
+    started = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
+    about = {"Bucket": bucket, "Key": "m", "UploadId": started}
+    part = s3.upload_part(**about, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    assert refused(s3.complete_multipart_upload, **about, MultipartUpload=parts) == denied
+    s3.complete_multipart_upload(**about, MultipartUpload=parts, IfNoneMatch="*")
+
+
+def test_a_conditional_delete_needs_to_read_what_it_compares_with(client, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html"""
+    may = {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::one/*"}
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
+    them = user(client, may, name="deleter")
+    denied = ("AccessDenied", 403)
+    assert refused(them.delete_object, Bucket=bucket, Key="k", IfMatch=etag) == denied
+    many = them.delete_objects(
+        Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": etag}, {"Key": "j"}]}
+    )
+    assert [error["Code"] for error in many["Errors"]] == ["AccessDenied"]
+    assert [gone["Key"] for gone in many["Deleted"]] == ["j"]
+    them.delete_object(Bucket=bucket, Key="k", IfMatch="*")
+    assert refused(s3.head_object, Bucket=bucket, Key="k") == ("404", 404)
+
+
+def test_a_policy_may_ask_how_a_request_was_signed(client, platform, s3, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html"""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::one/*"}
+    presigned = {
+        "StringEquals": {
+            "s3:authType": "REST-QUERY-STRING",
+            "s3:signatureversion": "AWS4-HMAC-SHA256",
+            "s3:ResourceAccount": "000000000000",
+        },
+        "NumericLessThan": {"s3:signatureAge": "600000"},
+    }
+    them = user(
+        client, {**read, "Condition": presigned}, name="presigner", signature_version="s3v4"
+    )
+    assert refused(them.get_object, Bucket=bucket, Key="k") == ("AccessDenied", 403)
+    url = them.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+    assert fetched(platform, url) == 200
+    late = {"NumericLessThan": {"s3:signatureAge": "0"}}
+    them = user(client, {**read, "Condition": late}, name="late", signature_version="s3v4")
+    url = them.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+    assert fetched(platform, url) == 403
+    hashed = {"StringEquals": {"s3:x-amz-content-sha256": hashlib.sha256(b"x").hexdigest()}}
+    write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::one/*"}
+    them = user(client, {**write, "Condition": hashed}, name="hasher")
+    them.put_object(Bucket=bucket, Key="n", Body=b"x")
+    assert refused(them.put_object, Bucket=bucket, Key="n", Body=b"y") == ("AccessDenied", 403)
+
+
+def fetched(platform, url: str) -> int:
+    from conftest import to_http
+
+    request = AWSRequest("GET", url)
+    return platform.send(to_http(request.prepare()))[0]
+
+
+def test_a_policy_may_limit_how_long_objects_are_locked(client, s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html"""
+    s3.create_bucket(Bucket="kept", ObjectLockEnabledForBucket=True)
+    long = {
+        "Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectRetention", "Resource": "arn:aws:s3:::kept/*",
+        "Condition": {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "10"}},
+    }  # fmt: skip
+    document = {"Version": "2012-10-17", "Statement": [long]}
+    s3.put_bucket_policy(Bucket="kept", Policy=json.dumps(document))
+    s3.put_object(Bucket="kept", Key="k", Body=b"x")
+    now = s3.head_object(Bucket="kept", Key="k")
+    about = {"Bucket": "kept", "Key": "k"}
+    for days, answer in ((20, ("AccessDenied", 403)), (5, None)):
+        until = now["LastModified"] + dt.timedelta(days=days)
+        asked = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
+        if answer is not None:
+            assert refused(s3.put_object_retention, **about, Retention=asked) == answer
+        else:
+            s3.put_object_retention(**about, Retention=asked)
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "error"),
+    [
+        ("put_bucket_acl", {}, ("MissingSecurityHeader", 400)),
+        ("put_bucket_acl", {"AccessControlPolicy": {}}, ("MalformedACLError", 400)),
+        ("put_bucket_acl", {"GrantWrite": 'id="x"'}, ("InvalidArgument", 400)),
+        ("head_bucket", {"ExpectedBucketOwner": "0000"}, ("400", 400)),
+        ("get_bucket_policy", {"ExpectedBucketOwner": "abcd"}, ("InvalidBucketOwnerAWSAccountID", 400)),
+        ("list_objects_v2", {"EncodingType": ""}, ("InvalidArgument", 400)),
+        ("list_multipart_uploads", {"KeyMarker": "k", "UploadIdMarker": "x"}, ("InvalidArgument", 400)),
+        ("put_bucket_policy", {"Policy": "{}"}, ("MalformedPolicy", 400)),
+        ("put_bucket_tagging", {"Tagging": {"TagSet": [{"Key": "a", "Value": None}]}}, ("MalformedXML", 400)),
+        ("delete_object", {"Key": "k", "BypassGovernanceRetention": False}, ("InvalidArgument", 400)),
+        (
+            "put_bucket_website",
+            {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}, "RoutingRules": []}},
+            ("MalformedXML", 400),
+        ),
+        (
+            "put_bucket_inventory_configuration",
+            {"Id": "a", "InventoryConfiguration": {"Id": "b", "IsEnabled": True}},
+            ("IdMismatch", 400),
+        ),
+        ("get_bucket_metrics_configuration", {"Id": "a"}, ("NoSuchConfiguration", 404)),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_called_as_aws_calls_it(client, bucket, call, said, error):
+    """LocalStack's recorded snapshots of these, February 2026."""
+    unchecked = client("s3", parameter_validation=False)
+    assert refused(getattr(unchecked, call), Bucket=bucket, **said) == error
+
+
+def test_uploads_are_listed_with_the_last_one_s_marker(s3, bucket):
+    """LocalStack's recorded test_list_multiparts_next_marker."""
+    empty = s3.list_multipart_uploads(Bucket=bucket)
+    assert (empty["NextKeyMarker"], empty["NextUploadIdMarker"]) == ("", "")
+    ids = [s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in "ab"]
+    found = s3.list_multipart_uploads(Bucket=bucket)
+    assert (found["NextKeyMarker"], found["NextUploadIdMarker"]) == ("b", ids[1])
+    assert (found["IsTruncated"], "Prefix" in found) == (False, False)
+
+
+def test_nothing_is_set_on_a_delete_marker(s3, bucket):
+    """LocalStack's recorded test_object_tagging_versioned and test_put_object_acl_on_delete_marker."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    for version in ({}, {"VersionId": marker}):
+        for call, more, method in (
+            (s3.put_object_tagging, {"Tagging": {"TagSet": []}}, "PUT"),
+            (s3.delete_object_tagging, {}, "DELETE"),
+        ):
+            with pytest.raises(ClientError) as error:
+                call(Bucket=bucket, Key="k", **version, **more)
+            said = error.value.response["Error"]
+            assert (said["Code"], said["Method"]) == ("MethodNotAllowed", method)
+    assert refused(s3.get_object_acl, Bucket=bucket, Key="k") == ("NoSuchKey", 404)
+    with pytest.raises(ClientError, match="You must delete all versions in the bucket"):
+        s3.delete_bucket(Bucket=bucket)

@@ -7,6 +7,7 @@ import hashlib
 import zlib
 
 import pytest
+from awscrt.checksums import XXHash
 from botocore.exceptions import ClientError
 
 MIB = 1 << 20
@@ -49,7 +50,7 @@ def upload(s3, key: str, parts: dict[int, bytes], order=None, **options):
         )
         done[number] = {
             "PartNumber": number,
-            **{k: v for k, v in answer.items() if k == "ETag" or k.startswith("ChecksumCRC")},
+            **{k: v for k, v in answer.items() if k == "ETag" or k[:8] == "Checksum"},
         }
     return upload_id, [done[number] for number in sorted(done)]
 
@@ -184,7 +185,7 @@ def _s3_span():
         (lambda parts: [parts[0], parts[0]], "InvalidPartOrder"),
         (lambda parts: [parts[0], {**parts[1], "ETag": '"' + "0" * 32 + '"'}], "InvalidPart"),
         (lambda parts: [*parts, {**parts[1], "PartNumber": 3}], "InvalidPart"),
-        (lambda parts: [], "MalformedXML"),
+        (lambda parts: [], "InvalidRequest"),
     ],
 )
 def test_a_wrong_list_of_parts_changes_nothing(s3, change, code):
@@ -218,6 +219,24 @@ def test_a_composite_checksum_is_of_the_parts_checksums(s3):
         assert part["Body"].read() == body
         own = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         assert (part["ChecksumCRC32"], part["ChecksumType"]) == (own, "COMPOSITE")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [("SHA512", lambda d: hashlib.sha512(d).digest()), ("XXHASH128", XXHash.compute_xxhash3_128)],
+)
+def test_hashes_of_uploads_are_composite(s3, name, digest):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
+    bodies = {1: body_of(FIVE, 1), 2: b"end"}
+    upload_id, parts = upload(s3, "k", bodies, ChecksumAlgorithm=name)
+    made = complete(s3, "k", upload_id, parts)
+    joined = b"".join(digest(body) for body in bodies.values())
+    assert made[f"Checksum{name}"] == base64.b64encode(digest(joined)).decode() + "-2"
+    with pytest.raises(ClientError) as error:
+        upload(s3, "k", bodies, ChecksumAlgorithm=name, ChecksumType="FULL_OBJECT")
+    assert error.value.response["Error"]["Message"] == (
+        f"The FULL_OBJECT checksum type cannot be used with the {name.lower()} checksum algorithm."
+    )
 
 
 @pytest.mark.parametrize("name", ["CRC32", "CRC32C", "CRC64NVME"])
@@ -408,3 +427,47 @@ def test_who_was_let_in_by_an_acl_may_end_what_he_began(client, s3):
     other.abort_multipart_upload(**about)
     with pytest.raises(ClientError, match="NoSuchUpload"):
         s3.list_parts(**about)
+
+
+def test_what_came_in_between_is_a_conflict(s3, platform):
+    """LocalStack's recorded test_multipart_if_match_with_put and test_multipart_if_none_match_with_delete."""
+    about = {"Bucket": "parts", "Key": "k"}
+    first = s3.put_object(**about, Body=b"1")["ETag"]
+    upload_id, parts = upload(s3, "k", {1: b"x"})
+    platform.run(platform.cloud.db.transact(lambda tx: platform.cloud.clock.advance(tx, 1.0)))
+    second = s3.put_object(**about, Body=b"2")["ETag"]
+    for etag, code in ((first, "PreconditionFailed"), (second, "ConditionalRequestConflict")):
+        with pytest.raises(ClientError) as error:
+            complete(s3, "k", upload_id, parts, IfMatch=etag)
+        assert code_of(error) == code
+    upload_id, parts = upload(s3, "k", {1: b"x"})
+    complete(s3, "k", upload_id, parts, IfMatch=second)
+
+
+def test_a_copy_of_parts_is_one_object(s3):
+    upload_id, parts = upload(s3, "k", {1: body_of(FIVE, 1), 2: b"end"}, ChecksumAlgorithm="CRC32")
+    made = complete(s3, "k", upload_id, parts)
+    asked = {"Bucket": "parts", "ObjectAttributes": ["ObjectParts", "Checksum"]}
+    shown = s3.get_object_attributes(Key="k", **asked)
+    assert shown["ObjectParts"]["TotalPartsCount"] == 2
+    assert shown["Checksum"]["ChecksumCRC32"] + "-2" == made["ChecksumCRC32"]
+    s3.copy_object(Bucket="parts", Key="c", CopySource="parts/k")
+    assert "ObjectParts" not in s3.get_object_attributes(Key="c", **asked)
+    part = s3.head_object(Bucket="parts", Key="c", PartNumber=1)
+    assert (part["ContentLength"], part.get("PartsCount")) == (FIVE + 3, None)
+
+
+def test_a_copied_part_says_no_checksum_that_was_not_chosen(s3):
+    """LocalStack's recorded test_upload_part_copy_range."""
+    s3.put_object(Bucket="parts", Key="source", Body=b"0123456789")
+    about = {"Bucket": "parts", "Key": "k", "PartNumber": 1, "CopySource": "parts/source"}
+    for options, member in (({}, None), ({"ChecksumAlgorithm": "SHA1"}, "ChecksumSHA1")):
+        upload_id = s3.create_multipart_upload(Bucket="parts", Key="k", **options)["UploadId"]
+        result = s3.upload_part_copy(**about, UploadId=upload_id, CopySourceRange="bytes=0-8")[
+            "CopyPartResult"
+        ]
+        assert [m for m in result if m.startswith("Checksum")] == ([member] if member else [])
+    for wrong, code in (("1-0", "InvalidArgument"), ("100-200", "InvalidRequest")):
+        with pytest.raises(ClientError) as error:
+            s3.upload_part_copy(**about, UploadId=upload_id, CopySourceRange=f"bytes={wrong}")
+        assert code_of(error) == code

@@ -482,3 +482,38 @@ def test_a_rule_that_means_nothing_is_refused(s3, rule, code):
         ]
         == code
     )
+
+
+def test_an_id_that_was_made_up_is_not_one_that_is_gone(s3):
+    """LocalStack's recorded test_delete_object, test_delete_objects and test_delete_object_versioned."""
+    made_up = "HPniJFCxqTsMuIH9KX8K8wEjNUgmABCD"
+    s3.create_bucket(Bucket="plain")
+    about = {"Bucket": "plain", "Key": "k"}
+    s3.put_object(**about, Body=b"x")
+    for call in (s3.get_object, s3.head_object, s3.delete_object):
+        assert refused(call, **about, VersionId=made_up)[1] == 400
+    many = {"Objects": [{"Key": "k", "VersionId": made_up}]}
+    (error,) = s3.delete_objects(Bucket="plain", Delete=many)["Errors"]
+    assert (error["Code"], error["VersionId"]) == ("NoSuchVersion", made_up)
+    about = {"Bucket": "box", "Key": "k"}
+    real = s3.put_object(**about, Body=b"y")["VersionId"]
+    s3.delete_object(**about, VersionId=real)
+    s3.delete_object(**about, VersionId=real)  # gone already
+    assert refused(s3.get_object, **about, VersionId=real) == ("NoSuchVersion", 404)
+    wrong = real[:-4] + "ABCD"
+    assert refused(s3.delete_object, **about, VersionId=wrong) == ("InvalidArgument", 400)
+
+
+def test_who_deletes_what_a_page_shows_finds_the_rest_on_the_next(s3):
+    """What came after the marker may be the current version by now, whose row stands before older ones'."""
+    ids = [put(s3) for _ in range(5)]
+    first = s3.list_object_versions(Bucket="box", MaxKeys=3)
+    assert [v["VersionId"] for v in first["Versions"]] == ids[:1:-1]
+    for version in first["Versions"]:
+        s3.delete_object(Bucket="box", Key="k", VersionId=version["VersionId"])
+    markers = {"KeyMarker": "k", "VersionIdMarker": first["NextVersionIdMarker"]}
+    second = s3.list_object_versions(Bucket="box", **markers)["Versions"]
+    assert [(v["VersionId"], v["IsLatest"]) for v in second] == [(ids[1], True), (ids[0], False)]
+    s3.delete_object(Bucket="box", Key="k")  # a marker is newer than what follows
+    after = s3.list_object_versions(Bucket="box", **markers)["Versions"]
+    assert [(v["VersionId"], v["IsLatest"]) for v in after] == [(ids[1], False), (ids[0], False)]

@@ -155,10 +155,10 @@ def test_routing_rules_before_and_after_an_error(s3, get):
     ]
     configure(s3, RoutingRules=rules)
     status, headers, _ = get(f"{BASE}/old/a b")
-    assert (status, headers["location"]) == (301, f"{BASE}/docs/a%20b")
+    assert (status, headers["location"]) == (301, f"http://localhost:4566{BASE}/docs/a%20b")
     status, headers, _ = get(f"{BASE}/api/x")
     assert (status, headers["location"]) == (307, "https://api.example.com/api/x")
-    assert get(f"{BASE}/gone")[1]["location"] == f"{BASE}/index.html"
+    assert get(f"{BASE}/gone")[1]["location"] == f"http://localhost:4566{BASE}/index.html"
     assert get(f"{BASE}/docs/")[0] == 200
 
 

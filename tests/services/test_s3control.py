@@ -349,8 +349,8 @@ def test_a_role_that_is_not_batch_s_ends_the_job(client, control, s3, role):
 
 
 def test_what_is_not_offered_says_so(control, s3, role):
-    xxhash = {"S3ComputeObjectChecksum": {"ChecksumAlgorithm": "XXHASH64"}}
-    for operation in (xxhash, {"S3PutObjectCopy": {}}):
+    composite = {"S3ComputeObjectChecksum": {"ChecksumType": "COMPOSITE"}}
+    for operation in (composite, {"S3PutObjectCopy": {}}):
         with pytest.raises(ClientError) as refused:
             make(control, s3, role, ["k"], operation)
         assert refused.value.response["Error"]["Code"] in ("NotImplemented", "InvalidRequest")

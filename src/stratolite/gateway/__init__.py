@@ -5,7 +5,8 @@
                  way, ``payload`` body hashes and aws-chunked, ``refusals`` the words of AWS for each "no"
 ``ways``         the short way of signed JSON calls of a kind seen before
 ``credentials``  from key ids to secrets and principals, through IAM and STS
-``post_form``    a browser's upload form as a PutObject; ``context`` IAM condition keys of a request
+``post_form``    a browser's upload form as a PutObject; ``query_headers`` headers in the query of a presigned URL
+``context``      IAM condition keys of a request
 ``hosts``        which names are ours, and what ``BUCKET.s3.localhost`` means
 ``listener``     ``serve``: the listening socket; ``http1`` one connection, whose parts are ``head`` (reading
                  heads), ``incoming`` (bodies in) and ``outgoing`` (answers out)

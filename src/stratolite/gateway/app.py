@@ -28,6 +28,7 @@ from stratolite.gateway.object_ways import ObjectErrand
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
 from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
+from stratolite.gateway.query_headers import take_headers_of_query
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
 from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
@@ -341,6 +342,8 @@ class Visit:
         else:
             declared = declared_hash(request)
         identity = self._verify(claim, declared)
+        if claim.expires_s >= 0:
+            take_headers_of_query(request)
         if claim.expires_s < 0 or declared != UNSIGNED:
             open_payload(request, declared, claim, identity.signing_key)
         return identity.principal
@@ -381,11 +384,14 @@ class Visit:
         if weak is None:
             return ANONYMOUS
         try:
-            return self.app.auth.verify_weak(
+            principal = self.app.auth.verify_weak(
                 self.request, weak, ours=self.place.ours, page_allowed=bool(self.cors)
             )
         except Refused as refused:
             raise refused.fault("s3", self.protocol) from None
+        if weak.expires:
+            take_headers_of_query(self.request)
+        return principal
 
     async def _post_form(self) -> None:
         """A browser's upload: the form's policy was signed, the form itself is a PutObject."""
@@ -410,9 +416,13 @@ class Visit:
         decoded = self.codec.decode(put) | {"_form": True}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
-            return form_answer(
+            put = self.codec.encode(response, call.request_id).headers
+            said = [(name, value) for name, value in put if name.lower().startswith("x-amz-")]
+            made = form_answer(
                 form, bucket, decoded["Key"], response.get("ETag", ""), call.endpoint
             )
+            made.headers += said  # its version, checksum and encryption, and which request it was
+            return made
 
         perform(call, app.cloud.service("s3"), "PutObject", decoded, finish, self.done)
 

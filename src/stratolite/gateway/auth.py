@@ -161,7 +161,12 @@ class Auth:
     ) -> Principal:
         """Who signed the policy of a POST form (lower-case ``fields``). Raises Refused or Fault."""
         policy = fields["policy"]
-        if "x-amz-algorithm" in fields:
+        if _SIGNING_FIELDS.isdisjoint(fields):
+            raise Fault("AccessDenied", "Access Denied", status=403)
+        if not _NEWER_FIELDS.isdisjoint(fields):
+            for name in ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date"):
+                if name.lower() not in fields:
+                    raise _missing_field(name)
             if fields["x-amz-algorithm"] != ALGORITHM:
                 raise Refused(
                     "mechanism", f"{fields['x-amz-algorithm']} is not offered; use {ALGORITHM}."
@@ -172,14 +177,9 @@ class Auth:
             key_id, given = scope.key_id, fields.get("x-amz-signature", "")
         else:
             self._allow_weak()
-            if "signature" not in fields:
-                raise Fault(
-                    "InvalidArgument",
-                    "Bucket POST must contain a field named 'Signature'.  If it is specified, please check the order of the fields.",
-                    status=400,
-                    ArgumentName="Signature",
-                    ArgumentValue="",
-                )
+            for name in ("AWSAccessKeyId", "Signature"):
+                if name.lower() not in fields:
+                    raise _missing_field(name)
             scope, key_id, given = (
                 None,
                 fields.get("awsaccesskeyid", ""),
@@ -341,6 +341,21 @@ def check_listen(host: str, has_real_root_keys: bool) -> str | None:
     return (
         f"refusing to listen on {host or 'all addresses'}: others could reach it, and there is no real root key yet. "
         "Make one with: stratolite root-keys create (or set STRATOLITE_ROOT_KEY=ACCESS_KEY_ID:SECRET), or listen on 127.0.0.1."
+    )
+
+
+_NEWER_FIELDS = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"})
+_SIGNING_FIELDS = _NEWER_FIELDS | {"awsaccesskeyid", "signature"}
+
+
+def _missing_field(name: str) -> Fault:
+    """LocalStack's recorded test_post_request_missing_fields and test_post_request_missing_signature."""
+    return Fault(
+        "InvalidArgument",
+        f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields.",
+        status=400,
+        ArgumentName=name,
+        ArgumentValue="",
     )
 
 

@@ -6,9 +6,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl
 
 from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.hosts import is_loopback
+from stratolite.gateway.sigv4 import ALGORITHM
 from stratolite.http import HttpRequest
 from stratolite.service import TRACE
 
@@ -38,6 +41,8 @@ class Context(Mapping[str, str]):
             return request.headers["referer"]
         if name == TRACE:
             return request.headers[TRACE]
+        if name.startswith("s3:"):
+            return _of_s3(request, name)
         raise KeyError(name)
 
     @property
@@ -60,6 +65,35 @@ class Context(Mapping[str, str]):
         except KeyError:
             return False
         return True
+
+
+def _of_s3(request: HttpRequest, name: str) -> str:
+    """What S3 asks of a signature for its own keys, by their names; of s3:signatureAge, when it was made (seconds).
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+    """
+    if name == "s3:x-amz-content-sha256":
+        return request.headers["x-amz-content-sha256"]
+    authorization = request.headers.get("authorization")
+    asked = dict(parse_qsl(request.query)) if "Signature=" in request.query else {}
+    if name == "s3:authType":
+        if authorization is not None:
+            return "REST-HEADER"
+        if asked:
+            return "REST-QUERY-STRING"
+        if request.method == "POST" and request.headers.get("content-type", "").startswith(
+            "multipart/form-data"
+        ):
+            return "POST"
+    elif name == "s3:signatureversion":
+        if authorization is not None:
+            return "AWS" if authorization.startswith("AWS ") else ALGORITHM
+        if asked:
+            return asked.get("X-Amz-Algorithm", "AWS")
+    elif name == "s3:signatureAge" and "X-Amz-Date" in asked:
+        made = datetime.strptime(asked["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
+        return str(made.timestamp())
+    raise KeyError(name)
 
 
 def _stays_here(peer: str) -> bool:

@@ -45,8 +45,13 @@ _HEADERS = frozenset(
 class Form:
     """``fields`` by lower-case name; ``file`` is read once, after them."""
 
-    def __init__(self, fields: dict[str, str], filename: str, file: Upload) -> None:
+    def __init__(self, fields: dict[str, str], filename: str | None, file: Upload) -> None:
         self.fields, self.filename, self.file = fields, filename, file
+
+    def named(self, value: str) -> str:
+        """``value`` with the file's name in it; left alone where the file has none (LocalStack's recorded
+        test_post_object_with_file_as_string)."""
+        return value if self.filename is None else value.replace("${filename}", self.filename)
 
 
 class Upload:
@@ -159,21 +164,22 @@ async def _pieces(body: bytes | BodyStream) -> AsyncIterator[bytes]:
             yield piece
 
 
-def _part_head(raw: bytes) -> tuple[str, str, str]:
-    """(lower-case name, file name, content type) of a part."""
-    name = filename = kind = b""
+def _part_head(raw: bytes) -> tuple[str, str | None, str]:
+    """(lower-case name, file name or None, content type) of a part."""
+    name = kind = b""
+    filename: bytes | None = None
     for line in raw.split(b"\r\n"):
         if found := _DISPOSITION.fullmatch(line):
             named, filed = _NAME.search(found[1]), _FILENAME.search(found[1])
             name = named[1] if named else b""
-            filename = filed[1] if filed else b""
+            filename = filed[1] if filed else None
         elif found := _TYPE.fullmatch(line):
             kind = found[1]
     if not name:
         raise _malformed()
-    filename = re.split(rb"[/\\]", filename)[-1]
     try:
-        return name.decode().lower(), filename.decode(), kind.decode("ascii").strip()
+        filed_as = None if filename is None else re.split(rb"[/\\]", filename)[-1].decode()
+        return name.decode().lower(), filed_as, kind.decode("ascii").strip()
     except UnicodeDecodeError:
         raise _malformed() from None
 
@@ -198,9 +204,7 @@ def check_policy(form: Form, bucket: str, now_s: float) -> None:
     if now_s > until_s:
         raise _against("Policy expired.")
     # "All variables within the form are expanded before validating the POST policy", says AWS's page on policies
-    values = {
-        n: v.replace("${filename}", form.filename) for n, v in fields.items() if n[0] != "\0"
-    } | {"bucket": bucket}
+    values = {n: form.named(v) for n, v in fields.items() if n[0] != "\0"} | {"bucket": bucket}
     allowed = set()
     for kind, name, value in tests:
         if kind == "content-length-range":
@@ -209,7 +213,7 @@ def check_policy(form: Form, bucket: str, now_s: float) -> None:
         allowed.add(name)
         has = values.get(name, "")
         if not (has == value if kind == "eq" else has.startswith(value)):
-            shown = orjson.dumps([kind, f"${name}", value]).decode()
+            shown = f"[{', '.join(orjson.dumps(t).decode() for t in (kind, f'${name}', value))}]"
             raise _against(f"Policy Condition failed: {shown}")
     extra = [
         n
@@ -251,11 +255,11 @@ def put_request(request: HttpRequest, form: Form, bucket: str) -> HttpRequest:
             ArgumentName="key",
             ArgumentValue="",
         )
-    key = fields["key"].replace("${filename}", form.filename)
+    key = form.named(fields["key"])
     headers = {"host": request.headers.get("host", "")}
     for name, value in fields.items():
         if name in _HEADERS or (name.startswith("x-amz-") and name not in _SIGNING):
-            text = value.replace("${filename}", form.filename)
+            text = form.named(value)
             if not name.startswith("x-amz-meta-"):  # AWS puts a space for what no header can hold
                 text = _NO_HEADER_TEXT.sub(" ", text)
             headers[name] = text
@@ -279,8 +283,17 @@ _TAG = re.compile(r"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>
 
 
 def _tags(xml: str) -> str:
+    from xml.parsers.expat import ExpatError, ParserCreate
     from xml.sax.saxutils import unescape
 
+    try:
+        ParserCreate().Parse(xml, True)
+    except ExpatError:
+        raise Fault(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published schema",
+            status=400,
+        ) from None
     return urlencode([(unescape(key), unescape(value)) for key, value in _TAG.findall(xml)])
 
 

@@ -161,11 +161,12 @@ def state_of(found: Key) -> str:
 
 def make_managed(call: Call, place: Place, alias: str) -> Key:
     service = alias.removeprefix("alias/aws/")
+    what = "S3 objects" if service == "s3" else f"{service} data"
     key_id = call.world.uuid()
     record = fresh_record(call, place, key_id, ENCRYPT, SYMMETRIC)
     record |= {
         "manager": "AWS",
-        "description": f"Default key that protects my {service} data when no other key is defined",
+        "description": f"Default key that protects my {what} when no other key is defined",
         "policy": managed_policy(place, service),
         "materials": [
             state.seal(call, key_id, material.make(call.world, SYMMETRIC), call.tx.time_s)

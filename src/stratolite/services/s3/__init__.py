@@ -25,8 +25,7 @@ before the transaction that names them. A multipart object is the parts of its u
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/API/
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/
 
-Not offered, and refused by name: MFA delete, checksums
-by xxHash, grants to email addresses, torrents, Object Lambda,
+Not offered, and refused by name: MFA delete, grants to email addresses, torrents, Object Lambda,
 directory buckets and what only they have (sessions, renaming, appending).
 
 Otherwise than on AWS: a restore is done as soon as it is asked for; intelligent tiering

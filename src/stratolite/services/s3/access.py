@@ -5,11 +5,13 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-poli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from stratolite.clock import iso
 from stratolite.service import Access, Call, Request, Service
 from stratolite.services.s3 import (
     grants,
@@ -133,6 +135,18 @@ _ON_BUCKET = {
 _WITH_ATTRIBUTES = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 
 
+_CREATES = {
+    "PutObject": ["true"],
+    "CopyObject": ["true"],
+    "CompleteMultipartUpload": ["true"],
+    "CreateMultipartUpload": ["false"],
+    "UploadPart": ["false"],
+    "UploadPartCopy": ["false"],
+}
+"""s3:ObjectCreationOperation, by which policies ask for conditional writes and let parts through.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+"""
 _FROM_ELSEWHERE = frozenset({"CopyObject", "UploadPartCopy"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
@@ -193,9 +207,6 @@ _CONDITION_KEYS = {
     "GrantReadACP": "s3:x-amz-grant-read-acp",
     "GrantWrite": "s3:x-amz-grant-write",
     "GrantWriteACP": "s3:x-amz-grant-write-acp",
-    "ObjectLockMode": "s3:object-lock-mode",
-    "ObjectLockRetainUntilDate": "s3:object-lock-retain-until-date",
-    "ObjectLockLegalHoldStatus": "s3:object-lock-legal-hold",
     "IfMatch": "s3:if-match",
     "IfNoneMatch": "s3:if-none-match",
     "BucketNamespace": "s3:x-amz-bucket-namespace",
@@ -205,6 +216,7 @@ _NEEDING_MORE = frozenset(
         *grants.HEADERS,
         "ACL",
         "BypassGovernanceRetention",
+        "IfMatch",
         "ObjectLockLegalHoldStatus",
         "ObjectLockMode",
         "Tagging",
@@ -239,6 +251,37 @@ def _of_event_hold(request: Request) -> dict[str, list[str]]:
     found = {"s3:object-lock-event-hold": [str(hold)]} if hold else {}
     if days or years:
         found["s3:object-lock-event-hold-duration-days"] = [str(days or (years or 0) * 365)]
+    return found
+
+
+def _of_signature(call: Call) -> dict[str, list[str]]:
+    """How a request from outside was signed, and for a presigned one how many milliseconds ago.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+    """
+    found = {}
+    for name in ("s3:authType", "s3:signatureversion", "s3:x-amz-content-sha256"):
+        if (said := call.context.get(name)) is not None:
+            found[name.lower()] = [said]
+    if (signed_s := call.context.get("s3:signatureAge")) is not None:
+        age_ms = max(0.0, call.world.wall() - float(signed_s)) * 1000
+        found["s3:signatureage"] = [str(int(age_ms))]
+    return found
+
+
+def _of_lock(call: Call, request: Request) -> dict[str, list[str]]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-retention-limits"""
+    found = {}
+    retention, hold = request.get("Retention") or {}, request.get("LegalHold") or {}
+    if mode := request.get("ObjectLockMode") or retention.get("Mode"):
+        found["s3:object-lock-mode"] = [str(mode)]
+    until_s = request.get("ObjectLockRetainUntilDate") or retention.get("RetainUntilDate")
+    if until_s:
+        found["s3:object-lock-retain-until-date"] = [iso(until_s)]
+        days = math.ceil((until_s - call.tx.time_s) / 86_400)
+        found["s3:object-lock-remaining-retention-days"] = [str(days)]
+    if status := request.get("ObjectLockLegalHoldStatus") or hold.get("Status"):
+        found["s3:object-lock-legal-hold"] = [str(status)]
     return found
 
 
@@ -305,6 +348,9 @@ class AccessRules(Service):
                 needed.append(("s3:PutObjectRetention", resource))
             if request.get("ObjectLockLegalHoldStatus"):
                 needed.append(("s3:PutObjectLegalHold", resource))
+        if operation == "DeleteObject" and request.get("IfMatch", "*") != "*":
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+            needed.append(("s3:GetObject", resource))
         if request.get("BypassGovernanceRetention"):
             needed.append(("s3:BypassGovernanceRetention", resource))
         if operation in _FROM_ELSEWHERE:
@@ -378,6 +424,10 @@ class AccessRules(Service):
         }
         if "Retention" in request or "ObjectLockEventHold" in request:
             found |= _of_event_hold(request)
+        if operation in _CREATES:
+            found["s3:objectcreationoperation"] = _CREATES[operation]
+        found |= _of_signature(call)
+        found |= _of_lock(call, request)
         making = request.get("CreateBucketConfiguration") or {}
         if location := making.get("LocationConstraint"):
             found["s3:locationconstraint"] = [location]
@@ -408,6 +458,8 @@ class AccessRules(Service):
             return found
         name, _, key = resource.removeprefix(ARN).partition("/")
         bucket = state.bucket(call.tx, name)
+        if bucket is not None:
+            found["s3:resourceaccount"] = [bucket.account]
         if bucket is not None and state.config(call.tx, bucket, "abac") == "Enabled":
             of_bucket = state.config(call.tx, bucket, "tagging") or {}
             found |= _tag_keys("aws:resourcetag/", of_bucket)

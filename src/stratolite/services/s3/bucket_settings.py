@@ -148,12 +148,12 @@ class BucketSettings(Service):
         """Kept; there is no faraway edge that could make anything faster."""
         bucket = bucket_of(call, request)
         status = payload(request, "AccelerateConfiguration").get("Status")
-        if status not in ("Enabled", "Suspended"):
-            raise malformed_xml()
         if "." in bucket.name:
             raise invalid_request(
                 "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
             )
+        if status not in ("Enabled", "Suspended"):
+            raise malformed_xml()
         state.put_config(call.tx, bucket, "accelerate", status)
         return {}
 
@@ -256,7 +256,7 @@ class BucketSettings(Service):
         """Accepted: tiers differ in price alone, and there is none."""
         _, said = _put(call, request, "tiering", "IntelligentTieringConfiguration")
         check_tiering(said)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_intelligent_tiering_configuration(
         self, call: Call, request: Request
@@ -287,14 +287,19 @@ def _get(call: Call, request: Request, kind: str, member: str) -> Response:
     bucket = bucket_of(call, request)
     found = state.config(call.tx, bucket, f"{kind}:{request['Id']}")
     if found is None:
-        raise _missing("NoSuchConfiguration", "The specified configuration does not exist.", bucket)
+        raise Fault(
+            "NoSuchConfiguration", "The specified configuration does not exist.", status=404
+        )
     return {member: found}
 
 
 def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, dict[str, Any]]:
     bucket = bucket_of(call, request)
     said = payload(request, member)
-    if not request["Id"] or len(request["Id"]) > ID_LENGTH_MAX:
+    bad = not request["Id"] or len(request["Id"]) > ID_LENGTH_MAX
+    if kind == "tiering" and (bad or said.get("Id") != request["Id"]):
+        raise malformed_xml()
+    if bad:
         raise invalid_argument("The configuration ID is not valid.", "Id", request["Id"])
     if said.get("Id") != request["Id"]:
         raise Fault(

@@ -130,9 +130,10 @@ class Buckets(Service):
         """Uploads in progress go with it, in the background."""
         bucket = bucket_of(call, request)
         if state.has_objects(call.tx, bucket):
+            more = ". You must delete all versions in the bucket." if bucket.versioning else ""
             raise Fault(
                 "BucketNotEmpty",
-                "The bucket you tried to delete is not empty",
+                f"The bucket you tried to delete is not empty{more}",
                 status=409,
                 BucketName=bucket.name,
             )
@@ -150,6 +151,13 @@ class Buckets(Service):
                 "Argument maxBuckets must be an integer between 1 and 10000", "max-buckets", most
             )
         prefix, region = request.get("Prefix") or "", request.get("BucketRegion")
+        if region and region not in regions.beside(call.region):
+            raise Fault(
+                "InvalidArgument",
+                f"Argument value {region} is not a valid AWS Region",
+                status=400,
+                ArgumentName="bucket-region",
+            )
         after = _after(request.get("ContinuationToken"))
         shown: list[dict[str, Any]] = []
         response: Response = {"Owner": owner(call.account), "Buckets": shown}
@@ -162,9 +170,13 @@ class Buckets(Service):
                 break
             bucket = state.bucket(call.tx, name)
             assert bucket is not None, name
-            one = {"Name": name, "CreationDate": float(bucket.created_ms // 1000)}
+            one = {
+                "Name": name,
+                "CreationDate": float(bucket.created_ms // 1000),
+                "BucketArn": f"arn:aws:s3:::{name}",
+            }
             if most is not None or prefix or region:  # only the paged form says more
-                one |= {"BucketRegion": bucket_region, "BucketArn": f"arn:aws:s3:::{name}"}
+                one["BucketRegion"] = bucket_region
             shown.append(one)
         if prefix:
             response["Prefix"] = prefix
@@ -211,19 +223,19 @@ def _region(call: Call, request: Request) -> str:
             )
         return "us-east-1"
     region = "eu-west-1" if constraint == "EU" else constraint
-    if constraint == "us-east-1" or region not in regions.beside(call.region):
-        raise Fault(
-            "InvalidLocationConstraint",
-            "The specified location-constraint is not valid",
-            status=400,
-            LocationConstraint=constraint,
-        )
     if call.region not in (region, "us-east-1"):
         raise Fault(
             "IllegalLocationConstraintException",
             f"The {constraint} location constraint is incompatible for the region specific endpoint "
             "this request was sent to.",
             status=400,
+        )
+    if constraint == "us-east-1" or region not in regions.beside(call.region):
+        raise Fault(
+            "InvalidLocationConstraint",
+            "The specified location-constraint is not valid",
+            status=400,
+            LocationConstraint=constraint,
         )
     return str(region)
 

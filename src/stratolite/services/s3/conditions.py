@@ -35,7 +35,10 @@ def matches(header: str, etag: str) -> bool:
 
 
 class Reads(NamedTuple):
-    """The conditions of a read, as sent; times in seconds."""
+    """The conditions of a read, as sent; times in seconds. A time of modification still to come is no condition.
+
+    LocalStack's recorded test_s3_get_object_preconditions and test_s3_copy_object_preconditions.
+    """
 
     match: str | None = None
     none_match: str | None = None
@@ -43,7 +46,7 @@ class Reads(NamedTuple):
     unmodified_since_s: float | None = None
 
 
-def check_read(have: Validators, want: Reads) -> None:
+def check_read(have: Validators, want: Reads, now_s: float) -> None:
     """Raises PreconditionFailed (412) or NotModified (304). A time loses against an entity tag."""
     if want.match is not None:
         if not matches(want.match, have.etag):
@@ -53,7 +56,8 @@ def check_read(have: Validators, want: Reads) -> None:
     if want.none_match is not None:
         unchanged = matches(want.none_match, have.etag)
     else:
-        unchanged = want.modified_since_s is not None and have.modified_s <= want.modified_since_s
+        since_s = want.modified_since_s
+        unchanged = since_s is not None and have.modified_s <= since_s <= now_s
     if unchanged:
         raise Fault(
             "NotModified",
@@ -64,7 +68,7 @@ def check_read(have: Validators, want: Reads) -> None:
         )
 
 
-def check_copy(have: Validators, want: Reads) -> None:
+def check_copy(have: Validators, want: Reads, now_s: float) -> None:
     """Conditions on a copy's source: every failure is 412, named by its copy-source header."""
     name = "x-amz-copy-source-If-"
     if want.match is not None:
@@ -75,7 +79,7 @@ def check_copy(have: Validators, want: Reads) -> None:
     if want.none_match is not None:
         if matches(want.none_match, have.etag):
             raise precondition_failed(f"{name}None-Match")
-    elif want.modified_since_s is not None and have.modified_s <= want.modified_since_s:
+    elif want.modified_since_s is not None and have.modified_s <= want.modified_since_s <= now_s:
         raise precondition_failed(f"{name}Modified-Since")
 
 
@@ -84,13 +88,23 @@ def check_write(
 ) -> None:
     """Conditions on what a write replaces; ``etag`` is None when there is nothing."""
     if if_none_match is not None:
-        if if_none_match != "*":
-            raise header_not_implemented("If-None-Match")
         if if_match is not None:
-            raise header_not_implemented("If-Match,If-None-Match")
+            raise header_not_implemented(
+                "If-Match,If-None-Match",
+                "Multiple conditional request headers present in the request",
+            )
+        if if_none_match != "*":
+            raise header_not_implemented(
+                "If-None-Match",
+                "We don't accept the provided value of If-None-Match header for this API",
+            )
         if etag is not None:
             raise precondition_failed("If-None-Match")
     if if_match is not None:
+        if if_match == "*":
+            raise header_not_implemented(
+                "If-Match", "We don't accept the provided value of If-Match header for this API"
+            )
         if etag is None:
             raise no_such_key(key)
         if not matches(if_match, etag):

@@ -148,7 +148,7 @@ class Configuration(Service):
         _check_tags_free(call, bucket, request)
         tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or (), bucket=True)
         state.put_config(call.tx, bucket, "tagging", tags)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_tagging(self, call: Call, request: Request) -> Response:
         _check_tags_free(call, bucket_of(call, request), request)
@@ -236,11 +236,11 @@ class Configuration(Service):
         acl, given = request.get("ACL"), grants.of_headers(request)
         if "AccessControlPolicy" in request:
             if acl is not None or given is not None:
-                raise invalid_request("This request does not support content")
+                raise grants.said_twice()
             given = grants.of_policy(request["AccessControlPolicy"], bucket.account)
         wanted = given if given is not None else acl
         if wanted is None:
-            raise invalid_request("Missing required header for this request: x-amz-acl")
+            raise grants.missing()
         if acl is not None and acl not in CANNED_ACLS and acl != "log-delivery-write":
             raise invalid_argument("", "x-amz-acl", acl)
         if bucket.ownership == ENFORCED:
@@ -342,6 +342,8 @@ def check_policy(call: Call, bucket: Bucket, text: str) -> None:
         raise Fault("PolicyTooLarge", "Policy document must not exceed 20 KB", status=400)
     if not text.lstrip().startswith("{"):
         raise _malformed("Policies must be valid JSON and the first byte must be '{'")
+    if not text.strip()[1:-1].strip():
+        raise _malformed("Missing required field Statement")
     try:
         document = Document.parse(text, has_principal=True)
     except Malformed as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Request, Response, prepared
@@ -120,7 +120,7 @@ class Copying(Objects):
         same = found.bucket.id == bucket.id and found.key == key and found.current
         if same and not (
             request.get("MetadataDirective") == "REPLACE"
-            or said.storage_class != source.storage_class
+            or "StorageClass" in request
             or "WebsiteRedirectLocation" in request
             or not encryption.ASKING.isdisjoint(request)
             or "sse" in source.more
@@ -164,10 +164,10 @@ class Copying(Objects):
             "CopyObjectResult": show_checksum(result, head),
             **encryption.shown(head.more.get("sse")),
         }
-        if head.version:
-            response["VersionId"] = head.version
-        if found.bucket.versioning:
-            response["CopySourceVersionId"] = versions.shown(source)
+        if bucket.versioning:
+            response["VersionId"] = versions.shown(head)
+        if source.version:
+            response["CopySourceVersionId"] = source.version
         return response
 
     def _source(self, call: Call, source: CopySource, request: Request) -> Found:
@@ -203,6 +203,7 @@ class Copying(Objects):
                 request.get("CopySourceIfModifiedSince"),
                 request.get("CopySourceIfUnmodifiedSince"),
             ),
+            call.tx.time_s,
         )
         return found
 
@@ -316,7 +317,7 @@ def copy_source(request: Request) -> CopySource:
     """``CopySource``: ``[/]BUCKET/KEY[?versionId=ID]``, percent-encoded, or an access point's ARN. Raises Fault."""
     given = request["CopySource"]
     path, _, query = given.partition("?versionId=")
-    path = unquote(path.removeprefix("/"))
+    path = unquote_plus(path.removeprefix("/"))  # as AWS reads it; who means a plus sends %2B
     if path.startswith("arn:") and "/object/" in path:
         bucket, _, key = path.partition("/object/")
         slash = "/"
@@ -324,9 +325,7 @@ def copy_source(request: Request) -> CopySource:
         bucket, slash, key = path.partition("/")
     if not slash or not bucket or not key:
         raise invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            given,
+            "Invalid copy source object key", "x-amz-copy-source", "x-amz-copy-source"
         )
     return CopySource(bucket, key, unquote(query) or None)
 

@@ -78,7 +78,7 @@ def headers(
         found.append(("Access-Control-Expose-Headers", ", ".join(rule["ExposeHeaders"])))
     if preflight and asked:
         found.append(("Access-Control-Allow-Headers", ", ".join(n.lower() for n in asked)))
-    if preflight and rule.get("MaxAgeSeconds") is not None:
+    if rule.get("MaxAgeSeconds") is not None:
         found.append(("Access-Control-Max-Age", str(rule["MaxAgeSeconds"])))
     return found
 
@@ -92,7 +92,7 @@ def asked_headers(headers: Mapping[str, str]) -> list[str]:
 def refused(*, enabled: bool, method: str) -> Fault:
     """The answer to a preflight that no rule allows."""
     message = (
-        "This CORS request is not allowed. This is usually because the evaluation of Origin, request "
+        "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request "
         "method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted "
         "by the resource's CORS spec."
         if enabled
@@ -100,7 +100,11 @@ def refused(*, enabled: bool, method: str) -> Fault:
     )
     code = "AccessForbidden"
     return Fault(
-        code, message, status=403, Method=method, ResourceType="BUCKET" if not enabled else "OBJECT"
+        code,
+        message,
+        status=403,
+        Method=method,
+        ResourceType="OBJECT" if enabled else "BUCKET",
     )
 
 

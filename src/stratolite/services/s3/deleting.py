@@ -35,7 +35,7 @@ class Deleting(Service):
             if request.get(member) is not None:
                 raise not_offered(f"parameter {member}")
         bypass = bool(request.get("BypassGovernanceRetention"))
-        lock_rules.check_bypass(bucket, bypass=bypass)
+        lock_rules.check_bypass(bucket, request)
         version_id = request.get("VersionId") or None
         gone = delete(call, bucket, key, version_id, if_match=request.get("IfMatch"), bypass=bypass)
         response: Response = {}
@@ -54,7 +54,7 @@ class Deleting(Service):
         if request.get("MFA") is not None:
             raise not_offered("parameter MFA")
         bypass = bool(request.get("BypassGovernanceRetention"))
-        lock_rules.check_bypass(bucket, bypass=bypass)
+        lock_rules.check_bypass(bucket, request)
         deleted: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
         for one in listed:
@@ -63,6 +63,8 @@ class Deleting(Service):
                 about = {"Bucket": bucket.name, "Key": one["Key"]}
                 if version_id:
                     about["VersionId"] = version_id
+                if one.get("ETag") is not None:
+                    about["IfMatch"] = one["ETag"]
                 if bypass:
                     about["BypassGovernanceRetention"] = True
                 self.cloud.authorize(call, self, "DeleteObject", about)
@@ -79,6 +81,9 @@ class Deleting(Service):
                         bypass=bypass,
                     )
             except Fault as fault:
+                if fault.members.get("ArgumentName") == "versionId":
+                    # LocalStack's recorded test_delete_objects (delete-object-wrong-version-id)
+                    fault = versions.no_such_version(names.key_bytes(one["Key"]), version_id or "")
                 code = fault.code.removesuffix("Exception")  # AccessDenied here
                 error = {"Key": one["Key"], "Code": code, "Message": fault.message}
                 if version_id:

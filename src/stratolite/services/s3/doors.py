@@ -5,6 +5,7 @@ Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteEndpoints.h
 
 from __future__ import annotations
 
+from base64 import b64encode
 from email.utils import formatdate, parsedate_to_datetime
 from html import escape
 from http import HTTPStatus
@@ -197,8 +198,6 @@ def _not_modified(fault: Fault) -> HttpResponse:
 
 
 def _redirected(redirect: website.Redirect, door: Door, request: HttpRequest) -> HttpResponse:
-    if redirect.host is None and redirect.protocol is None:
-        return HttpResponse(redirect.status, [("Location", door.base + redirect.path)])
     protocol = redirect.protocol or request.scheme
     host = redirect.host or request.headers.get("host", "")
     base = door.base if redirect.host is None else ""
@@ -221,6 +220,7 @@ def _error_page(
         "<ul>",
         *_facts(fault),
         f"<li>RequestId: {escape(call.request_id)}</li>",
+        f"<li>HostId: {_host_id(call)}</li>",
         "</ul>",
     ]
     if nested is not None:
@@ -240,6 +240,11 @@ def _error_page(
     if head:
         headers.append(("Content-Length", str(len(body))))
     return HttpResponse(status, headers, b"" if head else body)
+
+
+def _host_id(call: Call) -> str:
+    """As x-amz-id-2 of an answer of the API."""
+    return b64encode(b"stratolite/" + call.request_id.encode()).decode()
 
 
 def _facts(fault: Fault) -> list[str]:

@@ -131,6 +131,13 @@ def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None
             ArgumentName=_ARGUMENT,
             ArgumentValue=algorithm,
         )
+    if not prefix and (other := request.get("ServerSideEncryption")) is not None:
+        raise invalid_argument(
+            "Server Side Encryption with Customer provided key is incompatible with the encryption "
+            "method specified",
+            _ARGUMENT,
+            other,
+        )
     required = (
         "Requests specifying Server Side Encryption with Customer provided keys must provide "
     )

@@ -59,10 +59,11 @@ def bucket_of(call: Call, request: Request) -> Bucket:
         raise no_such_bucket(name)
     expected = request.get("ExpectedBucketOwner")
     if expected is not None and expected != bucket.account:
-        if len(expected) != 12 or not expected.isdecimal():
+        if len(expected) != 12 or not (expected.isascii() and expected.isdigit()):
             raise Fault(
                 "InvalidBucketOwnerAWSAccountID",
-                f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]",
+                "The value of the expected bucket owner parameter must be an AWS Account ID... "
+                f"[{expected}]",
                 status=400,
             )
         raise access_denied()

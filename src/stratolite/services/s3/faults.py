@@ -38,6 +38,11 @@ def invalid_argument(message: str, name: str, value: object) -> Fault:
     )
 
 
+def invalid_argument_alone(message: str, name: str) -> Fault:
+    """Of an argument whose value AWS does not repeat."""
+    return Fault("InvalidArgument", message, status=400, ArgumentName=name)
+
+
 def invalid_request(message: str) -> Fault:
     return Fault("InvalidRequest", message, status=400)
 
@@ -64,12 +69,23 @@ def not_offered(what: str) -> Fault:
     return Fault("NotImplemented", f"S3 {what} is not offered by Stratolite", status=501)
 
 
-def header_not_implemented(header: str) -> Fault:
+def header_not_implemented(header: str, more: str) -> Fault:
     return Fault(
         "NotImplemented",
         "A header you provided implies functionality that is not implemented",
         status=501,
         Header=header,
+        additionalMessage=more,
+    )
+
+
+def conflict(condition: str, key: str) -> Fault:
+    return Fault(
+        "ConditionalRequestConflict",
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+        status=409,
+        Condition=condition,
+        Key=key,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from stratolite.errors import Fault
 from stratolite.service import Principal, Request
-from stratolite.services.s3.faults import invalid_argument, invalid_request, malformed_xml
+from stratolite.services.s3.faults import invalid_argument, invalid_request
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
@@ -104,7 +104,7 @@ def of_headers(request: Request) -> list[list[str]] | None:
                     request[member],
                 )
             kind = found[1].lower()
-            made.append([*_grantee(kind, found[2]), permission])
+            made.append([*_grantee(kind, found[2], kind), permission])
     return _bounded(made)
 
 
@@ -112,7 +112,7 @@ def of_policy(policy: dict[str, Any], object_owner: str) -> list[list[str]]:
     """The grants of an AccessControlPolicy, which names the owner. Raises Fault."""
     owner_id = (policy.get("Owner") or {}).get("ID")
     if owner_id is None or policy.get("Grants") is None:
-        raise malformed_xml()
+        raise _malformed()
     if owner_id != canonical_id(object_owner):
         if not _CANONICAL_ID.fullmatch(owner_id):
             raise invalid_argument("Invalid id", "CanonicalUser/ID", owner_id)
@@ -121,33 +121,58 @@ def of_policy(policy: dict[str, Any], object_owner: str) -> list[list[str]]:
     for grant in policy["Grants"]:
         grantee, permission = grant.get("Grantee") or {}, grant.get("Permission")
         if permission not in PERMISSIONS:
-            raise malformed_xml()
+            raise _malformed()
         kind = grantee.get("Type")
         if kind == "CanonicalUser":
-            made.append([*_grantee("id", grantee.get("ID") or ""), permission])
+            made.append([*_grantee("id", grantee.get("ID") or "", "CanonicalUser/ID"), permission])
         elif kind == "Group":
-            made.append([*_grantee("uri", grantee.get("URI") or ""), permission])
+            made.append([*_grantee("uri", grantee.get("URI") or "", "Group/URI"), permission])
         elif kind == "AmazonCustomerByEmail":
-            made.append([*_grantee("emailaddress", grantee.get("EmailAddress") or ""), permission])
+            made.append(
+                [*_grantee("emailaddress", grantee.get("EmailAddress") or "", ""), permission]
+            )
         else:
-            raise malformed_xml()
+            raise _malformed()
     return _bounded(made)
+
+
+def _malformed() -> Fault:
+    """LocalStack's recorded test_s3_bucket_acl_exceptions."""
+    return Fault(
+        "MalformedACLError",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+        status=400,
+    )
+
+
+def missing() -> Fault:
+    """Of a request that says no ACL in any way."""
+    return Fault(
+        "MissingSecurityHeader",
+        "Your request was missing a required header",
+        status=400,
+        MissingHeaderName="x-amz-acl",
+    )
+
+
+def said_twice() -> Fault:
+    return Fault("UnexpectedContent", "This request does not support content", status=400)
 
 
 def _bounded(grants: list[list[str]]) -> list[list[str]]:
     if len(grants) > GRANTS_COUNT_MAX:
-        raise malformed_xml()
+        raise _malformed()
     return grants
 
 
-def _grantee(kind: str, name: str) -> tuple[str, str]:
+def _grantee(kind: str, name: str, argument: str) -> tuple[str, str]:
     if kind == "id":
         if not _CANONICAL_ID.fullmatch(name):
-            raise invalid_argument("Invalid id", "CanonicalUser/ID", name)
+            raise invalid_argument("Invalid id", argument, name)
         return "CanonicalUser", name
     if kind == "uri":
         if name not in _GROUPS:
-            raise invalid_argument("Invalid group uri", "uri", name)
+            raise invalid_argument("Invalid group uri", argument, name)
         return "Group", name
     raise Fault(
         "UnresolvableGrantByEmailAddress",

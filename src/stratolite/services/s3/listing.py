@@ -154,7 +154,7 @@ class Listing(Service):
         _show_objects(response, asked, found, who)
         if token is not None:
             response["ContinuationToken"] = token
-        if "StartAfter" in request:
+        if "StartAfter" in request and token is None:
             response["StartAfter"] = asked.text(request["StartAfter"])
         if found.more:
             last = found.shown[-1]
@@ -170,7 +170,8 @@ class Listing(Service):
         found = page(call.tx, bucket.heads, asked.prefix, asked.delimiter, start, asked.most)
         response = asked.answer(bucket.name, found, "MaxKeys")
         response["Marker"] = asked.text(marker)
-        _show_objects(response, asked, found, owner(bucket.account))
+        who = None if call.principal.kind == "anonymous" else owner(bucket.account)
+        _show_objects(response, asked, found, who)
         if found.more and asked.delimiter:
             response["NextMarker"] = asked.text(found.shown[-1].key.decode())
         return response
@@ -185,15 +186,15 @@ class Listing(Service):
                 "version-id-marker",
                 version,
             )
-        start = b""
+        start = begun = b""
         if version:
-            start = _past_version(call, bucket, marker.encode(), version)
+            start, begun = _past_version(call, bucket, marker.encode(), version)
         elif marker:
             start = past_marker(marker.encode(), asked.prefix, asked.delimiter)
         found = version_page(call.tx, bucket, asked, start)
         response = asked.answer(bucket.name, found, "MaxKeys")
         response["KeyMarker"], response["VersionIdMarker"] = asked.text(marker), version
-        shown, last_head = _show_versions(bucket, asked, found, marker.encode() if version else b"")
+        shown, last_head = _show_versions(bucket, asked, found, begun)
         response |= shown
         if found.more:
             response["NextKeyMarker"] = asked.text(found.shown[-1].key.decode())
@@ -208,12 +209,18 @@ class Listing(Service):
         start = b""
         if marker and upload_marker:
             start = state.past_upload(marker.encode(), upload_marker)
+            if state.upload(call.tx, bucket, marker.encode(), upload_marker) is None:
+                raise invalid_argument("Invalid uploadId marker", "upload-id-marker", upload_marker)
         elif marker:
             start = past_marker(marker.encode(), asked.prefix, asked.delimiter)
         rows = bucket.uploads
         found = page(call.tx, rows, asked.prefix, asked.delimiter, start, asked.most)
         response = asked.answer(bucket.name, found, "MaxUploads")
         response["Bucket"] = response.pop("Name")
+        if not asked.prefix:
+            del response["Prefix"]
+        if not marker:
+            upload_marker = ""  # which says nothing without a key
         response["KeyMarker"], response["UploadIdMarker"] = asked.text(marker), upload_marker
         who, uploads = owner(bucket.account), []
         for entry in found.shown:
@@ -234,7 +241,8 @@ class Listing(Service):
             uploads.append(shown)
         if uploads:
             response["Uploads"] = uploads
-        if found.more:
+        response["NextKeyMarker"] = response["NextUploadIdMarker"] = ""
+        if found.shown and (found.more or found.shown[-1].value is not None):
             last = found.shown[-1]
             response["NextKeyMarker"] = asked.text(last.key.decode())
             if last.value is not None:
@@ -257,7 +265,7 @@ class _Asked:
             )
         self.most = min(most, PAGE_COUNT_MAX)
         encoding = request.get("EncodingType")
-        if encoding not in (None, "", "url"):
+        if encoding not in (None, "url"):
             raise invalid_argument(
                 "Invalid Encoding Method specified in Request", "encoding-type", encoding
             )
@@ -316,11 +324,24 @@ def _show_objects(
         response["Contents"] = contents
 
 
-def _past_version(call: Call, bucket: Bucket, key: bytes, version: str) -> bytes:
-    if version != versions.NULL:
-        return state.past_order(key, versions.order_of(version))
-    order = state.null_order(call.tx, bucket, key)
-    return state.past_current(key) if order is None else state.past_order(key, order)
+def _past_version(call: Call, bucket: Bucket, key: bytes, version: str) -> tuple[bytes, bytes]:
+    """(where a page after that version begins, the key if a newer version of it is left, else nothing).
+
+    Whoever deletes what a page shows and asks for the next one finds the versions that came after it: the newest of
+    them may have become the current one, whose row stands before those of older ones.
+    """
+    current = state.head(call.tx, bucket, key)
+    if version == versions.NULL:
+        order = state.null_order(call.tx, bucket, key)
+        if order is None:
+            return state.past_current(key), key
+    else:
+        order = versions.order_of(version)
+    if current is not None and current.order < order:
+        return state.at_prefix(key), b""
+    newest = current or state.newest_older(call.tx, bucket, key)
+    newer = newest is not None and newest.order >= order
+    return state.past_order(key, order), key if newer else b""
 
 
 def _show_versions(

@@ -15,6 +15,7 @@ from stratolite.service import Call, Request
 from stratolite.services.s3 import state
 from stratolite.services.s3.faults import (
     invalid_argument,
+    invalid_argument_alone,
     invalid_request,
     malformed_xml,
 )
@@ -58,13 +59,10 @@ def asked(call: Call, bucket: Bucket, request: Request) -> dict[str, Any]:
         if event is not None and mode is None:
             raise invalid_request("An event hold requires a retention mode.")
         if (mode is None) != (until is None) and not (event and until is None):
-            raise invalid_argument(
+            raise invalid_argument_alone(
                 "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be "
                 "supplied",
-                "x-amz-object-lock-mode"
-                if mode is not None
-                else "x-amz-object-lock-retain-until-date",
-                mode if mode is not None else "",
+                "x-amz-object-lock-mode" if mode is None else "x-amz-object-lock-retain-until-date",
             )
         if mode is not None:
             check_mode(mode)
@@ -221,10 +219,10 @@ def shown(call: Call, head: Head) -> dict[str, Any]:
     return told
 
 
-def check_bypass(bucket: Bucket, *, bypass: bool) -> None:
-    if bypass and "object-lock" not in bucket.on:
-        raise invalid_argument(
+def check_bypass(bucket: Bucket, request: Request) -> None:
+    """Whether a delete may speak of it at all, be it to say no."""
+    if "BypassGovernanceRetention" in request and "object-lock" not in bucket.on:
+        raise invalid_argument_alone(
             "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.",
             "x-amz-bypass-governance-retention",
-            "true",
         )

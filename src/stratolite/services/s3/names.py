@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from stratolite.errors import Fault
-from stratolite.services.s3.faults import invalid_argument, not_offered
+from stratolite.services.s3.faults import invalid_argument, malformed_xml, not_offered
 
 KEY_SIZE_BYTES_MAX = 1024
 OBJECT_TAGS_MAX = 10
@@ -37,7 +37,7 @@ STORAGE_CLASSES = frozenset(
         "DEEP_ARCHIVE",
     }
 )
-_ELSEWHERE_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
+_ELSEWHERE_CLASSES = frozenset({"SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 
 
 def check_bucket_name(name: str, namespace: str, account: str, region: str) -> None:
@@ -114,7 +114,7 @@ def tags_of_header(header: str) -> dict[str, str]:
             "x-amz-tagging",
             header,
         ) from None
-    if len({key for key, _ in pairs}) != len(pairs):
+    if len({key for key, _ in pairs}) != len(pairs) or not _is_query(header):
         raise invalid_argument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "
             "parameters without tag name duplicates.",
@@ -124,11 +124,28 @@ def tags_of_header(header: str) -> dict[str, str]:
     return _checked(pairs, OBJECT_TAGS_MAX, "Object")
 
 
+def _is_query(header: str) -> bool:
+    """Whether each name has one value; LocalStack's recorded put-obj-wrong-format."""
+    return all(pair.count("=") <= 1 for pair in header.split("&"))
+
+
 def tags_of_set(tag_set: Iterable[Mapping[str, Any]], *, bucket: bool = False) -> dict[str, str]:
     """A TagSet of the API as a dict, checked."""
-    pairs = [(tag.get("Key", ""), tag.get("Value", "")) for tag in tag_set]
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise Fault("InvalidTag", "Cannot provide multiple Tags with the same key", status=400)
+    pairs = []
+    for tag in tag_set:
+        if tag.get("Key") is None or tag.get("Value") is None:
+            raise malformed_xml()
+        pairs.append((tag["Key"], tag["Value"]))
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise Fault(
+                "InvalidTag",
+                "Cannot provide multiple Tags with the same key",
+                status=400,
+                TagKey=key,
+            )
+        seen.add(key)
     if bucket:
         return _checked(pairs, BUCKET_TAGS_MAX, "Bucket")
     return _checked(pairs, OBJECT_TAGS_MAX, "Object")
@@ -158,7 +175,9 @@ def _checked(pairs: list[tuple[str, str]], most: int, what: str) -> dict[str, st
         if key.startswith("aws:"):
             raise Fault(
                 "InvalidTag",
-                "System tags cannot be added/updated by requester",
+                "System tags cannot be added/updated by requester"
+                if what == "Bucket"
+                else "Your TagKey cannot be prefixed with aws:",
                 status=400,
                 TagKey=key,
             )

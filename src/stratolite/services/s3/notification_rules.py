@@ -174,7 +174,9 @@ def _filter_rules(one: dict[str, Any]) -> list[dict[str, str]]:
     made: list[dict[str, str]] = []
     seen: set[str] = set()
     for rule in ((one["Filter"].get("Key") or {}).get("FilterRules")) or ():
-        name = rule.get("Name") or ""
+        if rule.get("Name") is None or rule.get("Value") is None:
+            raise malformed_xml()
+        name = rule["Name"]
         if name.lower() not in ("prefix", "suffix"):
             raise invalid_argument(
                 "filter rule name must be either prefix or suffix", "FilterRule.Name", name

@@ -55,12 +55,12 @@ class ObjectLocks(Service):
         state.put_config(call.tx, bucket, "object-lock", kept)
         return {}
 
-    def _locked_version(self, call: Call, request: Request) -> versions.Found:
+    def _locked_version(self, call: Call, request: Request, method: str = "GET") -> versions.Found:
         bucket = bucket_of(call, request)
         if "object-lock" not in bucket.on:
             raise lock_missing()
         key = names.key_bytes(request["Key"])
-        return versions.get(call, bucket, key, request.get("VersionId"))
+        return versions.get(call, bucket, key, request.get("VersionId"), method)
 
     def get_object_retention(self, call: Call, request: Request) -> Response:
         found = self._locked_version(call, request)
@@ -76,7 +76,7 @@ class ObjectLocks(Service):
         return {"Retention": told}
 
     def put_object_retention(self, call: Call, request: Request) -> Response:
-        found = self._locked_version(call, request)
+        found = self._locked_version(call, request, "PUT")
         wanted = payload(request, "Retention")
         retention = _retention(call, found.head.more, wanted)
         bypass = bool(request.get("BypassGovernanceRetention"))
@@ -95,10 +95,11 @@ class ObjectLocks(Service):
         return {"LegalHold": {"Status": "ON" if found.head.more["hold"] else "OFF"}}
 
     def put_object_legal_hold(self, call: Call, request: Request) -> Response:
-        found = self._locked_version(call, request)
-        status = payload(request, "LegalHold").get("Status")
+        status = (request.get("LegalHold") or {}).get("Status")
         if status not in ("ON", "OFF"):
+            bucket_of(call, request)
             raise malformed_xml()
+        found = self._locked_version(call, request, "PUT")
         found.head.more = {**found.head.more, "hold": status == "ON"}
         _note(call, found)
         versions.save(call, found)

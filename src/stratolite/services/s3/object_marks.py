@@ -5,7 +5,6 @@ from __future__ import annotations
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import archive_rules, grants, names, replication_rules, versions
 from stratolite.services.s3.entry import ENFORCED, acl_not_supported, check_acl, payload
-from stratolite.services.s3.faults import invalid_request
 from stratolite.services.s3.objects import Objects, touched
 from stratolite.services.s3.restoring import restored
 from stratolite.services.s3.state import Head
@@ -13,7 +12,7 @@ from stratolite.services.s3.state import Head
 
 class ObjectMarks(Objects):
     def get_object_tagging(self, call: Call, request: Request) -> Response:
-        found = self._found(call, request)
+        found = self._found(call, request, of_tags=True)
         response: Response = {"TagSet": names.tag_set(dict(sorted(found.head.tags.items())))}
         if found.bucket.versioning:
             response["VersionId"] = versions.shown(found.head)
@@ -21,13 +20,15 @@ class ObjectMarks(Objects):
 
     def put_object_tagging(self, call: Call, request: Request) -> Response:
         tags = names.tags_of_set(payload(request, "Tagging").get("TagSet") or ())
-        return self._set_tags(call, request, tags, "ObjectTagging:Put")
+        return self._set_tags(call, request, tags, "PUT", "ObjectTagging:Put")
 
     def delete_object_tagging(self, call: Call, request: Request) -> Response:
-        return self._set_tags(call, request, {}, "ObjectTagging:Delete")
+        return self._set_tags(call, request, {}, "DELETE", "ObjectTagging:Delete")
 
-    def _set_tags(self, call: Call, request: Request, tags: dict[str, str], event: str) -> Response:
-        found = self._found(call, request)
+    def _set_tags(
+        self, call: Call, request: Request, tags: dict[str, str], method: str, event: str
+    ) -> Response:
+        found = self._found(call, request, method)
         found.head.tags = tags
         if "replication" in found.bucket.on and found.head.version:
             replication_rules.note(call, found.bucket, found.key, found.head, modified=True)
@@ -43,18 +44,18 @@ class ObjectMarks(Objects):
         return grants.shown(acl, head.more.get("owner", bucket.account), bucket.account)
 
     def put_object_acl(self, call: Call, request: Request) -> Response:
-        found = self._found(call, request)
+        found = self._found(call, request, "PUT")
         bucket, _, head, _ = found
         acl, given = request.get("ACL"), grants.of_headers(request)
         if bucket.ownership == ENFORCED and acl != "bucket-owner-full-control":
             raise acl_not_supported()
         if "AccessControlPolicy" in request:
             if acl is not None or given is not None:
-                raise invalid_request("This request does not support content")
+                raise grants.said_twice()
             holder = head.more.get("owner", bucket.account)
             given = grants.of_policy(request["AccessControlPolicy"], holder)
         if acl is None and given is None:
-            raise invalid_request("Missing required header for this request: x-amz-acl")
+            raise grants.missing()
         check_acl(call, bucket, acl, given)
         head.acl = acl or "private"
         head.more = {k: v for k, v in head.more.items() if k != "grants"}

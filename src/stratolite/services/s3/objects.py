@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email.utils import formatdate
 from itertools import islice
 from typing import Any
 
@@ -157,7 +158,9 @@ class Objects(Service):
         response.update(_overrides(request))
         return response
 
-    def _found(self, call: Call, request: Request) -> Found:
+    def _found(
+        self, call: Call, request: Request, method: str = "GET", *, of_tags: bool = False
+    ) -> Found:
         bucket = bucket_of(call, request)
         key = names.key_bytes(request["Key"])
         version_id = request.get("VersionId")
@@ -166,7 +169,7 @@ class Objects(Service):
             if head is not None:
                 return Found(bucket, key, head, True)
         try:
-            return versions.get(call, bucket, key, version_id)
+            return versions.get(call, bucket, key, version_id, method, of_tags=of_tags)
         except Fault as fault:
             if fault.code == "NoSuchKey":
                 self._check_may_list(call, bucket, request["Key"])
@@ -196,6 +199,7 @@ class Objects(Service):
                     request.get("IfModifiedSince"),
                     request.get("IfUnmodifiedSince"),
                 ),
+                call.tx.time_s,
             )
         size = head.size_bytes
         response: Response = {
@@ -231,7 +235,7 @@ class Objects(Service):
                 )
             start, stop = part_slice(head, number)
             partial = True
-            if head.place == state.IN_PARTS:
+            if is_multipart(head):
                 response["PartsCount"] = parts_count(head)
         elif (wanted := request.get("Range")) is not None:
             found = slice_of(wanted, size)
@@ -240,7 +244,7 @@ class Objects(Service):
         if partial and size:
             response["ContentRange"] = f"bytes {start}-{stop - 1}/{size}"
         response["ContentLength"] = stop - start
-        if request.get("ChecksumMode") == "ENABLED":
+        if (mode := request.get("ChecksumMode")) and mode.upper() == "ENABLED":
             if number is not None and head.checksum_type == "COMPOSITE":
                 part = part_of(call, bucket, head, number)
                 response[f"Checksum{head.checksum}"] = part.checksum_value
@@ -268,12 +272,14 @@ class Objects(Service):
         if "ETag" in asked:
             response["ETag"] = head.etag
         if "Checksum" in asked and head.checksum:
-            response["Checksum"] = show_checksum({}, head)
+            shown = show_checksum({}, head)
+            shown[f"Checksum{head.checksum}"] = head.checksum_value.partition("-")[0]
+            response["Checksum"] = shown
         if "StorageClass" in asked:
             response["StorageClass"] = head.storage_class
         if "ObjectSize" in asked:
             response["ObjectSize"] = head.size_bytes
-        if "ObjectParts" in asked and head.place == state.IN_PARTS:
+        if "ObjectParts" in asked and is_multipart(head):
             response["ObjectParts"] = self._object_parts(call, bucket, head, request)
         return response
 
@@ -395,7 +401,10 @@ def _overrides(request: Request) -> dict[str, Any]:
                 "-".join(words).lower(),
                 value,
             )
-    return {ours: request[m] for m, ours in _OVERRIDES.items() if m in request}
+    found = {ours: request[m] for m, ours in _OVERRIDES.items() if m in request}
+    if isinstance(expires := found.get("Expires"), float | int):
+        found["Expires"] = formatdate(expires, usegmt=True)
+    return found
 
 
 def show_checksum(response: dict[str, Any], head: Head) -> dict[str, Any]:
@@ -403,6 +412,11 @@ def show_checksum(response: dict[str, Any], head: Head) -> dict[str, Any]:
         response[f"Checksum{head.checksum}"] = head.checksum_value
         response["ChecksumType"] = head.checksum_type
     return response
+
+
+def is_multipart(head: Head) -> bool:
+    """Whether it was uploaded in parts; the copy of such an object is one whose bytes lie in parts and nothing more."""
+    return head.place == state.IN_PARTS and "-" in head.etag
 
 
 def parts_count(head: Head) -> int:
@@ -420,7 +434,7 @@ def part_of(call: Call, bucket: Bucket, head: Head, number: int) -> state.Part:
 
 def part_slice(head: Head, number: int) -> tuple[int, int]:
     """(start, stop) of the ``number``-th part, from 1. Raises InvalidPartNumber (416)."""
-    if head.place != state.IN_PARTS:
+    if not is_multipart(head):
         if number == 1:
             return 0, head.size_bytes
         total = 1

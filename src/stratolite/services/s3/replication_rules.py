@@ -264,7 +264,7 @@ def _check_destination(call: Call, bucket: Bucket, said: dict[str, Any]) -> None
         raise invalid_argument("Invalid bucket ARN", "Bucket", arn)
     target = state.bucket(call.tx, arn.removeprefix(_ARN))
     if target is None:
-        raise invalid_request("Destination bucket must exist.")
+        raise invalid_request("Destination bucket must have versioning enabled.")
     if target.versioning != "Enabled":
         raise invalid_request("Destination bucket must have versioning enabled.")
     if target.id == bucket.id:

@@ -125,7 +125,7 @@ class S3(
         preflight raises Fault AccessForbidden (403).
         """
         preflight = method == "OPTIONS"
-        asked = cors.asked_headers(headers) if preflight else []
+        asked = cors.asked_headers(headers)
         wanted = headers.get("access-control-request-method", "" if preflight else method)
         found = state.bucket(call.tx, bucket)
         rules = state.config(call.tx, found, "cors") if found is not None else None

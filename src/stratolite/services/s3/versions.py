@@ -1,7 +1,8 @@
 """Versions of an object: which one a request means, what a write keeps and what a delete leaves.
 
-A version id is 32 characters of base64: the 8 bytes of the version's order and 16 of chance. "null" is the version
-written while versioning was off; there is at most one of a key.
+A version id is 32 characters of base64: the 8 bytes of the version's order, 12 of chance and the CRC32 of these, by
+which one that was made up is told from one whose version is gone (until November 2026 the CRC was chance, too). "null"
+is the version written while versioning was off; there is at most one of a key.
 Source  https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from email.utils import formatdate
 from typing import NamedTuple
+from zlib import crc32
 
 from stratolite.errors import Fault
 from stratolite.service import Call
@@ -33,8 +35,8 @@ class Found(NamedTuple):
 
 
 def new_id(call: Call, order: int) -> str:
-    raw = order.to_bytes(8, "big") + call.world.token(16)
-    return b64encode(raw, _ALPHABET).decode()
+    raw = order.to_bytes(8, "big") + call.world.token(12)
+    return b64encode(raw + crc32(raw).to_bytes(4, "big"), _ALPHABET).decode()
 
 
 def order_of(version_id: str) -> int:
@@ -44,8 +46,17 @@ def order_of(version_id: str) -> int:
     except ValueError:
         raw = b""
     if len(raw) != 24 or len(version_id) != _ID_LENGTH or raw[0] > 127:
-        raise invalid_argument("Invalid version id specified", "versionId", version_id)
+        raise _invalid(version_id)
     return int.from_bytes(raw[:8], "big")
+
+
+def _invalid(version_id: str) -> Fault:
+    return invalid_argument("Invalid version id specified", "versionId", version_id)
+
+
+def _was_issued(version_id: str) -> bool:
+    raw = b64decode(version_id, _ALPHABET)
+    return crc32(raw[:20]) == int.from_bytes(raw[20:], "big")
 
 
 def shown(head: Head) -> str:
@@ -53,9 +64,19 @@ def shown(head: Head) -> str:
 
 
 def find(call: Call, bucket: Bucket, key: bytes, version_id: str) -> Found | None:
-    """The version of that id, a delete marker too; None if there is none."""
-    tx = call.tx
+    """The version of that id, a delete marker too; None if it is gone. Raises InvalidArgument for what is no id.
+
+    LocalStack's recorded test_delete_object_versioned (delete-with-bad-version).
+    """
     wanted = "" if version_id == NULL else version_id
+    found = _find(call, bucket, key, wanted)
+    if found is None and wanted and not _was_issued(wanted):
+        raise _invalid(version_id)
+    return found
+
+
+def _find(call: Call, bucket: Bucket, key: bytes, wanted: str) -> Found | None:
+    tx = call.tx
     order = order_of(wanted) if wanted else 0
     current = state.head(tx, bucket, key)
     if current is not None and current.version == wanted:
@@ -73,8 +94,19 @@ def find(call: Call, bucket: Bucket, key: bytes, version_id: str) -> Found | Non
     return Found(bucket, key, head, False)
 
 
-def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found:
-    """The object a read means. Raises NoSuchKey, NoSuchVersion, or 405 for a delete marker's id."""
+def get(
+    call: Call,
+    bucket: Bucket,
+    key: bytes,
+    version_id: str | None,
+    method: str = "GET",
+    *,
+    of_tags: bool = False,
+) -> Found:
+    """The object a request means. Raises NoSuchKey, NoSuchVersion, or 405 for a delete marker's id.
+
+    What is set on a delete marker, or taken from it, and its tags are 405, too, where it is the newest version.
+    """
     if not version_id:
         current = state.head(call.tx, bucket, key)
         if current is not None:
@@ -82,6 +114,8 @@ def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found
         fault = no_such_key(key.decode())
         if bucket.versioning:
             marker = state.newest_older(call.tx, bucket, key)
+            if marker is not None and (of_tags or method != "GET"):
+                raise marker_not_allowed(marker, method)
             if marker is not None:
                 fault.members["_headers"] = [
                     ("x-amz-delete-marker", "true"),
@@ -92,7 +126,7 @@ def get(call: Call, bucket: Bucket, key: bytes, version_id: str | None) -> Found
     if found is None:
         raise no_such_version(key, version_id)
     if found.head.place == state.MARKER:
-        raise marker_not_allowed(found.head)
+        raise marker_not_allowed(found.head, method)
     return found
 
 
@@ -106,12 +140,12 @@ def no_such_version(key: bytes, version_id: str) -> Fault:
     )
 
 
-def marker_not_allowed(marker: Head) -> Fault:
+def marker_not_allowed(marker: Head, method: str) -> Fault:
     return Fault(
         "MethodNotAllowed",
         "The specified method is not allowed against this resource.",
         status=405,
-        Method="GET",
+        Method=method,
         ResourceType="DeleteMarker",
         _headers=[
             ("x-amz-delete-marker", "true"),

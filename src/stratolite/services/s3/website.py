@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from stratolite.services.s3.faults import invalid_argument, invalid_request
+from stratolite.services.s3.faults import invalid_argument, invalid_request, malformed_xml
 
 ROUTING_RULES_MAX = 50
 Config = Mapping[str, Any]
@@ -42,6 +42,8 @@ def check(config: Config) -> None:
     if error is not None and not error.get("Key"):
         raise invalid_argument("The ErrorDocument Key is not well formed", "ErrorDocument", "")
     rules = config.get("RoutingRules") or []
+    if "RoutingRules" in config and not rules:
+        raise malformed_xml()
     if len(rules) > ROUTING_RULES_MAX:
         raise invalid_request(
             f"The website configuration has {len(rules)} routing rules; the most is {ROUTING_RULES_MAX}"

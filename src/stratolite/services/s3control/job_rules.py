@@ -22,7 +22,18 @@ OPERATIONS = frozenset(
         "S3UpdateObjectEncryption",
     }
 )
-CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "MD5", "SHA1", "SHA256", "SHA512")
+CHECKSUMS = (
+    "CRC32",
+    "CRC32C",
+    "CRC64NVME",
+    "MD5",
+    "SHA1",
+    "SHA256",
+    "SHA512",
+    "XXHASH64",
+    "XXHASH3",
+    "XXHASH128",
+)
 CSV = "S3BatchOperations_CSV_20180820"
 INVENTORY = "S3InventoryReport_CSV_20161130"
 GENERATED = "S3InventoryReport_CSV_20211130"
