@@ -112,8 +112,6 @@ class Opened(tuple[str, Principal]):  # noqa: SLOT001 - a tuple can have no slot
 
 
 ANONYMOUS = Principal("anonymous", "", "")
-TRACE = "x-amzn-trace-id"
-"""In a call's context: X-Ray's header of the request it came with, as far as it is passed on."""
 
 
 def root(account: str, access_key_id: str = "") -> Principal:
@@ -138,6 +136,7 @@ class Call:
         "request_id",
         "service",
         "told",
+        "trace",
         "tx",
         "via",
     )
@@ -148,6 +147,8 @@ class Call:
     """For the trail: whose the resource is that IAM was asked about, where it is not the caller's account's."""
     named: Any
     """For the trail: what IAM was asked about, of a data event whose request does not say it."""
+    trace: str
+    """X-Ray's header that the request came with, see ``trace_of``; not set without one."""
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class Call:
         self.noted: tuple[str, str, str, str] | None = None
         """For the trail: (action, resource, its owner, message of a denial), None for what it does not record."""
         self.context: Mapping[str, str] = {} if context is None else context
-        """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent; and ``TRACE``."""
+        """Condition keys known to the gateway: aws:SourceIp, aws:SecureTransport, aws:UserAgent."""
 
     @property
     def world(self) -> World:
@@ -212,6 +213,8 @@ class Call:
         call.service, call.via = self.service, self.via
         if hasattr(self, "tx"):
             call.tx = self.tx
+        if hasattr(self, "trace"):
+            call.trace = self.trace
         return call
 
     def _nested(self, service: str) -> Call:
@@ -334,10 +337,18 @@ def trace_of(call: Call) -> str:
 
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
-    given = call.context.get(TRACE, "")
-    if "Root=" not in given or len(given) > _TRACE_LENGTH_MAX:
-        return ""
-    return given if given.isascii() and given.isprintable() else ""
+    return getattr(call, "trace", "")
+
+
+def traced(call: Call, header: str) -> None:
+    """``call`` came with X-Amzn-Trace-Id; what is none of X-Ray's is not passed on."""
+    if (
+        "Root=" in header
+        and len(header) <= _TRACE_LENGTH_MAX
+        and header.isascii()
+        and header.isprintable()
+    ):
+        call.trace = header
 
 
 class Route(NamedTuple):

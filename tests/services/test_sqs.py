@@ -274,6 +274,23 @@ def test_a_trace_comes_in_a_header(sqs, queue):
     assert second["Attributes"]["AWSTraceHeader"] == "Root=1-0-0"
 
 
+def test_each_of_many_alike_requests_has_its_own_trace(sqs, queue):
+    """A head of a kind seen before is not read again: what differs is, and this is passed on."""
+    traces = [f"Root=1-5759e988-bd862e3fe1be46a99427{n:04d};Sampled=0" for n in range(8)]
+    waiting = iter(traces)
+
+    def add(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = next(waiting)
+
+    sqs.meta.events.register("before-sign.sqs.SendMessage", add)
+    for number in range(8):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(number))
+    got = [m for _ in range(8) for m in receive(sqs, queue)]
+    assert {m["Body"]: m["Attributes"]["AWSTraceHeader"] for m in got} == {
+        str(number): trace for number, trace in enumerate(traces)
+    }
+
+
 def test_a_visibility_timeout_is_changed(platform, sqs, queue):
     sqs.send_message(QueueUrl=queue, MessageBody="m")
     (got,) = receive(sqs, queue)

@@ -35,7 +35,17 @@ from stratolite.gateway.sigv4 import EMPTY_SHA256, UNSIGNED, Claim
 from stratolite.gateway.ways import Errand, Ways, is_large
 from stratolite.http import BodyStream, HttpRequest, HttpResponse
 from stratolite.limits import BODIES_BUFFERED_BYTES_MAX, BODY_BUFFERED_BYTES_MAX
-from stratolite.service import ANONYMOUS, Call, Cloud, Door, Parked, Principal, Service, perform
+from stratolite.service import (
+    ANONYMOUS,
+    Call,
+    Cloud,
+    Door,
+    Parked,
+    Principal,
+    Service,
+    perform,
+    traced,
+)
 from stratolite.services import OFFERS
 from stratolite.wire import codec as codec_for
 from stratolite.wire import fault_response, guess, missing, resolve
@@ -468,7 +478,7 @@ class Visit:
         if place.name and host:  # links are given in path form, which works everywhere
             host = place.base + (":" + host.rpartition(":")[2] if ":" in host else "")
         endpoint = f"{request.scheme}://{host}" if place.ours and host else cloud.endpoint
-        return Call(
+        call = Call(
             cloud,
             principal,
             region or place.region or DEFAULT_REGION,
@@ -476,6 +486,9 @@ class Visit:
             endpoint,
             context=Context(request),
         )
+        if trace := request.headers.get("x-amzn-trace-id"):
+            traced(call, trace)
+        return call
 
     # -- doors: raw HTTP for a service
 

@@ -13,7 +13,6 @@ from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.hosts import is_loopback
 from stratolite.gateway.sigv4 import ALGORITHM
 from stratolite.http import HttpRequest
-from stratolite.service import TRACE
 
 
 class Context(Mapping[str, str]):
@@ -39,16 +38,9 @@ class Context(Mapping[str, str]):
             return request.headers["user-agent"]
         if name == "aws:Referer":
             return request.headers["referer"]
-        if name == TRACE:
-            return request.headers[TRACE]
         if name.startswith("s3:"):
             return _of_s3(request, name)
         raise KeyError(name)
-
-    @property
-    def trace(self) -> str:
-        """X-Amzn-Trace-Id, no condition key: which X-Ray trace the request is a part of."""
-        return self._request.headers.get("x-amzn-trace-id", "")
 
     def __bool__(self) -> bool:
         return True  # without asking for each name, as ``or`` would

@@ -18,7 +18,7 @@ from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.http_targets import NotTaken
 from stratolite.patterns import Patterns, compile_pattern
-from stratolite.service import TRACE, Call, Job, Settle, Worker
+from stratolite.service import Call, Job, Settle, Worker
 from stratolite.service_events import BY_TRAIL, only_reads
 from stratolite.services.events import jobs, metrics, names, outgoing, state
 from stratolite.services.events.authorizing import Authorize
@@ -231,7 +231,7 @@ class _Deliver:
         said = orjson.loads(job.payload)
         call = self._cloud.call(said["account"], said["region"])
         if trace := said.get("trace"):
-            call.context = {TRACE: trace}
+            call.trace = trace
         seen = metrics.Attempt(self._cloud, said)
         try:
             if said["dead"]:

@@ -19,7 +19,7 @@ import orjson
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import TRACE, Call, Job, Settle, Worker, trace_of
+from stratolite.service import Call, Job, Settle, Worker, trace_of
 from stratolite.services.lambda_ import destinations, invoking, state
 from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -86,7 +86,7 @@ class _Worker:
         ref = Ref(said["account"], said["region"], said["name"], said["qualifier"] or None)
         call = cloud.call(ref.account, ref.region, said["id"])
         if trace := said.get("trace"):
-            call.context = {TRACE: trace}
+            call.trace = trace
         event = said["event"].encode() or await cloud.blobs.read(said["blob"])
         try:
             target, limits = await call.transact(lambda inner: _look(inner, ref))

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from stratolite.data_keys import DataKey
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, trace_of
 from stratolite.services.sns import fanout, outbox, phones, publication, push, sealing, state
 from stratolite.services.sns.finding import invalid, topic_of
 from stratolite.services.sns.phones import PHONE
@@ -124,7 +124,7 @@ def _read(call: Call, topic: Topic, request: Request, where: str) -> Publication
         "dedup": dedup or "",
         "sequence": 0,
     }
-    if trace := getattr(call.context, "trace", ""):
+    if trace := trace_of(call):
         made["trace"] = trace
     return made
 

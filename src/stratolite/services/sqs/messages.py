@@ -9,7 +9,7 @@ from typing import Any
 
 from stratolite.core import Tx
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response, Service, trace_of
 from stratolite.services.sqs import content, fair, fifo, sealing, standard, state, worker
 from stratolite.services.sqs.attributes import parse_arn
 from stratolite.services.sqs.content import SIZE_BYTES_MAX, invalid
@@ -276,7 +276,7 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     attributes = content.attributes(given) if given else {}
     if attributes:
         size += content.attributes_size(attributes)
-    trace = getattr(call.context, "trace", "")
+    trace = trace_of(call)
     if system := request.get("MessageSystemAttributes"):
         if set(system) - {"AWSTraceHeader"}:
             raise invalid(
