@@ -1000,3 +1000,14 @@ def test_no_header_holds_a_line_break_of_an_event(client, events, site, caller):
     told = received(client, dead_url, raw=True)[0]["MessageAttributes"]
     assert "is no value of a header" in told["ERROR_MESSAGE"]["StringValue"]
     assert site.got == []
+
+
+def test_too_many_entries_are_shown_as_aws_shows_them(events):
+    """test_events: test_put_events_exceed_limit_ten_entries."""
+    one = {"Source": "s", "DetailType": "d", "Detail": '{"a": 1}', "EventBusName": "b"}
+    shown = 'PutEventsRequestEntry(time=null, source=s, resources=null, detailType=d, detail={"a": 1}, eventBusName=b, traceHeader=null, kmsKeyIdentifier=null, internalMetadata=null)'  # fmt: skip
+    refused(
+        "ValidationException",
+        f"1 validation error detected: Value '[{', '.join([shown] * 11)}]' at 'entries' failed to satisfy constraint: Member must have length less than or equal to 10",
+        events.put_events, Entries=[one] * 11,
+    )  # fmt: skip

@@ -304,6 +304,8 @@ Outputs:
   Group: {Value: !Ref Group}
   Schedule: {Value: !Ref Schedule}
   Destination: {Value: !Ref Destination}
+  Connection: {Value: !GetAtt Connection.ArnForPolicy}
+  Secret: {Value: !GetAtt Connection.SecretArn}
 """
 
 
@@ -321,6 +323,9 @@ def test_a_stack_of_all_types_is_made_changed_and_removed(client, scheduler):
     bus, _, name = first["Rule"].partition("|")
     assert bus == "tbus"
     assert events.list_targets_by_rule(Rule=name, EventBusName=bus)["Targets"][0]["RetryPolicy"] == {"MaximumRetryAttempts": 3}  # fmt: skip
+    secret = client("secretsmanager").get_secret_value(SecretId=first["Secret"])["SecretString"]
+    assert json.loads(secret) == {"api_key_name": "k", "api_key_value": "v"}
+    assert first["Connection"].split(":connection/")[1] in first["Secret"]
     assert outputs("two", "update") == first
     assert json.loads(events.describe_rule(Name=name, EventBusName=bus)["EventPattern"]) == {"source": ["two"]}  # fmt: skip
     assert scheduler.get_schedule(GroupName=first["Group"], Name=first["Schedule"])["Description"] == "two"  # fmt: skip

@@ -318,28 +318,30 @@ class Connection(_Type):
         return picked(found, "Name", "Description", "AuthorizationType", "AuthParameters")
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
-        found = await self.ask(call, "DescribeConnection", Name=physical_id)
-        return Made(physical_id, {"Arn": found["ConnectionArn"]})
+        return await self._made(call, physical_id)
 
     async def create(self, call: Call, spec: Spec) -> Made:
         wanted = spec.properties
         name = wanted.get("Name") or spec.generated_name(64)
         try:
-            answer = await self.ask(call, "CreateConnection", Name=name, **_linked(wanted))
+            await self.ask(call, "CreateConnection", Name=name, **_linked(wanted))
         except Fault as fault:
             if fault.code != "ResourceAlreadyExistsException" or wanted.get("Name"):
                 raise
-            answer = await self.ask(call, "DescribeConnection", Name=name)
-        return Made(name, {"Arn": answer["ConnectionArn"]})
+        return await self._made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
-        answer = await self.ask(
-            call, "UpdateConnection", Name=physical_id, **_linked(new.properties)
-        )
-        return Made(physical_id, {"Arn": answer["ConnectionArn"]})
+        await self.ask(call, "UpdateConnection", Name=physical_id, **_linked(new.properties))
+        return await self._made(call, physical_id)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         await self.ask_if_there(call, "DeleteConnection", Name=physical_id)
+
+    async def _made(self, call: Call, name: str) -> Made:
+        found = await self.ask(call, "DescribeConnection", Name=name)
+        arn = found["ConnectionArn"]
+        made = {"Arn": arn, "ArnForPolicy": arn.rpartition("/")[0]}
+        return Made(name, made | picked(found, "SecretArn"))
 
 
 def _linked(wanted: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stratolite import delivery, shards
-from stratolite.errors import Fault
+from stratolite.errors import Fault, Unavailable
 from stratolite.service import Call
 from stratolite.services.pipes import carrying, checks, items, sealing, state, targets
 from stratolite.services.pipes.items import Item
@@ -214,13 +214,13 @@ class QueueReader(Reader):
     async def _whole(self, there: Call, batch: list[Item]) -> None:
         try:
             failed = await carrying.carry(await self.acting(), self.arn, self.request, batch)
-        except (Fault, ValueError, Failed) as error:
+        except (Fault, Unavailable, ValueError, Failed) as error:
             _log.info("pipe=%s: %d messages go back after %r", self.name, len(batch), error)
             self._acting = None
             return
         try:
             await self._delete(there, [item for item in batch if item.id not in failed])
-        except Fault as fault:
+        except (Fault, Unavailable) as fault:
             _log.info("pipe=%s: messages come back after %r", self.name, fault)
             self._acting = None
 
