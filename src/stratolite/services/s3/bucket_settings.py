@@ -256,7 +256,7 @@ class BucketSettings(Service):
         """Accepted: tiers differ in price alone, and there is none."""
         _, said = _put(call, request, "tiering", "IntelligentTieringConfiguration")
         check_tiering(said)
-        return {}
+        return {"_status": 204}
 
     def delete_bucket_intelligent_tiering_configuration(
         self, call: Call, request: Request
@@ -297,6 +297,8 @@ def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, 
     if not request["Id"] or len(request["Id"]) > ID_LENGTH_MAX:
         raise invalid_argument("The configuration ID is not valid.", "Id", request["Id"])
     if said.get("Id") != request["Id"]:
+        if kind == "tiering":
+            raise malformed_xml()  # as recorded, unlike the others
         raise Fault(
             "IdMismatch",
             "Document ID does not match the specified configuration ID.",
