@@ -395,6 +395,15 @@ def test_configurations_are_put_and_refused_as_aws_was_recorded_to_do_it(client:
     assert refused(put, Id="other", **asked) == {
         "Code": "IdMismatch", "Message": "Document ID does not match the specified configuration ID.", "status": 400,
     }  # fmt: skip
+    tiering = s3.put_bucket_intelligent_tiering_configuration
+    tiers = {
+        "Id": "one",
+        "Status": "Enabled",
+        "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}],
+    }
+    asked = {"Bucket": "box", "IntelligentTieringConfiguration": tiers}
+    assert tiering(Id="one", **asked)["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert refused(tiering, Id="other", **asked)["Code"] == "MalformedXML"
     asked = {"Bucket": "box", "InventoryConfiguration": inventory("west")}
     assert refused(put, Id="one", **asked) == {
         "Code": "InvalidS3DestinationBucket", "Message": "Invalid bucket ARN.", "status": 400,

@@ -36,6 +36,30 @@ def test_a_small_put_and_get_are_one_transaction_and_one_lookup_each(tmp_path) -
     run_in_cloud(str(tmp_path), body)
 
 
+def test_counted_requests_look_up_no_more_unless_tags_choose_them(tmp_path) -> None:
+    """Filters are parsed once for each change; what a filter of tags needs is the head once more."""
+
+    async def body(s3):
+        await s3("s3", "CreateBucket", Bucket="bucket")
+        metrics = {"Id": "m", "Filter": {"Prefix": "k"}}
+        put = "PutBucketMetricsConfiguration"
+        await s3("s3", put, Bucket="bucket", Id="m", MetricsConfiguration=metrics)
+        await s3("s3", "PutObject", Bucket="bucket", Key="k", Body=SMALL)
+        await s3("s3", "GetObject", Bucket="bucket", Key="k")
+        reads, bodies = counted(s3)
+        await s3("s3", "PutObject", Bucket="bucket", Key="k", Body=SMALL)
+        await s3("s3", "GetObject", Bucket="bucket", Key="k")
+        assert (len(reads), len(bodies)) == (2, 2)
+        metrics = {"Id": "m", "Filter": {"Tag": {"Key": "a", "Value": "b"}}}
+        await s3("s3", put, Bucket="bucket", Id="m", MetricsConfiguration=metrics)
+        await s3("s3", "GetObject", Bucket="bucket", Key="k")
+        del reads[:], bodies[:]
+        await s3("s3", "GetObject", Bucket="bucket", Key="k")
+        assert (len(reads), len(bodies)) == (2, 1)
+
+    run_in_cloud(str(tmp_path), body)
+
+
 def test_who_may_not_write_learns_nothing_of_the_body(tmp_path) -> None:
     """Authorization comes before what is wrong with a body, also where both are one transaction."""
 

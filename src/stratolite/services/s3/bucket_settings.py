@@ -302,6 +302,8 @@ def _put(call: Call, request: Request, kind: str, member: str) -> tuple[Bucket, 
     if bad:
         raise invalid_argument("The configuration ID is not valid.", "Id", request["Id"])
     if said.get("Id") != request["Id"]:
+        if kind == "tiering":
+            raise malformed_xml()  # as recorded, unlike the others
         raise Fault(
             "IdMismatch",
             "Document ID does not match the specified configuration ID.",
