@@ -206,6 +206,8 @@ async def _begin(
         said, query = await asyncio.to_thread(_described, wanted, expression, now, file)
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
+        if wanted.kind == "parquet" and cut:
+            said["scan"] = cut
         said |= {
             "fd": file.fileno(),
             "sql": query.sql("\0TABLE\0", "\0raw[]\0" if wanted.kind == "json" else "*"),
@@ -249,6 +251,8 @@ async def _fill(
     file: IO[bytes],
 ) -> int:
     """The object's bytes into ``file``, decompressed, the scan range alone; how many."""
+    if wanted.kind == "parquet":
+        cut = None  # it is the child that knows where row groups begin
     delimiter = (wanted.options.get("RecordDelimiter") or "\n").encode()
     change = wanted.kind == "csv" and delimiter not in (b"\n", b"\r\n")
     total, carried = 0, b""
@@ -601,4 +605,4 @@ def _scan_range(said: dict[str, Any] | None, wanted: _Input, size: int) -> tuple
     stop = size if end is None else min(size, int(end) + 1)
     if start >= size or stop <= start:
         raise Fault("InvalidScanRange", "The provided scan range is invalid", status=400)
-    return (int(start), stop) if wanted.kind != "parquet" else None
+    return int(start), stop
