@@ -358,3 +358,19 @@ def test_a_scan_range_of_parquet_means_the_row_groups_that_begin_in_it(s3):
         assert row["c"] == wanted
         found.append(row)
     assert sum(row["c"] for row in found) == 1000
+
+
+@pytest.mark.parametrize("header", ["USE", "IGNORE"])
+def test_the_header_counts_for_every_range(s3, header):
+    """A client that reads an object range by range sees each record once, under the names of the first line."""
+    body = "name;age\nann;1\nbob;2\ncyd;3\n"
+    name = "s.name" if header == "USE" else "s._1"
+    found = []
+    for start in range(0, len(body), 7):
+        found += rows(
+            select(
+                s3, body, f"SELECT {name} AS n FROM S3Object s", {"CSV": {"FileHeaderInfo": header, "FieldDelimiter": ";"}},
+                ScanRange={"Start": start, "End": start + 6},
+            )
+        )  # fmt: skip
+    assert [row["n"] for row in found] == ["ann", "bob", "cyd"]
