@@ -732,6 +732,7 @@ def test_policies_ask_what_a_job_does_how_urgent_it_is_and_how_it_is_tagged(
     cancel = {"AccountId": ACCOUNT, "RequestedJobStatus": "Cancelled"}
     assert not may(mine.update_job_status, JobId=older, **cancel)
     assert may(mine.update_job_status, JobId=newer, **cancel)
-    allow({"Action": ["s3:TagResource", "s3:*BucketTagging"], "Condition": tagged})
+    allow({"Action": "s3:TagResource", "Condition": tagged}, {"Action": "s3:*BucketTagging"})
     asked = {"AccountId": ACCOUNT, "ResourceArn": "arn:aws:s3:::box"}
     assert not may(mine.tag_resource, **asked, Tags=[{"Key": "stage", "Value": "live"}])
+    assert may(mine.tag_resource, **asked, Tags=stage)
