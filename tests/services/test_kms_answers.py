@@ -121,6 +121,13 @@ def test_what_is_listed_comes_in_pages(kms):
         "InvalidMarkerException: The marker is not valid."
     )
     root = "arn:aws:iam::000000000000:root"
+    for call, asked in (
+        (kms.list_keys, {}),
+        (kms.list_aliases, {}),
+        (kms.list_grants, {"KeyId": key}),
+        (kms.list_retirable_grants, {"RetiringPrincipal": root}),
+    ):
+        assert refused(call, **asked, Marker="none").startswith("InvalidMarkerException: ")
     made = {
         kms.create_grant(KeyId=key, GranteePrincipal=root, Operations=["Encrypt"])["GrantId"]
         for _ in range(3)

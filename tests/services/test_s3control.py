@@ -659,6 +659,17 @@ def test_a_manifest_that_cannot_be_read_fails_the_job(control, s3, role, body, r
     ]
 
 
+def test_a_job_s_priority_has_bounds(client, s3, role):
+    control = client("s3control", parameter_validation=False)
+    tag = {"S3DeleteObjectTagging": {}}
+    for priority in (-1, 2**31):
+        with pytest.raises(ClientError, match="InvalidRequest"):
+            make(control, s3, role, ["k"], tag, Priority=priority)
+    job_id = make(control, s3, role, ["k"], tag, Priority=2**31 - 1, ConfirmationRequired=True)
+    with pytest.raises(ClientError, match="InvalidRequest"):
+        control.update_job_priority(AccountId=ACCOUNT, JobId=job_id, Priority=-1)
+
+
 def test_a_job_goes_ninety_days_after_its_end(control, s3, role, platform):
     """The same page, NoSuchJobException; its token is free again."""
     s3.put_object(Bucket="box", Key="k", Body=b"x")
