@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -120,6 +121,13 @@ def test_what_is_listed_comes_in_pages(kms):
         "InvalidMarkerException: The marker is not valid."
     )
     root = "arn:aws:iam::000000000000:root"
+    for call, asked in (
+        (kms.list_keys, {}),
+        (kms.list_aliases, {}),
+        (kms.list_grants, {"KeyId": key}),
+        (kms.list_retirable_grants, {"RetiringPrincipal": root}),
+    ):
+        assert refused(call, **asked, Marker="none").startswith("InvalidMarkerException: ")
     made = {
         kms.create_grant(KeyId=key, GranteePrincipal=root, Operations=["Encrypt"])["GrantId"]
         for _ in range(3)
@@ -522,3 +530,23 @@ def test_tags_with_a_key_and_the_key_an_alias_leaves_need_leave_too(client, kms)
     )  # fmt: skip
     assert not allowed(narrow.update_alias, AliasName="alias/a", TargetKeyId=new)
     assert allowed(able.update_alias, AliasName="alias/a", TargetKeyId=new)
+
+
+def test_importing_is_judged_by_how_it_is_wrapped_and_how_long_it_stays(client, kms, platform):
+    """kms:WrappingAlgorithm, kms:WrappingKeySpec, kms:ExpirationModel and kms:ValidTo."""
+    key = make(kms, Origin="EXTERNAL")
+    now_s = platform.run(platform.cloud.db.transact(lambda tx: tx.time_s))
+    latest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s + 10 * DAY_S))
+    able, _ = user(
+        client, "able",
+        {"Action": "kms:GetParametersForImport", "Condition": equals(WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048")},
+        {"Action": "kms:ImportKeyMaterial", "Condition": {
+            "StringEquals": {"kms:ExpirationModel": "KEY_MATERIAL_EXPIRES"}, "DateLessThan": {"kms:ValidTo": latest},
+        }},
+    )  # fmt: skip
+    given = imported(able, key, b"1" * 32)
+    assert not allowed(able.get_parameters_for_import, KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_3072")  # fmt: skip
+    assert not allowed(able.import_key_material, **given)
+    given["ExpirationModel"] = "KEY_MATERIAL_EXPIRES"
+    assert not allowed(able.import_key_material, **given, ValidTo=now_s + 20 * DAY_S)
+    assert allowed(able.import_key_material, **given, ValidTo=now_s + 5 * DAY_S)

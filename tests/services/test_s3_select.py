@@ -337,3 +337,40 @@ def test_a_delimiter_of_two_characters_is_found_wherever_the_object_is_cut():
                 for at in range(0, len(body), size):
                     got += b"" if scan.done else scan.take(body[at : at + size])
                 assert got + scan.rest() == wanted, (start, end, size)
+
+
+def test_a_scan_range_of_parquet_means_the_row_groups_that_begin_in_it(s3):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/selecting-content-from-objects.html: ranges that meet count each row once."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"n": list(range(1000))}), out, row_group_size=100)
+    body = out.getvalue()
+    begins = [
+        min(c.data_page_offset, c.dictionary_page_offset or c.data_page_offset)
+        for c in (parquet.ParquetFile(out).metadata.row_group(g).column(0) for g in range(10))
+    ]
+    found = []
+    third = len(body) // 3
+    for start, end in ((0, third), (third + 1, 2 * third), (2 * third + 1, len(body))):
+        wanted = sum(100 for at in begins if start <= at <= end)
+        scan = {"Start": start, "End": end}
+        (row,) = rows(select(s3, body, "SELECT COUNT(*) AS c, MIN(s.n) AS low FROM S3Object s", {"Parquet": {}}, ScanRange=scan))  # fmt: skip
+        assert row["c"] == wanted
+        found.append(row)
+    assert sum(row["c"] for row in found) == 1000
+
+
+@pytest.mark.parametrize("header", ["USE", "IGNORE"])
+def test_the_header_counts_for_every_range(s3, header):
+    """A client that reads an object range by range sees each record once, under the names of the first line."""
+    body = "name;age\nann;1\nbob;2\ncyd;3\n"
+    name = "s.name" if header == "USE" else "s._1"
+    found = []
+    for start in range(0, len(body), 7):
+        found += rows(
+            select(
+                s3, body, f"SELECT {name} AS n FROM S3Object s", {"CSV": {"FileHeaderInfo": header, "FieldDelimiter": ";"}},
+                ScanRange={"Start": start, "End": start + 6},
+            )
+        )  # fmt: skip
+    assert [row["n"] for row in found] == ["ann", "bob", "cyd"]

@@ -659,6 +659,17 @@ def test_a_manifest_that_cannot_be_read_fails_the_job(control, s3, role, body, r
     ]
 
 
+def test_a_job_s_priority_has_bounds(client, s3, role):
+    control = client("s3control", parameter_validation=False)
+    tag = {"S3DeleteObjectTagging": {}}
+    for priority in (-1, 2**31):
+        with pytest.raises(ClientError, match="InvalidRequest"):
+            make(control, s3, role, ["k"], tag, Priority=priority)
+    job_id = make(control, s3, role, ["k"], tag, Priority=2**31 - 1, ConfirmationRequired=True)
+    with pytest.raises(ClientError, match="InvalidRequest"):
+        control.update_job_priority(AccountId=ACCOUNT, JobId=job_id, Priority=-1)
+
+
 def test_a_job_goes_ninety_days_after_its_end(control, s3, role, platform):
     """The same page, NoSuchJobException; its token is free again."""
     s3.put_object(Bucket="box", Key="k", Body=b"x")
@@ -673,3 +684,66 @@ def test_a_job_goes_ninety_days_after_its_end(control, s3, role, platform):
     with pytest.raises(ClientError, match="NoSuchJob"):
         job(control, job_id)
     assert make(control, s3, role, ["k"], tag) != job_id
+
+
+def test_policies_ask_what_a_job_does_how_urgent_it_is_and_how_it_is_tagged(
+    client, control, s3, role
+):
+    """The condition keys of Amazon S3's jobs in the Service Authorization Reference, and the examples of job tags."""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+
+    def allow(*statements):
+        listed = [{"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"}]
+        listed += [{"Effect": "Allow", "Resource": "*", **one} for one in statements]
+        iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=document(*listed))
+
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    mine = client("s3control", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    operation, token = {"S3DeleteObjectTagging": {}}, iter("abcdefghij")
+
+    def may(call, **asked):
+        try:
+            call(**asked)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDenied", error
+            return False
+        return True
+
+    def created(**more):
+        return may(
+            lambda **m: make(mine, s3, role, ["k"], operation, ClientRequestToken=next(token), **m), **more
+        )  # fmt: skip
+
+    equal, low = {"s3:RequestJobOperation": "S3DeleteObjectTagging"}, {"s3:RequestJobPriority": "5"}
+    allow(
+        {
+            "Action": "s3:CreateJob",
+            "Condition": {"StringEquals": equal, "NumericLessThanEquals": low},
+        }
+    )
+    assert created(Priority=5, ConfirmationRequired=True)
+    assert not created(Priority=6, ConfirmationRequired=True)
+    stage = [{"Key": "stage", "Value": "test"}]
+    assert not created(Priority=5, ConfirmationRequired=True, Tags=stage)  # needs s3:PutJobTagging
+    tagged = {"StringEquals": {"aws:RequestTag/stage": "test"}}
+    allow({"Action": ["s3:CreateJob", "s3:PutJobTagging"], "Condition": tagged})
+    assert created(Priority=5, ConfirmationRequired=True, Tags=stage)
+    assert not created(Priority=5, ConfirmationRequired=True)
+    listed = control.list_jobs(AccountId=ACCOUNT)["Jobs"]
+    newer, older = (one["JobId"] for one in listed)
+    until(lambda: all(job(control, one)["Status"] == "Suspended" for one in (newer, older)))
+    existing = {"StringEquals": {"s3:ExistingJobOperation": "S3DeleteObjectTagging"}, "NumericEquals": {"s3:ExistingJobPriority": "5"}}  # fmt: skip
+    allow(
+        {"Action": "s3:UpdateJobPriority", "Condition": existing},
+        {"Action": "s3:UpdateJobStatus", "Condition": {"StringEquals": {"s3:JobSuspendedCause": "AwaitingConfirmation", "aws:ResourceTag/stage": "test"}}},
+    )  # fmt: skip
+    assert may(mine.update_job_priority, AccountId=ACCOUNT, JobId=older, Priority=4)
+    assert not may(mine.update_job_priority, AccountId=ACCOUNT, JobId=older, Priority=5)
+    cancel = {"AccountId": ACCOUNT, "RequestedJobStatus": "Cancelled"}
+    assert not may(mine.update_job_status, JobId=older, **cancel)
+    assert may(mine.update_job_status, JobId=newer, **cancel)
+    allow({"Action": "s3:TagResource", "Condition": tagged}, {"Action": "s3:*BucketTagging"})
+    asked = {"AccountId": ACCOUNT, "ResourceArn": "arn:aws:s3:::box"}
+    assert not may(mine.tag_resource, **asked, Tags=[{"Key": "stage", "Value": "live"}])
+    assert may(mine.tag_resource, **asked, Tags=stage)

@@ -8,7 +8,7 @@ from typing import Any
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
-from stratolite.services.kms.faults import invalid, no_alias
+from stratolite.services.kms.faults import bad_marker, invalid, no_alias
 from stratolite.services.kms.lookup import find, split
 from stratolite.services.kms.state import Key
 
@@ -70,6 +70,8 @@ class Aliases(Service):
 
     def list_aliases(self, call: Call, request: Request) -> Response:
         most, after = request.get("Limit") or 50, request.get("Marker") or ""
+        if after and not after.startswith("alias/"):
+            raise bad_marker()
         place = state.here(call)
         if request.get("KeyId"):
             place, _ = split(call, request["KeyId"])

@@ -54,5 +54,9 @@ def unsupported(what: str) -> Fault:
     return Fault("UnsupportedOperationException", f"{what} is not offered by Stratolite")
 
 
+def bad_marker() -> Fault:
+    return Fault("InvalidMarkerException", "The marker is not valid.")
+
+
 def bad_ciphertext() -> Fault:
     return Fault("InvalidCiphertextException", "")

@@ -5,13 +5,14 @@ Source  https://docs.aws.amazon.com/kms/latest/developerguide/grants.html
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stratolite import principals
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kms import state
-from stratolite.services.kms.faults import absent, invalid
+from stratolite.services.kms.faults import absent, bad_marker, invalid
 from stratolite.services.kms.lookup import check_state, find
 from stratolite.services.kms.specs import ENCAPSULATE, SPECS, SYMMETRIC
 from stratolite.services.kms.use import dry_run
@@ -28,6 +29,7 @@ _PRINCIPALS = (
     "GranteeServicePrincipal",
     "RetiringServicePrincipal",
 )
+_GRANT_ID = re.compile("[0-9a-f]{64}")
 _ALWAYS = {"CreateGrant", "RetireGrant", "DescribeKey"}
 _SHOWN = (
     "KeyId", "GrantId", "Name", "CreationDate", "GranteePrincipal", "RetiringPrincipal", "IssuingAccount",
@@ -98,6 +100,8 @@ class KeyGrants(Service):
     def list_grants(self, call: Call, request: Request) -> Response:
         found = find(call, request["KeyId"])
         most, after = request.get("Limit") or 50, request.get("Marker") or ""
+        if after and not _GRANT_ID.fullmatch(after):
+            raise bad_marker()
         holder = request.get("GranteePrincipal") or _of_service(
             call, request, "GranteeServicePrincipal"
         )
@@ -118,6 +122,8 @@ class KeyGrants(Service):
 
     def list_retirable_grants(self, call: Call, request: Request) -> Response:
         most, after = request.get("Limit") or 50, request.get("Marker") or ""
+        if after and not _GRANT_ID.fullmatch(after.rpartition("/")[2]):
+            raise bad_marker()
         who = request.get("RetiringPrincipal") or _of_service(
             call, request, "RetiringServicePrincipal"
         )

@@ -13,9 +13,10 @@ from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, prepared
 from stratolite.services.kms import material, policies, state
 from stratolite.services.kms.blobs import MULTI
-from stratolite.services.kms.faults import invalid, unsupported, wrong_state
+from stratolite.services.kms.faults import bad_marker, invalid, unsupported, wrong_state
 from stratolite.services.kms.lookup import (
     EXTERNAL,
+    KEY_ID,
     check_managed,
     check_stays,
     find,
@@ -115,9 +116,11 @@ class Keys(Service):
         owners = request.get("ResourceOwners") or ("SELF",)
         if "SELF" not in owners:  # there is no RAM that could share keys of others
             raise unsupported(f"ResourceOwners {' '.join(owners)}")
-        most = request.get("Limit") or 100
+        most, after = request.get("Limit") or 100, request.get("Marker") or ""
+        if after and not KEY_ID.fullmatch(after):
+            raise bad_marker()
         place = state.here(call)
-        listed = state.keys(call.tx, place, request.get("Marker") or "", most + 1)
+        listed = state.keys(call.tx, place, after, most + 1)
         response: Response = {
             "Keys": [{"KeyId": k, "KeyArn": place.arn(f"key/{k}")} for k in listed[:most]],
             "Truncated": len(listed) > most,
@@ -224,7 +227,7 @@ def page(
         elif after in places:
             start = places.index(after) + 1
         else:
-            raise Fault("InvalidMarkerException", "The marker is not valid.")
+            raise bad_marker()
     shown = listed[start : start + most]
     response: Response = {member: shown, "Truncated": start + most < len(listed)}
     if response["Truncated"]:

@@ -20,7 +20,9 @@ from stratolite.services.kms.faults import (
 from stratolite.services.kms.specs import ENCRYPT, SYMMETRIC
 from stratolite.services.kms.state import Key, Place
 
-_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+KEY_ID = re.compile(
+    r"mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
 AWS_NAMES = re.compile(r"alias/aws/[a-z0-9-]{1,64}")
 ROTATION_DAYS = 365
 EXTERNAL = "EXTERNAL"
@@ -38,7 +40,7 @@ def find(call: Call, key_id: str) -> Key:
             return make_managed(call, place, rest)
         raise no_alias(place.arn(rest))
     name = rest.removeprefix("key/")
-    if not _ID.fullmatch(name):
+    if not KEY_ID.fullmatch(name):
         raise invalid_key_id(key_id)
     return _there(call, place, name)
 

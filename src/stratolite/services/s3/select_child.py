@@ -81,15 +81,35 @@ def csv_table(said: dict[str, Any], path: str) -> str:
     )
 
 
-def table_of(said: dict[str, Any], path: str) -> str:
+def table_of(said: dict[str, Any], path: str, db: Any) -> str:
     if said["format"] == "csv":
         return csv_table(said, path)
     if said["format"] == "parquet":
-        return f"read_parquet({quoted(path)})"
+        return (
+            row_groups(db, path, *said["scan"])
+            if "scan" in said
+            else f"read_parquet({quoted(path)})"
+        )
     return (
         f"(SELECT json AS j FROM read_json_objects({quoted(path)}, format='newline_delimited',"  # noqa: S608
         f" maximum_object_size={16 << 20}))"
     )
+
+
+def row_groups(db: Any, path: str, start: int, stop: int) -> str:
+    """The rows of the row groups that begin in a range of bytes."""
+    begins = "min(least(data_page_offset, coalesce(dictionary_page_offset, data_page_offset)))"
+    groups = db.execute(
+        f"SELECT {begins}, max(row_group_num_rows) FROM parquet_metadata({quoted(path)})"  # noqa: S608
+        " GROUP BY row_group_id ORDER BY row_group_id"
+    ).fetchall()
+    wanted, first = ["false"], 0
+    for offset, count in groups:
+        if start <= offset < stop:
+            wanted.append(f"file_row_number BETWEEN {first} AND {first + count - 1}")
+        first += count
+    numbered = f"read_parquet({quoted(path)}, file_row_number=true)"
+    return f"(SELECT * EXCLUDE (file_row_number) FROM {numbered} WHERE {' OR '.join(wanted)})"  # noqa: S608
 
 
 # -- paths into JSON records
@@ -249,7 +269,7 @@ def main() -> None:
     for macro in said.get("macros", []):
         db.execute(f"CREATE MACRO {macro}")
     try:
-        table = table_of(said, path)
+        table = table_of(said, path, db)
         sql = filled(said["sql"], db, table, said.get("root"))
         found = db.execute(sql.replace("\0TABLE\0", table))
         own = [] if said["format"] == "json" else [column[0] for column in found.description]

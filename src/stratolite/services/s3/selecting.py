@@ -211,6 +211,8 @@ async def _begin(
         said, query = await asyncio.to_thread(_described, wanted, expression, now, file)
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
+        if wanted.kind == "parquet" and cut:
+            said["scan"] = cut
         said |= {
             "fd": file.fileno(),
             "sql": query.sql("\0TABLE\0", "\0raw[]\0" if wanted.kind == "json" else "*"),
@@ -254,15 +256,18 @@ async def _fill(
     file: IO[bytes],
 ) -> int:
     """The object's bytes into ``file``, decompressed, the scan range alone; how many."""
+    if wanted.kind == "parquet":
+        cut = None  # it is the child that knows where row groups begin
     delimiter = (wanted.options.get("RecordDelimiter") or "\n").encode()
     change = wanted.kind == "csv" and delimiter not in (b"\n", b"\r\n")
     total, carried = 0, b""
     scan = _Scan(cut, delimiter if change else b"\n") if cut else None
+    header = _header_of(wanted, cut, delimiter if change else b"\n")
     chunks = content.joined(service.cloud, source.pieces)
     async for piece in _expanded(chunks, wanted.compression):
         data = piece
         if scan is not None:
-            data = scan.take(data)
+            data = header.take(piece) + scan.take(piece)
         if change:
             data, carried = _as_lines(carried + data, delimiter)
         total += len(data)
@@ -350,6 +355,15 @@ def _gunzip() -> Expand:
     return expand
 
 
+def _header_of(wanted: _Input, cut: tuple[int, int] | None, delimiter: bytes) -> _Scan:
+    """The first record, where it has the columns' names and is in front of the range: it counts for every range."""
+    named = (wanted.options.get("FileHeaderInfo") or "NONE").upper() != "NONE"
+    before = wanted.kind == "csv" and named and cut is not None and cut[0] > 0
+    header = _Scan((0, 1), delimiter)
+    header.done = not before
+    return header
+
+
 class _Scan:
     """Lets through the records that begin in a range of bytes, whole."""
 
@@ -361,6 +375,8 @@ class _Scan:
         self.done = False
 
     def take(self, data: bytes) -> bytes:
+        if self.done:
+            return b""
         data, size, self._held = self._held + data, len(self._delimiter), b""
         if not self._begun:  # a record begins behind the delimiter before the range
             found = data.find(self._delimiter, max(0, self._start - size - self._at))
@@ -606,4 +622,4 @@ def _scan_range(said: dict[str, Any] | None, wanted: _Input, size: int) -> tuple
     stop = size if end is None else min(size, int(end) + 1)
     if start >= size or stop <= start:
         raise Fault("InvalidScanRange", "The provided scan range is invalid", status=400)
-    return (int(start), stop) if wanted.kind != "parquet" else None
+    return int(start), stop

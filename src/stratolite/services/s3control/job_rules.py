@@ -37,6 +37,7 @@ CHECKSUMS = (
 CSV = "S3BatchOperations_CSV_20180820"
 INVENTORY = "S3InventoryReport_CSV_20161130"
 GENERATED = "S3InventoryReport_CSV_20211130"
+PRIORITY_MAX = 2**31 - 1
 _ARN = "arn:aws:s3:::"
 _FIELDS = ("Ignore", "Bucket", "Key", "VersionId")
 KEPT = (
@@ -84,6 +85,7 @@ def check(request: Request) -> None:
             raise invalid("Report format must be Report_CSV_20180820")
         if report.get("ReportScope") not in ("AllTasks", "FailedTasksOnly"):
             raise invalid("Report scope must be AllTasks or FailedTasksOnly")
+    check_priority(request)
     if not str(request.get("RoleArn") or "").startswith("arn:aws:iam::"):
         raise invalid("Invalid role ARN")
     if kind == "S3PutObjectCopy" and not operation[kind].get("TargetResource"):
@@ -94,6 +96,12 @@ def check(request: Request) -> None:
             raise not_offered(f"the checksum {algorithm}")
         if (operation[kind].get("ChecksumType") or "FULL_OBJECT") != "FULL_OBJECT":
             raise not_offered("a composite checksum")
+
+
+def check_priority(request: Request) -> None:
+    """Raises Fault: https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_CreateJob.html"""
+    if not 0 <= int(request.get("Priority") or 0) <= PRIORITY_MAX:
+        raise invalid(f"Priority must be between 0 and {PRIORITY_MAX}")
 
 
 def _check_generator(said: dict[str, Any]) -> None:

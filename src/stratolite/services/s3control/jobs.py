@@ -97,6 +97,7 @@ class Jobs(Service):
         record = self._job(call, request)
         if record["status"] in _OVER:
             raise _wrong_state(record)
+        job_rules.check_priority(request)
         record["Priority"] = request["Priority"]
         state.put_job(call.tx, state.space(call.account, call.region), record)
         return {"JobId": record["id"], "Priority": record["Priority"]}

@@ -49,8 +49,36 @@ class S3control(Jobs, Tags, grants.Grants):
             needed = [(action, "*")]
             if role := request.get("RoleArn"):
                 needed.append(("iam:PassRole", role))
+            if request.get("Tags"):
+                needed.append(("s3:PutJobTagging", job_arn(call, "*")))
             return needed
         return ((action, "*"),)
+
+    def condition_keys(
+        self, call: Call, operation: str, request: Request, needed: Access
+    ) -> dict[str, list[str]]:
+        """Of jobs, and of what is tagged. https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-job-tags-examples.html"""
+        keys: dict[str, list[str]] = {}
+        if given := request.get("Tags"):
+            keys["aws:tagkeys"] = [tag["Key"] for tag in given]
+            keys |= {f"aws:requesttag/{tag['Key'].lower()}": [tag["Value"]] for tag in given}
+        if operation == "CreateJob":
+            keys["s3:requestjoboperation"] = list(request.get("Operation") or {})
+        elif not request.get("JobId"):
+            return keys
+        if "Priority" in request:
+            keys["s3:requestjobpriority"] = [str(request["Priority"])]
+        rows = state.space(call.account, call.region)
+        record = state.job(call.tx, rows, request["JobId"]) if request.get("JobId") else None
+        if record is not None:
+            keys["s3:existingjoboperation"] = list(record["Operation"])
+            keys["s3:existingjobpriority"] = [str(record["Priority"])]
+            keys |= {
+                f"aws:resourcetag/{tag['Key'].lower()}": [tag["Value"]] for tag in record["Tags"]
+            }
+            if record["status"] == "Suspended":
+                keys["s3:jobsuspendedcause"] = ["AwaitingConfirmation"]
+        return keys
 
     def resource_policy(self, call: Call, resource: str) -> str | None:
         """Of an instance of S3 Access Grants, by which other accounts use it. Access points' are S3's to honour."""
