@@ -877,14 +877,19 @@ def test_a_queue_of_groups_says_what_waits_beside_the_noisy_ones(platform, clien
     sqs.send_message(QueueUrl=url, **one)
     sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)
     sqs.send_message(QueueUrl=url, MessageBody="m", DelaySeconds=600)
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = sqs.create_queue(QueueName="q.fifo", Attributes=fifo)["QueueUrl"]
+    for group in ("a", "b", "c", "c"):
+        sqs.send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
+    sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=2, VisibilityTimeout=600)
     jump(platform, 61)
 
-    def latest(name: str) -> float:
+    def latest(name: str, queue: str = "q") -> float:
         platform.run(platform.cloud.metrics.flush())
         found = cw.get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName=name,
-            Dimensions=[{"Name": "QueueName", "Value": "q"}],
+            Dimensions=[{"Name": "QueueName", "Value": queue}],
             StartTime=now - 60,
             EndTime=now + 3600,
             Period=3600,
@@ -899,3 +904,6 @@ def test_a_queue_of_groups_says_what_waits_beside_the_noisy_ones(platform, clien
     assert latest("ApproximateNumberOfMessagesNotVisibleInQuietGroups") == 1
     assert latest("ApproximateNumberOfMessagesDelayedInQuietGroups") == 1
     assert latest("ApproximateAgeOfOldestMessageInQuietGroups") >= 1
+    assert latest("ApproximateNumberOfGroupsWithInflightMessages", "q.fifo") == 2
+    assert latest("NumberOfDeduplicatedSentMessages", "q.fifo") == 1
+    assert latest("ApproximateNumberOfNoisyGroups", "q.fifo") == -1

@@ -354,6 +354,53 @@ def test_a_batch_is_refused_for_what_is_wrong_with_an_entry(sns):
 # -- to queues
 
 
+def test_a_topic_takes_as_much_as_it_is_told_to(client, sns, sqs):
+    """https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html"""
+    arn = topic(sns)
+
+    def resize(size: str) -> None:
+        ask = {"AttributeName": "MaximumMessageSize", "AttributeValue": size}
+        sns.set_topic_attributes(TopicArn=arn, **ask)
+
+    assert "MaximumMessageSize" not in sns.get_topic_attributes(TopicArn=arn)["Attributes"]
+    for wrong in ("1023", "1048577", "x", ""):
+        assert "must be an integer" in refused(resize, size=wrong)[1].lower()
+    mail = subscribe(sns, arn, "email", "a@example.com")
+    assert "of email" in refused(resize, size="262145")[1]
+    resize("2000")
+    assert refused(sns.publish, TopicArn=arn, Message="x" * 2001)[1] == (
+        "Invalid parameter: Message too long"
+    )
+    sns.unsubscribe(SubscriptionArn=mail)
+    resize("1048576")
+    ask = {"TopicArn": arn, "Protocol": "email", "Endpoint": "a@example.com"}
+    assert "of email" in refused(sns.subscribe, **ask)[1]
+    url, queue_arn = queue(sqs, "q", arn)
+    subscribe(sns, arn, "sqs", queue_arn, RawMessageDelivery="true")
+    for mark in "ab":
+        sns.publish(TopicArn=arn, Message=mark * (1 << 20))
+    got = received(sqs, url, 2)
+    assert sorted(m["Body"] for m in got) == [mark * (1 << 20) for mark in "ab"]
+    assert refused(sns.publish, TopicArn=arn, Message="x" * ((1 << 20) + 1))[1] == (
+        "Invalid parameter: Message too long"
+    )
+
+
+def test_large_messages_are_archived_and_replayed(platform, sns, sqs):
+    """More than a value of the store, which quotes make of them."""
+    archive = {"ArchivePolicy": '{"MessageRetentionPeriod": "1"}'}
+    size = {"MaximumMessageSize": "1048576"}
+    arn = topic(sns, "o.fifo", FifoTopic="true", ContentBasedDeduplication="true", **archive, **size)  # fmt: skip
+    texts = [mark + '"' * ((1 << 20) - 1) for mark in "abc"]
+    for text in texts:
+        sns.publish(TopicArn=arn, Message=text, MessageGroupId="g")
+    url, queue_arn = queue(sqs, "q.fifo", arn, FifoQueue="true")
+    since = {"PointType": "Timestamp", "StartingPoint": "2020-01-01T00:00:00Z"}
+    subscribe(sns, arn, "sqs", queue_arn, RawMessageDelivery="true", ReplayPolicy=json.dumps(since))
+    got = [m["Body"] for m in received(sqs, url, 3)]
+    assert got == texts
+
+
 def test_a_trace_goes_on_to_the_queue(sns, sqs):
     """Recorded by LocalStack: test_publish_sqs_from_sns_with_xray_propagation."""
     trace = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1"

@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 
 from stratolite.clock import World
 from stratolite.errors import Fault
-from stratolite.services.sqs import messages
+from stratolite.services.sqs import messages, state
 from stratolite.services.sqs.content import check_body
+from stratolite.services.sqs.finding import key_of
 
 
 class Clock(World):
@@ -821,8 +822,21 @@ def test_a_group_gives_what_comes_before_the_first_in_flight(platform, sqs, fifo
     jump(platform, 31)
     assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m3"], "m4 is behind m2"
     jump(platform, 70)
-    assert sorted(bodies(receive(sqs, fifo))) == ["m1", "m2", "m3", "m4"]
+    got = receive(sqs, fifo)
+    assert sorted(bodies(got)) == ["m1", "m2", "m3", "m4"]
     assert counts(sqs, fifo) == (0, 4, 0)
+
+    def look(tx: Any) -> int:
+        found = state.queue(tx, key_of("0" * 12, "us-east-1"), "q.fifo")
+        return state.counts(tx, found).groups_flying
+
+    async def flying() -> int:
+        return platform.cloud.db.peek(look)
+
+    assert platform.run(flying()) == 2
+    for message in got:
+        sqs.delete_message(QueueUrl=fifo, ReceiptHandle=message["ReceiptHandle"])
+    assert platform.run(flying()) == 0
 
 
 def test_what_was_not_deleted_comes_again_in_order(platform, sqs, fifo):
@@ -878,6 +892,11 @@ def test_deduplication_by_content_and_within_groups(sqs):
     url = sqs.create_queue(QueueName="h.fifo", Attributes=attributes)["QueueUrl"]
     send(sqs, url, ("a", "same"), ("a", "same"), ("b", "same"))
     assert counts(sqs, url) == (2, 0, 0)
+    said = "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup."
+    del attributes["DeduplicationScope"]
+    assert said in refused(sqs.create_queue, QueueName="i.fifo", Attributes=attributes)[1]
+    back = {"DeduplicationScope": "queue"}
+    assert said in refused(sqs.set_queue_attributes, QueueUrl=url, Attributes=back)[1]
 
 
 def test_a_fifo_queue_refuses_what_it_cannot_order(sqs, fifo, queue):
@@ -1082,6 +1101,13 @@ def test_the_old_wire_form_and_the_queues_address(client, platform, sqs, queue):
         assert f"<Message>The action {action} is not valid for this endpoint.</Message>" in answer
     status, answer = ask("/", Action="CreateQueue", QueueName="n")
     assert status == 200
+    for action, wanted in (("ListQueues", "ListQueuesResponse"), ("GetQueueUrl", "Error")):
+        url = f"http://localhost:4566/?Action={action}&Version=2012-11-05&QueueName=nope"
+        request = AWSRequest("GET", url, {"Accept": "application/json"})
+        SigV4Auth(Credentials("000000000000", "test"), "sqs", "us-east-1").add_auth(request)
+        status, headers, answer = platform.send(to_http(request.prepare()))
+        assert dict(headers)["Content-Type"] == "application/json"
+        assert wanted in json.loads(answer), "test_get_list_queues_with_query_auth"
     request = AWSRequest("GET", "http://localhost:4566/000000000000/q")
     SigV4Auth(Credentials("000000000000", "test"), "sqs", "us-east-1").add_auth(request)
     status, _, answer = platform.send(to_http(request.prepare()))

@@ -86,14 +86,20 @@ def test_a_stack_makes_changes_and_deletes_its_queues(client: Any) -> None:
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"]["a"] == "1"
     assert drifted(cfn, "s") == {}
     properties = template["Resources"]["Queue"]["Properties"]
+    properties["MaximumMessageSize"] = 1024
+    cfn.update_stack(StackName="s", TemplateBody=json.dumps(template))
+    cfn.get_waiter("stack_update_complete").wait(
+        StackName="s", WaiterConfig={"Delay": 0.05, "MaxAttempts": 200}
+    )
     del properties["VisibilityTimeout"], properties["RedrivePolicy"]
+    del properties["MaximumMessageSize"]
     del template["Resources"]["Policy"]
     cfn.update_stack(StackName="s", TemplateBody=json.dumps(template))
     cfn.get_waiter("stack_update_complete").wait(
         StackName="s", WaiterConfig={"Delay": 0.05, "MaxAttempts": 200}
     )
     found = attributes(sqs, url)
-    assert found["VisibilityTimeout"] == "30"
+    assert (found["VisibilityTimeout"], found["MaximumMessageSize"]) == ("30", "262144")
     assert not {"RedrivePolicy", "Policy"} & set(found)
     cfn.delete_stack(StackName="s")
     cfn.get_waiter("stack_delete_complete").wait(

@@ -47,8 +47,8 @@ from stratolite.service import (
     traced,
 )
 from stratolite.services import OFFERS
+from stratolite.wire import as_json, fault_response, guess, missing, resolve
 from stratolite.wire import codec as codec_for
-from stratolite.wire import fault_response, guess, missing, resolve
 
 Respond = Callable[[HttpResponse], None]
 CorsHeaders = list[tuple[str, str]]
@@ -300,6 +300,8 @@ class Visit:
         """The target is known: believe the caller, read the body, run the operation."""
         request, claim = self.request, self.claim
         self.codec = codec = codec_for(self.service, self.operation, self.protocol)
+        if self.protocol == "query" and request.headers.get("accept") == "application/json":
+            self.codec = codec = as_json(codec)
         body = request.body
         if self.operation == "PutObject" and request.method == "POST":
             self.app.spawn(self._later(self._post_form()))

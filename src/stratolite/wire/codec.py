@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 from typing import Any
+
+import orjson
 
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
@@ -89,6 +92,29 @@ def codec(service: str, operation: str, protocol: str) -> Codec:
         made.encode_fault = lambda fault, request_id: _headless(encode_fault(fault, request_id))
     _COMPILERS[protocol](tools, made)
     return made
+
+
+@cache
+def as_json(made: Codec) -> Codec:
+    """A codec of the query protocol whose answers are JSON, for who asks with ``Accept: application/json`` as
+    aws-iam-authenticator does. Forms as in LocalStack's test_get_list_queues_with_query_auth (tests/aws/services/sqs).
+    """
+    tools, operation = _tools(made.service), made.operation
+    output = tools.model.output(operation)
+    wrapper = output.get("resultWrapper", f"{operation}Result") if output else ""
+    write = tools.json.writer(output) if output else None
+
+    def encode(response: dict[str, Any], request_id: str) -> HttpResponse:
+        inside: dict[str, Any] = (
+            {} if write is None else {wrapper: orjson.Fragment(write(response))}
+        )
+        inside["ResponseMetadata"] = {"RequestId": request_id}
+        headers = [("x-amzn-RequestId", request_id), ("Content-Type", "application/json")]
+        return HttpResponse(200, headers, orjson.dumps({f"{operation}Response": inside}))
+
+    found = copy(made)
+    found.encode, found.encode_fault = encode, tools.faults(made.protocol).query_json
+    return found
 
 
 def _headless(response: HttpResponse) -> HttpResponse:

@@ -190,6 +190,19 @@ class FaultWriter:
         headers = [("x-amzn-RequestId", request_id), ("Content-Type", "text/xml")]
         return HttpResponse(status, headers, text.encode())
 
+    def query_json(self, fault: Fault, request_id: str) -> HttpResponse:
+        """What ``_query`` says, for who asks for JSON."""
+        shape = self.shape(fault)
+        status = self.status(fault, shape)
+        error = {
+            "Code": error_code(shape) if shape else fault.code,
+            "Message": overlays.QUERY_MESSAGES.get(fault.message, fault.message),
+            "Type": "Sender" if status < 500 else "Receiver",
+        }
+        headers = [("x-amzn-RequestId", request_id), ("Content-Type", "application/json")]
+        body = orjson.dumps({"Error": error, "RequestId": request_id})
+        return HttpResponse(status, headers, body)
+
     def _s3(self, fault: Fault, request_id: str) -> HttpResponse:
         shape = self.shape(fault)
         status = self.status(fault, shape)

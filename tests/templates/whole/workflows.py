@@ -236,8 +236,13 @@ made(
             "FifoTopic": True,
             "ArchivePolicy": {"MessageRetentionPeriod": "30"},
             "FifoThroughputScope": "Topic",
+            "MaximumMessageSize": 300000,
         },
-        {"ArchivePolicy": {"MessageRetentionPeriod": "40"}, "FifoThroughputScope": "MessageGroup"},
+        {
+            "ArchivePolicy": {"MessageRetentionPeriod": "40"},
+            "FifoThroughputScope": "MessageGroup",
+            "MaximumMessageSize": 1048576,
+        },
         {"FifoThroughputScope": "Topic"},
     ),
     Replayed=R(

@@ -10,7 +10,8 @@ often the process dies), what must go elsewhere becomes a job a subscription: at
     ("same", topic, protocol, endpoint) -> the id of the subscription
     ("known", topic, scope, dedup id) -> until ms (8 bytes) | JSON [message id, sequence]
     ("forget", topic, ms, stamp)      -> the key of a "known" row to forget then
-    ("archive", topic, ms, stamp)     -> ``publication`` as JSON
+    ("archive", topic, ms, stamp)     -> ``publication`` as JSON, its first 1 MiB
+    ("archive", topic, ms, stamp, n)  -> what it has from there on, as much a row
     ("slot", topic, id)               -> ms, decimal: when a throttled subscription may get its next message
     ("sms",)                          -> JSON, the account's SMS attributes
     ("opted-out", number)             -> JSON {out: bool, in_ms: when it was last opted in}

@@ -8,6 +8,7 @@ Sources  https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from stratolite.services.sns.finding import invalid
 _TOPIC = frozenset(
     {
         "ArchivePolicy", "ContentBasedDeduplication", "DeliveryPolicy", "DisplayName", "FifoThroughputScope",
-        "FifoTopic", "KmsMasterKeyId", "Policy", "SignatureVersion", "TracingConfig",
+        "FifoTopic", "KmsMasterKeyId", "MaximumMessageSize", "Policy", "SignatureVersion", "TracingConfig",
     }
 )  # fmt: skip
 _TOPIC_NOT_OFFERED = re.compile(
@@ -56,6 +57,10 @@ _DISPLAY_NAME_MAX = 100
 _POLICY_BYTES_MAX = 30_720
 """https://docs.aws.amazon.com/general/latest/gr/sns.html"""
 _RETRIES_MAX = 100
+SIZE_BYTES_DEFAULT = 262_144
+_SIZE_BYTES_MIN, _SIZE_BYTES_MAX = 1024, 1 << 20
+LARGE_SUBSCRIPTIONS_MAX = 100
+_LARGE = ("firehose", "lambda", "sqs")
 _DELAY_S_MAX = 3600
 
 
@@ -80,6 +85,12 @@ def check_topic(call: Call, name: str, value: str, *, is_fifo: bool, is_new: boo
         raise invalid(
             f"FifoThroughputScope: Invalid value [{value}]. Must be Topic or MessageGroup."
         )
+    elif name == "MaximumMessageSize":
+        if not is_number(value) or not _SIZE_BYTES_MIN <= int(value) <= _SIZE_BYTES_MAX:
+            raise invalid(
+                f"MaximumMessageSize: Invalid value [{value}]. Must be an integer between {_SIZE_BYTES_MIN} and"
+                f" {_SIZE_BYTES_MAX}."
+            )
     elif name == "SignatureVersion" and value not in ("1", "2"):
         raise invalid(f"SignatureVersion: Invalid value [{value}]. Must be 1 or 2.")
     elif name == "TracingConfig" and value != "PassThrough":
@@ -100,6 +111,26 @@ def check_topic(call: Call, name: str, value: str, *, is_fifo: bool, is_new: boo
         days = str(said.get("MessageRetentionPeriod", "0" if not said else ""))
         if not is_number(days) or (said and not 1 <= int(days) <= 365):
             raise invalid("ArchivePolicy: MessageRetentionPeriod must be between 1 and 365 days")
+
+
+def check_large(size_bytes_max: int, protocols: Sequence[str]) -> None:
+    """Raises Fault where a topic that takes large messages would have subscriptions of these ``protocols``.
+
+    https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
+    """
+    if size_bytes_max <= SIZE_BYTES_DEFAULT:
+        return
+    if len(protocols) > LARGE_SUBSCRIPTIONS_MAX:
+        raise invalid(
+            f"MaximumMessageSize: a topic with more than {SIZE_BYTES_DEFAULT} has at most"
+            f" {LARGE_SUBSCRIPTIONS_MAX} subscriptions"
+        )
+    for protocol in protocols:
+        if protocol not in _LARGE:
+            raise invalid(
+                f"MaximumMessageSize: a topic with more than {SIZE_BYTES_DEFAULT} has no subscriptions of"
+                f" {protocol}, only of {', '.join(_LARGE)}"
+            )
 
 
 def check_subscription(

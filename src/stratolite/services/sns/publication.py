@@ -18,7 +18,6 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.services.sns.finding import invalid
 
-SIZE_BYTES_MAX = 262_144
 _SUBJECT_MAX = 100
 _NAME_BYTES_MAX = 256
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_.-]")

@@ -11,7 +11,7 @@ from stratolite.service import Call, Request, Response, Service, trace_of
 from stratolite.services.sns import fanout, outbox, phones, publication, push, sealing, state
 from stratolite.services.sns.finding import invalid, topic_of
 from stratolite.services.sns.phones import PHONE
-from stratolite.services.sns.publication import SIZE_BYTES_MAX, Publication
+from stratolite.services.sns.publication import Publication
 from stratolite.services.sns.sealing import Sealer
 from stratolite.services.sns.state import Topic, keys_of
 
@@ -43,7 +43,7 @@ class Publishing(Service):
         topic = topic_of(call, arns[0], parameter)
         key = self.sealer.data_key(call, topic) if topic.key else None
         message = _read(call, topic, request, "messageAttributes")
-        if publication.size_of(request["Message"], message["attributes"]) > SIZE_BYTES_MAX:
+        if publication.size_of(request["Message"], message["attributes"]) > topic.size_bytes_max:
             raise invalid("Message too long")
         return _accept(call, topic, message, key)
 
@@ -73,7 +73,7 @@ class Publishing(Service):
                 continue
             size += publication.size_of(entry["Message"], message["attributes"])
             messages.append((entry["Id"], message))
-        if size > SIZE_BYTES_MAX:
+        if size > topic.size_bytes_max:
             raise Fault(
                 "BatchRequestTooLong",
                 "The length of all the messages put together is more than the limit.",

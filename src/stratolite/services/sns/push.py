@@ -96,6 +96,7 @@ class Push(Service):
         return {"Attributes": _application(call, request)[1]["attributes"]}
 
     def set_platform_application_attributes(self, call: Call, request: Request) -> Response:
+        place_of(request.get("PlatformApplicationArn"), "PlatformApplicationArn")
         if not request.get("Attributes"):
             raise _no_attributes()
         place, record = _application(call, request)
@@ -141,6 +142,7 @@ class Push(Service):
         return {"Attributes": _shown(_endpoint(call, request)[1])}
 
     def set_endpoint_attributes(self, call: Call, request: Request) -> Response:
+        place_of(request.get("EndpointArn"), "EndpointArn")
         if not request.get("Attributes"):
             raise _no_attributes()
         place, record = _endpoint(call, request)

@@ -21,12 +21,15 @@ _TOPIC = (
     "DisplayName",
     "FifoThroughputScope",
     "KmsMasterKeyId",
+    "MaximumMessageSize",
     "SignatureVersion",
     "TracingConfig",
 )
-_NOT_OFFERED = ("DataProtectionPolicy", "DeliveryStatusLogging", "MaximumMessageSize")
+_NOT_OFFERED = ("DataProtectionPolicy", "DeliveryStatusLogging")
 _DEFAULTS = {
     "ContentBasedDeduplication": "false",
+    "FifoThroughputScope": "Topic",
+    "MaximumMessageSize": "262144",
     "SignatureVersion": "1",
     "TracingConfig": "PassThrough",
 }

@@ -10,12 +10,14 @@ import orjson
 
 from stratolite.core import Keyspace, Tx
 from stratolite.core.keys import Span
+from stratolite.limits import VALUE_SIZE_BYTES_MAX
 from stratolite.service import Cloud
 from stratolite.services.sns.filtering import Filter, compiled
 
 Record = dict[str, Any]
 """Parsed and shared between transactions: never change one, put a new one."""
 _GLOBAL = Keyspace("", "", "sns")
+_PAGE_BYTES = 4 << 20  # of an archive, looked at in one transaction
 
 
 class Topic:
@@ -35,6 +37,7 @@ class Topic:
         self.key = self.attributes.get("KmsMasterKeyId", "")
         self.dedup_by_content = self.attributes.get("ContentBasedDeduplication") == "true"
         self.dedup_by_group = self.attributes.get("FifoThroughputScope") == "MessageGroup"
+        self.size_bytes_max = int(self.attributes.get("MaximumMessageSize") or 262_144)
         self.signature_version = self.attributes.get("SignatureVersion", "1")
         archive = orjson.loads(self.attributes.get("ArchivePolicy") or "{}")
         self.archive_days = int(archive.get("MessageRetentionPeriod", 0))
@@ -207,7 +210,12 @@ def forget(tx: Tx, keys: Keyspace, topic_number: int, now_ms: int, most: int) ->
 
 
 def put_archived(tx: Tx, keys: Keyspace, topic_number: int, ms: int, raw: bytes) -> None:
-    tx.put(keys.key("archive", topic_number, ms, tx.stamp()), raw)
+    """What is larger than a value may be is in further rows right behind the first."""
+    stamp = tx.stamp()
+    tx.put(keys.key("archive", topic_number, ms, stamp), raw[:VALUE_SIZE_BYTES_MAX])
+    for at in range(VALUE_SIZE_BYTES_MAX, len(raw), VALUE_SIZE_BYTES_MAX):
+        part = raw[at : at + VALUE_SIZE_BYTES_MAX]
+        tx.put(keys.key("archive", topic_number, ms, stamp, at), part)
 
 
 def archived(
@@ -218,22 +226,31 @@ def archived(
     end_ms: int | None,
     most: int,
 ) -> list[tuple[int, int, bytes]]:
-    """(ms, stamp, publication) behind ``start`` (ms, stamp) and not after ``end_ms``."""
+    """(ms, stamp, publication) behind ``start`` (ms, stamp) and not after ``end_ms``, of not many more than ``_PAGE_BYTES``."""
     space = keys["archive"][topic_number]
     stop = space.span()[1] if end_ms is None else space.key(end_ms + 1)
-    found = []
-    for key, raw in tx.scan((space.key(*start) + b"\x00", stop), limit=most):
-        ms, stamp = space.parts(key)
+    found: list[tuple[int, int, bytes]] = []
+    size = 0
+    for key, raw in tx.scan((space.key(*start) + b"\xff", stop), expected=most):
+        ms, stamp, *at = space.parts(key)
         assert isinstance(ms, int)
         assert isinstance(stamp, int)
-        found.append((ms, stamp, raw))
+        size += len(raw)
+        if at and not found:
+            continue  # its first is expired
+        if at:
+            found[-1] = ms, stamp, found[-1][2] + raw
+        elif len(found) == most or size > _PAGE_BYTES:
+            break
+        else:
+            found.append((ms, stamp, raw))
     return found
 
 
 def first_archived_ms(tx: Tx, keys: Keyspace, topic_number: int) -> int | None:
     space = keys["archive"][topic_number]
     for key, _ in tx.scan(space.span(), limit=1):
-        ms, _ = space.parts(key)
+        ms = space.parts(key)[0]
         assert isinstance(ms, int)
         return ms
     return None

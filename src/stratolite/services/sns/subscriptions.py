@@ -71,6 +71,8 @@ class Subscriptions(Service):
                 return {"SubscriptionArn": found.arn}
             fanout.ask_for_confirmation(call, topic, found)
             return _subscribed(found, request)
+        others = topic.record["counts"]["confirmed"] + topic.record["counts"]["pending"]
+        attributes.check_large(topic.size_bytes_max, [protocol] * (others + 1))
         fresh = call.world.uuid()
         owner_arn = endpoint.split(":")[4] if protocol in _ARNS else ""
         confirmed = protocol == "sms" or (protocol in _ARNS and owner_arn == who.account)

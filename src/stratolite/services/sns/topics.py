@@ -100,6 +100,11 @@ class Topics(Service):
         found = topic_of(call, request.get("TopicArn"))
         name, value = request.get("AttributeName") or "", request.get("AttributeValue") or ""
         attributes.check_topic(call, name, value, is_fifo=found.is_fifo, is_new=False)
+        if name == "MaximumMessageSize":
+            keys = keys_of(found.account, found.region)
+            most = attributes.LARGE_SUBSCRIPTIONS_MAX + 1
+            listed = state.subscriptions(call.tx, keys, found.number, "", most)
+            attributes.check_large(int(value), [one.protocol for one in listed])
         _check_kms(call, {name: value})
         kept = {k: v for k, v in {**found.attributes, name: value}.items() if v}
         if name == "ArchivePolicy" and value in ("", "{}"):

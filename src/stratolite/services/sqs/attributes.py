@@ -120,15 +120,22 @@ def checked(given: dict[str, str], *, is_fifo: bool, is_new: bool) -> dict[str, 
                 )
             raise unknown(name)
         kept[name] = _checked(name, value)
+    return kept
+
+
+def check_throughput(kept: dict[str, str]) -> None:
+    """Raises Fault for a limit by groups where groups are not deduplicated by themselves.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
+    """
     if (
         kept.get("FifoThroughputLimit") == "perMessageGroupId"
-        and kept.get("DeduplicationScope", "messageGroup") != "messageGroup"
+        and kept.get("DeduplicationScope") != "messageGroup"
     ):
         raise bad_value(
             "FifoThroughputLimit",
             "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.",
         )
-    return kept
 
 
 def _check_type(value: str, *, is_fifo: bool, is_new: bool) -> None:

@@ -76,12 +76,19 @@ def _place(
     """The group may be received from at ``at_ms``, behind those that could be before."""
     if old is not None:
         state.drop_place(tx, q, old.at_ms, old.stamp, is_later=old.is_later)
+    _count(c, old, flying)
     stamp = tx.stamp()
     if is_later:
         state.put_later(tx, q, at_ms, stamp, name.encode())
     else:
         state.put_ready(tx, q, c, at_ms, stamp, name.encode())
     state.put_group(tx, q, name, Group(at_ms, stamp, is_later, flying))
+
+
+def _count(c: Counts, old: Group | None, flying: list[tuple[int, int, int]]) -> None:
+    """Earlier versions did not count, so what they left may not be there to be taken off."""
+    before = old is not None and bool(old.flying)
+    c.groups_flying = max(0, c.groups_flying + bool(flying) - before)
 
 
 def receive(
@@ -101,7 +108,6 @@ def receive(
             mine.add(name)
             if not row.is_later:
                 c.head = row.at_ms, row.stamp
-            group = _land(c, group, now_ms)
             found += _take(tx, q, c, name, group, most - len(found), hidden_ms, dead)
             if len(found) == most:
                 return found
@@ -110,13 +116,13 @@ def receive(
     return found
 
 
-def _land(c: Counts, group: Group, now_ms: int) -> Group:
-    """What was in flight for long enough is visible again."""
+def _land(c: Counts, group: Group, now_ms: int) -> list[tuple[int, int, int]]:
+    """What was in flight for long enough is visible again; what is in flight still."""
     still = [one for one in group.flying if one[2] > now_ms]
     landed = len(group.flying) - len(still)
     c.flying -= landed
     c.visible += landed
-    return Group(group.at_ms, group.stamp, group.is_later, still)
+    return still
 
 
 def _take(
@@ -132,7 +138,7 @@ def _take(
     """Up to ``most`` messages of a group's head, in order, and none behind one in flight."""
     now_ms = int(tx.time_s * 1000)
     found: list[Delivered] = []
-    flying = list(group.flying)
+    flying = _land(c, group, now_ms)
     not_yet = {stamp for stamp, _, _ in flying}
     is_end = False
     for _ in range(ROUNDS_MAX):
@@ -201,6 +207,7 @@ def _rest(
     if not head:
         state.drop_place(tx, q, group.at_ms, group.stamp, is_later=group.is_later)
         state.drop_group(tx, q, name)
+        _count(c, group, [])
         return
     stamp, sent_ms = head[0]
     due_ms = next((due_ms for one, _, due_ms in flying if one == stamp), None)
@@ -283,7 +290,8 @@ def settle(tx: Tx, q: Queue, c: Counts) -> bool:
         name = row.value.decode()
         group = state.group(tx, q, name)
         assert group is not None, "a place without its group"
-        still = _land(c, group, now_ms).flying
+        still = _land(c, group, now_ms)
+        _count(c, group, still)
         state.drop_place(tx, q, row.at_ms, row.stamp, is_later=True)
         state.put_ready(tx, q, c, row.at_ms, row.stamp, row.value)
         state.put_group(tx, q, name, Group(row.at_ms, row.stamp, False, still))

@@ -344,6 +344,8 @@ def _accept(call: Call, q: Queue, c: Counts, message: Message, given: Request) -
     if twin is None:
         fifo.send(call.tx, q, c, message)
         twin = message.id, message.sequence
+    else:
+        q.measure(call.cloud, "NumberOfDeduplicatedSentMessages")
     answer["MessageId"] = twin[0]
     answer["SequenceNumber"] = f"{twin[1]:020d}"
     return answer

@@ -68,6 +68,7 @@ class Queues(Service):
             "tags": tags,
             "token": token,
         }
+        attributes.check_throughput(record["attributes"])
         _check_redrive(call, record, wanted)
         state.put_queue(tx, keys, record)
         return {"QueueUrl": f"{call.endpoint}/{call.account}/{name}"}
@@ -137,15 +138,7 @@ class Queues(Service):
         wanted = attributes.checked(given, is_fifo=q.is_fifo, is_new=False)
         attributes.check_principals(call, wanted)
         kept = {k: v for k, v in {**q.attributes, **wanted}.items() if v}
-        if (
-            kept.get("FifoThroughputLimit") == "perMessageGroupId"
-            and kept.get("DeduplicationScope") != "messageGroup"
-        ):
-            raise attributes.bad_value(
-                "FifoThroughputLimit",
-                "The perMessageGroupId value is allowed only when the value for DeduplicationScope is"
-                " messageGroup.",
-            )
+        attributes.check_throughput(kept)
         changed = {**q.record, "attributes": kept, "modified_ms": int(call.tx.time_s * 1000)}
         _check_redrive(call, changed, wanted)
         state.put_queue(call.tx, key_of(q.account, q.region), changed)

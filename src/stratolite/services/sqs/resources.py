@@ -24,13 +24,16 @@ _DEFAULTS = {
     "DelaySeconds": "0",
     "FifoThroughputLimit": "perQueue",
     "KmsDataKeyReusePeriodSeconds": "300",
-    "MaximumMessageSize": "1048576",
+    "MaximumMessageSize": "262144",
     "MessageRetentionPeriod": "345600",
     "ReceiveMessageWaitTimeSeconds": "0",
     "SqsManagedSseEnabled": "true",
     "VisibilityTimeout": "30",
 }
-"""What a property that a template no longer has goes back to; "" for others."""
+"""What a property that a template no longer has goes back to; "" for others. Of the size it is what queues had before they
+could have more, as AWS was recorded to do it in 2026: LocalStack's tests/aws/services/sqs/resource_providers/
+test_aws_sqs_queue.snapshot.json, test_update_fifo_queue_remove_all_properties_except_queuename. Where AWS leaves
+DeduplicationScope, FifoThroughputLimit and SqsManagedSseEnabled as they were, a queue here is what its template says."""
 
 
 def _text(value: Any) -> str:

@@ -199,9 +199,11 @@ class Counts:
 
     ``head`` is (ms, stamp) of a row of ready before which there are none, itself included: they go in at the end
     and are taken from the front, and what was taken lately would be in the way of every look at the front.
+
+    ``groups_flying``, of a FIFO queue: how many groups have messages in flight; 8 bytes behind them, where there are any.
     """
 
-    __slots__ = ("delayed", "expiry_ms", "fair", "flying", "head", "visible")
+    __slots__ = ("delayed", "expiry_ms", "fair", "flying", "groups_flying", "head", "visible")
 
     def __init__(
         self,
@@ -215,6 +217,7 @@ class Counts:
         self.visible, self.flying, self.delayed = visible, flying, delayed
         self.expiry_ms, self.head = expiry_ms, (head_ms, head_stamp)
         self.fair: Fair | None = None
+        self.groups_flying = 0
 
     @property
     def total(self) -> int:
@@ -223,6 +226,7 @@ class Counts:
 
 _COUNTS = Struct(">qqqqQQ")
 _FAIR = Struct(">QdQ")
+_GROUPS = Struct(">Q")
 _DELIVERY = Struct(">QQQII?")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
@@ -329,6 +333,9 @@ def counts(tx: Tx, q: Queue) -> Counts:
     if len(raw) == _COUNTS.size:
         return Counts(*_COUNTS.unpack(raw))
     found = Counts(*_COUNTS.unpack_from(raw))
+    if q.is_fifo:
+        (found.groups_flying,) = _GROUPS.unpack_from(raw, _COUNTS.size)
+        return found
     found.fair = Fair(*_FAIR.unpack_from(raw, _COUNTS.size))
     return found
 
@@ -337,6 +344,8 @@ def put_counts(tx: Tx, q: Queue, c: Counts) -> None:
     raw = _COUNTS.pack(c.visible, c.flying, c.delayed, c.expiry_ms, *c.head)
     if (fair := c.fair) is not None and fair.messages:
         raw += _FAIR.pack(fair.messages, fair.busy_ms, fair.busy_at_ms)
+    elif c.groups_flying > 0:
+        raw += _GROUPS.pack(c.groups_flying)
     tx.put(q.counts_key, raw)
 
 

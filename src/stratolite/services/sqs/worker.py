@@ -163,6 +163,9 @@ class _Sample:
                 q.measure(self._cloud, "ApproximateNumberOfMessagesNotVisible", c.flying)
                 q.measure(self._cloud, "ApproximateNumberOfMessagesDelayed", c.delayed)
                 q.measure(self._cloud, "ApproximateAgeOfOldestMessage", age_s, "Seconds")
+                if q.is_fifo:
+                    groups = c.groups_flying
+                    q.measure(self._cloud, "ApproximateNumberOfGroupsWithInflightMessages", groups)
                 if quiet is not None:
                     _measure_quiet(self._cloud, q, quiet)
             if len(rows) < _SAMPLED_MAX:
