@@ -307,3 +307,11 @@ def test_the_answer_to_a_form_says_what_was_made(s3, client, platform) -> None:
     assert (status, b"AccessDenied" in answer) == (403, True)
     status, _, answer = send("k", {}, frozenset({"AWSAccessKeyId", "x-amz-algorithm"}))
     assert (status, b"must contain a field named" in answer) == (400, True)
+
+
+def test_a_post_that_is_no_form_is_told_so(platform, s3) -> None:
+    """LocalStack's recorded test_post_object_with_wrong_content_type."""
+    status, _, answer = fetch(
+        platform, "http://localhost:4566/bucket", "POST", b"x", content_type="text/html"
+    )
+    assert (status, b"multipart/form-data" in answer) == (412, True)
