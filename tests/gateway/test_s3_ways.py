@@ -307,3 +307,26 @@ def test_the_answer_to_a_form_says_what_was_made(s3, client, platform) -> None:
     assert (status, b"AccessDenied" in answer) == (403, True)
     status, _, answer = send("k", {}, frozenset({"AWSAccessKeyId", "x-amz-algorithm"}))
     assert (status, b"must contain a field named" in answer) == (400, True)
+
+
+def test_a_post_that_is_no_form_is_told_so(platform, s3) -> None:
+    """LocalStack's recorded test_post_object_with_wrong_content_type."""
+    status, _, answer = fetch(
+        platform, "http://localhost:4566/bucket", "POST", b"x", content_type="text/html"
+    )
+    assert (status, b"multipart/form-data" in answer) == (412, True)
+
+
+@pytest.mark.parametrize("date", ["", "Tue, 07 Jul 1950 21:53:04 GMT", "yesterday"])
+def test_a_date_that_is_none_is_no_date_of_the_older_signature(platform, s3, date) -> None:
+    """ceph/s3-tests, bad_date_empty_aws2 and bad_date_before_epoch_aws2: not a date that is too far away."""
+    status, _, answer = fetch(
+        platform,
+        "http://localhost:4566/bucket/k",
+        "GET",
+        b"",
+        authorization="AWS 000000000000:c2lnbmF0dXJl",
+        x_amz_date=date,
+        date="Sun, 29 Nov 2026 12:00:00 GMT",
+    )
+    assert (status, b"requires a valid Date" in answer) == (403, True)

@@ -517,3 +517,12 @@ def test_who_deletes_what_a_page_shows_finds_the_rest_on_the_next(s3):
     s3.delete_object(Bucket="box", Key="k")  # a marker is newer than what follows
     after = s3.list_object_versions(Bucket="box", **markers)["Versions"]
     assert [(v["VersionId"], v["IsLatest"]) for v in after] == [(ids[1], False), (ids[0], False)]
+
+
+def test_a_version_named_by_its_id_does_not_say_when_it_expires(s3):
+    """LocalStack's recorded test_bucket_lifecycle_configuration_object_expiry_versioned."""
+    rule = {"ID": "r", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 3}}
+    s3.put_bucket_lifecycle_configuration(Bucket="box", LifecycleConfiguration={"Rules": [rule]})
+    version = put(s3)
+    assert 'rule-id="r"' in s3.head_object(Bucket="box", Key="k")["Expiration"]
+    assert "Expiration" not in s3.head_object(Bucket="box", Key="k", VersionId=version)

@@ -213,8 +213,7 @@ def check_policy(form: Form, bucket: str, now_s: float) -> None:
         allowed.add(name)
         has = values.get(name, "")
         if not (has == value if kind == "eq" else has.startswith(value)):
-            shown = f"[{', '.join(orjson.dumps(t).decode() for t in (kind, f'${name}', value))}]"
-            raise _against(f"Policy Condition failed: {shown}")
+            raise _failed(kind, f"${name}", value)
     extra = [
         n
         for n in values
@@ -232,9 +231,14 @@ def _tests(condition: Any) -> list[tuple[str, str, str]]:
     kind, name, value = condition
     kind = kind.lower()
     if kind == "content-length-range":
-        return [(kind, str(int(name)), str(int(value)))]
-    if kind not in ("eq", "starts-with") or name[:1] != "$":
+        try:
+            return [(kind, str(int(name)), str(int(value)))]
+        except ValueError:
+            raise _failed(kind, name, value) from None
+    if kind not in ("eq", "starts-with"):
         raise ValueError(kind)
+    if name[:1] != "$":
+        raise _failed(kind, name, value)
     return [(kind, name[1:].lower(), _text(value))]
 
 
@@ -319,6 +323,12 @@ def answer(form: Form, bucket: str, key: str, etag: str, endpoint: str) -> HttpR
 
 def _against(why: str) -> Fault:
     return Fault("AccessDenied", f"Invalid according to Policy: {why}", status=403)
+
+
+def _failed(*condition: Any) -> Fault:
+    """LocalStack's recorded test_post_object_policy_conditions_validation_eq and _validation_size."""
+    shown = ", ".join(orjson.dumps(part).decode() for part in condition)
+    return _against(f"Policy Condition failed: [{shown}]")
 
 
 def _exactly_one() -> Fault:

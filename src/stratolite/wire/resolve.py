@@ -216,6 +216,13 @@ def _by_path(request: HttpRequest, signing_name: str | None) -> Target:
         if operation is not None:
             return Target(name, operation, protocol)
     if names[0] == "s3":
+        if request.method == "POST" and not request.query and "/" not in request.path.strip("/"):
+            raise Fault(
+                "PreconditionFailed",
+                "At least one of the pre-conditions you specified did not hold",
+                status=412,
+                Condition="Bucket POST must be of the enclosure-type multipart/form-data",
+            )
         raise Fault(
             "MethodNotAllowed",
             "The specified method is not allowed against this resource.",

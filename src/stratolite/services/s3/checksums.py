@@ -33,7 +33,8 @@ _XXHASHES = {"XXHASH64": "xxhash64", "XXHASH3": "xxhash3_64", "XXHASH128": "xxha
 _IMPORTED = frozenset({"CRC32C", "CRC64NVME", *_XXHASHES})
 ALGORITHMS = (*CRC_BYTES, *_HASHES, *_XXHASHES)
 MEMBERS = {f"Checksum{name}": name for name in ALGORITHMS}
-_NAMING = MEMBERS.keys() | {"ChecksumAlgorithm"}
+_ALL_MEMBERS = frozenset(MEMBERS)
+_NAMING = _ALL_MEMBERS | {"ChecksumAlgorithm"}
 DIGEST_BYTES = {
     **CRC_BYTES,
     "SHA1": 20,
@@ -124,7 +125,7 @@ def wanted(request: Mapping[str, Any]) -> tuple[str, str | None]:
     """
     if _NAMING.isdisjoint(request):
         return DEFAULT, None
-    given = MEMBERS.keys() & request.keys()
+    given = _ALL_MEMBERS.intersection(request)
     if len(given) > 1:
         raise invalid_request(
             "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."

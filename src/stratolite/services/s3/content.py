@@ -225,7 +225,7 @@ def check_digests(
                 "BadDigest",
                 "The Content-MD5 you specified did not match what we received.",
                 status=400,
-                ExpectedDigest=header,
+                ExpectedDigest=header if "PartNumber" in request else wanted.hex(),  # as AWS does
                 CalculatedDigest=b64encode(bytes.fromhex(content.md5)).decode(),
             )
     name = f"x-amz-checksum-{content.checksum.lower()}"

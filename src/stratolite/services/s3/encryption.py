@@ -123,6 +123,13 @@ def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None
     algorithm, key, md5 = (request.get(prefix + member) for member in _CUSTOMER)
     if algorithm is None and key is None and md5 is None:
         return None
+    if not prefix and (other := request.get("ServerSideEncryption")) is not None:
+        raise invalid_argument(
+            "Server Side Encryption with Customer provided key is incompatible with the encryption "
+            "method specified",
+            _ARGUMENT,
+            other,
+        )
     if algorithm is not None and algorithm != "AES256":
         raise Fault(
             "InvalidEncryptionAlgorithmError",
@@ -130,13 +137,6 @@ def customer_key(request: Request, prefix: str = "") -> tuple[bytes, str] | None
             status=400,
             ArgumentName=_ARGUMENT,
             ArgumentValue=algorithm,
-        )
-    if not prefix and (other := request.get("ServerSideEncryption")) is not None:
-        raise invalid_argument(
-            "Server Side Encryption with Customer provided key is incompatible with the encryption "
-            "method specified",
-            _ARGUMENT,
-            other,
         )
     required = (
         "Requests specifying Server Side Encryption with Customer provided keys must provide "
@@ -247,6 +247,12 @@ def _under_bucket_key(
 
 def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request: Request, prefix: str = "") -> bytes:  # fmt: skip
     """The data key of a sealed object, for whom may have it. Raises Fault."""
+    if (
+        sse.get("alg") == "C"
+        and request.get(f"{prefix}SSECustomerKey") is not None
+        and request.get(f"{prefix}SSECustomerKeyMD5") is None
+    ):
+        raise _not_the_key()  # LocalStack's recorded get-obj-sse-c-no-md5
     customer = customer_key(request, prefix)
     if sse.get("alg") != "C":
         if customer is not None:
@@ -269,13 +275,17 @@ def open_key(call: Call, bucket: Bucket, key: str, sse: dict[str, Any], request:
         )
     raw, _ = customer
     if not hmac.compare_digest(hmac.digest(raw, b"check" + sse["salt"], "sha256"), sse["check"]):
-        raise Fault(
-            "AccessDenied",
-            "Requests specifying Server Side Encryption with Customer provided keys must provide "
-            "the correct secret key.",
-            status=403,
-        )
+        raise _not_the_key()
     return raw
+
+
+def _not_the_key() -> Fault:
+    return Fault(
+        "AccessDenied",
+        "Requests specifying Server Side Encryption with Customer provided keys must provide "
+        "the correct secret key.",
+        status=403,
+    )
 
 
 def _not_applicable() -> Fault:

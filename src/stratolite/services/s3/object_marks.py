@@ -47,13 +47,13 @@ class ObjectMarks(Objects):
         found = self._found(call, request, "PUT")
         bucket, _, head, _ = found
         acl, given = request.get("ACL"), grants.of_headers(request)
-        if bucket.ownership == ENFORCED and acl != "bucket-owner-full-control":
-            raise acl_not_supported()
         if "AccessControlPolicy" in request:
             if acl is not None or given is not None:
                 raise grants.said_twice()
             holder = head.more.get("owner", bucket.account)
             given = grants.of_policy(request["AccessControlPolicy"], holder)
+        if bucket.ownership == ENFORCED and acl != "bucket-owner-full-control":
+            raise acl_not_supported()
         if acl is None and given is None:
             raise grants.missing()
         check_acl(call, bucket, acl, given)

@@ -223,7 +223,8 @@ class Objects(Service):
                 response["ReplicationStatus"] = head.more["replication"]
             if head.storage_class in ARCHIVED:
                 response |= archive_rules.shown(call, head)
-        if "lifecycle" in bucket.on:
+        if "lifecycle" in bucket.on and "VersionId" not in request:
+            # LocalStack's recorded test_bucket_lifecycle_configuration_object_expiry_versioned
             response |= lifecycle_rules.shown(call, bucket, request["Key"], head)
         if "request-payment" in bucket.on and request.get("RequestPayer"):
             response["RequestCharged"] = "requester"
