@@ -227,7 +227,11 @@ def test_metric_math(cw, now):
     found = data(cw, now, *hidden, *queries, StartTime=now - 180, EndTime=now)
     assert found == {k: values for k, (_, values) in expressions.items()}
     for text, said in (
-        ("SEARCH('x', 'Sum', 60)", "SEARCH is not offered by Stratolite"),
+        ("SELECT('x')", "SELECT is not offered by Stratolite"),
+        ("SEARCH('(x', 'Sum', 60)", "a ) is missing"),
+        ("SEARCH('{N', 'Sum', 60)", "SEARCH"),
+        ("SEARCH(':aws.AccountId=1', 'Sum', 60)", "not offered"),
+        ("SEARCH(a, 'Sum', 60)", "SEARCH: wrong number or kind of arguments"),
         ("SORT(a, SUM, ASC)", "SORT wants an array of time series"),
         ("SORT([a], SUM, UP)", "UP is not the id of a query"),
         ("SLICE([a], 0.5)", "a whole number"),
@@ -506,6 +510,71 @@ def test_composite_alarms_follow_their_rules(cw):
         assert refused(cw.put_composite_alarm, AlarmName="both", AlarmRule=bad)[0] == (
             "ValidationError"
         )
+
+
+def test_a_search_finds_metrics_by_schema_and_terms(cw, now):
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html"""
+    for namespace, name, value, dimensions in (
+        ("Shop", "Errors", 1, {"Function": "ProjectA-one"}),
+        ("Shop", "Errors", 2, {"Function": "ProjectB-two"}),
+        ("Shop", "Errors", 4, {"Function": "ProjectB-two", "Stage": "x"}),
+        ("Shop", "Invocations", 8, {"Function": "ProjectA-one"}),
+        ("Other", "VolumeReadOps", 16, {}),
+    ):
+        listed = [{"Name": n, "Value": v} for n, v in dimensions.items()]
+        put(
+            cw,
+            {"MetricName": name, "Value": value, "Timestamp": now - 60, "Dimensions": listed},
+            namespace=namespace,
+        )
+
+    def search(query: str, around: str = "{}") -> list[tuple[str, list[float]]]:
+        text = around.format(f"SEARCH('{query}', 'Sum', 60)")
+        found = cw.get_metric_data(
+            MetricDataQueries=[{"Id": "e", "Expression": text}], StartTime=now - 60, EndTime=now
+        )
+        return [(one["Label"], one["Values"]) for one in found["MetricDataResults"]]
+
+    assert search('{Shop,Function} MetricName="Errors"') == [
+        ("ProjectA-one", [1]),
+        ("ProjectB-two", [2]),
+    ]
+    assert search("{Shop,Function}") == [
+        ("ProjectA-one Errors", [1]),
+        ("ProjectB-two Errors", [2]),
+        ("ProjectA-one Invocations", [8]),
+    ]
+    assert search("{Shop, Stage, Function}") == [("Errors", [4])]
+    for query, values in (
+        ("MetricName=ReadOps", [16]),
+        ("readops", []),
+        ("volume", [16]),
+        ("Namespace=Shop NOT errors", [8]),
+        ('"ProjectA-one" errors', [1]),
+        ("Function=two", [2, 4]),
+        ("(one OR volume) NOT MetricName=Errors", [8, 16]),
+        ("project/b AND Stage=x", [4]),
+        ("NOT Shop", [16]),
+        (
+            '{Shop,Function} MetricName="Errors" OR (MetricName="Invocations" AND (ProjectA OR ProjectB))',
+            [1, 2, 8],
+        ),
+    ):
+        assert sorted(v for _, found in search(query) for v in found) == values, query
+    assert search("{Shop,Function} Errors", "SUM({})") == [("e", [3])]
+    assert search("{Shop,Function} Errors", "SORT({}, MAX, DESC)") == [
+        ("ProjectB-two", [2]),
+        ("ProjectA-one", [1]),
+    ]
+    code, said = refused(
+        cw.put_metric_alarm,
+        AlarmName="s",
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Metrics=[{"Id": "e", "Expression": "SUM(SEARCH('x', 'Sum', 60))"}],
+    )
+    assert (code, "SEARCH" in said) == ("ValidationError", True)
 
 
 def test_labels_say_what_differs_and_what_they_are_told_to(cw, now):

@@ -94,6 +94,20 @@ class Scene:
             out[one["Key"]] = await _bytes(self.h, got["Body"])
         return out
 
+    async def told(self):
+        """Sums of the stream's metrics."""
+        await self.h.cloud.metrics.flush()
+        listed, now_s = await self.h("cloudwatch", "ListMetrics", Namespace="AWS/Firehose"), self.world.cloud()  # fmt: skip
+        found = {}
+        for metric in listed["Metrics"]:
+            assert metric["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": "d"}]
+            answer = await self.h(
+                "cloudwatch", "GetMetricStatistics", **metric, StartTime=now_s - 86_400, EndTime=now_s + 60, Period=86_400,
+                Statistics=["Sum"],
+            )  # fmt: skip
+            found[metric["MetricName"]] = sum(point["Sum"] for point in answer["Datapoints"])
+        return found
+
     async def until(self, count, step_s=0.0):
         for _ in range(12_000):
             found = await self.h("s3", "ListObjectsV2", Bucket="out")
@@ -287,8 +301,8 @@ def test_a_function_changes_drops_and_fails_records(play):
         by_place = {key.split("/")[0]: data for key, data in objects.items()}
         assert by_place["2023"] == b"A\nB\n"
         assert by_place["raw"] == b"adropbadb"
-        (failed,) = [key for key in objects if key.startswith("err/processing-failed/2023/d-1-")]
-        said = json.loads(objects[failed])
+        (failed_key,) = [key for key in objects if key.startswith("err/processing-failed/2023/d-1-")]  # fmt: skip
+        said = json.loads(objects[failed_key])
         assert base64.b64decode(said["rawData"]) == b"bad"
         assert (said["errorCode"], said["attemptsMade"], said["lambdaArn"]) == (
             "Lambda.ProcessingFailedStatus", 1, FUNCTION,
@@ -298,6 +312,17 @@ def test_a_function_changes_drops_and_fails_records(play):
         )
         assert s.invoked[0].keys() <= example.keys()
         assert s.invoked[0]["records"][0].keys() <= example["records"][0].keys()
+        found = await s.told()
+        assert found.pop("ExecuteProcessing.Duration") >= 0
+        assert found.pop("DeliveryToS3.Bytes") == 4 + len(objects[failed_key])
+        assert {name: found.pop(name) for name in list(found) if not name.endswith("DataFreshness")} == {
+            "IncomingPutRequests": 1, "IncomingRecords": 4, "IncomingBytes": 9,
+            "PutRecordBatch.Requests": 1, "PutRecordBatch.Records": 4, "PutRecordBatch.Bytes": 9,
+            "ExecuteProcessing.Success": 1, "SucceedProcessing.Records": 2, "SucceedProcessing.Bytes": 4,
+            "DeliveryToS3.Success": 2, "DeliveryToS3.Records": 2,
+            "BackupToS3.Success": 1, "BackupToS3.Records": 4, "BackupToS3.Bytes": 9,
+        }  # fmt: skip
+        assert found.keys() == {"DeliveryToS3.DataFreshness", "BackupToS3.DataFreshness"}
 
     play(body)
 
@@ -536,6 +561,10 @@ def test_a_kinesis_stream_is_delivered_through_a_split(play):
         s.world.advance(61)
         objects = await s.until(1)
         assert list(objects.values()) == [b"012"]
+        found = await s.told()
+        assert found["KinesisMillisBehindLatest"] == 0
+        assert found["DataReadFromKinesisStream.Records"] == found["DataReadFromKinesisStream.Bytes"] >= 1  # fmt: skip
+        assert "IncomingPutRequests" not in found
 
     play(first)
     play(second, fresh=False)

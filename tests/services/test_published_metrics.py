@@ -175,6 +175,33 @@ def test_shards_tell_what_they_were_asked_to(platform, client):
     assert again["IncomingRecords", "StreamName=s"] == 21
 
 
+def test_topics_tell_why_a_filter_left_a_message_out(platform, client):
+    """https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html"""
+    sns = client("sns")
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    for name, scope in (("a", "MessageAttributes"), ("b", "MessageBody")):
+        _, arn = queue(client, name, services=("sns.amazonaws.com",))
+        settings = {"FilterPolicy": '{"k": ["want"]}', "FilterPolicyScope": scope}
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=settings)
+    unconfirmed = {"FilterPolicy": '{"k": ["want"]}'}
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@example.com", Attributes=unconfirmed)  # fmt: skip
+    other = {"k": {"DataType": "String", "StringValue": "other"}}
+    want = {"k": {"DataType": "String", "StringValue": "want"}}
+    sns.publish(TopicArn=topic, Message="not JSON")
+    sns.publish(TopicArn=topic, Message='{"k": "other"}', MessageAttributes=other)
+    sns.publish(TopicArn=topic, Message='{"k": "want"}', MessageAttributes=want)
+    come_to_rest(platform, "sns.fanout")
+    found = totals(platform, client, "AWS/SNS")
+    name = "NumberOfNotificationsFilteredOut"
+    assert {key: n for key, n in found.items() if key[0].startswith(name)} == {
+        (name, "TopicName=t"): 4,
+        (f"{name}-NoMessageAttributes", "TopicName=t"): 1,
+        (f"{name}-InvalidMessageBody", "TopicName=t"): 1,
+        (f"{name}-MessageAttributes", "TopicName=t"): 1,
+        (f"{name}-MessageBody", "TopicName=t"): 1,
+    }
+
+
 def test_topics_tell_of_their_dead_letters(platform, client):
     sns = client("sns")
     dead_url, dead = queue(client, "dead", services=("sns.amazonaws.com",))

@@ -474,13 +474,63 @@ def test_a_pipe_gives_a_batch_to_one_execution(client, sfn, runner, kind):
     assert received(client, url) == [{"bodies": ["hello"]}]
 
 
+def told(platform, client):
+    """Sums of AWS/States by name and dimensions."""
+    platform.run(platform.cloud.metrics.flush())
+    cloudwatch = client("cloudwatch")
+    found = {}
+    for metric in cloudwatch.list_metrics(Namespace="AWS/States")["Metrics"]:
+        now = platform.world.cloud()
+        points = cloudwatch.get_metric_statistics(**metric, StartTime=now - 7200, EndTime=now + 60, Period=86400, Statistics=["Sum"])  # fmt: skip
+        key = metric["MetricName"], *(f"{d['Name']}={d['Value']}" for d in metric["Dimensions"])
+        found[key] = sum(point["Sum"] for point in points["Datapoints"])
+    return found
+
+
 def test_executions_are_counted(platform, client, sfn, runner):
+    """https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html: for the account, too, and by version or alias"""
     arn = create(sfn, runner, one(passing()))
     came_to(sfn, start(sfn, arn))
-    platform.run(platform.cloud.metrics.flush())
-    listed = client("cloudwatch").list_metrics(Namespace="AWS/States")["Metrics"]
-    assert {m["MetricName"] for m in listed} == {"ExecutionsStarted", "ExecutionsSucceeded", "ExecutionTime"}  # fmt: skip
-    assert listed[0]["Dimensions"] == [{"Name": "StateMachineArn", "Value": arn}]
+    version = sfn.publish_state_machine_version(stateMachineArn=arn)["stateMachineVersionArn"]
+    routes = [{"stateMachineVersionArn": version, "weight": 100}]
+    alias = sfn.create_state_machine_alias(name="live", routingConfiguration=routes)
+    for one_ in (version, alias["stateMachineAliasArn"]):
+        came_to(sfn, start(sfn, one_))
+    found = told(platform, client)
+    machine = f"StateMachineArn={arn}"
+    for verb, once in (("Started", 1), ("Succeeded", 1), ("Failed", 0), ("Aborted", 0), ("TimedOut", 0)):  # fmt: skip
+        name = f"Executions{verb}"
+        assert found.pop((name,)) == found.pop((name, machine)) == 3 * once
+        assert found.pop((name, machine, "Version=1")) == once
+        assert found.pop((name, "Alias=live", machine)) == once
+    assert {name for name, *_ in found} == {"ExecutionTime"}
+
+
+def test_tasks_are_counted(platform, client, sfn, runner):
+    """Integrations by an ARN with the account in it: arn:aws:states:REGION:ACCOUNT:SERVICE:ACTION."""
+    url, _ = queue(client)
+    activity = sfn.create_activity(name="job")["activityArn"]
+    good = sdk("sqs", "sendMessage", {"QueueUrl": url, "MessageBody": "b"})
+    bad = sdk("sqs", "sendMessage", {"QueueUrl": url + "-not", "MessageBody": "b"})
+    late = {"Type": "Task", "Resource": activity, "HeartbeatSeconds": 5, "TimeoutSeconds": 3600, "End": True}  # fmt: skip
+    came_to(sfn, start(sfn, create(sfn, runner, one(good), "good")))
+    ended(sfn, start(sfn, create(sfn, runner, one(bad), "bad")))
+    running = start(sfn, create(sfn, runner, one(late), "late"))
+    sfn.get_activity_task(activityArn=activity)
+    advance(platform, 6)
+    ended(sfn, running)
+    found = told(platform, client)
+    integration = f"ServiceIntegrationResourceArn={ARN}:sqs:sendMessage"
+    job = f"ActivityArn={activity}"
+    assert {key: n for key, n in found.items() if not key[0].startswith("Execution")} == {
+        ("ServiceIntegrationsScheduled", integration): 2,
+        ("ServiceIntegrationsStarted", integration): 2,
+        ("ServiceIntegrationsSucceeded", integration): 1,
+        ("ServiceIntegrationsFailed", integration): 1,
+        ("ActivitiesScheduled", job): 1,
+        ("ActivitiesStarted", job): 1,
+        ("ActivitiesHeartbeatTimedOut", job): 1,
+    }
 
 
 def test_a_schedule_starts_an_execution(client, sfn, runner):

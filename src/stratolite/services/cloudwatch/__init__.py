@@ -23,10 +23,11 @@ actions are one transaction.
 What services of the platform report is gathered in memory (``stratolite.metrics``) and written every few seconds;
 it is answered before its sync (``cloudwatch:metrics`` in ``limits.RELAXED``), unlike what users put.
 
-Files  ``metrics`` putting and listing; ``reading`` with ``statistics``, ``labels`` and ``expressions`` (metric math); ``alarms`` with
+Files  ``metrics`` putting and listing; ``reading`` with ``statistics``, ``labels``, ``expressions`` (metric math) and
+       ``searching``; ``alarms`` with
        ``evaluation``, ``alarm_rules`` and ``suppression``; ``notices`` what actions send; ``worker``; ``dashboards``.
 
-Missing  anomaly detection, metric streams, Contributor Insights, SEARCH and other expressions that look for metrics,
+Missing  anomaly detection, metric streams, Contributor Insights, Metrics Insights (SELECT),
 alarm actions on EC2 and Auto Scaling, log alarms, muting, metrics of other accounts, times in labels, dashboard pictures:
 refused by name. Percentiles and what is between bounds are exact up to 100 different values a row, within 2 % beyond.
 

@@ -19,6 +19,7 @@ from stratolite.services.cloudwatch import (
     evaluation,
     notices,
     reading,
+    searching,
     state,
     suppression,
     worker,
@@ -423,6 +424,10 @@ def _check_metric(settings: Record) -> None:
             raise combination("MetricName and Metrics are mutually exclusive.")
         for query in settings["Metrics"]:
             reading.check_query(query)
+            if searching.searches_in(query.get("Expression") or ""):
+                raise Fault(
+                    "ValidationError", "SEARCH is not supported in the metrics of an alarm."
+                )
         returned = [q for q in settings["Metrics"] if q.get("ReturnData") is not False]
         if len(returned) != 1:
             raise Fault("ValidationError", "Exactly one of the Metrics must have ReturnData true.")

@@ -1,7 +1,7 @@
 """Metric math: expressions over time series, parsed and evaluated.
 
 A value is a number, a series (ms -> number) or a list of series. Arithmetic of two series has the times both
-have. What looks metrics up by itself (SEARCH, SELECT) or asks other services is refused by name.
+have. SEARCH is looked up before (``searching``). What asks other services is refused by name.
 Source  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
 
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 LENGTH_MAX = 2048
 _DEPTH_MAX = 50
 _REFUSED = frozenset(
-    {"ANOMALY_DETECTION_BAND", "DB_PERF_INSIGHTS", "INSIGHT_RULE_METRIC", "LAMBDA", "SEARCH", "SELECT", "SERVICE_QUOTA"}
+    {"ANOMALY_DETECTION_BAND", "DB_PERF_INSIGHTS", "INSIGHT_RULE_METRIC", "LAMBDA", "SELECT", "SERVICE_QUOTA"}
 )  # fmt: skip
 _WORDS = frozenset({"REPEAT", "LINEAR", "AVG", "MAX", "MIN", "SUM", "ASC", "DESC"})
 """What may be an argument as it stands."""
@@ -43,6 +43,8 @@ class Scope(NamedTuple):
     times: list[int]
     """Every period's start, in ms."""
     period_s: int
+    searched: Mapping[Any, list[Series]] | None = None
+    """What each SEARCH of the request found, by its arguments; None where there may be none."""
 
 
 def evaluate(text: str, scope: Scope) -> Value:
@@ -144,7 +146,7 @@ class _Parser:
             kind, text = self._peek()
             if kind == "text" or (text in _WORDS and self._following() != "("):
                 self._take()
-                found.append(text.strip("\"'"))
+                found.append(text[1:-1] if kind == "text" else text)
             else:
                 found.append(self.expression(0))
             if self._peek()[1] != close:
@@ -398,6 +400,15 @@ def _gaps(rows: list[tuple[int, float]]) -> Series:
     return {b[0]: (b[0] - a[0]) / 1000 for a, b in pairwise(rows)}
 
 
+def _search(scope: Scope, query: Any, stat: Any, period: Any = 0.0) -> Value:
+    if scope.searched is None:
+        raise BadExpression("SEARCH cannot be part of an alarm")
+    found = scope.searched.get((query, stat, int(period)))
+    if found is None:
+        raise BadExpression("SEARCH wants a query, a statistic and a period as they are")
+    return found
+
+
 def _end(last: bool) -> Callable[..., Value]:
     def function(_scope: Scope, value: Value) -> Value:
         found = value
@@ -455,6 +466,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "RATE": _ordered(_rates),
     "REMOVE_EMPTY": lambda _, value: [one for one in _several(value, "REMOVE_EMPTY") if one],
     "RUNNING_SUM": _ordered(_running),
+    "SEARCH": _search,
     "SLICE": _slice,
     "SORT": _sorted,
     "STDDEV": _reduce(_deviation),

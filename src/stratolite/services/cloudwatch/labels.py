@@ -43,6 +43,28 @@ def default(query: Request, queries: list[Request]) -> str:
     return " ".join(parts)
 
 
+class Found(dict[int, float]):
+    """The series of a metric that a search found; what is made of it is none."""
+
+    def __init__(self, series: Series, stat: Request) -> None:
+        super().__init__(series)
+        self.stat = stat
+
+
+def of_found(query: Request, usual: str, one: Series, several: list[Series]) -> tuple[Request, str]:
+    """The query and its usual label; of a metric that was found, as if it had been asked for: what the others have not."""
+    if not isinstance(one, Found):
+        return query, usual
+    others = [other.stat["Metric"] for other in several if isinstance(other, Found)]
+    metric, parts = one.stat["Metric"], []
+    values = [(d["Name"], d["Value"]) for d in metric["Dimensions"]]
+    common = [{(d["Name"], d["Value"]) for d in other["Dimensions"]} for other in others]
+    parts = [value for name, value in values if any((name, value) not in had for had in common)]
+    if not parts or len({other["MetricName"] for other in others}) > 1:
+        parts.append(metric["MetricName"])
+    return {**query, "MetricStat": one.stat}, " ".join(parts)
+
+
 def check(label: str) -> None:
     """Raises Fault for what no label here can say."""
     for match in _DYNAMIC.finditer(label):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from stratolite.core import Keyspace, Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service, is_number
-from stratolite.services.cloudwatch import expressions, labels, state, statistics
+from stratolite.services.cloudwatch import expressions, labels, searching, state, statistics
 from stratolite.services.cloudwatch.expressions import BadExpression, Scope, Series, Value
+from stratolite.services.cloudwatch.labels import Found
 from stratolite.services.cloudwatch.naming import (
     UNITS_IN_ORDER,
     combination,
     dimensions_of,
     wrong,
 )
+from stratolite.services.cloudwatch.searching import Asked
 from stratolite.services.cloudwatch.state import KEPT_S, Dimensions, keys_of
 from stratolite.services.cloudwatch.statistics import Summary, merged
 
@@ -25,6 +28,8 @@ _POINTS_MAX = 1440
 _DATA_MAX = 100_800
 _QUERIES_MAX = 500
 _PAGE_ROWS = 2000
+_FOUND_MAX, _SEARCHED_MAX, _SEARCHED_A_TX = 500, 20_000, 500
+_RECENT_HOURS = 14 * 24
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
 
 
@@ -190,21 +195,73 @@ class Reading(Service):
             one = series_of(found, stat["Stat"])
             named[query["Id"]] = metrics[query["Id"]] = one
             units[query["Id"]] = sorted({unit for _, unit in found})
+        searched = await self._searched(call, queries, start_s, stop_s)
+        period_s = max([period_s, *(asked.period_s for asked in searched)])
         period_s = period_s or next((q["Period"] for q in queries if q.get("Period")), 60)
         step = period_s * 1000
         first = _floor_ms(start_s, period_s)
         times = list(range(first, int(stop_s * 1000), step))[:_DATA_MAX]
         results: list[tuple[Request, Series, str, list[str]]] = []
         returned = [q for q in queries if q.get("ReturnData") is not False]
-        evaluate_all(queries, named, metrics, times, period_s)
+        evaluate_all(queries, named, metrics, times, period_s, searched)
         for query in returned:
             value, usual = named[query["Id"]], labels.default(query, returned)
             if isinstance(value, float):
                 value = dict.fromkeys(times, value) if math.isfinite(value) else {}
-            for one in value if isinstance(value, list) else [value]:
-                label = labels.said(call, query, usual, one)
+            several = value if isinstance(value, list) else [value]
+            for one in several:
+                label = labels.said(call, *labels.of_found(query, usual, one, several), one)
                 results.append((query, one, label, units.get(query["Id"], [])))
         return results
+
+    async def _searched(
+        self, call: Call, queries: list[Request], start_s: float, stop_s: float
+    ) -> dict[Asked, list[Series]]:
+        """What each SEARCH of the expressions finds. Raises Fault."""
+        found: dict[Asked, list[Series]] = {}
+        for query in queries:
+            for asked in searching.searches_in(query.get("Expression") or ""):
+                if asked in found:
+                    continue
+                check_statistic(asked.stat)
+                period_s = asked.period_s or query.get("Period") or 300
+                check_period(period_s)
+                found[asked] = []
+                for metric in await self._metrics_of(call, asked.query):
+                    stat = {"Metric": metric, "Period": period_s, "Stat": asked.stat}
+                    read = await self._read(call, wanted_of(stat, start_s, stop_s))
+                    found[asked].append(Found(series_of(read, asked.stat), stat))
+        return found
+
+    async def _metrics_of(self, call: Call, query: str) -> list[Request]:
+        """The metrics that a search names, a page a transaction; those that got data in two weeks."""
+        keys = keys_of(call.account, call.region)
+        try:
+            search = searching.parse(query)
+        except BadExpression as error:
+            raise Fault("ValidationError", f"Error in expression: {error}") from error
+        found: list[Request] = []
+        after, looked_at = b"", 0
+        while len(found) < _FOUND_MAX:
+
+            def page(tx: Tx, after: bytes = after) -> tuple[bytes, list[Request]]:
+                since, some, last = int(tx.time_s // 3600) - _RECENT_HOURS, [], b""
+                rows = state.metrics(tx, keys, search.namespace, after)
+                for place, where, name, dimensions, record in islice(rows, _SEARCHED_A_TX):
+                    last = place
+                    if record["hour"] >= since and search.holds(where, name, dimensions):
+                        shown = [{"Name": n, "Value": v} for n, v in dimensions]
+                        some.append({"Namespace": where, "MetricName": name, "Dimensions": shown})
+                return last, some
+
+            after, some = await call.cloud.db.transact(page)
+            found += some
+            looked_at += _SEARCHED_A_TX
+            if not after:
+                break
+            if looked_at >= _SEARCHED_MAX:
+                raise Fault("ValidationError", f"SEARCH looks at no more than {_SEARCHED_MAX} metrics: name a namespace")  # fmt: skip
+        return found[:_FOUND_MAX]
 
     async def _read(self, call: Call, wanted: Wanted) -> dict[tuple[int, str], Summary]:
         keys = keys_of(call.account, call.region)
@@ -260,6 +317,7 @@ def evaluate_all(
     metrics: dict[str, Series],
     times: list[int],
     period_s: int,
+    searched: Mapping[Asked, list[Series]] | None = None,
 ) -> None:
     """Put the values of all expressions into ``named``, those first that others use. Raises Fault."""
     left = {q["Id"]: q["Expression"] for q in queries if q.get("Expression")}
@@ -269,7 +327,7 @@ def evaluate_all(
             raise wrong(f"Error in expression '{next(iter(left))}': it depends on itself")
         for name in ready:
             try:
-                scope = Scope(named, metrics, times, period_s)
+                scope = Scope(named, metrics, times, period_s, searched)
                 named[name] = expressions.evaluate(left.pop(name), scope)
             except BadExpression as error:
                 raise Fault("ValidationError", f"Error in expression '{name}': {error}") from error

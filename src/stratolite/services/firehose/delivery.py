@@ -145,7 +145,8 @@ class _Delivery:
         bucket = self.config["S3Configuration"] if is_http else self.config
         if self.config.get("S3BackupMode") in ("Enabled", "AllData"):
             backup = bucket if is_http else self.config["S3BackupConfiguration"]
-            await self._put(backup, [Item(row, row.data) for row in rows], "backup", {})
+            copies = [Item(row, row.data) for row in rows]
+            await self._put(backup, copies, "backup", {}, metric="BackupToS3")
         items, failures = await transformed(self.call, self._as_role, self.ref, self.config, rows)
         if is_http:
             await self._to_endpoint(items, bucket)
@@ -217,7 +218,13 @@ class _Delivery:
             await self._put(self.config, group, hashlib.sha256(at).hexdigest(), orjson.loads(at))
 
     async def _put(
-        self, config: dict[str, Any], items: list[Item], part: str, keys: dict[str, Any]
+        self,
+        config: dict[str, Any],
+        items: list[Item],
+        part: str,
+        keys: dict[str, Any],
+        *,
+        metric: str = "DeliveryToS3",
     ) -> None:
         """``items`` as one object; ``part`` tells it from the others of the cut."""
         seed = f"{self.seed}/{part}"
@@ -235,6 +242,8 @@ class _Delivery:
                 Failure(items[index].row, "DataFormatConversion.ParseError", why, 1)
                 for index, why in failed
             ]
+            for outcome, count in (("Succeed", len(items) - len(failed)), ("Failed", len(failed))):
+                self.ref.measure(self.call.cloud, f"{outcome}Conversion.Records", count)
             await self._put_failures(config, failures, "format-conversion-failed", part)
             if not data:
                 return
@@ -247,8 +256,8 @@ class _Delivery:
             data = await packing.compressed(form, data, name.removesuffix(".zip"))
         zone = prefixes.zone(config.get("CustomTimeZone"))
         key = prefixes.evaluated(config.get("Prefix", ""), time_s, zone, seed, keys=keys) + name
-        await self._put_object(config, key, data)
-        self.ref.measure(self.call.cloud, "DeliveryToS3.Records", len(items))
+        await self._put_object(config, key, data, metric)
+        self.ref.measure(self.call.cloud, f"{metric}.Records", len(items))
 
     async def _put_failures(
         self, config: dict[str, Any], failures: list[Failure], kind: str, part: str = ""
@@ -269,9 +278,10 @@ class _Delivery:
             self.ref.name, self.stream["version"], self.cut["cut_s"], seed, ""
         )
         body = b"".join(failure.line(self.cut["cut_s"]) for failure in failures)
-        await self._put_object(config, prefix + name, body)
+        metric = "BackupToS3" if self.stream["kind"] == "http" else "DeliveryToS3"
+        await self._put_object(config, prefix + name, body, metric)
 
-    async def _put_object(self, config: dict[str, Any], key: str, data: bytes) -> None:
+    async def _put_object(self, config: dict[str, Any], key: str, data: bytes, metric: str) -> None:
         acting = await self._as_role(config["RoleARN"])
         ask: dict[str, Any] = {
             "Bucket": config["BucketARN"].rpartition(":")[2],
@@ -281,16 +291,20 @@ class _Delivery:
         }
         if kms := config["EncryptionConfiguration"].get("KMSEncryptionConfig"):
             ask |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms["AWSKMSKeyARN"]}
-        measure = self.ref.measure
         try:
             await acting.request("s3", "PutObject", ask)
         except Fault:
-            measure(self.call.cloud, "DeliveryToS3.Success", 0)
+            self.ref.measure(self.call.cloud, f"{metric}.Success", 0)
             raise
-        measure(self.call.cloud, "DeliveryToS3.Success", 1)
-        measure(self.call.cloud, "DeliveryToS3.Bytes", len(data), "Bytes")
+        self._count_delivery(metric, len(data))
+
+    def _count_delivery(self, metric: str, size: int) -> None:
+        """https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html"""
+        cloud, measure = self.call.cloud, self.ref.measure
+        measure(cloud, f"{metric}.Success", 1)
+        measure(cloud, f"{metric}.Bytes", size, "Bytes")
         age_s = self.call.world.cloud() - self.cut["since_s"]
-        measure(self.call.cloud, "DeliveryToS3.DataFreshness", max(0.0, age_s), "Seconds")
+        measure(cloud, f"{metric}.DataFreshness", max(0.0, age_s), "Seconds")
 
     # -- an endpoint
 
@@ -301,8 +315,15 @@ class _Delivery:
         request_id = _uuid(self.seed)
         key = access_key(self.call, self.stream)
         failed = await endpoint.deliver(self.call, self.ref, self.config, key, request_id, items)
+        cloud, metric = self.call.cloud, "DeliveryToHttpEndpoint"
+        size = sum(len(item.data) for item in items)
+        self.ref.measure(cloud, f"{metric}.ProcessedRecords", len(items))
+        self.ref.measure(cloud, f"{metric}.ProcessedBytes", size, "Bytes")
         if failed is None:
+            self._count_delivery(metric, size)
+            self.ref.measure(cloud, f"{metric}.Records", len(items))
             return
+        self.ref.measure(cloud, f"{metric}.Success", 0)
         retry_s = self.config["RetryOptions"].get("DurationInSeconds", 300)
         if self.call.world.cloud() - self.cut["cut_s"] < retry_s:
             raise Fault("ServiceUnavailableException", f"{failed[0]}: {failed[1]}")

@@ -120,7 +120,12 @@ class _Reader:
                 await self._wait(None, 1.0)
                 continue
             iterator = page.get("NextShardIterator")
+            behind_ms, cloud = page.get("MillisBehindLatest", 0), self.call.cloud
+            self.ref.measure(cloud, "KinesisMillisBehindLatest", behind_ms, "Milliseconds")
             if page["Records"]:
+                size = sum(len(record["Data"]) for record in page["Records"])
+                self.ref.measure(cloud, "DataReadFromKinesisStream.Records", len(page["Records"]))
+                self.ref.measure(cloud, "DataReadFromKinesisStream.Bytes", size, "Bytes")
                 news.cancel()
                 await self._take(page["Records"], row)
                 continue

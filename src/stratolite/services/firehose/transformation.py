@@ -97,7 +97,12 @@ async def _invoke(
     there = acting.scoped(acting.account, function.split(":")[3])
     for _ in range(retries + 1):
         ask = {"FunctionName": function, "InvocationType": "RequestResponse", "Payload": event}
+        began_s = call.world.mono()
         answer = await there.request("lambda", "Invoke", ask)
+        took_ms = (call.world.mono() - began_s) * 1000
+        ref.measure(call.cloud, "ExecuteProcessing.Duration", took_ms, "Milliseconds")
+        is_good = float(not answer.get("FunctionError"))
+        ref.measure(call.cloud, "ExecuteProcessing.Success", is_good)
         payload = answer["Payload"]
         if answer.get("FunctionError"):
             code, message = "Lambda.FunctionError", _said(payload)
@@ -131,6 +136,9 @@ async def _invoke(
             code = "Lambda.ProcessingFailedStatus"
             message = "ProcessingFailed status set for record"
         failures.append(Failure(item.row, code, message, 1, function))
+    size = sum(len(item.data) for item in done)
+    ref.measure(call.cloud, "SucceedProcessing.Records", len(done))
+    ref.measure(call.cloud, "SucceedProcessing.Bytes", size, "Bytes")
     return done
 
 

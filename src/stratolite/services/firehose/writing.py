@@ -18,6 +18,9 @@ class Writing(Service):
         data = request["Record"]["Data"]
         _check(data, "record.data")
         (record_id,) = _put(call, ref, stream, [data])
+        ref.measure(call.cloud, "IncomingPutRequests", 1)
+        ref.measure(call.cloud, "PutRecord.Requests", 1)
+        ref.measure(call.cloud, "PutRecord.Bytes", len(data), "Bytes")
         return {"RecordId": record_id, "Encrypted": stream["encryption"] is not None}
 
     def put_record_batch(self, call: Call, request: Request) -> Response:
@@ -33,9 +36,14 @@ class Writing(Service):
         datas = [record["Data"] for record in records]
         for at, data in enumerate(datas, 1):
             _check(data, f"records.{at}.member.data")
-        if sum(map(len, datas)) > quotas.BATCH_BYTES_MAX:
+        size = sum(map(len, datas))
+        if size > quotas.BATCH_BYTES_MAX:
             raise Fault("InvalidArgumentException", "Records size exceeds 4 MB limit")
         ids = _put(call, ref, stream, datas)
+        ref.measure(call.cloud, "IncomingPutRequests", 1)
+        ref.measure(call.cloud, "PutRecordBatch.Requests", 1)
+        ref.measure(call.cloud, "PutRecordBatch.Records", len(datas))
+        ref.measure(call.cloud, "PutRecordBatch.Bytes", size, "Bytes")
         return {
             "FailedPutCount": 0,
             "Encrypted": stream["encryption"] is not None,

@@ -413,7 +413,7 @@ class FanOut:
         to_queues: dict[str, tuple[Subscription, list[bytes]]] = {}
         for job in jobs:
             message, wanted = wave.messages[job.id], wave.wanted[job.id]
-            self._measure(wave, wanted)
+            self._measure(wave, message, wanted)
             for one in wanted:
                 if one.protocol == "sqs":
                     to_queues.setdefault(one.id, (one, []))[1].append(job.id)
@@ -427,12 +427,19 @@ class FanOut:
                 wave.call, found, [(wave.messages[job], wave.signed[job]) for job in its]
             )
 
-    def _measure(self, wave: Wave, wanted: list[Subscription]) -> None:
+    def _measure(self, wave: Wave, message: Publication, wanted: list[Subscription]) -> None:
+        """https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html"""
         delivered = sum(one.protocol not in LATER for one in wanted)
         wave.topic.measure(self._cloud, "NumberOfNotificationsDelivered", delivered)
-        filtered = sum(one.filter is not None for one in wave.listed if one not in wanted)
-        if filtered:
-            wave.topic.measure(self._cloud, "NumberOfNotificationsFilteredOut", filtered)
+        if len(wanted) == len(wave.listed):
+            return
+        taken, attributes = {one.id for one in wanted}, message["attributes"]
+        for one in wave.listed:
+            if one.id in taken or one.filter is None or not may_have(one):
+                continue
+            why = one.filter.why_not(text_for(message, one.protocol), attributes)
+            wave.topic.measure(self._cloud, "NumberOfNotificationsFilteredOut")
+            wave.topic.measure(self._cloud, f"NumberOfNotificationsFilteredOut-{why}")
 
 
 class InOrder(FanOut):
@@ -441,8 +448,13 @@ class InOrder(FanOut):
     queue, ordered, concurrency, together = FIFO, True, 64, 1
 
 
+def may_have(found: Subscription) -> bool:
+    """Whether messages go to it at all just now."""
+    return bool(found.record["confirmed"]) and not found.is_replaying
+
+
 def wants(found: Subscription, message: Publication) -> bool:
-    if not found.record["confirmed"] or found.is_replaying:
+    if not may_have(found):
         return False
     if found.filter is None:
         return True

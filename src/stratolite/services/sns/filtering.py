@@ -52,6 +52,24 @@ class Filter:
             return False
         return isinstance(said, dict) and self._tree.matches(_unfolded(said))
 
+    def why_not(self, body: str, attributes: Mapping[str, tuple[str, str]]) -> str:
+        """Why a message that does not match was left out, as the metrics of a topic call it."""
+        if self._of_body:
+            return "MessageBody" if isinstance(_parsed(body), dict) else "InvalidMessageBody"
+        if not attributes:
+            return "NoMessageAttributes"
+        arrays = (value for kind, value in attributes.values() if kind == "String.Array")
+        is_valid = all(isinstance(_parsed(value), list) for value in arrays)
+        return "MessageAttributes" if is_valid else "InvalidAttributes"
+
+
+def _parsed(text: str) -> Any:
+    """None for what is not JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
 
 def compiled(policy: str, scope: str) -> Filter:
     """Of a policy that was checked before."""

@@ -27,7 +27,7 @@ Work    stepfunctions.task     {account, region, machine, name, line, wait, reso
 
 Files   ``service`` what IAM must allow; ``machines`` machines, versions, aliases; ``executions`` executions, tokens, activities;
         ``running`` steps in transactions; ``worker`` tasks, alarms, ends; ``tasks`` what resources mean; ``history`` events in AWS's words;
-        ``names`` ARNs and tokens; ``bodies`` streams read within bounds; ``resources`` CloudFormation types
+        ``metrics`` what CloudWatch is told; ``names`` ARNs and tokens; ``bodies`` streams read within bounds; ``resources`` CloudFormation types
 
 An execution is committed state: each step and its events are one transaction, a task is a job claimed, done and settled under the
 machine's role. After a crash it goes on where it stood; a task under way is then done again.

@@ -8,7 +8,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Cloud, Request, Response
-from stratolite.services.stepfunctions import machines, names, running, state
+from stratolite.services.stepfunctions import machines, metrics, names, running, state
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import Beat, Broke, Event, Stop, Succeeded, json_trouble
 
@@ -53,12 +53,11 @@ class Executions:
                 inner.tx.wait([keys.span("execution", *place)], deadline_s + 1)
             answer = running.described(inner, place, record)
             took_ms = (record["stopped_s"] - record["started_s"]) * 1000
-            billed_ms = max(100, int(-(-took_ms // 100)) * 100)
             answer.setdefault("outputDetails", {"included": True})
             return answer | {
                 "billingDetails": {
                     "billedMemoryUsedInMB": 64,
-                    "billedDurationInMilliseconds": billed_ms,
+                    "billedDurationInMilliseconds": metrics.billed_ms(took_ms),
                 }
             }
 

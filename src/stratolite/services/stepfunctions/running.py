@@ -14,7 +14,7 @@ import orjson
 
 from stratolite.service import Call
 from stratolite.service_events import Entry, announce, entry
-from stratolite.services.stepfunctions import history, names, state, tasks
+from stratolite.services.stepfunctions import history, metrics, names, state, tasks
 from stratolite.services.stepfunctions.state import Place, Record
 from stratolite.workflow import (
     Alarm,
@@ -48,7 +48,6 @@ KEEP_S = 90 * 86_400.0
 """How long executions that are over are kept: https://docs.aws.amazon.com/step-functions/latest/dg/limits-overview.html"""
 EXPRESS_S_MAX = 300.0
 _STATUSES = {"succeeded": "SUCCEEDED", "failed": "FAILED", "aborted": "ABORTED", "timed_out": "TIMED_OUT"}  # fmt: skip
-_METRICS = {"succeeded": "ExecutionsSucceeded", "failed": "ExecutionsFailed", "aborted": "ExecutionsAborted", "timed_out": "ExecutionsTimedOut"}  # fmt: skip
 _TOP = 0
 """The line of what concerns the execution as a whole."""
 
@@ -71,7 +70,7 @@ def start(call: Call, place: Place, record: Record, input_: str) -> None:
     if timeout_s is not None:
         _ring(call, place, Alarm(_TOP, "", "time_up", call.tx.time_s + timeout_s))
     _announce(call, place, record)
-    _measure(call, record, "ExecutionsStarted")
+    metrics.started(call, record)
     advance(call, place, Begin(input_))
 
 
@@ -95,7 +94,11 @@ def advance(call: Call, place: Place, event: Event) -> None:
             tx.delete(stored)
         else:
             tx.put(stored, value)
+    is_heartbeat = isinstance(event, Rang) and event.kind == "heartbeat"
     for happened in outcome.history:
+        if happened.kind.startswith("task_"):
+            resource = happened.details["resource"]
+            metrics.happened(call, happened.kind, resource, is_heartbeat=is_heartbeat)
         happened.details["region"] = call.region
         said = history.spelled(happened, tx.time_s, record["role"])
         state.put_event(tx, keys, place, said)
@@ -256,20 +259,10 @@ def _over(call: Call, place: Place, record: Record, over: Over) -> None:
     state.put_execution(tx, keys, place, record, "RUNNING")
     keep_s = KEEP_S if not record["is_express"] else (EXPRESS_S_MAX if record.get("is_awaited") else 0.0)  # fmt: skip
     call.cloud.work.put(tx, EXPIRE, said_of(call, place), due_s=tx.time_s + keep_s)
-    _measure(call, record, _METRICS[over.status])
-    took_ms = (record["stopped_s"] - record["started_s"]) * 1000
-    _measure(call, record, "ExecutionTime", took_ms, "Milliseconds")
+    metrics.over(call, record, over.status)
     if (parent := record.get("parent")) is not None:
         _tell_parent(call, place, record, parent)
     _announce(call, place, record)
-
-
-def _measure(
-    call: Call, record: Record, name: str, value: float = 1.0, unit: str = "Count"
-) -> None:
-    """https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html"""
-    dimensions = (("StateMachineArn", record["machine_arn"]),)
-    call.cloud.measure(call.account, call.region, "AWS/States", dimensions, name, value, unit)
 
 
 def described(call: Call, place: Place, record: Record) -> Record:
