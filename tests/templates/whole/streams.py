@@ -24,6 +24,17 @@ made(
         {"ConsumerName": "corpus", "StreamARN": att("Stream", "Arn"), "Tags": tags(a="1")},
     ),
 )
+made(
+    "kinesis-stream-warm",
+    Stream=R(
+        "AWS::Kinesis::Stream",
+        *(
+            {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "WarmThroughputMiBps": mib}
+            for mib in (5, 6, 4)
+        ),
+    ),
+    Is=R("AWS::SSM::Parameter", {"Type": "String", "Value": att("Stream", "WarmThroughputObject.CurrentMiBps")}),
+)  # fmt: skip
 DELIVERS = role(
     "firehose.amazonaws.com",
     Policies=[
