@@ -269,14 +269,51 @@ def test_a_record_is_an_event_on_a_bus(client):
     assert said["detail"]["responsePayload"] == {"got": {"a": 1}}
 
 
-def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog):
+def counted(platform, monkeypatch) -> dict[str, float]:
+    """Metric of the function -> the sum of what was counted, from now on."""
+    sums: dict[str, float] = {}
+
+    def measure(account, region, namespace, dimensions, name, value=1.0, unit="Count"):
+        if (namespace, dimensions) == ("AWS/Lambda", (("FunctionName", "fn"),)):
+            sums[name] = sums.get(name, 0) + value
+
+    monkeypatch.setattr(platform.cloud, "measure", measure)
+    return sums
+
+
+def test_a_failure_is_an_object_in_a_bucket_and_counted(client, platform, monkeypatch):
+    """https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html and
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#async-metrics"""
+    create(client, "fn", CODE, Role=allow(client, "s3:PutObject"))
+    client("s3").create_bucket(Bucket="ends")
+    target = {"OnFailure": {"Destination": "arn:aws:s3:::ends"}}
+    configure(client, DestinationConfig=target, MaximumRetryAttempts=0)
+    sums = counted(platform, monkeypatch)
+    request_id = invoke(client, {"fail": True})
+    (found,) = wait(lambda: client("s3").list_objects_v2(Bucket="ends").get("Contents"))
+    assert re.fullmatch(
+        rf"aws/lambda/async/fn/\d{{4}}/\d\d/\d\d/\d{{4}}-\d\d-\d\dT\d\d\.\d\d\.\d\d-{request_id}",
+        found["Key"],
+    )
+    record = json.loads(client("s3").get_object(Bucket="ends", Key=found["Key"])["Body"].read())
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestPayload"] == {"fail": True}
+    assert (sums["AsyncEventsReceived"], sums["AsyncEventsDropped"]) == (1, 1)
+    assert sums["AsyncEventAge"] >= 0
+    assert not sums.keys() & {"DestinationDeliveryFailures", "DeadLetterErrors"}
+
+
+def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog, monkeypatch):
     """The hop is checked when it is made, under the role, not only when it is configured."""
+    sums = counted(platform, monkeypatch)
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
     url, arn = queue(client)
     configure(client, DestinationConfig={"OnSuccess": {"Destination": arn}})
     client("iam").delete_role_policy(RoleName="function-role", PolicyName="p")
     invoke(client, {"a": 1})
     wait(lambda: "sqs:sendmessage" in caplog.text)
+    wait(lambda: sums.get("DestinationDeliveryFailures") == 1)
+    assert "AsyncEventsDropped" not in sums
     assert "Messages" not in client("sqs").receive_message(QueueUrl=url)
 
 

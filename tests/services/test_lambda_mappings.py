@@ -354,6 +354,51 @@ def test_at_most_so_many_batches_run_at_once(play):
     play(body)
 
 
+def test_a_queues_pollers_bound_its_batches(play):
+    """Ten for each: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
+
+    async def body(s):
+        running = most = 0
+        go = asyncio.Event()
+
+        async def answer(_):
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await go.wait()
+            running -= 1
+            return {}
+
+        s.function.answer = answer
+        await s.send(*(str(n) for n in range(25)))
+        uuid = await s.map(QUEUE, BatchSize=1, ProvisionedPollerConfig={"MaximumPollers": 2})
+        kept = {"MinimumPollers": 2, "MaximumPollers": 2}
+        assert (await s.mapped(uuid))["ProvisionedPollerConfig"] == kept
+        await s.until(lambda: len(s.function.events) == 20)
+        await s.quiet()
+        assert most == 20
+        go.set()
+        await s.until(lambda: len(s.function.events) == 25)
+
+        async def refused(**ask):
+            with pytest.raises(Fault) as caught:
+                await s.h("lambda", "UpdateEventSourceMapping", UUID=uuid, **ask)
+            return caught.value.code
+
+        bad = "InvalidParameterValueException"
+        assert await refused(ScalingConfig={"MaximumConcurrency": 2}) == bad
+        assert await refused(ProvisionedPollerConfig={"PollerGroupName": "g"}) == bad
+        assert (
+            await refused(ProvisionedPollerConfig={"MinimumPollers": 5, "MaximumPollers": 4}) == bad
+        )
+        for pollers in ({"MinimumPollers": 1}, {"MinimumPollers": 201}, {"MaximumPollers": 10_001}):
+            assert await refused(ProvisionedPollerConfig=pollers) == "ValidationException"
+        await s.h("lambda", "UpdateEventSourceMapping", UUID=uuid, ProvisionedPollerConfig={})
+        assert "ProvisionedPollerConfig" not in await s.mapped(uuid)
+
+    play(body)
+
+
 # -- streams
 
 
@@ -946,6 +991,21 @@ def test_what_a_mapping_may_not_say(play):
 
         bad = "InvalidParameterValueException"
         assert await refused() == (bad, "Unrecognized event source.")
+        for service, name in (
+            ("kafka", "Amazon MSK"),
+            ("mq", "Amazon MQ"),
+            ("rds", "Amazon DocumentDB"),
+        ):
+            arn = f"arn:aws:{service}:us-east-1:000000000000:cluster/c/1"
+            _, said = await refused(EventSourceArn=arn)
+            assert said.startswith(f"An event source of {name} is not offered")
+        servers = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}
+        _, said = await refused(SelfManagedEventSource=servers, Topics=["t"])
+        assert said.startswith("SelfManagedEventSource is not offered")
+        pollers = {"MinimumPollers": 2}
+        assert await refused(EventSourceArn=STREAM, StartingPosition="LATEST", ProvisionedPollerConfig=pollers) == (
+            bad, "Unsupported ProvisionedPollerConfig parameter for given event source mapping type.",
+        )  # fmt: skip
         assert await refused(EventSourceArn=QUEUE, FunctionName="nope") == (
             bad,
             "Function does not exist",

@@ -175,6 +175,7 @@ made(
     Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     Function=function({}),
     Other=function({}),
+    Third=function({}),
     Dead=R("AWS::SQS::Queue"),
     Lost=R("AWS::SQS::Queue"),
     Queue=R("AWS::SQS::Queue"),
@@ -202,6 +203,17 @@ made(
             "Tags": tags(a="2", b="1"),
         },
         {"ScalingConfig": None, "MaximumBatchingWindowInSeconds": None, "BatchSize": 10, "Tags": tags(b="2")},
+    ),
+    Polled=R(
+        "AWS::Lambda::EventSourceMapping",
+        {
+            "EventSourceArn": att("Queue", "Arn"),
+            "FunctionName": ref("Third"),
+            "Enabled": False,
+            "ProvisionedPollerConfig": {"MinimumPollers": 2, "MaximumPollers": 4},
+        },
+        {"ProvisionedPollerConfig": {"MinimumPollers": 3, "MaximumPollers": 5}},
+        {"ProvisionedPollerConfig": None},
     ),
     FromStream=R(
         "AWS::Lambda::EventSourceMapping",

@@ -34,8 +34,9 @@ account limit. Output is written to the logs by the platform: the function's rol
 What a sandbox is kept from: ``stratolite.runtime``.
 
 Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
-A mapping of a stream's consumer reads by iterator, too. Kafka, MQ and DocumentDB sources, provisioned pollers (reading is
-woken by what is written: there are no pollers to provision), and logs of mappings are refused by name.
+A mapping of a stream's consumer reads by iterator, too. Provisioned pollers of a queue only bound how
+many batches are in hand: reading is woken by what is written. Kafka, MQ and DocumentDB sources, and with them logs of mappings, are
+refused by name.
 
 Sources  https://docs.aws.amazon.com/lambda/latest/api/ and .../latest/dg/urls-invocation.html
 """

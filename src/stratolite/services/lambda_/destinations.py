@@ -344,6 +344,8 @@ class Destinations:
             if fault.code in _MAY_COME_BACK and job.attempt < _TRIES_MAX:
                 raise
             _log.warning("no record of %s reaches %s: %s", said["name"], said["target"], fault)
+            name = "DeadLetterErrors" if said["kind"] == "event" else "DestinationDeliveryFailures"
+            Ref(said["account"], said["region"], said["name"], None).measure(cloud, name)
 
         def settle(tx: Tx) -> None:
             if said["blob"]:

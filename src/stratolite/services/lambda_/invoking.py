@@ -350,9 +350,7 @@ def _measure(
     call: Call, target: Target, name: str, value: float = 1.0, unit: str = "Count"
 ) -> None:
     """A sample of one of AWS/Lambda's metrics."""
-    ref = target.ref
-    dimensions = (("FunctionName", ref.name),)
-    call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
+    target.ref.measure(call.cloud, name, value, unit)
 
 
 def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ from stratolite.services.lambda_ import mapping_answers, mapping_events
 from stratolite.services.lambda_.mapping_access import source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Reader
+from stratolite.services.lambda_.mapping_settings import POLLER_CONCURRENCY
 
 _log = logging.getLogger("stratolite.lambda")
 _CONCURRENCY = 50
@@ -42,8 +43,7 @@ class QueueReader(Reader):
             await asyncio.gather(*running, return_exceptions=True)
 
     async def read(self) -> Settle | None:
-        scaling = self.config.get("ScalingConfig") or {}
-        if len(self._running) >= scaling.get("MaximumConcurrency", _CONCURRENCY):
+        if len(self._running) >= self._concurrency():
             await self.wait_any(*self._running, keep=True)
             return None
         acting = await self.acting()
@@ -53,6 +53,12 @@ class QueueReader(Reader):
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return None
+
+    def _concurrency(self) -> int:
+        if pollers := self.config.get("ProvisionedPollerConfig"):
+            return int(pollers["MaximumPollers"]) * POLLER_CONCURRENCY
+        scaling = self.config.get("ScalingConfig") or {}
+        return int(scaling.get("MaximumConcurrency", _CONCURRENCY))
 
     async def _batch(self, acting: Call) -> list[Item]:
         """As many messages as the mapping wants, within its window from the first of them."""

@@ -204,6 +204,10 @@ class Reader:
         self.count("FilteredOutEventCount", len(items) - len(found))
         return found
 
+    def measure(self, name: str, value: float, unit: str = "Count") -> None:
+        """A sample of one of AWS/Lambda's metrics of the function."""
+        self.ref.measure(self.call.cloud, name, value, unit)
+
     def count(self, name: str, events: int) -> None:
         """A metric of a mapping that is to have them (MetricsConfig).
 

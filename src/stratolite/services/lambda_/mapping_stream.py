@@ -287,13 +287,7 @@ class ShardReader(Reader):
         await self._slices(taken)
         await self._move_to(taken[-1].id)
         age_ms = max(0.0, (self.call.world.cloud() - taken[-1].arrived_s) * 1000)
-        where = (
-            self.ref.account,
-            self.ref.region,
-            "AWS/Lambda",
-            (("FunctionName", self.ref.name),),
-        )
-        self.call.cloud.measure(*where, "IteratorAge", age_ms, "Milliseconds")
+        self.measure("IteratorAge", age_ms, "Milliseconds")
 
     async def _slices(self, taken: list[Item]) -> None:
         if self.config["TumblingWindowInSeconds"]:
@@ -450,7 +444,8 @@ class ShardReader(Reader):
             except Fault as fault:
                 await self._note(f"PROBLEM: {fault.code} for the on-failure destination")
                 if fault.code.startswith("AccessDenied") or pause_s > _RETRY_S[1]:
-                    return  # as AWS: counted as DestinationDeliveryFailures, and gone
+                    self.measure("DestinationDeliveryFailures", 1)
+                    return
             await self.sleep(pause_s)
             pause_s *= 2
 

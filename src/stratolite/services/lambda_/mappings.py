@@ -43,6 +43,7 @@ _NEEDED = {
 
 class Mappings(Invoking):
     async def create_event_source_mapping(self, call: Call, request: Request) -> Response:
+        mapping_settings.refuse_others(request)
         source = mapping_settings.source(request.get("EventSourceArn"))
         settings = mapping_settings.checked(source, request, {})
         settings |= mapping_settings.starting_position(source, request)
@@ -114,7 +115,12 @@ class Mappings(Invoking):
             if enabled != record["enabled"]:
                 changing = "Enabling" if enabled else "Disabling"
             config = {**record["config"], **settings}
-            for member in ("FilterCriteria", "KMSKeyArn", "MetricsConfig"):
+            for member in (
+                "FilterCriteria",
+                "KMSKeyArn",
+                "MetricsConfig",
+                "ProvisionedPollerConfig",
+            ):
                 if member not in settings:
                     config.pop(member, None)
             config |= {"FunctionArn": ref.arn, "LastModified": inner.tx.time_s, "State": changing}

@@ -4,7 +4,7 @@ A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, ev
 failures, throttles}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
 unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
 growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds. What becomes of its end:
-``destinations``.
+``destinations``. Counted as AsyncEventsReceived, AsyncEventAge (at every attempt) and AsyncEventsDropped.
 
 Source  https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
@@ -64,6 +64,7 @@ class Later(invoking.Invoking):
             inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
 
         await call.transact(put)
+        ref.measure(call.cloud, "AsyncEventsReceived")
 
     def workers(self) -> Iterable[Worker]:
         return (_Worker(self), destinations.Destinations(self.cloud))
@@ -94,6 +95,8 @@ class _Worker:
                     condition="ZeroReservedConcurrency", invoke_count=said["failures"]
                 )
                 return await _end(cloud, said, target, ending, limits)
+            age_ms = max(0.0, cloud.world.cloud() - said["first_s"]) * 1000
+            ref.measure(cloud, "AsyncEventAge", age_ms, "Milliseconds")
             answer = await self._service.run(call, target, event, client=said["client"])
         except Fault as fault:
             if fault.code == "TooManyRequestsException":
@@ -142,6 +145,8 @@ async def _end(
     tell = await destinations.plan(
         cloud, ending, target.config, limits.get("DestinationConfig") or {}
     )
+    if ending.condition != "Success":
+        ending.ref.measure(cloud, "AsyncEventsDropped")
 
     def settle(tx: Tx) -> None:
         _forget(cloud, said)(tx)
