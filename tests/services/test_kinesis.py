@@ -644,7 +644,7 @@ def test_shards_are_measured_if_the_stream_is_monitored_so(kinesis, platform, ad
     """https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html"""
     seen = {}
 
-    def measure(account, region, namespace, dimensions, name, value=1.0, unit="Count"):
+    def measure(account, region, namespace, dimensions, name, value=1.0, *_, **__):
         if ("ShardId", "shardId-000000000000") in dimensions:
             seen[name] = seen.get(name, 0) + value
 

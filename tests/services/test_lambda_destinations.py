@@ -273,7 +273,7 @@ def counted(platform, monkeypatch) -> dict[str, float]:
     """Metric of the function -> the sum of what was counted, from now on."""
     sums: dict[str, float] = {}
 
-    def measure(account, region, namespace, dimensions, name, value=1.0, unit="Count"):
+    def measure(account, region, namespace, dimensions, name, value=1.0, *_, **__):
         if (namespace, dimensions) == ("AWS/Lambda", (("FunctionName", "fn"),)):
             sums[name] = sums.get(name, 0) + value
 

@@ -298,7 +298,7 @@ class _Delivery:
         if not items:
             return
         request_id = _uuid(self.seed)
-        key = access_key(self.call, self.stream)
+        key = await self._access_key()
         failed = await endpoint.deliver(self.call, self.ref, self.config, key, request_id, items)
         if failed is None:
             return
@@ -308,6 +308,19 @@ class _Delivery:
         attempts = self.cut["attempts"] + 1
         failures = [Failure(item.row, *failed, attempts) for item in items]
         await self._put_failures(bucket, failures, "http-endpoint-failed")
+
+    async def _access_key(self) -> str:
+        """From the configuration, or from the secret it names, as a role. Raises Fault."""
+        secret = self.config.get("SecretsManagerConfiguration") or {}
+        if not secret.get("Enabled"):
+            return access_key(self.call, self.stream)
+        acting = await self._as_role(secret.get("RoleARN") or self.config["RoleARN"])
+        found = await acting.request("secretsmanager", "GetSecretValue", {"SecretId": secret["SecretARN"]})  # fmt: skip
+        try:
+            return str(orjson.loads(found.get("SecretString") or "")["api_key"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            why = 'The secret is not of the form {"api_key": ...}.'
+            raise Fault("SecretsManager.InvalidSecret", why) from error
 
 
 def _uuid(seed: str) -> str:

@@ -9,7 +9,6 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
 
-
 _BY_KEY = "USER_PARTITION_KEY"
 
 
