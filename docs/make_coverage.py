@@ -208,7 +208,6 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "*LayerVersionPermission", "GetLayerVersionPolicy", "*ResourcePolicy",
         ),
         "the runtime is this machine's": ("*RuntimeManagementConfig",),
-        "no loops are looked for": ("*RecursionConfig",),
         "deprecated by AWS: Invoke with InvocationType Event": ("InvokeAsync",),
     },
     "logs": {

@@ -135,6 +135,7 @@ class Call:
         "region",
         "request_id",
         "service",
+        "trace",
         "tx",
         "via",
     )
@@ -145,6 +146,8 @@ class Call:
     """For the trail: whose the resource is that IAM was asked about, where it is not the caller's account's."""
     named: Any
     """For the trail: what IAM was asked about, of a data event whose request does not say it."""
+    trace: str
+    """X-Amzn-Trace-Id of a request that belongs to a chain of functions; not set on others."""
 
     def __init__(
         self,

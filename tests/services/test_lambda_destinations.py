@@ -141,6 +141,30 @@ def test_an_event_too_old_for_another_attempt_is_recorded_at_once(client):
     assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 1)
 
 
+def test_an_event_that_waited_too_long_is_not_run_at_all(client, platform):
+    """https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html: how long Lambda keeps an event.
+
+    As after a time in which nothing ran: its job is put as it was left then.
+    """
+    create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
+    url, arn = queue(client)
+    configure(
+        client, DestinationConfig={"OnFailure": {"Destination": arn}}, MaximumEventAgeInSeconds=60
+    )
+    job = {
+        "account": ACCOUNT, "region": "us-east-1", "name": "fn", "qualifier": "", "id": "kept", "event": "{}", "blob": "",
+        "client": "", "first_s": platform.cloud.world.cloud() - 61, "failures": 0, "throttles": 0,
+    }  # fmt: skip
+    put = platform.cloud.work.put
+    platform.run(
+        platform.cloud.db.transact(lambda tx: put(tx, "lambda.async", json.dumps(job).encode()))
+    )
+    record = json.loads(message(client, url)["Body"])
+    assert record["requestContext"]["condition"] == "EventAgeExceeded"
+    assert "responseContext" not in record
+    assert client("logs").describe_log_groups()["logGroups"] == []
+
+
 def test_with_no_concurrency_events_go_to_the_failures_without_an_attempt(client):
     """https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html, the note."""
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))

@@ -458,7 +458,7 @@ class Visit:
         if place.name and host:  # links are given in path form, which works everywhere
             host = place.base + (":" + host.rpartition(":")[2] if ":" in host else "")
         endpoint = f"{request.scheme}://{host}" if place.ours and host else cloud.endpoint
-        return Call(
+        call = Call(
             cloud,
             principal,
             region or place.region or DEFAULT_REGION,
@@ -466,6 +466,10 @@ class Visit:
             endpoint,
             context=Context(request),
         )
+        trace = request.headers.get("x-amzn-trace-id")
+        if trace is not None and "Lineage=" in trace:
+            call.trace = trace
+        return call
 
     # -- doors: raw HTTP for a service
 

@@ -78,6 +78,7 @@ class Way:
         "scope",
         "service",
         "taken",
+        "trace_at",
     )
 
     def __init__(
@@ -101,6 +102,7 @@ class Way:
         self._signature_at = names.index("authorization")
         self._date_at = names.index("x-amz-date")
         self.length_at = names.index("content-length") if "content-length" in names else -1
+        self.trace_at = names.index("x-amzn-trace-id") if "x-amzn-trace-id" in names else -1
         self._hash_at = (
             names.index("x-amz-content-sha256") if "x-amz-content-sha256" in names else -1
         )
@@ -388,6 +390,8 @@ class Errand:
         call = Call(
             app.cloud, principal, way.region, request_id, way.endpoint, context=way.context()
         )
+        if way.trace_at >= 0 and b"Lineage=" in self.places[way.trace_at]:
+            call.trace = self.places[way.trace_at].decode("latin-1")
         try:
             decoded = self.decode()
         except Exception as error:  # noqa: BLE001 - the one place is Visit.fail

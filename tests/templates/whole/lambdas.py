@@ -57,7 +57,7 @@ made(
             "DeadLetterConfig": {"TargetArn": att("Lost", "Arn")},
             "TracingConfig": {"Mode": "PassThrough"},
             "PublishToLatestPublished": None,
-            "RecursiveLoop": None,
+            "RecursiveLoop": "Allow",
             "RuntimeManagementConfig": None,
             "SnapStart": None,
             "VpcConfig": None,

@@ -2,7 +2,7 @@
 
 Stored, all JSON, under (account, region, "lambda"); configurations are in the shape AWS answers them:
 
-    ("function", name)               -> {config, code, layers, generation, reserved, next_version, tags, token}: $LATEST
+    ("function", name)               -> {config, code, layers, generation, reserved, next_version, tags, token, recursive}: $LATEST
     ("version", name, number)        -> {config, code, layers, generation}
     ("alias", name, alias)           -> AliasConfiguration
     ("policy", name, qualifier)      -> {statements, revision}; qualifier "" is the function itself
@@ -17,6 +17,7 @@ Stored, all JSON, under (account, region, "lambda"); configurations are in the s
 
 Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations by topic, one class in ``service``
        ``invoking`` from Invoke to a sandbox and back; ``worker`` the same for events, later and again
+       ``recursion`` loops of functions, told by the trace header
        ``destinations`` where events end: records and dead letters, sent under the function's role
        ``doors`` function URLs and code downloads; ``output`` what functions print, on its way to the logs
        ``mappings`` event source mappings: ``mapping_worker`` switches them, ``mapping_queue`` and ``mapping_stream`` read
@@ -32,6 +33,8 @@ provisioned concurrency are refused by name. TracingConfig Active is kept, but n
 function may be invoked at most ``SANDBOXES_MAX`` times at once, all functions together; more is throttled as by AWS's
 account limit. Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.
+
+Loops are looked for through SQS and Invoke; what a function sends through SNS or S3 begins a new chain.
 
 Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
 A mapping of a stream's consumer reads by iterator, too. Provisioned pollers of a queue only bound how

@@ -23,7 +23,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Request, Settle
-from stratolite.services.lambda_ import state
+from stratolite.services.lambda_ import recursion, state
 from stratolite.services.lambda_.names import LATEST, Ref, bad, invalid, mismatch
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Ending(NamedTuple):
     ref: Ref
     request_id: str
     condition: str
-    """Success | RetriesExhausted | EventAgeExceeded | ZeroReservedConcurrency"""
+    """Success | RetriesExhausted | EventAgeExceeded | ZeroReservedConcurrency, or the code of what stopped a loop"""
     invoke_count: int
     event: bytes
     version: str = LATEST
@@ -193,7 +193,9 @@ def record(ending: Ending, now_s: float) -> bytes:
 def attributes(ending: Ending) -> dict[str, str]:
     """What stands beside a dead letter: RequestID, ErrorCode, ErrorMessage."""
     code, message = "429", "Rate Exceeded."
-    if ending.payload is not None:
+    if ending.condition == recursion.CODE:
+        code, message = "400", recursion.MESSAGE
+    elif ending.payload is not None:
         said = _as_json(ending.payload)
         code = "200"
         message = str(said.get("errorMessage", "")) if isinstance(said, dict) else ""

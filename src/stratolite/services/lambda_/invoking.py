@@ -17,10 +17,11 @@ from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
 from stratolite.service import Call, Request, Response
-from stratolite.services.lambda_ import bundle, names, payloads, state
+from stratolite.services.lambda_ import bundle, names, payloads, recursion, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
 from stratolite.services.lambda_.output import Output, Stream
+from stratolite.services.lambda_.recursion import NO_CHAIN, Chain
 
 SYNC_BYTES_MAX = 6 << 20
 ASYNC_BYTES_MAX = 1 << 20
@@ -45,6 +46,8 @@ class Target(NamedTuple):
     version: str
     record: state.Record
     reserved: int | None
+    may_loop: bool = False
+    """Its RecursiveLoop is Allow."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -84,7 +87,8 @@ class Invoking(Credentials):
             return {"StatusCode": 204, "Payload": b""}
         client = request.get("ClientContext", "")
         wants_tail = request.get("LogType") == "Tail"
-        answer = await self.run(call, target, event, client=client, tail=wants_tail)
+        chain = recursion.chain_of(call)
+        answer = await self.run(call, target, event, client=client, tail=wants_tail, chain=chain)
         response: Response = {
             "StatusCode": 200,
             "Payload": answer.payload,
@@ -114,8 +118,9 @@ class Invoking(Credentials):
             return {"StatusCode": 204, "EventStream": _pieces(None)}
         wants_tail = request.get("LogType") == "Tail"
         answer = await self.run(
-            call, target, event, client=request.get("ClientContext", ""), tail=wants_tail
-        )
+            call, target, event, client=request.get("ClientContext", ""), tail=wants_tail,
+            chain=recursion.chain_of(call),
+        )  # fmt: skip
         return {
             "StatusCode": 200,
             "ExecutedVersion": target.version,
@@ -128,9 +133,20 @@ class Invoking(Credentials):
         raise NotImplementedError
 
     async def run(
-        self, call: Call, target: Target, event: bytes, *, client: str = "", tail: bool = False
+        self,
+        call: Call,
+        target: Target,
+        event: bytes,
+        *,
+        client: str = "",
+        tail: bool = False,
+        chain: Chain = NO_CHAIN,
     ) -> Answer:
-        """Invoke now. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
+        """Invoke now, as the next in ``chain``. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
+        chain, is_loop = recursion.longer(chain, target.ref)
+        if is_loop and not target.may_loop:
+            _measure(call, target, "RecursiveInvocationsDropped")
+            raise recursion.stopped()
         config, request_id = target.config, call.request_id
         last = _Tail() if tail else None
         stream: list[Stream] = []
@@ -162,7 +178,7 @@ class Invoking(Credentials):
             target.ref.arn,
             event,
             float(config["Timeout"]),
-            trace=_trace(call),
+            trace=_trace(call) + recursion.written(chain),
             client=base64.b64decode(client).decode() if client else "",
         )
         try:
@@ -302,7 +318,8 @@ def choose(call: Call, ref: Ref) -> Target:
                 record = other or record
     function = state.get_function(call.tx, ref)
     reserved = function["reserved"] if function else None
-    return Target(ref, record["config"].get("Version", LATEST), record, reserved)
+    may_loop = function is not None and function.get("recursive") == "Allow"
+    return Target(ref, record["config"].get("Version", LATEST), record, reserved, may_loop)
 
 
 async def _event(request: Request, kind: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from stratolite.errors import Fault, Unavailable
 from stratolite.service import Call, Settle
-from stratolite.services.lambda_ import mapping_answers, mapping_events
+from stratolite.services.lambda_ import mapping_answers, mapping_events, recursion
 from stratolite.services.lambda_.mapping_access import source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Reader
@@ -119,10 +119,12 @@ class QueueReader(Reader):
             _log.info("mapping=%s: %d messages go back after %r", self.uuid, len(items), fault)
 
     async def _hand_over(self, acting: Call, batch: list[Item]) -> None:
+        traced = (item.event["attributes"].get("AWSTraceHeader") for item in batch)
+        chain = recursion.read(header for header in traced if header)
         began_s, pause_s, visible_s = self.call.world.cloud(), _THROTTLED_S[0], -1.0
         while True:
             try:
-                _, answer = await self.invoke(mapping_events.records(batch))
+                _, answer = await self.invoke(mapping_events.records(batch), chain)
                 break
             except Fault as fault:
                 if fault.code != "TooManyRequestsException":

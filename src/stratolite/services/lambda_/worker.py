@@ -1,7 +1,7 @@
 """Asynchronous invocations: kept durably, run later, run again after errors, dropped when too old.
 
 A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, event | blob, client, first_s,
-failures, throttles}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
+failures, throttles, chain}. ``chain`` is there if a function asked for it (``recursion``). ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
 unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
 growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds. What becomes of its end:
 ``destinations``. Counted as AsyncEventsReceived, AsyncEventAge (at every attempt) and AsyncEventsDropped.
@@ -20,7 +20,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker
-from stratolite.services.lambda_ import destinations, invoking, state
+from stratolite.services.lambda_ import destinations, invoking, recursion, state
 from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
 
@@ -38,7 +38,7 @@ _AGE_S_MAX = 21_600
 
 class Later(invoking.Invoking):
     async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
-        blob = ""
+        blob, chain = "", recursion.chain_of(call)
         if len(event) > _INLINE_BYTES_MAX:
             writer = call.cloud.blobs.writer()
             await writer.write(event)
@@ -61,6 +61,8 @@ class Later(invoking.Invoking):
                 "failures": 0,
                 "throttles": 0,
             }
+            if chain:
+                job["chain"] = chain
             inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
 
         await call.transact(put)
@@ -95,14 +97,22 @@ class _Worker:
                     condition="ZeroReservedConcurrency", invoke_count=said["failures"]
                 )
                 return await _end(cloud, said, target, ending, limits)
-            age_ms = max(0.0, cloud.world.cloud() - said["first_s"]) * 1000
+            age_s = max(0.0, cloud.world.cloud() - said["first_s"])
+            if age_s > limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX):
+                return await _end(cloud, said, target, _too_old(ending, said), limits)
+            age_ms = age_s * 1000
             ref.measure(cloud, "AsyncEventAge", age_ms, "Milliseconds")
-            answer = await self._service.run(call, target, event, client=said["client"])
+            answer = await self._service.run(
+                call, target, event, client=said["client"], chain=said.get("chain") or {}
+            )
         except Fault as fault:
             if fault.code == "TooManyRequestsException":
                 said["throttles"] += 1
                 wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
                 return await _again(cloud, said, wait_s, target, ending, limits)
+            if fault.code == recursion.CODE:
+                ending = ending._replace(condition=fault.code, invoke_count=said["failures"])
+                return await _end(cloud, said, target, ending, limits)
             _log.warning("an event for %s could not be run: %r", ref.arn, fault)
             ending = ending._replace(
                 payload=orjson.dumps({"errorType": fault.code, "errorMessage": str(fault)}),
@@ -155,6 +165,10 @@ async def _end(
     return settle
 
 
+def _too_old(ending: Ending, said: dict[str, Any]) -> Ending:
+    return ending._replace(condition="EventAgeExceeded", invoke_count=max(1, said["failures"]))
+
+
 async def _again(
     cloud: Cloud,
     said: dict[str, Any],
@@ -166,10 +180,7 @@ async def _again(
     """Another attempt, unless the event would be too old by then."""
     age_s_max = limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
     if cloud.world.cloud() + wait_s - said["first_s"] > age_s_max:
-        ending = ending._replace(
-            condition="EventAgeExceeded", invoke_count=max(1, said["failures"])
-        )
-        return await _end(cloud, said, target, ending, limits)
+        return await _end(cloud, said, target, _too_old(ending, said), limits)
 
     def settle(tx: Tx) -> None:
         cloud.work.put(tx, QUEUE, orjson.dumps(said), due_s=tx.time_s + wait_s)

@@ -274,7 +274,7 @@ def _read(call: Call, q: Queue, request: Request) -> tuple[Message, int]:
     attributes = content.attributes(given) if given else {}
     if attributes:
         size += content.attributes_size(attributes)
-    trace = ""
+    trace = getattr(call, "trace", "")
     if system := request.get("MessageSystemAttributes"):
         if set(system) - {"AWSTraceHeader"}:
             raise invalid(
@@ -332,7 +332,7 @@ def _accept(call: Call, q: Queue, c: Counts, message: Message) -> Response:
     answer: Response = {"MessageId": message.id, "MD5OfMessageBody": message.md5.hex()}
     if message.attributes:
         answer["MD5OfMessageAttributes"] = content.digest(message.attributes)
-    if message.trace:
+    if message.trace and message.trace != getattr(call, "trace", ""):
         trace = {"AWSTraceHeader": ("String", message.trace)}
         answer["MD5OfMessageSystemAttributes"] = content.digest(trace)  # type: ignore[arg-type]
     if not q.is_fifo:
