@@ -811,6 +811,29 @@ def test_an_endpoints_key_is_in_secrets_manager(play):
     play(body)
 
 
+def test_an_update_changes_what_it_says_and_no_more(play):
+    """https://docs.aws.amazon.com/firehose/latest/APIReference/API_UpdateDestination.html"""
+
+    async def body(s):
+        bucket = {"RoleARN": ROLE, "BucketARN": BUCKET}
+        await s.stream(S3BackupMode="Enabled", S3BackupConfiguration=bucket | {"Prefix": "b/"})
+
+        async def update(version, **change):
+            await s.h("firehose", "UpdateDestination", DeliveryStreamName="d", CurrentDeliveryStreamVersionId=version,
+                      DestinationId="destinationId-000000000001", ExtendedS3DestinationUpdate=change)  # fmt: skip
+
+        await update("1", S3BackupUpdate={"CompressionFormat": "GZIP"})
+        described = await s.h("firehose", "DescribeDeliveryStream", DeliveryStreamName="d")
+        (destination,) = described["DeliveryStreamDescription"]["Destinations"]
+        backup = destination["ExtendedS3DestinationDescription"]["S3BackupDescription"]
+        assert (backup["Prefix"], backup["CompressionFormat"]) == ("b/", "GZIP")
+        with pytest.raises(Fault) as caught:
+            await update("2", S3BackupMode="Disabled")
+        assert caught.value.code == "InvalidArgumentException"
+
+    play(body)
+
+
 def test_where_records_come_from_decides_on_encryption(play):
     """https://docs.aws.amazon.com/firehose/latest/dev/encryption.html: a Kinesis source has its own."""
 

@@ -687,6 +687,22 @@ def test_keys_stay_in_order_when_several_batches_run_at_once(play):
     play(body)
 
 
+def test_a_streams_consumer_is_a_source_of_its_own(play):
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html: its ARN stands in the events."""
+
+    async def body(s):
+        made = await s.h("kinesis", "RegisterStreamConsumer", StreamARN=STREAM, ConsumerName="c")
+        arn = made["Consumer"]["ConsumerARN"]
+        await s.map(arn, StartingPosition="TRIM_HORIZON")
+        await s.put("a")
+        await s.until(lambda: s.function.events)
+        assert s.function.events[0]["Records"][0]["eventSourceARN"] == arn
+        found = await s.h("lambda", "ListEventSourceMappings", EventSourceArn=arn)
+        assert len(found["EventSourceMappings"]) == 1
+
+    play(body)
+
+
 def test_filters_see_the_decoded_data(play):
     async def body(s):
         pattern = json.dumps({"data": {"temp": [{"numeric": [">", 20]}]}, "partitionKey": ["k"]})
@@ -1025,6 +1041,13 @@ def test_what_a_mapping_may_not_say(play):
                 bad,
                 "Invalid filter pattern definition.",
             )
+        consumer = f"{STREAM}/consumer/nobody:1700000000"
+        assert await refused(EventSourceArn=consumer, StartingPosition="LATEST") == (
+            bad,
+            f"Stream consumer not found: {consumer}",
+        )
+        later = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4e9}
+        assert (await refused(EventSourceArn=STREAM, **later))[0] == bad
         destination = {"OnFailure": {"Destination": QUEUE}}
         assert await refused(EventSourceArn=QUEUE, DestinationConfig=destination) == (
             bad, "Unsupported DestinationConfig parameter for given event source mapping type.",

@@ -98,6 +98,7 @@ class Streams(Service):
         return {"DeliveryStreamNames": names, "HasMoreDeliveryStreams": False}
 
     def update_destination(self, call: Call, request: Request) -> Response:
+        """What is not said stays as it was, of the buckets within a destination, too."""
         settings.refuse_others(request)
         ref, stream = found(call, request)
         if request["CurrentDeliveryStreamVersionId"] != str(stream["version"]):
@@ -117,20 +118,15 @@ class Streams(Service):
         given = [name for name in names if request.get(name)]
         if len(given) != 1:
             raise settings.bad("Exactly one destination update is supported for a Firehose")
-        kind, change = names[given[0]], dict(request[given[0]])
+        kind, change, before = names[given[0]], dict(request[given[0]]), stream["destination"]
         for old, new in (
             ("S3BackupUpdate", "S3BackupConfiguration"),
             ("S3Update", "S3Configuration"),
         ):
             if old in change:
-                change[new] = change.pop(old)
+                change[new] = {**(before.get(new) or {}), **change.pop(old)}
         if (kind == "http") != (stream["kind"] == "http"):
             raise settings.bad("The type of a destination cannot be changed.")
-        before = {
-            k: v
-            for k, v in stream["destination"].items()
-            if k != "BufferingHints" or k not in change
-        }
         if stream["kind"] == "extended-s3":
             kind = "extended-s3"
         if before.get("S3BackupMode") == "Enabled" and change.get("S3BackupMode") == "Disabled":

@@ -212,7 +212,7 @@ def _of_stream(request: Request, before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def starting_position(source: Source, request: Request) -> dict[str, Any]:
+def starting_position(source: Source, request: Request, now_s: float) -> dict[str, Any]:
     """StartingPosition and its timestamp of a new mapping."""
     if not source.is_stream:
         return {}
@@ -235,6 +235,8 @@ def starting_position(source: Source, request: Request) -> dict[str, Any]:
     time_s = request.get("StartingPositionTimestamp")
     if time_s is None:
         raise names.invalid("Timestamp is required when starting position is AT_TIMESTAMP.")
+    if time_s > now_s:
+        raise names.invalid("StartingPositionTimestamp cannot be in the future.")
     return {"StartingPosition": position, "StartingPositionTimestamp": time_s}
 
 

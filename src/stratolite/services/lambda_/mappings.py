@@ -46,7 +46,7 @@ class Mappings(Invoking):
         mapping_settings.refuse_others(request)
         source = mapping_settings.source(request.get("EventSourceArn"))
         settings = mapping_settings.checked(source, request, {})
-        settings |= mapping_settings.starting_position(source, request)
+        settings |= mapping_settings.starting_position(source, request, call.world.cloud())
         ref = names.function(call, request["FunctionName"])
         acting = await self._acting(call, ref)
         uuid = call.world.uuid()
@@ -253,6 +253,11 @@ def _check_source(call: Call, acting: Call, source: Source, ref: Ref) -> None:
         found = owner.invoke(source.service, operation, ask | more)
     except Fault as fault:
         raise _no_source(source, fault) from fault
+    if source.arn != source.stream_arn:
+        try:
+            owner.invoke("kinesis", "DescribeStreamConsumer", {"ConsumerARN": source.arn})
+        except Fault as fault:
+            raise names.invalid(f"Stream consumer not found: {source.arn}") from fault
     if source.kind != "sqs":
         return
     visible_s = int(found["Attributes"]["VisibilityTimeout"])
