@@ -656,6 +656,9 @@ def test_too_old_records_are_given_up(play):
         (said,) = await s.received()
         assert said["requestContext"]["condition"] == "RecordAgeExceeded"
         assert "responseContext" not in said
+        assert said["requestContext"]["approximateInvokeCount"] == 1, (
+            "as AWS says, though it never was"
+        )
 
     play(body)
 
@@ -855,6 +858,41 @@ def test_changes_of_a_table_reach_a_function(play):
         assert one.keys() == example.keys() - {"userIdentity"}
         assert type(one["dynamodb"]["ApproximateCreationDateTime"]) is int
         await s.h("lambda", "DeleteEventSourceMapping", UUID=uuid)
+
+    play(body)
+
+
+def test_a_tables_change_that_is_given_up_is_told_as_aws_tells_it(play):
+    """Times without their thousandths: test_lambda_integration_dynamodbstreams.snapshot.json of localstack/localstack."""
+
+    async def body(s):
+        made = await s.h(
+            "dynamodb", "CreateTable", TableName="table", BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )  # fmt: skip
+        arn = made["TableDescription"]["LatestStreamArn"]
+        await s.h("dynamodb", "PutItem", TableName="table", Item={"id": {"S": "a"}})
+        s.function.answer = lambda _: ValueError()
+        await s.map(
+            arn, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=0,
+            DestinationConfig={"OnFailure": {"Destination": QUEUE}},
+        )  # fmt: skip
+        await s.until(lambda: s.function.events)
+        await s.until(lambda: s.has_left(1))
+        (said,) = await s.received()
+        number = s.function.events[0]["Records"][0]["dynamodb"]["SequenceNumber"]
+        batch = said["DDBStreamBatchInfo"]
+        assert batch.pop("shardId").startswith("shardId-")
+        assert batch == {
+            "startSequenceNumber": number,
+            "endSequenceNumber": number,
+            "approximateArrivalOfFirstRecord": "2023-11-14T22:13:20Z",
+            "approximateArrivalOfLastRecord": "2023-11-14T22:13:20Z",
+            "batchSize": 1,
+            "streamArn": arn,
+        }
 
     play(body)
 
