@@ -320,7 +320,7 @@ class _Delivery:
             return str(orjson.loads(found.get("SecretString") or "")["api_key"])
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             why = 'The secret is not of the form {"api_key": ...}.'
-            raise Fault("SecretsManager.InvalidSecret", why) from error
+            raise Fault("InvalidArgumentException", why) from error
 
 
 def _uuid(seed: str) -> str:

@@ -41,6 +41,9 @@ class EventSourceMapping(Resource):
         {*_SAME, "EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"}
     )
 
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ProvisionedPollerConfig.PollerGroupName": frozenset({""}),
+    }
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         "EventSourceArn": mapping_settings.source,
         "FilterCriteria": mapping_settings.filters,
