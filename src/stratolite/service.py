@@ -210,6 +210,8 @@ class Call:
         call.service, call.via = self.service, self.via
         if hasattr(self, "tx"):
             call.tx = self.tx
+        if hasattr(self, "trace"):
+            call.trace = self.trace
         return call
 
     def _nested(self, service: str) -> Call:

@@ -147,6 +147,64 @@ def test_a_queue_keeps_the_chain_and_gets_back_what_is_not_done(client):
     assert left["ApproximateNumberOfMessages"] == "0"
 
 
+@pytest.mark.parametrize("way", ["s3", "sns", "s3 to sns", "sns to sqs", "s3 to sqs"])
+def test_what_other_services_deliver_goes_on_in_its_chain(client, way):
+    """S3 and SNS to a function, each directly, one over the other, and over a queue."""
+    account = f"arn:aws:{{}}:us-east-1:{ACCOUNT}:{{}}"
+    topic, queue = account.format("sns", "t"), account.format("sqs", "q")
+    arn = role(client)
+    statement = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    client("iam").put_role_policy(
+        RoleName="function-role", PolicyName="p", PolicyDocument=json.dumps(policy)
+    )
+    code = 'import os\ndef handler(event, context):\n    print(os.environ["_X_AMZN_TRACE_ID"])\n'
+    create(client, "fn", code, Role=arn)
+    for service in ("s3", "sns"):
+        client("lambda").add_permission(
+            FunctionName="fn", StatementId=service, Action="lambda:InvokeFunction", Principal=f"{service}.amazonaws.com",
+        )  # fmt: skip
+    client("s3").create_bucket(Bucket="loops")
+    client("sns").create_topic(Name="t")
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": queue}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    client("sqs").create_queue(QueueName="q", Attributes={"Policy": policy})
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "sns:Publish", "Resource": topic}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    client("sns").set_topic_attributes(
+        TopicArn=topic, AttributeName="Policy", AttributeValue=policy
+    )
+    hops = way.split(" to ")
+    if hops[0] == "s3":
+        kinds = {
+            "s3": {"LambdaFunctionConfigurations": [{"LambdaFunctionArn": FN, "Events": ["s3:ObjectCreated:*"]}]},
+            "sns": {"TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}]},
+            "sqs": {"QueueConfigurations": [{"QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}]},
+        }  # fmt: skip
+        client("s3").put_bucket_notification_configuration(
+            Bucket="loops", NotificationConfiguration=kinds[hops[-1]]
+        )
+    if hops[-1] == "sqs":
+        client("lambda").create_event_source_mapping(FunctionName="fn", EventSourceArn=queue)
+        client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    elif "sns" in hops:
+        client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=FN)
+    header = f"Root=1-67891233-abcdef012345678912345678;Sampled=0;Lineage={MARK}:7"
+    if hops[0] == "s3":
+        traced(client, "s3", header).put_object(Bucket="loops", Key="k", Body=b"x")
+    else:
+        traced(client, "sns", header).publish(TopicArn=topic, Message="x")
+
+    def look() -> bool:
+        try:
+            events = client("logs").filter_log_events(logGroupName="/aws/lambda/fn")["events"]
+        except ClientError:
+            return False
+        return any(f"Lineage={MARK}:8" in event["message"] for event in events)
+
+    wait(look)
+
+
 def test_an_event_of_a_loop_becomes_a_dead_letter(client):
     arn = role(client)
     statement = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}

@@ -34,7 +34,7 @@ function may be invoked at most ``SANDBOXES_MAX`` times at once, all functions t
 account limit. Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.
 
-Loops are looked for through SQS and Invoke; what a function sends through SNS or S3 begins a new chain.
+Loops are looked for through SQS, SNS, S3 and Invoke, as by AWS; nobody is mailed about one.
 
 Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
 A mapping of a stream's consumer reads by iterator, too. Provisioned pollers of a queue only bound how

@@ -3,8 +3,9 @@
     X-Amzn-Trace-Id: Root=...;Sampled=0;Lineage=HASH:COUNT|HASH:COUNT       HASH is the CRC-32 of a function's ARN, hex
 
 A function is told the header (_X_AMZN_TRACE_ID), its SDK sends it with every request, SQS keeps it beside the message
-(AWSTraceHeader) and Invoke hands it on; so it comes back with what the function sets off. A function that has been invoked
-``CHAIN_MAX`` times in one chain is not invoked again, unless its RecursiveLoop is Allow. What goes by SNS or S3 begins a new chain.
+(AWSTraceHeader), SNS and S3 with what they deliver, and Invoke hands it on; so it comes back with what the function sets off. A
+function that has been invoked ``CHAIN_MAX`` times in one chain is not invoked again, unless its RecursiveLoop is Allow. What goes by
+any other service begins a new chain.
 
 Source  https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 """

@@ -277,6 +277,9 @@ def sent(place: Place, body: str, attributes: dict[str, Any], message: Publicati
         request["MessageDeduplicationId"] = message["dedup"] or message["id"]
     elif message["group"] and not message["sequence"]:
         request["MessageGroupId"] = message["group"]
+    if trace := message.get("trace"):
+        header = {"DataType": "String", "StringValue": trace}
+        request["MessageSystemAttributes"] = {"AWSTraceHeader": header}
     return request
 
 
