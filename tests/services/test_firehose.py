@@ -712,10 +712,17 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
             return HttpAnswer(200 if records != [b"refused"] else 400, [], json.dumps(ok).encode())
 
         s.h.cloud.egress.request = request
+        seen = []
+
+        def measure(account, region, namespace, dimensions, name, value, *_, **__):
+            seen.append((name, value))
+
+        s.h.cloud.measure = measure
         await s.h(
             "firehose", "CreateDeliveryStream", DeliveryStreamName="h",
             HttpEndpointDestinationConfiguration={
                 "EndpointConfiguration": {"Url": "https://hooks.example.com/x", "AccessKey": "secret-key"},
+                "S3BackupMode": "FailedDataOnly",
                 "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 60},
                 "RequestConfiguration": {
                     "ContentEncoding": "GZIP", "CommonAttributes": [{"AttributeName": "a", "AttributeValue": "b"}]},
@@ -738,6 +745,10 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
         assert json.loads(headers["x-amz-firehose-common-attributes"]) == {
             "commonAttributes": {"a": "b"}
         }
+        http, s3 = "DeliveryToHttpEndpoint", "DeliveryToS3"
+        for one in ("Success", 0), ("Success", 1), ("Records", 1), ("Bytes", 3):
+            assert (f"{http}.{one[0]}", one[1]) in seen
+        assert not [name for name, _ in seen if name.startswith(s3)]
         await s.put("refused", name="h")
         s.world.advance(61)
         ((key, data),) = (await s.until(1, step_s=1)).items()

@@ -368,6 +368,12 @@ def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog, 
             "onFailure=null) is invalid."),
         ),
         (
+            {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo"}}},
+            "InvalidParameterValueException",
+            ("The provided destination config DestinationConfig(onSuccess=null, onFailure=OnFailure(destination="
+            f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo)) is invalid."),
+        ),
+        (
             {"DestinationConfig": {"OnFailure": {"Destination": FN.replace(":lambda:", ":_-/!lambda:")}}},
             "ValidationException",
             (f"1 validation error detected: Value '{FN.replace(':lambda:', ':_-/!lambda:')}' at "
@@ -402,3 +408,6 @@ def test_a_dead_letter_queue_the_role_may_not_send_to_is_refused(client):
     assert error["Message"] == (
         "The provided execution role does not have permissions to call SendMessage on SQS"
     )
+    with pytest.raises(ClientError) as caught:  # the API reference: "a standard SQS queue"
+        create(client, "fn", CODE, DeadLetterConfig={"TargetArn": f"{arn}.fifo"})
+    assert "standard" in caught.value.response["Error"]["Message"]

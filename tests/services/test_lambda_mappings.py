@@ -1086,6 +1086,11 @@ def test_what_a_mapping_may_not_say(play):
         )
         later = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4e9}
         assert (await refused(EventSourceArn=STREAM, **later))[0] == bad
+        fifo = {"OnFailure": {"Destination": f"{QUEUE}.fifo"}}
+        _, said = await refused(
+            EventSourceArn=STREAM, StartingPosition="LATEST", DestinationConfig=fifo
+        )
+        assert said.startswith("The provided destination config DestinationConfig is invalid")
         destination = {"OnFailure": {"Destination": QUEUE}}
         assert await refused(EventSourceArn=QUEUE, DestinationConfig=destination) == (
             bad, "Unsupported DestinationConfig parameter for given event source mapping type.",

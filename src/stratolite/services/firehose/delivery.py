@@ -145,7 +145,8 @@ class _Delivery:
         bucket = self.config["S3Configuration"] if is_http else self.config
         if self.config.get("S3BackupMode") in ("Enabled", "AllData"):
             backup = bucket if is_http else self.config["S3BackupConfiguration"]
-            await self._put(backup, [Item(row, row.data) for row in rows], "backup", {})
+            items = [Item(row, row.data) for row in rows]
+            await self._put(backup, items, "backup", {}, metrics="BackupToS3")
         items, failures = await transformed(self.call, self._as_role, self.ref, self.config, rows)
         if is_http:
             await self._to_endpoint(items, bucket)
@@ -217,7 +218,12 @@ class _Delivery:
             await self._put(self.config, group, hashlib.sha256(at).hexdigest(), orjson.loads(at))
 
     async def _put(
-        self, config: dict[str, Any], items: list[Item], part: str, keys: dict[str, Any]
+        self,
+        config: dict[str, Any],
+        items: list[Item],
+        part: str,
+        keys: dict[str, Any],
+        metrics: str = "DeliveryToS3",
     ) -> None:
         """``items`` as one object; ``part`` tells it from the others of the cut."""
         seed = f"{self.seed}/{part}"
@@ -247,7 +253,8 @@ class _Delivery:
             data = await packing.compressed(form, data, name.removesuffix(".zip"))
         zone = prefixes.zone(config.get("CustomTimeZone"))
         key = prefixes.evaluated(config.get("Prefix", ""), time_s, zone, seed, keys=keys) + name
-        await self._put_object(config, key, data)
+        await self._put_object(config, key, data, metrics)
+        self.ref.measure(self.call.cloud, f"{metrics}.Records", len(items))
 
     async def _put_failures(
         self, config: dict[str, Any], failures: list[Failure], kind: str, part: str = ""
@@ -270,7 +277,9 @@ class _Delivery:
         body = b"".join(failure.line(self.cut["cut_s"]) for failure in failures)
         await self._put_object(config, prefix + name, body)
 
-    async def _put_object(self, config: dict[str, Any], key: str, data: bytes) -> None:
+    async def _put_object(
+        self, config: dict[str, Any], key: str, data: bytes, metrics: str = "DeliveryToS3"
+    ) -> None:
         acting = await self._as_role(config["RoleARN"])
         ask: dict[str, Any] = {
             "Bucket": config["BucketARN"].rpartition(":")[2],
@@ -280,16 +289,23 @@ class _Delivery:
         }
         if kms := config["EncryptionConfiguration"].get("KMSEncryptionConfig"):
             ask |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms["AWSKMSKeyARN"]}
-        measure = self.ref.measure
         try:
             await acting.request("s3", "PutObject", ask)
         except Fault:
-            measure(self.call.cloud, "DeliveryToS3.Success", 0)
+            self.ref.measure(self.call.cloud, f"{metrics}.Success", 0)
             raise
-        measure(self.call.cloud, "DeliveryToS3.Success", 1)
-        measure(self.call.cloud, "DeliveryToS3.Bytes", len(data), "Bytes")
+        self._measure(metrics, len(data))
+
+    def _measure(self, metrics: str, size_bytes: int) -> None:
+        """Of a delivery that was taken.
+
+        https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html
+        """
+        measure, cloud = self.ref.measure, self.call.cloud
+        measure(cloud, f"{metrics}.Success", 1)
+        measure(cloud, f"{metrics}.Bytes", size_bytes, "Bytes")
         age_s = self.call.world.cloud() - self.cut["since_s"]
-        measure(self.call.cloud, "DeliveryToS3.DataFreshness", max(0.0, age_s), "Seconds")
+        measure(cloud, f"{metrics}.DataFreshness", max(0.0, age_s), "Seconds")
 
     # -- an endpoint
 
@@ -301,7 +317,10 @@ class _Delivery:
         key = await self._access_key()
         failed = await endpoint.deliver(self.call, self.ref, self.config, key, request_id, items)
         if failed is None:
+            self._measure("DeliveryToHttpEndpoint", sum(len(item.data) for item in items))
+            self.ref.measure(self.call.cloud, "DeliveryToHttpEndpoint.Records", len(items))
             return
+        self.ref.measure(self.call.cloud, "DeliveryToHttpEndpoint.Success", 0)
         retry_s = self.config["RetryOptions"].get("DurationInSeconds", 300)
         if self.call.world.cloud() - self.cut["cut_s"] < retry_s:
             raise Fault("ServiceUnavailableException", f"{failed[0]}: {failed[1]}")

@@ -67,7 +67,8 @@ def check_destinations(call: Call, ref: Ref, role: str, config: dict[str, Any]) 
             raise bad(side, target, "Member must have length less than or equal to 350")
     for side, target in ends.items():
         service = target.split(":")[2] if target.startswith("arn:") else ""
-        if target and (service not in _SENDS or (side == "OnSuccess" and service == "s3")):
+        is_wrong = service not in _SENDS or (side == "OnSuccess" and service == "s3")
+        if target and (is_wrong or target.endswith(".fifo")):
             raise invalid(
                 f"The provided destination config DestinationConfig({_shown(ends)}) is invalid."
             )
@@ -109,8 +110,10 @@ def check_dead_letters(call: Call, ref: Ref, role: str, target: str) -> None:
     if not target:
         return
     service = target.split(":")[2]
-    if service not in ("sqs", "sns"):
-        raise invalid(f"The dead letter target {target} is neither an SQS queue nor an SNS topic.")
+    if service not in ("sqs", "sns") or target.endswith(".fifo"):
+        raise invalid(
+            f"The dead letter target {target} is neither a standard SQS queue nor a standard SNS topic."
+        )
     send = _event(call.cloud.endpoint, target, "{}", {})
     try:
         _authorize(call, ref, role, target, send)

@@ -191,7 +191,7 @@ def _of_stream(request: Request, before: dict[str, Any]) -> dict[str, Any]:
     if destination.get("OnSuccess"):
         raise names.invalid(_UNSUPPORTED.format("DestinationConfig.OnSuccess"))
     where = (destination.get("OnFailure") or {}).get("Destination")
-    if where and not _DESTINATION.match(where):
+    if where and (not _DESTINATION.match(where) or where.endswith(".fifo")):
         raise names.invalid(
             f"The provided destination config DestinationConfig is invalid: {where}"
         )
