@@ -663,6 +663,28 @@ def test_too_old_records_are_given_up(play):
     play(body)
 
 
+def test_a_record_that_no_invocation_takes_goes_to_the_destination(play):
+    """https://docs.aws.amazon.com/streams/latest/dev/large-records.html: 6 MiB as base64, with what stands around it."""
+
+    async def body(s):
+        await s.h("kinesis", "UpdateMaxRecordSize", StreamARN=STREAM, MaxRecordSizeInKiB=10_240)
+        await s.map(
+            STREAM, StartingPosition="TRIM_HORIZON", DestinationConfig={"OnFailure": {"Destination": QUEUE}}
+        )  # fmt: skip
+        for data in (b"x" * (4 << 20), b"y" * (5 << 20), b"small"):
+            record = {"StreamARN": STREAM, "PartitionKey": "k", "Data": data}
+            await s.h("kinesis", "PutRecord", **record)
+            s.world.advance(1)
+        await s.until(lambda: s.function.flat()[-1:] == ["small"])
+        assert [len(data) for data in s.function.flat()] == [4 << 20, 5]
+        (said,) = await s.received()
+        assert said["requestContext"]["condition"] == "MaximumPayloadSizeExceeded"
+        assert "responseContext" not in said
+        assert said["KinesisBatchInfo"]["batchSize"] == 1
+
+    play(body)
+
+
 def test_keys_stay_in_order_when_several_batches_run_at_once(play):
     async def body(s):
         running = most = 0

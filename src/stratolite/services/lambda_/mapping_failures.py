@@ -25,7 +25,7 @@ class Discarded(NamedTuple):
     uuid: str
     items: list[Item]
     why: str
-    """RetryAttemptsExhausted or RecordAgeExceeded."""
+    """RetryAttemptsExhausted, RecordAgeExceeded or MaximumPayloadSizeExceeded."""
     attempts: int
     last: tuple[str, Answer] | None
     """The last invocation's request id and answer, if there was one."""
