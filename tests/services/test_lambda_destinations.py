@@ -95,6 +95,26 @@ def test_a_success_is_recorded_in_the_queue(client):
     }
 
 
+def test_the_elder_way_to_invoke_leads_to_the_same_queue(client):
+    """https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html: 256 KB, where Invoke takes 1 MB."""
+    create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
+    url, arn = queue(client)
+    configure(client, DestinationConfig={"OnSuccess": {"Destination": arn}})
+    functions = client("lambda")
+    answer = functions.invoke_async(FunctionName="fn", InvokeArgs=b'{"a": 1}')
+    assert answer["Status"] == answer["ResponseMetadata"]["HTTPStatusCode"] == 202
+    record = json.loads(message(client, url)["Body"])
+    assert (record["requestPayload"], record["responsePayload"]) == ({"a": 1}, {"got": {"a": 1}})
+    for name, args, code in (
+        ("nope", b"{}", "ResourceNotFoundException"),
+        ("fn", b"{", "InvalidRequestContentException"),
+        ("fn", b'"' + b"x" * (256 << 10) + b'"', "RequestTooLargeException"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            functions.invoke_async(FunctionName=name, InvokeArgs=args)
+        assert caught.value.response["Error"]["Code"] == code
+
+
 def test_a_failure_is_recorded_after_its_retries(client, platform, world):
     """One and two minutes on the cloud clock, and across restarts."""
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))

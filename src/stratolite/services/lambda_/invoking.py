@@ -25,6 +25,8 @@ from stratolite.services.lambda_.recursion import NO_CHAIN, Chain
 
 SYNC_BYTES_MAX = 6 << 20
 ASYNC_BYTES_MAX = 1 << 20
+_ELDER_BYTES_MAX = 256 << 10
+"""Of InvokeAsync."""
 _ANSWER_BYTES_MAX = SYNC_BYTES_MAX + 100
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 64 << 10
@@ -127,6 +129,13 @@ class Invoking(Credentials):
             "ResponseStreamContentType": "application/octet-stream",
             "EventStream": _pieces(answer),
         }
+
+    async def invoke_async(self, call: Call, request: Request) -> Response:
+        """The elder of Invoke with InvocationType Event: https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html"""
+        ref = names.function(call, request["FunctionName"])
+        event = await _event({"Payload": request.get("InvokeArgs")}, "Event", _ELDER_BYTES_MAX)
+        await self.enqueue(call, ref, event, "")
+        return {"Status": 202}
 
     async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
         """Leave an invocation for the worker, durably."""
@@ -322,9 +331,9 @@ def choose(call: Call, ref: Ref) -> Target:
     return Target(ref, record["config"].get("Version", LATEST), record, reserved, may_loop)
 
 
-async def _event(request: Request, kind: str) -> bytes:
-    """The payload, which must be JSON. Raises Fault for one that is not, or too large."""
-    most = ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX
+async def _event(request: Request, kind: str, most: int = 0) -> bytes:
+    """The payload, which must be JSON. Raises Fault for one that is not, or larger than ``most`` (0: than ``kind`` allows)."""
+    most = most or (ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX)
     given = request.get("Payload") or b""
     event = given if isinstance(given, bytes) else await bundle.collect(given, most + 1)
     if len(event) > most:
