@@ -706,9 +706,11 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
             said = json.loads(gzip.decompress(content))
             taken.append((dict(headers), said))
             if len(taken) == 1:
-                return HttpAnswer(500, [], b"")
+                return HttpAnswer(500, [], b"not now")
             records = [base64.b64decode(r["data"]) for r in said["records"]]
             ok = {"requestId": said["requestId"], "timestamp": 1}
+            if records == [b"odd"]:
+                return HttpAnswer(200, [], b'{"requestId": null}')
             return HttpAnswer(200 if records != [b"refused"] else 400, [], json.dumps(ok).encode())
 
         s.h.cloud.egress.request = request
@@ -718,11 +720,14 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
             seen.append((name, value))
 
         s.h.cloud.measure = measure
+        await s.h("logs", "CreateLogGroup", logGroupName="g")
+        await s.h("logs", "CreateLogStream", logGroupName="g", logStreamName="errors")
         await s.h(
             "firehose", "CreateDeliveryStream", DeliveryStreamName="h",
             HttpEndpointDestinationConfiguration={
                 "EndpointConfiguration": {"Url": "https://hooks.example.com/x", "AccessKey": "secret-key"},
-                "S3BackupMode": "FailedDataOnly",
+                "S3BackupMode": "FailedDataOnly", "RoleARN": ROLE,
+                "CloudWatchLoggingOptions": {"Enabled": True, "LogGroupName": "g", "LogStreamName": "errors"},
                 "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 60},
                 "RequestConfiguration": {
                     "ContentEncoding": "GZIP", "CommonAttributes": [{"AttributeName": "a", "AttributeValue": "b"}]},
@@ -753,7 +758,23 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
         s.world.advance(61)
         ((key, data),) = (await s.until(1, step_s=1)).items()
         assert key.startswith("http-endpoint-failed/2023/")
-        assert base64.b64decode(json.loads(data)["rawData"]) == b"refused"
+        failure = json.loads(data)
+        assert base64.b64decode(failure["rawData"]) == b"refused"
+        assert failure["errorCode"] == "HttpEndpoint.DestinationException"
+        events = (await s.h("logs", "GetLogEvents", logGroupName="g", logStreamName="errors"))["events"]  # fmt: skip
+        line = json.loads(events[0]["message"])
+        assert (line["errorCode"], line["message"]) == (
+            "HttpEndpoint.DestinationException",
+            "The following response was received from the endpoint destination. 500: not now",
+        )
+        await s.put("odd", name="h")
+        s.world.advance(61)
+        objects = await s.until(2, step_s=1)
+        objects.pop(key)
+        ((_, data),) = objects.items()
+        failure = json.loads(data)
+        assert failure["errorCode"] == "HttpEndpoint.InvalidResponseFromDestination"
+        assert failure["errorMessage"].endswith('Raw response received: 200 {"requestId": null}')
 
     play(body)
 
