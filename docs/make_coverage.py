@@ -208,8 +208,6 @@ REASONS: dict[str, dict[str, tuple[str, ...]]] = {
             "*LayerVersionPermission", "GetLayerVersionPolicy", "*ResourcePolicy",
         ),
         "the runtime is this machine's": ("*RuntimeManagementConfig",),
-        "no loops are looked for": ("*RecursionConfig",),
-        "deprecated by AWS: Invoke with InvocationType Event": ("InvokeAsync",),
     },
     "logs": {
         "CloudWatch Logs Insights and what is made with it: queries, fields, indexes, scheduled queries, lookup tables": (

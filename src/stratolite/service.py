@@ -1073,7 +1073,7 @@ def _keep(task: asyncio.Task[None]) -> None:
 
 
 _DIGITS_MAX = 18
-_TRACE_LENGTH_MAX = 500
+_TRACE_LENGTH_MAX = 1000
 _FIRST_CAP = re.compile(r"(.)([A-Z][a-z]+)")
 _END_CAP = re.compile(r"([a-z0-9])([A-Z])")
 _PLURAL_ACRONYM = re.compile(r"[A-Z]{2,}s$")

@@ -118,6 +118,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     for path in sorted((HERE / "parts").iterdir()):
         body = path.read_bytes()
         made.run(harness("s3", "PutObject", Bucket=BUCKET, Key=path.name, Body=body))
+    committed = {"MinimumThroughputBillingCommitment": {"Status": "ENABLED"}}
+    made.run(harness("kinesis", "UpdateAccountSettings", **committed))
     server = made.run(listening(made))
     exports = (HERE / "parts" / "exports.yaml").read_text()
     elsewhere = harness.call(region="eu-west-1").request("kms", "CreateKey", {"MultiRegion": True})

@@ -9,10 +9,12 @@ import hashlib
 import io
 import json
 import zipfile
+from functools import partial
 
 import corpora
 import pytest
 from aws_kinesis_agg.aggregator import RecordAggregator
+from botocore.exceptions import ClientError
 from harness import run_in_cloud
 from lambdas import zipped
 
@@ -516,6 +518,98 @@ def test_json_becomes_columns_of_a_glue_table(play, form):
     play(body)
 
 
+TIMES = {
+    "yyyy-MM-dd'T'HH:mm:ss.SSSZ": ("2024-01-02T03:04:05.600+02:00", "2024-01-02T01:04:05.600000"),
+    "d MMM yyyy, h:mm a": ("2 Jan 2024, 3:04 PM", "2024-01-02T15:04:00"),
+    "EEE MMM dd HH:mm:ss z yyyy": ("Tue Jan 02 03:04:05 UTC 2024", "2024-01-02T03:04:05"),
+    "yyyyMMddHHmmss": (20240102030405, "2024-01-02T03:04:05"),
+    "yyyyDDD": ("2024033", "2024-02-02T00:00:00"),
+    "yy/M/d": ("24/1/2", "2024-01-02T00:00:00"),
+    "millis": (1704164645600, "2024-01-02T03:04:05.600000"),
+}
+
+
+def test_times_are_read_as_the_patterns_say(play):
+    """Joda-Time's: https://docs.aws.amazon.com/firehose/latest/APIReference/API_HiveJsonSerDe.html"""
+
+    async def body(s):
+        await s.h("glue", "CreateDatabase", DatabaseInput={"Name": "lake"})
+        columns = [{"Name": "at", "Type": "timestamp"}, {"Name": "day", "Type": "date"}]
+        await s.h("glue", "CreateTable", DatabaseName="lake",
+                  TableInput={"Name": "t", "StorageDescriptor": {"Columns": columns}})  # fmt: skip
+
+        def conversion(formats, serializer):
+            return {
+                "SchemaConfiguration": {"DatabaseName": "lake", "TableName": "t", "RoleARN": ROLE},
+                "InputFormatConfiguration": {"Deserializer": {"HiveJsonSerDe": {"TimestampFormats": formats}}},
+                "OutputFormatConfiguration": {"Serializer": serializer},
+            }  # fmt: skip
+
+        hints = {"SizeInMBs": 64, "IntervalInSeconds": 60}
+        await s.stream(
+            Prefix="data/", BufferingHints=hints,
+            DataFormatConversionConfiguration=conversion(list(TIMES), {"ParquetSerDe": {}}),
+        )  # fmt: skip
+        await s.put(*(json.dumps({"at": given, "day": given}) for given, _ in TIMES.values()))
+        await s.put(json.dumps({"at": "2024-01-02 03:04:05"}))  # of none of the formats
+        s.world.advance(61)
+        objects = await s.until(2)
+        (data,) = [d for k, d in objects.items() if k.endswith(".parquet")]
+        rows = _read("Parquet", data)
+        assert [row["at"].isoformat() for row in rows] == [wanted for _, wanted in TIMES.values()]
+        assert [row["day"].isoformat() for row in rows] == [w[:10] for _, w in TIMES.values()]
+        for formats, serializer in (
+            (["qq"], {"ParquetSerDe": {}}), (["HH:mm"], {"ParquetSerDe": {}}), (["yyyy'"], {"ParquetSerDe": {}}), (["yyyy yyyy"], {"ParquetSerDe": {}}),
+            (["millis"], {"ParquetSerDe": {"PageSizeBytes": 1}}), (["millis"], {"ParquetSerDe": {"WriterVersion": "V3"}}),
+            (["millis"], {"OrcSerDe": {"StripeSizeBytes": 1}}), (["millis"], {"OrcSerDe": {"BloomFilterFalsePositiveProbability": 2}}),
+        ):  # fmt: skip
+            with pytest.raises(Fault) as caught:
+                await s.stream("bad", BufferingHints=hints, DataFormatConversionConfiguration=conversion(formats, serializer))  # fmt: skip
+            assert caught.value.code == "InvalidArgumentException"
+
+    play(body)
+
+
+def test_files_are_written_as_the_serializer_says(play):
+    """https://docs.aws.amazon.com/firehose/latest/APIReference/API_ParquetSerDe.html and API_OrcSerDe.html"""
+
+    async def body(s):
+        from pyarrow import orc, parquet
+
+        await s.h("glue", "CreateDatabase", DatabaseInput={"Name": "lake"})
+        columns = [{"Name": "a", "Type": "string"}]
+        await s.h("glue", "CreateTable", DatabaseName="lake",
+                  TableInput={"Name": "t", "StorageDescriptor": {"Columns": columns}})  # fmt: skip
+        serializers = {
+            "plain": {"ParquetSerDe": {}},
+            "worded": {"ParquetSerDe": {"EnableDictionaryCompression": True, "Compression": "GZIP", "WriterVersion": "V2"}},
+            "orc": {"OrcSerDe": {"Compression": "ZLIB", "FormatVersion": "V0_11", "RowIndexStride": 2000, "BloomFilterColumns": ["A"]}},
+        }  # fmt: skip
+        for name, serializer in serializers.items():
+            await s.stream(
+                name, Prefix=f"{name}/", BufferingHints={"SizeInMBs": 64, "IntervalInSeconds": 60},
+                DataFormatConversionConfiguration={
+                    "SchemaConfiguration": {"DatabaseName": "lake", "TableName": "t", "RoleARN": ROLE},
+                    "InputFormatConfiguration": {"Deserializer": {"OpenXJsonSerDe": {}}},
+                    "OutputFormatConfiguration": {"Serializer": serializer},
+                },
+            )  # fmt: skip
+            await s.put(*['{"a": "same"}'] * 100, name=name)
+        s.world.advance(61)
+        files = {key.split("/")[0]: data for key, data in (await s.until(3)).items()}
+        plain, worded = (
+            parquet.ParquetFile(io.BytesIO(files[name])).metadata.row_group(0).column(0)
+            for name in ("plain", "worded")
+        )
+        assert (plain.compression, plain.has_dictionary_page) == ("SNAPPY", False)
+        assert (worded.compression, worded.has_dictionary_page) == ("GZIP", True)
+        columnar = orc.ORCFile(io.BytesIO(files["orc"]))
+        assert (columnar.compression, columnar.file_version) == ("ZLIB", "0.11")
+        assert (columnar.row_index_stride, columnar.nrows) == (2000, 100)
+
+    play(body)
+
+
 def _read(form, data):
     if form == "Parquet":
         from pyarrow import parquet
@@ -641,16 +735,28 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
             said = json.loads(gzip.decompress(content))
             taken.append((dict(headers), said))
             if len(taken) == 1:
-                return HttpAnswer(500, [], b"")
+                return HttpAnswer(500, [], b"not now")
             records = [base64.b64decode(r["data"]) for r in said["records"]]
             ok = {"requestId": said["requestId"], "timestamp": 1}
+            if records == [b"odd"]:
+                return HttpAnswer(200, [], b'{"requestId": null}')
             return HttpAnswer(200 if records != [b"refused"] else 400, [], json.dumps(ok).encode())
 
         s.h.cloud.egress.request = request
+        seen = []
+
+        def measure(account, region, namespace, dimensions, name, value, *_, **__):
+            seen.append((name, value))
+
+        s.h.cloud.measure = measure
+        await s.h("logs", "CreateLogGroup", logGroupName="g")
+        await s.h("logs", "CreateLogStream", logGroupName="g", logStreamName="errors")
         await s.h(
             "firehose", "CreateDeliveryStream", DeliveryStreamName="h",
             HttpEndpointDestinationConfiguration={
                 "EndpointConfiguration": {"Url": "https://hooks.example.com/x", "AccessKey": "secret-key"},
+                "S3BackupMode": "FailedDataOnly", "RoleARN": ROLE,
+                "CloudWatchLoggingOptions": {"Enabled": True, "LogGroupName": "g", "LogStreamName": "errors"},
                 "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 60},
                 "RequestConfiguration": {
                     "ContentEncoding": "GZIP", "CommonAttributes": [{"AttributeName": "a", "AttributeValue": "b"}]},
@@ -673,11 +779,182 @@ def test_an_endpoint_gets_records_and_what_it_refuses_goes_to_s3(play):
         assert json.loads(headers["x-amz-firehose-common-attributes"]) == {
             "commonAttributes": {"a": "b"}
         }
+        http, s3 = "DeliveryToHttpEndpoint", "DeliveryToS3"
+        for one in ("Success", 0), ("Success", 1), ("Records", 1), ("Bytes", 3):
+            assert (f"{http}.{one[0]}", one[1]) in seen
+        assert not [name for name, _ in seen if name.startswith(s3)]
         await s.put("refused", name="h")
         s.world.advance(61)
         ((key, data),) = (await s.until(1, step_s=1)).items()
         assert key.startswith("http-endpoint-failed/2023/")
-        assert base64.b64decode(json.loads(data)["rawData"]) == b"refused"
+        failure = json.loads(data)
+        assert base64.b64decode(failure["rawData"]) == b"refused"
+        assert failure["errorCode"] == "HttpEndpoint.DestinationException"
+        events = (await s.h("logs", "GetLogEvents", logGroupName="g", logStreamName="errors"))["events"]  # fmt: skip
+        line = json.loads(events[0]["message"])
+        assert (line["errorCode"], line["message"]) == (
+            "HttpEndpoint.DestinationException",
+            "The following response was received from the endpoint destination. 500: not now",
+        )
+        await s.put("odd", name="h")
+        s.world.advance(61)
+        objects = await s.until(2, step_s=1)
+        objects.pop(key)
+        ((_, data),) = objects.items()
+        failure = json.loads(data)
+        assert failure["errorCode"] == "HttpEndpoint.InvalidResponseFromDestination"
+        assert failure["errorMessage"].endswith('Raw response received: 200 {"requestId": null}')
+
+    play(body)
+
+
+def test_an_endpoints_key_is_in_secrets_manager(play):
+    """https://docs.aws.amazon.com/firehose/latest/dev/secrets-manager-whats-secret.html: what is there now is sent."""
+
+    async def body(s):
+        keys = []
+
+        async def request(method, url, headers, content, **_):
+            from stratolite.egress import Answer as HttpAnswer
+
+            keys.append(dict(headers).get("x-amz-firehose-access-key"))
+            ok = {"requestId": json.loads(content)["requestId"], "timestamp": 1}
+            return HttpAnswer(200, [], json.dumps(ok).encode())
+
+        s.h.cloud.egress.request = request
+        made = await s.h(
+            "secretsmanager", "CreateSecret", Name="key", SecretString='{"api_key": "one"}'
+        )
+        endpoint = {
+            "EndpointConfiguration": {"Url": "https://hooks.example.com/x", "AccessKey": "unused"},
+            "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 60},
+            "S3Configuration": {"RoleARN": ROLE, "BucketARN": BUCKET},
+        }
+        secret = {"Enabled": True, "SecretARN": made["ARN"], "RoleARN": ROLE}
+        for bad in (
+            {"Enabled": True, "RoleARN": ROLE},
+            {"Enabled": True, "SecretARN": made["ARN"]},
+        ):
+            with pytest.raises(Fault) as caught:
+                await s.h("firehose", "CreateDeliveryStream", DeliveryStreamName="h",
+                          HttpEndpointDestinationConfiguration=endpoint | {"SecretsManagerConfiguration": bad})  # fmt: skip
+            assert caught.value.code == "InvalidArgumentException"
+        await s.h("firehose", "CreateDeliveryStream", DeliveryStreamName="h",
+                  HttpEndpointDestinationConfiguration=endpoint | {"SecretsManagerConfiguration": secret})  # fmt: skip
+        described = await s.h("firehose", "DescribeDeliveryStream", DeliveryStreamName="h")
+        (destination,) = described["DeliveryStreamDescription"]["Destinations"]
+        assert (
+            destination["HttpEndpointDestinationDescription"]["SecretsManagerConfiguration"]
+            == secret
+        )
+
+        async def sent(text):
+            count = len(keys)
+            await s.put(text, name="h")
+            s.world.advance(61)
+            for _ in range(12_000):
+                if len(keys) > count:
+                    return keys[-1]
+                await asyncio.sleep(0.005)
+                s.world.advance(0.1)
+            raise AssertionError("never sent")
+
+        assert await sent("1") == "one"
+        await s.h(
+            "secretsmanager", "PutSecretValue", SecretId="key", SecretString='{"api_key": "two"}'
+        )
+        assert await sent("2") == "two"
+        await s.h("firehose", "UpdateDestination", DeliveryStreamName="h", CurrentDeliveryStreamVersionId="1",
+                  DestinationId="destinationId-000000000001",
+                  HttpEndpointDestinationUpdate={"SecretsManagerConfiguration": {"Enabled": False}})  # fmt: skip
+        assert await sent("3") == "unused"
+
+    play(body)
+
+
+def test_an_update_changes_what_it_says_and_no_more(play):
+    """https://docs.aws.amazon.com/firehose/latest/APIReference/API_UpdateDestination.html"""
+
+    async def body(s):
+        bucket = {"RoleARN": ROLE, "BucketARN": BUCKET}
+        await s.stream(S3BackupMode="Enabled", S3BackupConfiguration=bucket | {"Prefix": "b/"})
+
+        async def update(version, **change):
+            await s.h("firehose", "UpdateDestination", DeliveryStreamName="d", CurrentDeliveryStreamVersionId=version,
+                      DestinationId="destinationId-000000000001", ExtendedS3DestinationUpdate=change)  # fmt: skip
+
+        await update("1", S3BackupUpdate={"CompressionFormat": "GZIP"})
+        described = await s.h("firehose", "DescribeDeliveryStream", DeliveryStreamName="d")
+        (destination,) = described["DeliveryStreamDescription"]["Destinations"]
+        backup = destination["ExtendedS3DestinationDescription"]["S3BackupDescription"]
+        assert (backup["Prefix"], backup["CompressionFormat"]) == ("b/", "GZIP")
+        with pytest.raises(Fault) as caught:
+            await update("2", S3BackupMode="Disabled")
+        assert caught.value.code == "InvalidArgumentException"
+
+    play(body)
+
+
+def test_where_records_come_from_decides_on_encryption(play):
+    """https://docs.aws.amazon.com/firehose/latest/dev/encryption.html: a Kinesis source has its own."""
+
+    async def body(s):
+        hint = {"ThroughputHintInMBs": 7}
+        config = {"RoleARN": ROLE, "BucketARN": BUCKET}
+
+        async def refused(operation, **ask):
+            with pytest.raises(Fault) as caught:
+                await s.h("firehose", operation, **ask)
+            return caught.value.code
+
+        create = partial(refused, "CreateDeliveryStream", DeliveryStreamName="x", S3DestinationConfiguration=config)  # fmt: skip
+        bad = "InvalidArgumentException"
+        assert await create(DirectPutSourceConfiguration={"ThroughputHintInMBs": 101}) == bad
+        await s.h("kinesis", "CreateStream", StreamName="s", ShardCount=1)
+        source = {
+            "DeliveryStreamType": "KinesisStreamAsSource",
+            "KinesisStreamSourceConfiguration": {
+                "KinesisStreamARN": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/s",
+                "RoleARN": ROLE,
+            },
+        }
+        assert await create(**source, DirectPutSourceConfiguration=hint) == bad
+        owned = {"KeyType": "AWS_OWNED_CMK"}
+        assert await create(**source, DeliveryStreamEncryptionConfigurationInput=owned) == bad
+        await s.h("firehose", "CreateDeliveryStream", DeliveryStreamName="k", S3DestinationConfiguration=config, **source)  # fmt: skip
+        for operation in ("StartDeliveryStreamEncryption", "StopDeliveryStreamEncryption"):
+            assert await refused(operation, DeliveryStreamName="k") == bad
+        await s.h("firehose", "CreateDeliveryStream", DeliveryStreamName="d", S3DestinationConfiguration=config,
+                  DirectPutSourceConfiguration=hint, DeliveryStreamEncryptionConfigurationInput=owned)  # fmt: skip
+        described = (await s.h("firehose", "DescribeDeliveryStream", DeliveryStreamName="d"))["DeliveryStreamDescription"]  # fmt: skip
+        assert described["Source"] == {"DirectPutSourceDescription": hint}
+        assert (await s.put("x"))["Encrypted"] is True
+
+    play(body)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        ("Lambda", {"LambdaArn": FUNCTION, "NumberOfRetries": "many"}),
+        ("Lambda", {"LambdaArn": FUNCTION, "NumberOfRetries": "301"}),
+        ("Lambda", {"LambdaArn": FUNCTION, "BufferSizeInMBs": "0.1"}),
+        ("Lambda", {"LambdaArn": FUNCTION, "Delimiter": "x"}),
+        ("AppendDelimiterToRecord", {"Delimiter": "\\x1"}),
+        ("RecordDeAggregation", {"SubRecordType": "DELIMITED"}),
+        ("RecordDeAggregation", {"SubRecordType": "DELIMITED", "Delimiter": "?"}),
+        ("RecordDeAggregation", {"SubRecordType": "CSV"}),
+        ("Decompression", {"CompressionFormat": "ZIP"}),
+        ("CloudWatchLogProcessing", {"DataMessageExtraction": "true"}),
+    ],
+)
+def test_a_processor_that_could_not_work_is_refused(play, processor):
+    """When the stream is made, not when its first records are to be delivered."""
+
+    async def body(s):
+        with pytest.raises(Fault) as caught:
+            await s.stream(ProcessingConfiguration=processors(processor))
+        assert caught.value.code == "InvalidArgumentException"
 
     play(body)
 
@@ -745,7 +1022,8 @@ def test_limits_and_refusals(play):
                 )[1]
             )
         for bad in (
-            {"BufferingHints": {"SizeInMBs": 129}}, {"BufferingHints": {"IntervalInSeconds": 901}},
+            {"BufferingHints": {"SizeInMBs": 129, "IntervalInSeconds": 60}}, {"BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 901}},
+            {"BufferingHints": {"SizeInMBs": 1}}, {"BufferingHints": {"IntervalInSeconds": 60}},
             {"Prefix": "!{timestamp:yyyy}/"}, {"Prefix": "!{nope:x}/", "ErrorOutputPrefix": "e/"},
             {"Prefix": "!{timestamp:yyyy", "ErrorOutputPrefix": "e/"},
             {"Prefix": "!{partitionKeyFromQuery:a}/", "ErrorOutputPrefix": "e/"},
@@ -783,6 +1061,27 @@ def test_limits_and_refusals(play):
         assert await s.objects() == {}
 
     play(body)
+
+
+def test_tags_on_a_new_stream_need_their_own_permission(client):
+    """https://docs.aws.amazon.com/firehose/latest/APIReference/API_CreateDeliveryStream.html"""
+    iam = client("iam")
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
+    iam.create_user(UserName="u")
+    statement = {"Effect": "Allow", "Action": ["firehose:CreateDeliveryStream", "iam:PassRole"], "Resource": "*"}  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    theirs = client("firehose", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    config = {"RoleARN": ROLE, "BucketARN": BUCKET}
+    theirs.create_delivery_stream(DeliveryStreamName="a", S3DestinationConfiguration=config)
+    with pytest.raises(ClientError) as caught:
+        theirs.create_delivery_stream(
+            DeliveryStreamName="b",
+            S3DestinationConfiguration=config,
+            Tags=[{"Key": "k", "Value": "v"}],
+        )
+    assert "firehose:TagDeliveryStream" in caught.value.response["Error"]["Message"]
 
 
 def test_timestamps_are_javas():

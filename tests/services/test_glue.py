@@ -94,6 +94,31 @@ def test_tables_are_listed_by_expression_in_pages(glue):
     assert [e["TableName"] for e in errors] == ["zz"]
 
 
+def test_as_much_is_listed_as_is_asked_for(client, glue):
+    """https://docs.aws.amazon.com/glue/latest/webapi/API_GetTables.html and API_GetDatabases.html"""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    statement = {"Effect": "Allow", "Action": "glue:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    theirs = client("glue", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    theirs.create_table(DatabaseName="lake", TableInput=table("t", TableType="EXTERNAL_TABLE"))
+    glue.update_table(DatabaseName="lake", TableInput=table("t", TableType="VIRTUAL_VIEW"))
+    (whole,) = glue.get_tables(DatabaseName="lake", ResourceShareType="ALL")["TableList"]
+    assert whole["CreatedBy"] == iam.get_user(UserName="u")["User"]["Arn"]
+    some = lambda *names: glue.get_tables(DatabaseName="lake", AttributesToGet=list(names))["TableList"]  # noqa: E731  # fmt: skip
+    assert some("NAME") == [{"Name": "t"}]
+    assert some("NAME", "TABLE_TYPE") == [{"Name": "t", "TableType": "VIRTUAL_VIEW"}]
+    code, _ = refused(glue.get_tables, DatabaseName="lake", AttributesToGet=["TABLE_TYPE"])
+    assert code == "InvalidInputException"
+    assert glue.get_tables(DatabaseName="lake", ResourceShareType="FEDERATED")["TableList"] == []
+    assert glue.get_databases(AttributesToGet=["NAME"])["DatabaseList"] == [{"Name": "lake"}]
+    assert glue.get_databases(ResourceShareType="FOREIGN")["DatabaseList"] == []
+    latest = {"DatabaseName": "lake", "Name": "t", "AttributesToGet": ["LATEST_ICEBERG_METADATA"]}
+    assert "is not offered" in refused(glue.get_table, **latest)[1]
+
+
 @pytest.mark.parametrize(
     ("expression", "wanted"),
     [

@@ -528,6 +528,144 @@ def test_a_stream_is_warm_at_once_for_an_account_that_has_committed(kinesis, adv
     assert refused(kinesis.update_stream_warm_throughput, **warm)[0] == "ValidationException"
 
 
+def test_a_stream_changes_its_mode_twice_a_day_and_may_be_warm_at_once(kinesis, advance):
+    """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateStreamMode.html and
+    https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html"""
+    kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": "ENABLED"})
+    kinesis.create_stream(StreamName="s", ShardCount=2)
+    summary = lambda: kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]  # noqa: E731
+    arn = summary()["StreamARN"]
+    assert not summary().keys() & {"RecordDistributionStrategy", "WarmThroughput"}
+
+    def change(mode, **more):
+        return {"StreamARN": arn, "StreamModeDetails": {"StreamMode": mode}, **more}
+
+    warm = change("PROVISIONED", WarmThroughputMiBps=5)
+    assert refused(kinesis.update_stream_mode, **warm)[0] == "ValidationException"
+    kinesis.update_stream_mode(**change("ON_DEMAND", WarmThroughputMiBps=5))
+    assert summary()["WarmThroughput"] == {"TargetMiBps": 5, "CurrentMiBps": 5}
+    assert summary()["RecordDistributionStrategy"] == "USER_PARTITION_KEY"
+    for ask in (kinesis.split_shard, kinesis.merge_shards):
+        shards = (
+            {"ShardToSplit": "0", "NewStartingHashKey": "1000"}
+            if ask == kinesis.split_shard
+            else {"ShardToMerge": "2", "AdjacentShardToMerge": "3"}
+        )
+        code, said = refused(ask, StreamName="s", **shards)
+        assert code == "ValidationException"
+        assert said.endswith("is in On-Demand mode.")
+    for n in range(50):
+        kinesis.register_stream_consumer(StreamARN=arn, ConsumerName=f"c{n}")
+    code, said = refused(kinesis.register_stream_consumer, StreamARN=arn, ConsumerName="d")
+    assert (code, "limit of 50" in said) == ("LimitExceededException", True)
+    kinesis.update_stream_mode(**change("PROVISIONED"))
+    assert refused(kinesis.update_stream_mode, **change("ON_DEMAND"))[0] == "LimitExceededException"
+    advance(86_401)
+    kinesis.update_stream_mode(**change("ON_DEMAND"))
+
+
+def test_a_dry_run_checks_everything_and_does_nothing(client, kinesis, advance):
+    """https://docs.aws.amazon.com/streams/latest/dev/kds-dryrun-validation.html: one a second and stream."""
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
+    consumer = kinesis.register_stream_consumer(StreamARN=arn, ConsumerName="c")["Consumer"]["ConsumerARN"]  # fmt: skip
+    at = {"StreamName": "s", "ShardId": "0", "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = kinesis.get_shard_iterator(**at)["ShardIterator"]
+    record = {"PartitionKey": "k", "Data": b"x"}
+    asks = [
+        (kinesis.put_record, {"StreamName": "s", **record}),
+        (kinesis.put_records, {"StreamName": "s", "Records": [record]}),
+        (kinesis.get_shard_iterator, at),
+        (kinesis.get_records, {"ShardIterator": iterator}),
+        (kinesis.subscribe_to_shard, {"ConsumerARN": consumer, "ShardId": "0", "StartingPosition": {"Type": "LATEST"}}),
+    ]  # fmt: skip
+    for ask, request in asks:
+        advance(1)
+        assert refused(ask, **request, DryRun=True)[0] == "DryRunOperationException"
+        assert refused(ask, **request, DryRun=True)[0] == "ThrottlingException"
+    gone = {"StreamName": "gone", **record, "DryRun": True}
+    assert refused(kinesis.put_record, **gone)[0] == "ResourceNotFoundException"
+    bad = {"StreamName": "s", **record, "ExplicitHashKey": str(2**128), "DryRun": True}
+    assert refused(kinesis.put_record, **bad)[0] == "InvalidArgumentException"
+    other = client("kinesis", account="111111111111")
+    theirs = {"StreamARN": arn, **record, "DryRun": True}
+    assert refused(other.put_record, **theirs)[0] == "AccessDeniedException"
+    assert read(kinesis, "s")[0] == []
+    kinesis.split_shard(StreamName="s", ShardToSplit="0", NewStartingHashKey="1000")
+    assert subscribe(kinesis, consumer)[-1]["ChildShards"]  # nobody holds the subscription
+
+
+def test_an_iterator_is_not_used_under_another_streams_name(client, kinesis):
+    """What is allowed is the stream that is named: it must be the iterator's."""
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    put(kinesis, "s", b"secret")
+    at = {"StreamName": "s", "ShardId": "0", "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = kinesis.get_shard_iterator(**at)["ShardIterator"]
+    other = client("kinesis", account="111111111111")
+    other.create_stream(StreamName="own", ShardCount=1)
+    own = other.describe_stream_summary(StreamName="own")["StreamDescriptionSummary"]["StreamARN"]
+    code, _ = refused(other.get_records, ShardIterator=iterator, StreamARN=own)
+    assert code == "InvalidArgumentException"
+    assert refused(other.get_records, ShardIterator=iterator)[0] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("border", ["", "abc", "-5", "01", "1" * 40])
+def test_a_border_that_is_no_hash_key_is_refused(client, kinesis, border):
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    careless = client("kinesis", parameter_validation=False)
+    code, said = refused(careless.split_shard, StreamName="s", ShardToSplit="0", NewStartingHashKey=border)  # fmt: skip
+    assert code == "ValidationException"
+    assert "'newStartingHashKey'" in said
+
+
+def test_tagging_what_is_made_needs_its_own_permission(client, kinesis):
+    """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html and API_RegisterStreamConsumer.html"""
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    statement = {"Effect": "Allow", "Action": ["kinesis:CreateStream", "kinesis:RegisterStreamConsumer"], "Resource": "*"}  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    theirs = client("kinesis", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    theirs.create_stream(StreamName="s", ShardCount=1)
+    code, said = refused(theirs.create_stream, StreamName="t", ShardCount=1, Tags={"a": "1"})
+    assert code == "AccessDeniedException"
+    assert "kinesis:AddTagsToStream" in said
+    arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
+    theirs.register_stream_consumer(StreamARN=arn, ConsumerName="c")
+    code, said = refused(
+        theirs.register_stream_consumer, StreamARN=arn, ConsumerName="d", Tags={"a": "1"}
+    )
+    assert code == "AccessDeniedException"
+    assert "kinesis:TagResource" in said
+
+
+def test_shards_are_measured_if_the_stream_is_monitored_so(kinesis, platform, advance, monkeypatch):
+    """https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html"""
+    seen = {}
+
+    def measure(account, region, namespace, dimensions, name, value=1.0, *_, **__):
+        if ("ShardId", "shardId-000000000000") in dimensions:
+            seen[name] = seen.get(name, 0) + value
+
+    monkeypatch.setattr(platform.cloud, "measure", measure)
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    put(kinesis, "s", b"1")
+    read(kinesis, "s", pages=1)
+    assert seen == {}
+    wanted = ["IncomingBytes", "IncomingRecords", "OutgoingRecords", "WriteProvisionedThroughputExceeded"]  # fmt: skip
+    kinesis.enable_enhanced_monitoring(StreamName="s", ShardLevelMetrics=wanted)
+    advance(1)
+    records = [{"PartitionKey": "k", "Data": b"xx"}] * 500
+    for _ in range(2):
+        kinesis.put_records(StreamName="s", Records=records)
+    kinesis.put_records(StreamName="s", Records=records[:3])
+    read(kinesis, "s", pages=1)
+    assert seen == {
+        "IncomingBytes": 3000, "IncomingRecords": 1000, "OutgoingRecords": 1001, "WriteProvisionedThroughputExceeded": 3,
+    }  # fmt: skip
+
+
 def subscribe(kinesis, arn, kind="TRIM_HORIZON", **more):
     answer = kinesis.subscribe_to_shard(
         ConsumerARN=arn, ShardId="shardId-000000000000", StartingPosition={"Type": kind, **more}

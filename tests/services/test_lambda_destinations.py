@@ -95,6 +95,26 @@ def test_a_success_is_recorded_in_the_queue(client):
     }
 
 
+def test_the_elder_way_to_invoke_leads_to_the_same_queue(client):
+    """https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html: 256 KB, where Invoke takes 1 MB."""
+    create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
+    url, arn = queue(client)
+    configure(client, DestinationConfig={"OnSuccess": {"Destination": arn}})
+    functions = client("lambda")
+    answer = functions.invoke_async(FunctionName="fn", InvokeArgs=b'{"a": 1}')
+    assert answer["Status"] == answer["ResponseMetadata"]["HTTPStatusCode"] == 202
+    record = json.loads(message(client, url)["Body"])
+    assert (record["requestPayload"], record["responsePayload"]) == ({"a": 1}, {"got": {"a": 1}})
+    for name, args, code in (
+        ("nope", b"{}", "ResourceNotFoundException"),
+        ("fn", b"{", "InvalidRequestContentException"),
+        ("fn", b'"' + b"x" * (256 << 10) + b'"', "RequestTooLargeException"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            functions.invoke_async(FunctionName=name, InvokeArgs=args)
+        assert caught.value.response["Error"]["Code"] == code
+
+
 def test_a_failure_is_recorded_after_its_retries(client, platform, world):
     """One and two minutes on the cloud clock, and across restarts."""
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
@@ -139,6 +159,30 @@ def test_an_event_too_old_for_another_attempt_is_recorded_at_once(client):
     invoke(client, {"fail": 1})
     context = json.loads(message(client, url)["Body"])["requestContext"]
     assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 1)
+
+
+def test_an_event_that_waited_too_long_is_not_run_at_all(client, platform):
+    """https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html: how long Lambda keeps an event.
+
+    As after a time in which nothing ran: its job is put as it was left then.
+    """
+    create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
+    url, arn = queue(client)
+    configure(
+        client, DestinationConfig={"OnFailure": {"Destination": arn}}, MaximumEventAgeInSeconds=60
+    )
+    job = {
+        "account": ACCOUNT, "region": "us-east-1", "name": "fn", "qualifier": "", "id": "kept", "event": "{}", "blob": "",
+        "client": "", "first_s": platform.cloud.world.cloud() - 61, "failures": 0, "throttles": 0,
+    }  # fmt: skip
+    put = platform.cloud.work.put
+    platform.run(
+        platform.cloud.db.transact(lambda tx: put(tx, "lambda.async", json.dumps(job).encode()))
+    )
+    record = json.loads(message(client, url)["Body"])
+    assert record["requestContext"]["condition"] == "EventAgeExceeded"
+    assert "responseContext" not in record
+    assert client("logs").describe_log_groups()["logGroups"] == []
 
 
 def test_with_no_concurrency_events_go_to_the_failures_without_an_attempt(client):
@@ -269,14 +313,51 @@ def test_a_record_is_an_event_on_a_bus(client):
     assert said["detail"]["responsePayload"] == {"got": {"a": 1}}
 
 
-def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog):
+def counted(platform, monkeypatch) -> dict[str, float]:
+    """Metric of the function -> the sum of what was counted, from now on."""
+    sums: dict[str, float] = {}
+
+    def measure(account, region, namespace, dimensions, name, value=1.0, *_, **__):
+        if (namespace, dimensions) == ("AWS/Lambda", (("FunctionName", "fn"),)):
+            sums[name] = sums.get(name, 0) + value
+
+    monkeypatch.setattr(platform.cloud, "measure", measure)
+    return sums
+
+
+def test_a_failure_is_an_object_in_a_bucket_and_counted(client, platform, monkeypatch):
+    """https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html and
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#async-metrics"""
+    create(client, "fn", CODE, Role=allow(client, "s3:PutObject"))
+    client("s3").create_bucket(Bucket="ends")
+    target = {"OnFailure": {"Destination": "arn:aws:s3:::ends"}}
+    configure(client, DestinationConfig=target, MaximumRetryAttempts=0)
+    sums = counted(platform, monkeypatch)
+    request_id = invoke(client, {"fail": True})
+    (found,) = wait(lambda: client("s3").list_objects_v2(Bucket="ends").get("Contents"))
+    assert re.fullmatch(
+        rf"aws/lambda/async/fn/\d{{4}}/\d\d/\d\d/\d{{4}}-\d\d-\d\dT\d\d\.\d\d\.\d\d-{request_id}",
+        found["Key"],
+    )
+    record = json.loads(client("s3").get_object(Bucket="ends", Key=found["Key"])["Body"].read())
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestPayload"] == {"fail": True}
+    assert (sums["AsyncEventsReceived"], sums["AsyncEventsDropped"]) == (1, 1)
+    assert sums["AsyncEventAge"] >= 0
+    assert not sums.keys() & {"DestinationDeliveryFailures", "DeadLetterErrors"}
+
+
+def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog, monkeypatch):
     """The hop is checked when it is made, under the role, not only when it is configured."""
+    sums = counted(platform, monkeypatch)
     create(client, "fn", CODE, Role=allow(client, "sqs:SendMessage"))
     url, arn = queue(client)
     configure(client, DestinationConfig={"OnSuccess": {"Destination": arn}})
     client("iam").delete_role_policy(RoleName="function-role", PolicyName="p")
     invoke(client, {"a": 1})
     wait(lambda: "sqs:sendmessage" in caplog.text)
+    wait(lambda: sums.get("DestinationDeliveryFailures") == 1)
+    assert "AsyncEventsDropped" not in sums
     assert "Messages" not in client("sqs").receive_message(QueueUrl=url)
 
 
@@ -305,6 +386,12 @@ def test_a_role_that_may_no_longer_send_sends_nothing(client, platform, caplog):
             "InvalidParameterValueException",
             ("The provided destination config DestinationConfig(onSuccess=OnSuccess(destination=arn:aws:s3:::bucket), "
             "onFailure=null) is invalid."),
+        ),
+        (
+            {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo"}}},
+            "InvalidParameterValueException",
+            ("The provided destination config DestinationConfig(onSuccess=null, onFailure=OnFailure(destination="
+            f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo)) is invalid."),
         ),
         (
             {"DestinationConfig": {"OnFailure": {"Destination": FN.replace(":lambda:", ":_-/!lambda:")}}},
@@ -341,3 +428,6 @@ def test_a_dead_letter_queue_the_role_may_not_send_to_is_refused(client):
     assert error["Message"] == (
         "The provided execution role does not have permissions to call SendMessage on SQS"
     )
+    with pytest.raises(ClientError) as caught:  # the API reference: "a standard SQS queue"
+        create(client, "fn", CODE, DeadLetterConfig={"TargetArn": f"{arn}.fifo"})
+    assert "standard" in caught.value.response["Error"]["Message"]

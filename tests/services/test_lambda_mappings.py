@@ -354,6 +354,51 @@ def test_at_most_so_many_batches_run_at_once(play):
     play(body)
 
 
+def test_a_queues_pollers_bound_its_batches(play):
+    """Ten for each: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
+
+    async def body(s):
+        running = most = 0
+        go = asyncio.Event()
+
+        async def answer(_):
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await go.wait()
+            running -= 1
+            return {}
+
+        s.function.answer = answer
+        await s.send(*(str(n) for n in range(25)))
+        uuid = await s.map(QUEUE, BatchSize=1, ProvisionedPollerConfig={"MaximumPollers": 2})
+        kept = {"MinimumPollers": 2, "MaximumPollers": 2}
+        assert (await s.mapped(uuid))["ProvisionedPollerConfig"] == kept
+        await s.until(lambda: len(s.function.events) == 20)
+        await s.quiet()
+        assert most == 20
+        go.set()
+        await s.until(lambda: len(s.function.events) == 25)
+
+        async def refused(**ask):
+            with pytest.raises(Fault) as caught:
+                await s.h("lambda", "UpdateEventSourceMapping", UUID=uuid, **ask)
+            return caught.value.code
+
+        bad = "InvalidParameterValueException"
+        assert await refused(ScalingConfig={"MaximumConcurrency": 2}) == bad
+        assert await refused(ProvisionedPollerConfig={"PollerGroupName": "g"}) == bad
+        assert (
+            await refused(ProvisionedPollerConfig={"MinimumPollers": 5, "MaximumPollers": 4}) == bad
+        )
+        for pollers in ({"MinimumPollers": 1}, {"MinimumPollers": 201}, {"MaximumPollers": 10_001}):
+            assert await refused(ProvisionedPollerConfig=pollers) == "ValidationException"
+        await s.h("lambda", "UpdateEventSourceMapping", UUID=uuid, ProvisionedPollerConfig={})
+        assert "ProvisionedPollerConfig" not in await s.mapped(uuid)
+
+    play(body)
+
+
 # -- streams
 
 
@@ -611,6 +656,31 @@ def test_too_old_records_are_given_up(play):
         (said,) = await s.received()
         assert said["requestContext"]["condition"] == "RecordAgeExceeded"
         assert "responseContext" not in said
+        assert said["requestContext"]["approximateInvokeCount"] == 1, (
+            "as AWS says, though it never was"
+        )
+
+    play(body)
+
+
+def test_a_record_that_no_invocation_takes_goes_to_the_destination(play):
+    """https://docs.aws.amazon.com/streams/latest/dev/large-records.html: 6 MiB as base64, with what stands around it."""
+
+    async def body(s):
+        await s.h("kinesis", "UpdateMaxRecordSize", StreamARN=STREAM, MaxRecordSizeInKiB=10_240)
+        await s.map(
+            STREAM, StartingPosition="TRIM_HORIZON", DestinationConfig={"OnFailure": {"Destination": QUEUE}}
+        )  # fmt: skip
+        for data in (b"x" * (4 << 20), b"y" * (5 << 20), b"small"):
+            record = {"StreamARN": STREAM, "PartitionKey": "k", "Data": data}
+            await s.h("kinesis", "PutRecord", **record)
+            s.world.advance(1)
+        await s.until(lambda: s.function.flat()[-1:] == ["small"])
+        assert [len(data) for data in s.function.flat()] == [4 << 20, 5]
+        (said,) = await s.received()
+        assert said["requestContext"]["condition"] == "MaximumPayloadSizeExceeded"
+        assert "responseContext" not in said
+        assert said["KinesisBatchInfo"]["batchSize"] == 1
 
     play(body)
 
@@ -638,6 +708,22 @@ def test_keys_stay_in_order_when_several_batches_run_at_once(play):
                 seen[record["kinesis"]["partitionKey"]].append(record["kinesis"]["sequenceNumber"])
         assert all(order == sorted(order, key=int) for order in seen.values())
         assert most > 1
+
+    play(body)
+
+
+def test_a_streams_consumer_is_a_source_of_its_own(play):
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html: its ARN stands in the events."""
+
+    async def body(s):
+        made = await s.h("kinesis", "RegisterStreamConsumer", StreamARN=STREAM, ConsumerName="c")
+        arn = made["Consumer"]["ConsumerARN"]
+        await s.map(arn, StartingPosition="TRIM_HORIZON")
+        await s.put("a")
+        await s.until(lambda: s.function.events)
+        assert s.function.events[0]["Records"][0]["eventSourceARN"] == arn
+        found = await s.h("lambda", "ListEventSourceMappings", EventSourceArn=arn)
+        assert len(found["EventSourceMappings"]) == 1
 
     play(body)
 
@@ -798,6 +884,41 @@ def test_changes_of_a_table_reach_a_function(play):
     play(body)
 
 
+def test_a_tables_change_that_is_given_up_is_told_as_aws_tells_it(play):
+    """Times without their thousandths: test_lambda_integration_dynamodbstreams.snapshot.json of localstack/localstack."""
+
+    async def body(s):
+        made = await s.h(
+            "dynamodb", "CreateTable", TableName="table", BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )  # fmt: skip
+        arn = made["TableDescription"]["LatestStreamArn"]
+        await s.h("dynamodb", "PutItem", TableName="table", Item={"id": {"S": "a"}})
+        s.function.answer = lambda _: ValueError()
+        await s.map(
+            arn, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=0,
+            DestinationConfig={"OnFailure": {"Destination": QUEUE}},
+        )  # fmt: skip
+        await s.until(lambda: s.function.events)
+        await s.until(lambda: s.has_left(1))
+        (said,) = await s.received()
+        number = s.function.events[0]["Records"][0]["dynamodb"]["SequenceNumber"]
+        batch = said["DDBStreamBatchInfo"]
+        assert batch.pop("shardId").startswith("shardId-")
+        assert batch == {
+            "startSequenceNumber": number,
+            "endSequenceNumber": number,
+            "approximateArrivalOfFirstRecord": "2023-11-14T22:13:20Z",
+            "approximateArrivalOfLastRecord": "2023-11-14T22:13:20Z",
+            "batchSize": 1,
+            "streamArn": arn,
+        }
+
+    play(body)
+
+
 def _types(value):
     if isinstance(value, dict):
         return {k: _types(v) for k, v in value.items()}
@@ -946,6 +1067,21 @@ def test_what_a_mapping_may_not_say(play):
 
         bad = "InvalidParameterValueException"
         assert await refused() == (bad, "Unrecognized event source.")
+        for service, name in (
+            ("kafka", "Amazon MSK"),
+            ("mq", "Amazon MQ"),
+            ("rds", "Amazon DocumentDB"),
+        ):
+            arn = f"arn:aws:{service}:us-east-1:000000000000:cluster/c/1"
+            _, said = await refused(EventSourceArn=arn)
+            assert said.startswith(f"An event source of {name} is not offered")
+        servers = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}
+        _, said = await refused(SelfManagedEventSource=servers, Topics=["t"])
+        assert said.startswith("SelfManagedEventSource is not offered")
+        pollers = {"MinimumPollers": 2}
+        assert await refused(EventSourceArn=STREAM, StartingPosition="LATEST", ProvisionedPollerConfig=pollers) == (
+            bad, "Unsupported ProvisionedPollerConfig parameter for given event source mapping type.",
+        )  # fmt: skip
         assert await refused(EventSourceArn=QUEUE, FunctionName="nope") == (
             bad,
             "Function does not exist",
@@ -965,6 +1101,18 @@ def test_what_a_mapping_may_not_say(play):
                 bad,
                 "Invalid filter pattern definition.",
             )
+        consumer = f"{STREAM}/consumer/nobody:1700000000"
+        assert await refused(EventSourceArn=consumer, StartingPosition="LATEST") == (
+            bad,
+            f"Stream consumer not found: {consumer}",
+        )
+        later = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4e9}
+        assert (await refused(EventSourceArn=STREAM, **later))[0] == bad
+        fifo = {"OnFailure": {"Destination": f"{QUEUE}.fifo"}}
+        _, said = await refused(
+            EventSourceArn=STREAM, StartingPosition="LATEST", DestinationConfig=fifo
+        )
+        assert said.startswith("The provided destination config DestinationConfig is invalid")
         destination = {"OnFailure": {"Destination": QUEUE}}
         assert await refused(EventSourceArn=QUEUE, DestinationConfig=destination) == (
             bad, "Unsupported DestinationConfig parameter for given event source mapping type.",

@@ -80,7 +80,15 @@ QUEUES = """
     Type: AWS::Serverless::Function
     Properties:
       FunctionName: asleep
-      Events: {Message: {Type: SQS, Properties: {Queue: !GetAtt Dead.Arn, Enabled: false}}}
+      RecursiveLoop: Allow
+      Events:
+        Message:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt Dead.Arn
+            Enabled: false
+            MetricsConfig: {Metrics: [EventCount]}
+            ProvisionedPollerConfig: {MinimumPollers: 2, MaximumPollers: 3}
 """
 
 
@@ -110,6 +118,10 @@ def test_sqs(client: Any, functions: Functions) -> None:
     assert mapped["ScalingConfig"] == {"MaximumConcurrency": 2}
     asleep = lambdas.list_event_source_mappings(FunctionName="asleep")["EventSourceMappings"][0]
     assert asleep["State"] == "Disabled"
+    assert asleep["MetricsConfig"] == {"Metrics": ["EventCount"]}
+    assert asleep["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": 3}
+    found = lambdas.get_function_recursion_config(FunctionName="asleep")
+    assert found["RecursiveLoop"] == "Allow"
 
 
 STREAMS = """

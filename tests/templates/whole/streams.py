@@ -24,6 +24,17 @@ made(
         {"ConsumerName": "corpus", "StreamARN": att("Stream", "Arn"), "Tags": tags(a="1")},
     ),
 )
+made(
+    "kinesis-stream-warm",
+    Stream=R(
+        "AWS::Kinesis::Stream",
+        *(
+            {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "WarmThroughputMiBps": mib}
+            for mib in (5, 6, 4)
+        ),
+    ),
+    Is=R("AWS::SSM::Parameter", {"Type": "String", "Value": att("Stream", "WarmThroughputObject.CurrentMiBps")}),
+)  # fmt: skip
 DELIVERS = role(
     "firehose.amazonaws.com",
     Policies=[
@@ -77,6 +88,7 @@ made(
     Function=function({"Role": att("Runner", "Arn")}),
     Key=R("AWS::KMS::Key", {"KeyPolicy": key_policy()}),
     Bucket=R("AWS::S3::Bucket"),
+    Secret=R("AWS::SecretsManager::Secret", {"SecretString": '{"api_key": "k"}'}),
     Source=R("AWS::Kinesis::Stream", {"ShardCount": 1}),
     FromStream=R(
         "AWS::KinesisFirehose::DeliveryStream",
@@ -148,8 +160,13 @@ made(
                     "RoleARN": att("Role", "Arn"),
                     "S3BackupMode": "AllData" if n == 2 else "FailedDataOnly",
                     "S3Configuration": s3(n),
-                    "SecretsManagerConfiguration": {"Enabled": False},
+                    "SecretsManagerConfiguration": {
+                        "Enabled": n == 2,
+                        "SecretARN": ref("Secret"),
+                        "RoleARN": att("Role", "Arn"),
+                    },
                 },
+                "DirectPutSourceConfiguration": {"ThroughputHintInMBs": 5},
             }
             for n in (1, 2, 3)
         ),
@@ -406,7 +423,7 @@ made(
                             "StripeSizeBytes": 8388608 * n,
                         }
                     },
-                    {"HiveJsonSerDe": {"TimestampFormats": ["millis"]}},
+                    {"HiveJsonSerDe": {"TimestampFormats": ["millis", "yyyy-MM-dd HH:mm:ss"]}},
                 )
             }
             for n in (1, 2, 3)

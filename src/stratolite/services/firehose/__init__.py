@@ -30,9 +30,10 @@ a schema or of a transformation is found wanting at delivery.
 
 From a Kinesis source, what the Kinesis Producer Library put into one record is delivered one by one (``aggregated``).
 
-Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources (none of these services is offered), secrets in
-Secrets Manager: refused by name. A dynamic partition's objects are written when the stream's buffer is cut, not each
-at its own size. The HadoopSnappy of ORC and Parquet's padding and dictionary options are as pyarrow has them.
+Missing  Redshift, OpenSearch, Splunk, Snowflake, Iceberg, MSK and database sources (none of these services is offered):
+refused by name. A dynamic partition's objects are written when the stream's buffer is cut, not each
+at its own size. A transformation has no buffer of its own: its function gets what a cut holds, in pieces of BufferSizeInMBs. Padding of Parquet and ORC, which is for blocks of HDFS, has no effect; an access key in Secrets Manager
+is asked for at each delivery, where AWS keeps it for ten minutes.
 
 Sources  https://docs.aws.amazon.com/firehose/latest/APIReference/
          https://docs.aws.amazon.com/firehose/latest/dev/

@@ -10,12 +10,14 @@ Started by file name, without stratolite: what it imports stays out of the serve
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import io
 import json
+import re
 import struct
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -102,6 +104,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     import pyarrow as pa
 
     options = request["options"]
+    _times.extend(re.compile(text) if text else None for text in options.get("times") or ())
     columns = [(name, _Type.parse(text)) for name, text in request["columns"]]
     values: list[list[Any]] = [[] for _ in columns]
     failed: list[tuple[int, str]] = []
@@ -131,17 +134,50 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     ]
     table = pa.table(dict(zip([name for name, _ in columns], arrays, strict=True)))
     out = io.BytesIO()
-    compression = options.get("compression") or "SNAPPY"
-    if request["form"] == "parquet":
-        from pyarrow import parquet
-
-        version = "2.6" if options.get("version") == "V2" else "1.0"
-        parquet.write_table(table, out, compression=compression.lower() if compression != "UNCOMPRESSED" else "none", version=version)  # fmt: skip
-    else:
-        from pyarrow import orc
-
-        orc.write_table(table, out, compression="uncompressed" if compression == "NONE" else compression.lower())  # fmt: skip
+    write = _write_parquet if request["form"] == "parquet" else _write_orc
+    write(table, out, options["settings"])
     return {"data": out.getvalue(), "failed": failed}
+
+
+def _write_parquet(table: Any, out: io.BytesIO, settings: dict[str, Any]) -> None:
+    """As a ParquetSerDe says; padding is for blocks of HDFS and has no meaning here."""
+    from pyarrow import parquet
+
+    compression = settings.get("Compression") or "SNAPPY"
+    is_second = settings.get("WriterVersion") == "V2"
+    parquet.write_table(
+        table,
+        out,
+        compression="none" if compression == "UNCOMPRESSED" else compression.lower(),
+        version="2.6" if is_second else "1.0",
+        data_page_version="2.0" if is_second else "1.0",
+        data_page_size=settings.get("PageSizeBytes"),
+        use_dictionary=bool(settings.get("EnableDictionaryCompression", False)),
+    )
+
+
+def _write_orc(table: Any, out: io.BytesIO, settings: dict[str, Any]) -> None:
+    """As an OrcSerDe says; padding as above."""
+    from pyarrow import orc
+
+    compression = settings.get("Compression") or "SNAPPY"
+    names = [name.lower() for name in table.column_names]
+    bloomed = [
+        names.index(name.lower())
+        for name in settings.get("BloomFilterColumns") or ()
+        if name.lower() in names
+    ]
+    orc.write_table(
+        table,
+        out,
+        compression="uncompressed" if compression == "NONE" else compression.lower(),
+        file_version="0.11" if settings.get("FormatVersion") == "V0_11" else "0.12",
+        stripe_size=settings.get("StripeSizeBytes", 64 << 20),
+        row_index_stride=settings.get("RowIndexStride", 10_000),
+        dictionary_key_size_threshold=float(settings.get("DictionaryKeyThreshold", 0)),
+        bloom_filter_columns=bloomed or None,
+        bloom_filter_fpp=float(settings.get("BloomFilterFalsePositiveProbability", 0.05)),
+    )
 
 
 class _Type:
@@ -228,8 +264,10 @@ class _Type:
                 return str(value).lower() == "true"
             raise ValueError(f"{value} is not a boolean")
         if name == "date":
-            return date.fromisoformat(str(value)[:10])
+            return _time_of(value).date() if _times else date.fromisoformat(str(value)[:10])
         if name == "timestamp":
+            if _times:
+                return _time_of(value)
             if isinstance(value, int | float):
                 return datetime.fromtimestamp(value / 1000, UTC).replace(tzinfo=None)
             time = datetime.fromisoformat(str(value))
@@ -239,6 +277,56 @@ class _Type:
         if isinstance(value, bool):
             return str(value).lower()
         return value if isinstance(value, str) else json.dumps(value)
+
+
+_times: list[re.Pattern[str] | None] = []
+"""How this request's texts are read as times, one of them (``parsing``); None is milliseconds. Empty: as Java writes them."""
+
+
+def _time_of(value: Any) -> datetime:
+    """In UTC, without saying so. Raises ValueError."""
+    text = str(value)
+    for form in _times:
+        if form is None:
+            if re.fullmatch(r"-?\d{1,15}", text):
+                return datetime.fromtimestamp(int(text) / 1000, UTC).replace(tzinfo=None)
+        elif (match := form.fullmatch(text)) is not None:
+            with contextlib.suppress(ValueError):  # no such day: perhaps it is of another form
+                return _made({k: v for k, v in match.groupdict().items() if v is not None})
+    raise ValueError(f"{text[:100]} is not a time of the given formats")
+
+
+def _made(found: dict[str, str]) -> datetime:
+    year = int(found["year"])
+    if len(found["year"]) == 2:
+        year += 1900 if year >= 70 else 2000
+    month = int(found.get("month", 1))
+    if name := found.get("month_name"):
+        names = [one for one in _MONTHS if one == name.lower() or one[:3] == name.lower()]
+        if not names:
+            raise ValueError(f"{name} is no month")
+        month = _MONTHS.index(names[0]) + 1
+    hour = int(found.get("hour", 0))
+    if "hour_1_24" in found:
+        hour = int(found["hour_1_24"]) % 24
+    if "hour_12" in found:
+        hour = int(found["hour_12"]) % 12 + (12 if found.get("half", "am").lower() == "pm" else 0)
+    micros = int(found.get("fraction", "0").ljust(6, "0")[:6])
+    minute, second = int(found.get("minute", 0)), int(found.get("second", 0))
+    time = datetime(year, month, int(found.get("day", 1)), hour, minute, second, micros)  # noqa: DTZ001
+    if days := found.get("day_of_year"):
+        time += timedelta(days=int(days) - 1)
+    offset = found.get("offset", "Z")
+    if offset[0] in "+-":
+        digits = offset[1:].replace(":", "").ljust(4, "0")
+        ahead = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+        time += ahead if offset[0] == "-" else -ahead
+    return time
+
+
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
 
 
 def _of(kind: type, value: Any) -> Any:

@@ -87,10 +87,7 @@ class Deliver:
                 await _Delivery(call, ref, stream, number, cut).run()
             except (Fault, ChildFailed) as error:
                 _log.warning("firehose=%s waits to deliver: %r", ref.name, error)
-                code = error.code if isinstance(error, Fault) else "Processing.Failed"
-                await error_logs.note(
-                    call, ref, stream, [error_logs.Line(f"S3.{code}", str(error))]
-                )
+                await error_logs.note(call, ref, stream, [_line(error)])
                 return _again(call, ref, stream_id, number, cut)
             await self._cloud.db.transact(
                 lambda tx: state.put_cut(tx, ref, stream_id, number, {**cut, "done": True})
@@ -113,6 +110,17 @@ class Deliver:
             state.put_gathering(tx, ref, stream_id, {**gathered, "waiting": left})
 
         return settle
+
+
+class _NotTaken(Fault):
+    """An endpoint took nothing: the cut is tried again."""
+
+
+def _line(error: Exception) -> error_logs.Line:
+    if isinstance(error, _NotTaken):
+        return error_logs.Line(error.code, error.message)
+    code = error.code if isinstance(error, Fault) else "Processing.Failed"
+    return error_logs.Line(f"S3.{code}", str(error))
 
 
 def _again(call: Call, ref: Ref, stream_id: int, number: int, cut: Record) -> Settle:
@@ -313,7 +321,7 @@ class _Delivery:
         if not items:
             return
         request_id = _uuid(self.seed)
-        key = access_key(self.call, self.stream)
+        key = await self._access_key()
         failed = await endpoint.deliver(self.call, self.ref, self.config, key, request_id, items)
         cloud, metric = self.call.cloud, "DeliveryToHttpEndpoint"
         size = sum(len(item.data) for item in items)
@@ -326,10 +334,23 @@ class _Delivery:
         self.ref.measure(cloud, f"{metric}.Success", 0)
         retry_s = self.config["RetryOptions"].get("DurationInSeconds", 300)
         if self.call.world.cloud() - self.cut["cut_s"] < retry_s:
-            raise Fault("ServiceUnavailableException", f"{failed[0]}: {failed[1]}")
+            raise _NotTaken(*failed)
         attempts = self.cut["attempts"] + 1
         failures = [Failure(item.row, *failed, attempts) for item in items]
         await self._put_failures(bucket, failures, "http-endpoint-failed")
+
+    async def _access_key(self) -> str:
+        """From the configuration, or from the secret it names, as a role. Raises Fault."""
+        secret = self.config.get("SecretsManagerConfiguration") or {}
+        if not secret.get("Enabled"):
+            return access_key(self.call, self.stream)
+        acting = await self._as_role(secret.get("RoleARN") or self.config["RoleARN"])
+        found = await acting.request("secretsmanager", "GetSecretValue", {"SecretId": secret["SecretARN"]})  # fmt: skip
+        try:
+            return str(orjson.loads(found.get("SecretString") or "")["api_key"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            why = 'The secret is not of the form {"api_key": ...}.'
+            raise Fault("InvalidArgumentException", why) from error
 
 
 def _uuid(seed: str) -> str:

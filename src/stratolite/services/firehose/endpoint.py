@@ -2,7 +2,8 @@
 
     POST {"requestId", "timestamp", "records": [{"data": base64}]}  ->  200 {"requestId", "timestamp"}
 
-Source  https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html
+Sources  https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html
+         https://docs.aws.amazon.com/firehose/latest/dev/http_troubleshooting.html
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from stratolite.services.firehose.state import Ref
 
 _TIME_S_MAX = 180.0
 _ANSWER_BYTES_MAX = 1 << 20
+_SAID_BACK_BYTES_MAX = 500
+"""Of an answer that is no acknowledgement, in the message that tells of it."""
 
 
 async def deliver(
@@ -61,16 +64,25 @@ async def deliver(
             "POST", url, headers, body, timeout_s=_TIME_S_MAX, answer_bytes_max=_ANSWER_BYTES_MAX
         )
     except Failed as failed:
-        return "HttpEndpoint.DestinationException", str(failed)
+        return (
+            "HttpEndpoint.ConnectionFailed",
+            f"Unable to connect to the specified endpoint. {failed}",
+        )
+    said_back = answer.body[:_SAID_BACK_BYTES_MAX].decode("utf-8", "replace")
     if answer.status != 200:
-        return f"HttpEndpoint.Status{answer.status}", f"The endpoint answered {answer.status}."
+        message = f"The following response was received from the endpoint destination. {answer.status}: {said_back}"
+        return "HttpEndpoint.DestinationException", message
     try:
         found = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict) or found.get("requestId") != request_id:
         return (
-            "HttpEndpoint.ResponseFromDestinationException",
-            "The response does not have the request's requestId.",
+            "HttpEndpoint.InvalidResponseFromDestination",
+            (
+                "The response received from the specified endpoint is invalid. Response for request"
+                f" {request_id} is not recognized as valid JSON or has unexpected fields. Raw response received: 200"
+                f" {said_back}"
+            ),
         )
     return None

@@ -9,7 +9,7 @@ import zipfile
 from typing import Any
 
 from stratolite.service import Call
-from stratolite.services.firehose import children
+from stratolite.services.firehose import children, parsing
 
 _SERIALIZERS = {"ParquetSerDe": "parquet", "OrcSerDe": "orc"}
 
@@ -66,9 +66,10 @@ async def converted(
     settings = serializer["ParquetSerDe" if form == "parquet" else "OrcSerDe"] or {}
     deserializer = conversion["InputFormatConfiguration"]["Deserializer"]
     openx = deserializer.get("OpenXJsonSerDe") or {}
+    hive = deserializer.get("HiveJsonSerDe") or {}
     options = {
-        "compression": settings.get("Compression"),
-        "version": settings.get("WriterVersion"),
+        "settings": settings,
+        "times": [parsing.expression(pattern) for pattern in hive.get("TimestampFormats") or ()],
         "fold": openx.get("CaseInsensitive", True),
         "mappings": openx.get("ColumnToJsonKeyMappings"),
         "dots": openx.get("ConvertDotsInJsonKeysToUnderscores", False),

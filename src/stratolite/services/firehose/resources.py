@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stratolite.errors import Fault
@@ -18,37 +17,32 @@ _DESCRIBED = {
     "ExtendedS3DestinationDescription": "ExtendedS3DestinationConfiguration",
     "HttpEndpointDestinationDescription": "HttpEndpointDestinationConfiguration",
 }
+_SOURCES = {
+    "DirectPutSourceDescription": "DirectPutSourceConfiguration",
+    "KinesisStreamSourceDescription": "KinesisStreamSourceConfiguration",
+}
 
 
 class _DeliveryStream(Resource):
     type = "AWS::KinesisFirehose::DeliveryStream"
     service = "firehose"
     create_only = frozenset(
-        {"DeliveryStreamName", "DeliveryStreamType", "KinesisStreamSourceConfiguration"}
-    )
+        {
+            "DeliveryStreamName", "DeliveryStreamType", "DirectPutSourceConfiguration", "KinesisStreamSourceConfiguration",
+        }
+    )  # fmt: skip
     properties: ClassVar[frozenset[str] | None] = frozenset(
         {
-            *_DESTINATIONS, "DeliveryStreamName", "DeliveryStreamType", "KinesisStreamSourceConfiguration",
+            *_DESTINATIONS, "DeliveryStreamName", "DeliveryStreamType", "DirectPutSourceConfiguration",
+            "KinesisStreamSourceConfiguration",
             "DeliveryStreamEncryptionConfigurationInput", "Tags",
         }
     )  # fmt: skip
 
-    refused: ClassVar[Mapping[str, frozenset[str]]] = {
-        "ExtendedS3DestinationConfiguration.DataFormatConversionConfiguration.InputFormatConfiguration.Deserializer"
-        ".HiveJsonSerDe.TimestampFormats.*": frozenset({"millis"}),
-        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.Enabled": frozenset(
-            {"false"}
-        ),
-        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.RoleARN": frozenset({""}),
-        "HttpEndpointDestinationConfiguration.SecretsManagerConfiguration.SecretARN": frozenset(
-            {""}
-        ),
-    }
-
     async def create(self, call: Call, spec: Spec) -> Made:
         props = spec.properties
         name = props.get("DeliveryStreamName") or spec.generated_name(64)
-        members = (*_DESTINATIONS, "KinesisStreamSourceConfiguration", "DeliveryStreamType")
+        members = (*_DESTINATIONS, *_SOURCES.values(), "DeliveryStreamType")
         ask = {member: props[member] for member in members if member in props}
         if "DeliveryStreamEncryptionConfigurationInput" in props:
             encryption = props["DeliveryStreamEncryptionConfigurationInput"]
@@ -106,9 +100,11 @@ class _DeliveryStream(Resource):
             "DeliveryStreamType": described["DeliveryStreamType"],
         }
         if source := described.get("Source"):
-            kinesis = source["KinesisStreamSourceDescription"]
-            names = ("KinesisStreamARN", "RoleARN")
-            props["KinesisStreamSourceConfiguration"] = {n: kinesis[n] for n in names}
+            for given, name in _SOURCES.items():
+                if given in source:
+                    props[name] = {
+                        k: v for k, v in source[given].items() if k != "DeliveryStartTimestamp"
+                    }
         destination = described["Destinations"][0]
         for given, name in _DESCRIBED.items():
             if given in destination:

@@ -29,7 +29,10 @@ class Firehose(Streams, Writing, Service):
         name = request.get("DeliveryStreamName", "*")
         arn = f"arn:aws:firehose:{call.region}:{call.account}:deliverystream/{name}"
         roles = dict.fromkeys(_roles(request))  # who may not be a role must not act as it
-        return ((action, arn), *(("iam:PassRole", role) for role in roles))
+        needed = [(action, arn), *(("iam:PassRole", role) for role in roles)]
+        if operation == "CreateDeliveryStream" and request.get("Tags"):
+            needed.append(("firehose:TagDeliveryStream", arn))
+        return needed
 
     def condition_keys(
         self, call: Call, operation: str, request: Request, needed: Access

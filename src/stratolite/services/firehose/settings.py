@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import re
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.services.firehose import prefixes, quotas
+from stratolite.services.firehose import parsing, prefixes, quotas
 
 Config = dict[str, Any]
 _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.+\Z")
 _BUCKET = re.compile(r"arn:aws:s3:::[\w.-]{1,255}\Z")
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?\Z")
+_SECRET = re.compile(r"arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[a-zA-Z0-9\-/_+=.@!]+\Z")
 _MODULES = re.compile(r"(^|;)\s*(import|include|module)\b")
 _PROCESSORS = (
     "Lambda", "MetadataExtraction", "AppendDelimiterToRecord", "RecordDeAggregation", "Decompression", "CloudWatchLogProcessing",
@@ -92,10 +94,10 @@ def http(given: Config) -> Config:
     endpoint = given.get("EndpointConfiguration") or {}
     if not re.match(r"https?://", endpoint.get("Url") or ""):
         raise bad("EndpointConfiguration.Url must be an HTTP or HTTPS URL.")
-    if (given.get("SecretsManagerConfiguration") or {}).get("Enabled"):
-        raise not_offered("SecretsManagerConfiguration")
     _check_logging(given)
     config: Config = {"EndpointConfiguration": endpoint}
+    if secret := given.get("SecretsManagerConfiguration"):
+        config["SecretsManagerConfiguration"] = _secret(secret, given)
     _buffering(config, given, quotas.SIZE_MB, 1, 64)
     for member in ("CloudWatchLoggingOptions", "RoleARN"):
         if member in given:
@@ -116,6 +118,19 @@ def http(given: Config) -> Config:
             raise bad("MetadataExtraction is for destinations in S3 only.")
         config["ProcessingConfiguration"] = processing
     return config
+
+
+def _secret(secret: Config, given: Config) -> Config:
+    """Where the access key is, if not in the configuration.
+
+    https://docs.aws.amazon.com/firehose/latest/dev/using-secrets-manager.html
+    """
+    if secret.get("Enabled"):
+        if not _SECRET.match(secret.get("SecretARN") or ""):
+            raise bad("SecretARN is required when SecretsManagerConfiguration is enabled.")
+        if not secret.get("RoleARN") and not given.get("RoleARN"):
+            raise bad("SecretsManagerConfiguration needs a RoleARN, its own or the destination's.")
+    return secret
 
 
 def _s3_part(given: Config) -> Config:
@@ -146,6 +161,8 @@ def _s3_part(given: Config) -> Config:
 
 def _buffering(config: Config, given: Config, size_mb: int, least: int, most: int = 128) -> None:
     hints = given.get("BufferingHints") or {}
+    if len(hints.keys() & {"SizeInMBs", "IntervalInSeconds"}) == 1:
+        raise bad("BufferingHints must have both SizeInMBs and IntervalInSeconds, or neither.")
     size = hints.get("SizeInMBs", size_mb)
     interval = hints.get("IntervalInSeconds", quotas.INTERVAL_S)
     if not least <= size <= most:
@@ -191,6 +208,11 @@ def _processing(given: Config) -> Config | None:
         kind, wanted = processor.get("Type"), parameters(processor)
         if kind not in _PROCESSORS:
             raise not_offered(f"The processor {kind}")
+        for name in wanted.keys() - _PARAMETERS[kind]:
+            raise bad(f"{name} is not a parameter of a {kind} processor.")
+        for name, (low, high) in _NUMBERS.items():
+            if name in wanted and not _is_between(wanted[name], low, high):
+                raise bad(f"{name} must be a number between {low:g} and {high:g}.")
         if kind == "Lambda" and not _FUNCTION.match(wanted.get("LambdaArn", "")):
             raise bad("A Lambda processor needs the LambdaArn of a function.")
         if kind == "MetadataExtraction":
@@ -210,15 +232,51 @@ def _processing(given: Config) -> Config | None:
                 raise bad("DataMessageExtraction of a CloudWatchLogProcessing processor must be true.")  # fmt: skip
             if not any(p.get("Type") == "Decompression" for p in processing["Processors"]):
                 raise bad("CloudWatchLogProcessing needs a Decompression processor.")
-        if kind == "RecordDeAggregation" and wanted.get("SubRecordType") not in (
-            "JSON",
-            "DELIMITED",
-        ):
-            raise bad("SubRecordType must be JSON or DELIMITED.")
+        if kind == "RecordDeAggregation":
+            if wanted.get("SubRecordType") not in ("JSON", "DELIMITED"):
+                raise bad("SubRecordType must be JSON or DELIMITED.")
+            if wanted["SubRecordType"] == "DELIMITED" and not _is_base64(wanted.get("Delimiter")):
+                raise bad("A DELIMITED SubRecordType needs a Delimiter in base64.")
+        if kind == "AppendDelimiterToRecord" and not _is_escaped(wanted.get("Delimiter", "")):
+            raise bad("Delimiter is not valid.")
     return {
         "Enabled": processing.get("Enabled", True),
         "Processors": processing.get("Processors") or [],
     }
+
+
+_PARAMETERS = {
+    "Lambda": {"LambdaArn", "NumberOfRetries", "RoleArn", "BufferSizeInMBs", "BufferIntervalInSeconds"},
+    "MetadataExtraction": {"MetadataExtractionQuery", "JsonParsingEngine"},
+    "RecordDeAggregation": {"SubRecordType", "Delimiter"},
+    "AppendDelimiterToRecord": {"Delimiter"},
+    "Decompression": {"CompressionFormat"},
+    "CloudWatchLogProcessing": {"DataMessageExtraction"},
+}  # fmt: skip
+_NUMBERS = {
+    "NumberOfRetries": (0, 300),
+    "BufferSizeInMBs": (0.2, 3),
+    "BufferIntervalInSeconds": (0, 900),
+}
+
+
+def _is_between(text: str, low: float, high: float) -> bool:
+    return bool(re.match(r"[0-9]{1,4}(\.[0-9]{1,6})?\Z", text)) and low <= float(text) <= high
+
+
+def _is_base64(text: str | None) -> bool:
+    try:
+        return bool(base64.b64decode(text or "", validate=True))
+    except ValueError:
+        return False
+
+
+def _is_escaped(text: str) -> bool:
+    try:
+        text.encode().decode("unicode_escape").encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _check_logging(given: Config) -> None:
@@ -239,9 +297,12 @@ def _conversion(given: Config) -> Config:
     deserializer = ((given.get("InputFormatConfiguration") or {}).get("Deserializer")) or {}
     if len([s for s in ("OpenXJsonSerDe", "HiveJsonSerDe") if s in deserializer]) != 1:
         raise bad("Deserializer must have one of OpenXJsonSerDe and HiveJsonSerDe.")
-    formats = (deserializer.get("HiveJsonSerDe") or {}).get("TimestampFormats") or ()
-    if any(form != "millis" for form in formats):
-        raise not_offered("A TimestampFormats other than millis")
+    for form in (deserializer.get("HiveJsonSerDe") or {}).get("TimestampFormats") or ():
+        try:
+            parsing.check(form)
+        except ValueError as fault:
+            raise bad(f"TimestampFormats {form} is not valid: {fault}.") from fault
+    _check_serializer(serializer)
     defaults = {"VersionId": "LATEST"}
     return {**given, "Enabled": True, "SchemaConfiguration": {**defaults, **schema}}
 
@@ -257,3 +318,31 @@ def bad(message: str) -> Fault:
 
 def not_offered(what: str) -> Fault:
     return bad(f"{what} is not offered by Stratolite; see docs/coverage.md")
+
+
+_SERIALIZERS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "ParquetSerDe": {
+        "BlockSizeBytes": (64 << 20, None), "PageSizeBytes": (64 << 10, None), "MaxPaddingBytes": (0, None),
+        "Compression": ("UNCOMPRESSED", "GZIP", "SNAPPY"), "WriterVersion": ("V1", "V2"),
+    },
+    "OrcSerDe": {
+        "StripeSizeBytes": (8 << 20, None), "BlockSizeBytes": (64 << 20, None), "RowIndexStride": (1000, None),
+        "PaddingTolerance": (0, 1), "BloomFilterFalsePositiveProbability": (0, 1), "DictionaryKeyThreshold": (0, 1),
+        "Compression": ("NONE", "ZLIB", "SNAPPY"), "FormatVersion": ("V0_11", "V0_12"),
+    },
+}  # fmt: skip
+"""Member -> (least, most or None), or the words it may be."""
+
+
+def _check_serializer(serializer: Config) -> None:
+    for name, members in _SERIALIZERS.items():
+        for member, value in (serializer.get(name) or {}).items():
+            bounds = members.get(member)
+            if bounds is None:
+                continue
+            if isinstance(bounds[0], str):
+                if value not in bounds:
+                    raise bad(f"{name}.{member} {value} is not one of {', '.join(bounds)}.")
+            elif value < bounds[0] or (bounds[1] is not None and value > bounds[1]):
+                most = "" if bounds[1] is None else f" and at most {bounds[1]}"
+                raise bad(f"{name}.{member} must be at least {bounds[0]}{most}.")

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}\Z")
 _STREAM = re.compile(r"arn:aws:kinesis:[a-z0-9-]+:\d{12}:stream/[a-zA-Z0-9_.-]+\Z")
 _DESTINATION = "destinationId-000000000001"
 _SEAL = "firehose:access-key"
-_WITHIN = ("S3Configuration", "S3BackupConfiguration")
+_WITHIN = ("S3Configuration", "S3BackupConfiguration", "SecretsManagerConfiguration")
 PRINCIPAL = "firehose.amazonaws.com"
 _MAKE = {"s3": settings.s3, "extended-s3": settings.extended_s3, "http": settings.http}
 
@@ -29,7 +29,11 @@ class Streams(Service):
             raise settings.bad("Exactly one destination configuration is supported for a Firehose")
         destination_kind = settings.DESTINATIONS[given[0]]
         destination = _MAKE[destination_kind](request[given[0]])
-        source = None
+        source = request.get("DirectPutSourceConfiguration")
+        if source is not None and not 1 <= source.get("ThroughputHintInMBs", 0) <= 100:
+            raise settings.bad("ThroughputHintInMBs must be between 1 and 100.")
+        if source is not None and kind != "DirectPut":
+            raise settings.bad("DirectPutSourceConfiguration is for DirectPut only.")
         if kind == "KinesisStreamAsSource":
             source = request.get("KinesisStreamSourceConfiguration") or {}
             if not _STREAM.match(source.get("KinesisStreamARN", "")) or not source.get("RoleARN"):
@@ -42,6 +46,8 @@ class Streams(Service):
             raise settings.bad(
                 "KinesisStreamSourceConfiguration is for KinesisStreamAsSource only."
             )
+        if kind != "DirectPut" and request.get("DeliveryStreamEncryptionConfigurationInput"):
+            raise _not_direct("Server-side encryption", kind)
         encryption = _encryption(request.get("DeliveryStreamEncryptionConfigurationInput"))
         tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags") or ()}
         _check_tags(tags)
@@ -65,7 +71,7 @@ class Streams(Service):
             "sealed": "",
         }
         state.put_stream(call.tx, ref, _sealed(call, stream))
-        if source is not None:
+        if kind == "KinesisStreamAsSource":
             jobs.read(call, ref, stream["id"])
         return {"DeliveryStreamARN": ref.arn}
 
@@ -92,6 +98,7 @@ class Streams(Service):
         return {"DeliveryStreamNames": names, "HasMoreDeliveryStreams": False}
 
     def update_destination(self, call: Call, request: Request) -> Response:
+        """What is not said stays as it was, of the buckets within a destination, too."""
         settings.refuse_others(request)
         ref, stream = found(call, request)
         if request["CurrentDeliveryStreamVersionId"] != str(stream["version"]):
@@ -111,22 +118,19 @@ class Streams(Service):
         given = [name for name in names if request.get(name)]
         if len(given) != 1:
             raise settings.bad("Exactly one destination update is supported for a Firehose")
-        kind, change = names[given[0]], dict(request[given[0]])
+        kind, change, before = names[given[0]], dict(request[given[0]]), stream["destination"]
         for old, new in (
             ("S3BackupUpdate", "S3BackupConfiguration"),
             ("S3Update", "S3Configuration"),
         ):
             if old in change:
-                change[new] = change.pop(old)
+                change[new] = {**(before.get(new) or {}), **change.pop(old)}
         if (kind == "http") != (stream["kind"] == "http"):
             raise settings.bad("The type of a destination cannot be changed.")
-        before = {
-            k: v
-            for k, v in stream["destination"].items()
-            if k != "BufferingHints" or k not in change
-        }
         if stream["kind"] == "extended-s3":
             kind = "extended-s3"
+        if before.get("S3BackupMode") == "Enabled" and change.get("S3BackupMode") == "Disabled":
+            raise settings.bad("S3BackupMode cannot be disabled once it is enabled.")
         destination = _MAKE[kind]({**before, **change})
         _check_roles(call, ref, destination)
         changed = {
@@ -141,6 +145,8 @@ class Streams(Service):
 
     def start_delivery_stream_encryption(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
+        if stream["type"] != "DirectPut":
+            raise _not_direct("Server-side encryption", stream["type"])
         given = request.get("DeliveryStreamEncryptionConfigurationInput") or {
             "KeyType": "AWS_OWNED_CMK"
         }
@@ -149,6 +155,8 @@ class Streams(Service):
 
     def stop_delivery_stream_encryption(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
+        if stream["type"] != "DirectPut":
+            raise _not_direct("Server-side encryption", stream["type"])
         state.put_stream(call.tx, ref, {**stream, "encryption": None})
         return {}
 
@@ -247,6 +255,11 @@ def _encryption(given: dict[str, Any] | None) -> dict[str, Any] | None:
     return given
 
 
+def _not_direct(what: str, kind: str) -> Fault:
+    """A Kinesis source has its own: https://docs.aws.amazon.com/firehose/latest/dev/encryption.html"""
+    return settings.bad(f"{what} is for DirectPut only, not for a delivery stream of type {kind}.")
+
+
 def _check_tags(tags: dict[str, str]) -> None:
     if any(key.lower().startswith("aws:") for key in tags):
         raise settings.bad("aws: prefixed tag key names are not allowed for external use.")
@@ -272,7 +285,9 @@ def _described(ref: Ref, stream: Record) -> dict[str, Any]:
         described["DeliveryStreamEncryptionConfiguration"] = {**stream["encryption"], "Status": "ENABLED"}  # fmt: skip
     if stream["changed_s"] is not None:
         described["LastUpdateTimestamp"] = stream["changed_s"]
-    if stream["source"]:
+    if stream["source"] and stream["type"] == "DirectPut":
+        described["Source"] = {"DirectPutSourceDescription": stream["source"]}
+    elif stream["source"]:
         described["Source"] = {
             "KinesisStreamSourceDescription": {
                 **stream["source"],

@@ -3,7 +3,7 @@
 Stored, all JSON, under (account, region, "glue"); names are folded to lower case, as Hive has them:
 
     ("database", name)                    -> {made_s, input, tags}
-    ("table", database, name)             -> {made_s, changed_s, version, input}
+    ("table", database, name)             -> {made_s, changed_s, version, input, by}; ``by`` who made it, an ARN
     ("version", database, table, number)  -> {changed_s, input}: what UpdateTable replaced
     ("partition", database, table, *values) -> {made_s, input}
 

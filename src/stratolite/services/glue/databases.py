@@ -33,13 +33,17 @@ class Databases(Service):
     def get_databases(self, call: Call, request: Request) -> Response:
         names.check_catalog(call, request)
         most = names.limit(request)
+        members = names.attributes(request, {"NAME": "Name", "TARGET_DATABASE": "TargetDatabase"})
+        if not names.shares(request, "FOREIGN", "ALL", "FEDERATED"):
+            return {"DatabaseList": []}  # no other account shares its catalog here
         shown: list[dict[str, Any]] = []
         for name, record in state.databases(
             call.tx, call.keys("glue"), request.get("NextToken") or ""
         ):
             if len(shown) >= most:
                 return {"DatabaseList": shown, "NextToken": shown[-1]["Name"]}
-            shown.append(_described(call, name, record))
+            described = _described(call, name, record)
+            shown.append({m: described[m] for m in members if m in described} or described)
         return {"DatabaseList": shown}
 
     def update_database(self, call: Call, request: Request) -> Response:

@@ -45,6 +45,34 @@ def refuse(request: Request, *members: str) -> None:
             )
 
 
+def attributes(request: Request, known: dict[str, str]) -> list[str]:
+    """The members that AttributesToGet wants of what is listed; none: all of them. Raises Fault.
+
+    ``known``: attribute -> member; NAME must be among those that are given.
+    """
+    wanted = request.get("AttributesToGet")
+    if wanted is None:
+        return []
+    if "NAME" not in wanted or not known.keys() >= set(wanted):
+        raise Fault(
+            "InvalidInputException",
+            f"AttributesToGet {wanted} must have NAME, and nothing but {', '.join(known)}.",
+        )
+    return [known[one] for one in wanted]
+
+
+def shares(request: Request, *kinds: str) -> bool:
+    """Whether ResourceShareType asks for what an account has itself. Raises Fault."""
+    kind = request.get("ResourceShareType", "ALL")
+    if kind not in kinds:
+        raise Fault(
+            "InvalidInputException",
+            f"1 validation error detected: Value '{kind}' at 'resourceShareType' failed to satisfy constraint: Member must"
+            f" satisfy enum value set: [{', '.join(kinds)}]",
+        )
+    return bool(kind == "ALL")
+
+
 def database(call: Call, request: Request, member: str = "DatabaseName") -> str:
     """The name of a database that is there. Raises Fault."""
     check_catalog(call, request)

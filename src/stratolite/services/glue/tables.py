@@ -25,13 +25,23 @@ class Tables(Service):
             raise Fault("AlreadyExistsException", "Table already exists.")
         now_s = call.tx.time_s
         state.put_table(
-            call.tx, table, {"made_s": now_s, "changed_s": now_s, "version": 0, "input": given}
+            call.tx,
+            table,
+            {
+                "made_s": now_s,
+                "changed_s": now_s,
+                "version": 0,
+                "input": given,
+                "by": call.principal.arn,
+            },
         )
         bus.tell_of_database(call, database, "CreateTable", [table.name])
         return {}
 
     def get_table(self, call: Call, request: Request) -> Response:
         names.refuse(request, "TransactionId", "QueryAsOfTime")
+        if "LATEST_ICEBERG_METADATA" in (request.get("AttributesToGet") or ()):
+            names.refuse({"LATEST_ICEBERG_METADATA": True}, "LATEST_ICEBERG_METADATA")
         table, record = names.table(call, request, "Name")
         return {"Table": _described(call, table, record)}
 
@@ -44,6 +54,9 @@ class Tables(Service):
         names.refuse(request, "TransactionId", "QueryAsOfTime")
         database, most = names.database(call, request), names.limit(request)
         wanted = _pattern(request.get("Expression"))
+        members = names.attributes(request, {"NAME": "Name", "TABLE_TYPE": "TableType"})
+        if not names.shares(request, "FEDERATED", "ALL"):
+            return {"TableList": []}  # none refers to another catalog
         after = request.get("NextToken") or ""
         shown: list[dict[str, Any]] = []
         rows = state.tables(call.tx, call.keys("glue"), database, after)
@@ -54,7 +67,7 @@ class Tables(Service):
             if wanted is not None and not allowed_pattern.matches(wanted, name):
                 continue
             table = state.Table(call.keys("glue"), database, name)
-            shown.append(_described(call, table, record))
+            shown.append(_some(_described(call, table, record), members))
         return {"TableList": shown}
 
     def update_table(self, call: Call, request: Request) -> Response:
@@ -162,6 +175,10 @@ def _versions(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"Table": one, "VersionId": one["VersionId"]} for one in shown]
 
 
+def _some(described: dict[str, Any], members: list[str]) -> dict[str, Any]:
+    return {m: described[m] for m in members if m in described} if members else described
+
+
 def _check(given: dict[str, Any]) -> None:
     columns = (given.get("StorageDescriptor") or {}).get("Columns") or ()
     every = [c["Name"].lower() for c in (*columns, *(given.get("PartitionKeys") or ()))]
@@ -197,5 +214,5 @@ def _described(call: Call, table: state.Table, record: state.Record) -> dict[str
         "CatalogId": call.account,
         "VersionId": str(record["version"]),
         "IsRegisteredWithLakeFormation": False,
-        "CreatedBy": f"arn:aws:iam::{call.account}:root",
+        "CreatedBy": record.get("by") or f"arn:aws:iam::{call.account}:root",
     }

@@ -4,7 +4,8 @@ Stored under (account, region, "kinesis"). A stream has a number (a stamp), so t
 name does not inherit what is still being deleted; shards are numbered within it.
 
     ("stream", name)                         -> JSON {id, created_s, mode, hours, encryption, key_id, metrics, tags,
-                                                policy, record_kib, next_shard, resized_s, channel, strategy, warm_mib}
+                                                policy, record_kib, next_shard, resized_s, channel, strategy, warm_mib,
+                                                switched_s}
     ("shard", id, n)                         -> JSON {start, end, parent, adjacent, created_s, closed_s, children};
                                                 hash keys as decimal text, closed_s null while it is open
     ("route", id)                            -> msgpack [[first hash key (16 bytes), n, created_s], ...]: open shards
@@ -26,10 +27,10 @@ read is not counted. A stream on demand gets another shard where one is more tha
 as its warm throughput asks for (1 MiB a second each), and never fewer again.
 
 Files  ``streams`` ``resharding`` ``writing`` ``reading`` ``consumers`` ``policies`` ``accounts`` operations by topic, one class in
-       ``service``; ``layout`` which shards a change makes; ``worker`` trims, drops, scales
+       ``service``; ``dry_runs`` requests that only ask; ``layout`` which shards a change makes; ``worker`` trims, drops, scales
 
-Missing  channels, queues, StreamId and DryRun: refused by name. KMS keys are checked if the KMS service is offered; the bytes on disk are not
-encrypted with them. Shard-level metrics are kept as a setting only.
+Missing  channels, queues and StreamId: refused by name. KMS keys are checked if the KMS service is offered; the bytes on disk are not
+encrypted with them. Of the shard-level metrics, ReadProvisionedThroughputExceeded is counted for the stream only.
 
 Sources  https://docs.aws.amazon.com/kinesis/latest/APIReference/
          https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html

@@ -8,17 +8,19 @@ from typing import Any
 import orjson
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response
 from stratolite.services.kinesis import names, quotas, sequence, state
+from stratolite.services.kinesis.accounts import is_committed
+from stratolite.services.kinesis.dry_runs import DryRuns
 from stratolite.services.kinesis.names import ConsumerRef, Ref
-from stratolite.services.kinesis.reading import page, start
+from stratolite.services.kinesis.reading import outgoing, page, start
 from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import check_tags, known
 
 _PAGE = 100
 
 
-class Consumers(Service):
+class Consumers(DryRuns):
     def register_stream_consumer(self, call: Call, request: Request) -> Response:
         ref = names.stream(call, request)
         name = request["ConsumerName"]
@@ -31,10 +33,13 @@ class Consumers(Service):
                 "ResourceInUseException",
                 f"Consumer {name} under stream {ref.name} already exists for account {ref.account}.",
             )
-        if sum(1 for _ in state.consumers(call.tx, ref, stream)) >= quotas.CONSUMERS_MAX:
+        most = quotas.CONSUMERS_MAX
+        if stream["mode"] == "ON_DEMAND" and is_committed(call):
+            most = quotas.CONSUMERS_ADVANTAGE_MAX
+        if sum(1 for _ in state.consumers(call.tx, ref, stream)) >= most:
             raise Fault(
                 "LimitExceededException",
-                f"This request would exceed the consumer limit of {quotas.CONSUMERS_MAX} for the stream {ref.name}.",
+                f"This request would exceed the consumer limit of {most} for the stream {ref.name}.",
             )
         consumer = {"created_s": int(call.tx.time_s), "tags": tags, "policy": ""}
         state.put_consumer(call.tx, ref, stream, name, consumer)
@@ -116,11 +121,12 @@ class Consumers(Service):
                         f"Another active subscription exists for this consumer: {ref.account}:{ref.name}:"
                         f"{names.shard_id(number)}:{name}",
                     )
+            self.end_if_dry(call, request, ref)
             inner.tx.put(key, orjson.dumps({"token": token, "since_s": now_s}))
             return ref, name, number, at
 
-        if request.get("DryRun") or request.get("StreamId"):
-            raise names.not_offered("DryRun and StreamId")
+        if request.get("StreamId"):
+            raise names.not_offered("StreamId")
         ref, name, number, at = await call.transact(begin)
         return {"EventStream": self._events(call, ref, name, number, at, token)}
 
@@ -180,6 +186,7 @@ class Consumers(Service):
                     (key, key + b"\0"),
                 ]
                 tx.wait(spans, min(heartbeat_s, until_s))
+            ref.measure_shard(inner, stream["metrics"], number, outgoing(found))
             last = found.next
             order = max((last.stamp << sequence.INDEX_BITS) + last.place - 1, 0)
             event: dict[str, Any] = {

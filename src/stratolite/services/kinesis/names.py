@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
@@ -13,8 +14,8 @@ _ARN = re.compile(
     r"(?:/consumer/([a-zA-Z0-9_.-]+):(\d+))?\Z"
 )
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
+_HASH_KEY = re.compile(r"(0|[1-9][0-9]{0,38})\Z")
 _SHARD = re.compile(r"(?:shardId-)?(\d{1,12})\Z")
-_NOT_OFFERED = ("StreamId", "DryRun")
 
 
 class Ref(NamedTuple):
@@ -32,11 +33,23 @@ class Ref(NamedTuple):
         call.cloud.measure(self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit)
 
     def measure_shard(
-        self, call: Call, shard: str, name: str, value: float, unit: str = "Count"
+        self,
+        call: Call,
+        wanted: Sequence[str],
+        number: int,
+        samples: Mapping[str, tuple[float, str]],
     ) -> None:
-        """Of one shard, where the stream is to have it (EnableEnhancedMonitoring)."""
-        dimensions = (("ShardId", shard), ("StreamName", self.name))
-        call.cloud.measure(self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit)
+        """What of ``samples`` (metric -> value, unit) the stream's enhanced monitoring wants of a shard.
+
+        https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html#kinesis-metrics-shard
+        """
+        for name in wanted:
+            if name in samples:
+                value, unit = samples[name]
+                dimensions = (("StreamName", self.name), ("ShardId", shard_id(number)))
+                call.cloud.measure(
+                    self.account, self.region, "AWS/Kinesis", dimensions, name, value, unit
+                )
 
 
 class ConsumerRef(NamedTuple):
@@ -51,9 +64,8 @@ class ConsumerRef(NamedTuple):
 
 def stream(call: Call, request: Request) -> Ref:
     """The stream of StreamName or StreamARN. Raises Fault."""
-    for member in _NOT_OFFERED:
-        if request.get(member):
-            raise not_offered(member)
+    if request.get("StreamId"):  # "Not Implemented. Reserved for future use.", AWS says
+        raise not_offered("StreamId")
     arn, name = request.get("StreamARN"), request.get("StreamName")
     if arn:
         ref = from_arn(arn)
@@ -114,6 +126,15 @@ def shard_number(ref: Ref, given: str) -> int:
     return int(match[1])
 
 
+def hash_key(field: str, given: str) -> int:
+    """Raises Fault for what is no decimal of up to 39 digits."""
+    if not _HASH_KEY.match(given):
+        raise invalid(
+            field, given, r"Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})"
+        )
+    return int(given)
+
+
 # -- faults
 
 
@@ -146,6 +167,13 @@ def no_shard(ref: Ref, shard: str) -> Fault:
 
 def rate_exceeded(ref: Ref, number: int) -> str:
     return f"Rate exceeded for shard {shard_id(number)} in stream {ref.name} under account {ref.account}."
+
+
+def not_on_demand(ref: Ref) -> Fault:
+    return Fault(
+        "ValidationException",
+        f"Request is invalid. Stream {ref.name} under account {ref.account} is in On-Demand mode.",
+    )
 
 
 def not_offered(what: str) -> Fault:

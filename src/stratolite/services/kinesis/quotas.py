@@ -15,13 +15,18 @@ WARM_MIB_MAX = 200
 COMMITMENT_S_MIN = 24 * 3600.0
 """https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html: On-demand Advantage for a day at least."""
 RESIZES_A_DAY_MAX = 10
+MODE_CHANGES_A_DAY_MAX = 2
 CONSUMERS_MAX = 20
+CONSUMERS_ADVANTAGE_MAX = 50
+"""Of an on-demand stream of an account that has committed itself (On-demand Advantage)."""
 TAGS_MAX = 50
 
 WRITE_BYTES_A_SECOND = 1 << 20
 WRITE_RECORDS_A_SECOND = 1000
 READ_BYTES_A_SECOND = 2 << 20
 READ_CALLS_A_SECOND = 5
+DRY_RUNS_A_SECOND = 1
+"""Of a stream."""
 
 PUT_RECORDS_MAX = 500
 PUT_BYTES_MAX = 10 << 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response
 from stratolite.services.kinesis import blocks, iterators, names, quotas, sequence, state
+from stratolite.services.kinesis.dry_runs import DryRuns
 from stratolite.services.kinesis.names import Ref
 from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import found
@@ -27,7 +28,7 @@ class Page(NamedTuple):
     size_bytes: int
 
 
-class Reading(Service):
+class Reading(DryRuns):
     _read: dict[tuple[int, int, int], list[int]]
     """(stream, shard, second) -> [calls, bytes]: what iterators read, see the front page."""
 
@@ -37,14 +38,24 @@ class Reading(Service):
         kind = request["ShardIteratorType"]
         given = request.get("StartingSequenceNumber")
         at = start(call, ref, stream, number, kind, given, request.get("Timestamp"))
+        self.end_if_dry(call, request, ref)
         return {"ShardIterator": iterators.make(ref, stream["id"], number, at, call.tx.time_s)}
 
     async def get_records(self, call: Call, request: Request) -> Response:
+        if request.get("StreamId"):
+            raise names.not_offered("StreamId")
         iterator = iterators.read(request["ShardIterator"])
         limit = request.get("Limit", quotas.GET_RECORDS_MAX)
         names.between("limit", limit, 1, quotas.GET_RECORDS_MAX)
         ref = iterator.stream
-        is_counted = not call.principal.source_arn.startswith(_OUR_READERS)
+        if request.get("StreamARN") not in (None, ref.arn):
+            raise Fault(
+                "InvalidArgumentException",
+                f"StreamARN {request['StreamARN']} does not match the ARN of the shard iterator's stream.",
+            )
+        is_counted = not request.get("DryRun") and not call.principal.source_arn.startswith(
+            _OUR_READERS
+        )
 
         def read(inner: Call) -> tuple[Page, str, list[str]]:
             iterators.check_age(iterator, inner.tx.time_s)
@@ -56,6 +67,7 @@ class Reading(Service):
                     f"Shard {names.shard_id(iterator.shard)} in stream {ref.name} under account {ref.account}"
                     " does not exist",
                 )
+            self.end_if_dry(call, request, ref)
             found = page(
                 inner, ref, stream, iterator.shard, iterator.position, limit, quotas.GET_BYTES_MAX
             )
@@ -73,12 +85,11 @@ class Reading(Service):
             except Fault:
                 await call.transact(lambda inner: _measure_refused(inner, iterator))
                 raise
-        found, after, wanted = await call.transact(read)
+        found, after, metrics = await call.transact(read)
         ref.measure(call, "GetRecords.Records", len(found.records))
         ref.measure(call, "GetRecords.Bytes", found.size_bytes, "Bytes")
         ref.measure(call, "GetRecords.IteratorAgeMilliseconds", found.behind_ms, "Milliseconds")
-        if wanted:
-            _measure_shard(call, iterator, wanted, found)
+        ref.measure_shard(call, metrics, iterator.shard, outgoing(found))
         if is_counted:
             self._count_bytes(iterator, second, found.size_bytes)
         answer: Response = {"Records": found.records, "MillisBehindLatest": found.behind_ms}
@@ -115,23 +126,20 @@ class Reading(Service):
             second += 1
 
 
-def _measure_shard(
-    call: Call, iterator: iterators.Iterator, wanted: list[str], found: Page
-) -> None:
-    shard = names.shard_id(iterator.shard)
-    for name, value, unit in (
-        ("OutgoingRecords", len(found.records), "Count"),
-        ("OutgoingBytes", found.size_bytes, "Bytes"),
-        ("IteratorAgeMilliseconds", found.behind_ms, "Milliseconds"),
-    ):
-        if name in wanted:
-            iterator.stream.measure_shard(call, shard, name, value, unit)
+def outgoing(found: Page) -> dict[str, tuple[float, str]]:
+    """What a shard's metrics say of a page read."""
+    return {
+        "OutgoingBytes": (found.size_bytes, "Bytes"),
+        "OutgoingRecords": (len(found.records), "Count"),
+        "IteratorAgeMilliseconds": (found.behind_ms, "Milliseconds"),
+    }
 
 
 def _measure_refused(call: Call, iterator: iterators.Iterator) -> None:
-    stream, name = state.get_stream(call.tx, iterator.stream), "ReadProvisionedThroughputExceeded"
-    if stream is not None and name in stream["metrics"]:
-        iterator.stream.measure_shard(call, names.shard_id(iterator.shard), name, 1)
+    stream = state.get_stream(call.tx, iterator.stream)
+    if stream is not None:
+        refused = {"ReadProvisionedThroughputExceeded": (1.0, "Count")}
+        iterator.stream.measure_shard(call, stream["metrics"], iterator.shard, refused)
 
 
 def start(

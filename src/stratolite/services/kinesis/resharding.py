@@ -13,12 +13,15 @@ from stratolite.service import Call, Request, Response, Service
 from stratolite.services.kinesis import layout, names, quotas, state
 from stratolite.services.kinesis.names import Ref
 from stratolite.services.kinesis.streams import (
+    BY_KEY,
     check_warm,
     described_shard,
     found,
     known,
     new_shard,
     room_for,
+    wanted_mode,
+    wanted_warm,
 )
 
 _DAY_S = 86_400.0
@@ -36,8 +39,10 @@ _PAGE = 1000
 class Resharding(Service):
     def split_shard(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
+        if stream["mode"] == "ON_DEMAND":
+            raise names.not_on_demand(ref)
         number, shard = _open(call, ref, stream, request["ShardToSplit"])
-        border = int(request["NewStartingHashKey"])
+        border = names.hash_key("newStartingHashKey", request["NewStartingHashKey"])
         start, end = int(shard["start"]), int(shard["end"])
         if not start + 1 < border < end:
             raise Fault(
@@ -51,6 +56,8 @@ class Resharding(Service):
 
     def merge_shards(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
+        if stream["mode"] == "ON_DEMAND":
+            raise names.not_on_demand(ref)
         one, low = _open(call, ref, stream, request["ShardToMerge"])
         other, high = _open(call, ref, stream, request["AdjacentShardToMerge"])
         if int(low["end"]) + 1 != int(high["start"]):
@@ -77,10 +84,7 @@ class Resharding(Service):
                 "targetShardCount", wanted, "Member must have value greater than or equal to 1"
             )
         if stream["mode"] == "ON_DEMAND":
-            raise Fault(
-                "ValidationException",
-                f"Request is invalid. Stream {ref.name} under account {ref.account} is in On-Demand mode.",
-            )
+            raise names.not_on_demand(ref)
         shards = _spans(call, ref, stream)
         count = len(shards)
         if wanted == count:
@@ -112,6 +116,33 @@ class Resharding(Service):
             "TargetShardCount": wanted,
         }
 
+    def update_stream_mode(self, call: Call, request: Request) -> Response:
+        """The shards stay as they are, or become as many as a warm throughput asks for.
+
+        Twice a day: https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
+        """
+        ref, stream = found(call, request)
+        mode = wanted_mode(request)
+        warm = wanted_warm(call, request, mode)
+        if mode == stream["mode"] and not warm:
+            return {}
+        changed = {**stream, "warm_mib": warm}
+        if mode != stream["mode"]:
+            recent = [t for t in stream.get("switched_s", ()) if t > call.tx.time_s - _DAY_S]
+            if len(recent) >= quotas.MODE_CHANGES_A_DAY_MAX:
+                raise Fault(
+                    "LimitExceededException",
+                    f"Stream {ref.name} under account {ref.account} has already been switched"
+                    f" {quotas.MODE_CHANGES_A_DAY_MAX} times between On-Demand and Provisioned mode within 24 hours.",
+                )
+            if mode == "ON_DEMAND":
+                room_for(call, ref, 0, on_demand=1)
+            else:
+                state.count(call.tx, state.keys_of(ref), on_demand=-1)
+            changed |= {"mode": mode, "strategy": BY_KEY, "switched_s": [*recent, call.tx.time_s]}
+        _warm_up(call, ref, changed)
+        return {}
+
     def update_stream_warm_throughput(self, call: Call, request: Request) -> Response:
         """As many shards as carry it, 1 MiB a second each; a lower one than before leaves those there are."""
         ref, stream = found(call, request)
@@ -122,12 +153,7 @@ class Resharding(Service):
                 f"Request is invalid. Stream {ref.name} under account {ref.account} is not in On-Demand mode.",
             )
         check_warm(call, warm)
-        shards = _spans(call, ref, stream)
-        stream = {**stream, "warm_mib": warm}
-        if warm > len(shards):
-            apply(call, ref, stream, layout.resize(shards, warm, stream["next_shard"]))
-        else:
-            state.put_stream(call.tx, ref, stream)
+        _warm_up(call, ref, {**stream, "warm_mib": warm})
         now = len(state.route(call.tx, ref, stream).starts)
         return {
             "StreamName": ref.name,
@@ -244,6 +270,15 @@ def _spans(call: Call, ref: Ref, stream: state.Record) -> list[layout.Span]:
     starts = [int.from_bytes(start, "big") for start in route.starts]
     ends = [start - 1 for start in starts[1:]] + [layout.KEY_MAX]
     return [layout.Span(n, s, e) for n, s, e in zip(route.numbers, starts, ends, strict=True)]
+
+
+def _warm_up(call: Call, ref: Ref, stream: state.Record) -> None:
+    """Keep the stream, with as many shards as its warm throughput asks for, or those it has if they are more."""
+    shards, warm = _spans(call, ref, stream), stream["warm_mib"]
+    if warm > len(shards):
+        apply(call, ref, stream, layout.resize(shards, warm, stream["next_shard"]))
+    else:
+        state.put_stream(call.tx, ref, stream)
 
 
 def split(call: Call, ref: Ref, stream: state.Record, number: int, border: int) -> None:

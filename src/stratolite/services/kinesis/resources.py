@@ -9,6 +9,8 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.service import Call, Made, Resource, Spec, created
 
+_BY_KEY = "USER_PARTITION_KEY"
+
 
 class _Type(Resource):
     service = "kinesis"
@@ -19,7 +21,7 @@ class _Stream(_Type):
     create_only = frozenset({"Name"})
     properties: ClassVar[frozenset[str] | None] = frozenset({
         "DesiredShardLevelMetrics", "MaxRecordSizeInKiB", "Name", "RecordDistributionStrategy", "RetentionPeriodHours",
-        "ShardCount", "StreamEncryption", "StreamModeDetails", "Tags",
+        "ShardCount", "StreamEncryption", "StreamModeDetails", "Tags", "WarmThroughputMiBps",
     })  # fmt: skip
 
     async def create(self, call: Call, spec: Spec) -> Made:
@@ -40,13 +42,14 @@ class _Stream(_Type):
                 **ask,
                 MaxRecordSizeInKiB=props.get("MaxRecordSizeInKiB"),
                 RecordDistributionStrategy=props.get("RecordDistributionStrategy"),
+                WarmThroughputMiBps=props.get("WarmThroughputMiBps"),
             )
         except Fault as fault:
             if fault.code != "ResourceInUseException" or props.get("Name"):
                 raise  # a name of ours that is taken was taken by an earlier attempt
         with created(name):
             await self._settle(call, name, props)
-            return Made(name, {"Arn": (await self._summary(call, name))["StreamARN"]})
+            return await self._made(call, name)
 
     async def update(self, call: Call, physical_id: str, old: Spec, new: Spec) -> Made:
         props, name = new.properties, physical_id
@@ -54,8 +57,15 @@ class _Stream(_Type):
         arn = summary["StreamARN"]
         mode = props.get("StreamModeDetails", {}).get("StreamMode", "PROVISIONED")
         if mode != summary["StreamModeDetails"]["StreamMode"]:
-            details = {"StreamMode": mode}
-            await self.ask(call, "UpdateStreamMode", StreamARN=arn, StreamModeDetails=details)
+            await self.ask(
+                call, "UpdateStreamMode", StreamARN=arn, StreamModeDetails={"StreamMode": mode}
+            )
+            summary = await self._summary(call, name)
+        warm = props.get("WarmThroughputMiBps", 0)
+        if warm != summary.get("WarmThroughput", {}).get("TargetMiBps", 0):
+            await self.ask(
+                call, "UpdateStreamWarmThroughput", StreamARN=arn, WarmThroughputMiBps=warm
+            )
         wanted = props.get("ShardCount", 1)
         if mode == "PROVISIONED" and "ShardCount" in props and wanted != summary["OpenShardCount"]:
             await self.ask(
@@ -65,8 +75,8 @@ class _Stream(_Type):
         kib = props.get("MaxRecordSizeInKiB", 1024)
         if kib != summary["MaxRecordSizeInKiB"]:
             await self.ask(call, "UpdateMaxRecordSize", StreamARN=arn, MaxRecordSizeInKiB=kib)
-        strategy = props.get("RecordDistributionStrategy", "USER_PARTITION_KEY")
-        if strategy != summary["RecordDistributionStrategy"]:
+        strategy = props.get("RecordDistributionStrategy", _BY_KEY)
+        if strategy != summary.get("RecordDistributionStrategy", _BY_KEY):
             await self.ask(
                 call, "UpdateStreamRecordDistributionStrategy", StreamARN=arn,
                 RecordDistributionStrategy=strategy,
@@ -77,7 +87,7 @@ class _Stream(_Type):
         if tags:
             await self.ask(call, "AddTagsToStream", StreamName=name, Tags=tags)
         await self._settle(call, name, props)
-        return Made(name, {"Arn": arn})
+        return await self._made(call, name)
 
     async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
         ask = {"StreamName": physical_id, "EnforceConsumerDeletion": True}
@@ -93,11 +103,13 @@ class _Stream(_Type):
             "RetentionPeriodHours": summary["RetentionPeriodHours"],
             "StreamModeDetails": summary["StreamModeDetails"],
             "MaxRecordSizeInKiB": summary["MaxRecordSizeInKiB"],
-            "RecordDistributionStrategy": summary["RecordDistributionStrategy"],
+            "RecordDistributionStrategy": summary.get("RecordDistributionStrategy", _BY_KEY),
             "DesiredShardLevelMetrics": summary["EnhancedMonitoring"][0]["ShardLevelMetrics"],
         }
         if summary["StreamModeDetails"]["StreamMode"] == "PROVISIONED":
             props["ShardCount"] = summary["OpenShardCount"]
+        elif warm := summary["WarmThroughput"]["TargetMiBps"]:
+            props["WarmThroughputMiBps"] = warm
         if summary["EncryptionType"] == "KMS":
             props["StreamEncryption"] = {"EncryptionType": "KMS", "KeyId": summary["KeyId"]}
         tags = await self.ask(call, "ListTagsForResource", ResourceARN=summary["StreamARN"])
@@ -108,6 +120,13 @@ class _Stream(_Type):
     async def identifiers(self, call: Call, token: str) -> tuple[list[str], str]:
         page = await self.ask(call, "ListStreams", NextToken=token or None)
         return page["StreamNames"], page.get("NextToken", "")
+
+    async def _made(self, call: Call, name: str) -> Made:
+        summary = await self._summary(call, name)
+        attributes = {"Arn": summary["StreamARN"]}
+        if "WarmThroughput" in summary:
+            attributes["WarmThroughputObject"] = summary["WarmThroughput"]
+        return Made(name, attributes)
 
     async def _summary(self, call: Call, name: str) -> dict[str, Any]:
         found = await self.ask(call, "DescribeStreamSummary", StreamName=name)

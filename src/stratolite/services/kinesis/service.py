@@ -20,6 +20,11 @@ from stratolite.services.kinesis.writing import Writing
 _ON_NOTHING = frozenset(
     {"ListStreams", "DescribeLimits", "DescribeAccountSettings", "UpdateAccountSettings"}
 )
+_TAGGING = {
+    "CreateStream": "kinesis:AddTagsToStream",
+    "RegisterStreamConsumer": "kinesis:TagResource",
+}
+"""What else must be allowed to whoever makes something with tags, as the API reference says."""
 
 
 class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Accounts, Service):
@@ -35,14 +40,21 @@ class Kinesis(Streams, Resharding, Writing, Reading, Consumers, Policies, Accoun
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self._read = {}
+        self._dry = {}
 
     def access(self, call: Call, operation: str, request: Request) -> Sequence[Access]:
-        return ((f"kinesis:{operation}", _resource(call, operation, request)),)
+        resource = _resource(call, operation, request)
+        needed = (f"kinesis:{operation}", resource)
+        if request.get("Tags") and (tagging := _TAGGING.get(operation)):
+            if operation == "RegisterStreamConsumer":
+                resource = f"{resource}/consumer/{request['ConsumerName']}:*"
+            return (needed, (tagging, resource))
+        return (needed,)
 
     def alone(self, call: Call, operation: str, request: Request) -> Sequence[str] | None:
         """An own stream or consumer without a policy, or none at all."""
         arn = _resource(call, operation, request)
-        if arn == "*":
+        if arn == "*" or (operation in _TAGGING and request.get("Tags")):
             return ()
         return (arn,) if _is_of(call.account, arn) and not self.resource_policy(call, arn) else None
 

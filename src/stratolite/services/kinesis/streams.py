@@ -27,8 +27,8 @@ BY_KEY, EVENLY = "USER_PARTITION_KEY", "AUTO"
 class Streams(Service):
     def create_stream(self, call: Call, request: Request) -> Response:
         tx, ref = call.tx, names.stream(call, request)
-        mode = _mode(request) if "StreamModeDetails" in request else "PROVISIONED"
-        strategy, warm = _strategy(request, mode), _warm(call, request, mode)
+        mode = wanted_mode(request) if "StreamModeDetails" in request else "PROVISIONED"
+        strategy, warm = _strategy(request, mode), wanted_warm(call, request, mode)
         count = request.get("ShardCount")
         if mode == "ON_DEMAND":
             if count is not None:
@@ -118,9 +118,9 @@ class Streams(Service):
             "OpenShardCount": len(state.route(call.tx, ref, stream).starts),
             "ConsumerCount": consumers,
             "MaxRecordSizeInKiB": stream["record_kib"],
-            "RecordDistributionStrategy": stream.get("strategy", BY_KEY),
         }
         if stream["mode"] == "ON_DEMAND":
+            described["RecordDistributionStrategy"] = stream.get("strategy", BY_KEY)
             described["WarmThroughput"] = {
                 "TargetMiBps": stream.get("warm_mib", 0),
                 "CurrentMiBps": described["OpenShardCount"],
@@ -180,20 +180,6 @@ class Streams(Service):
                 f" retention period ({stream['hours']} hours). Use IncreaseRetentionPeriod API.",
             )
         state.put_stream(call.tx, ref, {**stream, "hours": hours})
-        return {}
-
-    def update_stream_mode(self, call: Call, request: Request) -> Response:
-        ref, stream = found(call, request)
-        if request.get("WarmThroughputMiBps"):
-            raise names.not_offered("WarmThroughputMiBps of UpdateStreamMode: use UpdateStreamWarmThroughput")  # fmt: skip
-        mode = _mode(request)
-        if mode != stream["mode"]:
-            more = 1 if mode == "ON_DEMAND" else -1
-            if more > 0:
-                room_for(call, ref, 0, on_demand=1)
-            else:
-                state.count(call.tx, state.keys_of(ref), on_demand=-1)
-            state.put_stream(call.tx, ref, {**stream, "mode": mode, "strategy": BY_KEY, "warm_mib": 0})  # fmt: skip
         return {}
 
     def update_stream_record_distribution_strategy(self, call: Call, request: Request) -> Response:
@@ -330,7 +316,7 @@ def _described(ref: Ref, stream: state.Record) -> dict[str, Any]:
     return described
 
 
-def _mode(request: Request) -> str:
+def wanted_mode(request: Request) -> str:
     mode = request["StreamModeDetails"].get("StreamMode")
     if mode not in _MODES:
         raise names.invalid(
@@ -353,7 +339,7 @@ def _strategy(request: Request, mode: str) -> str:
     return str(strategy)
 
 
-def _warm(call: Call, request: Request, mode: str) -> int:
+def wanted_warm(call: Call, request: Request, mode: str) -> int:
     """MiB a second a new stream is to be ready for, 0: none was asked for."""
     warm = int(request.get("WarmThroughputMiBps") or 0)
     if warm and mode != "ON_DEMAND":

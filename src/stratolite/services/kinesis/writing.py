@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 from hashlib import md5
 from typing import Any
 
 from stratolite.errors import Fault
-from stratolite.service import Call, Request, Response, Service
+from stratolite.service import Call, Request, Response
 from stratolite.services.kinesis import blocks, jobs, names, quotas, sequence, state
+from stratolite.services.kinesis.dry_runs import DryRuns
 from stratolite.services.kinesis.names import Ref
 from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import EVENLY, found
 
-_HASH_KEY = re.compile(r"0|[1-9]\d{0,38}\Z")
 _THROTTLED = "ProvisionedThroughputExceededException"
 _BUSY_BYTES, _BUSY_RECORDS = quotas.WRITE_BYTES_A_SECOND // 2, quotas.WRITE_RECORDS_A_SECOND // 2
 
 
-class Writing(Service):
+class Writing(DryRuns):
     def put_record(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
         _check(request, stream, "")
@@ -30,6 +30,9 @@ class Writing(Service):
                     f"ExclusiveMinimumSequenceNumber {minimum} used in PutRecord on stream {ref.name} under account"
                     f" {ref.account} is invalid.",
                 )
+        if request.get("DryRun"):
+            _hash_key(request)
+            self.end_if_dry(call, request, ref)
         (row,) = _put(call, ref, stream, [request])
         if "ErrorCode" in row:
             raise Fault(_THROTTLED, row["ErrorMessage"])
@@ -48,6 +51,10 @@ class Writing(Service):
             size += _check(record, stream, f"records.{at}.member.")
         if size > quotas.PUT_BYTES_MAX:
             raise Fault("InvalidArgumentException", "Records size exceeds 10 MB limit")
+        if request.get("DryRun"):
+            for record in records:
+                _hash_key(record)
+            self.end_if_dry(call, request, ref)
         rows = _put(call, ref, stream, records)
         failed = sum(1 for row in rows if "ErrorCode" in row)
         return {"FailedRecordCount": failed, "Records": rows} | _encryption(stream)
@@ -81,13 +88,7 @@ def _hash_key(record: dict[str, Any]) -> bytes:
         return md5(
             record["PartitionKey"].encode("utf-8", "replace"), usedforsecurity=False
         ).digest()
-    if not _HASH_KEY.match(explicit):
-        raise names.invalid(
-            "explicitHashKey",
-            explicit,
-            r"Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})",
-        )
-    number = int(explicit)
+    number = names.hash_key("explicitHashKey", explicit)
     if number >= 1 << 128:
         raise Fault(
             "InvalidArgumentException",
@@ -100,14 +101,13 @@ def _hash_key(record: dict[str, Any]) -> bytes:
 class _Target:
     """One shard's share of a call."""
 
-    __slots__ = ("base", "id", "number", "rate", "refused", "rows")
+    __slots__ = ("base", "id", "number", "rate", "rows")
 
     def __init__(self, number: int, created_s: int, time_s: int, rate: list[int]) -> None:
         self.number = number
         self.id = names.shard_id(number)
         self.base = sequence.base(created_s, number, time_s)
         self.rate = rate
-        self.refused = 0
         self.rows: blocks.Rows = []
 
 
@@ -122,6 +122,8 @@ def _put(
     written = state.Written(tx, ref, stream)
     targets: dict[int, _Target] = {}
     answers: list[dict[str, Any]] = []
+    refused: dict[int, int] = {}
+    """How many records of the call each shard had no room for."""
     now_s = int(tx.time_s)
     is_spread = stream.get("strategy") == EVENLY
     for nth, record in enumerate(records, stamp):
@@ -137,11 +139,11 @@ def _put(
         if rate[1] >= quotas.WRITE_RECORDS_A_SECOND or (
             rate[0] + size > quotas.WRITE_BYTES_A_SECOND and rate[0] > 0
         ):
-            target.refused += 1
             answers.append({
                 "ErrorCode": _THROTTLED,
                 "ErrorMessage": names.rate_exceeded(ref, target.number),
             })  # fmt: skip
+            refused[target.number] = refused.get(target.number, 0) + 1
             continue
         rate[0] += size
         rate[1] += 1
@@ -158,27 +160,15 @@ def _put(
         if stream["mode"] == "ON_DEMAND" and _is_busy(target):
             jobs.scale_soon(call, ref, stream["id"], target.number)
     written.put()
+    if stream["metrics"]:
+        _measure_shards(call, ref, stream, targets.values(), refused)
     taken = sum(len(target.rows) for target in targets.values())
     size = sum(len(d) + len(k) for target in targets.values() for k, d in target.rows)
     ref.measure(call, "IncomingRecords", taken)
     ref.measure(call, "IncomingBytes", size, "Bytes")
     if taken < len(records):
         ref.measure(call, "WriteProvisionedThroughputExceeded", len(records) - taken)
-    if stream["metrics"]:
-        _measure_shards(call, ref, stream["metrics"], targets)
     return answers
-
-
-def _measure_shards(call: Call, ref: Ref, wanted: list[str], targets: dict[int, _Target]) -> None:
-    for target in targets.values():
-        size = sum(len(data) + len(key) for key, data in target.rows)
-        for name, value, unit in (
-            ("IncomingRecords", len(target.rows), "Count"),
-            ("IncomingBytes", size, "Bytes"),
-            ("WriteProvisionedThroughputExceeded", target.refused, "Count"),
-        ):
-            if name in wanted:
-                ref.measure_shard(call, target.id, name, value, unit)
 
 
 def _put_blocks(
@@ -202,6 +192,24 @@ def _put_blocks(
         size += len(row[1]) + len(row[0])
     values = blocks.pack(rows, arrival_ms, flags)
     state.put_block(call.tx, ref, stream, target.number, Position(stamp, first), values)
+
+
+def _measure_shards(
+    call: Call,
+    ref: Ref,
+    stream: state.Record,
+    targets: Iterable[_Target],
+    refused: Mapping[int, int],
+) -> None:
+    for target in targets:
+        samples: dict[str, tuple[float, str]] = {}
+        if target.rows:
+            size = sum(len(data) + len(key) for key, data in target.rows)
+            samples["IncomingBytes"] = size, "Bytes"
+            samples["IncomingRecords"] = len(target.rows), "Count"
+        if count := refused.get(target.number):
+            samples["WriteProvisionedThroughputExceeded"] = count, "Count"
+        ref.measure_shard(call, stream["metrics"], target.number, samples)
 
 
 def _is_busy(target: _Target) -> bool:

@@ -2,7 +2,7 @@
 
 Stored, all JSON, under (account, region, "lambda"); configurations are in the shape AWS answers them:
 
-    ("function", name)               -> {config, code, layers, generation, reserved, next_version, tags, token}: $LATEST
+    ("function", name)               -> {config, code, layers, generation, reserved, next_version, tags, token, recursive}: $LATEST
     ("version", name, number)        -> {config, code, layers, generation}
     ("alias", name, alias)           -> AliasConfiguration
     ("policy", name, qualifier)      -> {statements, revision}; qualifier "" is the function itself
@@ -17,6 +17,7 @@ Stored, all JSON, under (account, region, "lambda"); configurations are in the s
 
 Files  ``functions`` ``versions`` ``permissions`` ``urls`` ``layers`` operations by topic, one class in ``service``
        ``invoking`` from Invoke to a sandbox and back; ``worker`` the same for events, later and again
+       ``recursion`` loops of functions, told by the trace header
        ``destinations`` where events end: records and dead letters, sent under the function's role
        ``doors`` function URLs and code downloads; ``output`` what functions print, on its way to the logs
        ``mappings`` event source mappings: ``mapping_worker`` switches them, ``mapping_queue`` and ``mapping_stream`` read
@@ -33,9 +34,12 @@ function may be invoked at most ``SANDBOXES_MAX`` times at once, all functions t
 account limit. Output is written to the logs by the platform: the function's role need not allow it, as it must on AWS.
 What a sandbox is kept from: ``stratolite.runtime``.
 
+Loops are looked for through SQS, SNS, S3 and Invoke, as by AWS; nobody is mailed about one.
+
 Event source mappings read SQS queues, Kinesis and DynamoDB streams as the function's role, woken by what is written.
-A mapping of a stream's consumer reads by iterator, too. Kafka, MQ and DocumentDB sources, provisioned pollers (reading is
-woken by what is written: there are no pollers to provision), and logs of mappings are refused by name.
+A mapping of a stream's consumer reads by iterator, too. Provisioned pollers of a queue only bound how
+many batches are in hand: reading is woken by what is written. Kafka, MQ and DocumentDB sources, and with them logs of mappings, are
+refused by name.
 
 Sources  https://docs.aws.amazon.com/lambda/latest/api/ and .../latest/dg/urls-invocation.html
 """

@@ -23,7 +23,7 @@ import orjson
 
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Principal, Request, Settle
-from stratolite.services.lambda_ import state
+from stratolite.services.lambda_ import recursion, state
 from stratolite.services.lambda_.names import LATEST, Ref, bad, invalid, mismatch
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def check_destinations(call: Call, ref: Ref, role: str, config: dict[str, Any]) 
             raise bad(side, target, "Member must have length less than or equal to 350")
     for side, target in ends.items():
         service = target.split(":")[2] if target.startswith("arn:") else ""
-        if target and (service not in _SENDS or (side == "OnSuccess" and service == "s3")):
+        is_wrong = service not in _SENDS or (side == "OnSuccess" and service == "s3")
+        if target and (is_wrong or target.endswith(".fifo")):
             raise invalid(
                 f"The provided destination config DestinationConfig({_shown(ends)}) is invalid."
             )
@@ -109,8 +110,10 @@ def check_dead_letters(call: Call, ref: Ref, role: str, target: str) -> None:
     if not target:
         return
     service = target.split(":")[2]
-    if service not in ("sqs", "sns"):
-        raise invalid(f"The dead letter target {target} is neither an SQS queue nor an SNS topic.")
+    if service not in ("sqs", "sns") or target.endswith(".fifo"):
+        raise invalid(
+            f"The dead letter target {target} is neither a standard SQS queue nor a standard SNS topic."
+        )
     send = _event(call.cloud.endpoint, target, "{}", {})
     try:
         _authorize(call, ref, role, target, send)
@@ -158,7 +161,7 @@ class Ending(NamedTuple):
     ref: Ref
     request_id: str
     condition: str
-    """Success | RetriesExhausted | EventAgeExceeded | ZeroReservedConcurrency"""
+    """Success | RetriesExhausted | EventAgeExceeded | ZeroReservedConcurrency, or the code of what stopped a loop"""
     invoke_count: int
     event: bytes
     version: str = LATEST
@@ -193,7 +196,9 @@ def record(ending: Ending, now_s: float) -> bytes:
 def attributes(ending: Ending) -> dict[str, str]:
     """What stands beside a dead letter: RequestID, ErrorCode, ErrorMessage."""
     code, message = "429", "Rate Exceeded."
-    if ending.payload is not None:
+    if ending.condition == recursion.CODE:
+        code, message = "400", recursion.MESSAGE
+    elif ending.payload is not None:
         said = _as_json(ending.payload)
         code = "200"
         message = str(said.get("errorMessage", "")) if isinstance(said, dict) else ""
@@ -345,8 +350,7 @@ class Destinations:
                 raise
             _log.warning("no record of %s reaches %s: %s", said["name"], said["target"], fault)
             name = "DeadLetterErrors" if said["kind"] == "event" else "DestinationDeliveryFailures"
-            dimensions = (("FunctionName", said["name"]),)
-            cloud.measure(said["account"], said["region"], "AWS/Lambda", dimensions, name)
+            Ref(said["account"], said["region"], said["name"], None).measure(cloud, name)
 
         def settle(tx: Tx) -> None:
             if said["blob"]:

@@ -54,10 +54,10 @@ class Doors(invoking.Invoking):
         began_s = call.world.mono()
         response = await self._invoke_url(inside, ref, config, door, request)
         took_ms = (call.world.mono() - began_s) * 1000
-        invoking.measure(inside, ref, "UrlRequestCount")
-        invoking.measure(inside, ref, "UrlRequestLatency", took_ms, "Milliseconds")
-        invoking.measure(inside, ref, "Url4xxCount", float(400 <= response.status < 500))
-        invoking.measure(inside, ref, "Url5xxCount", float(response.status >= 500))
+        ref.measure(inside.cloud, "UrlRequestCount")
+        ref.measure(inside.cloud, "UrlRequestLatency", took_ms, "Milliseconds")
+        ref.measure(inside.cloud, "Url4xxCount", float(400 <= response.status < 500))
+        ref.measure(inside.cloud, "Url5xxCount", float(response.status >= 500))
         if cors:
             theirs = [h for h in response.headers if not h[0].lower().startswith("access-control-")]
             response.headers = theirs + _cors(cors, origin)

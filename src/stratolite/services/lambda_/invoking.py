@@ -17,13 +17,16 @@ from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
 from stratolite.service import Call, Request, Response, trace_of
-from stratolite.services.lambda_ import bundle, names, payloads, state
+from stratolite.services.lambda_ import bundle, names, payloads, recursion, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
 from stratolite.services.lambda_.output import Output, Stream
+from stratolite.services.lambda_.recursion import NO_CHAIN, Chain
 
 SYNC_BYTES_MAX = 6 << 20
 ASYNC_BYTES_MAX = 1 << 20
+_ELDER_BYTES_MAX = 256 << 10
+"""Of InvokeAsync."""
 _ANSWER_BYTES_MAX = SYNC_BYTES_MAX + 100
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 64 << 10
@@ -45,6 +48,8 @@ class Target(NamedTuple):
     version: str
     record: state.Record
     reserved: int | None
+    may_loop: bool = False
+    """Its RecursiveLoop is Allow."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -86,7 +91,8 @@ class Invoking(Credentials):
             return {"StatusCode": 204, "Payload": b""}
         client = request.get("ClientContext", "")
         wants_tail = request.get("LogType") == "Tail"
-        answer = await self.run(call, target, event, client=client, tail=wants_tail)
+        chain = recursion.chain_of(call)
+        answer = await self.run(call, target, event, client=client, tail=wants_tail, chain=chain)
         response: Response = {
             "StatusCode": 200,
             "Payload": answer.payload,
@@ -116,8 +122,9 @@ class Invoking(Credentials):
             return {"StatusCode": 204, "EventStream": _pieces(None)}
         wants_tail = request.get("LogType") == "Tail"
         answer = await self.run(
-            call, target, event, client=request.get("ClientContext", ""), tail=wants_tail
-        )
+            call, target, event, client=request.get("ClientContext", ""), tail=wants_tail,
+            chain=recursion.chain_of(call),
+        )  # fmt: skip
         return {
             "StatusCode": 200,
             "ExecutedVersion": target.version,
@@ -125,14 +132,32 @@ class Invoking(Credentials):
             "EventStream": _pieces(answer),
         }
 
+    async def invoke_async(self, call: Call, request: Request) -> Response:
+        """The elder of Invoke with InvocationType Event: https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html"""
+        ref = names.function(call, request["FunctionName"])
+        event = await _event({"Payload": request.get("InvokeArgs")}, "Event", _ELDER_BYTES_MAX)
+        await self.enqueue(call, ref, event, "")
+        return {"Status": 202}
+
     async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
         """Leave an invocation for the worker, durably."""
         raise NotImplementedError
 
     async def run(
-        self, call: Call, target: Target, event: bytes, *, client: str = "", tail: bool = False
+        self,
+        call: Call,
+        target: Target,
+        event: bytes,
+        *,
+        client: str = "",
+        tail: bool = False,
+        chain: Chain = NO_CHAIN,
     ) -> Answer:
-        """Invoke now. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
+        """Invoke now, as the next in ``chain``. Raises Fault TooManyRequestsException when there is no sandbox to be had."""
+        chain, is_loop = recursion.longer(chain, target.ref)
+        if is_loop and not target.may_loop:
+            _measure(call, target.ref, "RecursiveInvocationsDropped")
+            raise recursion.stopped()
         config, request_id = target.config, call.request_id
         last = _Tail() if tail else None
         stream: list[Stream] = []
@@ -166,7 +191,7 @@ class Invoking(Credentials):
             target.ref.arn,
             event,
             float(config["Timeout"]),
-            trace=_trace(call),
+            trace=_trace(call) + recursion.written(chain),
             client=base64.b64decode(client).decode() if client else "",
         )
         try:
@@ -201,7 +226,9 @@ class Invoking(Credentials):
                 del self.running[key]
 
     def _measure_running(self, call: Call, ref: Ref) -> None:
-        measure(call, ref, "ConcurrentExecutions", self.running[ref.account, ref.region, ref.name])
+        ref.measure(
+            call.cloud, "ConcurrentExecutions", self.running[ref.account, ref.region, ref.name]
+        )
         place = ref.account, ref.region, "AWS/Lambda", ()
         running = self.running[ref.account, ref.region, ""]
         call.cloud.measure(*place, "ConcurrentExecutions", running)
@@ -321,12 +348,13 @@ def choose(call: Call, ref: Ref) -> Target:
                 record = other or record
     function = state.get_function(call.tx, ref)
     reserved = function["reserved"] if function else None
-    return Target(ref, record["config"].get("Version", LATEST), record, reserved)
+    may_loop = function is not None and function.get("recursive") == "Allow"
+    return Target(ref, record["config"].get("Version", LATEST), record, reserved, may_loop)
 
 
-async def _event(request: Request, kind: str) -> bytes:
-    """The payload, which must be JSON. Raises Fault for one that is not, or too large."""
-    most = ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX
+async def _event(request: Request, kind: str, most: int = 0) -> bytes:
+    """The payload, which must be JSON. Raises Fault for one that is not, or larger than ``most`` (0: than ``kind`` allows)."""
+    most = most or (ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX)
     given = request.get("Payload") or b""
     event = given if isinstance(given, bytes) else await bundle.collect(given, most + 1)
     if len(event) > most:
@@ -363,12 +391,6 @@ def _throttled(busy: Busy) -> Fault:
         Reason=owner if busy.reason == "owner" else "ConcurrentInvocationLimitExceeded",
         Type="User",
     )
-
-
-def measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
-    """A sample of one of AWS/Lambda's metrics of a function."""
-    dimensions = (("FunctionName", ref.name),)
-    call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
 
 
 def _measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
@@ -462,9 +484,9 @@ def _closing(
 
 
 def _trace(call: Call) -> str:
-    """The one that the call came with, or a new one."""
+    """The one that the call came with, without what ``recursion`` counts in it, or a new one."""
     if given := trace_of(call):
-        return given
+        return ";".join(part for part in given.split(";") if not part.startswith("Lineage="))
     return f"Root=1-{int(call.world.wall()):08x}-{call.world.token(12).hex()};Sampled=0"
 
 

@@ -1,6 +1,7 @@
 """What is told about records a function could not do: to a queue, a topic or a bucket, as its role.
 
-Source  https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+Sources  https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html, and what AWS answered LocalStack
+         (event_source_mapping/test_lambda_integration_kinesis.snapshot.json and ..._dynamodbstreams.snapshot.json)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Discarded(NamedTuple):
     uuid: str
     items: list[Item]
     why: str
-    """RetryAttemptsExhausted or RecordAgeExceeded."""
+    """RetryAttemptsExhausted, RecordAgeExceeded or MaximumPayloadSizeExceeded."""
     attempts: int
     last: tuple[str, Answer] | None
     """The last invocation's request id and answer, if there was one."""
@@ -38,7 +39,9 @@ def described(discarded: Discarded, request_id: str, now_s: float) -> dict[str, 
             "requestId": request_id,
             "functionArn": discarded.ref.arn,
             "condition": discarded.why,
-            "approximateInvokeCount": discarded.attempts,
+            "approximateInvokeCount": max(
+                1, discarded.attempts
+            ),  # AWS counts one that was never tried
         }
     }
     if discarded.last is not None:
@@ -47,6 +50,7 @@ def described(discarded: Discarded, request_id: str, now_s: float) -> dict[str, 
             "executedVersion": discarded.ref.qualifier or LATEST,
             "functionError": discarded.last[1].error,
         }
+    has_millis = source.kind == "kinesis"
     name = "KinesisBatchInfo" if source.kind == "kinesis" else "DDBStreamBatchInfo"
     made |= {
         "version": "1.0",
@@ -55,8 +59,8 @@ def described(discarded: Discarded, request_id: str, now_s: float) -> dict[str, 
             "shardId": discarded.shard,
             "startSequenceNumber": first.id,
             "endSequenceNumber": last.id,
-            "approximateArrivalOfFirstRecord": spelled(first.arrived_s, millis=True),
-            "approximateArrivalOfLastRecord": spelled(last.arrived_s, millis=True),
+            "approximateArrivalOfFirstRecord": spelled(first.arrived_s, millis=has_millis),
+            "approximateArrivalOfLastRecord": spelled(last.arrived_s, millis=has_millis),
             "batchSize": len(discarded.items),
             "streamArn": source.arn,
         },

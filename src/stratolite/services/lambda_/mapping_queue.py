@@ -13,10 +13,11 @@ from typing import Any
 
 from stratolite.errors import Fault, Unavailable
 from stratolite.service import Call, Settle
-from stratolite.services.lambda_ import mapping_answers, mapping_events
+from stratolite.services.lambda_ import mapping_answers, mapping_events, recursion
 from stratolite.services.lambda_.mapping_access import source_request
 from stratolite.services.lambda_.mapping_events import Item
 from stratolite.services.lambda_.mapping_reader import EVENT_BYTES_MAX, Reader
+from stratolite.services.lambda_.mapping_settings import POLLER_CONCURRENCY
 
 _log = logging.getLogger("stratolite.lambda")
 _CONCURRENCY = 50
@@ -42,8 +43,7 @@ class QueueReader(Reader):
             await asyncio.gather(*running, return_exceptions=True)
 
     async def read(self) -> Settle | None:
-        scaling = self.config.get("ScalingConfig") or {}
-        if len(self._running) >= scaling.get("MaximumConcurrency", _CONCURRENCY):
+        if len(self._running) >= self._concurrency():
             await self.wait_any(*self._running, keep=True)
             return None
         acting = await self.acting()
@@ -53,6 +53,12 @@ class QueueReader(Reader):
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return None
+
+    def _concurrency(self) -> int:
+        if pollers := self.config.get("ProvisionedPollerConfig"):
+            return int(pollers["MaximumPollers"]) * POLLER_CONCURRENCY
+        scaling = self.config.get("ScalingConfig") or {}
+        return int(scaling.get("MaximumConcurrency", _CONCURRENCY))
 
     async def _batch(self, acting: Call) -> list[Item]:
         """As many messages as the mapping wants, within its window from the first of them."""
@@ -113,10 +119,12 @@ class QueueReader(Reader):
             _log.info("mapping=%s: %d messages go back after %r", self.uuid, len(items), fault)
 
     async def _hand_over(self, acting: Call, batch: list[Item]) -> None:
+        traced = (item.event["attributes"].get("AWSTraceHeader") for item in batch)
+        chain = recursion.read(header for header in traced if header)
         began_s, pause_s, visible_s = self.call.world.cloud(), _THROTTLED_S[0], -1.0
         while True:
             try:
-                _, answer = await self.invoke(mapping_events.records(batch))
+                _, answer = await self.invoke(mapping_events.records(batch), chain)
                 break
             except Fault as fault:
                 if fault.code != "TooManyRequestsException":

@@ -18,6 +18,7 @@ from stratolite.services.lambda_ import invoking, mapping_events, mapping_sealin
 from stratolite.services.lambda_.mapping_access import as_function
 from stratolite.services.lambda_.mapping_settings import Source, source
 from stratolite.services.lambda_.names import Ref
+from stratolite.services.lambda_.recursion import NO_CHAIN, Chain
 
 if TYPE_CHECKING:
     from stratolite.services.lambda_.mappings import Mappings
@@ -182,13 +183,15 @@ class Reader:
             self._acting = role, acting
         return self._acting[1]
 
-    async def invoke(self, event: dict[str, Any]) -> tuple[str, invoking.Answer]:
+    async def invoke(
+        self, event: dict[str, Any], chain: Chain = NO_CHAIN
+    ) -> tuple[str, invoking.Answer]:
         """(request id, answer). Raises Fault when it cannot run now (TooManyRequestsException) or at all."""
         call = self.call.scoped(self.ref.account, self.ref.region)
         call.request_id = call.world.uuid()
         target = await call.transact(lambda inner: invoking.choose(inner, self.ref))
         payload = orjson.dumps(event)
-        answer = await self.service.run(call, target, payload)
+        answer = await self.service.run(call, target, payload, chain=chain)
         return call.request_id, answer
 
     async def _note(self, text: str) -> None:
@@ -203,6 +206,10 @@ class Reader:
         found = [i for i in items if mapping_events.is_wanted(i, kind, self.filters)]
         self.count("FilteredOutEventCount", len(items) - len(found))
         return found
+
+    def measure(self, name: str, value: float, unit: str = "Count") -> None:
+        """A sample of one of AWS/Lambda's metrics of the function."""
+        self.ref.measure(self.call.cloud, name, value, unit)
 
     def count(self, name: str, events: int) -> None:
         """A metric of a mapping that is to have them (MetricsConfig).

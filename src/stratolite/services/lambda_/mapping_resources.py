@@ -12,7 +12,7 @@ from stratolite.services.lambda_ import mapping_settings
 _SAME = (
     "BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "Enabled", "FilterCriteria", "FunctionName",
     "FunctionResponseTypes", "KmsKeyArn", "MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts",
-    "MetricsConfig", "ParallelizationFactor", "ScalingConfig", "TumblingWindowInSeconds",
+    "MetricsConfig", "ParallelizationFactor", "ProvisionedPollerConfig", "ScalingConfig", "TumblingWindowInSeconds",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "BatchSize": None,
@@ -26,6 +26,7 @@ _DEFAULTS: dict[str, Any] = {
     "MaximumRecordAgeInSeconds": -1,
     "MaximumRetryAttempts": -1,
     "ParallelizationFactor": 1,
+    "ProvisionedPollerConfig": {},
     "ScalingConfig": {},
     "TumblingWindowInSeconds": 0,
 }
@@ -40,6 +41,9 @@ class EventSourceMapping(Resource):
         {*_SAME, "EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"}
     )
 
+    refused: ClassVar[Mapping[str, frozenset[str]]] = {
+        "ProvisionedPollerConfig.PollerGroupName": frozenset({""}),
+    }
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         "EventSourceArn": mapping_settings.source,
         "FilterCriteria": mapping_settings.filters,

@@ -22,11 +22,15 @@ _DYNAMODB = re.compile(
 _DESTINATION = re.compile(r"arn:aws:(sqs|sns|s3):[a-z0-9-]*:(?:\d{12})?:\S+\Z")
 BATCH_MAX = 10_000
 FILTERS_MAX = 10
+POLLERS_MIN, POLLERS_MINIMUM_MAX, POLLERS_MAX = 2, 200, 10_000
+POLLERS = {"MinimumPollers": 2, "MaximumPollers": 200}
+POLLER_CONCURRENCY = 10
+"""Batches that one poller has in hand at most: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
 _NOT_OFFERED = (
     "SelfManagedEventSource", "AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig", "Topics",
-    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "ProvisionedPollerConfig",
-    "LoggingConfig",
+    "Queues", "SourceAccessConfigurations", "DocumentDBEventSourceConfig", "LoggingConfig",
 )  # fmt: skip
+_OTHER_SOURCES = {"kafka": "Amazon MSK", "mq": "Amazon MQ", "rds": "Amazon DocumentDB"}
 _STREAM_ONLY = (
     "StartingPosition", "StartingPositionTimestamp", "ParallelizationFactor", "MaximumRecordAgeInSeconds",
     "BisectBatchOnFunctionError", "MaximumRetryAttempts", "TumblingWindowInSeconds",
@@ -66,22 +70,32 @@ def source(arn: str | None) -> Source:
     for kind, form in (("sqs", _SQS), ("kinesis", _KINESIS), ("dynamodb", _DYNAMODB)):
         if arn and (match := form.match(arn)):
             return Source(kind, arn, match[1], match[2], match[3])
+    service = (arn or "").split(":", 3)[2:3]
+    if service and (other := _OTHER_SOURCES.get(service[0])):
+        raise names.not_offered(f"An event source of {other}")
     raise names.invalid("Unrecognized event source.")
+
+
+def refuse_others(request: Request) -> None:
+    """Raises Fault for what sources that are not offered would want to know."""
+    for member in _NOT_OFFERED:
+        if request.get(member):
+            raise names.not_offered(member)
 
 
 def checked(source: Source, request: Request, before: dict[str, Any]) -> dict[str, Any]:
     """The settings of ``before`` (a mapping's configuration, or {} for a new one) with ``request``'s changes."""
-    for member in _NOT_OFFERED:
-        if request.get(member):
-            raise names.not_offered(member)
+    refuse_others(request)
     if not source.is_stream:
         for member in _STREAM_ONLY:
             if request.get(member) is not None:
                 raise names.invalid(_UNSUPPORTED.format(member))
         if request.get("DestinationConfig"):
             raise names.invalid(_UNSUPPORTED.format("DestinationConfig"))
-    elif request.get("ScalingConfig"):
-        raise names.invalid(_UNSUPPORTED.format("ScalingConfig"))
+    else:
+        for member in ("ScalingConfig", "ProvisionedPollerConfig"):
+            if request.get(member):
+                raise names.invalid(_UNSUPPORTED.format(member))
     settings: dict[str, Any] = {
         "BatchSize": _number(request, before, "BatchSize", 100 if source.is_stream else 10, 1, BATCH_MAX),
         "MaximumBatchingWindowInSeconds": _number(request, before, "MaximumBatchingWindowInSeconds", 0, 0, 300),
@@ -117,7 +131,35 @@ def checked(source: Source, request: Request, before: dict[str, Any]) -> dict[st
                 f"Member must have value {'greater' if most < 2 else 'less'} than or equal to {2 if most < 2 else 1000}",
             )
         settings["ScalingConfig"] = scaling
+    if pollers := _pollers(request, before):
+        settings["ProvisionedPollerConfig"] = pollers
+        if (scaling or {}).get("MaximumConcurrency"):
+            raise names.invalid(
+                "MaximumConcurrency cannot be configured for an event source mapping in provisioned mode."
+            )
     return settings
+
+
+def _pollers(request: Request, before: dict[str, Any]) -> dict[str, Any] | None:
+    """Provisioned mode of a queue; an empty configuration ends it."""
+    given = request.get("ProvisionedPollerConfig")
+    if given is None:
+        found: dict[str, Any] | None = before.get("ProvisionedPollerConfig")
+        return found
+    if given.get("PollerGroupName"):
+        raise names.invalid(_UNSUPPORTED.format("PollerGroupName"))
+    if not given:
+        return None
+    kept = {member: given.get(member, usual) for member, usual in POLLERS.items()}
+    for member, most in (("MinimumPollers", POLLERS_MINIMUM_MAX), ("MaximumPollers", POLLERS_MAX)):
+        value = kept[member]
+        if not POLLERS_MIN <= value <= most:
+            side, bound = ("greater", POLLERS_MIN) if value < POLLERS_MIN else ("less", most)
+            field = f"provisionedPollerConfig.{member[0].lower()}{member[1:]}"
+            raise names.bad(field, value, f"Member must have value {side} than or equal to {bound}")
+    if kept["MinimumPollers"] > kept["MaximumPollers"]:
+        raise names.invalid("MinimumPollers must not be greater than MaximumPollers.")
+    return kept
 
 
 def _check_queue(source: Source, settings: dict[str, Any]) -> None:
@@ -149,7 +191,7 @@ def _of_stream(request: Request, before: dict[str, Any]) -> dict[str, Any]:
     if destination.get("OnSuccess"):
         raise names.invalid(_UNSUPPORTED.format("DestinationConfig.OnSuccess"))
     where = (destination.get("OnFailure") or {}).get("Destination")
-    if where and not _DESTINATION.match(where):
+    if where and (not _DESTINATION.match(where) or where.endswith(".fifo")):
         raise names.invalid(
             f"The provided destination config DestinationConfig is invalid: {where}"
         )
@@ -170,7 +212,7 @@ def _of_stream(request: Request, before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def starting_position(source: Source, request: Request) -> dict[str, Any]:
+def starting_position(source: Source, request: Request, now_s: float) -> dict[str, Any]:
     """StartingPosition and its timestamp of a new mapping."""
     if not source.is_stream:
         return {}
@@ -193,6 +235,8 @@ def starting_position(source: Source, request: Request) -> dict[str, Any]:
     time_s = request.get("StartingPositionTimestamp")
     if time_s is None:
         raise names.invalid("Timestamp is required when starting position is AT_TIMESTAMP.")
+    if time_s > now_s:
+        raise names.invalid("StartingPositionTimestamp cannot be in the future.")
     return {"StartingPosition": position, "StartingPositionTimestamp": time_s}
 
 

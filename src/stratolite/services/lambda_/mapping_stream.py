@@ -1,10 +1,11 @@
 """Reads one shard of a Kinesis or DynamoDB stream for a function, in order, from a checkpoint in the store on.
 
-A batch is done when the function has done it, or when it has failed too often or has become too old and was handed
-to the on-failure destination; then the checkpoint moves behind it. A crash in between hands it over again. When a
+A batch is done when the function has done it, or when it has failed too often, has become too old or is a record that no
+invocation takes (6 MB) and was handed to the on-failure destination; then the checkpoint moves behind it. A crash in between hands it over again. When a
 shard has been read to its end, the shards that follow it begin, once all their parents are done.
 
 Sources  https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+         https://docs.aws.amazon.com/streams/latest/dev/large-records.html
          https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
          https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 """
@@ -158,13 +159,7 @@ class ShardReader(Reader):
         await self._slices(taken)
         await self._move_to(taken[-1].id)
         age_ms = max(0.0, (self.call.world.cloud() - taken[-1].arrived_s) * 1000)
-        where = (
-            self.ref.account,
-            self.ref.region,
-            "AWS/Lambda",
-            (("FunctionName", self.ref.name),),
-        )
-        self.call.cloud.measure(*where, "IteratorAge", age_ms, "Milliseconds")
+        self.measure("IteratorAge", age_ms, "Milliseconds")
 
     async def _slices(self, taken: list[Item]) -> None:
         if self.config["TumblingWindowInSeconds"]:
@@ -241,6 +236,9 @@ class ShardReader(Reader):
                 items = [item for item in items if item.arrived_s >= horizon_s]
                 if not items:
                     return None
+        if len(items) == 1 and items[0].size_bytes > EVENT_BYTES_MAX:
+            await self._discard(items, "MaximumPayloadSizeExceeded", attempts, None)
+            return None
         try:
             request_id, answer = await self.invoke(self._event(items))
         except Fault as fault:
@@ -312,7 +310,8 @@ class ShardReader(Reader):
             except Fault as fault:
                 await self._note(f"PROBLEM: {fault.code} for the on-failure destination")
                 if fault.code.startswith("AccessDenied") or pause_s > _RETRY_S[1]:
-                    return  # as AWS: counted as DestinationDeliveryFailures, and gone
+                    self.measure("DestinationDeliveryFailures", 1)
+                    return
             await self.sleep(pause_s)
             pause_s *= 2
 

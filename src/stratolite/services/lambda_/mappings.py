@@ -43,9 +43,10 @@ _NEEDED = {
 
 class Mappings(Invoking):
     async def create_event_source_mapping(self, call: Call, request: Request) -> Response:
+        mapping_settings.refuse_others(request)
         source = mapping_settings.source(request.get("EventSourceArn"))
         settings = mapping_settings.checked(source, request, {})
-        settings |= mapping_settings.starting_position(source, request)
+        settings |= mapping_settings.starting_position(source, request, call.world.cloud())
         ref = names.function(call, request["FunctionName"])
         acting = await self._acting(call, ref)
         uuid = call.world.uuid()
@@ -114,7 +115,12 @@ class Mappings(Invoking):
             if enabled != record["enabled"]:
                 changing = "Enabling" if enabled else "Disabling"
             config = {**record["config"], **settings}
-            for member in ("FilterCriteria", "KMSKeyArn", "MetricsConfig"):
+            for member in (
+                "FilterCriteria",
+                "KMSKeyArn",
+                "MetricsConfig",
+                "ProvisionedPollerConfig",
+            ):
                 if member not in settings:
                     config.pop(member, None)
             config |= {"FunctionArn": ref.arn, "LastModified": inner.tx.time_s, "State": changing}
@@ -247,6 +253,11 @@ def _check_source(call: Call, acting: Call, source: Source, ref: Ref) -> None:
         found = owner.invoke(source.service, operation, ask | more)
     except Fault as fault:
         raise _no_source(source, fault) from fault
+    if source.arn != source.stream_arn:
+        try:
+            owner.invoke("kinesis", "DescribeStreamConsumer", {"ConsumerARN": source.arn})
+        except Fault as fault:
+            raise names.invalid(f"Stream consumer not found: {source.arn}") from fault
     if source.kind != "sqs":
         return
     visible_s = int(found["Attributes"]["VisibilityTimeout"])

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from stratolite.errors import Fault
-from stratolite.service import Call
+from stratolite.service import Call, Cloud
 
 _FUNCTION = (
     r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?"
@@ -36,6 +36,14 @@ class Ref(NamedTuple):
     @property
     def arn(self) -> str:
         return f"{self.function_arn}:{self.qualifier}" if self.qualifier else self.function_arn
+
+    def measure(self, cloud: Cloud, name: str, value: float = 1.0, unit: str = "Count") -> None:
+        """A sample of one of AWS/Lambda's metrics of the function.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+        """
+        dimensions = (("FunctionName", self.name),)
+        cloud.measure(self.account, self.region, "AWS/Lambda", dimensions, name, value, unit)
 
 
 def function(call: Call, given: str, qualifier: str | None = None) -> Ref:

@@ -51,7 +51,6 @@ _REFUSED: Mapping[str, frozenset[str]] = {
     "LoggingConfig.LogFormat": frozenset({"Text"}),
     "PackageType": frozenset({"Zip"}),
     "PublishToLatestPublished": frozenset({"false"}),
-    "RecursiveLoop": frozenset({"Terminate"}),
     "RuntimeManagementConfig.UpdateRuntimeOn": frozenset({"Auto"}),
     "SnapStart.ApplyOn": frozenset({"None"}),
     "VpcConfig.Ipv6AllowedForDualStack": frozenset({"false"}),
@@ -74,7 +73,7 @@ class Function(_Type):
     type = "AWS::Lambda::Function"
     create_only = frozenset({"FunctionName", "PackageType"})
     refused = _REFUSED
-    unread = frozenset({"Code", "RecursiveLoop", "RuntimeManagementConfig"})
+    unread = frozenset({"Code", "RuntimeManagementConfig"})
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         name: partial(_check_setting, name) for name in (*_CONFIGURATION, *_ONLY_AT_CREATION)
     }
@@ -143,6 +142,7 @@ class Function(_Type):
         if reserved is not None:
             made["ReservedConcurrentExecutions"] = reserved
         made["Tags"] = tag_list(found.get("Tags") or {})
+        made |= await self.ask(call, "GetFunctionRecursionConfig", FunctionName=physical_id)
         return made
 
     async def adopt(self, call: Call, physical_id: str, spec: Spec) -> Made:
@@ -160,6 +160,9 @@ class Function(_Type):
             )
         elif before.get("ReservedConcurrentExecutions") is not None:
             await self.ask(call, "DeleteFunctionConcurrency", FunctionName=name)
+        if (way := wanted.get("RecursiveLoop")) or before.get("RecursiveLoop"):
+            ask = {"FunctionName": name, "RecursiveLoop": way or "Terminate"}
+            await self.ask(call, "PutFunctionRecursionConfig", **ask)
 
 
 class Permission(_Type):

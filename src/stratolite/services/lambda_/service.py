@@ -16,6 +16,7 @@ from stratolite.services.lambda_.layers import Layers
 from stratolite.services.lambda_.mappings import Mappings
 from stratolite.services.lambda_.output import Output
 from stratolite.services.lambda_.permissions import Permissions, document
+from stratolite.services.lambda_.recursion import Recursion
 from stratolite.services.lambda_.urls import Urls
 from stratolite.services.lambda_.versions import Versions
 from stratolite.services.lambda_.worker import Later
@@ -26,7 +27,9 @@ _ROLE = re.compile(r"arn:aws:iam::\d{12}:role/.")
 _ARN = re.compile(r"arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]+)(?::([^:]+))?\Z")
 
 
-class Lambda(Mappings, Functions, Versions, Permissions, Urls, Layers, Later, Doors, Service):
+class Lambda(
+    Mappings, Functions, Versions, Permissions, Urls, Layers, Recursion, Later, Doors, Service
+):
     name: ClassVar[str] = "lambda"
 
     tag_types: ClassVar[tuple[str, ...]] = ("lambda:function",)

@@ -1,10 +1,11 @@
 """Asynchronous invocations: kept durably, run later, run again after errors, dropped when too old.
 
 A job of queue ``lambda.async``, JSON: {account, region, name, qualifier, id, event | blob, client, first_s,
-failures, throttles, and maybe trace}. ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
+failures, throttles, and maybe trace and chain}. ``trace`` is X-Ray's header that it came with, ``chain`` is there if a
+function asked for it (``recursion``). ``event`` is the payload as text; one above ``_INLINE_BYTES_MAX`` is a blob, which is
 unlinked when the job is settled for good. Waits between attempts are AWS's: 1 and 2 minutes after errors,
 growing from 1 second to 5 minutes after throttles, for at most MaximumEventAgeInSeconds. What becomes of its end:
-``destinations``.
+``destinations``. Counted as AsyncEventsReceived, AsyncEventAge (at every attempt) and AsyncEventsDropped.
 
 Source  https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
@@ -20,7 +21,7 @@ import orjson
 from stratolite.core import Tx
 from stratolite.errors import Fault
 from stratolite.service import Call, Job, Settle, Worker, trace_of
-from stratolite.services.lambda_ import destinations, invoking, state
+from stratolite.services.lambda_ import destinations, invoking, recursion, state
 from stratolite.services.lambda_.destinations import Ending
 from stratolite.services.lambda_.names import LATEST, Ref
 
@@ -38,7 +39,7 @@ _AGE_S_MAX = 21_600
 
 class Later(invoking.Invoking):
     async def enqueue(self, call: Call, ref: Ref, event: bytes, client: str) -> None:
-        blob = ""
+        blob, chain = "", recursion.chain_of(call)
         if len(event) > _INLINE_BYTES_MAX:
             writer = call.cloud.blobs.writer()
             await writer.write(event)
@@ -63,10 +64,12 @@ class Later(invoking.Invoking):
             }
             if trace := trace_of(call):
                 job["trace"] = trace
+            if chain:
+                job["chain"] = chain
             inner.cloud.work.put(inner.tx, QUEUE, orjson.dumps(job))
 
         await call.transact(put)
-        invoking.measure(call, ref, "AsyncEventsReceived")
+        ref.measure(call.cloud, "AsyncEventsReceived")
 
     def workers(self) -> Iterable[Worker]:
         return (_Worker(self), destinations.Destinations(self.cloud))
@@ -93,20 +96,28 @@ class _Worker:
         except Fault:  # deleted since
             return _forget(cloud, said)
         ending = Ending(ref, said["id"], "Success", 1, event, target.version)
-        age_ms = max(0.0, cloud.world.cloud() - said["first_s"]) * 1000
-        invoking.measure(call, ref, "AsyncEventAge", age_ms, "Milliseconds")
         try:
             if target.reserved == 0:
                 ending = ending._replace(
                     condition="ZeroReservedConcurrency", invoke_count=said["failures"]
                 )
                 return await _end(cloud, said, target, ending, limits)
-            answer = await self._service.run(call, target, event, client=said["client"])
+            age_s = max(0.0, cloud.world.cloud() - said["first_s"])
+            if age_s > limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX):
+                return await _end(cloud, said, target, _too_old(ending, said), limits)
+            age_ms = age_s * 1000
+            ref.measure(cloud, "AsyncEventAge", age_ms, "Milliseconds")
+            answer = await self._service.run(
+                call, target, event, client=said["client"], chain=said.get("chain") or {}
+            )
         except Fault as fault:
             if fault.code == "TooManyRequestsException":
                 said["throttles"] += 1
                 wait_s = min(2.0 ** min(said["throttles"] - 1, 10), _THROTTLED_S_MAX)
                 return await _again(cloud, said, wait_s, target, ending, limits)
+            if fault.code == recursion.CODE:
+                ending = ending._replace(condition=fault.code, invoke_count=said["failures"])
+                return await _end(cloud, said, target, ending, limits)
             _log.warning("an event for %s could not be run: %r", ref.arn, fault)
             ending = ending._replace(
                 payload=orjson.dumps({"errorType": fault.code, "errorMessage": str(fault)}),
@@ -146,18 +157,21 @@ async def _end(
     limits: dict[str, Any],
 ) -> Settle:
     """No more attempts: tell who asked to be told."""
-    if ending.condition != "Success":
-        call = cloud.call(ending.ref.account, ending.ref.region)
-        invoking.measure(call, ending.ref, "AsyncEventsDropped")
     tell = await destinations.plan(
         cloud, ending, target.config, limits.get("DestinationConfig") or {}
     )
+    if ending.condition != "Success":
+        ending.ref.measure(cloud, "AsyncEventsDropped")
 
     def settle(tx: Tx) -> None:
         _forget(cloud, said)(tx)
         tell(tx)
 
     return settle
+
+
+def _too_old(ending: Ending, said: dict[str, Any]) -> Ending:
+    return ending._replace(condition="EventAgeExceeded", invoke_count=max(1, said["failures"]))
 
 
 async def _again(
@@ -171,10 +185,7 @@ async def _again(
     """Another attempt, unless the event would be too old by then."""
     age_s_max = limits.get("MaximumEventAgeInSeconds", _AGE_S_MAX)
     if cloud.world.cloud() + wait_s - said["first_s"] > age_s_max:
-        ending = ending._replace(
-            condition="EventAgeExceeded", invoke_count=max(1, said["failures"])
-        )
-        return await _end(cloud, said, target, ending, limits)
+        return await _end(cloud, said, target, _too_old(ending, said), limits)
 
     def settle(tx: Tx) -> None:
         cloud.work.put(tx, QUEUE, orjson.dumps(said), due_s=tx.time_s + wait_s)

@@ -1,7 +1,7 @@
 """What happened to an object, told: the record each kind of listener gets, left as work in the same transaction.
 
-A job of queue ``s3.notify``, JSON: {account, region, bucket, kind, arn, body, detail_type, since_s}: ``body`` is
-what the listener gets, written when the object was. Jobs of one object and one listener keep their order.
+A job of queue ``s3.notify``, JSON: {account, region, bucket, kind, arn, body, detail_type, since_s, trace}: ``body`` is
+what the listener gets, written when the object was; ``trace`` is there if a function wrote it (``Call.trace``). Jobs of one object and one listener keep their order.
 
 Sources  https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
          https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -121,6 +121,8 @@ def put(
         "detail_type": detail_type,
         "since_s": call.tx.time_s,
     }
+    if trace := getattr(call, "trace", ""):
+        payload["trace"] = trace
     listener = f"{bucket.id} {rule.arn} {key}".encode()
     partition = hashlib.blake2b(listener, digest_size=16).digest()
     call.cloud.work.put(call.tx, QUEUE, orjson.dumps(payload), partition=partition)

@@ -162,6 +162,8 @@ class Deliverer:
         call = cloud.call(account, said["region"], job.id.hex()).as_service(
             PRINCIPAL, f"arn:aws:s3:::{said['bucket']}"
         )
+        if trace := said.get("trace"):
+            call.trace = trace
         rule = Rule("", said["kind"], said["arn"], (), "", "")
         try:
             await tell(call, rule, said["body"], detail_type=said["detail_type"])

@@ -98,6 +98,8 @@ class Deliverer:
 
             return wait
         call = caller(self._cloud, message["account"], message["region"], topic.arn, message["id"])
+        if trace := message.get("trace"):
+            call.trace = trace
         signed: dict[str, Signed] = {}
         if not found.is_raw or found.protocol == "lambda":
             text = text_for(message, found.protocol)

@@ -1,7 +1,7 @@
 """What was published: checked, and kept as JSON in the jobs that carry it.
 
 {topic (ARN), number (the topic's), account, region, id, ms, subject or null, message, texts {protocol: text} or null,
-attributes {name: [data type, value]} (base64 where binary), group, dedup, sequence}
+attributes {name: [data type, value]} (base64 where binary), group, dedup, sequence, and trace (``Call.trace``) if a function published it}
 
 and, of a topic with a KMS key, sealed {text: base64 of 12 bytes of nonce, then AES-256-GCM of JSON [message, texts], key: base64 of
 its data key as KMS gave it, by: the publisher's principal, context: of its call}; then message is "" and texts null.
