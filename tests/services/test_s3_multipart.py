@@ -7,6 +7,7 @@ import hashlib
 import zlib
 
 import pytest
+from awscrt import checksums
 from awscrt.checksums import XXHash
 from botocore.exceptions import ClientError
 
@@ -269,6 +270,34 @@ def test_an_upload_without_a_checksum_gets_crc64nvme(plain):
     )
     whole = plain.put_object(Bucket="parts", Key="w", Body=b"".join(bodies.values()))
     assert made["ChecksumCRC64NVME"] == whole["ChecksumCRC64NVME"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"ServerSideEncryption": "AES256"}], ids=["plain", "sealed"]
+)
+def test_a_part_checked_with_another_checksum_is_not_read_again(plain, monkeypatch, options):
+    """Both are made as it arrives."""
+
+    async def again(*_):
+        raise AssertionError("read once more")
+
+    monkeypatch.setattr("stratolite.services.s3.content.digests", again)
+    upload_id = plain.create_multipart_upload(Bucket="parts", Key="k", **options)["UploadId"]
+    bodies = {1: body_of(FIVE, 1), 2: body_of(100, 2)}
+    done = [
+        {
+            "PartNumber": number,
+            "ETag": plain.upload_part(
+                Bucket="parts", Key="k", UploadId=upload_id, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32"
+            )["ETag"],
+        }
+        for number, body in bodies.items()
+    ]  # fmt: skip
+    made = plain.complete_multipart_upload(
+        Bucket="parts", Key="k", UploadId=upload_id, MultipartUpload={"Parts": done}
+    )
+    value = checksums.crc64nvme(bodies[1] + bodies[2]).to_bytes(8, "big")
+    assert made["ChecksumCRC64NVME"] == base64.b64encode(value).decode()
 
 
 def test_a_part_must_carry_the_upload_s_checksum(s3, plain):

@@ -59,6 +59,8 @@ class Content(NamedTuple):
     checksum_value: str
     data: bytes | None
     blob: str
+    other_value: str = ""
+    """Of the other checksum that was asked for."""
 
 
 # -- in
@@ -91,16 +93,24 @@ def taken_small(request: Request) -> Content:
 
 
 async def taken(
-    cloud: Cloud, request: Request, inline_bytes_max: int, data_key: bytes = b""
+    cloud: Cloud,
+    request: Request,
+    inline_bytes_max: int,
+    data_key: bytes = b"",
+    other: str = "",
 ) -> Content:
     """The body of PutObject or UploadPart, checked against every digest the client gave.
 
-    With a ``data_key`` what is kept is sealed, small or large; size and digests are of what came.
+    With a ``data_key`` what is kept is sealed, small or large; size and digests are of what came. ``other`` is a
+    checksum to be made beside the client's.
     """
     body: bytes | BodyStream = request.get("Body", b"")
     checksum, expected = checksums.wanted(request)
     if isinstance(body, bytes):
         content = await asyncio.to_thread(weighed, body, checksum)
+        if other and other != checksum:
+            value = await asyncio.to_thread(checksums.of_bytes, other, body)
+            content = content._replace(other_value=value)
         if len(body) > inline_bytes_max:
             check_digests(request, content, expected, {})
             if data_key:
@@ -112,7 +122,7 @@ async def taken(
             return content._replace(data=None, blob=blob.id)
         trailers: Mapping[str, str] = {}
     else:
-        content = await _streamed(cloud, body, checksum, inline_bytes_max, data_key)
+        content = await _streamed(cloud, body, checksum, inline_bytes_max, data_key, other)
         trailers = body.trailers
     try:
         check_digests(request, content, expected, trailers)
@@ -140,13 +150,19 @@ def sealed(cloud: Cloud, content: Content, data_key: bytes) -> Content:
 
 
 async def _streamed(
-    cloud: Cloud, body: BodyStream, checksum: str, inline_bytes_max: int, data_key: bytes
+    cloud: Cloud,
+    body: BodyStream,
+    checksum: str,
+    inline_bytes_max: int,
+    data_key: bytes,
+    other: str = "",
 ) -> Content:
     if body.size_bytes is not None and body.size_bytes > PUT_SIZE_BYTES_MAX:
         raise entity_too_large(body.size_bytes, PUT_SIZE_BYTES_MAX)
     loop = asyncio.get_running_loop()
     md5, check = hashlib.md5(usedforsecurity=False), await _running(checksum)
-    hasher = Hasher(md5.update, check.update)
+    beside = await _running(other) if other and other != checksum else None
+    hasher = Hasher(md5.update, check.update, *([beside.update] if beside else []))
     sealer = sealing.Sealer(data_key, cloud.world.token(sealing.SALT_BYTES)) if data_key else None
     writer: Any = None
     blob = ""
@@ -194,7 +210,8 @@ async def _streamed(
         raise
     data = b"".join(held) if writer is None else None
     value = b64encode(check.digest()).decode()
-    return Content(size, md5.hexdigest(), checksum, value, data, blob)
+    other_value = b64encode(beside.digest()).decode() if beside else ""
+    return Content(size, md5.hexdigest(), checksum, value, data, blob, other_value)
 
 
 async def _running(checksum: str) -> checksums.Running:

@@ -139,12 +139,10 @@ class Multipart(Copying):
             raise _type_mismatch(upload.checksum, given.lower())
         if not chosen and upload.checksum_asked and upload.checksum_type == "COMPOSITE":
             raise _type_mismatch(upload.checksum, "null")
-        taken = await content.taken(self.cloud, request, state.PART_INLINE_BYTES_MAX, data_key)
-        value = taken.checksum_value
-        if taken.checksum != upload.checksum:
-            # The client checked with one algorithm, the object will carry another: read it once more.
-            pieces = _pieces_of(taken, data_key)
-            _, value = await content.digests(self.cloud, pieces, upload.checksum)
+        # The client may check with one algorithm, and the object carry another.
+        most = state.PART_INLINE_BYTES_MAX
+        taken = await content.taken(self.cloud, request, most, data_key, upload.checksum)
+        value = taken.other_value or taken.checksum_value
         if data_key and encryption.hides_digest(upload.more["sse"]):
             taken = taken._replace(md5=call.world.token(16).hex())
         return {
@@ -496,18 +494,6 @@ def upload_attributes(upload: Upload) -> Attributes:
         upload.acl,
         upload.more,
     )
-
-
-def _pieces_of(taken: Content, data_key: bytes) -> list[Piece]:
-    """A part just taken in, as it can be read again."""
-    size = taken.size_bytes
-    if taken.data is None:
-        if not data_key:
-            return [(taken.blob, 0, size)]
-        return [Sealed((taken.blob, 0, sealing.sealed_size(size)), data_key, size, 0, size)]
-    if data_key:
-        return [sealing.open_sealed(data_key, taken.data, size, 0, size)]
-    return [taken.data]
 
 
 def runs_of(sizes: Sequence[tuple[int, int]]) -> list[Run]:
