@@ -29,7 +29,10 @@ class Wire:
     def get_extra_info(self, name: str) -> Any:
         return (self._peer, 4567) if name == "peername" else None
 
-    def set_write_buffer_limits(self, _size: int) -> None: ...
+    def set_write_buffer_limits(self, _high: int, _low: int) -> None: ...
+    def get_write_buffer_size(self) -> int:
+        return 1  # files are copied to it
+
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def can_write_eof(self) -> bool:
@@ -44,9 +47,6 @@ class Wire:
     def write(self, data: Any) -> None:
         self.sent += data
         self._changed.set()
-
-    def writelines(self, parts: Any) -> None:
-        self.write(b"".join(parts))
 
     def push(self, data: bytes) -> None:
         """What the client sends, whether or not an answer comes."""

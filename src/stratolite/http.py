@@ -61,10 +61,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
-    """A part of an immutable file, sent without copying it through Python.
-
-    Only files that never shrink may be named here: they are mapped, and a truncated map kills.
-    """
+    """A part of an immutable file, sent without copying it through Python."""
 
     path: str
     offset: int

@@ -40,12 +40,12 @@ TRIES = {{
     "read that of the server": lambda: open(f"/proc/{{parent}}/environ").close(),
     "list a folder": lambda: os.listdir("/"),
     "read its own file anew": lambda: open(victim).close(),
-    "write a file": lambda: open("/tmp/stratolite-jail-test", "w").close(),
+    "write a file": lambda: open(victim + "-made", "w").close(),
     "write to shared memory": lambda: open("/dev/shm/stratolite-jail-test", "w").close(),
-    "make a folder": lambda: os.mkdir("/tmp/stratolite-jail-test"),
+    "make a folder": lambda: os.mkdir(victim + "-made"),
     "delete": lambda: os.unlink(victim),
     "rename": lambda: os.rename(victim, victim + "2"),
-    "link": lambda: os.symlink("/", "/tmp/stratolite-jail-test"),
+    "link": lambda: os.symlink("/", victim + "-made"),
     "change a mode": lambda: os.chmod(victim, 0o777),
     "change an owner": lambda: os.chown(victim, os.getuid(), os.getgid()),
     "change a time": lambda: os.utime(victim, (0, 0)),
@@ -125,7 +125,7 @@ def test_a_child_opens_no_files_no_sockets_and_no_programs(child, tmp_path):
     assert len(found) == 29
     assert {name: how for name, how in found.items() if how not in (1, 13)} == {}
     assert (victim.read_text(), victim.stat().st_mode, victim.stat().st_mtime) == ("mine", before.st_mode, before.st_mtime)  # fmt: skip
-    assert not Path("/tmp/stratolite-jail-test").exists()
+    assert not Path(f"{victim}-made").exists()
 
 
 @whole

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, cast
@@ -151,7 +152,9 @@ class Connection(asyncio.Protocol):
         self._transport = made = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._peer = self._owner.peer or (peer[0] if isinstance(peer, tuple) else "")
-        made.set_write_buffer_limits(WRITE_BUFFERED_BYTES_MAX)
+        made.set_write_buffer_limits(
+            WRITE_BUFFERED_BYTES_MAX, 0
+        )  # empty again: files go on past it
         self.deadline_s = self._owner.now_s + self._owner.request_s
         if not self._owner.joined(self):
             self._refuse(503, "too many connections")
@@ -531,25 +534,38 @@ class Connection(asyncio.Protocol):
         """Send what the client takes now of the file; ``resume_writing`` goes on."""
         download, transport = self._download, self._transport
         assert download is not None
-        while transport is not None and not self._paused and not self._fetching:
-            if download.done:
-                self._download = None
-                self._finish()
-                self._advance_safely()
-                return
-            if not download.at_hand():
-                if head:
-                    transport.write(head)
-                self._fetching = True
-                piece = asyncio.get_running_loop().run_in_executor(None, download.read)
-                piece.add_done_callback(partial(self._fetched, download))
-                return
-            if head:
-                transport.writelines([head, download.next()])  # in one segment
+        try:
+            while transport is not None and not self._paused and not self._fetching:
+                if download.done:
+                    self._download = None
+                    self._finish()
+                    self._advance_safely()
+                    return
+                if transport.is_closing():  # its descriptor may be somebody else's by now
+                    self._download = None
+                    return
+                if not download.at_hand():
+                    if head:
+                        transport.write(head)
+                    self._fetching = True
+                    piece = asyncio.get_running_loop().run_in_executor(None, download.next)
+                    piece.add_done_callback(partial(self._fetched, download))
+                    return
+                if self._owner.scheme == "http" and not transport.get_write_buffer_size():
+                    fd = transport.get_extra_info("socket").fileno()
+                    try:
+                        if head:
+                            head = _sent_with_more(fd, head)
+                        if not head:
+                            download.push(fd)
+                            continue
+                    except BlockingIOError:
+                        pass  # the transport waits until there is room again
+                transport.write(head + download.next() if head else download.next())
                 head = b""
-            else:
-                transport.write(download.next())
-            transport = self._transport
+                transport = self._transport
+        except (OSError, EOFError) as error:
+            self._break_off(error)
 
     def _fetched(self, download: Download, piece: asyncio.Future[bytes]) -> None:
         """The disk has brought the next piece."""
@@ -560,12 +576,17 @@ class Connection(asyncio.Protocol):
         if self._download is not download or self._transport is None:
             return
         if error is not None:
-            _log.error("download broke off", exc_info=error)
-            self._download = None
-            self.abort()
+            self._break_off(error)
             return
         self._transport.write(piece.result())
         self._pump()
+
+    def _break_off(self, error: BaseException) -> None:
+        """A client that left is nobody's failure; a file that was cut is ours."""
+        level = logging.DEBUG if isinstance(error, ConnectionError) else logging.ERROR
+        _log.log(level, "download broke off: %s", error)
+        self._download = None
+        self.abort()
 
     async def _send(self, response: HttpResponse) -> None:
         """An answer made as it goes. If making it fails the connection is cut: the client must notice."""
@@ -685,6 +706,15 @@ class Connection(asyncio.Protocol):
         self._held &= ~reason
         if not self._held and self._transport is not None:
             self._transport.resume_reading()
+
+
+def _sent_with_more(fd: int, head: bytes) -> bytes:
+    """Sends a head that the kernel holds until its body follows; what it did not take. Raises OSError."""
+    sending = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    try:
+        return head[sending.send(head, socket.MSG_MORE | socket.MSG_DONTWAIT) :]
+    finally:
+        sending.detach()
 
 
 def _discard(response: HttpResponse) -> None:
