@@ -32,7 +32,8 @@ def put(logs: Any, pattern: str, name: str = "f", group: str = "g", **said: Any)
 
 
 def say(logs: Any, *messages: str, ago_ms: int = 0) -> None:
-    events = [{"timestamp": NOW_MS - ago_ms, "message": message} for message in messages]
+    now_ms = int(time.time() * 1000)  # alarms look at the last minutes alone
+    events = [{"timestamp": now_ms - ago_ms, "message": message} for message in messages]
     logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
 
 
