@@ -61,7 +61,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
-    """A part of an immutable file, sent without copying it through Python."""
+    """A part of an immutable file, sent without copying it through Python.
+
+    Only files that never shrink may be named here: they are mapped, and a truncated map kills.
+    """
 
     path: str
     offset: int

@@ -57,7 +57,7 @@ STREAM_BUFFERED_BYTES_MAX = 1 << 20  # of one body, between the socket and who r
 BODIES_BUFFERED_BYTES_MAX = (
     512 << 20
 )  # of all bodies being gathered for operations that do not stream
-WRITE_BUFFERED_BYTES_MAX = 256 << 10  # of one connection's answers, not yet taken by its client
+WRITE_BUFFERED_BYTES_MAX = 1 << 20  # of one connection's answers, not yet taken by its client
 DRAIN_BYTES_MAX = 1 << 20  # of an unread request body, before the connection is given up instead
 LINGER_S = 5.0  # an answer given before its body was read: how long the client may still send
 STOP_S = 20.0  # a graceful stop waits this long for what is in flight

@@ -152,9 +152,7 @@ class Connection(asyncio.Protocol):
         self._transport = made = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._peer = self._owner.peer or (peer[0] if isinstance(peer, tuple) else "")
-        made.set_write_buffer_limits(
-            WRITE_BUFFERED_BYTES_MAX, 0
-        )  # empty again: files go on past it
+        made.set_write_buffer_limits(WRITE_BUFFERED_BYTES_MAX)
         self.deadline_s = self._owner.now_s + self._owner.request_s
         if not self._owner.joined(self):
             self._refuse(503, "too many connections")
@@ -548,10 +546,10 @@ class Connection(asyncio.Protocol):
                     if head:
                         transport.write(head)
                     self._fetching = True
-                    piece = asyncio.get_running_loop().run_in_executor(None, download.next)
+                    piece = asyncio.get_running_loop().run_in_executor(None, download.read)
                     piece.add_done_callback(partial(self._fetched, download))
                     return
-                if self._owner.scheme == "http" and not transport.get_write_buffer_size():
+                if self._is_bare and download.is_mapped and not transport.get_write_buffer_size():
                     fd = transport.get_extra_info("socket").fileno()
                     try:
                         if head:
@@ -561,11 +559,18 @@ class Connection(asyncio.Protocol):
                             continue
                     except BlockingIOError:
                         pass  # the transport waits until there is room again
-                transport.write(head + download.next() if head else download.next())
-                head = b""
+                if head:
+                    transport.write(head)
+                    head = b""
+                transport.write(download.next())
                 transport = self._transport
-        except (OSError, EOFError) as error:
+        except OSError as error:
             self._break_off(error)
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether what is written to the descriptor is what the client gets."""
+        return self._owner.scheme == "http"
 
     def _fetched(self, download: Download, piece: asyncio.Future[bytes]) -> None:
         """The disk has brought the next piece."""
