@@ -12,7 +12,7 @@ import run as bench
 from load import Recorder
 from peers import Kinesalite, Stratolite
 
-SHARDS = 100
+SHARDS = 200
 """Enough for what one core takes at 1,000 records a second and shard: nobody is to be throttled."""
 BAR = 0.2
 STREAM = "bench-stream"
