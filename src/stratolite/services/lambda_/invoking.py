@@ -16,7 +16,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
-from stratolite.service import Call, Request, Response, trace_of
+from stratolite.service import Call, Request, Response, trace_of, without_chain
 from stratolite.services.lambda_ import bundle, names, payloads, recursion, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -486,7 +486,7 @@ def _closing(
 def _trace(call: Call) -> str:
     """The one that the call came with, without what ``recursion`` counts in it, or a new one."""
     if given := trace_of(call):
-        return ";".join(part for part in given.split(";") if not part.startswith("Lineage="))
+        return without_chain(given)
     return f"Root=1-{int(call.world.wall()):08x}-{call.world.token(12).hex()};Sampled=0"
 
 
