@@ -50,12 +50,15 @@ def test_functions_by_name_by_alias_and_all_together(platform, client):
     for where, invocations, errors in (
         ("FunctionName=fn", 2, 1),
         ("FunctionName=fn,Resource=fn:live", 2, 1),
+        ("ExecutedVersion=1,FunctionName=fn,Resource=fn:live", 2, 1),
         ("FunctionName=other,Resource=other", 1, 0),
         ("", 3, 1),
     ):
         assert found["Invocations", where] == invocations
         assert found["Errors", where] == errors
         assert found["Duration", where] > 0
+    named = {where for _, where in found if "ExecutedVersion" in where}
+    assert named == {"ExecutedVersion=1,FunctionName=fn,Resource=fn:live"}
     most = totals(platform, client, "AWS/Lambda", "Maximum")
     assert most["ConcurrentExecutions", "FunctionName=fn"] == most["ConcurrentExecutions", ""] == 1
 
@@ -179,7 +182,9 @@ def test_streams_tell_of_each_operation(platform, client):
     assert found["GetRecords.Latency", "StreamName=s"] > 0
     where = "ConsumerName=c,StreamName=s"
     assert found["SubscribeToShardEvent.Success", where] == len(events)
-    assert found["SubscribeToShardEvent.Records", where] == sum(len(e["Records"]) for e in events) == 3
+    assert (
+        found["SubscribeToShardEvent.Records", where] == sum(len(e["Records"]) for e in events) == 3
+    )
     assert found["SubscribeToShardEvent.Bytes", where] > 0
     assert ("SubscribeToShardEvent.MillisBehindLatest", where) in found
 

@@ -208,9 +208,11 @@ class Invoking(Credentials):
         finally:
             self._count(target.ref, -1)
         payload, error = _payload(outcome, request_id, config["Timeout"])
-        _measure(call, target.ref, "Invocations")
-        _measure(call, target.ref, "Errors", float(bool(error)))
-        _measure(call, target.ref, "Duration", outcome.duration_s * 1000, "Milliseconds")
+        version = target.version
+        _measure(call, target.ref, "Invocations", version=version)
+        _measure(call, target.ref, "Errors", float(bool(error)), version=version)
+        duration_ms = outcome.duration_s * 1000
+        _measure(call, target.ref, "Duration", duration_ms, "Milliseconds", version=version)
         now = datetime.fromtimestamp(call.world.cloud(), UTC)
         closing = _closing(outcome, request_id, config, error, now)
         self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
@@ -393,15 +395,21 @@ def _throttled(busy: Busy) -> Fault:
     )
 
 
-def _measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
-    """Of the function, of what was asked for (a version, an alias), and of all functions.
+def _measure(
+    call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count", version: str = ""
+) -> None:
+    """Of the function, of what was asked for (a version, an alias), of the ``version`` an alias led to, and of all functions.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
     """
     function = ("FunctionName", ref.name)
     asked = f"{ref.name}:{ref.qualifier}" if ref.qualifier else ref.name
-    for dimensions in ((function,), (function, ("Resource", asked)), ()):
+    resource = ("Resource", asked)
+    for dimensions in ((function,), (function, resource), ()):
         call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
+    if version and ref.qualifier and ref.qualifier not in (version, LATEST):
+        executed = ("ExecutedVersion", version), function, resource
+        call.cloud.measure(ref.account, ref.region, "AWS/Lambda", executed, name, value, unit)
 
 
 def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:

@@ -217,7 +217,7 @@ def _take_in_page(tx: Tx, said: dict[str, Any]) -> bool:
     if task["status"] != "RUNNING" or task["moved"]:
         return False
     c = state.counts(tx, q)
-    any_more = (fifo if q.is_fifo else standard).settle(tx, q, c)
+    any_more = fifo.settle(tx, q, c) if q.is_fifo else standard.settle(tx, q, c)
     if any_more:
         state.put_counts(tx, q, c)
     state.put_task(tx, keys, q.number, {**task, "to_move": c.visible + c.delayed})

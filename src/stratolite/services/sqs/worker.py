@@ -187,7 +187,6 @@ class _Sample:
 
         return again
 
-
     async def _settle(self, q: Queue) -> None:
         """Count as visible what has become visible since somebody looked."""
         order = fifo if q.is_fifo else standard
