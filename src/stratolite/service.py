@@ -351,6 +351,16 @@ def traced(call: Call, header: str) -> None:
         call.trace = header
 
 
+def without_chain(header: str) -> str:
+    """A trace header without what Lambda counts in it to find loops: what is no way of a loop starts a new chain.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html#invocation-recursion-supported
+    """
+    if "Lineage=" not in header:
+        return header
+    return ";".join(part for part in header.split(";") if not part.startswith("Lineage="))
+
+
 class Route(NamedTuple):
     method: Callable[..., Any]
     before: Callable[..., Any] | None

@@ -976,3 +976,36 @@ def test_a_queue_of_groups_says_what_waits_beside_the_noisy_ones(platform, clien
     assert latest("ApproximateNumberOfGroupsWithInflightMessages", "q.fifo") == 2
     assert latest("NumberOfDeduplicatedSentMessages", "q.fifo") == 1
     assert latest("ApproximateNumberOfNoisyGroups", "q.fifo") == -1
+
+
+@pytest.mark.parametrize("is_fifo", [False, True])
+def test_messages_whose_time_has_come_are_visible_though_nobody_looks(platform, client, cw, now, is_fifo):  # fmt: skip
+    """Alarms on a dead-letter queue, which nobody receives from, look at nothing else."""
+    sqs = client("sqs")
+    more = {"MessageGroupId": "g"} if is_fifo else {}
+    given = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if is_fifo else {}
+    name = "q.fifo" if is_fifo else "q"
+    url = sqs.create_queue(QueueName=name, Attributes={**given, "DelaySeconds": "20"})["QueueUrl"]
+    for text in ("received", "delayed"):
+        sqs.send_message(QueueUrl=url, MessageBody=text, **more)
+        if text == "received":
+            jump(platform, 21)
+            assert sqs.receive_message(QueueUrl=url, VisibilityTimeout=25)["Messages"]
+    jump(platform, 61)
+
+    def latest(metric: str) -> float:
+        platform.run(platform.cloud.metrics.flush())
+        found = cw.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName=metric,
+            Dimensions=[{"Name": "QueueName", "Value": name}],
+            StartTime=now - 60,
+            EndTime=now + 3600,
+            Period=3600,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        return found[0]["Maximum"] if found else -1
+
+    wait_for(lambda: latest("ApproximateNumberOfMessagesVisible") == 2)
+    assert latest("ApproximateNumberOfMessagesNotVisible") == 0
+    assert latest("ApproximateNumberOfMessagesDelayed") == 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from zlib import crc32
 
 import pytest
 from botocore.exceptions import ClientError
@@ -810,9 +811,12 @@ def test_a_rest_api_is_a_target(platform, client, events, site):
 TRACE = "Root=1-67f4141f-e1cd7672871da115129f8b19;Parent=d0ee9531727135a0;Sampled=1"
 
 
-@pytest.mark.parametrize("by", ["header", "entry", "none"])
+@pytest.mark.parametrize("by", ["header", "entry", "loop", "none"])
 def test_a_trace_goes_from_an_event_to_its_function_and_over_buses(platform, client, events, by):
-    """Recorded: tests/aws/services/events/test_x_ray_trace_propagation.py. An entry's TraceHeader comes before the request's."""
+    """Recorded: tests/aws/services/events/test_x_ray_trace_propagation.py. An entry's TraceHeader comes before the request's.
+
+    Lambda finds loops through SQS, SNS and S3 only: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
     code = "import os\ndef handler(event, context): print('TRACE', os.environ['_X_AMZN_TRACE_ID'])"
     function = create(client, "f", code)["FunctionArn"]
     client("lambda").add_permission(FunctionName="f", StatementId="s", Action="lambda:InvokeFunction", Principal="events.amazonaws.com")  # fmt: skip
@@ -821,7 +825,8 @@ def test_a_trace_goes_from_an_event_to_its_function_and_over_buses(platform, cli
     rule(events, f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/next", name="on", RoleArn=sender)
     rule(events, function, bus="next")
     more = {"TraceHeader": TRACE} if by == "entry" else {}
-    given = {"header": TRACE, "entry": "Root=1-other", "none": "nothing of ours"}[by]
+    chain = f";Lineage={crc32(function.encode()):08x}:"
+    given = {"header": TRACE, "entry": "Root=1-other", "loop": f"{TRACE}{chain}16", "none": "nothing of ours"}[by]  # fmt: skip
 
     def add(request, **_):
         request.headers["X-Amzn-Trace-Id"] = given
@@ -840,6 +845,7 @@ def test_a_trace_goes_from_an_event_to_its_function_and_over_buses(platform, cli
     found = said[0]["message"].split()[1]
     assert (found.partition(";Lineage=")[0] == TRACE) == (by != "none")
     assert found.startswith("Root=1-")
+    assert found.endswith(f"{chain}1")
 
 
 def test_a_rest_api_with_iam_is_called_as_the_target_s_role(platform, client, events, site):

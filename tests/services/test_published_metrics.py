@@ -50,12 +50,15 @@ def test_functions_by_name_by_alias_and_all_together(platform, client):
     for where, invocations, errors in (
         ("FunctionName=fn", 2, 1),
         ("FunctionName=fn,Resource=fn:live", 2, 1),
+        ("ExecutedVersion=1,FunctionName=fn,Resource=fn:live", 2, 1),
         ("FunctionName=other,Resource=other", 1, 0),
         ("", 3, 1),
     ):
         assert found["Invocations", where] == invocations
         assert found["Errors", where] == errors
         assert found["Duration", where] > 0
+    named = {where for _, where in found if "ExecutedVersion" in where}
+    assert named == {"ExecutedVersion=1,FunctionName=fn,Resource=fn:live"}
     most = totals(platform, client, "AWS/Lambda", "Maximum")
     assert most["ConcurrentExecutions", "FunctionName=fn"] == most["ConcurrentExecutions", ""] == 1
 
@@ -149,6 +152,41 @@ def test_pipes_tell_of_events_and_of_stages(platform, client):
     assert {name for name, _ in found} == names
     assert {at for _, at in found} == {"PipeName=p"}
     assert {name: found[name, "PipeName=p"] for name in wanted} == wanted
+
+
+def test_streams_tell_of_each_operation(platform, client):
+    kinesis = client("kinesis")
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    kinesis.put_record(StreamName="s", Data=b"123", PartitionKey="a")
+    one = {"Data": b"x" * 400_000, "PartitionKey": "a"}
+    answer = kinesis.put_records(StreamName="s", Records=[one] * 3)
+    assert answer["FailedRecordCount"] == 1
+    shard = {"StreamName": "s", "ShardId": "shardId-000000000000"}
+    at = kinesis.get_shard_iterator(**shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    kinesis.get_records(ShardIterator=at, Limit=1)
+    stream = kinesis.describe_stream(StreamName="s")["StreamDescription"]["StreamARN"]
+    half = {"ShardToSplit": shard["ShardId"], "NewStartingHashKey": "1000"}
+    kinesis.split_shard(StreamName="s", **half)  # so that the subscription has an end
+    reader = kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="c")["Consumer"]
+    answer = kinesis.subscribe_to_shard(
+        ConsumerARN=reader["ConsumerARN"], ShardId=shard["ShardId"], StartingPosition={"Type": "TRIM_HORIZON"},
+    )  # fmt: skip
+    events = [e["SubscribeToShardEvent"] for e in answer["EventStream"]]
+    found = totals(platform, client, "AWS/Kinesis")
+    wanted = {
+        "PutRecord.Success": 1, "PutRecord.Bytes": 4, "PutRecords.Success": 1, "PutRecords.Bytes": 1_200_003,
+        "PutRecords.TotalRecords": 3, "PutRecords.SuccessfulRecords": 2, "PutRecords.ThrottledRecords": 1,
+        "GetRecords.Success": 1, "GetRecords.Records": 1,
+    }  # fmt: skip
+    assert {name: found[name, "StreamName=s"] for name in wanted} == wanted
+    assert found["GetRecords.Latency", "StreamName=s"] > 0
+    where = "ConsumerName=c,StreamName=s"
+    assert found["SubscribeToShardEvent.Success", where] == len(events)
+    assert (
+        found["SubscribeToShardEvent.Records", where] == sum(len(e["Records"]) for e in events) == 3
+    )
+    assert found["SubscribeToShardEvent.Bytes", where] > 0
+    assert ("SubscribeToShardEvent.MillisBehindLatest", where) in found
 
 
 def test_shards_tell_what_they_were_asked_to(platform, client):

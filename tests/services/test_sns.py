@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import eventing
@@ -16,6 +17,8 @@ from botocore.exceptions import ClientError
 from stratolite.clock import World
 from stratolite.egress import Answer, Failed
 from stratolite.http import HttpRequest
+from stratolite.services.sns import state
+from stratolite.services.sns.state import keys_of
 
 ACCOUNT = "000000000000"
 
@@ -910,6 +913,61 @@ def test_an_archive_is_replayed_and_then_followed(platform, sns, sqs):
     jump(platform, 31 * 86_400)
     sns.set_topic_attributes(TopicArn=arn, AttributeName="ArchivePolicy", AttributeValue="{}")
     sns.delete_topic(TopicArn=arn)
+
+
+def test_a_topic_says_from_when_on_its_archive_can_be_replayed(platform, sns):
+    """https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html: by its retention, and not before it began."""
+
+    def shown() -> float | None:
+        at = sns.get_topic_attributes(TopicArn=arn)["Attributes"].get("BeginningArchiveTime")
+        return datetime.fromisoformat(at).timestamp() if at else None
+
+    def keep(policy: dict[str, str]) -> None:
+        sns.set_topic_attributes(
+            TopicArn=arn, AttributeName="ArchivePolicy", AttributeValue=json.dumps(policy)
+        )
+
+    arn = sns.create_topic(Name="t.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    assert shown() is None
+    jump(platform, 86_400)
+    began_s = platform.world.cloud()
+    keep({"MessageRetentionPeriod": "2"})
+    assert shown() == pytest.approx(began_s, abs=5)
+    jump(platform, 86_400)
+    keep({"MessageRetentionPeriod": "3"})
+    assert shown() == pytest.approx(began_s, abs=5)
+    jump(platform, 4 * 86_400)
+    assert shown() == pytest.approx(began_s + 2 * 86_400, abs=5)
+    keep({})
+    assert shown() is None
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_token_confirms_without_a_signature_but_for_authenticated_unsubscribing(
+    platform, client, sns, careful
+):
+    """https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html"""
+    arn = sns.create_topic(Name="t")["TopicArn"]
+    subscribe(sns, arn, "email", "a@example.com")
+    keys = keys_of("000000000000", "us-east-1")
+
+    def token(tx: Any) -> str:
+        (one,) = state.subscriptions(tx, keys, state.topic(tx, keys, "t").number, "", 2)
+        return one.record["token"]
+
+    ask = {"TopicArn": arn, "Token": platform.run(platform.cloud.db.transact(token))}
+    anybody = client("sns", signature_version=UNSIGNED)
+    wrong = ask["Token"][:-1] + ("0" if ask["Token"][-1] != "0" else "1")
+    assert refused(anybody.confirm_subscription, TopicArn=arn, Token=wrong)[0] == "InvalidParameter"
+    if careful:
+        ask["AuthenticateOnUnsubscribe"] = "true"
+        assert refused(anybody.confirm_subscription, **ask)[0] == "AuthorizationError"
+        sns.confirm_subscription(**ask)
+    else:
+        anybody.confirm_subscription(**ask)
+    (one,) = sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+    found = sns.get_subscription_attributes(SubscriptionArn=one["SubscriptionArn"])["Attributes"]
+    assert found["ConfirmationWasAuthenticated"] == str(careful).lower()
 
 
 def test_everybody_may_publish_without_a_signature_where_the_topic_is_open_to_all(client):

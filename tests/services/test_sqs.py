@@ -744,6 +744,39 @@ def test_dead_letters_are_moved_back(sqs, queue):
     ] == ("Source queue must be configured as a Dead Letter Queue.")
 
 
+@pytest.mark.parametrize("kind", ["standard", "groups", "fifo"])
+def test_dead_letters_that_were_looked_at_are_moved_back(platform, sqs, kind):
+    """What was received and not deleted is moved once its time is over, though nobody has asked for it since."""
+    fifo = {"FifoQueue": "true"} if kind == "fifo" else {}
+    end = ".fifo" if fifo else ""
+    dead = sqs.create_queue(QueueName=f"dead{end}", Attributes=fifo)["QueueUrl"]
+    queue = sqs.create_queue(QueueName=f"q{end}", Attributes=fifo)["QueueUrl"]
+    redrive(sqs, queue, dead)
+    most = 20 if fifo else 230  # more than is counted at once
+    for number in range(most):
+        more = {} if kind == "standard" else {"MessageGroupId": f"g{number % 20}"}
+        if fifo:
+            more["MessageDeduplicationId"] = str(number)
+        sqs.send_message(QueueUrl=dead, MessageBody=str(number), **more)
+    looked_at = 0
+    while got := receive(sqs, dead):
+        looked_at += len(got)
+    assert looked_at == most
+    jump(platform, 31)
+    arn = f"arn:aws:sqs:us-east-1:000000000000:dead{end}"
+    sqs.start_message_move_task(SourceArn=arn, DestinationArn=arn.replace("dead", "q"))
+
+    def done() -> Any:
+        (task,) = sqs.list_message_move_tasks(SourceArn=arn)["Results"]
+        return task if task["Status"] == "COMPLETED" else None
+
+    task = wait_for(done)
+    assert task["ApproximateNumberOfMessagesMoved"] == most
+    assert task["ApproximateNumberOfMessagesToMove"] == most
+    assert counts(sqs, queue) == (most, 0, 0)
+    assert counts(sqs, dead) == (0, 0, 0)
+
+
 def test_a_slow_move_is_cancelled(platform, sqs, queue):
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     redrive(sqs, queue, dead)

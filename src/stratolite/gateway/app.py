@@ -679,9 +679,9 @@ _UNSIGNED = {
             "ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "GetQueueUrl",
         }
     ),
-    "sns": frozenset({"Publish", "PublishBatch"}),
+    "sns": frozenset({"Publish", "PublishBatch", "ConfirmSubscription"}),
 }  # fmt: skip
-"""What may come without a signature. STS: the token they bring stands for it. SQS, SNS: a queue's or topic's policy may allow
+"""What may come without a signature. STS, ConfirmSubscription: the token they bring stands for it. SQS, SNS: a queue's or topic's policy may allow
 everybody (AnonymousAccess in sqs-basic-examples-of-sqs-policies.html of SQS' Developer Guide), and nothing else allows nobody's calls.
 """
 # service -> signing name, where they differ (``signingName`` of the AWS models)

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from stratolite import timetable
-from stratolite.service import Call
+from stratolite.service import Call, without_chain
 from stratolite.services.events import state
 from stratolite.services.events.names import Bus
 
@@ -65,7 +65,7 @@ def _put_route(
 ) -> None:
     said = {"account": bus.account, "region": bus.region, "bus": bus.name, "hops": hops, "only": only, "events": events, "at": None}  # fmt: skip
     if trace:
-        said["trace"] = trace
+        said["trace"] = without_chain(trace)
     call.cloud.work.put(call.tx, ROUTE, orjson.dumps(said))
 
 

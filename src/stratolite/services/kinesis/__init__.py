@@ -30,7 +30,8 @@ Files  ``streams`` ``resharding`` ``writing`` ``reading`` ``consumers`` ``polici
        ``service``; ``dry_runs`` requests that only ask; ``layout`` which shards a change makes; ``worker`` trims, drops, scales
 
 Missing  channels, queues and StreamId: refused by name. KMS keys are checked if the KMS service is offered; the bytes on disk are not
-encrypted with them. Of the shard-level metrics, ReadProvisionedThroughputExceeded is counted for the stream only.
+encrypted with them. CloudWatch is not told how long a put took (PutRecord.Latency, PutRecords.Latency), nor of SubscribeToShard's
+own successes.
 
 Sources  https://docs.aws.amazon.com/kinesis/latest/APIReference/
          https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html

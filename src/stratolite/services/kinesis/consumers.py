@@ -13,7 +13,7 @@ from stratolite.services.kinesis import names, quotas, sequence, state
 from stratolite.services.kinesis.accounts import is_committed
 from stratolite.services.kinesis.dry_runs import DryRuns
 from stratolite.services.kinesis.names import ConsumerRef, Ref
-from stratolite.services.kinesis.reading import outgoing, page, start
+from stratolite.services.kinesis.reading import Page, outgoing, page, start
 from stratolite.services.kinesis.sequence import Position
 from stratolite.services.kinesis.streams import check_tags, known
 
@@ -187,6 +187,7 @@ class Consumers(DryRuns):
                 ]
                 tx.wait(spans, min(heartbeat_s, until_s))
             ref.measure_shard(inner, stream["metrics"], number, outgoing(found))
+            _measure_event(inner, ref, name, found)
             last = found.next
             order = max((last.stamp << sequence.INDEX_BITS) + last.place - 1, 0)
             event: dict[str, Any] = {
@@ -205,6 +206,16 @@ class Consumers(DryRuns):
             return event, last, found.is_over
 
         return run
+
+
+def _measure_event(call: Call, ref: Ref, name: str, found: Page) -> None:
+    dimensions = (("ConsumerName", name), ("StreamName", ref.name))
+    place = ref.account, ref.region, "AWS/Kinesis", dimensions
+    behind_ms = float(found.behind_ms)
+    call.cloud.measure(*place, "SubscribeToShardEvent.Success")
+    call.cloud.measure(*place, "SubscribeToShardEvent.Bytes", found.size_bytes, "Bytes")
+    call.cloud.measure(*place, "SubscribeToShardEvent.Records", len(found.records))
+    call.cloud.measure(*place, "SubscribeToShardEvent.MillisBehindLatest", behind_ms, "Milliseconds")  # fmt: skip
 
 
 def consumer_of(call: Call, given: ConsumerRef) -> tuple[Ref, state.Record, str, state.Record]:

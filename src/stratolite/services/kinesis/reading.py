@@ -78,14 +78,18 @@ class Reading(DryRuns):
                 )
             return found, after, stream["metrics"]
 
-        second = int(call.world.cloud())
+        second, began_s = int(call.world.cloud()), call.world.mono()
         if is_counted:
             try:
                 self._count_call(ref, iterator, second)
             except Fault:
+                ref.measure(call, "GetRecords.Success", 0)
                 await call.transact(lambda inner: _measure_refused(inner, iterator))
                 raise
         found, after, metrics = await call.transact(read)
+        latency_ms = (call.world.mono() - began_s) * 1000
+        ref.measure(call, "GetRecords.Success", 1)
+        ref.measure(call, "GetRecords.Latency", latency_ms, "Milliseconds")
         ref.measure(call, "GetRecords.Records", len(found.records))
         ref.measure(call, "GetRecords.Bytes", found.size_bytes, "Bytes")
         ref.measure(call, "GetRecords.IteratorAgeMilliseconds", found.behind_ms, "Milliseconds")

@@ -21,7 +21,7 @@ _BUSY_BYTES, _BUSY_RECORDS = quotas.WRITE_BYTES_A_SECOND // 2, quotas.WRITE_RECO
 class Writing(DryRuns):
     def put_record(self, call: Call, request: Request) -> Response:
         ref, stream = found(call, request)
-        _check(request, stream, "")
+        size = _check(request, stream, "")
         if minimum := request.get("SequenceNumberForOrdering"):
             known = sequence.parse(minimum)
             if known is None or known.time_s > call.tx.time_s + 1:
@@ -34,8 +34,11 @@ class Writing(DryRuns):
             _hash_key(request)
             self.end_if_dry(call, request, ref)
         (row,) = _put(call, ref, stream, [request])
-        if "ErrorCode" in row:
+        is_taken = "ErrorCode" not in row
+        ref.measure(call, "PutRecord.Success", float(is_taken))
+        if not is_taken:
             raise Fault(_THROTTLED, row["ErrorMessage"])
+        ref.measure(call, "PutRecord.Bytes", size, "Bytes")
         return row | _encryption(stream)
 
     def put_records(self, call: Call, request: Request) -> Response:
@@ -57,6 +60,11 @@ class Writing(DryRuns):
             self.end_if_dry(call, request, ref)
         rows = _put(call, ref, stream, records)
         failed = sum(1 for row in rows if "ErrorCode" in row)
+        ref.measure(call, "PutRecords.Success", float(failed < len(rows)))
+        ref.measure(call, "PutRecords.Bytes", size, "Bytes")
+        ref.measure(call, "PutRecords.TotalRecords", len(rows))
+        ref.measure(call, "PutRecords.SuccessfulRecords", len(rows) - failed)
+        ref.measure(call, "PutRecords.ThrottledRecords", failed)
         return {"FailedRecordCount": failed, "Records": rows} | _encryption(stream)
 
 

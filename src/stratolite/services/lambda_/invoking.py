@@ -16,7 +16,7 @@ import orjson
 from stratolite.errors import Fault
 from stratolite.runtime import Busy, Ended, Invocation, Launch, Outcome, Start
 from stratolite.runtime.sandbox import Listen
-from stratolite.service import Call, Request, Response, trace_of
+from stratolite.service import Call, Request, Response, trace_of, without_chain
 from stratolite.services.lambda_ import bundle, names, payloads, recursion, state
 from stratolite.services.lambda_.credentials import Credentials
 from stratolite.services.lambda_.names import LATEST, Ref
@@ -208,9 +208,11 @@ class Invoking(Credentials):
         finally:
             self._count(target.ref, -1)
         payload, error = _payload(outcome, request_id, config["Timeout"])
-        _measure(call, target.ref, "Invocations")
-        _measure(call, target.ref, "Errors", float(bool(error)))
-        _measure(call, target.ref, "Duration", outcome.duration_s * 1000, "Milliseconds")
+        version = target.version
+        _measure(call, target.ref, "Invocations", version=version)
+        _measure(call, target.ref, "Errors", float(bool(error)), version=version)
+        duration_ms = outcome.duration_s * 1000
+        _measure(call, target.ref, "Duration", duration_ms, "Milliseconds", version=version)
         now = datetime.fromtimestamp(call.world.cloud(), UTC)
         closing = _closing(outcome, request_id, config, error, now)
         self.output.write(stream[0], [(_wall_ms(call), f"{text}\n") for text in closing])
@@ -393,15 +395,21 @@ def _throttled(busy: Busy) -> Fault:
     )
 
 
-def _measure(call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count") -> None:
-    """Of the function, of what was asked for (a version, an alias), and of all functions.
+def _measure(
+    call: Call, ref: Ref, name: str, value: float = 1.0, unit: str = "Count", version: str = ""
+) -> None:
+    """Of the function, of what was asked for (a version, an alias), of the ``version`` an alias led to, and of all functions.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
     """
     function = ("FunctionName", ref.name)
     asked = f"{ref.name}:{ref.qualifier}" if ref.qualifier else ref.name
-    for dimensions in ((function,), (function, ("Resource", asked)), ()):
+    resource = ("Resource", asked)
+    for dimensions in ((function,), (function, resource), ()):
         call.cloud.measure(ref.account, ref.region, "AWS/Lambda", dimensions, name, value, unit)
+    if version and ref.qualifier and ref.qualifier not in (version, LATEST):
+        executed = ("ExecutedVersion", version), function, resource
+        call.cloud.measure(ref.account, ref.region, "AWS/Lambda", executed, name, value, unit)
 
 
 def _payload(outcome: Outcome, request_id: str, timeout_s: int) -> tuple[bytes, str]:
@@ -486,7 +494,7 @@ def _closing(
 def _trace(call: Call) -> str:
     """The one that the call came with, without what ``recursion`` counts in it, or a new one."""
     if given := trace_of(call):
-        return ";".join(part for part in given.split(";") if not part.startswith("Lineage="))
+        return without_chain(given)
     return f"Root=1-{int(call.world.wall()):08x}-{call.world.token(12).hex()};Sampled=0"
 
 

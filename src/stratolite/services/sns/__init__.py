@@ -33,7 +33,8 @@ Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissi
        published, ``sealing`` under a key; ``filtering`` filter policies; ``envelopes``, ``signing`` what is delivered; ``fanout`` and
        ``delivery`` the workers; ``replays`` archives; ``outbox``, ``phones`` (opting out, the SMS sandbox), ``push`` (platform applications and endpoints); ``doors`` links in messages.
 
-Publish and PublishBatch need no signature where the topic's policy allows everybody; every other call does.
+Publish and PublishBatch need no signature where the topic's policy allows everybody, ConfirmSubscription none without
+AuthenticateOnUnsubscribe; every other call does.
 
 Missing  data protection policies, delivery status logging, active tracing: refused by name. Credentials of push platforms are not
 checked and not kept, and events of platform applications are not published; no account is in the SMS sandbox. A wrong filter policy is refused without the place

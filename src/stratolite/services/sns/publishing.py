@@ -134,8 +134,6 @@ def _accept(call: Call, topic: Topic, message: Publication, key: DataKey | None)
     size = publication.size_of(message["message"], message["attributes"])
     topic.measure(call.cloud, "NumberOfMessagesPublished")
     topic.measure(call.cloud, "PublishSize", size, "Bytes")
-    if trace := getattr(call, "trace", ""):
-        message["trace"] = trace
     if key is not None:
         sealing.seal(call, key, message)
     if not topic.is_fifo:

@@ -247,15 +247,6 @@ def archived(
     return found
 
 
-def first_archived_ms(tx: Tx, keys: Keyspace, topic_number: int) -> int | None:
-    space = keys["archive"][topic_number]
-    for key, _ in tx.scan(space.span(), limit=1):
-        ms = space.parts(key)[0]
-        assert isinstance(ms, int)
-        return ms
-    return None
-
-
 def expire_archive(tx: Tx, keys: Keyspace, topic_number: int, before_ms: int, most: int) -> bool:
     """Delete up to ``most`` messages archived before; whether some are left."""
     space = keys["archive"][topic_number]

@@ -102,6 +102,10 @@ class Subscriptions(Service):
         return _subscribed(found, request)
 
     def confirm_subscription(self, call: Call, request: Request) -> Response:
+        """Signed only where it has AuthenticateOnUnsubscribe.
+
+        https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html
+        """
         named = read(request.get("TopicArn"))
         token = request.get("Token") or ""
         if not _TOKEN.fullmatch(token):
@@ -112,8 +116,14 @@ class Subscriptions(Service):
         found = topic and state.subscription(call.tx, keys, topic.number, number)
         if not topic or not found or found.record["token"] != token:
             raise invalid("Token")
+        careful = str(request.get("AuthenticateOnUnsubscribe", "")).lower() == "true"
+        if careful and call.principal.kind == "anonymous":
+            raise Fault(
+                "AuthorizationError",
+                "AuthenticateOnUnsubscribe is for signed calls only",
+                status=403,
+            )
         if not found.record["confirmed"]:
-            careful = str(request.get("AuthenticateOnUnsubscribe", "")).lower() == "true"
             changed = {
                 **found.record,
                 "confirmed": True,

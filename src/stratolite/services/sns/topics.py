@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stratolite.clock import iso
 from stratolite.core.dropping import leave
 from stratolite.errors import Fault
 from stratolite.service import Call, Request, Response, Service
@@ -18,6 +19,7 @@ from stratolite.services.sns.state import Topic, keys_of
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _PAGE = 100
 _TAGS_MAX = 50
+_DAY_MS = 86_400_000
 
 
 class Topics(Service):
@@ -94,7 +96,8 @@ class Topics(Service):
         return {"Topics": [{"TopicArn": arn} for arn in found]}
 
     def get_topic_attributes(self, call: Call, request: Request) -> Response:
-        return {"Attributes": described(topic_of(call, request.get("TopicArn")))}
+        found = topic_of(call, request.get("TopicArn"))
+        return {"Attributes": described(found, int(call.tx.time_s * 1000))}
 
     def set_topic_attributes(self, call: Call, request: Request) -> Response:
         found = topic_of(call, request.get("TopicArn"))
@@ -110,6 +113,8 @@ class Topics(Service):
         if name == "ArchivePolicy" and value in ("", "{}"):
             kept.pop("ArchivePolicy", None)
         record = {**found.record, "attributes": kept}
+        if name == "ArchivePolicy" and not found.archive_days:
+            record["archived_ms"] = int(call.tx.time_s * 1000)
         state.put_topic(call.tx, keys_of(found.account, found.region), record)
         if name == "ArchivePolicy":
             fanout.plan_archive_expiry(call, record)
@@ -143,7 +148,7 @@ class Topics(Service):
         state.put_topic(call.tx, keys_of(found.account, found.region), record)
 
 
-def described(found: Topic) -> dict[str, str]:
+def described(found: Topic, now_ms: int) -> dict[str, str]:
     """GetTopicAttributes' answer."""
     kept, counts = found.attributes, found.record["counts"]
     delivery = orjson.dumps(attributes.topic_delivery(kept.get("DeliveryPolicy", ""))).decode()
@@ -160,6 +165,10 @@ def described(found: Topic) -> dict[str, str]:
     if found.is_fifo:
         shown["FifoTopic"] = "true"
         shown["ContentBasedDeduplication"] = kept.get("ContentBasedDeduplication", "false")
+    if found.archive_days:
+        since_ms = found.record.get("archived_ms", found.record["created_ms"])
+        first_ms = max(since_ms, now_ms - found.archive_days * _DAY_MS)
+        shown["BeginningArchiveTime"] = f"{iso(first_ms // 1000)[:-1]}.{first_ms % 1000:03d}Z"
     hidden = shown.keys() | {"FifoTopic"}
     return shown | {k: v for k, v in kept.items() if k not in hidden}
 

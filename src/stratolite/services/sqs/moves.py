@@ -177,6 +177,8 @@ class Mover:
 
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
+        while await self._cloud.db.transact(lambda tx: _take_in_page(tx, said)):
+            pass
         rate = await self._cloud.db.transact(lambda tx: _rate(tx, said))
         left = rate or None
         while True:
@@ -202,6 +204,24 @@ class Mover:
 def _rate(tx: Tx, said: dict[str, Any]) -> int:
     task = state.task(tx, key_of(said["account"], said["region"]), said["queue"], said["began_ms"])
     return int(task["rate"]) if task is not None else 0
+
+
+def _take_in_page(tx: Tx, said: dict[str, Any]) -> bool:
+    """Before anything is moved: have a task move, too, what is still counted as in flight though its time is over. Whether
+    there may be more of it."""
+    keys = key_of(said["account"], said["region"])
+    q = state.queue(tx, keys, said["name"])
+    task = state.task(tx, keys, said["queue"], said["began_ms"])
+    if q is None or q.number != said["queue"] or task is None:
+        return False
+    if task["status"] != "RUNNING" or task["moved"]:
+        return False
+    c = state.counts(tx, q)
+    any_more = fifo.settle(tx, q, c) if q.is_fifo else standard.settle(tx, q, c)
+    if any_more:
+        state.put_counts(tx, q, c)
+    state.put_task(tx, keys, q.number, {**task, "to_move": c.visible + c.delayed})
+    return any_more
 
 
 def _move_page(cloud: Cloud, tx: Tx, said: dict[str, Any], most: int) -> int:

@@ -29,6 +29,8 @@ from stratolite.services.sqs.state import Counts, Queue
 _DROP, _FORGET, _EXPIRE, _SAMPLE = "sqs.drop", "sqs.forget", "sqs.expire", "sqs.sample"
 _SAMPLE_EVERY_MS = 60_000
 _SAMPLED_MAX = 100
+_SETTLED_PAGES_MAX = 500
+"""Of a queue, in a minute; what is left is counted in the next one."""
 _PAGE_ROWS = 1000
 _EXPIRED_MAX = 100
 _FORGOTTEN_MAX = 500
@@ -157,6 +159,10 @@ class _Sample:
                 return found
 
             rows = await self._cloud.db.transact(page)
+            if late := [q for q, c, *_ in rows if c.flying or c.delayed]:
+                for q in late:
+                    await self._settle(q)
+                rows = await self._cloud.db.transact(page)
             for q, c, age_s, quiet in rows:
                 any_left = any_left or c.total > 0
                 q.measure(self._cloud, "ApproximateNumberOfMessagesVisible", c.visible)
@@ -180,6 +186,24 @@ class _Sample:
                 _put_sample(self._cloud, tx, said)
 
         return again
+
+    async def _settle(self, q: Queue) -> None:
+        """Count as visible what has become visible since somebody looked."""
+        order = fifo if q.is_fifo else standard
+
+        def page(tx: Tx) -> bool:
+            now = state.queue(tx, key_of(q.account, q.region), q.name)
+            if now is None or now.number != q.number:
+                return False
+            c = state.counts(tx, now)
+            if not order.settle(tx, now, c):
+                return False
+            state.put_counts(tx, now, c)
+            return True
+
+        for _ in range(_SETTLED_PAGES_MAX):
+            if not await self._cloud.db.transact(page):
+                return
 
 
 def _measure_quiet(cloud: Cloud, q: Queue, quiet: Quiet) -> None:
