@@ -279,6 +279,36 @@ def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, pla
     assert (get[5], get[11], get[13], get[16]) == ("-", "-", "-", "-")
 
 
+def test_every_key_of_a_multi_delete_has_its_line(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: "BATCH.DELETE.OBJECT" """
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    for key in ("a b", "kept"):
+        s3.put_object(Bucket="box", Key=key, Body=b"x")
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    wanted = [{"Key": "a b"}, {"Key": "kept", "ETag": '"other"'}]
+    s3.delete_objects(Bucket="box", Delete={"Objects": wanted, "Quiet": True})
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    assert " REST.POST.MULTI_OBJECT_DELETE - " in lines[-3]
+    for line, said in zip(
+        lines[-2:],
+        ("a%20b - 204 - - -", "kept - 412 PreconditionFailed - -"),
+        strict=True,
+    ):
+        fields = line.split()
+        assert " ".join(fields[7:14]) == f"BATCH.DELETE.OBJECT {said}"
+        assert len(fields) == 27  # one more than documented: the time has a space
+        assert fields[6] == lines[-3].split()[6]
+
+
 def test_a_line_says_how_it_was_signed_what_was_sent_and_how_large_the_object_is(client, platform):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: Bytes Sent, Object Size, Authentication Type"""
     s3 = client("s3")
