@@ -302,6 +302,30 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path, monkeypatch):
     in_place(tmp_path, body)
 
 
+def test_thousands_of_slow_writers_do_not_hold_back_a_buffer_each(tmp_path, monkeypatch):
+    """4,096 connections could else keep a gigabyte in memory, each sending less than a buffer and then nothing."""
+    monkeypatch.setattr("stratolite.core.blob_files.BLOBS_BUFFERED_BYTES_MAX", 100_000)
+
+    async def body(place):
+        shelf = place.blobs._shelf
+        piece = os.urandom(3_000)
+        writers = [place.blobs.writer() for _ in range(60)]
+        for _ in range(5):
+            for writer in writers:
+                await writer.write(piece)
+                assert shelf.held_bytes <= 100_000
+                assert shelf.held_bytes == sum(w._sink._held_bytes for w in writers)
+        for writer in writers[30:]:
+            await writer.abort()
+        ended = [await writer.finish() for writer in writers[:30]]
+        assert shelf.held_bytes == 0
+        for blob in ended:
+            assert await place.blobs.read(blob.id) == piece * 5
+        assert os.listdir(f"{place.folder}/blobs/new") == []
+
+    in_place(tmp_path, body)
+
+
 def test_an_abort_after_the_end_takes_nothing_away(tmp_path):
     """Callers abort in an except clause around finish and commit, and the commit may have happened."""
 

@@ -279,6 +279,69 @@ def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, pla
     assert (get[5], get[11], get[13], get[16]) == ("-", "-", "-", "-")
 
 
+def test_every_key_of_a_multi_delete_has_its_line(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: "BATCH.DELETE.OBJECT" """
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    for key in ("a b", "kept"):
+        s3.put_object(Bucket="box", Key=key, Body=b"x")
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    wanted = [{"Key": "a b"}, {"Key": "kept", "ETag": '"other"'}]
+    s3.delete_objects(Bucket="box", Delete={"Objects": wanted, "Quiet": True})
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    assert " REST.POST.MULTI_OBJECT_DELETE - " in lines[-3]
+    for line, said in zip(
+        lines[-2:],
+        ("a%20b - 204 - - -", "kept - 412 PreconditionFailed - -"),
+        strict=True,
+    ):
+        fields = line.split()
+        assert " ".join(fields[7:14]) == f"BATCH.DELETE.OBJECT {said}"
+        assert len(fields) == 27  # one more than documented: the time has a space
+        assert fields[6] == lines[-3].split()[6]
+
+
+def test_a_line_says_how_it_was_signed_what_was_sent_and_how_large_the_object_is(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: Bytes Sent, Object Size, Authentication Type"""
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    s3.put_object(Bucket="box", Key="k", Body=b"0123456789")
+    s3.put_object(Bucket="box", Key="k", Body=b"x" * 100_000)
+    for version in ("s3v4", "s3v4-query", "s3"):
+        client("s3", signature_version=version).get_object(Bucket="box", Key="k", Range="bytes=2-4")
+    s3.head_object(Bucket="box", Key="k")
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    said = []
+    for line in lines[-6:]:
+        _, _, status, _, _, _, signed = line.split('"')
+        said.append((*status.split()[:4], *signed.split()[2:5:2]))
+    assert said == [
+        ("200", "-", "-", "10", "SigV4", "AuthHeader"),
+        ("200", "-", "-", "100000", "SigV4", "AuthHeader"),
+        ("206", "-", "3", "100000", "SigV4", "AuthHeader"),
+        ("206", "-", "3", "100000", "SigV4", "QueryString"),
+        ("206", "-", "3", "100000", "SigV2", "AuthHeader"),
+        ("200", "-", "-", "100000", "SigV4", "AuthHeader"),
+    ]
+
+
 @pytest.mark.parametrize("source", ["EventTime", "DeliveryTime", None])
 def test_access_logs_go_into_partitions_of_the_day(client, platform, source):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerLogs.html#server-access-logging-overview"""

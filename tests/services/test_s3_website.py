@@ -124,6 +124,8 @@ def test_conditions_and_ranges_work_for_browsers(s3, get):
     status, part, body = get(f"{BASE}/", range="bytes=1-2")
     assert (status, part["content-range"], body) == (206, "bytes 1-2/13", b"h1")
     assert get(f"{BASE}/", range="bytes=99-")[0] == 416
+    assert get(f"{BASE}/", range="bytes=1-2", if_range=headers["etag"])[0] == 206
+    assert get(f"{BASE}/", range="bytes=1-2", if_range='"other"')[0] == 200
 
 
 def test_everything_can_be_redirected(s3, get):

@@ -25,7 +25,12 @@ from stratolite.clock import World
 from stratolite.core.lanes import Lane
 from stratolite.errors import Unavailable
 from stratolite.http import Body, FileSlice
-from stratolite.limits import BLOB_BUFFER_BYTES, BLOB_FRESH_S, BLOB_THREADS_MAX
+from stratolite.limits import (
+    BLOB_BUFFER_BYTES,
+    BLOB_FRESH_S,
+    BLOB_THREADS_MAX,
+    BLOBS_BUFFERED_BYTES_MAX,
+)
 
 T = TypeVar("T")
 _DIRECT = getattr(os, "O_DIRECT", 0)
@@ -46,6 +51,8 @@ class FileShelf:
         for name in _old_names(self._new, newest_s):
             os.unlink(f"{self._new}/{name}")
         self._known: set[str] = set()
+        self.held_bytes = 0
+        """By all sinks, not yet handed to a thread."""
         self._threads = ThreadPoolExecutor(BLOB_THREADS_MAX, thread_name_prefix="blob")
 
     def sink(self, id: str) -> FileSink:
@@ -118,7 +125,10 @@ class FileSink:
     async def write(self, chunk: bytes) -> None:
         self._buffer.append(chunk)
         self._held_bytes += len(chunk)
-        if self._held_bytes >= BLOB_BUFFER_BYTES:
+        shelf = self._shelf
+        shelf.held_bytes += len(chunk)
+        # thousands of slow senders together must not hold a gigabyte
+        if self._held_bytes >= BLOB_BUFFER_BYTES or shelf.held_bytes > BLOBS_BUFFERED_BYTES_MAX:
             lane = self._hand_over(self._flush)
             with self._telling():
                 await lane.room()
@@ -129,6 +139,7 @@ class FileSink:
             await lane.done()
 
     async def abort(self) -> None:
+        self._let_go()
         if self._lane is not None:
             self._lane.put(self._discard, None, 0, always=True)
             await self._lane.ended()
@@ -137,8 +148,12 @@ class FileSink:
         if self._lane is None:
             self._lane = self._shelf.lane()
         self._lane.put(work, self._buffer, self._held_bytes)
-        self._buffer, self._held_bytes = [], 0
+        self._let_go()
         return self._lane
+
+    def _let_go(self) -> None:
+        self._shelf.held_bytes -= self._held_bytes
+        self._buffer, self._held_bytes = [], 0
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:

@@ -12,8 +12,12 @@ strictly, the difference is under 1 us of some 35 a GetItem, and llhttp lets pas
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import socket
+import sys
+import termios
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, cast
@@ -116,6 +120,7 @@ class Connection(asyncio.Protocol):
         "_resumed",
         "_sender",
         "_transport",
+        "_untaken",
         "_visitor",
         "deadline_s",
     )
@@ -138,6 +143,7 @@ class Connection(asyncio.Protocol):
         self._fetching = False  # a thread waits for the disk
         self._sender: asyncio.Task[None] | None = None
         self._resumed: asyncio.Future[None] | None = None
+        self._untaken = 0  # bytes that waited for the client when we last looked
         self.deadline_s = _NEVER
 
     @property
@@ -207,6 +213,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._untaken = self._unsent()
         self.deadline_s = self._owner.now_s + self._owner.idle_s
 
     def resume_writing(self) -> None:
@@ -224,7 +231,9 @@ class Connection(asyncio.Protocol):
         self.deadline_s = _NEVER
         if self._transport is None:
             return
-        if self._paused or self._lingering:
+        if self._paused and not self._lingering and self._taking():
+            self.deadline_s = self._owner.now_s + self._owner.idle_s
+        elif self._paused or self._lingering:
             self._transport.abort()  # the client does not take its answer
         elif self._incoming is not None and not self._incoming.complete and self._busy:
             if self._incoming.reading:  # else it is we who are slow
@@ -238,6 +247,22 @@ class Connection(asyncio.Protocol):
             self._refuse(408, "the request took too long to arrive")
         else:
             self._transport.close()
+
+    def _taking(self) -> bool:
+        """Whether the client has taken anything of what waits since we last looked."""
+        before, self._untaken = self._untaken, self._unsent()
+        return self._untaken < before
+
+    def _unsent(self) -> int:
+        """Bytes that wait for the client, here and in the kernel."""
+        transport = self._transport
+        if transport is None:
+            return 0
+        queued = bytearray(4)
+        with contextlib.suppress(OSError):  # a kernel that does not say
+            fd = transport.get_extra_info("socket").fileno()
+            fcntl.ioctl(fd, termios.TIOCOUTQ, queued)
+        return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def stop(self) -> None:
         """Finish what is in flight, then close."""

@@ -15,6 +15,7 @@ from stratolite.gateway.auth import SANDBOX
 from stratolite.gateway.http1 import Connection, Find, Handle
 from stratolite.gateway.outgoing import Outgoing
 from stratolite.limits import (
+    CONNECTION_DESCRIPTORS,
     CONNECTIONS_MAX,
     DESCRIPTORS_KEPT,
     IDLE_TIMEOUT_S,
@@ -44,7 +45,7 @@ async def serve(
     connections_max: int = CONNECTIONS_MAX,
 ) -> Server:
     """Listen on ``host`` and ``port`` (0: any free one, see ``Server.port``). Raises OSError."""
-    most = min(connections_max, _descriptors() - DESCRIPTORS_KEPT)
+    most = min(connections_max, (_descriptors() - DESCRIPTORS_KEPT) // CONNECTION_DESCRIPTORS)
     server = Server(app, "https" if cert_file else "http", idle_s, request_s, most)
     context = None
     if cert_file:
@@ -91,7 +92,7 @@ def _deadline(connection: Connection) -> float:
 def _descriptors() -> int:
     """How many this process may have, after asking for all it can get."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
+    wanted = CONNECTIONS_MAX * CONNECTION_DESCRIPTORS + DESCRIPTORS_KEPT
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -99,7 +100,7 @@ def _descriptors() -> int:
         soft = wanted
     if soft == resource.RLIM_INFINITY:
         return wanted
-    return max(soft, DESCRIPTORS_KEPT + 16)
+    return max(soft, DESCRIPTORS_KEPT + 16 * CONNECTION_DESCRIPTORS)
 
 
 class Server:

@@ -244,12 +244,13 @@ _CONVERTED = re.compile("can not be converted to an? ")
 S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 S3_HEADERS: dict[str, dict[str, str]] = {
-    "GetObject": {"x-amz-server-side-encryption": "ServerSideEncryption"},
-    "HeadObject": {"x-amz-server-side-encryption": "ServerSideEncryption"},
+    "GetObject": {"x-amz-server-side-encryption": "ServerSideEncryption", "if-range": "IfRange"},
+    "HeadObject": {"x-amz-server-side-encryption": "ServerSideEncryption", "if-range": "IfRange"},
 }
-"""Headers S3 looks at though the operation's model has no member for them, to refuse them.
+"""Headers S3 looks at though the operation's model has no member for them.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html "should not be sent for GET requests"
+https://github.com/aws/aws-sdk-kotlin/issues/1645 "S3 handles the If-Range header correctly"
 """
 
 S3_ROOTS: dict[str, str] = {

@@ -58,6 +58,8 @@ _NAMED = {
 _SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "ListForBatch"})
 """S3 Control's calls for what it keeps with us: no requests."""
 
+_STATUSES = {"AccessDenied": 403, "PreconditionFailed": 412, "InternalError": 500}
+
 _HEARD = frozenset({"counted", "logging"})
 
 Method = Callable[[Call, Request], Response]
@@ -83,11 +85,28 @@ def logging_too(operation: str, method: Method, tally: Tally) -> Method:
         bucket = state.bucket(call.tx, request["Bucket"])
         if bucket is not None and "logging" in bucket.on:
             status = response.get("_status") or (206 if response.get("ContentRange") else 200)
-            size = response.get("ContentLength")
-            _leave(call, bucket, _line(call, bucket, name, request, status, size=size))
+            sent = response.get("ContentLength")
+            part = response.get("ContentRange")
+            size = sent if part is None else int(part.rpartition("/")[2])
+            if size is None:
+                size = counting.uploaded(operation, request)
+            line = _line(call, bucket, name, request, status, sent=sent, size=size)
+            _leave(call, bucket, line)
+            if operation == "DeleteObjects":
+                _leave_each(call, bucket, request, response)
         return response
 
     return logged
+
+
+def _leave_each(call: Call, bucket: Bucket, request: Request, response: Response) -> None:
+    """A line for every key of a multi-object delete, as "BATCH.DELETE.OBJECT"."""
+    failed = {(e["Key"], e.get("VersionId")): e["Code"] for e in response.get("Errors") or ()}
+    for one in request["Delete"]["Objects"]:
+        code = failed.get((one["Key"], one.get("VersionId")))
+        status = 204 if code is None else _STATUSES.get(code, 400)
+        line = _line(call, bucket, "BATCH.DELETE.OBJECT", one, status, code or "-", whole=False)
+        _leave(call, bucket, line)
 
 
 def log_refusal(call: Call, operation: str, request: Request, fault: Fault) -> None:
@@ -131,25 +150,37 @@ def _line(
     request: Request,
     status: int,
     error: str = "-",
+    sent: int | None = None,
     size: int | None = None,
+    whole: bool = True,
 ) -> str:
+    """``whole``: of a request itself, else of a part of it."""
     who = call.principal
     time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S %z")
     key = request.get("Key")
     verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
     path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
     requester = {"anonymous": "-", "root": canonical_id(who.account)}.get(who.kind, who.arn)
-    sent = size if verb == "GET" and size else "-"
+    shown = sent if verb == "GET" and sent else "-"
     agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
     referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
-    signed = ("-", "-") if who.kind == "anonymous" else ("SigV4", "AuthHeader")
+    signed = ("-", "-") if who.kind == "anonymous" else _signed(call)
+    asked = f'"{verb} {path} HTTP/1.1"' if whole else "-"
+    by = (f'"{referer}"', f'"{agent}"') if whole else ("-", "-")
     fields = [
         canonical_id(bucket.account), bucket.name, f"[{time}]", source_ip(call), requester, call.request_id, name,
-        quote(key) if key else "-", f'"{verb} {path} HTTP/1.1"', status, error, sent, size if size is not None else "-",
-        "-", "-", f'"{referer}"', f'"{agent}"', request.get("VersionId") or "-", "-", signed[0], "-", signed[1], "-",
+        quote(key) if key else "-", asked, status, error, shown, size if size is not None else "-",
+        "-", "-", *by, request.get("VersionId") or "-", "-", signed[0], "-", signed[1], "-",
         "-", bucket.point.arn if bucket.point is not None else "-", "-",
     ]  # fmt: skip
     return " ".join(str(field).replace("\n", "%0A") for field in fields)
+
+
+def _signed(call: Call) -> tuple[str, str]:
+    """(Signature version, authentication type)."""
+    version = "SigV2" if call.context.get("s3:signatureversion") == "AWS" else "SigV4"
+    way = call.context.get("s3:authType", "REST-HEADER")
+    return version, {"REST-HEADER": "AuthHeader", "REST-QUERY-STRING": "QueryString"}.get(way, "-")
 
 
 def _leave(call: Call, bucket: Bucket, line: str) -> None:

@@ -8,6 +8,7 @@ Sources  https://www.rfc-editor.org/rfc/rfc9110#name-evaluation-of-preconditions
 from __future__ import annotations
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from stratolite.errors import Fault
@@ -68,6 +69,19 @@ def check_read(have: Validators, want: Reads, now_s: float) -> None:
         )
 
 
+def range_holds(if_range: str | None, have: Validators) -> bool:
+    """Whether Range counts: of another object than the client has part of, it gets the whole.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-if-range (13.1.5: strong comparison, an exact date)
+    """
+    if if_range is None or if_range.strip() == f'"{have.etag}"':
+        return True
+    try:
+        return parsedate_to_datetime(if_range).timestamp() == have.modified_s
+    except (ValueError, OverflowError):
+        return False
+
+
 def check_copy(have: Validators, want: Reads, now_s: float) -> None:
     """Conditions on a copy's source: every failure is 412, named by its copy-source header."""
     name = "x-amz-copy-source-If-"
@@ -123,8 +137,10 @@ def slice_of(header: str, size_bytes: int) -> tuple[int, int] | None:
     if found is None:
         return None
     first, last = found[1], found[2]
-    if len(first) > 19 or len(last) > 19:
+    if len(first) > 19:
         raise invalid_range(header, size_bytes)
+    if len(last) > 19:  # some clients say 2**64 - 1 for "to the end"
+        last = str(size_bytes or 1) if not first else ""
     if not first:
         if not last:
             return None

@@ -139,6 +139,7 @@ class Doors(Service):
             headers = request.headers
             for member, name in (
                 ("Range", "range"),
+                ("IfRange", "if-range"),
                 ("IfMatch", "if-match"),
                 ("IfNoneMatch", "if-none-match"),
             ):

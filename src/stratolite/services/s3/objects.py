@@ -22,7 +22,14 @@ from stratolite.services.s3 import (
     versions,
 )
 from stratolite.services.s3.archive_rules import ARCHIVED
-from stratolite.services.s3.conditions import Reads, Validators, check_read, check_write, slice_of
+from stratolite.services.s3.conditions import (
+    Reads,
+    Validators,
+    check_read,
+    check_write,
+    range_holds,
+    slice_of,
+)
 from stratolite.services.s3.content import Content
 from stratolite.services.s3.entry import Attributes, attributes, bucket_of
 from stratolite.services.s3.events import Happening, happened
@@ -238,7 +245,9 @@ class Objects(Service):
             partial = True
             if is_multipart(head):
                 response["PartsCount"] = parts_count(head)
-        elif (wanted := request.get("Range")) is not None:
+        elif (wanted := request.get("Range")) is not None and range_holds(
+            request.get("IfRange"), Validators(head.etag, modified_s)
+        ):
             found = slice_of(wanted, size)
             if found is not None:
                 (start, stop), partial = found, True
