@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError
 
+from stratolite.http import HttpRequest
+
 DAY_S = 86_400
 TRUST = {
     "Effect": "Allow",
@@ -689,3 +691,36 @@ def test_what_arrives_is_told_to_the_metadata_tables_of_the_target(s3, platform)
     ]  # fmt: skip
     assert told()[1]["object_tags"] == {"t": "1"}
     assert {r["version_id"] for r in told()[:2]} == {put["VersionId"]}
+
+
+def test_a_form_s_upload_is_logged_as_what_it_was(client, platform):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html"""
+    s3 = client("s3")
+    for name in ("box", "logs"):
+        s3.create_bucket(Bucket=name)
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    for more, status in (({}, 204), ({"success_action_status": "201"}, 201)):
+        conditions = [{name: value} for name, value in more.items()]
+        post = s3.generate_presigned_post("box", "k", Fields=dict(more), Conditions=conditions)
+        parts = [(f'name="{name}"', value) for name, value in post["fields"].items()]
+        parts.append(('name="file"; filename="f"', "12345"))
+        body = "".join(
+            f"--b\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}\r\n"
+            for name, value in parts
+        )
+        headers = {"host": "localhost:4566", "content-type": "multipart/form-data; boundary=b"}
+        request = HttpRequest("POST", "/box", "", headers, f"{body}--b--\r\n".encode())
+        assert platform.send(request)[0] == status
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
+    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
+    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    said = [line.split(" ", 7)[7].split()[0:6] for line in lines[-2:]]
+    assert [(name, verb, status) for name, _, verb, _, _, status in said] == [
+        ("REST.POST.OBJECT", '"POST', "204"),
+        ("REST.POST.OBJECT", '"POST', "201"),
+    ]

@@ -210,3 +210,36 @@ def test_a_wrong_website_configuration_is_refused(s3, wrong):
         s3.put_bucket_website(Bucket="site", WebsiteConfiguration=wrong)
     assert error.value.response["Error"]["Code"] in ("InvalidArgument", "InvalidRequest")
     assert "RoutingRules" not in s3.get_bucket_website(Bucket="site")
+
+
+def test_visits_are_in_the_access_log(platform, client, s3, get):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: WEBSITE.HTTP_method.resource_type"""
+    s3.create_bucket(Bucket="logs")
+    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
+    document = {"Version": "2012-10-17", "Statement": [let]}
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps(document))
+    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
+    s3.put_bucket_logging(Bucket="site", BucketLoggingStatus=enabled)
+    assert get(f"{BASE}/docs/", query="a=1")[0] == 200
+    assert get(f"{BASE}/index.html", method="HEAD")[0] == 200
+    assert get(f"{BASE}/none.txt")[0] == 404
+    chosen = s3.select_object_content(
+        Bucket="site", Key="docs/index.html", Expression="SELECT * FROM s3object", ExpressionType="SQL",
+        InputSerialization={"CSV": {}}, OutputSerialization={"CSV": {}},
+    )  # fmt: skip
+    assert (
+        b"".join(e["Records"]["Payload"] for e in chosen["Payload"] if "Records" in e) == b"docs\n"
+    )
+    cloud = platform.cloud
+    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
+    for _ in range(2000):
+        if found := s3.list_objects_v2(Bucket="logs").get("Contents"):
+            break
+    lines = s3.get_object(Bucket="logs", Key=found[0]["Key"])["Body"].read().decode().splitlines()
+    said = [line[line.index("] ") :].split(" ", 4)[4].rsplit(' "', 2)[0] for line in lines]
+    assert [line for line in said if "WEBSITE" in line or "SELECT" in line] == [
+        'WEBSITE.GET.OBJECT docs/index.html "GET /docs/?a=1 HTTP/1.1" 200 - 4 4 - -',
+        'WEBSITE.HEAD.OBJECT index.html "HEAD /index.html HTTP/1.1" 200 - - 13 - -',
+        'WEBSITE.GET.OBJECT none.txt "GET /none.txt HTTP/1.1" 404 NoSuchKey - - - -',
+        'REST.SELECT.OBJECT docs/index.html "POST /site/docs/index.html HTTP/1.1" 200 - 5 4 - -',
+    ]

@@ -27,7 +27,13 @@ from stratolite.gateway.hosts import Hosts, Place
 from stratolite.gateway.object_ways import ObjectErrand
 from stratolite.gateway.payload import declared_hash, open_payload
 from stratolite.gateway.post_form import answer as form_answer
-from stratolite.gateway.post_form import check_policy, is_form, put_request, read_form
+from stratolite.gateway.post_form import (
+    check_policy,
+    is_form,
+    put_request,
+    read_form,
+)
+from stratolite.gateway.post_form import success_status as form_status
 from stratolite.gateway.query_headers import take_headers_of_query
 from stratolite.gateway.refusals import Refused
 from stratolite.gateway.sigv2 import weak_claim
@@ -425,7 +431,7 @@ class Visit:
             put.body = b"".join([piece async for piece in form.file])
             put.headers["content-length"] = str(len(put.body))
         call = self._call(principal, "")
-        decoded = self.codec.decode(put) | {"_form": True}
+        decoded = self.codec.decode(put) | {"_form": form_status(form)}
 
         def finish(response: dict[str, Any]) -> HttpResponse:
             put = self.codec.encode(response, call.request_id).headers

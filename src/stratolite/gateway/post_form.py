@@ -301,24 +301,38 @@ def _tags(xml: str) -> str:
     return urlencode([(unescape(key), unescape(value)) for key, value in _TAG.findall(xml)])
 
 
+def success_status(form: Form) -> int:
+    """Of the answer to a form whose file was taken."""
+    if _redirect(form):
+        return 303
+    asked = form.fields.get("success_action_status")
+    return int(asked) if asked in ("200", "201") else 204
+
+
+def _redirect(form: Form) -> str:
+    target = form.fields.get("success_action_redirect") or form.fields.get("redirect") or ""
+    ok = urlsplit(target).scheme in ("http", "https") and target.isascii()
+    return target if ok else ""
+
+
 def answer(form: Form, bucket: str, key: str, etag: str, endpoint: str) -> HttpResponse:
     """204, or what ``success_action_redirect`` or ``success_action_status`` ask for."""
     location = f"{endpoint}/{bucket}/{quote(key, safe='~')}"
     headers = [("ETag", etag), ("Location", location)]
-    target = form.fields.get("success_action_redirect") or form.fields.get("redirect") or ""
-    if target and urlsplit(target).scheme in ("http", "https") and target.isascii():
+    status = success_status(form)
+    if status == 303:
+        target = _redirect(form)
         extra = urlencode({"bucket": bucket, "key": key, "etag": etag})
         headers[1] = ("Location", target + ("&" if "?" in target else "?") + extra)
         return HttpResponse(303, headers)
-    status = form.fields.get("success_action_status")
-    if status == "201":
+    if status == 201:
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n<PostResponse>'
             f"<Location>{escape(location)}</Location><Bucket>{escape(bucket)}</Bucket>"
             f"<Key>{escape(key)}</Key><ETag>{escape(etag)}</ETag></PostResponse>"
         )
         return HttpResponse(201, [*headers, ("Content-Type", "application/xml")], body.encode())
-    return HttpResponse(200 if status == "200" else 204, headers)
+    return HttpResponse(status, headers)
 
 
 def _against(why: str) -> Fault:

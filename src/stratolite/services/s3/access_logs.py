@@ -19,6 +19,7 @@ import orjson
 
 from stratolite.core import Tx, work
 from stratolite.errors import Fault
+from stratolite.http import HttpResponse
 from stratolite.service import Call, Cloud, Job, Request, Response, Settle
 from stratolite.services.s3 import counting, state
 from stratolite.services.s3.analysis import Tally
@@ -41,6 +42,7 @@ _VERBS = {
 }
 _NAMED = {
     "CopyObject": "REST.COPY.OBJECT",
+    "SelectObjectContent": "REST.SELECT.OBJECT",  # how AWS calls it is not published
     "UploadPart": "REST.PUT.PART",
     "UploadPartCopy": "REST.COPY.PART",
     "CreateMultipartUpload": "REST.POST.UPLOADS",
@@ -61,6 +63,7 @@ _SILENT = frozenset({"KeepAccessPoint", "DropAccessPoint", "KeepAccountBlock", "
 _STATUSES = {"AccessDenied": 403, "PreconditionFailed": 412, "InternalError": 500}
 
 _HEARD = frozenset({"counted", "logging"})
+_FORM = "REST.POST.OBJECT"
 
 Method = Callable[[Call, Request], Response]
 
@@ -85,18 +88,52 @@ def logging_too(operation: str, method: Method, tally: Tally) -> Method:
         bucket = state.bucket(call.tx, request["Bucket"])
         if bucket is not None and "logging" in bucket.on:
             status = response.get("_status") or (206 if response.get("ContentRange") else 200)
+            status = request.get("_form") or status
             sent = response.get("ContentLength")
             part = response.get("ContentRange")
             size = sent if part is None else int(part.rpartition("/")[2])
             if size is None:
                 size = counting.uploaded(operation, request)
-            line = _line(call, bucket, name, request, status, sent=sent, size=size)
+            said = _FORM if "_form" in request else name
+            line = _line(call, bucket, said, request, status, sent=sent, size=size)
             _leave(call, bucket, line)
             if operation == "DeleteObjects":
                 _leave_each(call, bucket, request, response)
         return response
 
     return logged
+
+
+def visited(
+    call: Call, bucket: Bucket, method: str, key: str, uri: str, response: HttpResponse
+) -> None:
+    """A request to the website, in the transaction that answers it: as ``logging_too`` for those to the API."""
+    if _HEARD.isdisjoint(bucket.on):
+        return
+    headers = {name.lower(): value for name, value in response.headers}
+    sent = int(headers.get("content-length", 0)) if response.status < 300 else 0
+    if "counted" in bucket.on:
+        counting.visited(call, bucket, method, key, response.status, sent)
+    if "logging" in bucket.on:
+        name, code = f"WEBSITE.{method}.OBJECT", headers.get("x-amz-error-code", "-")
+        request, size = {"Key": key}, sent or None
+        _leave(
+            call,
+            bucket,
+            _line(call, bucket, name, request, response.status, code, size, size, uri=uri),
+        )
+
+
+def selected(call: Call, request: Request, scanned: int, returned: int) -> None:
+    """SelectObjectContent has come to its end; in a transaction."""
+    bucket = state.bucket(call.tx, request["Bucket"])
+    if bucket is None or _HEARD.isdisjoint(bucket.on):
+        return
+    if "counted" in bucket.on:
+        counting.selected(call, bucket, request, scanned, returned)
+    if "logging" in bucket.on:
+        name = operation_name("SelectObjectContent")
+        _leave(call, bucket, _line(call, bucket, name, request, 200, sent=returned, size=scanned))
 
 
 def _leave_each(call: Call, bucket: Bucket, request: Request, response: Response) -> None:
@@ -153,15 +190,16 @@ def _line(
     sent: int | None = None,
     size: int | None = None,
     whole: bool = True,
+    uri: str = "",
 ) -> str:
-    """``whole``: of a request itself, else of a part of it."""
+    """``whole``: of a request itself, else of a part of it. ``uri``: what was asked for, if not a path of the API."""
     who = call.principal
     time = datetime.fromtimestamp(call.tx.time_s, UTC).strftime("%d/%b/%Y:%H:%M:%S %z")
     key = request.get("Key")
-    verb = {"COPY": "PUT"}.get(name.split(".")[1], name.split(".")[1])
-    path = f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}"
+    verb = {"COPY": "PUT", "SELECT": "POST"}.get(name.split(".")[1], name.split(".")[1])
+    path = uri or (f"/{bucket.name}/{quote(key)}" if key else f"/{bucket.name}")
     requester = {"anonymous": "-", "root": canonical_id(who.account)}.get(who.kind, who.arn)
-    shown = sent if verb == "GET" and sent else "-"
+    shown = sent if sent and (verb == "GET" or "SELECT" in name) else "-"
     agent = str(call.context.get("aws:UserAgent") or "-").replace('"', "%22")
     referer = str(call.context.get("aws:Referer") or "-").replace('"', "%22")
     signed = ("-", "-") if who.kind == "anonymous" else _signed(call)

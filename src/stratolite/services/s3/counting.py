@@ -219,11 +219,19 @@ def refused(call: Call, bucket: Bucket, operation: str, request: Request, status
     measure(call, bucket, met, metric_of(operation, request), status, {}, None)
 
 
-def selected(call: Call, request: Request, scanned: int, returned: int) -> None:
-    """SelectObjectContent has come to its end; in a transaction."""
-    bucket = state.bucket(call.tx, request["Bucket"])
-    if bucket is None or "counted" not in bucket.on:
-        return
+def visited(call: Call, bucket: Bucket, method: str, key: str, status: int, sent: int) -> None:
+    """A request to the website of a bucket that counts."""
+    rules = _rules(call, bucket)
+    head = state.head(call.tx, bucket, key.encode()) if rules.tagged else None
+    tags = _NOTHING if head is None else head.tags
+    met = [rule.id for rule in rules.metrics if rule.meets(key, tags, "")]
+    metric = {"GET": "GetRequests", "HEAD": "HeadRequests"}.get(method)
+    sizes = {"BytesDownloaded": sent if method == "GET" else None}
+    measure(call, bucket, met, metric, status, sizes, None)
+
+
+def selected(call: Call, bucket: Bucket, request: Request, scanned: int, returned: int) -> None:
+    """SelectObjectContent on a bucket that counts has come to its end."""
     rules = _rules(call, bucket)
     head = _head(call, bucket, request) if rules.tagged else None
     tags = _NOTHING if head is None else head.tags

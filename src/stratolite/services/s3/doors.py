@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from stratolite.errors import Fault
 from stratolite.http import HttpRequest, HttpResponse
 from stratolite.service import ANONYMOUS, Call, Door, Response, Service
-from stratolite.services.s3 import cors, state, website
+from stratolite.services.s3 import access_logs, cors, state, website
 from stratolite.services.s3.faults import no_such_bucket
 from stratolite.services.s3.state import Bucket
 
@@ -70,6 +70,9 @@ class Doors(Service):
             )
             return _error_page(call, fault, head=False)
         response = self._page(call, bucket, config, door, request)
+        key = website.index_key(config, unquote(door.path.removeprefix("/")))
+        uri = door.path + (f"?{request.query}" if request.query else "")
+        access_logs.visited(call, bucket, method, key, uri, response)
         origin = request.headers.get("origin")
         rules = state.config(call.tx, bucket, "cors")
         if origin and rules:

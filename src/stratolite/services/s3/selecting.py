@@ -28,9 +28,9 @@ from stratolite.errors import Fault
 from stratolite.runtime import jail
 from stratolite.service import Call, Request, Response
 from stratolite.services.s3 import (
+    access_logs,
     archive_rules,
     content,
-    counting,
     encryption,
     select_faults,
     select_sql,
@@ -131,7 +131,7 @@ class Selecting(Objects):
                     returned += len(rows)
                     yield {"Records": {"Payload": rows}}
                 await call.transact(
-                    lambda inner: counting.selected(inner, request, size_bytes, returned)
+                    lambda inner: access_logs.selected(inner, request, size_bytes, returned)
                 )
                 yield {"Stats": {"Details": details()}}
                 yield {"End": {}}
