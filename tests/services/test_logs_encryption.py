@@ -83,7 +83,8 @@ def test_a_key_that_does_not_let_logs_is_refused_and_one_that_no_longer_does_shu
     kms = client("kms")
     closed = kms.create_key()["KeyMetadata"]["Arn"]
     refusal = f"The specified KMS key does not exist or is not allowed to be used with Arn '{ARN}'"
-    for bad in (closed, key[:-1] + "0"):
+    other = key[:-1] + ("1" if key.endswith("0") else "0")
+    for bad in (closed, other):
         with pytest.raises(ClientError) as found:
             logs.create_log_group(logGroupName="g", kmsKeyId=bad)
         error = found.value.response["Error"]

@@ -32,8 +32,7 @@ def put(logs: Any, pattern: str, name: str = "f", group: str = "g", **said: Any)
 
 
 def say(logs: Any, *messages: str, ago_ms: int = 0) -> None:
-    now_ms = int(time.time() * 1000)  # alarms look at the last minutes alone
-    events = [{"timestamp": now_ms - ago_ms, "message": message} for message in messages]
+    events = [{"timestamp": NOW_MS - ago_ms, "message": message} for message in messages]
     logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
 
 
@@ -122,7 +121,8 @@ def test_an_alarm_is_told_of_what_a_log_says(client, platform, logs):
         AlarmName="a", Namespace="Shop", MetricName="errors", Statistic="Sum", Period=60, EvaluationPeriods=1,
         ComparisonOperator="GreaterThanOrEqualToThreshold", Threshold=1, AlarmActions=[TOPIC],
     )  # fmt: skip
-    say(logs, "FATAL end")
+    since_ms = int(time.time() * 1000) - NOW_MS  # alarms look at the last minutes alone
+    say(logs, "FATAL end", ago_ms=-since_ms)
     come_to_rest(platform, "logs.metrics")
     advance(platform, 61)
     (message,) = received(client, url)

@@ -768,6 +768,50 @@ def test_a_web_address_confirms_and_gets_messages_and_retries(platform, sns, sqs
     assert json.loads(got["Body"])["Message"] == "never"
 
 
+@pytest.mark.parametrize("way", ["call", "link"])
+def test_a_web_address_is_told_that_it_was_unsubscribed_and_may_take_it_back(platform, sns, way):
+    """https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html"""
+    web = Web(platform)
+    arn = topic(sns)
+    sub = subscribe(sns, arn, "http", "http://example.com/hook", FilterPolicy='{"a": ["b"]}')
+    get(platform, json.loads(wait_for(lambda: web.posts)[0][2])["SubscribeURL"])
+    web.posts.clear()
+    attributes = {"a": {"DataType": "String", "StringValue": "b"}}
+    if way == "call":
+        sns.unsubscribe(SubscriptionArn=sub)
+    else:
+        sns.publish(TopicArn=arn, Message="first", MessageAttributes=attributes)
+        ((_, _, text),) = wait_for(lambda: web.posts)
+        web.posts.clear()
+        assert get(platform, json.loads(text)["UnsubscribeURL"])[0] == 200
+    ((url, headers, text),) = wait_for(lambda: web.posts)
+    told = json.loads(text)
+    assert url == "http://example.com/hook"
+    assert headers["x-amz-sns-message-type"] == told["Type"] == "UnsubscribeConfirmation"
+    assert headers["x-amz-sns-subscription-arn"] == sub
+    assert told["Message"].startswith(f"You have chosen to deactivate subscription {sub}.\n")
+    assert sns.list_subscriptions()["Subscriptions"] == []
+    counts = sns.get_topic_attributes(TopicArn=arn)["Attributes"]
+    assert (counts["SubscriptionsConfirmed"], counts["SubscriptionsDeleted"]) == ("0", "1")
+    assert get(platform, told["SubscribeURL"] + "0")[0] == 400
+    assert get(platform, told["SubscribeURL"])[0] == 200
+    assert [one["SubscriptionArn"] for one in sns.list_subscriptions()["Subscriptions"]] == [sub]
+    kept = sns.get_subscription_attributes(SubscriptionArn=sub)["Attributes"]
+    assert json.loads(kept["FilterPolicy"]) == {"a": ["b"]}
+    web.posts.clear()
+    sns.publish(TopicArn=arn, Message="again", MessageAttributes=attributes)
+    ((_, _, text),) = wait_for(lambda: web.posts)
+    assert json.loads(text)["Message"] == "again"
+    sns.unsubscribe(SubscriptionArn=sub)
+    wait_for(lambda: len(web.posts) == 2)
+    idle(platform)
+    jump(platform, 2 * 86_400 + 1)
+    kept = keys_of("000000000000", "us-east-1")["left"].span()
+    db = platform.cloud.db
+    wait_for(lambda: not platform.run(db.transact(lambda tx: list(tx.scan(kept)))))
+    assert get(platform, json.loads(web.posts[1][2])["SubscribeURL"])[0] == 400
+
+
 def test_a_throttled_address_gets_one_after_another(platform, sns):
     web = Web(platform)
     arn = topic(sns)

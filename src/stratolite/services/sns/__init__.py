@@ -8,6 +8,7 @@ often the process dies), what must go elsewhere becomes a job a subscription: at
     ("topic", name)                   -> JSON record, see ``state.Topic``
     ("subscription", topic, id)       -> JSON record, see ``state.Subscription``; topic: its number
     ("same", topic, protocol, endpoint) -> the id of the subscription
+    ("left", topic, id)               -> as in subscription: a web address's, unsubscribed less than two days ago
     ("known", topic, scope, dedup id) -> until ms (8 bytes) | JSON [message id, sequence]
     ("forget", topic, ms, stamp)      -> the key of a "known" row to forget then
     ("archive", topic, ms, stamp)     -> ``publication`` as JSON, its first 1 MiB
@@ -34,7 +35,7 @@ Files  ``topics``, ``subscriptions`` with ``attributes`` their rules, ``permissi
        ``delivery`` the workers; ``replays`` archives; ``outbox``, ``phones`` (opting out, the SMS sandbox), ``push`` (platform applications and endpoints); ``doors`` links in messages.
 
 Publish and PublishBatch need no signature where the topic's policy allows everybody, ConfirmSubscription none without
-AuthenticateOnUnsubscribe; every other call does.
+AuthenticateOnUnsubscribe; every other call does: Subscribe and Unsubscribe, too, but for the link in a message.
 
 Missing  data protection policies, delivery status logging, active tracing: refused by name. Credentials of push platforms are not
 checked and not kept, and events of platform applications are not published; no account is in the SMS sandbox. A wrong filter policy is refused without the place

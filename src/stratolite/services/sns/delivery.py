@@ -261,7 +261,7 @@ async def _post(
 
 
 class Confirmer:
-    """Asks an endpoint whether it wants what it was subscribed to."""
+    """Asks an endpoint whether it wants what it was subscribed to, and tells a web address that it no longer is."""
 
     queue, ordered, concurrency = fanout.CONFIRM, False, 16
 
@@ -271,21 +271,24 @@ class Confirmer:
     async def handle(self, job: Job) -> Settle | None:
         said = orjson.loads(job.payload)
         keys = keys_of(said["account"], said["region"])
+        has_left = said.get("has_left", False)
 
         def look(tx: Tx) -> tuple[Topic, Subscription, int] | None:
             topic = state.topic(tx, keys, said["name"])
             if topic is None or topic.number != said["number"]:
                 return None
-            found = state.subscription(tx, keys, topic.number, said["subscription"])
+            look_up = state.left if has_left else state.subscription
+            found = look_up(tx, keys, topic.number, said["subscription"])
             return None if found is None else (topic, found, int(tx.time_s * 1000))
 
         place = await self._cloud.db.transact(look)
-        if place is None or place[1].record["confirmed"]:
+        if place is None or (place[1].record["confirmed"] and not has_left):
             return None
         topic, found, now_ms = place
         token = found.record["token"]
         url = envelopes.subscribe_url(self._cloud.endpoint, topic.arn, token)
-        fields = envelopes.confirmation_fields(topic.arn, said["id"], now_ms, token, url)
+        gone = found.arn if has_left else ""
+        fields = envelopes.confirmation_fields(topic.arn, said["id"], now_ms, token, url, gone)
         signer = self._carrier.signer
         signed = await signer.sign(envelopes.to_sign(fields), topic.signature_version)
         body = envelopes.confirmation(fields, signed)
@@ -314,10 +317,12 @@ class Confirmer:
         self, job: Job, topic: Topic, found: Subscription, body: str, said: dict[str, Any]
     ) -> Settle | None:
         headers = [
-            ("x-amz-sns-message-type", "SubscriptionConfirmation"),
+            ("x-amz-sns-message-type", orjson.loads(body)["Type"]),
             ("x-amz-sns-message-id", said["id"]),
             ("x-amz-sns-topic-arn", topic.arn),
         ]
+        if said.get("has_left"):
+            headers.append(("x-amz-sns-subscription-arn", found.arn))
         policy = _http_policy(topic, found)
         try:
             await _post(self._carrier, found.endpoint, policy, headers, body)

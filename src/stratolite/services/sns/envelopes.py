@@ -79,17 +79,23 @@ def notification(
 
 
 def confirmation_fields(
-    topic: str, id: str, ms: int, token: str, subscribe_url: str
+    topic: str, id: str, ms: int, token: str, subscribe_url: str, left: str = ""
 ) -> dict[str, str | None]:
+    """``left``: the ARN of the subscription, where it has ended."""
+    text = f"You have chosen to subscribe to the topic {topic}.\nTo confirm the subscription, visit the"
+    if left:
+        text = (
+            f"You have chosen to deactivate subscription {left}.\n"
+            "To cancel this operation and restore the subscription, visit the"
+        )
     return {
-        "Message": f"You have chosen to subscribe to the topic {topic}.\nTo confirm the subscription, visit the"
-        " SubscribeURL included in this message.",
+        "Message": f"{text} SubscribeURL included in this message.",
         "MessageId": id,
         "SubscribeURL": subscribe_url,
         "Timestamp": timestamp(ms),
         "Token": token,
         "TopicArn": topic,
-        "Type": "SubscriptionConfirmation",
+        "Type": "UnsubscribeConfirmation" if left else "SubscriptionConfirmation",
     }
 
 

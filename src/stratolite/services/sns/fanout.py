@@ -56,8 +56,12 @@ def partition(message: Publication) -> bytes:
     return f"{message['number']}/{message['group']}".encode()
 
 
-def ask_for_confirmation(call: Call, topic: Topic, found: Subscription) -> None:
+def ask_for_confirmation(
+    call: Call, topic: Topic, found: Subscription, *, has_left: bool = False
+) -> None:
+    """``has_left``: it was unsubscribed, and is told how to take that back."""
     said = {
+        "has_left": has_left,
         "account": topic.account,
         "region": topic.region,
         "name": topic.name,
@@ -69,9 +73,12 @@ def ask_for_confirmation(call: Call, topic: Topic, found: Subscription) -> None:
     call.cloud.work.put(call.tx, CONFIRM, orjson.dumps(said))
 
 
-def forget_unconfirmed(call: Call, topic: Topic, found: Subscription) -> None:
+def forget_unconfirmed(
+    call: Call, topic: Topic, found: Subscription, kind: str = "pending"
+) -> None:
+    """``kind``: pending, or left for one that was unsubscribed and whose token ends."""
     said = {
-        "kind": "pending",
+        "kind": kind,
         "account": topic.account,
         "region": topic.region,
         "name": topic.name,
@@ -474,6 +481,9 @@ class Tidier:
         def topic_of(tx: Tx) -> Topic | None:
             topic = state.topic(tx, keys, said["name"])
             return topic if topic is not None and topic.number == said["number"] else None
+
+        if said["kind"] == "left":
+            return lambda tx: state.drop_left(tx, keys, said["number"], said["subscription"])
 
         if said["kind"] == "pending":
 

@@ -136,6 +136,20 @@ def drop_subscription(tx: Tx, keys: Keyspace, topic_number: int, found: Subscrip
     tx.delete(keys.key("slot", topic_number, found.id))
 
 
+def left(tx: Tx, keys: Keyspace, topic_number: int, id: str) -> Subscription | None:
+    """One that was unsubscribed lately and may be restored."""
+    raw = tx.get(keys.key("left", topic_number, id))
+    return None if raw is None else Subscription(raw)
+
+
+def put_left(tx: Tx, keys: Keyspace, topic_number: int, record: Record) -> None:
+    tx.put(keys.key("left", topic_number, record["id"]), orjson.dumps(record))
+
+
+def drop_left(tx: Tx, keys: Keyspace, topic_number: int, id: str) -> None:
+    tx.delete(keys.key("left", topic_number, id))
+
+
 def same(tx: Tx, keys: Keyspace, topic_number: int, protocol: str, endpoint: str) -> str | None:
     """The id of the subscription of this endpoint."""
     raw = tx.get(_same(keys, topic_number, protocol, endpoint))

@@ -86,7 +86,7 @@ class Subscriptions(Service):
             "attributes": kept,
             "confirmed": confirmed,
             "authenticated": confirmed,
-            "token": "" if confirmed else fresh.replace("-", "") + call.world.token(80).hex(),
+            "token": "" if confirmed else _token(call, fresh),
             "unsubscribe_authenticated": False,
             "stack": request.get("StackToken"),  # not AWS's
         }
@@ -114,7 +114,9 @@ class Subscriptions(Service):
         topic = state.topic(call.tx, keys, named.name)
         number = f"{token[:8]}-{token[8:12]}-{token[12:16]}-{token[16:20]}-{token[20:32]}"
         found = topic and state.subscription(call.tx, keys, topic.number, number)
-        if not topic or not found or found.record["token"] != token:
+        gone = topic and not found and state.left(call.tx, keys, topic.number, number)
+        one = found or gone
+        if not topic or not one or one.record["token"] != token:
             raise invalid("Token")
         careful = str(request.get("AuthenticateOnUnsubscribe", "")).lower() == "true"
         if careful and call.principal.kind == "anonymous":
@@ -123,16 +125,23 @@ class Subscriptions(Service):
                 "AuthenticateOnUnsubscribe is for signed calls only",
                 status=403,
             )
-        if not found.record["confirmed"]:
+        if gone:
+            state.drop_left(call.tx, keys, topic.number, gone.id)
+            other = state.same(call.tx, keys, topic.number, gone.protocol, gone.endpoint)
+            if other is not None:  # subscribed again meanwhile
+                return {"SubscriptionArn": f"{topic.arn}:{other}"}
+            state.put_subscription(call.tx, keys, topic.number, gone.record)
+            _count(call, topic, confirmed=1, deleted=-1)
+        elif not one.record["confirmed"]:
             changed = {
-                **found.record,
+                **one.record,
                 "confirmed": True,
                 "authenticated": call.principal.kind != "anonymous",
                 "unsubscribe_authenticated": careful,
             }
             state.put_subscription(call.tx, keys, topic.number, changed)
             _count(call, topic, confirmed=1, pending=-1)
-        return {"SubscriptionArn": found.arn}
+        return {"SubscriptionArn": one.arn}
 
     def unsubscribe(self, call: Call, request: Request) -> Response:
         found = subscription_of(call, request.get("SubscriptionArn"))
@@ -196,9 +205,24 @@ class Subscriptions(Service):
 
 
 def drop(call: Call, topic: Topic, found: Subscription) -> None:
-    state.drop_subscription(call.tx, keys_of(topic.account, topic.region), topic.number, found)
+    """Unsubscribe. A web address is told, with a token that restores its subscription.
+
+    https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html
+    """
+    keys = keys_of(topic.account, topic.region)
+    state.drop_subscription(call.tx, keys, topic.number, found)
     confirmed = int(found.record["confirmed"])
     _count(call, topic, confirmed=-confirmed, pending=confirmed - 1, deleted=confirmed)
+    if confirmed and found.protocol in ("http", "https"):
+        record = {**found.record, "token": _token(call, found.id)}
+        record.pop("replay", None)
+        state.put_left(call.tx, keys, topic.number, record)
+        fanout.ask_for_confirmation(call, topic, found, has_left=True)
+        fanout.forget_unconfirmed(call, topic, found, "left")
+
+
+def _token(call: Call, id: str) -> str:
+    return id.replace("-", "") + call.world.token(80).hex()
 
 
 def _count(call: Call, topic: Topic, **more: int) -> None:
