@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from access_logging import delivered_lines, log_into_logs
 from botocore.exceptions import ClientError
 
 from stratolite.http import HttpRequest
@@ -259,22 +260,14 @@ def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, pla
     from botocore import UNSIGNED
 
     s3 = client("s3")
-    for name in ("box", "logs"):
-        s3.create_bucket(Bucket=name)
-    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
-    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
-    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
-    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    s3.create_bucket(Bucket="box")
+    log_into_logs(s3, "box")
     client("s3control").create_access_point(AccountId="000000000000", Name="door", Bucket="box")
     point = "arn:aws:s3:us-east-1:000000000000:accesspoint/door"
     s3.put_object(Bucket=point, Key="k", Body=b"x")
     with pytest.raises(ClientError):
         client("s3", signature_version=UNSIGNED).get_object(Bucket="box", Key="k")
-    cloud = platform.cloud
-    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
-    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
-    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
-    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    lines = delivered_lines(platform, s3)
     put, get = ([*line.split('"')[0].split(), *line.split('"')[6].split()] for line in lines[-2:])
     assert len(put) == 9 + 9
     assert (put[7], put[11], put[13], put[16]) == ("REST.PUT.OBJECT", "SigV4", "AuthHeader", point)
@@ -284,21 +277,13 @@ def test_a_line_says_by_which_access_point_and_whether_it_was_signed(client, pla
 def test_every_key_of_a_multi_delete_has_its_line(client, platform):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: "BATCH.DELETE.OBJECT" """
     s3 = client("s3")
-    for name in ("box", "logs"):
-        s3.create_bucket(Bucket=name)
-    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
-    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
+    s3.create_bucket(Bucket="box")
     for key in ("a b", "kept"):
         s3.put_object(Bucket="box", Key=key, Body=b"x")
-    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
-    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    log_into_logs(s3, "box")
     wanted = [{"Key": "a b"}, {"Key": "kept", "ETag": '"other"'}]
     s3.delete_objects(Bucket="box", Delete={"Objects": wanted, "Quiet": True})
-    cloud = platform.cloud
-    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
-    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
-    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
-    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    lines = delivered_lines(platform, s3)
     assert " REST.POST.MULTI_OBJECT_DELETE - " in lines[-3]
     for line, said in zip(
         lines[-2:],
@@ -314,22 +299,14 @@ def test_every_key_of_a_multi_delete_has_its_line(client, platform):
 def test_a_line_says_how_it_was_signed_what_was_sent_and_how_large_the_object_is(client, platform):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: Bytes Sent, Object Size, Authentication Type"""
     s3 = client("s3")
-    for name in ("box", "logs"):
-        s3.create_bucket(Bucket=name)
-    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
-    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
-    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
-    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    s3.create_bucket(Bucket="box")
+    log_into_logs(s3, "box")
     s3.put_object(Bucket="box", Key="k", Body=b"0123456789")
     s3.put_object(Bucket="box", Key="k", Body=b"x" * 100_000)
     for version in ("s3v4", "s3v4-query", "s3"):
         client("s3", signature_version=version).get_object(Bucket="box", Key="k", Range="bytes=2-4")
     s3.head_object(Bucket="box", Key="k")
-    cloud = platform.cloud
-    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
-    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
-    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
-    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    lines = delivered_lines(platform, s3)
     said = []
     for line in lines[-6:]:
         _, _, status, _, _, _, signed = line.split('"')
@@ -696,12 +673,8 @@ def test_what_arrives_is_told_to_the_metadata_tables_of_the_target(s3, platform)
 def test_a_form_s_upload_is_logged_as_what_it_was(client, platform):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html"""
     s3 = client("s3")
-    for name in ("box", "logs"):
-        s3.create_bucket(Bucket=name)
-    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
-    s3.put_bucket_policy(Bucket="logs", Policy=document(let))
-    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
-    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus=enabled)
+    s3.create_bucket(Bucket="box")
+    log_into_logs(s3, "box")
     for more, status in (({}, 204), ({"success_action_status": "201"}, 201)):
         conditions = [{name: value} for name, value in more.items()]
         post = s3.generate_presigned_post("box", "k", Fields=dict(more), Conditions=conditions)
@@ -714,11 +687,7 @@ def test_a_form_s_upload_is_logged_as_what_it_was(client, platform):
         headers = {"host": "localhost:4566", "content-type": "multipart/form-data; boundary=b"}
         request = HttpRequest("POST", "/box", "", headers, f"{body}--b--\r\n".encode())
         assert platform.send(request)[0] == status
-    cloud = platform.cloud
-    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
-    until(lambda: s3.list_objects_v2(Bucket="logs")["KeyCount"] == 1)
-    (one,) = s3.list_objects_v2(Bucket="logs")["Contents"]
-    lines = s3.get_object(Bucket="logs", Key=one["Key"])["Body"].read().decode().splitlines()
+    lines = delivered_lines(platform, s3)
     said = [line.split(" ", 7)[7].split()[0:6] for line in lines[-2:]]
     assert [(name, verb, status) for name, _, verb, _, _, status in said] == [
         ("REST.POST.OBJECT", '"POST', "204"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from access_logging import delivered_lines, log_into_logs
 
 from stratolite.http import HttpRequest
 
@@ -214,12 +215,7 @@ def test_a_wrong_website_configuration_is_refused(s3, wrong):
 
 def test_visits_are_in_the_access_log(platform, client, s3, get):
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html: WEBSITE.HTTP_method.resource_type"""
-    s3.create_bucket(Bucket="logs")
-    let = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}  # fmt: skip
-    document = {"Version": "2012-10-17", "Statement": [let]}
-    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps(document))
-    enabled = {"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}}
-    s3.put_bucket_logging(Bucket="site", BucketLoggingStatus=enabled)
+    log_into_logs(s3, "site")
     assert get(f"{BASE}/docs/", query="a=1")[0] == 200
     assert get(f"{BASE}/index.html", method="HEAD")[0] == 200
     assert get(f"{BASE}/none.txt")[0] == 404
@@ -230,12 +226,7 @@ def test_visits_are_in_the_access_log(platform, client, s3, get):
     assert (
         b"".join(e["Records"]["Payload"] for e in chosen["Payload"] if "Records" in e) == b"docs\n"
     )
-    cloud = platform.cloud
-    platform.run(cloud.db.transact(lambda tx: cloud.clock.advance(tx, 301)))
-    for _ in range(2000):
-        if found := s3.list_objects_v2(Bucket="logs").get("Contents"):
-            break
-    lines = s3.get_object(Bucket="logs", Key=found[0]["Key"])["Body"].read().decode().splitlines()
+    lines = delivered_lines(platform, s3)
     said = [line[line.index("] ") :].split(" ", 4)[4].rsplit(' "', 2)[0] for line in lines]
     assert [line for line in said if "WEBSITE" in line or "SELECT" in line] == [
         'WEBSITE.GET.OBJECT docs/index.html "GET /docs/?a=1 HTTP/1.1" 200 - 4 4 - -',
