@@ -129,9 +129,34 @@ class LogStream(_Type):
         return {"LogGroupName": group, "LogStreamName": physical_id}
 
 
-class SubscriptionFilter(_Type):
-    type = "AWS::Logs::SubscriptionFilter"
+class _Filter(_Type):
+    """A named filter of one log group."""
+
     create_only = frozenset({"FilterName", "LogGroupName"})
+    kind: ClassVar[str]
+    """SubscriptionFilter or MetricFilter, as in the names of operations."""
+
+    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
+        return str(identifier["FilterName"])
+
+    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
+        group = spec.properties["LogGroupName"]
+        await self.ask_if_there(
+            call, f"Delete{self.kind}", logGroupName=group, filterName=physical_id
+        )
+
+    async def _found(self, call: Call, name: str, spec: Spec) -> dict[str, Any] | None:
+        group = spec.properties["LogGroupName"]
+        page = await self.ask_if_there(
+            call, f"Describe{self.kind}s", logGroupName=group, filterNamePrefix=name
+        )
+        listed = (page or {}).get(f"{self.kind[0].lower()}{self.kind[1:]}s", [])
+        return next((f for f in listed if f["filterName"] == name), None)
+
+
+class SubscriptionFilter(_Filter):
+    type = "AWS::Logs::SubscriptionFilter"
+    kind = "SubscriptionFilter"
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "ApplyOnTransformedLogs": frozenset({"false"}),
         "FieldSelectionCriteria": frozenset({""}),
@@ -140,9 +165,6 @@ class SubscriptionFilter(_Type):
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         "FilterPattern": lambda given: patterns.compiled(given, "subscription ")
     }
-
-    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
-        return str(identifier["FilterName"])
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("FilterName") or spec.generated_name(512)
@@ -160,23 +182,12 @@ class SubscriptionFilter(_Type):
         )  # fmt: skip
         return Made(name)
 
-    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        group = spec.properties["LogGroupName"]
-        await self.ask_if_there(
-            call, "DeleteSubscriptionFilter", logGroupName=group, filterName=physical_id
-        )
-
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        group = spec.properties["LogGroupName"]
-        page = await self.ask_if_there(
-            call, "DescribeSubscriptionFilters", logGroupName=group, filterNamePrefix=physical_id
-        )
-        listed = (page or {}).get("subscriptionFilters", [])
-        found = next((f for f in listed if f["filterName"] == physical_id), None)
+        found = await self._found(call, physical_id, spec)
         if found is None:
             return None
         made = {
-            "LogGroupName": group,
+            "LogGroupName": spec.properties["LogGroupName"],
             "FilterName": physical_id,
             "FilterPattern": found["filterPattern"],
             "DestinationArn": found["destinationArn"],
@@ -185,9 +196,9 @@ class SubscriptionFilter(_Type):
         return {**made, "RoleArn": found["roleArn"]} if "roleArn" in found else made
 
 
-class MetricFilter(_Type):
+class MetricFilter(_Filter):
     type = "AWS::Logs::MetricFilter"
-    create_only = frozenset({"FilterName", "LogGroupName"})
+    kind = "MetricFilter"
     refused: ClassVar[Mapping[str, frozenset[str]]] = {
         "ApplyOnTransformedLogs": frozenset({"false"}),
         "FieldSelectionCriteria": frozenset({""}),
@@ -196,9 +207,6 @@ class MetricFilter(_Type):
     values: ClassVar[Mapping[str, Callable[[Any], object]]] = {
         "FilterPattern": lambda given: patterns.compiled(given, "metric ")
     }
-
-    def physical_id_of(self, identifier: Mapping[str, Any]) -> str:
-        return str(identifier["FilterName"])
 
     async def create(self, call: Call, spec: Spec) -> Made:
         name = spec.properties.get("FilterName") or spec.generated_name(512)
@@ -216,19 +224,8 @@ class MetricFilter(_Type):
         )  # fmt: skip
         return Made(name)
 
-    async def delete(self, call: Call, physical_id: str, spec: Spec) -> None:
-        group = spec.properties["LogGroupName"]
-        await self.ask_if_there(
-            call, "DeleteMetricFilter", logGroupName=group, filterName=physical_id
-        )
-
     async def read(self, call: Call, physical_id: str, spec: Spec) -> dict[str, Any] | None:
-        group = spec.properties["LogGroupName"]
-        page = await self.ask_if_there(
-            call, "DescribeMetricFilters", logGroupName=group, filterNamePrefix=physical_id
-        )
-        listed = (page or {}).get("metricFilters", [])
-        found = next((f for f in listed if f["filterName"] == physical_id), None)
+        found = await self._found(call, physical_id, spec)
         if found is None:
             return None
         made = [{n[0].upper() + n[1:]: v for n, v in one.items()} for one in found["metricTransformations"]]  # fmt: skip
@@ -238,7 +235,7 @@ class MetricFilter(_Type):
             if isinstance(one.get("DefaultValue"), float) and one["DefaultValue"].is_integer():
                 one["DefaultValue"] = int(one["DefaultValue"])  # as templates write it
         return {
-            "LogGroupName": group,
+            "LogGroupName": spec.properties["LogGroupName"],
             "FilterName": physical_id,
             "FilterPattern": found["filterPattern"],
             "MetricTransformations": made,
