@@ -997,14 +997,14 @@ def _heard(
     request: Request,
     done: Callable[[T | None, BaseException | None], None],
 ) -> Callable[[T | None, BaseException | None], None]:
-    """``done`` that tells the service first of a refusal, or of an answer if it wants to know."""
+    """``done`` that tells the service first of a refusal, and then of an answer if it wants to know."""
 
     def finished(result: T | None, error: BaseException | None) -> None:
         if isinstance(error, Fault):
             service.refused(call, operation, request, error)
-        elif error is None and call.told is not None:
-            call.told()
         done(result, error)
+        if error is None and call.told is not None:
+            call.told()
 
     return finished
 
