@@ -66,9 +66,11 @@ class Content(NamedTuple):
 # -- in
 
 
-def weighed(data: bytes, checksum: str) -> Content:
+def weighed(data: bytes, checksum: str, other: str = "") -> Content:
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return Content(len(data), md5, checksum, checksums.of_bytes(checksum, data), data, "")
+    value = checksums.of_bytes(checksum, data)
+    beside = checksums.of_bytes(other, data) if other and other != checksum else ""
+    return Content(len(data), md5, checksum, value, data, "", beside)
 
 
 def is_small(request: Request) -> bool:
@@ -107,10 +109,7 @@ async def taken(
     body: bytes | BodyStream = request.get("Body", b"")
     checksum, expected = checksums.wanted(request)
     if isinstance(body, bytes):
-        content = await asyncio.to_thread(weighed, body, checksum)
-        if other and other != checksum:
-            value = await asyncio.to_thread(checksums.of_bytes, other, body)
-            content = content._replace(other_value=value)
+        content = await asyncio.to_thread(weighed, body, checksum, other)
         if len(body) > inline_bytes_max:
             check_digests(request, content, expected, {})
             if data_key:

@@ -405,10 +405,6 @@ def drop_message(tx: Tx, q: Queue, sent_ms: int, stamp: int, parts: int) -> None
         tx.delete(_pair(q._part, stamp, n))
 
 
-def has_message(tx: Tx, q: Queue, sent_ms: int, stamp: int) -> bool:
-    return tx.get(_pair(q._message, sent_ms, stamp)) is not None
-
-
 def oldest(tx: Tx, q: Queue, most: int) -> list[tuple[int, int]]:
     """(sent ms, stamp) of the oldest messages."""
     rows = tx.scan((q._message, q._message + b"\xff"), limit=most)
