@@ -23,6 +23,10 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+class Navigated(Exception):
+    """The page went away while it was asked."""
+
+
 class Browser:
     """One page. https://chromedevtools.github.io/devtools-protocol/"""
 
@@ -59,6 +63,8 @@ class Browser:
         while True:
             message = json.loads(self._socket.recv())
             if message.get("id") == self._count:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise Navigated
                 assert "error" not in message, message
                 return message["result"]
             self._note(message)
@@ -83,10 +89,16 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def _holds(self, script: str) -> bool:
+        try:
+            return bool(self.run(script))
+        except Navigated:  # the page it was asked of is no more
+            return False
+
     def until(self, script: str, seconds: float = 20) -> None:
         """Wait until the expression is true; the page decides when, not the clock."""
         end = time.monotonic() + seconds
-        while not self.run(script):
+        while not self._holds(script):
             assert time.monotonic() < end, (
                 script,
                 self.run("document.body.innerText"),
