@@ -308,11 +308,16 @@ def test_a_visibility_timeout_is_changed(platform, sqs, queue):
     assert len(receive(sqs, queue)) == 1
 
 
-def test_a_visibility_timeout_that_is_over_is_changed_until_somebody_receives(platform, sqs, queue):
+@pytest.mark.parametrize("is_counted", [False, True], ids=["untouched", "counted meanwhile"])
+def test_a_visibility_timeout_that_is_over_is_changed_until_somebody_receives(
+    platform, sqs, queue, is_counted
+):
     """LocalStack's recording test_change_message_visibility_after_visibility_timeout_expiration."""
     sqs.send_message(QueueUrl=queue, MessageBody="m")
     (got,) = receive(sqs, queue, VisibilityTimeout=1)
     jump(platform, 2)
+    if is_counted:  # as the sample of every minute does, too
+        assert counts(sqs, queue) == (1, 0, 0)
     handle = {"QueueUrl": queue, "ReceiptHandle": got["ReceiptHandle"]}
     sqs.change_message_visibility(**handle, VisibilityTimeout=20)
     assert receive(sqs, queue) == []

@@ -183,23 +183,30 @@ def forget(tx: Tx, q: Queue, c: Counts, sent_ms: int, stamp: int) -> None:
 
 
 def flying(tx: Tx, q: Queue, receipt: Receipt) -> Delivery | None:
-    """The delivery of this handle's message, whichever it is of, while its row hides it: also after its time, as AWS does
-    until it is received again. LocalStack's test_change_message_visibility_after_visibility_timeout_expiration.
+    """The delivery of this handle's message, whichever it is of: also after its time, as AWS does until it is received
+    again, but not once it was ended. LocalStack's test_change_message_visibility_after_visibility_timeout_expiration.
+
+    A tenant's message that was counted as visible meanwhile is available no more.
     """
     delivery = state.delivery(tx, q, receipt.stamp)
-    return delivery if delivery is not None and delivery.is_hidden else None
+    if delivery is None or delivery.is_ended or (delivery.group and not delivery.is_hidden):
+        return None
+    return delivery
 
 
 def hide(tx: Tx, q: Queue, c: Counts, receipt: Receipt, delivery: Delivery, due_ms: int) -> None:
     """Move the end of a visibility timeout; now ends it."""
     is_hidden = due_ms > int(tx.time_s * 1000)
     stamp = receipt.stamp
-    state.drop_place(tx, q, delivery.due_ms, stamp, is_later=True)
+    state.drop_place(tx, q, delivery.due_ms, stamp, is_later=delivery.is_hidden)
+    if not delivery.is_hidden:  # its time was over, and it was counted as visible
+        c.flying += 1
+        c.visible -= 1
     kind = SEEN if delivery.receives < OFTEN_MIN else OFTEN
     value = state.tenant_value(kind, receipt.sent_ms, delivery.group)
     if not is_hidden and kind == SEEN:
         due_ms = receipt.sent_ms  # its place among those that wait
-    changed = delivery._replace(due_ms=due_ms, is_hidden=is_hidden)
+    changed = delivery._replace(due_ms=due_ms, is_hidden=is_hidden, is_ended=not is_hidden)
     state.put_delivery(tx, q, stamp, changed)
     if is_hidden:
         state.put_later(tx, q, due_ms, stamp, value)

@@ -149,6 +149,8 @@ class Delivery(NamedTuple):
     """Whether its row is in later."""
     group: str = ""
     """Of a FIFO queue, and of a standard one where the message waits as its tenant's."""
+    is_ended: bool = False
+    """Of a standard queue: it is not hidden because somebody ended its time, and not because that was over."""
 
 
 class Group(msgspec.Struct, array_like=True):
@@ -227,7 +229,8 @@ class Counts:
 _COUNTS = Struct(">qqqqQQ")
 _FAIR = Struct(">QdQ")
 _GROUPS = Struct(">Q")
-_DELIVERY = Struct(">QQQII?")
+_DELIVERY = Struct(">QQQIIB")
+_SHOWN, _HIDDEN, _ENDED = range(3)  # a delivery's last byte
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _decode_group = msgspec.msgpack.Decoder(Group).decode
@@ -418,13 +421,15 @@ def delivery(tx: Tx, q: Queue, stamp: int) -> Delivery | None:
     raw = tx.get(_one(q._delivery, stamp))
     if raw is None:
         return None
-    due_ms, first_ms, last_ms, receives, parts, is_hidden = _DELIVERY.unpack_from(raw)
+    due_ms, first_ms, last_ms, receives, parts, state = _DELIVERY.unpack_from(raw)
     group = raw[_DELIVERY.size :].decode()
-    return Delivery(due_ms, first_ms, last_ms, receives, parts, is_hidden, group)
+    is_hidden, is_ended = state == _HIDDEN, state == _ENDED
+    return Delivery(due_ms, first_ms, last_ms, receives, parts, is_hidden, group, is_ended)
 
 
 def put_delivery(tx: Tx, q: Queue, stamp: int, d: Delivery) -> None:
-    tx.put(_one(q._delivery, stamp), _DELIVERY.pack(*d[:6]) + d.group.encode())
+    state = _HIDDEN if d.is_hidden else _ENDED if d.is_ended else _SHOWN
+    tx.put(_one(q._delivery, stamp), _DELIVERY.pack(*d[:5], state) + d.group.encode())
 
 
 def drop_delivery(tx: Tx, q: Queue, stamp: int) -> None:
