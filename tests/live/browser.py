@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import websocket
@@ -37,23 +38,30 @@ class Browser:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        port = self._port()
-        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
-            page = next(t for t in json.load(answer) if t["type"] == "page")
-        self._socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=20)
+        try:
+            url = self._page()
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+        self._socket = websocket.create_connection(url, timeout=20)
         self._count = 0
         self.problems: list[str] = []
         """Uncaught errors and failed loads the page had."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
 
-    def _port(self) -> str:
+    def _page(self) -> str:
+        """Where its page is spoken to, once it listens: it names its port before."""
         end = time.monotonic() + 120
         while time.monotonic() < end:
             try:
                 with open(f"{self._folder}/DevToolsActivePort") as file:
-                    return file.readline().strip()
-            except FileNotFoundError:
+                    port = file.readline().strip()
+                with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
+                    page = next(t for t in json.load(answer) if t["type"] == "page")
+                    return str(page["webSocketDebuggerUrl"])
+            except (FileNotFoundError, URLError, StopIteration):
                 time.sleep(0.05)
         raise AssertionError("chromium did not start")
 
