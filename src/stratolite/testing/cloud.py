@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 _READY_S = 30.0
 _STOP_S = 20.0
@@ -47,6 +48,7 @@ class Cloud:
         words = [sys.executable, "-m", "stratolite", "up", "--data", f"{self._folder}/data", "--port", str(port)]  # fmt: skip
         log = open(f"{self._folder}/log", "a")  # noqa: SIM115 - the process keeps it
         with log:
+            _alone(log)  # until the last of its processes has gone
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*words, *self._options],
                 stdout=subprocess.PIPE,
@@ -98,9 +100,9 @@ class Cloud:
             process.wait()
             if process.stdout:
                 process.stdout.close()
-        end_s = time.monotonic() + _STOP_S  # noqa: TID251 - a test's cloud lives in real time
-        while self._folder and os.path.exists(self._folder) and time.monotonic() < end_s:  # noqa: TID251
-            # its zygote ends a moment after it, and may still be making folders
+        if self._folder:
+            with open(f"{self._folder}/log", "a") as log:
+                _alone(log)  # its zygote ends a moment after it, and may still be making folders
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = ""
 
@@ -213,6 +215,17 @@ class Clock:
 
         cloud = self._cloud
         return target.own(method, "clock", cloud.endpoint, cloud.region, document, ("test", "test"))
+
+
+def _alone(log: IO[str]) -> None:
+    """Wait, for a while, until no process holds this file as its log; then hold it so."""
+    end_s = time.monotonic() + _STOP_S  # noqa: TID251 - a test's cloud lives in real time
+    while time.monotonic() < end_s:  # noqa: TID251
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # processes inherit it with their log
+            return
+        except BlockingIOError:
+            time.sleep(0.002)  # noqa: TID251
 
 
 def _plain(environment: Mapping[str, str]) -> dict[str, str]:
